@@ -26,7 +26,7 @@ if [ -x "$folder/.venv/bin/python" ]; then
   exec bash "$folder/bin/orchestrator" status "$@"
 fi
 
-# Without an installation, each job's status.json suffices: it is replaced atomically.
+# Without an installation, the script reads each job's status.json, which is replaced atomically.
 job='' json=no
 for argument in "$@"; do
   case $argument in

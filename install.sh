@@ -77,7 +77,7 @@ requirements=requirements.txt
 # This file keeps .venv without grammars, because the user asked for this, or because the grammars
 # could not be installed: ./quick-start.sh must not repeat the attempt each time.
 no_grammars=$folder/.venv/.no-grammars
-# These variables would install packages elsewhere, change their versions, or make Python load
+# These variables would make pip or uv install packages in another place or version, or make Python load
 # another library.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
 unset UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_TARGET UV_PREFIX

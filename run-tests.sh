@@ -61,8 +61,8 @@ step() {
   summary+=$(printf '%-12s %-8s %4d s' "$name" "$word" $((SECONDS - begun)))$'\n'
 }
 
-# begin NAME COMMAND...: run the command, which calls step, while the script goes on. await NAME: wait
-# for its end, and print what it printed. A step beside others takes longer than alone.
+# begin NAME COMMAND...: run the command, which calls step, in the background. await NAME: wait for
+# its end, and print its output. A step that runs in parallel with others takes longer than alone.
 beside=''
 trap 'jobs -p | xargs kill 2>/dev/null || true; rm -rf "$beside"' EXIT
 # shellcheck disable=SC2030
@@ -185,13 +185,13 @@ check_agents() {
 
 set -- ${pytest_options[@]+"${pytest_options[@]}"}
 if [ "$quick" = true ]; then
-  # Everyday tests need no tools. They wait little, and each further process collects all of them again.
+  # Everyday tests need no tools. They wait little, and each additional process has to collect all tests.
   left_out=slow processes=$((processors < 7 ? processors + 1 : 8))
 else
   left_out=real_tools
 fi
 if [ "$suite" = true ]; then
-  # Tools are downloaded meanwhile.
+  # The tools are downloaded during the next steps.
   if [ "$quick" = false ]; then begin tools step tools install_tools; fi
   step style "$python" -m ruff check .
   step format "$python" -m ruff format --check .
@@ -200,7 +200,7 @@ if [ "$suite" = true ]; then
   step scripts check_scripts
   # AI tools wait for most of their time: with two parallel tests they end before the suite.
   if [ "$agents" = true ]; then begin agents check_agents 2 "$@"; fi
-  # worksteal: slow tests are neighbours in the list, so an idle process takes some from a busy one.
+  # worksteal: slow tests are next to each other in the list, so an idle process runs tests of a busy one.
   step tests "$python" -m pytest -n "$processes" --dist worksteal -m "not $left_out$nightly" "$@"
   if [ "$agents" = true ]; then await agents; fi
 else

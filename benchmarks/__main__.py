@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import signal
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    counts,
     cpu,
     dispatch,
     efficiency,
@@ -20,6 +22,7 @@ from benchmarks import (
     latency,
     load,
     memory,
+    nodes,
     outbox,
     reads,
     restart,
@@ -32,7 +35,10 @@ from benchmarks import (
 from benchmarks.figures import Findings
 from benchmarks.options import Options
 
-RESULTS = Path(__file__).resolve().parent / "results.json"
+HERE = Path(__file__).resolve().parent
+#: The stored results, from which ``benchmarks.render`` makes a page and pictures.
+RESULTS = HERE / "results.json"
+QUICK_RESULTS = HERE / "quick-results.json"
 
 #: Name, title, and function of each benchmark, in the order of the table of contents.
 BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
@@ -51,8 +57,10 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "git": ("CPU time and processes of git, against git itself", cpu.git),
     "commands": ("CPU time of a command as a string", cpu.commands),
     "starts": ("CPU time of commands and of a server's start", cpu.starts),
+    "counts": ("System calls, transactions, and wake-ups per worker", counts.measure),
     "walk": ("Files of the product that a request crosses", walk.measure),
     "launcher": ("The launcher alone", scripts.launcher),
+    "nodes": ("Nodes of a cluster, against the local launcher", nodes.measure),
     "store": ("The store alone, against sqlite3", scripts.store),
 }
 
@@ -63,13 +71,26 @@ def main() -> int:
     # The handlers of Ctrl-C stop the started programs and remove their files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     rounds = given.rounds or (1 if given.quick else 5)
-    options = Options(quick=given.quick, rounds=rounds)
-    results = _surroundings(options)
-    print(_heading(results), flush=True)
+    many = given.rounds or (1 if given.quick else 11)
+    options = Options(quick=given.quick, rounds=rounds, many_rounds=many)
+    output = given.output or (QUICK_RESULTS if given.quick else RESULTS)
+    print(_heading(_surroundings(), options), flush=True)
+    failed = False
     for name in given.names or BENCHMARKS:
-        results["benchmarks"].append(_run(name, options))
-        given.output.write_text(json.dumps(results, indent=2) + "\n")
-    return 1 if any("error" in result for result in results["benchmarks"]) else 0
+        result = _run(name, options)
+        failed = failed or "error" in result
+        _keep(output, result)
+    return 1 if failed else 0
+
+
+def _keep(output: Path, result: dict[str, Any]) -> None:
+    """Replace the result of this benchmark in the file; results of others stay."""
+    kept = {}
+    if output.exists():
+        kept = {each["name"]: each for each in json.loads(output.read_text())["benchmarks"]}
+    kept[result["name"]] = result
+    ordered = [kept[name] for name in BENCHMARKS if name in kept]
+    output.write_text(json.dumps({"benchmarks": ordered}, indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,8 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(BENCHMARKS)
     parser.add_argument("names", nargs="*", type=_name, metavar="name", help=f"any of {known}")
     parser.add_argument("--quick", action="store_true", help="small sizes")
-    parser.add_argument("--rounds", type=_count, metavar="N", help="5; 1 with --quick")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE")
+    rounds = "5, growth 11; 1 with --quick"
+    parser.add_argument("--rounds", type=_count, metavar="N", help=rounds)
+    parser.add_argument("--output", type=Path, metavar="FILE")
     return parser
 
 
@@ -94,31 +116,32 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _surroundings(options: Options) -> dict[str, Any]:
+def _surroundings() -> dict[str, Any]:
+    """What the figures depend on, without names of the machine."""
+    release = re.match(r"\d+(\.\d+)*", platform.release())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
-        "started_at": datetime.now(UTC).isoformat(),
-        "quick": options.quick,
-        "rounds": options.rounds,
-        "load_average": list(os.getloadavg()),
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "load_average": [round(load, 2) for load in os.getloadavg()],
         "machine": {
             "processors": os.cpu_count(),
-            "kernel": platform.release(),
+            "memory_gib": round(memory / 2**30),
+            "kernel": release.group() if release else "unknown",
             "python": platform.python_version(),
         },
-        "benchmarks": [],
     }
 
 
-def _heading(results: dict[str, Any]) -> str:
-    machine, load = results["machine"], results["load_average"]
+def _heading(surroundings: dict[str, Any], options: Options) -> str:
+    machine, load = surroundings["machine"], surroundings["load_average"]
     lines = [
         "# Benchmarks",
         "",
-        f"{machine['processors']} processors, Linux {machine['kernel']}, "
-        f"Python {machine['python']}; load average at the start "
+        f"{machine['processors']} processors, {machine['memory_gib']} GiB of memory, "
+        f"Linux {machine['kernel']}, Python {machine['python']}; load average at the start "
         + " ".join(f"{value:.2f}" for value in load),
     ]
-    if results["quick"]:
+    if options.quick:
         lines += ["", "Small sizes: these figures say nothing about speed."]
     return "\n".join(lines)
 
@@ -127,15 +150,15 @@ def _run(name: str, options: Options) -> dict[str, Any]:
     """One benchmark; what goes wrong in it does not take the others with it."""
     title, measure = BENCHMARKS[name]
     print(f"{name} ...", file=sys.stderr)
-    load, began = os.getloadavg()[0], time.monotonic()
-    result = {"name": name, "title": title, "load_average": load}
+    began = time.monotonic()
+    result = {"name": name, "title": title, "quick": options.quick, **_surroundings()}
     try:
         findings = measure(options)
     except Exception as error:
         print(f"\n## {title}\n\nNot measured: {error}", flush=True)
         return {**result, "error": str(error)}
     print(f"\n## {title}\n\n{findings.to_markdown()}", flush=True)
-    return {**result, "seconds": time.monotonic() - began, **findings.to_json()}
+    return {**result, "seconds": round(time.monotonic() - began, 1), **findings.to_json()}
 
 
 if __name__ == "__main__":

@@ -3,32 +3,60 @@
 import random
 import statistics
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.figures import Figure, Findings
+from benchmarks.accounts import Account, account, method
+from benchmarks.figures import Figure, Findings, Row
 from benchmarks.jobs import run_job
 from benchmarks.options import SHARED_MEMORY, Options, place
-from benchmarks.peers import HUEY, NOT_DURABLE, SLOTS, XARGS, Peer, left_out, peers
+from benchmarks.peers import (
+    HUEY,
+    NOT_DURABLE,
+    SETTLE_SECONDS,
+    SLOTS,
+    WARM_UP_TASKS,
+    XARGS,
+    Peer,
+    Run,
+    peers,
+)
 from benchmarks.server import Client, running_server
 
-DISK, MEMORY = "temporary directory", "tmpfs"
-#: Target shares of each peer's speed; a peer without an entry has the target 1, and None is no
-#: target.
-SHARES: Mapping[str, float | None] = {XARGS: 0.6, NOT_DURABLE: None}
-#: In memory nothing survives a power loss, so waiting for the disk costs nothing.
-SHARES_IN_MEMORY: Mapping[str, float | None] = {**SHARES, HUEY: None}
-WORK, END = "ours, until the last worker ended", "ours, until the reports were written"
-OURS = (WORK, END)
-WARM_UP_WORKERS = 20
+DISK, MEMORY = "disk", "tmpfs"
+OURS, WORK = "orchestrator", "orchestrator, until the last worker ended"
+#: Columns of the table.
+WALL, RATE, CPU_TIME = "wall, ms a task", "tasks a second", "CPU, ms a task"
+THEIR_WALL, OUR_CPU = f"its wall / {OURS}", f"CPU of {OURS} / its"
+#: Smallest ratio of a peer's wall time to ours; a peer without an entry has the target 1, and None
+#: is no target.
+FASTER: Mapping[str, Mapping[str, float | None]] = {
+    DISK: {XARGS: 1.05, NOT_DURABLE: None},
+    # In memory nothing survives a power loss, so waiting for the disk costs nothing.
+    MEMORY: {XARGS: 0.95, NOT_DURABLE: None, HUEY: None},
+}
+#: Largest ratio of our CPU time to a peer's.
+CPU: Mapping[str, Mapping[str, float]] = {DISK: {XARGS: 1.0}}
 
-#: Wall seconds of each round, by program.
-Walls = Mapping[str, Sequence[float]]
+#: The rounds of each program.
+Runs = Mapping[str, Sequence[Run]]
 
 
 def measure(options: Options) -> Findings:
-    figures = [figure for name, parent in _places() for figure in _at(name, parent, options)]
-    return Findings(figures=figures, notes=left_out())
+    count = options.pick(500, 100)
+    rows: list[Row] = []
+    figures: list[Figure] = []
+    notes: dict[str, None] = {}
+    for name, parent in _places():
+        runs, said = _at(parent, count, options)
+        rows += _rows(name, runs, count)
+        figures += _ratios(name, runs)
+        notes.update(dict.fromkeys(said))
+    notes[f"CPU time of all processes, by {method()}; {count} tasks; rounds: {options.rounds}."] = (
+        None
+    )
+    return Findings(rows=rows, figures=figures, notes=list(notes))
 
 
 def _places() -> Iterator[tuple[str, Path]]:
@@ -37,57 +65,101 @@ def _places() -> Iterator[tuple[str, Path]]:
         yield MEMORY, SHARED_MEMORY
 
 
-def _at(name: str, parent: Path, options: Options) -> list[Figure]:
-    count = options.pick(500, 40)
+def _at(parent: Path, count: int, options: Options) -> tuple[Runs, Sequence[str]]:
     directory = place(parent)
-    with peers(directory) as others, running_server(SLOTS, parent) as server:
-        client = server.client()
-        run_job(client, ["/bin/true"], WARM_UP_WORKERS, SLOTS)
-        walls = _rounds(client, others, directory, count, options.rounds)
-    return [*_costs(name, walls, count), *_ratios(name, walls)]
+    with (
+        account() as group,
+        peers(directory, quick=options.quick) as (others, omitted),
+        running_server(SLOTS, parent, group=group) as server,
+    ):
+        runs, failed = _rounds(server.client(), group, others, directory, count, options.rounds)
+    return runs, [*omitted, *failed]
 
 
 def _rounds(
-    client: Client, others: Mapping[str, Peer], directory: Path, count: int, rounds: int
-) -> Walls:
-    walls: dict[str, list[float]] = {name: [] for name in (*OURS, *others)}
+    client: Client,
+    group: Account,
+    others: Mapping[str, Peer],
+    directory: Path,
+    count: int,
+    rounds: int,
+) -> tuple[Runs, Sequence[str]]:
+    """Run all programs in each round, in random order. A peer that fails is omitted."""
+    runs: dict[str, list[Run]] = {name: [] for name in (OURS, WORK, *others)}
+    notes = []
     for number in range(rounds):
-        order = [WORK, *others]
+        order = [OURS, *(name for name in others if name in runs)]
         random.Random(number).shuffle(order)
         for name in order:
-            if name in others:
-                walls[name].append(_logged(others[name], directory / f"{number} {name}", count))
-            else:
-                run = run_job(client, ["/bin/true"], count, SLOTS)
-                walls[WORK].append(run.work_seconds)
-                walls[END].append(run.end_seconds)
-    return walls
+            if name == OURS:
+                whole, work = _ours(client, group, count)
+                runs[OURS].append(whole)
+                runs[WORK].append(work)
+                continue
+            try:
+                runs[name].append(_logged(others[name], directory / f"{number} {name}", count))
+            except RuntimeError as error:
+                notes.append(f"{name} is omitted: {error}")
+                del runs[name]
+    return runs, notes
 
 
-def _logged(peer: Peer, logs: Path, count: int) -> float:
+def _ours(client: Client, group: Account, count: int) -> tuple[Run, Run]:
+    """A run until all reports are written, and the same until the end of the last worker."""
+    run_job(client, ["/bin/true"], WARM_UP_TASKS, SLOTS)
+    time.sleep(SETTLE_SECONDS)
+    own, cpu = time.process_time(), group.seconds()
+
+    def on_end() -> None:
+        nonlocal own, cpu
+        own = time.process_time() - own
+        time.sleep(SETTLE_SECONDS)
+        cpu = group.seconds() - cpu
+
+    job = run_job(client, ["/bin/true"], count, SLOTS, on_end)
+    return Run(job.end_seconds, cpu + own), Run(job.work_seconds, cpu + own)
+
+
+def _logged(peer: Peer, logs: Path, count: int) -> Run:
     """A peer's time counts only when it left all its logs."""
     logs.mkdir()
-    seconds = peer.run(logs, count)
+    run = peer.run(logs, count)
     if (found := len(list(logs.iterdir()))) != count:
         raise RuntimeError(f"{logs.name}: {found} logs of {count}")
-    return seconds
+    return run
 
 
-def _costs(place_name: str, walls: Walls, count: int) -> Iterator[Figure]:
-    for name, seconds in walls.items():
-        wall = statistics.median(seconds) / count * 1000
-        yield Figure(what=f"{place_name}: {name}", value=wall, unit="ms a task")
+def _rows(place_name: str, runs: Runs, count: int) -> Iterator[Row]:
+    for name, each in runs.items():
+        wall = statistics.median(run.wall for run in each) / count
+        yield {
+            "on": place_name,
+            "program": name,
+            WALL: wall * 1000,
+            RATE: 1 / wall,
+            CPU_TIME: statistics.median(run.cpu for run in each) / count * 1000,
+            THEIR_WALL: _median(runs, name, lambda run: run.wall, ours_first=False),
+            OUR_CPU: _median(runs, name, lambda run: run.cpu, ours_first=True),
+        }
 
 
-def _ratios(place_name: str, walls: Walls) -> Iterator[Figure]:
-    """Our tasks per second as a share of theirs: the median over the rounds."""
-    shares = SHARES_IN_MEMORY if place_name == MEMORY else SHARES
-    for peer in (name for name in walls if name not in OURS):
-        bound = shares.get(peer, 1.0)
-        for ours in OURS:
-            pairs = zip(walls[peer], walls[ours], strict=True)
-            yield Figure(
-                what=f"{place_name}: {peer} = 1; {ours}",
-                value=statistics.median(theirs / mine for theirs, mine in pairs),
-                at_least=bound,
-            )
+def _median(runs: Runs, name: str, of: Callable[[Run], float], *, ours_first: bool) -> float:
+    """The median over the rounds of a ratio to our run in the same round."""
+    ratios = (of(ours) / of(its) for ours, its in zip(runs[OURS], runs[name], strict=True))
+    return statistics.median(each if ours_first else 1 / each for each in ratios)
+
+
+def _ratios(place_name: str, runs: Runs) -> Iterator[Figure]:
+    for name in runs:
+        if name in (OURS, WORK):
+            continue
+        yield Figure(
+            what=f"{place_name}: wall of {name} / {OURS}",
+            value=_median(runs, name, lambda run: run.wall, ours_first=False),
+            at_least=FASTER[place_name].get(name, 1.0),
+        )
+        yield Figure(
+            what=f"{place_name}: CPU of {OURS} / {name}",
+            value=_median(runs, name, lambda run: run.cpu, ours_first=True),
+            at_most=CPU.get(place_name, {}).get(name),
+        )

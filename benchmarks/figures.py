@@ -1,8 +1,11 @@
 """Measured values with their targets, and how they are printed and kept."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+#: A row of a table, by column; the columns of all rows of a table are the same.
+Row = Mapping[str, str | float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +48,8 @@ class Figure:
 class Findings:
     """What one benchmark found."""
 
+    #: The table of what was measured; ``figures`` then compares it with targets.
+    rows: Sequence[Row] = ()
     figures: Sequence[Figure] = ()
     #: Facts that the reader must know, such as an omitted peer.
     notes: Sequence[str] = ()
@@ -52,13 +57,15 @@ class Findings:
     text: str = field(default="")
 
     def to_markdown(self) -> str:
-        parts = [table(self.figures)] if self.figures else []
+        parts = [table_of_rows(self.rows)] if self.rows else []
+        parts += [table(self.figures)] if self.figures else []
         parts += [f"```\n{self.text.strip()}\n```"] if self.text else []
         parts += ["\n".join(f"- {note}" for note in self.notes)] if self.notes else []
         return "\n\n".join(parts)
 
     def to_json(self) -> dict[str, object]:
         return {
+            "rows": [dict(row) for row in self.rows],
             "figures": [figure.to_json() for figure in self.figures],
             "notes": list(self.notes),
             "text": self.text,
@@ -68,14 +75,26 @@ class Findings:
 def table(figures: Sequence[Figure]) -> str:
     """The figures as a table in Markdown."""
     rows = [
-        f"| {figure.what} | {_number(figure.value)} {figure.unit}".rstrip()
+        f"| {figure.what} | {number(figure.value)} {figure.unit}".rstrip()
         + f" | {figure.target} | {figure.verdict} |"
         for figure in figures
     ]
     return "\n".join(["| what | measured | target | |", "| --- | --- | --- | --- |", *rows])
 
 
-def _number(value: float) -> str:
+def table_of_rows(rows: Sequence[Row]) -> str:
+    """The rows as a table in Markdown; a column of numbers is aligned to the right."""
+    columns = list(rows[0])
+    lines = ["---" if isinstance(rows[0][name], str) else "---:" for name in columns]
+    cells = [
+        [each if isinstance(each := row[name], str) else number(each) for name in columns]
+        for row in rows
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (columns, lines, *cells))
+
+
+def number(value: float) -> str:
+    """With three digits, or as a whole number from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

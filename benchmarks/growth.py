@@ -1,14 +1,14 @@
 """What a worker costs in small and in large jobs, and what stays in memory after many jobs."""
 
+import random
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from itertools import pairwise
 
-from benchmarks.figures import Figure, Findings
-from benchmarks.jobs import JobRun, run_job
+from benchmarks.accounts import Account, account, method
+from benchmarks.figures import Figure, Findings, Row
+from benchmarks.jobs import run_job
 from benchmarks.options import Options
 from benchmarks.processes import cpu_seconds, memory
 from benchmarks.reads import job_of
@@ -21,37 +21,53 @@ from orchestrator.workspace import StatusFiles, WorkspaceLayout
 
 SLOTS = 4
 WARM_UP_WORKERS = 20
-#: Minimum number of workers of each size, in five jobs at most.
-WORKERS_OF_A_SIZE = 1000
+#: Minimum number of workers of each size in a round, in five jobs at most.
+WORKERS_OF_A_SIZE = 500
 MOST_JOBS = 5
-#: Maximum ratio of the cost of a worker to its cost in jobs a tenth of the size.
-FLAT = 1.25
+#: Maximum ratio of the CPU time of a worker to that in the smallest job.
+FLAT = 1.2
+#: Settings that raise the ceilings for the largest job.
+SETTINGS = {"LIMITS__MAX_TASKS_PER_JOB": "100000", "LIMITS__MAX_REQUEST_BYTES": "100000000"}
 #: Maximum CPU time for all reports and ``status.json`` of the largest job.
 MOST_RENDER_SECONDS = 5.0
 #: Maximum ratio of the server's memory after ten times as many jobs.
 SAME_MEMORY = 1.1
 MIB = 1024 * 1024
+ALL_CPU, SERVER_CPU = "CPU, ms a worker", "server's CPU, ms a worker"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
     """Milliseconds for each worker of a job."""
 
-    workers: int
-    submit: float
-    wall: float
+    #: CPU time of all processes, until the reports are written.
     cpu: float
-    render: float
+    #: CPU time of the server's process.
+    server: float
+    #: Until the end of the last worker is stored.
+    wall: float
+    submit: float
+    reports: float
+
+
+#: The rounds of each size.
+Costs = Mapping[int, Sequence[Cost]]
 
 
 def measure(options: Options) -> Findings:
-    sizes = options.pick((100, 1_000, 10_000), (10, 40))
-    with running_server(SLOTS) as server:
-        client = server.client()
-        run_job(client, ["/bin/true"], WARM_UP_WORKERS, SLOTS)
-        costs = [_cost_at(size, client, server) for size in sizes]
-    figures = [*_measured(costs), *_growths(costs), *_rendering(options), *_memories(options)]
-    return Findings(figures=figures)
+    sizes = options.pick((100, 1_000, 10_000, 30_000), (20, 100))
+    costs: dict[int, list[Cost]] = {size: [] for size in sizes}
+    for number in range(options.many_rounds):
+        order = list(sizes)
+        random.Random(number).shuffle(order)
+        with account() as group, running_server(SLOTS, settings=SETTINGS, group=group) as server:
+            client = server.client()
+            run_job(client, ["/bin/true"], WARM_UP_WORKERS, SLOTS)
+            for size in order:
+                costs[size].append(_cost_at(size, client, server, group))
+    note = f"CPU of all processes, by {method()}; medians over the rounds: {options.many_rounds}."
+    figures = [*_growths(costs), *_rendering(options), *_memories(options)]
+    return Findings(rows=list(_rows(costs)), figures=figures, notes=[note])
 
 
 def _rendering(options: Options) -> Iterator[Figure]:
@@ -114,57 +130,62 @@ def _memories(options: Options) -> Iterator[Figure]:
     yield Figure(what=what, value=held[1] / held[0], at_most=SAME_MEMORY)
 
 
-def _cost_at(size: int, client: Client, server: Server) -> Cost:
+def _cost_at(size: int, client: Client, server: Server, group: Account) -> Cost:
+    """The mean of some jobs, so that each size of a round has about as many workers."""
     jobs = min(MOST_JOBS, max(1, WORKERS_OF_A_SIZE // size))
-    costs = [_cost(size, client, server) for _ in range(jobs)]
+    found = [_cost(size, client, server, group) for _ in range(jobs)]
     return Cost(
-        size,
-        submit=statistics.median(cost.submit for cost in costs),
-        wall=statistics.median(cost.wall for cost in costs),
-        cpu=statistics.median(cost.cpu for cost in costs),
-        render=statistics.median(cost.render for cost in costs),
+        cpu=statistics.mean(each.cpu for each in found),
+        server=statistics.mean(each.server for each in found),
+        wall=statistics.mean(each.wall for each in found),
+        submit=statistics.mean(each.submit for each in found),
+        reports=statistics.mean(each.reports for each in found),
     )
 
 
-def _cost(size: int, client: Client, server: Server) -> Cost:
-    cpu = [cpu_seconds(server.pid)]
-    read = partial(_note_cpu, server, cpu)
-    run = run_job(client, ["/bin/true"], size, SLOTS, on_end=read)
-    return _per_worker(run, cpu[1] - cpu[0])
+def _cost(size: int, client: Client, server: Server, group: Account) -> Cost:
+    used = [(group.seconds(), cpu_seconds(server.pid))]
 
+    def on_end() -> None:
+        used.append((group.seconds(), cpu_seconds(server.pid)))
 
-def _note_cpu(server: Server, cpu: list[float]) -> None:
-    cpu.append(cpu_seconds(server.pid))
-
-
-def _per_worker(run: JobRun, cpu: float) -> Cost:
-    each = 1000 / run.workers
+    run = run_job(client, ["/bin/true"], size, SLOTS, on_end)
+    each, (before, after) = 1000 / size, used
     return Cost(
-        run.workers,
-        submit=run.submit_seconds * each,
+        cpu=(after[0] - before[0]) * each,
+        server=(after[1] - before[1]) * each,
         wall=run.work_seconds * each,
-        cpu=cpu * each,
-        render=run.render_seconds * each,
+        submit=run.submit_seconds * each,
+        reports=run.render_seconds * each,
     )
 
 
-def _measured(costs: Sequence[Cost]) -> Iterator[Figure]:
-    for cost in costs:
-        size = f"{cost.workers:,} workers"
-        yield Figure(what=f"{size}: submit", value=cost.submit * cost.workers, unit="ms")
-        yield Figure(what=f"{size}: reports", value=cost.render * cost.workers, unit="ms")
-        yield Figure(what=f"{size}: wall", value=cost.wall, unit="ms a worker")
-        yield Figure(what=f"{size}: server's CPU", value=cost.cpu, unit="ms a worker")
-
-
-def _growths(costs: Sequence[Cost]) -> Iterator[Figure]:
-    for small, large in pairwise(costs):
-        of = f"a worker of {large.workers:,} / of {small.workers:,}"
-        shares = {
-            "wall": large.wall / small.wall,
-            "server's CPU": large.cpu / small.cpu,
-            "submit": large.submit / small.submit,
-            "reports": large.render / small.render,
+def _rows(costs: Costs) -> Iterator[Row]:
+    smallest = next(iter(costs))
+    for size, found in costs.items():
+        yield {
+            "workers of a job": f"{size:,}",
+            ALL_CPU: statistics.median(each.cpu for each in found),
+            f"CPU, {smallest:,} = 1": _ratio(costs, size, lambda cost: cost.cpu),
+            SERVER_CPU: statistics.median(each.server for each in found),
+            "wall, ms a worker": statistics.median(each.wall for each in found),
+            "submit, ms": statistics.median(each.submit for each in found) * size,
+            "reports, ms": statistics.median(each.reports for each in found) * size,
         }
-        for name, share in shares.items():
-            yield Figure(what=f"{of}: {name}", value=share, at_most=FLAT)
+
+
+def _ratio(costs: Costs, size: int, of: Callable[[Cost], float]) -> float:
+    """The median over the rounds of the ratio to the smallest job of the same round."""
+    smallest = next(iter(costs.values()))
+    pairs = zip(costs[size], smallest, strict=True)
+    return statistics.median(of(large) / of(small) for large, small in pairs)
+
+
+def _growths(costs: Costs) -> Iterator[Figure]:
+    smallest, *larger = costs
+    for size in larger:
+        of = f"a worker of {size:,} / of {smallest:,}"
+        ratio = _ratio(costs, size, lambda cost: cost.cpu)
+        yield Figure(what=f"{of}: CPU of all processes", value=ratio, at_most=FLAT)
+        ratio = _ratio(costs, size, lambda cost: cost.server)
+        yield Figure(what=f"{of}: server's CPU", value=ratio)

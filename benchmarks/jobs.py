@@ -66,7 +66,7 @@ def run_request(
     submitted = time.time()
     wait_for_end(client, job_id)
     on_end()
-    job = client.get(f"/jobs/{job_id}")
+    job = read_job(client, job_id)
     check(job, count)
     return JobRun(
         job_id=job_id,
@@ -75,6 +75,19 @@ def run_request(
         work_seconds=max(_moment(worker["ended_at"]) for worker in job["workers"]) - began,
         end_seconds=_moment(job["ended_at"]) - began,
     )
+
+
+def read_job(client: Client, job_id: str) -> Any:
+    """The job with all its workers, which the server sends in pages."""
+    job = client.get(f"/jobs/{job_id}")
+    page = 1
+    while len(job["workers"]) < job.get("total_workers", 0):
+        page += 1
+        workers = client.get(f"/jobs/{job_id}?page={page}")["workers"]
+        if not workers:
+            raise RuntimeError(f"job {job_id}: page {page} of its workers is empty")
+        job["workers"] += workers
+    return job
 
 
 def wait_for_end(client: Client, job_id: str) -> None:

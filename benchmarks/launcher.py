@@ -20,8 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.listener import Listener
+from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 
 
 class Loop:
@@ -38,6 +37,12 @@ class Loop:
         self.failures = 0
 
     def started(self, attempt_id: str, pid: int) -> None:
+        pass
+
+    def begun(self, attempt_id: str, at: float) -> None:
+        pass
+
+    def returned(self, attempt_id: str) -> None:
         pass
 
     def ended(self, attempt_id: str, exit: Exit) -> None:

@@ -17,6 +17,8 @@ SHARED_MEMORY = Path("/dev/shm")
 class Options:
     quick: bool
     rounds: int
+    #: Rounds of a benchmark that compares small differences.
+    many_rounds: int = 1
 
     def pick(self, full: T, quick: T) -> T:
         """A size: the one to measure with, or the one that only shows that everything works."""

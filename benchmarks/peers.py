@@ -1,74 +1,191 @@
 """Other programs that run many commands at once, with a log file each."""
 
 import os
+import select
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from benchmarks.accounts import Account, account
+
 HERE = Path(__file__).resolve().parent
-HUEY_PYTHON = HERE / ".venv" / "bin" / "python"
+PYTHON = HERE / ".venv" / "bin" / "python"
 SLOTS = 4
+WARM_UP_TASKS = 20
+READY_SECONDS = 60.0
+RUN_SECONDS = 180.0
 STOP_SECONDS = 30.0
-XARGS = "xargs -P4"
+#: Seconds after the end of a run, in which a queue system finishes what it does in the background.
+SETTLE_SECONDS = 0.1
+XARGS = f"xargs -P{SLOTS}"
+PARALLEL = f"GNU parallel -j{SLOTS}"
+DOIT, DASK, CELERY, RQ = "doit", "Dask.distributed", "Celery + Redis", "RQ + Redis"
 HUEY = "Huey"
 #: This mode is less durable than ours, so there is no target for it.
 NOT_DURABLE = "Huey without fsync"
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Seconds of wall time, and of CPU time of all processes, without start-up."""
+
+    wall: float
+    cpu: float
+
+
 class Peer(Protocol):
-    def run(self, directory: Path, count: int) -> float:
-        """Wall seconds for ``count`` times /bin/true, with a log file each in ``directory``."""
+    def run(self, directory: Path, count: int) -> Run:
+        """Run /bin/true ``count`` times, with a log file each in ``directory``.
+
+        Raise RuntimeError if the peer fails.
+        """
 
 
 class Pipeline:
-    """A shell pipeline that runs in the directory of its logs; ``%d`` is the number of tasks."""
+    """A command line that runs in the directory of its logs.
 
-    def __init__(self, pipeline: str, environment: Mapping[str, str] | None = None) -> None:
-        self._pipeline = pipeline
-        self._environment = {**os.environ, **(environment or {})}
+    Its start-up is the least that the same command has cost with no tasks.
+    """
 
-    def run(self, directory: Path, count: int) -> float:
-        command = ["sh", "-c", self._pipeline % count]
-        began = time.perf_counter()
-        subprocess.run(command, cwd=directory, env=self._environment, check=True)
-        return time.perf_counter() - began
+    def __init__(self, group: Account, command: str, environment: Mapping[str, str]) -> None:
+        """``command`` has the number of tasks as ``$TASKS``."""
+        self._group, self._command, self._environment = group, command, environment
+        self._start_ups: list[Run] = []
+
+    def run(self, directory: Path, count: int) -> Run:
+        empty = directory.with_name(f"{directory.name} start-up")
+        empty.mkdir()
+        self._start_ups.append(self._once(empty, 0))
+        whole = self._once(directory, count)
+        wall = whole.wall - min(each.wall for each in self._start_ups)
+        cpu = whole.cpu - min(each.cpu for each in self._start_ups)
+        if wall <= 0 or cpu <= 0:
+            raise RuntimeError("its start-up has cost as much as the run")
+        return Run(wall, cpu)
+
+    def _once(self, directory: Path, count: int) -> Run:
+        env = {**os.environ, **self._environment, "TASKS": str(count)}
+        command = [*self._group.prefix, "sh", "-c", self._command]
+        cpu, began = self._group.seconds(), time.perf_counter()
+        code = subprocess.run(command, cwd=directory, env=env, stderr=subprocess.DEVNULL).returncode
+        wall = time.perf_counter() - began
+        if code:
+            raise RuntimeError(f"it has ended with status {code}")
+        return Run(wall, self._group.seconds() - cpu)
 
 
-class Huey:
-    """Huey's consumer in a process of its own, which is started before the clock is."""
+class QueueSystem:
+    """A queue system with its workers, started before the clock is; see ``benchmarks.queues``.
 
-    def __init__(self, database: Path, mode: str) -> None:
-        self._process = subprocess.Popen(
-            [str(HUEY_PYTHON), "-P", str(HERE / "huey_peer.py"), str(database), mode],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
+    It is stopped by SIGSTOP between its runs, so that it costs the other programs nothing.
+    """
 
-    def run(self, directory: Path, count: int) -> float:
-        assert self._process.stdin and self._process.stdout
-        began = time.perf_counter()
-        self._process.stdin.write(f"{count} {directory}\n")
-        self._process.stdin.flush()
-        if self._process.stdout.readline() != "done\n":
-            raise RuntimeError(f"Huey has ended with status {self._process.wait()}")
-        return time.perf_counter() - began
+    def __init__(self, group: Account, module: str, directory: Path, *arguments: str) -> None:
+        """Raise RuntimeError if it does not start."""
+        self._group, self._module, self._runs = group, module, 0
+        self._directory = directory / f"{module} {' '.join(arguments)}".strip().replace(" ", "-")
+        self._directory.mkdir()
+        program = [str(PYTHON), "-P", "-m", f"queues.{module}", str(self._directory), *arguments]
+        with (self._directory / "errors").open("wb") as errors:
+            self._process = subprocess.Popen(
+                [*group.prefix, *program],
+                cwd=self._directory,
+                env={**os.environ, "PYTHONPATH": str(HERE)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        group.hold(self._process.pid)
+        try:
+            self._expect("ready", READY_SECONDS)
+        except RuntimeError:
+            self.close()
+            raise
+        self._signal(signal.SIGSTOP)
+
+    def run(self, directory: Path, count: int) -> Run:
+        self._signal(signal.SIGCONT)
+        self._runs += 1
+        warm_up = self._directory / f"warm-up {self._runs}"
+        warm_up.mkdir()
+        self._ask(warm_up, WARM_UP_TASKS)
+        time.sleep(SETTLE_SECONDS)
+        cpu, began = self._group.seconds(), time.perf_counter()
+        self._ask(directory, count)
+        wall = time.perf_counter() - began
+        time.sleep(SETTLE_SECONDS)
+        cpu = self._group.seconds() - cpu
+        self._signal(signal.SIGSTOP)
+        return Run(wall, cpu)
 
     def close(self) -> None:
         """End its input, at which it ends; by force when it does not."""
-        try:
+        self._signal(signal.SIGCONT)
+        with suppress(subprocess.TimeoutExpired, BrokenPipeError):
             self._process.communicate(timeout=STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+
+    def _ask(self, directory: Path, count: int) -> None:
+        assert self._process.stdin
+        self._process.stdin.write(f"{count} {directory}\n")
+        self._process.stdin.flush()
+        self._expect("done", RUN_SECONDS)
+
+    def _expect(self, answer: str, seconds: float) -> None:
+        assert self._process.stdout
+        found, _, _ = select.select([self._process.stdout], [], [], seconds)
+        if not found or self._process.stdout.readline() != f"{answer}\n":
+            errors = (self._directory / "errors").read_text("utf-8", "replace").strip()
+            reason = errors.splitlines()[-1] if errors else "no message"
+            raise RuntimeError(f"it has not answered '{answer}': {reason}")
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._group.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
-def have_gnu_parallel() -> bool:
+@dataclass(frozen=True, slots=True)
+class _System:
+    module: str
+    package: str
+    arguments: Sequence[str] = ()
+    needs_redis: bool = False
+
+
+_SYSTEMS: Mapping[str, _System] = {
+    # As it comes it waits for the disk, as we do; without that for comparison only.
+    HUEY: _System("huey_peer", "huey", ("synced",)),
+    NOT_DURABLE: _System("huey_peer", "huey", ("unsynced",)),
+    DASK: _System("dask_peer", "distributed"),
+    CELERY: _System("celery_peer", "celery", needs_redis=True),
+    RQ: _System("rq_peer", "rq", needs_redis=True),
+}
+_DOIT = f"'{PYTHON}' -P -m doit run -f '{HERE}/queues/dodo.py' -d . --db-file ../doit.db"
+
+
+def _commands(directory: Path) -> Mapping[str, tuple[str, Mapping[str, str]]]:
+    found: dict[str, tuple[str, Mapping[str, str]]] = {
+        XARGS: (f"seq $TASKS | xargs -P{SLOTS} -I{{}} sh -c '/bin/true > {{}} 2>&1'", {})
+    }
+    if _have_gnu_parallel():
+        command = f"seq $TASKS | parallel --will-cite -j{SLOTS} '/bin/true > {{}} 2>&1'"
+        found[PARALLEL] = command, {"PARALLEL_HOME": str(directory)}
+    if _have("doit"):
+        # Without the database of an earlier run.
+        found[DOIT] = f"rm -f ../doit.db* && {_DOIT} -n {SLOTS} -P thread", {}
+    return found
+
+
+def _have_gnu_parallel() -> bool:
     """moreutils has another program of this name."""
     if shutil.which("parallel") is None:
         return False
@@ -76,42 +193,45 @@ def have_gnu_parallel() -> bool:
     return said.stdout.startswith("GNU parallel")
 
 
-def have_huey() -> bool:
-    return HUEY_PYTHON.exists() and not subprocess.call(
-        [str(HUEY_PYTHON), "-P", "-c", "import huey"], stderr=subprocess.DEVNULL
-    )
+def _have(package: str) -> bool:
+    """True if the peers' Python has the package."""
+    return any(PYTHON.parent.parent.glob(f"lib/python3*/site-packages/{package}/__init__.py"))
 
 
-def left_out() -> Sequence[str]:
-    """Why some peers are not measured."""
-    here = {"GNU parallel": have_gnu_parallel(), HUEY: have_huey()}
-    return [
-        f"{name} is not installed here and left out." for name, found in here.items() if not found
-    ]
+def _lacks(system: _System) -> bool:
+    return not _have(system.package) or (system.needs_redis and not shutil.which("redis-server"))
 
 
 @contextmanager
-def peers(directory: Path) -> Iterator[Mapping[str, Peer]]:
-    """The peers that are installed, ready to run; ``directory`` holds what they need."""
-    found: dict[str, Peer] = {
-        XARGS: Pipeline("seq %d | xargs -P4 -I{} sh -c '/bin/true > {} 2>&1'")
-    }
-    if have_gnu_parallel():
-        found["GNU parallel -j4"] = Pipeline(
-            "seq %d | parallel --will-cite -j4 '/bin/true > {} 2>&1'",
-            {"PARALLEL_HOME": str(directory)},
-        )
-    hueys = _hueys(directory) if have_huey() else {}
-    try:
-        yield {**found, **hueys}
-    finally:
-        for huey in hueys.values():
-            huey.close()
+def peers(directory: Path, *, quick: bool) -> Iterator[tuple[Mapping[str, Peer], Sequence[str]]]:
+    """The peers that are installed, ready to run, and why others are omitted.
 
-
-def _hueys(directory: Path) -> dict[str, Huey]:
-    """As it comes it waits for the disk, as we do; without that for comparison only."""
-    return {
-        HUEY: Huey(directory / "huey.db", "synced"),
-        NOT_DURABLE: Huey(directory / "huey-unsynced.db", "unsynced"),
-    }
+    ``directory`` holds what they need. A ``quick`` run omits those that take long to start.
+    """
+    found: dict[str, Peer] = {}
+    notes: list[str] = []
+    with ExitStack() as stack:
+        commands = _commands(directory)
+        for name, (command, environment) in commands.items():
+            found[name] = Pipeline(stack.enter_context(account()), command, environment)
+        for name, system in _SYSTEMS.items():
+            if quick and system.package != "huey":
+                notes.append(f"{name} is omitted, because this is a quick run.")
+                continue
+            if _lacks(system):
+                notes.append(f"{name} is not installed here and omitted.")
+                continue
+            group = stack.enter_context(account())
+            try:
+                queue = QueueSystem(group, system.module, directory, *system.arguments)
+            except RuntimeError as error:
+                notes.append(f"{name} is omitted: {error}")
+                continue
+            stack.callback(queue.close)
+            found[name] = queue
+        notes += [
+            f"{name} is not installed here and omitted."
+            for name in (PARALLEL, DOIT)
+            if name not in commands
+        ]
+        yield found, notes

@@ -21,7 +21,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.core.repository.changes import DiffRequest
+from orchestrator.core.repository.diffs import DiffRequest
 from orchestrator.engine.supervisor.supervisor import merged
 from orchestrator.git.commits.changes import GitChanges
 from orchestrator.store import SqlStore, sqlite_url

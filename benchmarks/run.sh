@@ -6,18 +6,19 @@ usage() {
   cat <<'USAGE'
 Usage: benchmarks/run.sh [options] [names...]
 
-Prints tables in Markdown and writes benchmarks/results.json. Without names everything runs:
-  dispatch latency streams load efficiency workflows memory growth reads outbox restart worktrees git commands starts walk launcher store
+Prints tables in Markdown and writes benchmarks/results.json, where other benchmarks' results stay.
+benchmarks/render.sh then writes docs/performance.md and its pictures. Without names everything runs:
+  dispatch latency streams load efficiency workflows memory growth reads outbox restart worktrees git commands starts counts walk launcher nodes store
 
   --quick          small sizes: shows that everything works, the figures mean nothing
-  --rounds N       rounds of dispatch and launcher (5)
-  --output FILE    where the JSON goes
+  --rounds N       rounds (5, growth 11)
+  --output FILE    where the JSON goes (benchmarks/results.json; quick-results.json with --quick)
   --no-install     leave out peers that are not installed
   -h, --help       show this text
 USAGE
 }
 
-install=yes dispatch=no names=0 output='' arguments=()
+install=yes dispatch=no names=0 arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
     --no-install) install=no ;;
@@ -29,7 +30,6 @@ while [ $# -gt 0 ]; do
         --rounds,* | --output,/*) arguments+=("$1" "$2") ;;
         *) arguments+=("$1" "$PWD/$2") ;;
       esac
-      [ "$1" = --rounds ] || output=given
       shift
       ;;
     -*) arguments+=("$1") ;;
@@ -46,13 +46,12 @@ CDPATH='' cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 [ -x .venv/bin/python ] || bash ./install.sh --quiet
 python=$PWD/.venv/bin/python
 peers=$PWD/benchmarks/.venv
-[ -n "$output" ] || arguments+=(--output "$PWD/benchmarks/results.json")
 
 say() { printf '%s\n' "$*" >&2; }
 
-have_huey() { "$peers/bin/python" -c 'import huey' >/dev/null 2>&1; }
+have_systems() { "$peers/bin/python" -c 'import celery, distributed, doit, huey, redis, rq' >/dev/null 2>&1; }
 
-install_huey() {
+install_systems() {
   local pins
   mapfile -t pins < <("$python" -c '
 import tomllib
@@ -69,11 +68,17 @@ with open("pyproject.toml", "rb") as file:
 # moreutils has another program of this name.
 have_parallel() { parallel --version 2>/dev/null | grep -q '^GNU parallel'; }
 
-install_parallel() {
+have_redis() { command -v redis-server >/dev/null; }
+
+install_debian() {
   [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
-  export DEBIAN_FRONTEND=noninteractive
-  (apt-get install -y parallel || { apt-get update && apt-get install -y parallel; }) >/dev/null 2>&1
+  # RUNLEVEL=1: no service is started.
+  export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
+  (apt-get install -y "$1" || { apt-get update && apt-get install -y "$1"; }) >/dev/null 2>&1
 }
+
+install_parallel() { install_debian parallel; }
+install_redis() { install_debian redis-server; }
 
 set_up_peer() {
   local name=$1 have=$2 set_up=$3
@@ -82,12 +87,13 @@ set_up_peer() {
     say "Installing $name ..."
     "$set_up" >&2 || true
   fi
-  "$have" || say "$name is not installed and could not be: it is left out"
+  "$have" || say "$name: not installed, and the installation failed; omitted"
 }
 
 if [ "$dispatch" = yes ] || [ "$names" -eq 0 ]; then
-  set_up_peer Huey have_huey install_huey
+  set_up_peer 'Huey, doit, Dask, Celery, RQ' have_systems install_systems
   set_up_peer 'GNU parallel' have_parallel install_parallel
+  set_up_peer Redis have_redis install_redis
 fi
 
 export PYTHONPATH=$PWD

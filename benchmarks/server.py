@@ -13,9 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from benchmarks.accounts import Account
 from benchmarks.options import place
 
+#: The checkout whose server is measured.
 FOLDER = Path(__file__).resolve().parents[1]
+#: A directory whose modules the server finds after those of the checkout; empty: none.
+EXTRA_PATH = ""
 KEY = "key-of-the-benchmarks"
 READY_SECONDS = 60.0
 STOP_SECONDS = 60.0
@@ -56,8 +60,14 @@ class Client:
 class Server:
     """A running server; ``directory`` holds all that it writes."""
 
-    def __init__(self, directory: Path, slots: int, settings: Mapping[str, str]) -> None:
-        self._directory = directory
+    def __init__(
+        self,
+        directory: Path,
+        slots: int,
+        settings: Mapping[str, str],
+        group: Account | None = None,
+    ) -> None:
+        self._directory, self._group = directory, group
         self._environment = _environment(directory, slots, settings)
         (directory / "project").mkdir()
         self.url = ""
@@ -66,15 +76,18 @@ class Server:
     def restart(self) -> None:
         """Start the process; ``wait_until_ready`` follows."""
         directory = self._directory
+        prefix = self._group.prefix if self._group else ()
         with (directory / "server.out").open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "orchestrator", "serve", "--port", "0"],
+                [*prefix, sys.executable, "-P", "-m", "orchestrator", "serve", "--port", "0"],
                 cwd=directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
             )
+        if self._group:
+            self._group.hold(self.pid)
 
     @property
     def directory(self) -> Path:
@@ -128,13 +141,17 @@ class Server:
 
 @contextmanager
 def running_server(
-    slots: int, parent: Path | None = None, settings: Mapping[str, str] | None = None
+    slots: int,
+    parent: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    group: Account | None = None,
 ) -> Iterator[Server]:
     """A server with ``slots`` slots in an empty directory under ``parent``.
 
     ``settings`` go before those of all benchmarks; a name is like API__THREADS.
+    ``group`` counts the CPU time of the server and its processes.
     """
-    server = Server(place(parent), slots, settings or {})
+    server = Server(place(parent), slots, settings or {}, group)
     try:
         server.wait_until_ready()
         yield server
@@ -159,7 +176,7 @@ def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Map
         "LIMITS__MAX_WORKERS": str(max(100, slots)),
     }
     given = {f"ORCHESTRATOR_{name}": value for name, value in {**settings, **changes}.items()}
-    return {**kept, **given, "PYTHONPATH": str(FOLDER)}
+    return {**kept, **given, "PYTHONPATH": f"{FOLDER}:{EXTRA_PATH}" if EXTRA_PATH else str(FOLDER)}
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

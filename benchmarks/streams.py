@@ -65,7 +65,7 @@ def moment(text: bytes) -> float:
 
 
 def measure(options: Options) -> Findings:
-    seconds, count = options.pick((30, 40), (2, 4))
+    seconds, count = options.pick((30, 200), (2, 4))
     with running_server(SLOTS) as server:
         return findings(delays_at(server, count, seconds))
 

@@ -1,6 +1,6 @@
-"""Submit a job, watch it live, and read what it came back with.
+"""Submit a job, follow its events, and read its results.
 
-Run it while a server is running (``python api_server.py``):
+Run this program while a server is running (``bin/orchestrator serve``):
 
     .venv/bin/python examples/python_client.py
 """

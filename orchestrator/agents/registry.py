@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from orchestrator.agents import survey
 from orchestrator.agents.agent_types.driven_agent import DrivenAgent
-from orchestrator.agents.agent_types.program_agent import ProgramAgent
-from orchestrator.agents.agent_types.shell_agent import ShellAgent
+from orchestrator.agents.agent_types.program_agent import ProgramAgent, ShellAgent
 from orchestrator.agents.events.steps import steps_of
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
@@ -89,7 +88,7 @@ class AgentRegistry:
         return name
 
     def uses_model(self, name: str) -> bool:
-        """True if the agent may use a model; an agent that can never plan has none."""
+        """True if the agent may use a model. An agent that can never plan uses no model."""
         return self._plans(self.get(name).name) is not False
 
     def steps(
@@ -139,7 +138,7 @@ class AgentRegistry:
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def reads_messages(self, name: str, *, windows: bool) -> bool:
-        """Return True if the agent reads messages of people while it works."""
+        """Return True if the agent reads messages from people while it works."""
         asked = getattr(self._agents.get(name), "reads_messages", None)
         return bool(asked and asked(windows=windows))
 

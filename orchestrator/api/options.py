@@ -1,10 +1,12 @@
 """Options of the HTTP side."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import Unavailable
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.schemas.triggers.trigger import Trigger
 
@@ -18,6 +20,22 @@ class OtherServer:
     url: str
     #: Path of its project.
     project: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoctorCheck:
+    """One check of ``doctor``."""
+
+    name: str
+    #: True: works; False: a problem; None: a note.
+    ok: bool | None
+    message: str
+    #: How to fix it.
+    fix: str = ""
+
+
+def no_doctor() -> Sequence[DoctorCheck]:
+    raise Unavailable("this server has no doctor")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +59,7 @@ class ApiOptions:
     #: Maximum number of streams, and of waits, that hold a thread on servers that cannot park
     #: them.
     threaded_limit: int = 8
-    #: A reader that is so many bytes behind is dropped; it can resume.
+    #: Maximum bytes that a reader may be behind. A slower reader is dropped, and can resume.
     lag_limit_bytes: int = MIB
     #: Jobs that one key may submit or retry per minute; None: no limit.
     submissions_per_minute: int | None = None
@@ -57,9 +75,11 @@ class ApiOptions:
     project: str = ""
     #: Returns the other servers of the same user; any thread may call it.
     other_servers: Callable[[], Sequence[OtherServer]] = tuple
+    #: Checks the installation; any thread may call it. Raises Unavailable while a check runs.
+    doctor: Callable[[], Sequence[DoctorCheck]] = no_doctor
     #: Triggers that events from outside may call.
     triggers: Sequence[Trigger] = ()
-    #: Receives events that are feedback; None: they are refused.
+    #: Receives events that are feedback; None: such events are rejected.
     event_feedback: EventFeedback | None = None
-    #: Texts that the audit log never has.
+    #: Secret texts that are masked in the audit log.
     secrets: tuple[str, ...] = field(default=(), repr=False)

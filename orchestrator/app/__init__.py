@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from orchestrator.app.gates import gates_here
     from orchestrator.app.job_manager import JobManager
     from orchestrator.app.offline import local_service, remove
-    from orchestrator.app.outward import check_receivers
     from orchestrator.app.planning import (
         estimate_of,
         kinds_of_work,
@@ -31,17 +30,18 @@ if TYPE_CHECKING:
         role_text,
         roles,
     )
+    from orchestrator.app.receivers import check_receivers
     from orchestrator.app.settings_map import containment_in_force, own_secrets
     from orchestrator.app.trigger_settings import triggers
 
-#: By name: the module that has it.
+#: Module that defines each exported name.
 _HOMES = {
     "Attachment": "attachment",
     "JobManager": "job_manager",
     "availability": "agents",
     "build": "assembly",
     "check_agents": "agent_names",
-    "check_receivers": "outward",
+    "check_receivers": "receivers",
     "containment_in_force": "settings_map",
     "difference_between": "branches",
     "discard_kept": "branches",

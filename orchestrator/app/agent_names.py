@@ -1,4 +1,4 @@
-"""Names of agents in the settings that no agent has."""
+"""Checks the settings for names of agents that do not exist."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ _SETTINGS = ("agent", "planner", "resolve")
 
 def check_agents(folder: Path, settings: Settings) -> None:
     """Raise ConfigError with one line for each unknown agent: in ``workers``, and in the jobs of
-    triggers. Invalid triggers are left to ``triggers``.
+    triggers. If a trigger is invalid, triggers are not checked: ``triggers`` reports the error.
     """
     agents = registry(folder, settings)
     problems = []
@@ -31,7 +31,7 @@ def check_agents(folder: Path, settings: Settings) -> None:
 
 
 def _named(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield places and names of agents."""
+    """Yield each setting that names an agent, and the name."""
     for each in _SETTINGS:
         yield f"workers.{each}", getattr(settings.workers, each)
     try:

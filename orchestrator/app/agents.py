@@ -22,7 +22,7 @@ from orchestrator.agents.catalog.availability import (
 from orchestrator.agents.catalog.availability import program_argv as argv_of
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.config import ModelPrice, Settings, UserAgent
-from orchestrator.config.agents import AgentOutput
+from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
 from orchestrator.core.ports import Agent
@@ -46,7 +46,7 @@ def registry(
                 each,
                 settings.orchestrator.command_of(each),
                 environ,
-                windows=_on_windows(settings),
+                windows=str(settings.orchestrator.execution_mode) == "windows",
                 inherit=_inherited(settings, each),
             )
         )
@@ -70,21 +70,17 @@ def _terms(folder: Path, settings: Settings) -> Terms:
         resume_sessions=workers.resume_sessions,
         grace_seconds=workers.grace_seconds,
         log_limit_bytes=workers.log_limit_bytes,
-        prices={each.model: _told(each) for each in workers.prices},
+        prices={each.model: _price_values(each) for each in workers.prices},
     )
 
 
-def _told(price: ModelPrice) -> dict[str, float]:
+def _price_values(price: ModelPrice) -> dict[str, float]:
     """Return the prices of the settings in USD per million tokens, by kind of token."""
     return {name: each for name, each in price if name != "model" and each is not None}
 
 
 def _is_change(name: str, user: UserAgent) -> bool:
     return known(name) is not None and not user.command and user.class_ is None
-
-
-def _on_windows(settings: Settings) -> bool:
-    return str(settings.orchestrator.execution_mode) == "windows"
 
 
 def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
@@ -136,7 +132,7 @@ def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
 
 
 def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
-    """Return further settings of a loop over HTTP."""
+    """Return the address of an agent's local model server; empty if the agent has none."""
     return {"base_url": local_url(each, environ)} if each.local_url else {}
 
 

@@ -2,10 +2,12 @@
 
 import os
 import secrets
+import sys
 import time
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator import __version__
 from orchestrator.agents.prompts.role_prompts import RolePrompts
@@ -14,7 +16,7 @@ from orchestrator.agents.survey.request import intent
 from orchestrator.app.agents import registry
 from orchestrator.app.gates import checks_of, gate_plans_of
 from orchestrator.app.job_manager import JobManager
-from orchestrator.app.outward import Receivers, receivers
+from orchestrator.app.receivers import Receivers, receivers
 from orchestrator.app.settings_map import (
     api_keys,
     containment,
@@ -36,42 +38,41 @@ from orchestrator.config.fields.choices import (
     UnknownPrice,
 )
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.scheduler import placement
+from orchestrator.core.scheduler.dag import RunTimes
+from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.ready_queue_and_slots import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.start_order import RunTimes
-from orchestrator.core.scheduler.start_queue import Prompting
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.preparation import AttemptPreparation
+from orchestrator.engine.attempts.review_prompt import Reviewing
 from orchestrator.engine.attempts.runner import AttemptRunner
+from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
 from orchestrator.engine.gates.runner import GateRunner
 from orchestrator.engine.merge.gate_check import MergedGates
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.merge.record import MergeRecords
-from orchestrator.engine.planning.review_prompt import Reviewing
 from orchestrator.engine.planning.rule_planner import RulesPlanner
-from orchestrator.engine.preparation import AttemptPreparation
-from orchestrator.engine.report_thread import Reporting
-from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.messages import Message
-from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.runtime.messages import Message, RunningProcesses
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.decisions.answers import AnswerCalls
-from orchestrator.engine.service.decisions.budgets import BudgetCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
-from orchestrator.engine.service.decisions.pauses import PauseCalls
+from orchestrator.engine.service.decisions.pauses import BudgetCalls, PauseCalls
 from orchestrator.engine.service.decisions.plans import PlanCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
 from orchestrator.engine.service.queries import Queries
-from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.feed import Feed
+from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFiles
 from orchestrator.engine.service.read_models.read_models import ReadModels
-from orchestrator.engine.service.read_models.worker_files import WorkerFiles
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.retry import WorkerCalls
@@ -81,8 +82,8 @@ from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import Submitting
-from orchestrator.engine.supervisor.lease_calls import LeaseCalls
-from orchestrator.engine.supervisor.outbox import Outbox
+from orchestrator.engine.supervisor.lock_calls import LockCalls
+from orchestrator.engine.supervisor.reported_events import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
@@ -90,13 +91,12 @@ from orchestrator.engine.worktrees.start_commit import Bases
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
 from orchestrator.git.commits.changes import GitChanges
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.listener import Listener
+from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.outbox.addresses import AddressPolicy
-from orchestrator.outbox.calls import OutboxService
 from orchestrator.outbox.http import Poster
 from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.service import OutboxService
 from orchestrator.outbox.webhooks import Webhooks
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
@@ -110,6 +110,9 @@ from orchestrator.workspace import (
     WorkspaceLock,
     run_times_file,
 )
+
+if TYPE_CHECKING:
+    from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 
 DATABASE_NAME = "orchestrator.db"
 
@@ -129,11 +132,28 @@ class Assembly:
         self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
         self._repository = repository_of(folder, settings, self._workspace.root)
-        self._launcher = LocalLauncher(containment(folder, settings, self._visible()))
+        local = LocalLauncher(containment(folder, settings, self._visible()))
+        self._cluster = self._cluster_launcher(local)
+        self._launcher: Launcher = self._cluster or local
         self._processes = RunningProcesses()
         self._inbox = Inbox[Message](self._launcher)
         self._publisher = Publisher()
         self._place = Place(self._workspace.root, self._around.project_root)
+
+    def _cluster_launcher(self, local: LocalLauncher) -> "ClusterLauncher | None":
+        """Return the launcher for several machines; None if the settings name one machine."""
+        if self._settings.cluster.listen is None:
+            return None
+        from orchestrator.app.cluster import cluster_launcher
+
+        return cluster_launcher(
+            local,
+            self._settings,
+            self._workspace.root,
+            (self._around.home, self._around.project_root, Path(sys.executable)),
+            self._agents,
+            lambda: self._preparation.api_url,
+        )
 
     def _visible(self) -> Sequence[str]:
         """Return the paths of the product and the project that a sandbox shows even below /tmp."""
@@ -150,7 +170,7 @@ class Assembly:
             supervisor=self._supervisor,
             attempts=self._attempts,
             scheduler=self._scheduler,
-            lease_calls=self._lease_calls,
+            lock_calls=self._lock_calls,
             store=self._store,
             launcher=self._launcher,
             processes=self._processes,
@@ -212,8 +232,8 @@ class Assembly:
         return times
 
     @cached_property
-    def _lease_calls(self) -> LeaseCalls:
-        return LeaseCalls(self._scheduler, self._store)
+    def _lock_calls(self) -> LockCalls:
+        return LockCalls(self._scheduler, self._store)
 
     @cached_property
     def _submitting(self) -> Submitting:
@@ -223,7 +243,13 @@ class Assembly:
             *limits(self._settings),
             intent.asks_to_build,
             refuses_unpriced=self._settings.workers.unknown_price is UnknownPrice.REFUSE,
+            check_machine=self._check_machine,
         )
+
+    def _check_machine(self, task: TaskSpec) -> None:
+        here = Machine(slots=1, labels=self._settings.cluster.labels_here)
+        machines = self._cluster.machines if self._cluster else (here,)
+        placement.check(task, machines, is_cluster=self._cluster is not None)
 
     @cached_property
     def _planning(self) -> AgentPlans:
@@ -246,8 +272,9 @@ class Assembly:
                 self._workspace,
                 self._repository.known_common,
                 lambda: self._place.moved,
+                lambda: self._cluster.machines if self._cluster else None,
             ),
-            lease_calls=self._lease_calls,
+            lock_calls=self._lock_calls,
             outbox=self._outbox,
         )
 
@@ -429,41 +456,53 @@ class Assembly:
                 trees=self._stored_trees,
                 worktrees=self._worktrees,
             ),
-            workers=WorkerCalls(
-                supervisor=self._supervisor,
-                access=self._access,
-                trees=self._stored_trees,
-                merge_queue=self._merge_queue,
-                moved=lambda: self._place.moved,
-            ),
-            feedback=FeedbackCalls(
-                supervisor=self._supervisor,
-                store=self._store,
-                access=self._access,
-                trees=self._stored_trees,
-                worktrees=self._worktrees,
-                merge_queue=self._merge_queue,
-                agents=self._agents,
-                moved=lambda: self._place.moved,
-            ),
-            removal=RemovalCalls(
-                supervisor=self._supervisor,
-                store=self._store,
-                workspace=self._workspace,
-                access=self._access,
-                trees=self._stored_trees,
-                worktrees=self._worktrees,
-                merge_queue=self._merge_queue,
-                removal=self._removal,
-            ),
+            workers=self._worker_calls,
+            feedback=self._feedback_calls,
+            removal=self._removal_calls,
             landings=self._landing_calls,
-            locks=LockService(self._supervisor, self._store, self._access, self._lease_calls),
+            locks=LockService(self._supervisor, self._store, self._access, self._lock_calls),
             queries=self._queries,
             reads=self._reads,
             server_status=self._server_status,
             publisher=self._publisher,
             workspace=self._workspace,
             outbox=self._outbox_service,
+        )
+
+    @cached_property
+    def _worker_calls(self) -> WorkerCalls:
+        return WorkerCalls(
+            supervisor=self._supervisor,
+            access=self._access,
+            trees=self._stored_trees,
+            merge_queue=self._merge_queue,
+            moved=lambda: self._place.moved,
+        )
+
+    @cached_property
+    def _feedback_calls(self) -> FeedbackCalls:
+        return FeedbackCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            worktrees=self._worktrees,
+            merge_queue=self._merge_queue,
+            agents=self._agents,
+            moved=lambda: self._place.moved,
+        )
+
+    @cached_property
+    def _removal_calls(self) -> RemovalCalls:
+        return RemovalCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            workspace=self._workspace,
+            access=self._access,
+            trees=self._stored_trees,
+            worktrees=self._worktrees,
+            merge_queue=self._merge_queue,
+            removal=self._removal,
         )
 
     @cached_property
@@ -488,7 +527,13 @@ class Assembly:
     @cached_property
     def _access(self) -> Access:
         keys, project = api_keys(self._settings), self._around.project_root
-        return Access(self._store, keys, project, lambda: self._place.former)
+        return Access(
+            self._store,
+            keys,
+            project,
+            lambda: self._place.former,
+            lambda attempt: self._supervisor.heard_from(attempt),
+        )
 
     @cached_property
     def _stored_trees(self) -> StoredTrees:
@@ -581,6 +626,7 @@ class Assembly:
             throughput=throughput,
             version=__version__,
             moved=lambda: self._place.moved,
+            nodes=lambda: self._cluster.nodes() if self._cluster else (),
         )
 
 

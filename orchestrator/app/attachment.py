@@ -5,7 +5,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
@@ -15,6 +14,7 @@ from orchestrator.app.agents import registry
 from orchestrator.app.assembly import repository_of
 from orchestrator.config import load, project_root
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, UnknownAgent
 from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
@@ -60,7 +60,7 @@ class Taken:
 def _swept() -> Iterator[None]:
     """End the tool's leftover processes (codex starts a daemon).
 
-    They would change the worktree, and hold its lock.
+    Otherwise, these processes would change the worktree, and keep its lock.
     """
     with suppress(OSError):  # not permitted in a container: leftover processes are not found there
         proc.become_subreaper()
@@ -84,7 +84,7 @@ def _left() -> list[proc.Process]:
 
 
 class Attachment:
-    """A person's session with a worker that is not running. Works with the server up or down."""
+    """A person's session with a worker that is not running. Needs no server."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
         settings = load(folder, environ=environ, require_key=False).settings

@@ -2,30 +2,29 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError, StoreError
 from orchestrator.core.limits.quotas import day_of
 from orchestrator.core.model.job import Attempt, Job
+from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.preparation import AttemptPreparation
 from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
+from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
 from orchestrator.engine.merge.queue import MergeQueue
-from orchestrator.engine.preparation import AttemptPreparation
-from orchestrator.engine.report_thread import Reporting
-from orchestrator.engine.retention import Housekeeping, JobRemoval
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.runtime.messages import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.service import Service
-from orchestrator.engine.supervisor.lease_calls import LeaseCalls
+from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.recovery import restore, take_up
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.listener import Listener
-from orchestrator.outbox.calls import OutboxService
+from orchestrator.launchers.local.launcher import Listener
+from orchestrator.outbox.service import OutboxService
 from orchestrator.security import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
@@ -48,12 +47,12 @@ class JobManager:
     supervisor: Supervisor
     attempts: AttemptRunner
     scheduler: Scheduler
-    lease_calls: LeaseCalls
+    lock_calls: LockCalls
     store: SqlStore
-    launcher: LocalLauncher
+    launcher: Launcher
     #: Receives the launcher's reports.
     processes: RunningProcesses
-    #: Link to the launcher; it has to be closed after the supervisor's end.
+    #: Link to the launcher. Must be closed after the supervisor has ended.
     listener: Listener
     dispatch: AttemptPreparation
     workspace: WorkspaceLayout
@@ -66,7 +65,7 @@ class JobManager:
     housekeeping: Housekeeping
     outbox: OutboxService
     landings: LandingCalls
-    #: Gives running attempts the messages that a crash kept from them.
+    #: Gives running attempts the messages that they missed because of a crash.
     pass_on_messages: Callable[[Sequence[Attempt]], None]
     worktree_cleanup: WorktreeCleanup
     lock: WorkspaceLock
@@ -114,7 +113,7 @@ class JobManager:
         found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
         root = self.workspace.root
         kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
-        # Before the recovery of attempts, because recovered gates create their own directories.
+        # Sweep before the recovery of attempts, because recovered gates create new directories.
         scratch_directory.sweep(root, kept)
         take_up(
             self.scheduler,
@@ -125,7 +124,7 @@ class JobManager:
             found,
             machine_restarted=restarted,
         )
-        self.lease_calls.restore()
+        self.lock_calls.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()
         self.landings.recover()

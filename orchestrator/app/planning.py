@@ -8,10 +8,9 @@ from pathlib import Path
 from orchestrator.agents.prompts.role_prompts import Role, RolePrompts
 from orchestrator.app.agents import registry
 from orchestrator.config import load, roles_directory
-from orchestrator.core.limits.estimate import Estimate, estimate
+from orchestrator.core.limits.budgets import Estimate, estimate
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.engine.planning.planning_heuristic import worth_planning
-from orchestrator.engine.planning.rule_planner import Split, split
+from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
 from orchestrator.engine.planning.work_kinds import WorkKind, kinds
 from orchestrator.engine.submission.submit import check_tasks
 
@@ -59,7 +58,7 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 
 
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
-    """Estimate the usage of workers of these agents, without reading earlier workers."""
+    """Estimate the usage of workers of these agents, without the usage of earlier workers."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     known = registry(folder, settings)
     workers, reviewing = (

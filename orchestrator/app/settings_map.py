@@ -9,21 +9,21 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.agents.registry import AgentRegistry
-from orchestrator.app.outward import secrets_of
+from orchestrator.app.receivers import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.kinds import Processors
-from orchestrator.core.limits.quotas import Ceilings, KeyLimits, Quotas
+from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, Ceilings, KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
-from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING
-from orchestrator.engine.preparation import WorkerEnvironment
-from orchestrator.engine.runtime.headroom import Bounds, Headroom
-from orchestrator.launchers.local.containment_probe import choose
+from orchestrator.core.scheduler.placement import Machine
+from orchestrator.engine.runtime.machine import Bounds, Headroom
+from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,
     Sandbox,
     WorkerLimits,
+    choose,
 )
 from orchestrator.security.keys import ApiKeys, Holder, hash_key
 from orchestrator.security.masking import Masker
@@ -81,6 +81,7 @@ def headroom(
     workspace: WorkspaceLayout,
     repository: Callable[[], Path | None],
     moved: Callable[[], str],
+    machines: Callable[[], Sequence[Machine] | None],
 ) -> Headroom:
     workers = settings.workers
     bounds = Bounds(
@@ -95,6 +96,7 @@ def headroom(
         reserve=DiskReserve(workspace.root),
         repository=repository,
         moved=moved,
+        machines=machines,
     )
 
 

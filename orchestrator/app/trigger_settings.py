@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from orchestrator.config import Settings
-from orchestrator.config.triggers import TriggerAction, TriggerSettings
+from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.core.errors import ConfigError, InvalidRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.schemas.requests.plan_file import loaded_yaml
@@ -76,7 +76,8 @@ def _path_or_header(given: str | None) -> str | EventPath | None:
 
 def _template(name: str, given: TriggerSettings, folder: Path) -> JobTemplate:
     if given.plan is None:
-        # One task without a planner: rules would split the text of the event like a request.
+        # One task without a planner: the rules would split the text of the event, as they split a
+        # request.
         title = cut(given.request.strip().partition("\n")[0], LONGEST_TITLE)
         document: dict[str, Any] = {"request": given.request}
         document["tasks"] = [{"title": title, "prompt": given.request}]

@@ -2,14 +2,16 @@
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from orchestrator.cli.output.terminal import command_with
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
 from orchestrator.security import home
 from orchestrator.security.home import home_here
@@ -25,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(kw_only=True)
 class CliContext:
-    """The context of one command line."""
+    """The context of a command: its home, environment, and form of output."""
 
     #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))
@@ -145,6 +147,18 @@ def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
         f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "
         f"{command_with('--yes')}"
     )
+
+
+_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
+_SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def age(_: click.Context, __: click.Parameter, value: str) -> int:
+    """Return the seconds of an age, such as ``7d``."""
+    found = _AGE.fullmatch(value.strip())
+    if found is None:
+        raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
+    return int(found[1]) * _SECONDS_OF[found[2]]
 
 
 class Seconds(click.FloatRange):

@@ -1,14 +1,15 @@
 """Settings: their declaration, and loading with errors that name file, line and remedy.
 
 - ``fields``: Types of settings, and the checks of their texts
+- ``sections``: Sections of the settings with entries of their own: agents, triggers, receivers
 """
 
-from orchestrator.config.agents import UserAgent
 from orchestrator.config.conflicts import is_loopback
 from orchestrator.config.fields.kinds import Processors
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.project import Project, project_of, project_root, roles_directory
 from orchestrator.config.rendering import render_schema, render_starter, render_template, visible
+from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.settings import ModelPrice, Settings
 from orchestrator.config.sources import FILE_NAME
 

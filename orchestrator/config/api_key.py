@@ -16,6 +16,7 @@ from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
+from orchestrator.security.untrusted_files import replace_file
 
 #: Variables that override a key in the file.
 VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
@@ -48,7 +49,7 @@ def load_with_key(
         if any(name in environ for name in VARIABLES):
             raise
         load(folder, environ=environ, flags=flags, require_key=False)
-    # If the file cannot be written, the settings are rejected as before.
+    # If the key cannot be written, ``load`` below reports the missing key.
     with suppress(OSError, ValueError):
         if ensure_key(folder):
             say(f"no API key in {folder / FILE_NAME}; wrote a new key there (file mode 600)")
@@ -67,16 +68,17 @@ def key_notes(settings: Settings) -> Iterator[str]:
 
 
 def ensure_key(folder: Path) -> bool:
-    """Add a random key to ``config.yaml``, creating the file if necessary; False: it has one.
+    """Add a random key to ``config.yaml``, creating the file if necessary.
 
-    The rest of the file is unchanged. Raises ValueError if the key cannot be inserted safely.
+    Returns False if the file already has a key. The rest of the file is unchanged. Raises
+    ValueError if the key cannot be inserted safely.
     """
     path = folder / FILE_NAME
     with _alone(folder):
         text = _text(path) if path.exists() else render_starter()
         if path.exists() and not _lacks_key(text):
             return False
-        _write_private(path, with_key(text, secrets.token_hex(32)))
+        replace_file(path, with_key(text, secrets.token_hex(32)).encode(), durable=True)
     return True
 
 
@@ -104,8 +106,9 @@ def _text(path: Path) -> str:
 
 
 def with_key(text: str, key: str) -> str:
-    """Add ``entry`` to a text: yield several ways, the most natural first. The caller must check
-    each result.
+    """Return the text of ``config.yaml`` with the key added, and otherwise unchanged values.
+
+    Raise ValueError if no way to add the key has this result.
     """
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
@@ -130,9 +133,9 @@ def _api(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield ways to insert ``entry``, the most natural first.
+    """Yield texts with ``entry`` inserted in different ways, the most natural way first.
 
-    The result of a way may be invalid.
+    Each text may be invalid, so the caller must check it.
     """
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
@@ -168,17 +171,6 @@ def _without_key(value: object) -> dict[str, object]:
     sections = dict(value) if isinstance(value, dict) else {}
     api = {name: setting for name, setting in _api(value).items() if name != "api_key"}
     return {**sections, "api": api}
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Replace the file in one step; no other user can read it at any moment."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
 
 
 def main(arguments: list[str]) -> int:

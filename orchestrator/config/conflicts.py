@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.config.agents import INHERITABLE, KNOWN_AGENTS, RESERVED_NAMES, UserAgent
 from orchestrator.config.fields.choices import ExecutionMode
 from orchestrator.config.layer import ConfigProblem, Layer, Origin, dotted
+from orchestrator.config.sections.agents import INHERITABLE, KNOWN_AGENTS, RESERVED_NAMES, UserAgent
+from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
-from orchestrator.config.triggers import TriggerAction, TriggerSettings
 from orchestrator.core.command_name import COMMAND, KEY_COMMAND
 from orchestrator.security.signatures import Verification
 
@@ -38,6 +38,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Co
         *_host(settings),
         *_proxies(settings),
         *_origins(settings),
+        *_cluster(settings),
         *_tls_files(settings),
         *_directories(settings),
     ]
@@ -96,6 +97,13 @@ def _proxies(settings: Settings) -> Iterator[Conflict]:
         except ValueError:
             reason = f"{each!r} is not an address or network, such as 10.0.0.5 or 10.0.0.0/24"
             yield ("api", "trusted_proxies"), reason
+
+
+def _cluster(settings: Settings) -> Iterator[Conflict]:
+    cluster = settings.cluster
+    if cluster.scheduler is not None and cluster.listen is None:
+        reason = 'its nodes need an address of this server; set cluster.listen: "0.0.0.0:8786"'
+        yield ("cluster", "scheduler"), reason
 
 
 def _origins(settings: Settings) -> Iterator[Conflict]:

@@ -7,11 +7,13 @@ from typing import Any
 
 from orchestrator.config.fields.kinds import AGENT_NAME_PATTERN, AGENT_NAME_RULE
 from orchestrator.config.layer import KeyPath, dotted
+from orchestrator.config.setting_kinds import setting_paths
 from orchestrator.config.settings import Settings
 
 Schema = Mapping[str, Any]
 
-#: Agents and triggers have user-defined names; JSON schema has no title for names.
+#: Schema of the names of agents and triggers, which users choose. The JSON schema of the settings
+#: has no title for such names.
 AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
 
 
@@ -27,16 +29,6 @@ def schema_at(path: KeyPath) -> Schema:
     for part in path:
         schema = _child(schema, part)
     return _resolved(schema)
-
-
-def is_text(path: KeyPath) -> bool:
-    """True if the setting at ``path`` is text, so that a value is text in any YAML syntax."""
-    return schema_at(path).get("type") == "string"
-
-
-def is_optional(path: KeyPath) -> bool:
-    """Return True if the value at ``path`` may be null."""
-    return bool(schema_at(path).get("optional"))
 
 
 def expected_at(path: KeyPath) -> str:
@@ -60,15 +52,6 @@ def _likely(name: str, known: Iterable[str]) -> str | None:
     elsewhere = [dotted(path) for path in setting_paths() if path[1] == name]
     close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1, cutoff=0.6)
     return next(iter([*elsewhere, *close]), None)
-
-
-def setting_paths() -> list[tuple[str, str]]:
-    """Return section and key of every setting that has a fixed name."""
-    return [
-        (section, key)
-        for section in settings_schema()["properties"]
-        for key in schema_at((section,)).get("properties", ())
-    ]
 
 
 def _child(schema: Schema, part: str | int) -> Schema:

@@ -1,7 +1,9 @@
 """One source of settings: its values, their positions, and its errors."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from orchestrator.core.dataclass import dataclass
 
 #: Names and list positions that lead to a value: ``("api", "port")``.
 KeyPath = tuple[str | int, ...]

@@ -2,16 +2,16 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.config.conflicts import conflicts
-from orchestrator.config.errors import expected_at, schema_at, setting_paths, unknown_key
-from orchestrator.config.fields.section import Section
+from orchestrator.config.errors import expected_at, schema_at, unknown_key
+from orchestrator.config.fields.kinds import Section
 from orchestrator.config.layer import ConfigProblem, KeyPath, Layer, Origin, dotted, merged
+from orchestrator.config.setting_kinds import setting_paths
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import (
     FILE_NAME,
@@ -22,6 +22,7 @@ from orchestrator.config.sources import (
     under_present_names,
     with_variables,
 )
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.formatting import cut
 

@@ -6,12 +6,12 @@ import os
 import pwd
 import shlex
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator import IS_INSTALLED
 from orchestrator.config.settings import Settings
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.security.home import is_local, is_repository
 
@@ -24,7 +24,7 @@ HOMES = ("/home", "/Users")
 
 
 class ProjectUnknown(ConfigError):
-    """No rule says which directory is the project."""
+    """No rule finds the project's directory."""
 
     kind = "project"
 

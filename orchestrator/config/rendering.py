@@ -8,13 +8,12 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr
 
-from orchestrator.config.agents import UserAgent
 from orchestrator.config.errors import settings_schema
-from orchestrator.config.fields.kinds import AUTO, Processors
-from orchestrator.config.fields.section import Section
+from orchestrator.config.fields.kinds import AUTO, Processors, Section
+from orchestrator.config.sections.agents import UserAgent
+from orchestrator.config.sections.triggers import TriggerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
-from orchestrator.config.triggers import TriggerSettings
 from orchestrator.core.command_name import COMMAND
 from orchestrator.security.masking import shown_address
 from orchestrator.security.signatures import Verification
@@ -140,8 +139,8 @@ def _plain(value: object) -> object:
 
 
 def _hidden(secret: str) -> str:
-    """Return a database URL without its password, and scheme and host of another address; any
-    other secret is hidden completely.
+    """Return what may be shown of a secret: a database URL without its password, the scheme and
+    host of another address, otherwise nothing.
     """
     if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
 
-from orchestrator.config.agents import AgentPolicy, UserAgent
 from orchestrator.config.fields.choices import (
     Attempts,
     Author,
@@ -30,23 +29,25 @@ from orchestrator.config.fields.kinds import (
     KeyHash,
     KeyName,
     KeyScope,
+    MachineLabels,
     Paths,
     PathText,
     Price,
     Processors,
     Seconds,
     SecondsOrZero,
+    Section,
     Size,
     Word,
     Words,
+    empty_for_null,
+    upper_case,
 )
-from orchestrator.config.fields.section import Section
-from orchestrator.config.fields.text_checks import empty_for_null, upper_case
-from orchestrator.config.outward import Notify, WebhookSettings
-from orchestrator.config.triggers import TriggerSettings
-from orchestrator.core.limits.quotas import MOST_SECONDS
+from orchestrator.config.sections.agents import AgentPolicy, UserAgent
+from orchestrator.config.sections.receivers import Notify, WebhookSettings
+from orchestrator.config.sections.triggers import TriggerSettings
+from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, MOST_SECONDS
 from orchestrator.core.model.known_agents import PROGRAMS, KnownTool
-from orchestrator.core.scheduler.start_queue import LIVE_PER_RUNNING
 
 MIB = 1024 * 1024
 
@@ -258,7 +259,7 @@ class Limits(Section):
     max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
     """Maximum size of an HTTP request's body, in bytes (default 8 MiB)."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000
-    """Submissions and retries per key and minute, all at once if needed; null: no limit."""
+    """Submissions and retries per key and minute, also in one burst; null: no limit."""
     reads_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Read-only calls per key and minute; null: no limit."""
 
@@ -398,6 +399,25 @@ class ReportSettings(Section):
     """Directory with templates that replace built-in templates; null: none."""
 
 
+class ClusterSection(Section):
+    """More machines that run workers (see docs/cluster.md)."""
+
+    listen: Word | None = None
+    """Address on which nodes reach this server: 0.0.0.0:8786; null: one machine."""
+    certificates: PathText = Path("cluster")
+    """Directory of the cluster's certificates and nodes; created by: bin/orchestrator nodes init"""
+    slots_here: CountOrZero | None = None
+    """Workers that run on the server's own machine; null: workers.max_workers."""
+    labels_here: MachineLabels = Field(default_factory=dict)
+    """Labels of the server's own machine, for tasks with requires: {gpu: true}."""
+    lease: float = Field(default=8.0, ge=3.0, le=3600.0)
+    """Seconds for which a node's workers run without an answer of this server (default 8)."""
+    refusal_is_absence: bool = True
+    """Let workers run while connections are refused; false behind a proxy that refuses them."""
+    scheduler: Word | None = None
+    """Dask scheduler, tls://HOST:PORT, on whose workers nodes start; null: none. Needs listen."""
+
+
 class Settings(Section):
     """Settings of the orchestrator."""
 
@@ -413,6 +433,7 @@ class Settings(Section):
     reports: ReportSettings = ReportSettings()
     webhooks: WebhookSettings = WebhookSettings()
     notify: Notify = Notify()
+    cluster: ClusterSection = ClusterSection()
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""
     triggers: Mapping[AgentName, TriggerSettings] = Field(default_factory=dict)

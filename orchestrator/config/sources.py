@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.config.errors import is_optional, is_text, schema_at
+from orchestrator.config.errors import schema_at
 from orchestrator.config.layer import KeyPath, Layer, Origin, dotted
+from orchestrator.config.setting_kinds import is_optional, is_text
 from orchestrator.config.yaml_text import Position, YamlText, read_yaml
 
 FILE_NAME = "config.yaml"
@@ -28,7 +29,7 @@ IN_FILE = "_FILE"
 
 
 def read_file(path: Path) -> Layer:
-    """Return the file's settings; a missing file has none."""
+    """Return the settings in the file; empty if the file is missing."""
     layer = Layer()
     try:
         text = path.read_bytes().decode("utf-8-sig")

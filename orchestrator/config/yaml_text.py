@@ -1,10 +1,11 @@
 """YAML text as plain values, with the position of each key and list item."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import yaml
 
 from orchestrator.config.layer import KeyPath, dotted
+from orchestrator.core.dataclass import dataclass
 
 TAG = "tag:yaml.org,2002:"
 #: PyYAML's messages for problems.
@@ -88,7 +89,7 @@ class _Reader:
         return values
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        """Return the key's text, or None after a fault: not text, or given before."""
+        """Return the key's text; None after a fault, if it is not text or is set twice."""
         if not isinstance(node, yaml.ScalarNode):
             self._fault(node, "a key must be plain text")
             return None

@@ -2,7 +2,7 @@
 
 from orchestrator import IS_INSTALLED
 
-#: The command in texts that must be the same in the folder and in an installed package.
+#: The command in texts that must be the same with a folder and with an installed package.
 IN_FOLDER = "bin/orchestrator"
 #: The command as users type it, in the folder or on the PATH. Every command in a message begins
 #: with it.
@@ -11,7 +11,7 @@ COMMAND = "orchestrator" if IS_INSTALLED else IN_FOLDER
 KEY_COMMAND = f"{COMMAND} serve" if IS_INSTALLED else "./install.sh"
 #: The command that installs missing packages.
 INSTALL_COMMAND = "pipx reinstall recursive-orchestrator" if IS_INSTALLED else "./install.sh"
-#: How to install the grammars with which `survey` reads languages other than Python.
+#: How to install the grammars that `survey` needs for languages other than Python.
 GRAMMARS = (
     "`pipx inject recursive-orchestrator 'recursive-orchestrator[survey]'`"
     if IS_INSTALLED

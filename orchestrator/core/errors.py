@@ -60,7 +60,9 @@ class InvalidRequest(OrchestratorError):
     def __init__(
         self, message: str | None = None, *, kind: str | None = None, field: str = ""
     ) -> None:
-        """``field``: the field of the request that is invalid, if it is one."""
+        """``field``: the invalid field of the request; empty if the error concerns no single
+        field.
+        """
         super().__init__(message)
         self.field = field
         if kind is not None:
@@ -109,7 +111,7 @@ class MaxDepthReached(Refused):
 
 
 class LimitReached(OrchestratorError):
-    """A limit is used up for now."""
+    """A limit is used up at present."""
 
     kind = "limit"
 
@@ -129,7 +131,7 @@ class LimitReached(OrchestratorError):
         self.limit = limit
         self.most = most
         self.used = used
-        #: Seconds since the epoch; None: unknown.
+        #: Time at which the limit is free again, in seconds since the epoch; None if unknown.
         self.free_at = free_at
 
 
@@ -158,7 +160,7 @@ class Conflict(OrchestratorError):
 
 
 class Outdated(Conflict):
-    """The object has changed since the caller looked at it. ``commit`` is its present state."""
+    """The object has changed since the caller read it. ``commit`` is its present state."""
 
     kind = "outdated"
 
@@ -188,7 +190,7 @@ class Incomplete(Conflict):
 
 
 class OtherBranch(Conflict):
-    """Another branch is checked out than the one to land on."""
+    """The checked-out branch is not the branch to land on."""
 
     kind = "other-branch"
 

@@ -1,8 +1,10 @@
 """Events: typed facts, stored in order. Streams, reports and metrics are built from them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from orchestrator.core.dataclass import dataclass
 
 
 class EventKind(StrEnum):
@@ -31,21 +33,23 @@ class EventKind(StrEnum):
     BUDGET_RAISED = "budget_raised"
     #: A task waits for a person. data: task_id, question, due_at
     QUESTION_ASKED = "question_asked"
-    #: A person, or the timeout (by is empty), has answered it. data: task_id, answer (approve or
-    #: reject), by, comment
+    #: A person, or the timeout (``by`` is empty), has answered the question. data: task_id, answer
+    #: (approve or reject), by, comment
     QUESTION_ANSWERED = "question_answered"
     #: An ended job runs again: after a retry, or for feedback. data: by, run
     JOB_REOPENED = "job_reopened"
-    #: Agent fallback of a job, or of one worker: the best agent's login failed, and the next best
-    #: agent runs tasks with an open choice. data: agent, instead, reason
+    #: Agent fallback of a job or of one worker: the login of the best agent failed, and the next
+    #: best agent runs the tasks for which the user left the agent open. data: agent, instead,
+    #: reason
     AGENT_PASSED_OVER = "agent_passed_over"
     #: A limit rejected a worker's child job. data: limit, detail, request, number
     CHILD_JOB_REFUSED = "child_job_refused"
-    #: All workers are done and the reports are written. data: status, reason
+    #: All workers have ended, and the reports are written. data: status, reason
     JOB_ENDED = "job_ended"
-    #: The job's result is on a branch of the user. data: by, branch, commit, before
+    #: The job's result was merged into a branch of the user. data: by, branch, commit, before
     JOB_LANDED = "job_landed"
-    #: The landing was undone: the branch is at its commit before. data: by, branch, commit, before
+    #: The landing was undone: the branch was reset to its commit from before. data: by, branch,
+    #: commit, before
     LANDING_UNDONE = "landing_undone"
     #: An attempt is about to start. data: attempt, agent
     WORKER_STARTED = "worker_started"
@@ -56,8 +60,8 @@ class EventKind(StrEnum):
     #: An attempt failed and a retry follows. data: attempt, reason, delay_seconds, failure_kind,
     #: strategy, strategy_reason, confidence, checkpoint, kept
     WORKER_RETRYING = "worker_retrying"
-    #: Merge rejection: the worker's changes conflict or fail together with other workers' changes.
-    #: The worker is retried, or has failed. data: attempt, reason, status
+    #: Merge rejection: the worker's changes conflict with other workers' changes, or fail the gates
+    #: together with them. The worker is retried, or has failed. data: attempt, reason, status
     WORKER_SENT_BACK = "worker_sent_back"
     #: A person commented on the worker's change, and one more attempt follows. data: by,
     #: comments (number), attempt, commit, landed (branches that have the earlier result)
@@ -69,17 +73,18 @@ class EventKind(StrEnum):
     WORKER_ROLLED_BACK = "worker_rolled_back"
     #: The worker's total usage so far. data: steps, input_tokens, output_tokens, cost_usd, ...
     WORKER_USED = "worker_used"
-    #: An attempt has succeeded so far, and its gates begin. data: attempt, gates
+    #: An attempt has no failure so far, and its gates begin. data: attempt, gates
     GATES_STARTED = "gates_started"
     #: A run of a gate begins. data: gate, on (a worker, "base commit" or "merged result")
     GATE_RUN_STARTED = "gate_run_started"
-    #: A run of a gate has ended; on the base commit, both of its runs. data: gate, on, seconds
+    #: A run of a gate has ended. On the base commit, one event stands for both runs. data: gate,
+    #: on, seconds
     GATE_RUN_ENDED = "gate_run_ended"
     #: Result of one gate. data: attempt, gate, status, required, seconds, failures, known, ...
     GATE_ENDED = "gate_ended"
-    #: Locks are held from now on. data: names, lock (claim or lease), numbers of leases
+    #: Locks were acquired. data: names, lock (claim or lease), numbers of leases
     LOCK_TAKEN = "lock_taken"
-    #: Locks were released. data: names, lock, by (who ended a lease, otherwise empty)
+    #: Locks were released. data: names, lock, by (the person who ended a lease; otherwise empty)
     LOCK_RELEASED = "lock_released"
     #: Late result of a lost attempt. data: attempt, taken, ended, record
     LATE_RESULT = "late_result"
@@ -106,18 +111,18 @@ class EventKind(StrEnum):
     REVIEWER_RETRYING = "reviewer_retrying"
     #: A reviewer is done. data: status, reason
     REVIEWER_ENDED = "reviewer_ended"
-    #: The candidates of a task were compared; the event is of the selected candidate. data:
-    #: task_id, by, reason, order (the candidates, the best first)
+    #: The candidates of a task were compared. The event belongs to the selected candidate. data:
+    #: task_id, by, reason, order (the candidates, best first)
     CANDIDATE_CHOSEN = "candidate_chosen"
 
 
-#: Events of planners, by the events of workers that they replace.
+#: Events of planners that replace events of workers, by the replaced event.
 OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
     EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
 }
-#: Events of reviewers, by the events of workers that they replace.
+#: Events of reviewers that replace events of workers, by the replaced event.
 OF_REVIEWER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.REVIEWER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.REVIEWER_RETRYING,

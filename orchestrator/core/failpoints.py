@@ -1,7 +1,6 @@
-"""Failpoints: places where a test can end the process as a crash would, at every commit and
-rename.
+"""Failpoints: places where a test can end the process like a crash, at every commit and rename.
 
-Failpoints do nothing unless a test arms them; see ``launchers.process.crash_injection``.
+A failpoint does nothing unless a test arms it; see ``launchers.process.crash_injection``.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 - ``detect``: Detecting the gates of a project
 - ``parsers``: Parsing the reports of tools, by format
 
-The files of ``probe/`` are no package: Python imports them in a gate, and they report which
+The files of ``probe/`` are no package. The Python of a gate imports them, and they report which
 sources it ran.
 """
 
@@ -15,5 +15,6 @@ from orchestrator.gates.secret_scan import Secrets
 
 __all__ = ["PROBE", "Finder", "GateReports", "Secrets"]
 
-#: Directory of modules that Python imports at its start in gates, to report which sources it read.
+#: Directory of modules that Python imports when it starts in a gate. They report which sources it
+#: read.
 PROBE = Path(__file__).parent / "probe"

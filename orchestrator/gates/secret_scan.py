@@ -1,18 +1,19 @@
-"""Searches added lines of commits for keys and passwords. Reports the kind of a secret, never its
-value.
+"""Searches the added lines of commits for keys and passwords.
+
+Reports the kind of a secret, never its value.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, KnownTexts, Reading
 from orchestrator.security.secret_kinds import PRIVATE_KEY, Secret, SecretKind, found_in, kinds_in
 
-#: Maximum bytes of a window: longer lines are read in windows that overlap.
+#: Maximum size of a window. Longer lines are read in windows that overlap.
 WINDOW_BYTES = 65536
 OVERLAP_BYTES = 8192
-#: ``@@@ -1,2 -3 +4,5 @@@`` if a merge is compared with two parents.
+#: For example ``@@@ -1,2 -3 +4,5 @@@``, if a merge is compared with two parents.
 _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 
@@ -21,7 +22,7 @@ class Added:
     """An added line, or a window of a long line."""
 
     commit: bytes
-    #: Path of the file; empty: the commit's message.
+    #: Path of the file; empty if the line is in the commit's message.
     path: bytes
     number: int
     text: bytes
@@ -29,7 +30,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines that were read together; their common parts are searched once."""
+    """Lines that were read together. Parts that they share are searched once."""
 
     text: bytes
     lines: tuple[Added, ...]
@@ -37,18 +38,19 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads added lines from the text in pieces, up to ``most`` bytes in total."""
+    """Reads added lines from a text that arrives in pieces, up to ``most`` bytes in total."""
 
     most: int
-    #: True if the text was longer.
+    #: True if the text had more than ``most`` bytes, so that its end was not read.
     is_cut: bool = False
     _commit: bytes = b""
     _path: bytes = b""
     _in_message: bool = False
     _number: int = 0
-    #: Number of lines of the present hunk that follow.
+    #: Number of remaining lines in the present hunk.
     _left: int = 0
-    #: Number of parents in the comparison: each line begins with so many signs.
+    #: Number of parents with which the commit is compared. A line of a hunk begins with one sign
+    #: ("+", "-", or a space) for each parent.
     _parents: int = 1
 
     def blocks(self, pieces: Iterable[bytes]) -> Iterator[Block]:
@@ -63,7 +65,8 @@ class Additions:
                 yield self._block(whole.split(b"\n"))
             rest = begun
             if len(rest) > WINDOW_BYTES:
-                # The line continues: it is not counted, and the next window begins with its end.
+                # The line continues. It is counted later, and the next window begins with the end
+                # of this one.
                 yield Block(rest, tuple(self._line(rest, is_whole=False)))
                 rest = rest[: self._parents] + rest[-OVERLAP_BYTES:]
         yield self._block([rest])
@@ -106,13 +109,13 @@ class Additions:
 
 #: Maximum bytes of added lines that are scanned.
 MOST_BYTES = 128 * 1024 * 1024
-#: Maximum number of reported findings.
+#: Maximum number of findings that are reported.
 MOST_FOUND = 200
-#: Lock files of packages, which have checksums.
+#: Lock files of packages. They contain checksums.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
 #: Text with two or four bytes per character, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
-#: Text that is shorter than the shortest secret is skipped.
+#: Minimum length of text that is searched, which is the length of the shortest secret.
 _LEAST_WIDE = 16
 ADVICE = (
     "every commit counts, because removed text stays in the history. Remove the secret from the "
@@ -153,7 +156,8 @@ class Secrets:
                 found.setdefault(find.key, find.flaw)
             if len(found) >= MOST_FOUND:
                 break
-        # Of a private key only the first line was seen, which is the same in all private keys.
+        # A private key is found by its first line, which is the same in all private keys. Therefore
+        # this line is not searched for as a secret value.
         seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
         there = known(seen)
         flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]

@@ -1,4 +1,4 @@
-"""The host project's repository, by the program git.
+"""The host project's repository, accessed by the program git.
 
 - ``base``: The start of a job: the base commit, and uncommitted work
 - ``cleanup``: Removal of a job: deleted worktrees and refs, saved work
@@ -11,16 +11,37 @@
 - ``submodules``: Submodules: in worktrees, and the user's own
 - ``user_repository``: The user's own checkout and refs: read, not written
 - ``worktrees``: Worktrees: their locations; creating, reusing and repairing them
+
+These names are imported on first use: a command that needs one of them need not load all of git.
 """
 
-from orchestrator.git.commits.diff import between, of_worker
-from orchestrator.git.commits.never_commit import NeverCommit
-from orchestrator.git.environments.copied_files import CopyRules
-from orchestrator.git.landing.authorship import signature_of_user
-from orchestrator.git.landing.land import Landing
-from orchestrator.git.landing.pull_request import PullRequest
-from orchestrator.git.repair.user_repository import BranchRestore, Restorable, RestoreState
-from orchestrator.git.repository import GitRepository
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.git.commits.diff import between, of_worker
+    from orchestrator.git.commits.never_commit import NeverCommit
+    from orchestrator.git.environments.copied_files import CopyRules
+    from orchestrator.git.landing.authorship import signature_of_user
+    from orchestrator.git.landing.land import Landing
+    from orchestrator.git.landing.pull_request import PullRequest
+    from orchestrator.git.repair.user_repository import BranchRestore, Restorable, RestoreState
+    from orchestrator.git.repository import GitRepository
+
+#: Module of each public name. Modules are imported when the name is first used.
+_HOMES = {
+    "BranchRestore": "repair.user_repository",
+    "CopyRules": "environments.copied_files",
+    "GitRepository": "repository",
+    "Landing": "landing.land",
+    "NeverCommit": "commits.never_commit",
+    "PullRequest": "landing.pull_request",
+    "Restorable": "repair.user_repository",
+    "RestoreState": "repair.user_repository",
+    "between": "commits.diff",
+    "of_worker": "commits.diff",
+    "signature_of_user": "landing.authorship",
+}
 
 __all__ = [
     "BranchRestore",
@@ -35,3 +56,9 @@ __all__ = [
     "of_worker",
     "signature_of_user",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -28,11 +28,12 @@ from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
 from orchestrator.git.worktrees import ignored_files
 
-#: Output as text, whatever a file, .gitattributes, or the user's configuration requests.
+#: Options that print files as text, whatever a file, .gitattributes, or the user's configuration
+#: requests.
 _PLAIN = (
     *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
     *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
-    # Of a merge, only lines that neither side has.
+    # Of a merge, print only the lines that neither side has.
     *("-c", "--format=commit %H%n%w(0,1,1)%B"),
 )
 #: Lengths of full object names: SHA-1, SHA-256.
@@ -46,11 +47,11 @@ _guard = threading.Lock()
 
 
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
-    """Return commits that ``end`` has and ``start`` lacks, the oldest first.
+    """Return the commits that ``end`` has and ``start`` lacks, oldest first.
 
     Each commit begins with ``commit <name>`` and its message, indented by one space. ``below``:
-    prefix of paths. A short answer is cached, because a merge reads the commits that the worker's
-    gates have read.
+    prefix of paths. A short answer is cached, because a merge reads the same commits as the
+    worker's gates before it.
     """
     part = shared_part(git.directory, git.env)
     is_fixed = part is not None and len(start) in _LENGTHS and len(end) in _LENGTHS
@@ -61,12 +62,12 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
         yield present
         return
     lines = _lines(git, start, end)
-    # A commit without a parent is compared with the start: not all of its content is new.
+    # Compare a commit without a parent with the start, because not all of its content is new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     found = b""
     for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode()):
-        # One byte above the limit marks an answer that is too long.
+        # One byte more than the limit marks an answer that is too long to be cached.
         found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
         yield piece
     if is_fixed and len(found) <= MOST_KEPT_BYTES:
@@ -92,10 +93,10 @@ def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
 
 
 def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
-    """Return the given texts that occur in a file of a commit; each text is one line."""
+    """Return the given texts that occur in a file of a commit. Each text is one line."""
     if not texts:
         return set()
-    # On standard input, because other users can read a program's arguments.
+    # Pass the texts on standard input, because other users can read a program's arguments.
     given = b"".join(text + b"\n" for text in texts)
     how = ("-a", "-h", "-o", "-F", "--no-color", "-f", "-")
     answer = git.run("grep", *how, commit, given=given, accept=(0, 1))
@@ -103,9 +104,7 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
 
 
 class Committed(ABC):
-    """The reading part of ``core.repository.repository.Repository``, which documents each
-    method.
-    """
+    """The reading methods of ``core.repository.repository.Repository``, which documents them."""
 
     @abstractmethod
     def place(self) -> GitLocation:

@@ -29,7 +29,6 @@ from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carr
 from orchestrator.git.environments.toolchains import Toolchains
 from orchestrator.git.merge import side_work
 from orchestrator.git.repair import broken_worktrees, git_directory
-from orchestrator.git.repair.broken_files import write_whole
 from orchestrator.git.repair.git_directory import RepositoryBackup
 from orchestrator.git.repair.git_directory_files import Before, moved, read
 from orchestrator.git.repository_location import (
@@ -43,6 +42,7 @@ from orchestrator.git.submodules import user_submodules, worktree_submodules
 from orchestrator.git.user_repository import checkout, ref_logs
 from orchestrator.git.worktrees import ignored_files
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
+from orchestrator.security.untrusted_files import replace_file
 
 
 def roll_back(
@@ -50,7 +50,7 @@ def roll_back(
 ) -> None:
     """Roll a worktree back, as in ``core.repository.repository``.
 
-    The worktree's files are lost, so the caller must save them before.
+    The caller must first save the worktree's files, because they are lost.
     """
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
@@ -118,7 +118,7 @@ class CommitFiles:
         return frozenset(listed.fields if listed.code == 0 else ())
 
 
-#: Replaces a push address: git reports it as a repository that does not exist.
+#: Replaces an address for pushes. Git then reports a repository that does not exist.
 REFUSED = "/dev/null/pushing is off for workers (git.push): "
 #: Prefixes of addresses on other machines. A remote may have any address.
 _NETWORK = ("https://", "http://", "ssh://", "git+ssh://", "git://", "git@")
@@ -126,15 +126,15 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield settings with which git cannot push, as names and values; fetching still works.
+    """Yield names and values of settings that keep git from pushing. Fetching still works.
 
-    Each remote is named in full, because git applies the user's longest matching rule for
-    addresses.
+    The settings name each remote in full, because git applies the longest matching rule for
+    addresses, and the user may have a rule.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
     for name, _, address in found:
-        # Rules for pushing do not apply to a pushurl.
+        # A rule of the kind pushInsteadOf does not apply to a pushurl.
         rule = "insteadOf" if name.endswith(".pushurl") else "pushInsteadOf"
         if address:
             yield f"url.{REFUSED}.{rule}", address
@@ -147,20 +147,19 @@ _JOB = "/job_"
 
 def relocate(place: GitLocation, workspace: Path) -> None:
     """Update the paths of all jobs' worktrees in git, and of the repository in jobs, after a move.
-    Idempotent.
 
-    Entries that have not moved are unchanged, as are jobs of another repository.
+    Idempotent. Entries that have not moved stay, as do jobs of another repository.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
-        # If a worker has broken one of them, git continues with the others.
+        # Git may fail for a worktree that a worker has broken, but continues with the others.
         place.git.run("worktree", "repair", *found, accept=range(256))
     for job in workspace.glob("job_*"):
         path = job / git_directory.NAME
         before = read(path)
         if before is not None and _is_moved(before, place, job.name.removeprefix("job_")):
             new = moved(before, place.top, str(place.common))
-            write_whole(str(path), json.dumps(new).encode(), 0o600)
+            replace_file(path, json.dumps(new).encode())
 
 
 def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
@@ -181,14 +180,17 @@ logger = logging.getLogger(__name__)
 class GitRepository(Committed):
     """The host project's repository. Paths are absolute.
 
-    The repository is searched when it is first needed, because a project may become a repository
+    The repository is searched for when it is needed, because a project may become a repository
     later.
     """
 
     def __init__(
         self, project: Path, workspace: Path, home: Path, rules: CopyRules = NO_RULES
     ) -> None:
-        """``home``: the product's own folder. ``rules``: for files that git ignores."""
+        """``home``: the product's own folder.
+
+        ``rules``: rules for files that git ignores.
+        """
         self._project = project
         self._workspace = workspace
         self._home = home
@@ -201,7 +203,7 @@ class GitRepository(Committed):
         asked = bool(revision) or dirty
         with suppress(RepositoryError, OSError):
             return self._base(revision, dirty=dirty)
-        # A worker of another job may have broken shared files.
+        # A worker of another job may have broken the shared files.
         git_directory.put_back_at_work(self._workspace)
         try:
             return self._base(revision, dirty=dirty)
@@ -243,13 +245,14 @@ class GitRepository(Committed):
             return self._place
 
     def known_common(self) -> Path | None:
-        """Return the repository's common directory, if an earlier call needed it; otherwise None.
+        """Return the repository's common directory if an earlier call needed it; otherwise None.
+
         Runs no git.
         """
         return self._place.common if self._place else None
 
     def directories(self) -> Sequence[str]:
-        """Return the repository's top and its common directory; empty without a repository."""
+        """Return the repository's top and its common directory; empty if there is no repository."""
         if not has_repository(self._project):
             return ()
         try:
@@ -269,7 +272,7 @@ class GitRepository(Committed):
         self._hide(place)
         self._patterns(directory).note(place.git)
         if was_whole(directory):
-            # Never recreated over an attempt's files.
+            # The worktree has files of an attempt, so repair it and never create it again.
             broken_worktrees.mend(place.worktrees, directory, branch, start)
         settings_before = self._settings(directory)
         found = place.worktrees.open(directory, branch, start, settings_before.of)
@@ -313,9 +316,9 @@ class GitRepository(Committed):
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
-        """True if the branch surely contains the whole content of a worktree.
+        """True if the branch certainly contains the whole content of a worktree.
 
-        Reads file metadata only.
+        Reads only file metadata.
         """
         place = self.place()
         found = place.worktrees.find(directory) if was_whole(directory) else None
@@ -327,7 +330,8 @@ class GitRepository(Committed):
             return False
         if checkout.branch(git) != branch or self._patterns(directory).have_changed():
             return False
-        # Otherwise git would run programs that a nested repository's own configuration names.
+        # Ignore submodules, because git would otherwise run programs that a nested repository's own
+        # configuration names.
         how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all")
         answer = git.run("status", *how, accept=range(256))
         return answer.code == 0 and not answer.out
@@ -363,8 +367,9 @@ class GitRepository(Committed):
         signature: Signature,
         promised: Sequence[str] | None = None,
     ) -> str:
-        """Commit the worktree's changes. ``promised`` None: use the promised paths of the previous
-        commit.
+        """Commit the worktree's changes.
+
+        ``promised`` None: use the promised paths of the previous commit.
         """
         git, top = self._git_of(found), self.place().top
         worktree_submodules.commit_all(git, found.admin, top, branch, message, signature)
@@ -418,11 +423,11 @@ class GitRepository(Committed):
         )
         folded, work = side_work.fold(home, place.worktrees, tip)
         if folded != tip:
-            # Merged files may have links to nested repositories.
+            # The merged files may include links to nested repositories, so commit once more.
             folded = self._commit(found, branch, message, signature, promised)
         ours = carried(found.admin)
         held = never_commit.noted(found.admin)[0]
-        # Files that the worktree had at its start are not the worker's.
+        # A held-back file that was copied at the worktree's start is not the worker's.
         theirs = (each for each in held if not any(checkout.within(each.path, own) for own in ours))
         return Folded(commit=folded, work=work, held_back=tuple(theirs))
 
@@ -482,7 +487,8 @@ class GitRepository(Committed):
         roll_back(place.worktrees, place.top, directory, branch, commit, kept)
         found = place.whole(directory)
         self._refill(found, commit)
-        # No checkpoint records which files of the worker's start came from the checkout.
+        # A checkpoint does not record which files were copied from the checkout, so copy them
+        # again.
         self._carry(found)
 
     def _refill(self, found: Found, commit: str) -> None:
@@ -571,7 +577,7 @@ class GitRepository(Committed):
             if has_repository(self._project) and has_traces(self.place().common, root_id):
                 return job_deletion.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
-            # A broken or missing repository does not prevent the removal of a job.
+            # A broken or missing repository must not prevent the removal of a job.
             logger.warning("worktrees or branches remain", extra={"error": error.message})
         return ()
 

@@ -3,10 +3,10 @@
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
@@ -19,7 +19,7 @@ OLDEST = (2, 38)
 
 @dataclass(frozen=True, slots=True)
 class GitLocation:
-    """Locations in a repository."""
+    """Paths of a repository, and git for it."""
 
     top: str
     common: Path
@@ -52,7 +52,10 @@ def place_of(project: Path, workspace: Path) -> GitLocation:
 
 
 def has_repository(project: Path) -> bool:
-    """True if the project has a repository. Checks files only, because git may not be installed."""
+    """True if the project has a repository.
+
+    Checks only files, because git may not be installed.
+    """
     above = Path(os.path.abspath(project))
     is_bare = all((above / each).exists() for each in ("HEAD", "objects", "refs"))
     return is_bare or any(os.path.lexists(each / ".git") for each in (above, *above.parents))
@@ -60,7 +63,7 @@ def has_repository(project: Path) -> bool:
 
 def check_has_files(git: Git) -> None:
     """Raise RepositoryError for a bare repository."""
-    # The usual case needs no process.
+    # In the usual case, no process is needed.
     is_plain = os.path.lexists(os.path.join(git.directory, ".git"))
     is_plain = is_plain and configuration.value(git, "core.bare") == "false"
     if is_plain and not configuration.value(git, "core.worktree"):
@@ -73,7 +76,7 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError if git is too old. Each program is checked once."""
+    """Raise RepositoryError if git is too old. Each installed git is checked once."""
     program = shutil.which("git") or "git"
     with suppress(OSError):
         _check_program(program, os.stat(program).st_mtime_ns, git.directory)

@@ -1,8 +1,10 @@
-"""Processes of workers: spawner, shims and the server's side of them.
+"""Processes of workers: the spawner, the shims, and the server's side of both.
 
-``spawner``, ``shim`` and all they import run under ``python -S -E`` and are forked once per
-live worker: they use the standard library only, and of it only what is cheap to import.
+``spawner``, ``shim``, and every module that they import run under ``python -S -E``, and are forked
+once per live worker. Therefore they import only the standard library, and of it only modules that
+load fast.
 
+- ``cluster``: Workers on several machines: the server's side, and the process of a node
 - ``containment``: Containment of a worker's processes: one module for each mode
 - ``exit_record``: The record of an attempt's end: its lock, its file, its proof
 - ``local``: The server's side: the launcher of this machine

@@ -20,13 +20,13 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class ForbiddenUrl(InvalidRequest):
-    """Messages to this URL are forbidden."""
+    """The URL is malformed, or messages to its address are not allowed."""
 
     kind = "forbidden-url"
 
 
 class Unresolved(ForbiddenUrl):
-    """The host name has no address at present."""
+    """The host name has no address now."""
 
 
 class AddressPolicy:

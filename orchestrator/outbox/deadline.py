@@ -1,4 +1,6 @@
-"""A deadline of a whole exchange: time-outs of ``requests`` and ``smtplib`` are for one read."""
+"""A deadline for a whole exchange, because timeouts of ``requests`` and ``smtplib`` apply to each
+read separately.
+"""
 
 import contextlib
 import socket
@@ -13,16 +15,17 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """Ends connections when the time is over, also while a receiver sends one byte after the other.
-    A context, for one use.
+    """Closes connections at a deadline, even if the receiver keeps sending bytes.
+
+    A context manager, for one use.
     """
 
     def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
-        """``session``: its connections are watched."""
+        """``session``: a session of ``requests`` whose connections are closed at the deadline."""
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
-        #: Second handles of the sockets: TLS takes the first ones away from their connection.
+        #: Duplicates of the sockets, because TLS detaches the original sockets.
         self._sockets: list[socket.socket] = []
         self.passed = False
         for adapter in session.adapters.values() if session is not None else ():
@@ -45,7 +48,7 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """Return the socket, whose connection ends with the time."""
+        """Close the connection of ``connected`` at the deadline. Return the socket."""
         with self._lock:
             self._sockets.append(connected.dup())
         if self.passed:

@@ -1,12 +1,12 @@
 """The HTTP request of one message: to a checked address, without redirects and proxies."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from orchestrator import __version__
+from orchestrator.core.dataclass import dataclass
 from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl, Unresolved
 from orchestrator.outbox.deadline import Deadline
 
@@ -23,9 +23,9 @@ NO_ANSWER = "no answer within webhooks.timeout"
 class Outcome:
     """Result of one attempt to deliver a message."""
 
-    #: None: no answer came.
+    #: Status code of the answer; None if no answer came.
     status: int | None = None
-    #: Why the attempt failed; empty: the receiver accepted the message.
+    #: Why the attempt failed; empty if the receiver accepted the message.
     error: str = ""
     answer: str = ""
     #: Seconds that the receiver asks to wait.
@@ -64,7 +64,7 @@ class Poster:
         try:
             self._policy.check(url)
             with self._session(url) as session, Deadline(self._timeout, session) as deadline:
-                # Neither proxies nor .netrc of the environment.
+                # Ignore proxies in environment variables, and passwords in .netrc.
                 session.trust_env = False
                 with session.post(
                     url,
@@ -74,7 +74,7 @@ class Poster:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    # The end of a connection ends the headers, too: they may be a part.
+                    # The end of a connection also ends the headers, so they may be incomplete.
                     if deadline.passed:
                         return Outcome(error=NO_ANSWER)
                     return self._outcome(response, url)
@@ -123,7 +123,7 @@ class Poster:
     def _beginning(self, response: "requests.Response") -> str:
         try:
             raw = response.raw.read(MOST_ANSWER, decode_content=False) or b""
-        except Exception:  # also urllib3's own errors; the status has decided already
+        except Exception:  # Includes urllib3's errors. The body is only stored.
             return ""
         return self._mask(raw.decode("utf-8", "replace"))[:MOST_ANSWER]
 

@@ -7,8 +7,8 @@ from typing import Any
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.job.needs import Need, needs_of
 from orchestrator.core.ports import Store
-from orchestrator.core.ports.listings import Progress
 from orchestrator.core.ports.outbox import OutboxEntry, Topic
+from orchestrator.core.ports.read_models import Progress
 from orchestrator.core.text.formatting import cut, one_line
 
 #: The ``type`` of messages.
@@ -56,7 +56,7 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return what a job tree needs from a person now."""
+        """Return the present needs of a job tree: decisions that it waits for from a person."""
         found = self._store.needy([root_id], None)
         return [need for job, workers in found for need in needs_of(job, workers)]
 

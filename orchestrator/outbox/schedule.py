@@ -9,11 +9,12 @@ from orchestrator.outbox.http import Outcome
 
 #: Seconds before the second and each later attempt, as Standard Webhooks proposes.
 WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
-#: The same after 404 and 409, because a workflow tool answers them shortly before it waits, and
-#: after it has continued.
+#: Seconds before the second and each later attempt, after an answer 404 or 409. A workflow tool
+#: gives these answers shortly before it begins to wait for the message, and after it has continued.
 EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
 _EARLY = frozenset({404, 409})
-#: Attempts after another answer 3xx or 4xx, which may come from a proxy.
+#: Maximum number of attempts after another answer 3xx or 4xx. It is retried at all because it may
+#: come from a proxy.
 MOST_REFUSED = 3
 #: Statuses 4xx that are retried like 5xx.
 _LATER = frozenset({408, 425, 429})
@@ -29,7 +30,7 @@ def after_attempt(
     now: float,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> OutboxEntry:
-    """Return the entry after one more attempt: delivered, failed, or due again."""
+    """Return the entry with the outcome of an attempt: delivered, failed, or due for a retry."""
     entry = replace(
         entry,
         attempts=entry.attempts + 1,

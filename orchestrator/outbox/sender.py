@@ -12,8 +12,8 @@ from orchestrator.core.ports.outbox import OutboxEntry, OutboxStore
 
 logger = logging.getLogger(__name__)
 
-#: Messages that are sent at the same time, in total and to one endpoint: a receiver that does not
-#: answer must not delay the others.
+#: Maximum number of messages that are sent at the same time: in total, and to one endpoint. The
+#: second limit is lower, so that an endpoint that does not answer does not delay the others.
 MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
 #: Seconds between two reads of the store while the sender waits for a due time.
 LONGEST_WAIT_SECONDS = 60.0
@@ -21,8 +21,8 @@ LONGEST_WAIT_SECONDS = 60.0
 STORE_PAUSE_SECONDS = 2.0
 #: Seconds for which a stop waits for messages; unsent ones are sent after the next start.
 STOP_SECONDS = 5.0
-#: A stop sends messages that would be due within this time: `run` stops its server after the job,
-#: and notifications wait for a moment.
+#: A stop also sends messages that become due within this time, in seconds, because `run` stops its
+#: server right after the job, and notifications are due a moment later.
 AHEAD_SECONDS = 10.0
 
 #: Sends one message; returns its new state, and those of messages that were sent with it.
@@ -32,7 +32,7 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 class Sender:
     """Sends due entries.
 
-    Its thread starts with the first entry, so a server without endpoints has none.
+    Its thread starts with the first entry, so it does not run in a server without endpoints.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Sender:
         self._thread: threading.Thread | None = None
         #: Entries that are being sent, by id.
         self._sending: dict[str, OutboxEntry] = {}
-        #: Id of an entry that was sent, and the new states to store.
+        #: For each entry that was sent: its id, and the new states to store.
         self._sent: SimpleQueue[tuple[str, Sequence[OutboxEntry]]] = SimpleQueue()
         self._unrecorded: list[OutboxEntry] = []
 
@@ -167,7 +167,7 @@ class Sender:
             self._sending[entry.id] = entry
             try:
                 thread.start()
-            except RuntimeError:  # the system has no thread left: a later turn repeats it
+            except RuntimeError:  # No thread is available, so a later turn retries.
                 del self._sending[entry.id]
                 raise
 
@@ -176,7 +176,7 @@ class Sender:
         try:
             entries = self._deliver(entry)
         except Exception:
-            # The entry stays due: a later turn repeats it.
+            # The entry stays due, so a later turn sends it.
             logger.exception("a message failed", extra={"entry": entry.id})
             threading.Event().wait(STORE_PAUSE_SECONDS)
         self._sent.put((entry.id, entries))

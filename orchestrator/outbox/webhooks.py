@@ -1,17 +1,60 @@
-"""Webhooks and callbacks: signed messages to the endpoints of the settings, and to the callback
-addresses of jobs.
+"""Webhooks and callbacks: signed messages to the settings' endpoints and jobs' callback addresses.
+
+They are signed as the specification Standard Webhooks requires (standardwebhooks.com).
 """
 
+import base64
+import binascii
+import hashlib
+import hmac
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry
 from orchestrator.outbox.http import Outcome, Poster
 from orchestrator.outbox.messages import Messages
-from orchestrator.outbox.signatures import signed_headers
+
+KEY_PREFIX = "whsec_"
+#: Lengths of a secret's key, in bytes.
+SHORTEST, LONGEST = 24, 64
+RULE = (
+    f"must be base64 of {SHORTEST} to {LONGEST} bytes, with or without {KEY_PREFIX}; create one: "
+    "openssl rand -base64 32"
+)
+
+
+def key_of(secret: str) -> bytes:
+    """Return the key of a secret. Raise ValueError."""
+    try:
+        key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError(RULE) from None
+    if not SHORTEST <= len(key) <= LONGEST:
+        raise ValueError(RULE)
+    return key
+
+
+def signed_headers(
+    message_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
+) -> dict[str, str]:
+    """Return the headers of a message: one signature for each key.
+
+    There are two keys while a secret is being replaced.
+    """
+    content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
+    headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
+    signatures = [_signature(key, content) for key in keys]
+    return {**headers, "webhook-signature": " ".join(signatures)} if signatures else headers
+
+
+def _signature(key: bytes, content: bytes) -> str:
+    digest = hmac.new(key, content, hashlib.sha256).digest()
+    return f"v1,{base64.b64encode(digest).decode()}"
+
 
 PREFIX = "webhook:"
 #: Maximum bytes of a message; a larger message omits needs and labels.

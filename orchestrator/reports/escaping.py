@@ -12,31 +12,33 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from orchestrator.core.text.formatting import fence as code_block
-from orchestrator.core.text.formatting import ticks
+from orchestrator.core.text.formatting import lazy_pattern, ticks
 
 #: ECMA-48: CSI, then OSC, DCS, SOS, PM and APC up to their end, then any other escape.
-_SEQUENCE = re.compile(
+_SEQUENCE = lazy_pattern(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
-_LINE_END = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_LINE_END = lazy_pattern(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 #: Control characters except tab and newline; characters that change the direction of writing; the
 #: byte order mark.
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_WHITE = re.compile(r"\s+")
+_CONTROL = lazy_pattern(
+    r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+_SURROGATE = lazy_pattern(r"[\ud800-\udfff]")
+_WHITE = lazy_pattern(r"\s+")
 
-_SPECIAL = re.compile(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
+_SPECIAL = lazy_pattern(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
 _BY_NAME = {"<": "&lt;", "|": "&#124;", "\\": "&#92;"}
-_LINK_START = re.compile(r"(?i)\b(www|mailto|xmpp)([.:])")
-_ENTITY = re.compile(r"&(?=#?\w+;)")
+_LINK_START = lazy_pattern(r"(?i)\b(www|mailto|xmpp)([.:])")
+_ENTITY = lazy_pattern(r"&(?=#?\w+;)")
 #: Characters that start a heading, list, quote, rule or underline at the beginning of a line.
-_BLOCK_START = re.compile(r"^(?:[#>+=:-]|\d+(?=[.)]))")
+_BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
 def plain(text: str) -> str:
-    """Return text with newlines as line ends, without control characters and terminal sequences.
+    """Return text with newlines as line endings, without control characters and terminal sequences.
 
     The result can be encoded as UTF-8. Idempotent.
     """
@@ -83,7 +85,7 @@ def code(text: str, limit: int = 400) -> str:
 
 
 def inline(text: str, limit: int = 400) -> str:
-    """Return one line of text without effects, for any place in a line."""
+    """Return a text as one line in which Markdown has no effect, for any place in a line."""
     return _BLOCK_START.sub(_escaped_start, cell(text, limit))
 
 
@@ -110,8 +112,9 @@ def shell(*words: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Return the character with a backslash if that is safe in a table, because it is more
-    readable than an entity.
+    """Return the escaped character: an entity if a backslash is not safe in a table.
+
+    Otherwise a backslash is used, because it is more readable.
     """
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
@@ -126,20 +129,20 @@ def _escaped_start(found: re.Match[str]) -> str:
 _SMALLEST_OWN_HEADING = 3
 
 _CONTAINERS = r"(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]))*[ \t]*"
-_FENCE = re.compile(rf"^({_CONTAINERS})(?:(`{{3,}})([^`]*)|(~{{3,}})(.*))$")
-_HEADING = re.compile(rf"^({_CONTAINERS})(#{{1,6}})(?=[ \t]|$)")
-_UNDERLINE = re.compile(rf"^({_CONTAINERS})(?:(=+)|(-+))[ \t]*$")
-_LINK = re.compile(
+_FENCE = lazy_pattern(rf"^({_CONTAINERS})(?:(`{{3,}})([^`]*)|(~{{3,}})(.*))$")
+_HEADING = lazy_pattern(rf"^({_CONTAINERS})(#{{1,6}})(?=[ \t]|$)")
+_UNDERLINE = lazy_pattern(rf"^({_CONTAINERS})(?:(=+)|(-+))[ \t]*$")
+_LINK = lazy_pattern(
     r"!?\[([^\[\]]{0,300})\]"
     r"\(\s{0,9}<?([^()\s<>`|]{0,500})>?(?:\s{1,9}[\"'][^\"'()]{0,300}[\"'])?\s{0,9}\)"
 )
-_ADDRESS = re.compile(r"(?i)\b(?:https?|ftp)://[^\s<>`|\"'()\[\]*]+")
+_ADDRESS = lazy_pattern(r"(?i)\b(?:https?|ftp)://[^\s<>`|\"'()\[\]*]+")
 #: Headings, tables, code blocks, bold text and links.
-_SIGN = re.compile(
+_SIGN = lazy_pattern(
     r"(?m)^ {0,3}(?:#{1,6} \S|```|~~~|\|?[ :]*-{3,}[ :]*\|)|\*\*\S[^*\n]*\*\*|\]\(\S"
 )
 _PROSE_COLUMNS = 120
-_RUN = re.compile(r"(\\?)(`+)")
+_RUN = lazy_pattern(r"(\\?)(`+)")
 #: Ends of links and their definitions; GitHub's alerts and formulas.
 _NEUTRAL = {"](": "]&#40;", "]:": "]&#58;", "][": "]&#91;", "[!": "&#91;!", "$": "&#36;"}
 #: Code blocks that GitHub draws as diagrams.
@@ -156,7 +159,7 @@ class Opened(NamedTuple):
 
 
 def document(text: str) -> str:
-    """Return the text for separate lines of a report; empty for a text without content.
+    """Return the text as a block of lines for a report; empty for a text without content.
 
     Text without a sign of Markdown, such as the output of a command, becomes a code block.
     """
@@ -208,7 +211,7 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """Yield the list item or quote in which a fence was opened; the fence itself goes below it."""
+    """Yield the text before a fence, such as a list marker, and an empty line below it."""
     if start.group(1).strip():
         yield start.group(1).rstrip()
         yield ""
@@ -244,7 +247,7 @@ def _text(line: str) -> str:
 
 
 def _inert(line: str) -> str:
-    """Return a line outside of code blocks without Markdown effects, except code spans.
+    """Neutralize Markdown in a line outside of code blocks. Code spans remain.
 
     A link becomes text, and an address becomes a code span.
     """

@@ -11,34 +11,22 @@ import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.whereabouts import OutsideWork
-from orchestrator.core.outcome.listed_workers import (
-    LISTED_WORKERS,
-    listed_workers,
-)
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, listed_workers
+from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
-from orchestrator.reports.figures.job_tree import Family
-from orchestrator.reports.figures.worker_figures import WorkerFigures
-from orchestrator.reports.summary import (
-    MOST_COMMANDS,
-    Step,
-    next_steps,
-    summary_of,
-    unmerged,
-    ways_in,
-    ways_to_see,
-)
+from orchestrator.reports.figures.job_tree import Family, WorkerFigures
 from orchestrator.reports.template_values import (
     NO_LINES,
     ChildJobLine,
@@ -54,7 +42,16 @@ from orchestrator.reports.template_values import (
     worker_output,
 )
 from orchestrator.reports.templates import Templates
-from orchestrator.reports.wording import text_tree
+from orchestrator.reports.wording import (
+    MOST_COMMANDS,
+    Step,
+    next_steps,
+    summary_of,
+    text_tree,
+    unmerged,
+    ways_in,
+    ways_to_see,
+)
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -122,11 +119,12 @@ def _replace(folder: int, name: str, content: bytes) -> None:
         raise
 
 
-#: Characters of output per worker and in total, by report. GitHub shows no Markdown file above 512
-#: kB.
+#: Maximum characters of workers' output in a report. ``FINAL_ROOM`` is the total for
+#: FINAL_RESULT.md. The other ``..._ROOM`` are pairs: per worker, and in total. GitHub shows no
+#: Markdown file above 512 kB.
 FINAL_ROOM = 120_000
-#: Maximum characters of a worker's output: with many workers, and for a single worker in
-#: FINAL_RESULT.md.
+#: Maximum characters of one worker's output in FINAL_RESULT.md: if the job has many workers, and if
+#: it has only one.
 FINAL_SHARE = (8_000, 40_000)
 LEVEL_ROOM = (20_000, 300_000)
 FAILURE_ROOM = (2_000, 60_000)
@@ -139,7 +137,7 @@ FINAL_FILES = 200
 FINAL_COMMENTS = 20
 LEVEL_FILES = 1_000
 
-#: Maximum characters in FINAL_RESULT.md of the reason of a worker that was not started.
+#: Maximum characters of a reason in FINAL_RESULT.md, for a worker that was not started.
 FINAL_REASON = 200
 
 
@@ -149,7 +147,7 @@ class _Final:
 
     job: JobView
     successes: Sequence[WorkerView]
-    #: Unsuccessful workers of all depths without a successful candidate.
+    #: Unsuccessful workers, at all depths, whose task no candidate completed.
     missed: Sequence[WorkerView]
     failures: Sequence[WorkerView]
     not_run: Sequence[WorkerView]
@@ -172,7 +170,7 @@ class Pages:
     """The reports of one job and its descendants.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of
-    every report of results; equal text of workers is omitted.
+    every report of results; the same text is removed from the workers' outputs.
     """
 
     def __init__(
@@ -236,7 +234,7 @@ class Pages:
 
     @cached_property
     def _outside(self) -> Sequence[OutsideWork]:
-        return self._family.whereabouts.made_not_in_result(self._job)
+        return self._family.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
         """Return commands on unmerged changes that the first screen does not have."""
@@ -288,7 +286,7 @@ class Pages:
         view = self._view(job, ReportSpace(*LEVEL_ROOM))
         figures = self.figures if job is self._job else self._figures(job)
         merge = self._merges.get(job.id, NO_MERGE)
-        outside = self._family.whereabouts.made_not_in_result(job)
+        outside = self._family.unmerged_changes.made_not_in_result(job)
         failed = [each for each in view.workers if each.has_failed and not each.replaced]
         rest = (each for each in view.workers if not each.succeeded and not each.replaced)
         missed = [*failed, *(each for each in rest if not each.has_failed)]
@@ -338,8 +336,9 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
-        """Return the root job without worker content that FINAL_RESULT.md has. ``only``: ids of
-        the workers to which the view is limited.
+        """Return the root job without the parts of its workers that FINAL_RESULT.md has.
+
+        ``only``: ids of the workers to which the view is limited.
         """
         view, described = self._final.job, self._final.described()
         workers = [each for each in view.workers if each.id in only]
@@ -351,8 +350,10 @@ class Pages:
         )
 
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
-        """Return a worker without content that FINAL_RESULT.md has; its output only if
-        FINAL_RESULT.md cuts it.
+        """Return a worker without the parts that FINAL_RESULT.md has.
+
+        The output remains if FINAL_RESULT.md lacks or shortens it. ``described``: characters of
+        output in FINAL_RESULT.md; None if the worker is not described there.
         """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
@@ -377,8 +378,10 @@ class Pages:
         )
 
     def _fill(self, template: str, **context: object) -> str:
-        """Return the text with paths for the report's directory. ``up``: path from this directory
-        to the root job's.
+        """Return the filled template.
+
+        Adds the values that every template gets: ``directory``, the root job's directory, and
+        ``all_results``, the API call that shows all results.
         """
         paths = {"directory": str(self._directory), "all_results": self._all_results_call}
         return self._templates.fill(template, {**paths, **context})
@@ -426,7 +429,7 @@ class Pages:
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """Return the worker without text that is already at the top of the report."""
+    """Return the worker without the notice, which is already at the top of the report."""
     sentence = f"**{notice}**\n\n"
     if not notice or sentence not in worker.output:
         return worker

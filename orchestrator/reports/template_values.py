@@ -8,18 +8,18 @@ must filter them (see ``escaping.py``).
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Self
 
 from orchestrator.core.candidates.comparison import Comparison
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.decisions.feedback import Comment
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
+from orchestrator.core.model.human_input import Comment, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.failure_classifier import failure_of
@@ -27,22 +27,21 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.escaping import bounded, one_line
 from orchestrator.reports.figures.analytics import Analytics
-from orchestrator.reports.figures.job_tree import Family, attempt_ended
-from orchestrator.reports.figures.worker_figures import WorkerFigures
+from orchestrator.reports.figures.job_tree import Family, WorkerFigures, attempt_ended
 
 #: Maximum number of earlier attempts in a report, in addition to the last one.
 EARLIER_ATTEMPTS = 5
 
 REQUEST_CHARACTERS = 4_000
 
-#: Longer outputs get their own section.
+#: Maximum characters of an output in a line of a table. Longer outputs get a separate section.
 BRIEF_CHARACTERS = 160
 _NOT_BRIEF = frozenset("\n`*#|[<")
 
 NO_LINES: Mapping[str, tuple[int, int]] = {}
 
 SECTION = "\n## "
-#: Minimum length of a repeated last section; shorter ones probably differ.
+#: Minimum length of a last section that is compared with those of other workers' outputs.
 REPEATED_CHARACTERS = 300
 
 
@@ -94,7 +93,7 @@ class WorkerView:
     started: bool
     #: True if the worker's program was started at least once.
     has_log: bool
-    #: Claims of the worker's task.
+    #: Names of the locks that the worker's task claims.
     locks: Sequence[str]
     #: True if another candidate succeeded at the same task, so that this failure did no harm.
     replaced: bool
@@ -110,7 +109,7 @@ class WorkerView:
     session: Session | None
     #: Rollbacks by people.
     rollbacks: Sequence[Rollback]
-    #: Messages of people, in order.
+    #: Messages from people, in order.
     messages: Sequence[WorkerMessage]
     #: Seconds of all attempts, including the waits for child jobs; None: never started.
     seconds: float | None
@@ -126,7 +125,7 @@ class WorkerView:
     refused_child_jobs: int
     strays: Sequence[str]
     child_jobs: Sequence[ChildJobLine]
-    #: Path of the directory from the root job's directory.
+    #: Path of the worker's directory, relative to the root job's directory.
     directory: str
     log: str
 
@@ -136,12 +135,12 @@ class WorkerView:
 
     @property
     def has_failed(self) -> bool:
-        """False for a worker that was skipped or cancelled."""
+        """True if the worker failed or timed out; False if it was skipped or cancelled."""
         return self.status in {WorkerStatus.FAILED, WorkerStatus.TIMEOUT}
 
     @property
     def is_judged(self) -> bool:
-        """True if a gate has judged the worker's work, or should have."""
+        """True if the worker has a gate that was not skipped, even if the gate could not run."""
         return any(gate.status is not GateStatus.SKIPPED for gate in self.gates)
 
     @property
@@ -155,8 +154,9 @@ class WorkerView:
         return self.output_length > 0 and not self.output
 
     def measured(self) -> Self:
-        """Return the worker without its description in FINAL_RESULT.md: status, attempts,
-        gates, and links remain.
+        """Return the worker without the parts that FINAL_RESULT.md has.
+
+        Status, attempts, gates, and links remain.
         """
         return replace(
             self,
@@ -194,7 +194,7 @@ class JobView:
     request: str
     request_length: int
     reason: str
-    #: The sentences of the job's reason, except those on unmerged changes.
+    #: The sentences of the job's reason, except sentences on unmerged changes.
     remarks: Sequence[str]
     #: Number of workers that succeeded without an expected change.
     changed_nothing: int
@@ -242,7 +242,7 @@ class ReportSpace:
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
         self._left = total
-        #: Long last sections of shown outputs, which all workers of a kind may share.
+        #: Long last sections of outputs in the report. Workers of one kind often have the same one.
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
@@ -472,7 +472,9 @@ def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
         for worker in family.workers(each.id)
         for attempt in family.attempts(worker)
     ]
-    ranked = sorted(attempts, key=lambda a: (a.worker_id not in critical, -_seconds(a)))
+    ranked = sorted(
+        attempts, key=lambda a: (a.worker_id not in critical, -(attempt_ended(a) - a.started_at))
+    )
     kept = {(a.worker_id, a.number) for a in ranked[:BAR_LIMIT]}
     sections = [_section(family, each, kept) for each in family.descendants(job)]
     return Timeline(
@@ -506,10 +508,6 @@ def _bar(family: Family, worker: Worker, attempt: Attempt) -> Bar:
         # A bar of length 0 would not be drawn.
         end=_moment(max(attempt_ended(attempt), attempt.started_at + 0.001)),
     )
-
-
-def _seconds(attempt: Attempt) -> float:
-    return attempt_ended(attempt) - attempt.started_at
 
 
 def bar_name(text: str) -> str:

@@ -1,10 +1,15 @@
 """Jinja templates: a user's own template takes precedence over the shipped one of the same name."""
 
+import marshal
+import os
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import is_dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from types import CodeType
+from typing import Any, cast
 
 from jinja2 import (
     BaseLoader,
@@ -14,14 +19,14 @@ from jinja2 import (
     FileSystemLoader,
     StrictUndefined,
 )
-from jinja2.bccache import Bucket
+from jinja2.bccache import Bucket, bc_magic
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.command_name import COMMAND
 from orchestrator.reports import escaping, wording
-from orchestrator.reports.summary import as_text
 from orchestrator.reports.template_values import bar_name
+from orchestrator.reports.wording import as_text
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Texts of users and workers.
@@ -51,7 +56,7 @@ class Templates:
     """Renders templates. Text is not escaped automatically: each value needs a filter."""
 
     def __init__(self, template_dir: Path | None) -> None:
-        shipped = FileSystemLoader(str(resources.files("orchestrator.reports") / "templates"))
+        shipped = FileSystemLoader(_SHIPPED)
         self._shipped = _environment(shipped)
         self._template_dir = template_dir
         self._own = (
@@ -62,7 +67,7 @@ class Templates:
 
     def prepare(self) -> None:
         """Compile the shipped templates now, not while the first job waits for its report."""
-        for name in self._shipped.list_templates():
+        for name in self._shipped.list_templates(extensions=["j2"]):
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
@@ -87,35 +92,74 @@ def _note(path: Path, error: Exception) -> str:
     reason = escaping.inline(f"{type(error).__name__}: {error}")
     return (
         f"> **Your template {escaping.code(place)} could not be used:** {reason}\n"
-        "> This report was made with the template that comes with the product."
+        "> This report uses the built-in template."
     )
 
 
-class _CompiledTemplates(BytecodeCache):
-    """The compiled templates of this process, by name, path, and content.
+#: No automatic escaping, because Markdown is not HTML: the filters above escape it. No optimizing,
+#: because a stored template would then contain results of filters, which a later filter may change.
+_OPTIONS: Mapping[str, Any] = {
+    "trim_blocks": True,
+    "lstrip_blocks": True,
+    "keep_trailing_newline": True,
+    "autoescape": False,
+    "optimized": False,
+}
 
-    All environments share them, because compiling takes a quarter of a second, most of a small
-    report's time.
+
+class _CompiledTemplates(BytecodeCache):
+    """The compiled templates, by name, path, and content, for all environments of this process.
+
+    Shipped templates are also stored beside their sources, as Python stores compiled modules:
+    compiling takes a quarter of a second, most of the time of a server's first job.
     """
 
-    def __init__(self) -> None:
-        self._code: dict[tuple[str, str], bytes] = {}
+    def __init__(self, shipped: Path) -> None:
+        self._code: dict[tuple[str, str], CodeType] = {}
+        self._shipped = shipped
+
+    def get_source_checksum(self, source: str) -> str:
+        return super().get_source_checksum(f"{bc_magic!r}{dict(_OPTIONS)}{source}")
 
     def load_bytecode(self, bucket: Bucket) -> None:
-        if code := self._code.get((bucket.key, bucket.checksum)):
-            bucket.bytecode_from_string(code)
+        bucket.code = self._code.get((bucket.key, bucket.checksum)) or self._read(bucket)
 
     def dump_bytecode(self, bucket: Bucket) -> None:
-        self._code = {**self._code, (bucket.key, bucket.checksum): bucket.bytecode_to_string()}
+        assert bucket.code is not None
+        self._code = {**self._code, (bucket.key, bucket.checksum): bucket.code}
+        is_shipped = Path(bucket.code.co_filename).parent == self._shipped
+        if is_shipped and not sys.dont_write_bytecode:
+            with suppress(OSError):  # an installation that this user may not change
+                self._write(bucket)
+
+    def _read(self, bucket: Bucket) -> CodeType | None:
+        """Return the stored template; None if it is of another source, or of another release."""
+        checksum = bucket.checksum.encode()
+        with suppress(OSError, EOFError, ValueError, TypeError):
+            stored = self._path(bucket).read_bytes()
+            if stored.startswith(checksum):
+                return cast(CodeType, marshal.loads(stored[len(checksum) :]))
+        return None
+
+    def _write(self, bucket: Bucket) -> None:
+        path = self._path(bucket)
+        path.parent.mkdir(exist_ok=True)
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+        unfinished.write_bytes(bucket.checksum.encode() + marshal.dumps(bucket.code))
+        unfinished.replace(path)
+
+    def _path(self, bucket: Bucket) -> Path:
+        return self._shipped / "__pycache__" / f"{bucket.key}.{sys.implementation.cache_tag}"
 
 
-_COMPILED = _CompiledTemplates()
+_SHIPPED = Path(str(resources.files("orchestrator.reports") / "templates"))
+_COMPILED = _CompiledTemplates(_SHIPPED)
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        # Values for templates are frozen and built in, and checking every attribute took half of
-        # the time of a large report.
+        # For dataclasses, check only the attribute's name, because the product's dataclasses are
+        # frozen. The full check of every attribute took half of the time of a large report.
         if is_dataclass(obj):
             return not attr.startswith("_")
         return super().is_safe_attribute(obj, attr, value)
@@ -126,11 +170,7 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
         loader=loader,
         bytecode_cache=_COMPILED,
         undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        # Markdown is not HTML: the filters above escape it.
-        autoescape=False,
+        **_OPTIONS,
     )
     environment.filters.update(_FILTERS)
     environment.globals.update(

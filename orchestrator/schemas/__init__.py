@@ -4,5 +4,5 @@
 - ``answers``: Answers to callers
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
-- ``triggers``: Triggers: events from outside that start a job, or come back as feedback
+- ``triggers``: Triggers: external events that start a job, or are sent as feedback
 """

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.core.locks.lock_names import MOST_NAMES
-from orchestrator.core.locks.lock_table import LockKind
+from orchestrator.core.locks.lock_table import MOST_NAMES, LockKind
 from orchestrator.schemas.answers.common import Answer
 from orchestrator.schemas.fields.text import LockName, Wire
 

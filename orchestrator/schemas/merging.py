@@ -206,7 +206,7 @@ class MergedGateAnswer(Answer):
     output: str = ""
     """End of its output, if it did not pass."""
     flaky: list[str] = Field(default_factory=list)
-    """Findings of only one of its two runs; an empty name: the gate as a whole."""
+    """Findings of only one of the gate's two runs; an empty name: the gate failed as a whole."""
 
 
 class HandedAnswer(Answer):
@@ -271,6 +271,6 @@ class ConflictsAnswer(Answer):
     leaks: list[str] = Field(default_factory=list)
     """Changes in the user's checkout while the job ran."""
     put_back: list[str] = Field(default_factory=list)
-    """Repairs of the repository, as text: git could not use it as it was."""
+    """Repairs of the repository, as text: git could not use the repository before."""
     errors: list[str] = Field(default_factory=list)
     """Errors."""

@@ -69,7 +69,7 @@ class TaskBody(CallbackRequest):
     cli_assignments: Annotated[
         tuple[CliAssignment, ...], Field(strict=False, min_length=1, max_length=4)
     ]
-    """The tools; the best result is merged."""
+    """Tools that do the work independently; the best result is merged."""
     max_retries: int = Field(default=3, ge=0, le=5)
     """Maximum number of retries of each tool."""
     retry_delay: float = Field(default=5.0, ge=1, le=60)

@@ -1,1 +1,1 @@
-"""Keys and the light client that sends one; redaction, workers' environment, safe paths."""
+"""API keys, masking of secrets, the environment of workers, and safe access to files."""

@@ -12,8 +12,8 @@ _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
 #: string takes one line only.
 _STRING = rb"[^\x07\x18\x1a\x1b\n\xc2]*(?:\xc2(?!\x9c)[^\x07\x18\x1a\x1b\n\xc2]*)*"
 #: ECMA-48 in UTF-8: CSI; OSC, DCS, SOS, PM, and APC; any other escape; the same with C1 characters;
-#: other controls. A lone first byte is removed because what follows could complete it once the
-#: bytes between them are removed.
+#: other controls. A lone first byte of a C1 character is removed, too. Otherwise it could form a C1
+#: character with a later byte, once the bytes between the two are removed.
 _REMOVED = re.compile(
     rb"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?"
     rb"|\x1b[\]PX^_]" + _STRING + rb"|\x1b(?!\[)[ -/]*[0-~]?"
@@ -31,18 +31,23 @@ _LONGEST_HELD = 64
 
 
 class Cleaner:
-    """Keeps text, colors, tabs, and line ends. Holds back a sequence that a chunk cuts."""
+    """Removes all control sequences except colors, tabs, and line breaks.
+
+    If a chunk ends inside a sequence, the beginning is held back until the next chunk.
+    """
 
     def __init__(self) -> None:
         self._held = b""
         self._has_removed = False
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Return the clean text, and the original from the first removed byte on; the original is
-        empty before that.
+        """Return the clean text, and the original text.
+
+        The original text begins with the first byte that was removed from the stream. It is empty
+        as long as nothing was removed.
         """
         stream = self._held + chunk
-        # Checked first, because a color that the chunk cuts needs no further search.
+        # Hold back a cut sequence first: if it is the beginning of a color, the rest may be clean.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
         end = begun.start() if begun else len(stream)
         whole, self._held = stream[:end], stream[end:]
@@ -56,7 +61,10 @@ class Cleaner:
         return stays, stream[begins_at:] if self._has_removed else b""
 
     def finish(self) -> bytes:
-        """Return the end of the stream: the original of a sequence that was never completed."""
+        """End the stream. Return the rest of the original text.
+
+        The rest is a sequence that was never completed; empty if ``feed`` has already returned it.
+        """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held
 
@@ -73,8 +81,8 @@ def _is_clean(stream: bytes) -> bool:
 
 
 def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
-    """Return the clean text, the first removed byte's position or -1, an unfinished string's
-    start.
+    """Return three values: the clean text; the position of the first removed byte, or -1; and the
+    first bytes of a control string that is not finished, or b"".
     """
     parts, position, begins_at = [], 0, -1
     found = None

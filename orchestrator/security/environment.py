@@ -17,7 +17,7 @@ ALLOWED = frozenset(
 ALLOWED_PREFIXES = ("LC_",)
 _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 
-#: Names of variables with secrets. GIT_AUTHOR_NAME is none: its value occurs in agents' normal
+#: Names of variables with secrets. GIT_AUTHOR_NAME is excluded: its value occurs in agents' normal
 #: output.
 _SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH(?!OR(?!I))", re.IGNORECASE
@@ -29,7 +29,7 @@ MIN_SECRET_LENGTH = 6
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's environment that every worker and gate gets.
 
-    Proxies are not used for this machine, because a worker's API calls carry its key.
+    Calls to this machine bypass proxies, because a worker's API calls contain its key.
     """
     passed = {
         name: value

@@ -47,8 +47,8 @@ def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
 
 
 def project_at(directory: Path) -> Path:
-    """Return the top of the git repository; without one, the nearest parent with a home, or the
-    directory itself.
+    """Return the top of the git repository. Outside of a repository, return the nearest parent with
+    a home, otherwise the directory itself.
     """
     above = (directory, *directory.parents)
     top = next((each for each in above if is_repository(each)), None)
@@ -71,8 +71,8 @@ def is_repository(directory: Path) -> bool:
 def check_private(home: Path) -> None:
     """Raise ConfigError if other users, or a repository, may have created the home.
 
-    A clone must not contain a home, because a home's settings name programs to run. A directory of
-    mode 700 is not from git, which creates no such directories.
+    A home's settings name programs to run. Therefore a home that came with a clone must not be
+    used. Mode 700 shows that the home is no part of a clone: git creates no such directories.
     """
     try:
         found = home.lstat()

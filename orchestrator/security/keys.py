@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.submission import Scope
 from orchestrator.core.ports.launcher import Proof
 

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 #: Statuses for "cannot answer now", from the server or a proxy.
 BUSY = (429, 502, 503, 504)
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
-#: Seconds without a message: most failures are over by then.
+#: Longest pause before a retry without a call of ``waiting``, in seconds.
 SILENT_DELAY_SECONDS = 1.0
 PORTS = {"http": 80, "https": 443}
 MASK = b"***"
 
 
 class ServerReply:
-    """An answer of the server, of whatever status."""
+    """An answer of the server, with any status."""
 
     def __init__(self, status: int, retry_after: float | None, body: bytes) -> None:
         self.status, self.retry_after, self.body = status, retry_after, body
@@ -150,7 +150,7 @@ def retried(
 
 
 def split(url: str) -> tuple[str, tuple[str, int], str]:
-    """Return scheme, host and port, and the prefix of each path."""
+    """Return a URL's scheme, its host and port, and its path. Raise ValueError if it is invalid."""
     scheme, _, rest = url.partition("://")
     place, _, prefix = rest.rstrip("/").partition("/")
     host, colon, port = place.rpartition(":")

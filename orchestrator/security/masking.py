@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 MASK = b"***"
 #: Minimum length of a secret: masking shorter values would mask ordinary words.
 SHORTEST_SECRET = 6
-#: Schemes whose addresses name a host there; others, such as tgram:// of apprise, may have a token.
+#: Schemes of addresses that have a host after ``//``. Other addresses, such as tgram:// of apprise,
+#: may have a token in that place.
 _WITH_HOST = frozenset({"http", "https", "smtp", "smtps"})
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 #: Characters that URL encodings leave unchanged: by RFC 3986, in its path, in forms, and by
@@ -21,8 +22,8 @@ _UNRESERVED = tuple(
     frozenset(_ALNUM + marks)
     for marks in (b"-._~", b"-._~/", b"-._*", b"-._~!'()*", b"-._~!'()*;,/?:@&=+$#")
 )
-#: Line breaks inside of base64: literal, or escaped in JSON (also in JSON inside of JSON), also
-#: incomplete at the end.
+#: A line break inside base64: literal, or escaped by JSON once or several times. At the end of the
+#: stream, an escape may be incomplete.
 _ESCAPED_BREAK = re.compile(rb"\\+(?:[rn]|\Z)")
 _BREAK = re.compile(rb"[\r\n]+|" + _ESCAPED_BREAK.pattern)
 
@@ -41,8 +42,9 @@ class Masker:
 
     ``feed`` holds back the end of the stream if a secret may begin there. ``release`` is called
     when the stream was silent for a moment. It returns held beginnings of at most a quarter of a
-    secret, so that one matching character does not hide a line from a reader. If the secret's rest
-    follows, the rest is masked. Longer beginnings are held until the stream continues or ends.
+    secret, so that one matching character does not hide a line from a reader. If the rest of the
+    secret follows, the rest is masked. Longer beginnings are held until the stream continues or
+    ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -153,7 +155,8 @@ class _Unbroken:
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
-        # In two steps, because one pattern took ten times as long as all other work on a log.
+        # Remove escaped and literal line breaks in two steps, because one pattern for both took ten
+        # times as long as all other work on a log.
         joined = _ESCAPED_BREAK.sub(b"", stream) if b"\\" in stream else stream
         self.text = joined.translate(None, b"\r\n")
 
@@ -240,7 +243,7 @@ def _json_forms(secret: str, ascii_only: bool) -> Iterator[str]:
     yield quoted.replace("/", "\\/")
     # Go, and other programs that escape JSON for HTML pages.
     yield quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    # JSON inside of JSON: the output of an agent's tool, in the agent's own events.
+    # JSON as a text in JSON, as in an agent's event that has the output of a tool.
     for outer_ascii_only in (True, False):
         yield json.dumps(quoted, ensure_ascii=outer_ascii_only)[1:-1]
 
@@ -254,7 +257,10 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """Yield base64 characters that depend on the secret alone, for each of three offsets."""
+    """Yield a secret in base64, for each of the three offsets that it may have in the encoded data.
+
+    Characters that also depend on data before or after the secret are left out.
+    """
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + raw)
         first = (offset * 8 + 5) // 6

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from orchestrator import IS_INSTALLED, PORTABLE
 
-#: Holds the package: the portable folder, or the ``site-packages`` of an environment.
+#: Directory that contains the package: the portable folder, or an environment's ``site-packages``.
 FOLDER = Path(__file__).absolute().parents[2]
-#: The same directory without links, for the import path of processes.
+#: The same directory with links resolved, for the import path of started processes.
 PACKAGES = str(FOLDER.resolve())
 
 

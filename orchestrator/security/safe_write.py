@@ -29,8 +29,9 @@ class Placing:
         self._target = target
 
     def present(self, path: str) -> bytes | None:
-        """Return the content; None if there is no file. Raise NotPlain if the file may not be
-        written.
+        """Return the content of a file; None if it does not exist.
+
+        Raise NotPlain if ``put`` would refuse to replace it.
         """
         parts = _parts(path)
         try:
@@ -43,7 +44,7 @@ class Placing:
         """Write a new file, or replace a plain one. Raise OSError."""
         parts = _parts(path)
         with self._opened(parts[:-1], make=True) as folder:
-            # The last check: a file that may not be replaced stays.
+            # Checked again right before the replacement: only a plain file is replaced.
             _check(folder, parts[-1], path)
             _write(folder, parts[-1], content, 0o777 if executable else 0o666)
 
@@ -97,7 +98,7 @@ def _check(folder: int, name: str, path: str) -> None:
 
 
 def _write(folder: int, name: str, content: bytes, mode: int) -> None:
-    # Always the same name, so that the next write replaces the leftover of a killed process.
+    # Each write uses the same temporary name, so that it replaces the leftover of a killed process.
     temporary = f".orchestrator-{sha256(os.fsencode(name)).hexdigest()[:16]}"
     with suppress(OSError):  # some file systems have no locks
         fcntl.flock(folder, fcntl.LOCK_EX)

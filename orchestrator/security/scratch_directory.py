@@ -16,13 +16,15 @@ logger = logging.getLogger(__name__)
 
 #: The prefix of all such directories.
 PREFIX = "orc-"
-#: Maximum length of the path for temporary files; a longer one is not used.
+#: Maximum length of the path of the system's directory for temporary files. If it is longer, /tmp
+#: is used.
 LONGEST_ROOT = 40
 
 
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
-    """Return the directory, which is the same for every server, so that the next server finds
-    leftovers of a crash.
+    """Return the path of an attempt's directory.
+
+    The path depends only on the arguments, so that the next server finds leftovers of a crash.
     """
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
 
@@ -46,7 +48,7 @@ def remove(directory: str) -> None:
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove leftovers of this workspace's crashed servers."""
+    """Remove directories that crashed servers of this workspace have left, except ``keep``."""
     root, prefix = _root(), _prefix(workspace)
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]

@@ -1,8 +1,8 @@
 """Ends of upward searches: workers and gates find no settings above the workspace.
 
 The workspace is in the product's folder, and the folder is in the host project. Tools that search
-parent directories for settings would find those of both. One table has files in the workspace's
-top that end such a search, and variables for tools that no file stops.
+parent directories for settings would find the settings of both. Files in the workspace's top end
+such a search. For tools that no file stops, environment variables do the same.
 """
 
 import logging
@@ -16,8 +16,9 @@ from orchestrator.security.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _NONE = "the search ends at the orchestrator's workspace, which has none"
-#: A tool without settings of the project either uses its defaults or fails. Each file keeps that
-#: behavior: it is empty, or causes an error.
+#: Content of each file that ends a tool's search. The file keeps the tool's behavior in a project
+#: without settings: if the tool would use its defaults, the file sets none; if the tool would fail,
+#: the file causes an error.
 FILES: Mapping[str, str] = {
     "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
@@ -45,7 +46,7 @@ FILES: Mapping[str, str] = {
     ),
 }
 _MOST_BYTES = 1 << 20
-#: Files that pytest uses whatever their content is; other files need a section.
+#: Files that pytest uses with any content; other files need a section for pytest.
 _PYTEST_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
@@ -112,8 +113,8 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)
     found = {"GOWORK": "" if has_own else "off"}
     if not any(map(_configures_pytest, places)):
-        # Otherwise the root is the workspace's top, where pytest's search ends, and names of tests
-        # begin there.
+        # Otherwise pytest's root would be the workspace's top, where its search ends, and the ids
+        # of tests would be relative to that directory.
         found["PYTEST_ADDOPTS"] = "--rootdir=."
     return found
 

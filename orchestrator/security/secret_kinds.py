@@ -4,11 +4,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.formatting import lazy_pattern
 
 PRIVATE_KEY = "private key"
 _GENERIC = "value that looks like a secret"
-#: Mark of a line that a person has accepted.
+#: Text by which a person accepts a line. Such a line is not reported.
 ALLOWED = b"orchestrator: allow-secret"
 
 
@@ -21,7 +23,7 @@ class SecretKind:
 
 
 def _kind(name: str, pattern: bytes, *hints: bytes) -> SecretKind:
-    return SecretKind(name, re.compile(pattern), hints)
+    return SecretKind(name, lazy_pattern(pattern), hints)
 
 
 KINDS = (
@@ -41,8 +43,8 @@ KINDS = (
     ),
     _kind(
         PRIVATE_KEY,
-        # Programs that read such keys contain these words without a key, and with a NUL after
-        # them.
+        # Not followed by a NUL: programs that read such keys contain these words, too, with a NUL
+        # after them and without a key.
         rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?!\0)",
         b"PRIVATE KEY",
     ),
@@ -71,7 +73,7 @@ KINDS = (
 )
 
 #: Assignments such as ``api_key = "..."``: reported if the value looks random.
-_ASSIGNED = re.compile(
+_ASSIGNED = lazy_pattern(
     rb"(?i)(?:api[_-]?key|secret|token|passw(?:or)?d|credential|private[_-]?key|access[_-]?key)"
     rb"[a-z0-9_-]{0,20}['\"]?\s{0,4}(?::=|=>|=|:)\s{0,4}['\"](?P<value>[A-Za-z0-9+/_=.~-]{20,200})['\"]"
 )
@@ -89,8 +91,9 @@ class Secret:
 
 
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
-    """Return the kinds that may occur in some lines. A fast check, because most lines have
-    none.
+    """Return the kinds of secrets that may occur in some lines.
+
+    This check is fast, and most lines need no other, because they have no secret.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
@@ -138,8 +141,9 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    """True if a string was probably typed, as in tests, because a random secret does not repeat
-    six characters.
+    """True if six successive characters occur twice.
+
+    Such a string was probably typed, as in tests: a random secret has no such repetition.
     """
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import Mapping
 from enum import StrEnum
 
-#: Maximum difference of clocks, and age of an event with a signed time, in seconds.
+#: Maximum difference between the signed time of an event and this clock, in seconds.
 TOLERANCE_SECONDS = 300
 
 
@@ -49,7 +49,7 @@ def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: floa
         return False
     signed = hmac.new(key_of(secret), f"{named}.{at}.".encode() + body, hashlib.sha256)
     expected = f"v1,{base64.b64encode(signed.digest()).decode()}"
-    # Every signature is compared: a sender that changes its secret sends two.
+    # Compare every signature: while a sender changes its secret, it signs with both secrets.
     matches = sum(_equal(each, expected) for each in given)
     return bool(named) and matches > 0 and abs(now - int(at)) <= TOLERANCE_SECONDS
 

@@ -1,7 +1,12 @@
-"""Reads files that a worker may have tampered with."""
+"""Files that a worker may have tampered with, and log files that only their owner can read."""
 
+import logging
+import logging.handlers
 import os
 import stat
+import sys
+import threading
+from io import TextIOWrapper
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +26,8 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
 
     Refused: a link in any part below ``within``, a hard link to a file elsewhere, a FIFO, a
     device, or ``..``. Otherwise a worker could make the server read files that the worker cannot
-    read, or wait forever. Each directory is opened from its parent, so that none can be exchanged
-    in between. Raise FileNotFoundError, NotPlain or another OSError.
+    read, or wait forever. Each directory is opened from its parent, so that a worker cannot
+    replace one during the call. Raise FileNotFoundError, NotPlain or another OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")
@@ -81,6 +86,10 @@ def _read(file: BinaryIO, limit: int) -> bytes:
     return found
 
 
+#: Permissions of a file that only its owner may read.
+_PRIVATE = 0o600
+
+
 def open_log(path: Path | str) -> int:
     """Open a plain file to append to it, for its owner alone. Raise NotPlain or another OSError.
 
@@ -94,17 +103,80 @@ def open_log(path: Path | str) -> int:
     return handle
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file atomically; readable by its owner only. Links are never followed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replace_file(
+    path: Path, content: bytes, *, mode: int = _PRIVATE, durable: bool = False
+) -> None:
+    """Replace a file atomically. Never follows links. After an OSError, the file is unchanged.
+
+    ``mode``: its permissions. ``durable``: the content is on the disk before the file is replaced.
+    """
+    # Several threads may replace the same file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o600)
+    handle = os.open(temporary, flags, _PRIVATE)
     try:
         with os.fdopen(handle, "wb") as file:
+            if mode != _PRIVATE:
+                os.fchmod(handle, mode)
             file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(handle)
     except OSError:
         os.unlink(temporary)
         raise
     failpoints.reached(f"{path.name}: before the rename")
     os.replace(temporary, path)
     failpoints.reached(f"{path.name}: after the rename")
+
+
+LOG_BYTES = 10 * 1024 * 1024
+LOG_FILES = 5
+
+
+class PrivateLog(logging.handlers.RotatingFileHandler):
+    """Appends lines to a file of mode 0600, which is renamed when it is full; links are not
+    followed.
+
+    The file is opened when the first line is written. An error stops no caller: ``complaints`` gets
+    the first error of a series, and a message when the log can be written again.
+    """
+
+    def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._complaints = complaints
+        self._works = True
+        self._failure: BaseException | None = None
+        super().__init__(
+            path,
+            maxBytes=LOG_BYTES,
+            backupCount=LOG_FILES,
+            encoding="utf-8",
+            delay=True,
+            errors="replace",
+        )
+
+    def emit(self, record: logging.LogRecord) -> None:
+        worked, self._works = self._works, True
+        super().emit(record)
+        if self._complaints is not None and worked is not self._works:
+            text = "can be written again" if self._works else "cannot be written"
+            self._complaints.error("%s %s", self.baseFilename, text, exc_info=self._failure)
+        self._failure = None
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        self._works, self._failure = False, sys.exc_info()[1]
+        if self._complaints is None:
+            super().handleError(record)
+
+    def _open(self) -> TextIOWrapper:
+        return open(
+            self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private
+        )
+
+
+def _private(path: str, _flags: int) -> int:
+    handle = open_log(path)
+    # An earlier version may have created the file readable for other users.
+    os.fchmod(handle, 0o600)
+    return handle

@@ -1,7 +1,7 @@
 """Durable state in an SQL database: SQLite by default, PostgreSQL by its URL.
 
 - ``database``: The database: connections, migrations, locks, errors
-- ``read_models``: Lists of many jobs or workers, from columns beside their documents
+- ``read_models``: Lists of many jobs or workers, from columns, without their JSON documents
 - ``schema``: Tables, columns, and JSON documents in them
 """
 

@@ -24,7 +24,7 @@ _DELETIONS = (
     delete(attempts).where(attempts.c.root_id == bindparam("root")),
     delete(workers).where(workers.c.root_id == bindparam("root")),
     delete(tasks).where(tasks.c.job_id.in_(_in_tree)),
-    # A child job refers to its parent: the deepest go first.
+    # Delete the deepest jobs first, because a child job refers to its parent job.
     delete(jobs).where(jobs.c.root_id == bindparam("root"), jobs.c.depth == bindparam("at_depth")),
 )
 _ended = select(jobs.c.id).where(jobs.c.id == bindparam("root"), jobs.c.status.in_(ENDED_JOB))

@@ -1,31 +1,37 @@
-"""Queries on the tables, with values of the core as results."""
+"""Queries on the tables, with values of the core as results, and the rows of a job tree."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Select,
     Table,
+    Text,
     and_,
     bindparam,
+    case,
     func,
     select,
+    type_coerce,
 )
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE, Usage
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
 from orchestrator.core.ports import Cost, StoreStats
+from orchestrator.core.ports.read_models import JobNode, TaskRow, TreeSnapshot, WorkerColumns
 from orchestrator.store.schema import tables
+from orchestrator.store.schema.columns import names_of, restored
 
 Value = TypeVar("Value")
 
-#: Largest number that databases compare; callers may request any number.
+#: Largest number that all databases support; larger numbers of callers are replaced by it.
 MOST = 2**63 - 1
 
 _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
@@ -46,7 +52,7 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 def _by(table: Table, *names: str) -> Select[Any]:
     """Return rows whose columns equal the parameters of the same names."""
-    return select(*tables.told(table)).where(
+    return select(*tables.value_columns(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
 
@@ -215,7 +221,7 @@ def unfinished(connection: Connection) -> list[str]:
 def ended(connection: Connection, before: float, limit: int) -> Sequence[Job]:
     columns = tables.jobs.c
     statement = (
-        select(*tables.told(tables.jobs))
+        select(*tables.value_columns(tables.jobs))
         .where(columns.depth == 0, columns.status.in_(ENDED_JOB), columns.ended_at < before)
         .order_by(columns.ended_at.desc(), columns.id)
         .limit(bounded(limit))
@@ -248,5 +254,149 @@ def stats(connection: Connection) -> StoreStats:
 
 
 def bounded(number: int) -> int:
-    """Return the nearest number that a database compares with."""
+    """Return the number within 0 and MOST, which is the range that every database supports."""
     return max(0, min(number, MOST))
+
+
+_job_columns, _task_columns, _worker_columns = tables.jobs.c, tables.tasks.c, tables.workers.c
+#: Number of characters at the beginning of a job's request that ``JOB_COLUMNS`` has.
+REQUEST_CHARACTERS = 300
+
+
+def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column as its stored text, without conversion to the column's type.
+
+    For ten thousand rows, the conversion would take longer than the query.
+    """
+    return type_coerce(column, Text).label(column.key)
+
+
+def tokens() -> ColumnElement[Any]:
+    """Return the tokens of a worker, as ``core.limits.budgets.tokens`` counts them."""
+    first, *others = (
+        _worker_columns.input_tokens,
+        _worker_columns.cache_write_tokens,
+        _worker_columns.output_tokens,
+    )
+    total = sum((func.coalesce(part, 0) for part in others), func.coalesce(first, 0))
+    known = func.coalesce(first, *others)
+    return case((known.is_(None), None), else_=total).label("tokens")
+
+
+def _idle_seconds() -> ColumnElement[Any]:
+    """Return the seconds between a worker's attempts.
+
+    The query reads the attempts only of workers that have more than one.
+    """
+    attempts = tables.attempts.c
+    latest = func.coalesce(attempts.ended_at, attempts.started_at)
+    until = func.coalesce(_worker_columns.ended_at, func.max(latest))
+    idle = (
+        select(until - _worker_columns.started_at - func.sum(latest - attempts.started_at))
+        .where(
+            attempts.root_id == _worker_columns.root_id, attempts.worker_id == _worker_columns.id
+        )
+        .correlate(tables.workers)
+        .scalar_subquery()
+    )
+    return case((_worker_columns.attempt > 1, func.coalesce(idle, 0.0)), else_=0.0)
+
+
+#: Seconds between a worker's attempts. They are not part of the worker's run time, so lists that
+#: are ordered by run time subtract them.
+IDLE_SECONDS = _idle_seconds()
+JOB_COLUMNS = (
+    _job_columns.id,
+    _job_columns.parent_job_id,
+    _job_columns.parent_worker_id,
+    _job_columns.depth,
+    plain(_job_columns.status),
+    func.substr(_job_columns.request, 1, REQUEST_CHARACTERS, type_=_job_columns.request.type),
+    _job_columns.created_at,
+    _job_columns.started_at,
+    _job_columns.run,
+)
+#: In the order of the fields of ``WorkerColumns``. Ids and agents' names need no
+#: conversion, because they are plain words.
+WORKER_COLUMNS = (
+    plain(_worker_columns.id),
+    plain(_worker_columns.job_id),
+    plain(_worker_columns.task_id),
+    _worker_columns["index"].label("position"),
+    plain(_worker_columns.agent),
+    plain(_worker_columns.status),
+    plain(_worker_columns.reason),
+    _worker_columns.attempt,
+    _worker_columns.started_at,
+    _worker_columns.ended_at,
+    IDLE_SECONDS.label("idle_seconds"),
+    plain(_worker_columns.child_job_ids),
+    _worker_columns.steps,
+    tokens(),
+    _worker_columns.cost_usd,
+    _worker_columns.gates_passed,
+    _worker_columns.gates_failed,
+    _worker_columns.gates_not_run,
+    _worker_columns.files,
+    plain(_worker_columns.chosen),
+)
+_PLACE_OF_JOB, _PLACE_OF_INDEX = 1, 3
+
+_root: Any = bindparam("root_id")
+_of_jobs = (
+    select(*JOB_COLUMNS)
+    .where(_job_columns.root_id == _root)
+    .order_by(_job_columns.depth, _job_columns.created_at, _job_columns.id)
+)
+_of_tasks = (
+    select(
+        plain(_task_columns.job_id),
+        plain(_task_columns.id),
+        plain(_task_columns.title),
+        plain(_task_columns.depends_on),
+    )
+    .join(tables.jobs, _job_columns.id == _task_columns.job_id)
+    .where(_job_columns.root_id == _root)
+)
+_of_workers = select(*WORKER_COLUMNS).where(
+    _worker_columns.root_id == _root, _worker_columns.kind == WorkerKind.TASK
+)
+_last_seq = select(func.max(tables.events.c.seq)).where(tables.events.c.root_id == _root)
+
+
+def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
+    """Return the rows of a root job; None if it does not exist."""
+    given = {"root_id": root_id}
+    jobs = [JobNode._make(row) for row in connection.execute(_of_jobs, given)]
+    if not jobs:
+        return None
+    place = {job.id: at for at, job in enumerate(jobs)}
+    rows = connection.execute(_of_workers, given).fetchall()
+    ordered = sorted(rows, key=lambda row: (place[row[_PLACE_OF_JOB]], row[_PLACE_OF_INDEX]))
+    return TreeSnapshot(
+        jobs=jobs,
+        tasks=[
+            TaskRow(job_id, name, restored(title), names_of(needed))
+            for job_id, name, title, needed in connection.execute(_of_tasks, given).fetchall()
+        ],
+        workers=worker_columns(ordered),
+        last_seq=last_seq(connection, root_id),
+    )
+
+
+def last_seq(connection: Connection, root_id: str) -> int:
+    """Return the number of the latest event; 0: none."""
+    return connection.execute(_last_seq, {"root_id": root_id}).scalar_one() or 0
+
+
+def worker_columns(rows: Sequence[Any]) -> WorkerColumns:
+    """Return rows of ``WORKER_COLUMNS`` column by column."""
+    if not rows:
+        return WorkerColumns(*([] for _ in WORKER_COLUMNS))
+    found = WorkerColumns._make(zip(*rows, strict=True))
+    names: Any = found.child_job_ids
+    return found._replace(
+        reason=[restored(text) for text in found.reason],
+        child_job_ids=[names_of(text) for text in names],
+        chosen=[None if each is None else bool(each) for each in found.chosen],
+    )

@@ -27,13 +27,15 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
-from orchestrator.core.locks.lock_table import Grant, Lease
+from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
-from orchestrator.core.ports.listings import (
+from orchestrator.core.ports.read_models import (
     JobFilter,
+    ListedPage,
     StatusCount,
     TreeSnapshot,
     UsageFilter,
@@ -41,17 +43,16 @@ from orchestrator.core.ports.listings import (
     WorkerFilter,
     WorkerPage,
 )
-from orchestrator.store import job_deletion, leases, queries
+from orchestrator.store import job_deletion, lock_leases, queries
 from orchestrator.store.database.connections import Connections
-from orchestrator.store.database.errors import told_as_store_errors, told_as_unreadable
+from orchestrator.store.database.errors import as_store_errors, as_unreadable
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.outbox import SqlOutbox
-from orchestrator.store.queries import values
-from orchestrator.store.read_models.job_list import job_page, needy, status_counts
-from orchestrator.store.read_models.snapshot import last_seq, snapshot
+from orchestrator.store.queries import last_seq, snapshot, values
+from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
 from orchestrator.store.read_models.usage import usage
-from orchestrator.store.read_models.worker_page import worker_page
-from orchestrator.store.schema.tables import attempts, jobs, tasks, told, workers
+from orchestrator.store.read_models.worker_page import ordered_ids, worker_page
+from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
 Value = TypeVar("Value")
 
@@ -63,7 +64,8 @@ class Recent(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Reads in progress, by root job, that no change has made outdated.
+        #: Reads in progress, by job. A change of the job removes its read, so that the outdated
+        #: value is not cached.
         self._readings: dict[str, object] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
@@ -116,7 +118,7 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
-        """Set the value that ``make`` returns for the cached one; None: it is dropped."""
+        """Replace the cached value by the result of ``make``; drop the value if it returns None."""
         with self._lock:
             self._readings.pop(job_id, None)
             if job_id in self._values:
@@ -157,7 +159,8 @@ class Versions:
                 self._numbers[root_id] = self._last
 
 
-#: With more jobs the whole tree is read, because databases limit the length of a statement.
+#: Maximum number of jobs that a statement names. For more jobs, the whole tree is read, because
+#: databases limit the length of a statement.
 MOST_NAMED_JOBS = 500
 
 
@@ -170,7 +173,7 @@ class _Loading:
 
         root: BindParameter[str] = bindparam("root_id")
         self.jobs = (
-            select(*told(jobs))
+            select(*value_columns(jobs))
             .where(jobs.c.root_id == root, *within(jobs.c.id))
             .order_by(jobs.c.created_at, jobs.c.id)
         )
@@ -180,7 +183,7 @@ class _Loading:
             .where(jobs.c.root_id == root, *within(tasks.c.job_id))
             .order_by(tasks.c.job_id, tasks.c.position)
         )
-        self.workers = select(*told(workers)).where(
+        self.workers = select(*value_columns(workers)).where(
             workers.c.root_id == root, *within(workers.c.job_id)
         )
         self.attempts = select(attempts).where(
@@ -253,10 +256,12 @@ def _ordered_attempts(found: Sequence[Attempt], workers: Sequence[Worker]) -> li
 
 
 Result = TypeVar("Result")
-#: Jobs whose latest state is kept in memory.
+#: Maximum number of jobs whose latest state is cached.
 _RECENT = 64
-#: Root jobs whose numbers of workers are kept in memory.
+#: Maximum number of root jobs whose numbers of workers are cached.
 _RECENT_COUNTS = 2000
+#: Maximum number of root jobs whose workers' orders are cached, and of orders of each.
+_RECENT_ORDERS, _MOST_ORDERS = 8, 16
 
 
 class SqlStore:
@@ -281,8 +286,9 @@ class SqlStore:
         self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
         self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
         self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
+        self._orders: Recent[dict[object, Sequence[str]]] = Recent(_RECENT_ORDERS)
         self._versions = Versions()
-        #: Messages to receivers outside.
+        #: Messages to external receivers.
         self.outbox: Final = SqlOutbox(self._read, self._write_aside)
 
     @property
@@ -294,7 +300,7 @@ class SqlStore:
     def open(self) -> None:
         if self._connections is not None:
             return
-        with told_as_store_errors(self._where):
+        with as_store_errors(self._where):
             connections = Connections(self._url, alone=self._alone, echo=self._echo)
             try:
                 if self._alone:
@@ -312,25 +318,27 @@ class SqlStore:
             return
         connections, self._connections = self._connections, None
         self._forget_reads()
-        with told_as_store_errors(self._where):
+        with as_store_errors(self._where):
             connections.close()
 
     def save(self, change: Change) -> None:
         connections = self._opened()
-        with told_as_store_errors(self._where):
+        with as_store_errors(self._where):
             connections.write(change)
-        # Values are stored as they are, so that a poll reads nothing again after a change.
+        # Update the cache with the saved values, so that the next poll need not read the database.
         self._jobs.replace({job.id: job for job in chain(change.new_jobs, change.jobs)})
         self._workers.drop({worker.job_id for worker in change.new_workers})
         for job_id, changed in _by_job(change.workers).items():
             self._workers.change(job_id, partial(_with, changed=changed))
-        self._counts.drop({each.root_id for each in (*change.new_workers, *change.workers)})
+        changed_roots = {each.root_id for each in (*change.new_workers, *change.workers)}
+        self._counts.drop(changed_roots)
+        self._orders.drop(changed_roots)
         self._seqs.replace({event.root_id: event.seq for event in change.events})
         self._versions.changed({each.root_id for each in _rows(change)})
 
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
-        with told_as_store_errors(self._where), connections.durable_writer().begin():
+        with as_store_errors(self._where), connections.durable_writer().begin():
             job_deletion.forget(connections.writer, root_ids)
         failpoints.reached("store: forgotten")
         self._forget_reads()
@@ -371,13 +379,38 @@ class SqlStore:
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
         return self._read(lambda connection: job_page(connection, wanted, offset, limit))
 
+    def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
+        return self._read(lambda connection: listed_page(connection, wanted, offset, limit))
+
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
         total = self._known_total(root_id, wanted)
-        return self._read(
-            lambda connection: worker_page(connection, root_id, wanted, offset, limit, now, total)
-        )
+        known = self._known_order(root_id, wanted, now)
+
+        def page(connection: Connection) -> WorkerPage:
+            names = (
+                ordered_ids(connection, wanted, now, offset, limit)
+                if known is None
+                else known[offset : offset + limit]
+            )
+            return worker_page(connection, root_id, wanted, names, total)
+
+        return self._read(page)
+
+    def _known_order(self, root_id: str, wanted: WorkerFilter, now: float) -> Sequence[str] | None:
+        """Return the ids of all workers that match, in order, if all workers of the tree have
+        ended; otherwise None. They are sorted once, because sorting a large job takes longer than
+        reading a page.
+        """
+        counts = self.status_counts([root_id]).get(root_id, ())
+        if wanted.text or not all(WorkerStatus(each.status).ended for each in counts):
+            return None
+        orders = self._orders.get(root_id, dict)
+        key = (wanted.job_id, *map(frozenset, (wanted.statuses, wanted.agents)), wanted.order)
+        if key not in orders and len(orders) < _MOST_ORDERS:
+            orders[key] = self._read(lambda connection: ordered_ids(connection, wanted, now))
+        return orders.get(key)
 
     def _known_total(self, root_id: str, wanted: WorkerFilter) -> int | None:
         """Return the number of workers that match, if counts in memory are sufficient; otherwise
@@ -473,16 +506,16 @@ class SqlStore:
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         connections = self._opened()
-        with told_as_store_errors(self._where), connections.durable_writer().begin() as step:
-            return leases.take(connections.writer, step, owner, names, at)
+        with as_store_errors(self._where), connections.durable_writer().begin() as step:
+            return lock_leases.take(connections.writer, step, owner, names, at)
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
         connections = self._opened()
-        with told_as_store_errors(self._where), connections.durable_writer().begin():
-            leases.end(connections.writer, key, names)
+        with as_store_errors(self._where), connections.durable_writer().begin():
+            lock_leases.end(connections.writer, key, names)
 
-    def leases(self) -> Sequence[Lease]:
-        return self._read(leases.standing)
+    def leases(self) -> Sequence[LockLease]:
+        return self._read(lock_leases.standing)
 
     def stats(self) -> StoreStats:
         return self._read(queries.stats)
@@ -497,15 +530,16 @@ class SqlStore:
         self._workers.clear()
         self._counts.clear()
         self._seqs.clear()
+        self._orders.clear()
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         connections = self._opened()
-        with told_as_store_errors(self._where), told_as_unreadable(self._where):
+        with as_store_errors(self._where), as_unreadable(self._where):
             return connections.read(query)
 
     def _write_aside(self, action: Callable[[Connection], None]) -> None:
         connections = self._opened()
-        with told_as_store_errors(self._where):
+        with as_store_errors(self._where):
             connections.write_aside(action)
 
     def _opened(self) -> Connections:

@@ -1,10 +1,9 @@
-"""The workspace on disk: paths of a job's files, and the files that people watch."""
+"""The workspace on disk: the paths of a job's files, and the files that people watch."""
 
 from orchestrator.workspace.disk_space import DiskReserve, spread
-from orchestrator.workspace.job_deletion import WorkspaceJobFiles
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
-from orchestrator.workspace.layout import Place, WorkspaceLayout
+from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout
 from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
 from orchestrator.workspace.status_file import StatusFiles
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Change
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.untrusted_files import open_log, open_plain, read_tail
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 _MAX_TEXT = 300
 _MOST_OPEN = 64
-#: Maximum number of events of one read from the store.
+#: Maximum number of events in one read from the store.
 _AT_ONCE = 1000
 _RETRY_SECONDS = 1.0
 _BLOCK = 1 << 20
@@ -34,24 +34,24 @@ class JobLog:
     """Observer that appends the events of every change to the logs of their root jobs.
 
     The number of lines is the number of logged events. If a crash or a full disk prevented lines,
-    their events are read from the store and written before the next events.
+    their events are read from the store, and written before the next events.
     """
 
     def __init__(
         self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` returns a root job's events from the store: those after a number, up to a
-        count.
+        """``events`` reads events from the store: its arguments are a root job's id, the number
+        after which the events begin, and their maximum number.
         """
         self._workspace = workspace
         self._events = events
-        #: Open logs; the least recently used is first.
+        #: Descriptors of open logs. The log that was used least recently is first.
         self._open: OrderedDict[str, int] = OrderedDict()
-        #: Number of logged events of jobs that have not ended.
-        self._told: dict[str, int] = {}
+        #: Number of logged events of each job that has not ended.
+        self._written: dict[str, int] = {}
         #: Root jobs whose latest events are not written yet.
         self._behind: set[str] = set()
-        #: Timer for the retry of these jobs.
+        #: Timer after which the logs of these jobs are written again.
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -62,19 +62,19 @@ class JobLog:
             news[event.root_id].append(event)
         with self._lock:
             for root_id in (*news, *(self._behind - news.keys())):
-                self._tell(root_id, news[root_id])
+                self._log_events(root_id, news[root_id])
 
     def mend(self, root: Job) -> None:
-        """Write the last lines of a root job that were not written when it ended.
+        """Write the last lines of an ended root job, if they are missing.
 
-        A directory that a person removed is not recreated.
+        A directory that a person removed is not created again.
         """
         end = f" {EventKind.JOB_ENDED} job={root.id} ".encode()
         with self._lock:
             path = self._path(root.id)
             last = read_tail(path, _BLOCK).rpartition(b"\n")[0].rpartition(b"\n")[2]
-            if root.id not in self._told and end not in last + b" " and path.parent.is_dir():
-                self._tell(root.id, ())
+            if root.id not in self._written and end not in last + b" " and path.parent.is_dir():
+                self._log_events(root.id, ())
 
     def close(self) -> None:
         with self._lock:
@@ -84,7 +84,7 @@ class JobLog:
             for root_id in list(self._open):
                 self._close(root_id)
 
-    def _tell(self, root_id: str, events: Sequence[Event]) -> None:
+    def _log_events(self, root_id: str, events: Sequence[Event]) -> None:
         try:
             self._append(root_id, events)
             self._behind.discard(root_id)
@@ -93,7 +93,8 @@ class JobLog:
 
     def _fell_behind(self, root_id: str, error: Exception) -> None:
         self._close(root_id)
-        self._told.pop(root_id, None)  # a part of a line may be written
+        # A part of a line may have been written, so count the lines again
+        self._written.pop(root_id, None)
         if root_id not in self._behind:
             logger.warning(
                 "cannot write orchestrator.log; retrying: %s", error, extra={"job_id": root_id}
@@ -103,12 +104,15 @@ class JobLog:
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """Retry later with a timer, because no other change may follow: the job may have ended."""
+        """Set a timer for a retry.
+
+        The next change cannot trigger the retry: after the job's end, no change may follow.
+        """
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
         self._timer.daemon = True
-        with suppress(RuntimeError):  # no thread is available: the next change retries
+        with suppress(RuntimeError):  # No thread is available. The next change retries
             self._timer.start()
 
     def _try_again(self) -> None:
@@ -118,21 +122,21 @@ class JobLog:
 
     def _append(self, root_id: str, events: Sequence[Event]) -> None:
         if not events and not self._events(root_id, 0, 1):
-            return  # the job was removed
+            return  # The job was removed
         handle = self._log(root_id)
         while missing := self._missing(root_id, events):
             self._write(handle, root_id, missing)
         self._write(handle, root_id, events)
         if not events or any(_is_end(event) for event in events):
             self._close(root_id)
-            self._told.pop(root_id, None)
+            self._written.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the events that the log lacks before ``events``, at most a fixed number.
+        """Return the events before ``events`` that the log lacks, up to a fixed number.
 
-        If ``events`` is empty, return events up to the latest one.
+        If ``events`` is empty, return the missing events up to the latest one.
         """
-        told = self._told[root_id]
+        told = self._written[root_id]
         if not events:
             return self._events(root_id, told, _AT_ONCE)
         before = events[0].seq - 1 - told
@@ -141,15 +145,15 @@ class JobLog:
     def _write(self, handle: int, root_id: str, events: Sequence[Event]) -> None:
         if events:
             write_all(handle, "".join(map(line_of, events)).encode("utf-8", "replace"))
-            self._told[root_id] = events[-1].seq
+            self._written[root_id] = events[-1].seq
 
     def _log(self, root_id: str) -> int:
         if root_id not in self._open:
             self._open[root_id] = self._opened(root_id)
             if len(self._open) > _MOST_OPEN:
                 self._close(next(iter(self._open)))
-        if root_id not in self._told:
-            self._told[root_id] = self._whole_lines(root_id)
+        if root_id not in self._written:
+            self._written[root_id] = self._whole_lines(root_id)
         self._open.move_to_end(root_id)
         return self._open[root_id]
 
@@ -165,7 +169,7 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Return the number of complete lines; a partial line from a crash is removed."""
+        """Return the number of complete lines. A partial line, left by a crash, is removed."""
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:
             while block := file.read(_BLOCK):
@@ -188,7 +192,10 @@ def _is_end(event: Event) -> bool:
 
 
 def line_of(event: Event) -> str:
-    """Format one line; text from callers and workers is quoted, so that it cannot forge a line."""
+    """Format an event as one line.
+
+    Text from callers and workers is quoted, so that it cannot forge a line.
+    """
     who = f" {event.worker_id}" if event.worker_id else ""
     sentence = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.core.repository.landing import BegunLanding
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
-#: In the workspace; a file for each job.
+#: Name of a directory in the workspace. It has one file for each job.
 NAME = ".landings"
 _MOST_BYTES = 64 * 1024
 
@@ -22,12 +22,12 @@ class FileLandingJournal:
 
     def begin(self, begun: BegunLanding) -> None:
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        write_private(self._path(begun.job_id), json.dumps(asdict(begun)).encode())
+        replace_file(self._path(begun.job_id), json.dumps(asdict(begun)).encode())
 
     def begun(self) -> Iterator[BegunLanding]:
         for path in sorted(self._directory.glob("*.json")):
             content = read_regular(path, _MOST_BYTES)
-            # A file of another version, or a damaged file, has no usable content.
+            # The file is damaged, or was written by another version
             with suppress(TypeError, ValueError):
                 yield BegunLanding(**json.loads(content or b""))
 

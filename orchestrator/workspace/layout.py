@@ -1,14 +1,18 @@
-"""Paths of all files of a job on disk, and the location of workspace and project.
+"""Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
-Both may be moved, with or without a running server (``Place``).
+The workspace and the project may be moved, with or without a running server (``Place``). A job's
+directory is removed in steps, so that a crash between the steps leaves no half-removed directory.
+First, the directory is set aside under another name. This name shows that the directory belongs to
+no job, and that the job's rows must be deleted, too.
 """
 
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
@@ -17,18 +21,24 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.model.attempt.message import READ_SUFFIX, WorkerMessage, document, file_name
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.human_input import (
+    READ_SUFFIX,
+    WorkerMessage,
+    message_document,
+    message_file_name,
+)
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.security.untrusted_files import (
     NotPlain,
     open_log,
     read_regular,
     read_tail,
-    write_private,
+    replace_file,
 )
 from orchestrator.workspace.lock import ATTACHED, is_attached
 
-#: Files that the orchestrator itself writes to a worker's directory, or reads from there.
+#: Files in a worker's directory that the orchestrator itself writes or reads.
 OWN_FILES = frozenset(
     {
         "task.json",
@@ -41,7 +51,7 @@ OWN_FILES = frozenset(
         ATTACHED,
     }
 )
-#: Maximum number of files that are listed one by one.
+#: Maximum number of files that are listed individually.
 MAX_FILES = 10_000
 OUTPUT_LIMIT_BYTES = 32 * 1024
 ATTEMPT_MARK = "--- attempt {number} ---\n"
@@ -51,9 +61,10 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceLayout:
-    """Paths below ``workspace_root``. A directory may be created twice.
+    """The paths below ``workspace_root``. Creating an existing directory again is allowed.
 
-    Values that every worker needs are text, because thousands of ``Path`` objects take time.
+    Values that every worker needs are text, because creating thousands of ``Path`` objects takes
+    time.
     """
 
     root: Path
@@ -74,13 +85,13 @@ class WorkspaceLayout:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
-        """Return directory of one attempt: its driver's input and output, and its tool's
-        configuration.
+        """Return the control directory of an attempt: its driver's input and output, and its
+        tool's settings.
         """
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Return the directory of the sessions of a worker's tools, which all attempts share."""
+        """Return the directory for the sessions of a worker's tools. All attempts share it."""
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:
@@ -106,7 +117,7 @@ class WorkspaceLayout:
         return directory / "reports" / name
 
     def refuse_link(self, root_id: str) -> None:
-        """Raise NotPlain for a link that a worker put in place of the job's directory."""
+        """Raise NotPlain if a worker has put a link in place of the job's directory."""
         directory = self.job_directory(root_id)
         if os.path.islink(directory):
             raise NotPlain(f"refusing to write to {directory}: it was replaced by a link")
@@ -116,8 +127,8 @@ class WorkspaceLayout:
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
-            # The workspace was moved: a new one at the old path would receive files of the moved
-            # one.
+            # The workspace was moved. If it were created again at the old path, files would go
+            # there instead of into the moved workspace.
             raise FileNotFoundError(errno.ENOENT, "the workspace no longer exists", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -126,8 +137,9 @@ class WorkspaceLayout:
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Create the worker's directory, with its files.
 
-        Without files, the process that starts the worker creates the directory, in parallel with
-        others, because on a disk this takes as long as all other work for a short worker.
+        If ``files`` is empty, the directory is not created here: the process that starts the worker
+        creates it, in parallel with others. On a disk, creating a directory takes as long as all
+        other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -142,7 +154,7 @@ class WorkspaceLayout:
         return directory
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Create the attempt's control directory with its files."""
+        """Create an attempt's control directory, with its files."""
         directory = self.control(worker, attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         for name, text in files.items():
@@ -153,15 +165,17 @@ class WorkspaceLayout:
         """Write a message for the driver of the worker's attempt. Raise OSError."""
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
-        path = Path(directory, file_name(message.id))
+        path = Path(directory, message_file_name(message.id))
         if not os.path.lexists(path.with_suffix(READ_SUFFIX)):
-            write_private(path, document(message).encode())
+            replace_file(path, message_document(message).encode())
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the log that marks the start of another attempt."""
-        handle = open_log(self.log(worker))
-        with os.fdopen(handle, "ab") as log:
-            log.write(ATTEMPT_MARK.format(number=number).encode())
+        path = self.log(worker)
+        # An attempt may have ended in the middle of a line.
+        newline = "" if read_tail(path, 1, self.root) in (b"", b"\n") else "\n"
+        with os.fdopen(open_log(path), "ab") as log:
+            log.write((newline + ATTEMPT_MARK.format(number=number)).encode())
 
     def attempt_output(self, worker: Worker, number: int) -> str:
         """Return the end of an attempt's output."""
@@ -180,7 +194,7 @@ class WorkspaceLayout:
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
-                # A worker may have replaced its directory by a link: files of the link's target
+                # A worker may have put a link in place of its directory. Files of the link's target
                 # are not the worker's.
                 return next(found, None) is None or os.path.islink(directory)
         except OSError:
@@ -219,7 +233,7 @@ def _files(directory: str, prefix: str) -> Iterator[tuple[str, tuple[int, int]]]
 
 
 def _write_new(path: Path, text: str) -> None:
-    # A worker of an earlier attempt may have created a link here.
+    # A worker of an earlier attempt may have put a link here.
     path.unlink(missing_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
@@ -255,17 +269,19 @@ class Place:
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
         self._record = workspace / NAME
-        #: Former paths of the project, if a server noticed the moves.
+        #: Former paths of the project, from all moves that a server noticed.
         self.former: tuple[str, ...] = ()
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record the directories at both paths, with which ``moved`` compares the paths."""
+        """Record the identities of the workspace and the project, with which ``moved`` compares."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
     def moved(self) -> str:
-        """Return a message if workspace or project was moved since ``note``; "" otherwise."""
+        """Return a message if the workspace or the project was moved since ``note``; ""
+        otherwise.
+        """
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -276,7 +292,7 @@ class Place:
         )
 
     def is_new(self) -> bool:
-        """True if the former server had another location, or if its location is unknown."""
+        """True if the previous server ran at another location, or at an unknown one."""
         before = self._read()
         self.former = tuple(before.get("former", ()))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
@@ -288,7 +304,7 @@ class Place:
         """Store the present location. Raise OSError."""
         workspace, project = map(os.path.realpath, self._paths)
         record = {"workspace": workspace, "project": project, "former": self.former}
-        write_private(self._record, json.dumps(record).encode())
+        replace_file(self._record, json.dumps(record).encode())
 
     def _read(self) -> dict[str, Any]:
         """Return the stored location; empty if it cannot be read."""
@@ -305,3 +321,92 @@ def _identity(path: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+_JOB = "job_"
+PREFIX = f".removing-{_JOB}"
+Forget = Callable[[str, str, str], Sequence[str]]
+Secure = Callable[[str, str], None]
+
+
+class WorkspaceJobFiles:
+    """The directories of root jobs below ``root``."""
+
+    def __init__(
+        self,
+        root: Path,
+        forget: Forget = lambda root_id, directory, present: (),
+        secure: Secure = lambda root_id, directory: None,
+    ) -> None:
+        """``forget`` removes data of a destroyed job outside its directory, and returns what
+        remains.
+
+        Its parameters are the job's id, its directory, and the present path of that directory. It
+        must be idempotent. ``secure`` raises OSError if the disk lacks space for data that must
+        remain.
+        """
+        self._root = root
+        self._forget = forget
+        self._secure = secure
+
+    def secure(self, root_id: str) -> None:
+        """Raise OSError if the disk has too little space for the work that ``destroy`` saves."""
+        self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
+
+    def set_aside(self, root_id: str) -> None:
+        """Rename the directory, and sync the change to the disk. Idempotent. Raise OSError."""
+        aside, directory = self._aside(root_id), self._root / f"{_JOB}{root_id}"
+        if directory.is_symlink() or not directory.exists():
+            aside.mkdir(mode=0o700, exist_ok=True)
+        else:
+            self.destroy(root_id)
+            directory.rename(aside)
+        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def in_use(self, root_id: str) -> bool:
+        found = self._root.glob(f"{_JOB}{root_id}/depth_*/*/{ATTACHED}")
+        return any(is_attached(each.parent) for each in found)
+
+    def present(self) -> Sequence[str]:
+        """Return the root jobs that have a directory."""
+        return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
+
+    def aside(self) -> Sequence[str]:
+        """Return the root jobs whose directories are set aside, but not destroyed yet."""
+        found = self._root.glob(f"{PREFIX}*")
+        return sorted(path.name.removeprefix(PREFIX) for path in found)
+
+    def put_back(self, root_id: str) -> None:
+        """Undo ``set_aside``. Raise OSError if the job has a new directory."""
+        self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
+
+    def destroy(self, root_id: str) -> Sequence[str]:
+        """Remove the directory that was set aside. Targets of links in it stay. Idempotent. Raise
+        OSError.
+
+        Return the names of git refs that keep work of the job.
+        """
+        aside = self._aside(root_id)
+        if not aside.exists():
+            return ()
+        kept = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(aside))
+        _remove_tree(aside)
+        return kept
+
+    def _aside(self, root_id: str) -> Path:
+        return self._root / f"{PREFIX}{root_id}"
+
+
+def _remove_tree(directory: Path) -> None:
+    """Remove a directory, even if a worker has left directories without write permission in it."""
+    os.chmod(directory, stat.S_IRWXU)
+    for parent, names, _ in os.walk(directory):
+        for name in names:
+            path = os.path.join(parent, name)
+            if not os.path.islink(path):
+                os.chmod(path, stat.S_IRWXU)
+    shutil.rmtree(directory)

@@ -1,4 +1,4 @@
-"""Lock for one server per workspace; the kernel releases it when its holder exits."""
+"""Lock of a workspace: one server at a time. The kernel releases it when its holder exits."""
 
 import fcntl
 import os
@@ -8,25 +8,29 @@ from pathlib import Path
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
 
 LOCK_NAME = "server.lock"
-#: Name of the file in a worker's directory that is locked while a person works in the worktree
+#: Name of a file in a worker's directory. It is locked while a person works in the worktree
 #: (``attach``).
 ATTACHED = "attached.lock"
-#: Seconds for retries, because the shim of a worker without a server tests the lock by acquiring
-#: it briefly.
+#: Seconds for which the lock is retried, because a shim without a server acquires it briefly to
+#: find out if a server runs.
 _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
 
 
 class WorkspaceLock:
-    """The lock of a workspace, held from ``acquire`` to ``release`` or the process's end."""
+    """The lock of a workspace.
+
+    It is held from ``acquire`` to ``release``, or to the end of the process.
+    """
 
     def __init__(self, root: Path) -> None:
         self._path = root / LOCK_NAME
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock. Raise WorkspaceBusy with its holder; Unavailable if the file cannot be
-        written.
+        """Acquire the lock.
+
+        Raise WorkspaceBusy, which names the holder, or Unavailable if the file cannot be written.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -48,10 +52,27 @@ class WorkspaceLock:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
 
+    def is_held_here(self) -> bool:
+        """True if a process of this machine, and of this PID namespace, holds the lock."""
+        try:
+            lock = self._path.stat()
+            holder = int(self._path.read_text(encoding="ascii"))
+            opened = os.listdir(f"/proc/{holder}/fd")
+        except (OSError, ValueError):
+            return False
+        return any(_is_file(f"/proc/{holder}/fd/{each}", lock) for each in opened)
+
     def release(self) -> None:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def _is_file(path: str, found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), found)
+    except OSError:
+        return False
 
 
 def _locked(handle: int) -> bool:
@@ -67,9 +88,10 @@ def _locked(handle: int) -> bool:
 
 
 def attach(worker_directory: Path | str) -> int | None:
-    """Lock a worker's worktree for a person, until the descriptor and its copies are closed.
+    """Lock a worker's worktree for a person, until the descriptor and all its copies are closed.
 
-    The lock survives ``exec``, so the started tool holds it. None: already locked.
+    The lock survives ``exec``, so that the started tool holds it. Return None if the worktree is
+    already locked.
     """
     path = Path(worker_directory, ATTACHED)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

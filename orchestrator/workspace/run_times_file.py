@@ -1,7 +1,7 @@
-"""The file with the run times of earlier tasks, from which the start order is computed.
+"""The file with the run times of earlier tasks. The start order is computed from it.
 
 A line contains a name and seconds. Lines are added when a root job has ended. A lost or broken line
-only worsens the order.
+only makes the order worse.
 """
 
 import logging
@@ -10,32 +10,30 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.security.untrusted_files import read_tail
+from orchestrator.security.untrusted_files import read_tail, replace_file
 
 logger = logging.getLogger(__name__)
 
 #: Name of the file in the workspace.
 NAME = ".run-times"
-#: Maximum bytes that are read; a longer file is written again with its last lines.
+#: Maximum bytes that are read. A longer file is replaced by one with its last lines.
 MOST_BYTES = 2 << 20
-#: Maximum seconds of a task that are believed.
+#: Maximum plausible seconds of a task. A larger value is ignored.
 _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return names and seconds, oldest first. Shortens a file that has grown too long."""
+    """Return names and seconds, oldest first. Shorten the file if it has grown too long."""
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):
         if os.lstat(path).st_size > MOST_BYTES:
-            shorter = path.with_name(f"{NAME}.new")
-            shorter.write_text(_lines(found[len(found) // 2 :]), "ascii")
-            os.replace(shorter, path)
+            replace_file(path, _lines(found[len(found) // 2 :]).encode("ascii"))
     return found
 
 
 def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
-    """Add run times. Errors are logged only, because later runs add others."""
+    """Add run times. Errors are only logged, because later jobs add run times again."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(workspace / NAME, flags, 0o600)

@@ -1,8 +1,9 @@
 """``status.json`` of every root job: replaced atomically, for shell scripts and people.
 
-A job with more than ``LISTED_WORKERS`` workers has at most that many in ``status.json``, with the
-workers that started their jobs. ``workers_omitted`` has the number of the others, and where all
-workers are: in the API, and from the job's end on in ``ALL_WORKERS``, with the same fields.
+If a job has more than ``LISTED_WORKERS`` workers, ``status.json`` lists only ``LISTED_WORKERS`` of
+them, and the workers that started the jobs of listed workers. ``workers_omitted`` has the number of
+omitted workers, and where all workers are listed: in the API, and after the job's end also in the
+file ``ALL_WORKERS``, with the same fields.
 """
 
 import json
@@ -11,38 +12,41 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any
 
-from orchestrator.core.model.decisions.question import Question
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.job_outcome import tasks_succeeded, wall_seconds
-from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
-from orchestrator.core.outcome.job.whereabouts import Whereabouts
-from orchestrator.core.outcome.listed_workers import (
+from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.outcome.job.job_outcome import (
     ALL_WORKERS,
     LISTED_WORKERS,
     all_workers_call,
     listed_workers,
+    tasks_succeeded,
+    wall_seconds,
     worker_pages_call,
 )
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
+from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.repository.repository import Workdir
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 from orchestrator.workspace.layout import WorkspaceLayout, iso
 
 logger = logging.getLogger(__name__)
 
 #: Minimum seconds between two writes of one file, unless the job has ended.
 MIN_INTERVAL_SECONDS = 0.5
-#: Seconds until a file is written again that a full disk rejected.
+#: Seconds until a failed write of a file is retried, for example after a full disk.
 RETRY_SECONDS = 1.0
-#: Maximum share of the time for writing one file: a slow file is written less often.
+#: Maximum share of time that is spent on writing one file. If writing is slow, it happens less
+#: often.
 MAX_SHARE = 0.03
-#: Bytes at the beginning of a file that contain the status.
+#: Number of bytes at the beginning of a file that certainly contain the status.
 HEAD_BYTES = 4096
-#: Maximum characters of an output; the API and the reports have the whole output.
+#: Maximum characters of an output. The API and the reports have the whole output.
 OUTPUT_LIMIT = 2000
 #: Maximum characters of a child job's request.
 REQUEST_LIMIT = 300
@@ -56,7 +60,7 @@ class _Watched:
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
-    #: Keys (job, task) of tasks whose workers start in the project.
+    #: Keys (job, task) of the tasks whose workers start in the project.
     in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
     #: True if the latest state could not be written.
@@ -66,19 +70,19 @@ class _Watched:
 class StatusFiles:
     """Writes the status files.
 
-    An observer: keeps the state of unfinished trees, and writes changed states.
+    An observer that keeps the state of unfinished trees, and writes changed states.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
         self._workspace = workspace
-        #: Reads an ended tree from the store, for a retry.
+        #: Reads an ended tree from the store when a retry begins.
         self._read = read
         self._watched: dict[str, _Watched] = {}
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        #: One write at a time, because two writes would share a temporary file, and the older one
-        #: could win.
+        #: One write at a time. Two writes would share a temporary file, and the older state could
+        #: win.
         self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
@@ -100,13 +104,13 @@ class StatusFiles:
             self._watched[tree.root.id] = _watched(tree)
 
     def mend(self, root: Job) -> None:
-        """Write the file of an ended root job if its last write failed, or never happened."""
+        """Write the file of an ended root job, if its last write failed or is missing."""
         with self._lock:
             if root.id in self._watched:
                 return
         directory = self._workspace.job_directory(root.id)
         head = read_regular(directory / "status.json", HEAD_BYTES) or b""
-        # At the beginning of a line, because workers and child jobs have a status, too.
+        # Match the beginning of a line, because workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
         logger.info("status.json is repaired", extra={"job_id": root.id})
@@ -162,7 +166,10 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the watched state of a root job; a job that runs again is read from the store."""
+        """Return the watched state of a root job.
+
+        The state of a job that runs again is read from the store.
+        """
         if root.id not in self._watched:
             tree = self._read(root.id)
             self._watched[root.id] = _watched(tree) if tree else _Watched(root)
@@ -191,17 +198,20 @@ class StatusFiles:
             if is_shortage(error):
                 self._write_later(watched, error)
             else:
-                # The next change retries the write.
+                # The next change repeats the write.
                 logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
         else:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """Write later with a timer, because no other change may follow: the job may have ended."""
+        """Set a timer for a retry.
+
+        The next change cannot trigger the retry: after the job's end, no change may follow.
+        """
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
-                return  # the job runs again, so its present state has to be written
+                return  # The job runs again, so its present state must still be written
             if not watched.owed:
                 logger.warning(
                     "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}
@@ -233,9 +243,9 @@ class StatusFiles:
                 tasks = _rows(self._workspace, _by_job(jobs, workers), root.id, in_project)
                 whole = {**document, "results": {**document["results"], "tasks": tasks}}
                 del whole["workers_omitted"]
-                # First, because status.json names the file.
-                write_private(directory / ALL_WORKERS, readable(whole).encode())
-            write_private(directory / "status.json", readable(document).encode())
+                # Write this file first, because status.json names it.
+                replace_file(directory / ALL_WORKERS, readable(whole).encode())
+            replace_file(directory / "status.json", readable(document).encode())
             ended = time.monotonic()
             watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
 
@@ -252,9 +262,9 @@ def _watched(tree: Tree) -> _Watched:
 
 
 def readable(document: dict[str, Any]) -> str:
-    """Format JSON with a line for each field and each task.
+    """Format JSON with one line for each field and each task.
 
-    json's own ``indent`` takes ten times as long, which is too long for thousands of workers.
+    json's own ``indent`` takes ten times as long, which is too slow for thousands of workers.
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))
@@ -278,7 +288,7 @@ def status_document(
     """Return the content of ``status.json``."""
     by_job = _by_job(jobs, workers)
     listed = _listed(jobs, workers)
-    whereabouts = Whereabouts({job.id: job for job in jobs}, by_job)
+    unmerged_changes = UnmergedChanges({job.id: job for job in jobs}, by_job)
     return {
         "job_id": root.id,
         "status": root.status,
@@ -297,9 +307,9 @@ def status_document(
         "project": root.config.project,
         **_changes(root),
         **_judging(root),
-        **_merging(root, whereabouts),
+        **_merging(root, unmerged_changes),
         "depths": max(job.depth for job in jobs) + 1,
-        "child_jobs": [_child_job(job, whereabouts) for job in jobs if not job.is_root],
+        "child_jobs": [_child_job(job, unmerged_changes) for job in jobs if not job.is_root],
         "results": {
             "tasks": _rows(workspace, _by_job(jobs, listed), root.id, in_project),
             "workspace": str(workspace.job_directory(root.id)),
@@ -316,7 +326,9 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers in the file, with the workers that started their jobs."""
+    """Return the workers in the file: the listed workers, and the workers that started their
+    jobs.
+    """
     if len(workers) <= LISTED_WORKERS:
         return workers
     starters = {job.id: job.parent_worker_id for job in jobs}
@@ -331,7 +343,7 @@ def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
 
 
 def _omitted(root: Job, workers: Sequence[Worker], count: int) -> dict[str, Any]:
-    """Return the number of workers that the file lacks, and where all workers are."""
+    """Return the number of workers that the file lacks, and where all workers are listed."""
     if not count:
         return {}
     succeeded = tasks_succeeded(workers)
@@ -367,12 +379,14 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return the workers that changed nothing, and True if any worker could change something."""
+    """Return the workers that changed nothing, and whether nothing was built for lack of an AI
+    agent.
+    """
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
 def _judging(job: Job) -> dict[str, Any]:
-    """Return the reasons why gates did not judge code that the result changes."""
+    """Return why gates did not judge code that the result changes."""
     gates = job.facts.unjudged_gates
     return {
         "not_judged": not_judged(job) or None,
@@ -381,11 +395,11 @@ def _judging(job: Job) -> dict[str, Any]:
     }
 
 
-def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
+def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     """Return the progress of the merge, and the changes that the result lacks."""
-    missing = [(each, whereabouts.way_in(each, job)) for each in job.facts.lacking]
+    missing = [(each, unmerged_changes.way_in(each, job)) for each in job.facts.lacking]
     told = [{**asdict(each), **asdict(way)} for each, way in missing]
-    outside = whereabouts.made_not_in_result(job) if job.status.ended else []
+    outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
     return {
         "merge_state": job.merge_state,
         "missing": told,
@@ -395,7 +409,7 @@ def _merging(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
     }
 
 
-def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
+def _child_job(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "parent_job_id": job.parent_job_id,
@@ -409,7 +423,7 @@ def _child_job(job: Job, whereabouts: Whereabouts) -> dict[str, Any]:
         "labels": dict(job.config.labels),
         **_changes(job),
         **_judging(job),
-        **_merging(job, whereabouts),
+        **_merging(job, unmerged_changes),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),

@@ -708,7 +708,7 @@ BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 needs_uv = pytest.mark.needs("uv")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @installing
 def test_install_with_pip_alone_and_then_from_a_directory(small: Path, tmp_path: Path) -> None:
     # Given a machine without uv, when installing

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from orchestrator.cli.server.systemd_manager import BOOTED
+from orchestrator.cli.server.systemd.manager import BOOTED
 from tests.acceptance.conftest import PRODUCT, Server
 
 #: Highest exposure, of 100, that systemd calls OK.

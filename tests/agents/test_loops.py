@@ -12,7 +12,7 @@ from orchestrator.agents.events.agent_events import Did, Finished, Said, Sign, T
 from orchestrator.agents.events.mailbox import Mailbox, read_ids
 from orchestrator.agents.loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
-from orchestrator.core.model.attempt.message import WorkerMessage, document, file_name
+from orchestrator.core.model.human_input import WorkerMessage, message_document, message_file_name
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Tokens, Turn
 
@@ -300,7 +300,7 @@ def test_several_loops_run_side_by_side(api: ModelApi, tmp_path: Path) -> None:
 def put(folder: Path, text: str, at: float = 1.0, attempt: int = 0) -> str:
     """Write a message as the server writes it for the driver."""
     sent = WorkerMessage(id=str(uuid4()), at=at, by="ada", text=text, attempt=attempt)
-    (folder / file_name(sent.id)).write_text(document(sent))
+    (folder / message_file_name(sent.id)).write_text(message_document(sent))
     return sent.id
 
 

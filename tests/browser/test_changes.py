@@ -65,15 +65,15 @@ def test_comments_on_an_older_state_are_not_sent(page: Page, site: Site) -> None
         assert client.status(job)["status"] == "completed"
 
 
-def test_the_other_candidate_can_be_taken(page: Page, site: Site) -> None:
+def test_the_other_candidate_can_be_chosen(page: Page, site: Site) -> None:
     script = "case $ORCHESTRATOR_WORKER_ID in *_1) seq 9 > n.txt;; *) seq 2 > n.txt;; esac"
     task = {"id": "c", "command": script, "agent": ["shell", "shell"], "git": "on"}
     job = site.job([task])
     page.goto(f"{site.url}/jobs/{job}/t/c")
     expect(page.get_by_text("worker_2 is chosen.")).to_be_visible()
 
-    page.get_by_role("button", name="Take this one").click()
-    page.get_by_role("dialog").get_by_role("button", name="Take this one").click()
+    page.get_by_role("button", name="Choose this candidate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Choose this candidate").click()
 
     expect(page.get_by_text("worker_1 is chosen.")).to_be_visible(timeout=ENDED_MS)
     assert site.project.show(f"orchestrator/{job}/result", "n.txt").endswith("9")
@@ -86,9 +86,11 @@ def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     expect(page.get_by_text("worker_2 conflicts with the result")).to_be_visible()
     for text in ("# A project", "red", "blue"):
         expect(page.locator(".three").get_by_text(text, exact=True)).to_be_visible()
+    # The worker runs a command, which cannot resolve a conflict.
+    expect(page.get_by_role("button", name="Let worker_2 resolve it")).to_have_count(0)
 
-    page.get_by_role("button", name="Take worker_2's lines").click()
-    page.get_by_role("dialog").get_by_role("button", name="Take them").click()
+    page.get_by_role("button", name="Let the better result win").click()
+    page.get_by_role("dialog").get_by_role("button", name="Merge").click()
 
     expect(page.get_by_text("No conflict is open")).to_be_visible(timeout=ENDED_MS)
     assert site.project.show(f"orchestrator/{job}/result", "README.md") == "blue"

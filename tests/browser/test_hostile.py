@@ -7,8 +7,10 @@ from tests.browser.site import Site, shell
 
 MARKUP = "<img src=x onerror=document.title='owned'>"
 LINK = "[here](javascript:document.title='owned')"
+#: The report escapes such characters.
+ESCAPED = r"a\n|b & c_d ~e $f"
 CONTROL = "\u202eevil\u0007\u001b]0;owned\u0007"
-TASK = {"title": f"{MARKUP}{CONTROL}", "id": "hostile"}
+TASK = {"title": f"{MARKUP}{ESCAPED}{CONTROL}", "id": "hostile"}
 VIEWS = (
     "",
     "/table",
@@ -39,6 +41,8 @@ def test_texts_of_workers_are_inert_on_every_page(page: Page, site: Site) -> Non
         assert page.locator("main img, main script").count() == 0, path
         assert page.locator("a[href^='javascript:']").count() == 0, path
         assert page.title() != "owned", path
+        if path == "/report":
+            expect(page.locator("main h3").first).to_contain_text(f"{MARKUP}{ESCAPED}")
         if "changes" in path:
             expect(page.get_by_role("cell", name="<img src=x onerror=alert(1)>")).to_be_visible()
             expect(page.get_by_role("cell", name="\\u202egnp.exe")).to_be_visible()

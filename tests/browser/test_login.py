@@ -3,7 +3,8 @@
 import json
 import re
 
-from playwright.sync_api import BrowserContext, expect
+import pytest
+from playwright.sync_api import BrowserContext, Route, expect
 
 from tests.browser.site import KEY, READER, Site, shell
 
@@ -22,6 +23,34 @@ def test_a_key_logs_in_and_out_and_the_address_stays(context: BrowserContext, si
     expect(page.get_by_label("Key")).to_be_visible()
     page.reload()
     expect(page.get_by_label("Key")).to_be_visible()
+
+
+@pytest.mark.parametrize("lost", ["core/store.js", "pages/costs.js"])
+def test_a_page_recovers_when_one_of_its_files_could_not_be_fetched(
+    context: BrowserContext, site: Site, lost: str
+) -> None:
+    page = context.new_page()
+    site.log_in(page)
+    failures = [lost]
+
+    def fail_once(route: Route) -> None:
+        if failures:
+            failures.pop()
+            route.abort("connectionreset")
+        else:
+            route.continue_()
+
+    page.route(f"**/{lost}", fail_once)
+    page.goto(f"{site.url}/costs")
+    expect(page.locator("h1")).to_have_text("Costs")
+    assert not failures
+
+
+def test_a_page_whose_files_are_missing_says_so(context: BrowserContext, site: Site) -> None:
+    page = context.new_page()
+    page.route("**/core/store.js", lambda route: route.abort("connectionreset"))
+    page.goto(site.url)
+    expect(page.get_by_role("alert")).to_contain_text("could not be loaded", timeout=15_000)
 
 
 def test_a_ticket_logs_in_once_and_leaves_the_address(context: BrowserContext, site: Site) -> None:

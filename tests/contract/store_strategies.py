@@ -9,10 +9,8 @@ from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, 
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
-from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
-from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
+from orchestrator.core.model.human_input import Decision, Pause, PauseCause, Question, RunningMode
 from orchestrator.core.model.job import (
     Attempt,
     Callback,
@@ -42,7 +40,7 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from tests.contract.store_values import HARD_TEXT
 
 texts = st.one_of(st.text(st.characters(exclude_categories=())), st.just(HARD_TEXT))

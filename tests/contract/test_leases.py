@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.locks.lock_table import Lease
+from orchestrator.core.locks.lock_table import LockLease
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change, Store
@@ -41,7 +41,7 @@ def running(store: Store, *names: str) -> list[Attempt]:
     return attempts
 
 
-def numbers(leases: Sequence[Lease]) -> list[int]:
+def numbers(leases: Sequence[LockLease]) -> list[int]:
     return [lease.number for lease in leases]
 
 
@@ -159,7 +159,7 @@ def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
     for server in servers:
         server.open()
     attempts = running(servers[0], *(f"worker_{at}" for at in range(1, 5)))
-    given: list[Lease] = []
+    given: list[LockLease] = []
 
     def contend(at: int) -> int:
         """Acquire and release through one of the two connections."""

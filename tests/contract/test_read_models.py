@@ -10,13 +10,12 @@ import pytest
 from orchestrator.api.serializers.columns import columns_answer
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind, RetryStrategy
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.ports import Change, Store
-from orchestrator.core.ports.listings import (
+from orchestrator.core.ports.read_models import (
     JobFilter,
     TaskLabel,
     UsageBy,
@@ -127,7 +126,10 @@ def test_a_job_without_workers_has_empty_columns(store: Store) -> None:
 
 
 def page_of(store: Store, **wanted: Any) -> list[str]:
-    return [job.id for job in store.jobs_of(JobFilter(**wanted), 0, 50).jobs]
+    page, listed = (read(JobFilter(**wanted), 0, 50) for read in (store.jobs_of, store.listed))
+    assert [(job.id, job.root_id) for job in page.jobs] == listed.jobs
+    assert page.total == listed.total
+    return [job.id for job in page.jobs]
 
 
 def test_jobs_are_found_by_text_label_status_and_time(store: Store) -> None:
@@ -250,6 +252,35 @@ def test_workers_come_by_page_filter_and_order(store: Store) -> None:
     assert store.worker_page("a", WorkerFilter(job_id="a"), 90, 10, 100.0).workers == []
     assert store.task("a", "t3") == TaskSpec(id="t3", title="Write Docs", model="m", role="docs")
     assert store.task("a", "t9") is None
+
+
+def test_the_order_of_ended_workers_follows_each_change(store: Store) -> None:
+    job = a_job()
+    ended = {"started_at": 1.0, "ended_at": 2.0}
+    workers = [
+        a_worker(job, 0, status=WorkerStatus.SUCCESS, **ended),
+        a_worker(job, 1, status=WorkerStatus.FAILED, agent="claude", **ended),
+    ]
+    store.save(Change(new_jobs=[job], new_workers=workers))
+    attention = {"order": WorkerOrder.ATTENTION}
+
+    for _ in range(2):
+        assert workers_of(store, **attention) == ["worker_2", "worker_1"]
+        assert workers_of(store) == ["worker_1", "worker_2"]
+        assert workers_of(store, statuses=["failed"], **attention) == ["worker_2"]
+        assert workers_of(store, agents=["claude"], **attention) == ["worker_2"]
+    page = store.worker_page("a", WorkerFilter(job_id="a", **attention), 1, 1, 100.0)
+    assert ([each.id for each in page.workers], page.total) == (["worker_1"], 2)
+
+    again = replace(workers[1], status=WorkerStatus.RUNNING, ended_at=None)
+    store.save(Change(workers=[again]))
+    assert workers_of(store, statuses=["failed"], **attention) == []
+    first, second = (
+        replace(each, status=status, ended_at=3.0)
+        for each, status in zip(workers, (WorkerStatus.FAILED, WorkerStatus.SUCCESS), strict=True)
+    )
+    store.save(Change(workers=[first, second]))
+    assert workers_of(store, **attention) == ["worker_1", "worker_2"]
 
 
 def test_the_time_of_a_worker_is_that_of_its_attempts(store: Store) -> None:

@@ -29,6 +29,8 @@ OF_ANY_JOB = (
     "turn: commands carried out",
     "worker: started",
 )
+#: Of many short tasks.
+OF_PRELOADS = ("preload: prepared", "preload: sent")
 #: Reached only after an earlier crash.
 OF_RECOVERY = ("keeper: spawner ended",)
 OF_WORKTREES = (
@@ -85,6 +87,9 @@ OF_STORED_LANDINGS = (
 #: Tests that crash at the point: "<path below tests/>::<test>".
 CRASHED_BY: Mapping[str, tuple[str, ...]] = {
     "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing": OF_ANY_JOB,
+    (
+        "faults/test_preloads.py::test_a_crash_while_launches_are_preloaded_changes_nothing"
+    ): OF_PRELOADS,
     "faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing": OF_RECOVERY,
     (
         "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree"

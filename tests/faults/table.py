@@ -3,7 +3,13 @@
 ``python -m tests.faults.reliability`` runs them and writes docs/internals/reliability.md.
 """
 
-from tests.faults import rows_of_attacks, rows_of_crashes, rows_of_git, rows_of_resources
+from tests.faults import (
+    rows_of_attacks,
+    rows_of_crashes,
+    rows_of_git,
+    rows_of_nodes,
+    rows_of_resources,
+)
 from tests.faults.row import Row
 
 _ROWS: tuple[Row, ...] = (
@@ -11,6 +17,7 @@ _ROWS: tuple[Row, ...] = (
     *rows_of_resources.ROWS,
     *rows_of_attacks.ROWS,
     *rows_of_git.ROWS,
+    *rows_of_nodes.ROWS,
 )
 TABLE: tuple[Row, ...] = tuple(sorted(_ROWS, key=lambda row: row.number))
 

@@ -74,14 +74,15 @@ def test_workers_that_are_left_go_on_and_are_adopted(
 
 def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path: Path) -> None:
     server = make_server(seen=True, grace_seconds=30)
-    ready, release = tmp_path / "ready", tmp_path / "release"
+    ready, stopping, release = tmp_path / "ready", tmp_path / "stopping", tmp_path / "release"
     wait = f"until [ -e {release} ]; do sleep 0.1; done"
-    job = server.submit("x", [shell(f"trap '' TERM; touch {ready}; {wait}")])
+    job = server.submit("x", [shell(f"trap 'touch {stopping}' TERM; touch {ready}; {wait}")])
     until(ready.exists, "it runs")
     assert server.process is not None
 
     server.process.send_signal(signal.SIGTERM)
-    until(lambda: _shutting_down(server), "the first one is taken")
+    until(stopping.exists, "the first signal stops the worker")
+    assert _shutting_down(server)
     assert server.process.poll() is None
     server.process.send_signal(signal.SIGTERM)
 
@@ -89,7 +90,8 @@ def test_a_second_signal_ends_a_server_at_once(make_server: MakeServer, tmp_path
     server.start()
     assert server.status(job)["status"] == "running"
     release.touch()
-    server.wait(job)
+    ended = server.wait(job)
+    assert (ended["status"], ended["results"]["tasks"][0]["attempts"]) == ("completed", 1)
 
 
 def _shutting_down(server: ServerProcess) -> bool:

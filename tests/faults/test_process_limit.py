@@ -93,7 +93,10 @@ def test_workers_wait_for_processes_and_none_fails(server: OrdinarySite, is_warm
     server.bound(1)
 
     job = server.submit("too many", tasks)
-    until(lambda: all("no room to start it" in each for each in reasons(server, job)), "they wait")
+    until(
+        lambda: all("the machine lacks a resource" in each for each in reasons(server, job)),
+        "they wait",
+    )
     if not is_warm:  # The first stream starts the thread for streams.
         assert server.call("GET", f"/jobs/{job}/events").status_code == 503
     server.bound(10_000)

@@ -1,6 +1,7 @@
 """Differences between day and night: number of examples, and repeated rows."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -22,3 +23,8 @@ def nightly(*rows: object) -> list[Any]:
         pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.nightly)
         for row in rows
     ]
+
+
+def every_second(rows: Sequence[object]) -> list[Any]:
+    """Mark the second, fourth ... row of a parametrized test for the night."""
+    return [each for at, row in enumerate(rows) for each in (nightly(row) if at % 2 else [row])]

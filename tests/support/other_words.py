@@ -19,7 +19,7 @@ from zlib import crc32
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
 #: Texts of earlier versions, and patterns for agents' answers: these are no messages.
 EXEMPT = (
-    "orchestrator.core.model.attempt.earlier_exits",
+    "orchestrator.core.model.attempt.attempt_result",
     "orchestrator.core.model.attempt.final_text",
 )
 _WORD = re.compile(r"\{[^{}]*\}|[A-Za-z]{2,}")

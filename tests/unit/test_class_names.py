@@ -6,10 +6,7 @@ from collections import defaultdict
 from tests.unit.test_layers import TOP, modules
 
 #: Names that stand for two classes, with the reason.
-ALLOWED = {
-    # Of objects that git creates (``commits``), and of files that a worker broke (``repair``).
-    "Quarantine",
-}
+ALLOWED: frozenset[str] = frozenset()
 
 
 def test_a_public_class_name_stands_for_one_class() -> None:

@@ -76,12 +76,16 @@ def test_a_broken_link_is_found() -> None:
     assert not is_broken(page, "docs/git.md") and not is_broken(page, "#promises")
 
 
+#: A call of Node.js in prose, whose name is that of a group of commands.
+OF_NODE_JS = "node --test"
+
+
 def calls(page: Path) -> list[tuple[str, str]]:
     """Return commands with the rest of their lines, only from code: prose may say "orchestrator
     is".
     """
     text = page.read_text("utf-8")
-    inline = re.findall(r"`([^`\n]+)`", prose(page))
+    inline = [each for each in re.findall(r"`([^`\n]+)`", prose(page)) if each != OF_NODE_JS]
     blocks = [block for kind, block in CODE.findall(text) if kind in ("bash", "sh", "console", "")]
     found = [call for code in (*blocks, *inline) for call in CALLED.findall(code)]
     return found + [(short[1], short[2]) for code in inline if (short := SHORT.match(code))]

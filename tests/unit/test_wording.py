@@ -16,12 +16,12 @@ EXEMPT = (
     "gates/",
     "git/",
     "store/migrations/",
-    "core/model/attempt/earlier_exits.py",
+    "core/model/attempt/attempt_result.py",
     "schemas/fields/validation_errors.py",
 )
 #: The output of a worker's own tool, masked, or searched for the words of a full disk.
 ALLOWED = {
-    "engine/preparation.py": {"evidence.error in printed"},
+    "engine/attempts/preparation.py": {"evidence.error in printed"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})

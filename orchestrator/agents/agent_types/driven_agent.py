@@ -8,7 +8,7 @@ references. The reader of an answer checks it with the whole schema.
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +26,11 @@ from orchestrator.agents.prompts.prompt import (
     resume_document,
     task_document,
 )
-from orchestrator.core.limits.budget import NOTHING, spent_by
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import NOTHING, spent_by
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
-from orchestrator.core.model.attempt.message import document, file_name
 from orchestrator.core.model.attempt.session import Session, SessionStart, start_of
+from orchestrator.core.model.human_input import message_document, message_file_name
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.ports import Assignment, Invocation
@@ -42,7 +43,7 @@ _KEPT = ("type", "description", "enum", "const")
 def strict(text: str) -> dict[str, Any]:
     """Return the schema in ``text`` with its references resolved, in the subset that tools accept.
 
-    A document that matches it has every property.
+    A document that matches the result has every property.
     """
     whole: Mapping[str, Any] = json.loads(text)
     return _plain(whole, whole.get("$defs", {}))
@@ -65,12 +66,12 @@ def _plain(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]
 
 N = TypeVar("N", int, float)
 
-#: -S and -E keep the start short, and the tool's environment free of ours.
+#: -S and -E make the start fast, and ignore Python's variables in the environment.
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; from orchestrator.agents.driver.main import run; run()"
 )
-#: Programs that report what they cost.
-_TELL_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
+#: Programs that report their cost.
+_REPORT_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
 #: Programs that resume a session by its id.
 _RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
@@ -139,7 +140,7 @@ class DrivenAgent:
     hindrance: Callable[[], str] = lambda: ""
 
     def reads_messages(self, *, windows: bool) -> bool:
-        """True if the agent reads messages of people while it works.
+        """True if the agent reads messages from people while it works.
 
         ``windows``: its program runs on the Windows side of WSL.
         """
@@ -157,7 +158,7 @@ class DrivenAgent:
         """True if the price of a model is known; None if only the reported usage will show the
         model.
         """
-        if self.reader in _TELL_COST:
+        if self.reader in _REPORT_COST:
             return True
         asked = model or self.model()
         if not asked:
@@ -257,9 +258,12 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    """Return files with the messages of people so far; the attempt may not know them."""
+    """Return files with all earlier messages from people, which the attempt may not know."""
     result = assignment.worker.result
-    return {file_name(each.id): document(each) for each in (result.messages if result else ())}
+    return {
+        message_file_name(each.id): message_document(each)
+        for each in (result.messages if result else ())
+    }
 
 
 def _with_answer(outcome: AgentOutcome, written: str) -> AgentOutcome:

@@ -75,7 +75,7 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """Return if the agent is logged in; "unknown" if only a call to its service would show it."""
+    """Return "yes", "no", or, if only a call to the agent's service shows it, "unknown"."""
     if not credential:
         return "no"
     return "unknown" if needs_login(known) else "yes"
@@ -86,7 +86,7 @@ def needs_login(known: KnownTool) -> bool:
 
 
 def version_beside(path: str) -> str:
-    """Return the version from the program's npm package; "" without one."""
+    """Return the version from the program's npm package; "" if there is no such package."""
     for folder in Path(os.path.realpath(path)).parents:
         if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
             try:

@@ -57,11 +57,10 @@ def _names(model: str) -> list[str]:
 @cache
 def _listed() -> Prices:
     models: Mapping[str, Mapping[str, object]] = _table()["models"]
-    return {name: _numbers(entry) for name, entry in models.items()}
-
-
-def _numbers(entry: Mapping[str, object]) -> Price:
-    return {kind: float(str(entry[kind])) for kind in _KINDS if kind in entry}
+    return {
+        name: {kind: float(str(entry[kind])) for kind in _KINDS if kind in entry}
+        for name, entry in models.items()
+    }
 
 
 @cache

@@ -52,7 +52,7 @@ class Child:
         self.stderr = self._process.stderr.fileno()
         for descriptor in (self.stdout, self.stderr):
             os.set_blocking(descriptor, False)
-        #: Not written to standard input yet.
+        #: Bytes that are not written to standard input yet.
         self._unsent = b""
         self._input = self._process.stdin.fileno() if self._process.stdin else -1
         if self._input >= 0:
@@ -76,7 +76,7 @@ class Child:
         return descriptor == self._input
 
     def send(self, selector: selectors.BaseSelector) -> None:
-        """Write what standard input takes now."""
+        """Write as much as standard input accepts without waiting."""
         try:
             self._unsent = self._unsent[os.write(self._input, self._unsent) :]
         except BlockingIOError:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orchestrator.agents.adapters.invocation.call import AgentHome
 
-#: Seconds of the setup; after them, the tool starts its task without a complete setup.
+#: Timeout of the setup, in seconds. The tool then starts its task with an incomplete setup.
 LONGEST_SECONDS = 120.0
 _LOOK_SECONDS = 0.05
 _DONE, _LOCK = "set-up", "set-up.lock"

@@ -1,8 +1,9 @@
 """Gives a tool with an isolated configuration the user's logins.
 
-The tool gets a link to the user's file, so that a token that it renews is renewed for the user,
-too. Some tools replace the link by a new file. Its content is copied back while the tool works,
-because other workers renew the same login; after a crash, the next attempt copies it back.
+The tool gets a link to the user's file, so that a token that the tool renews is renewed for the
+user, too. Some tools replace the link by a new file. The content of this file is copied back while
+the tool works, because other workers renew the same login. After a crash, the next attempt copies
+the file back.
 """
 
 import contextlib
@@ -10,10 +11,10 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.adapters.invocation.call import AgentLogin
+from orchestrator.core.dataclass import dataclass
 
 _LARGEST_BYTES = 1 << 20
 

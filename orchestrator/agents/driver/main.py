@@ -12,8 +12,12 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.agents.adapters.commands import call_for
-from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+from orchestrator.agents.adapters.invocation.call import (
+    AgentCall,
+    Ask,
+    shell_environment,
+    shell_files,
+)
 from orchestrator.agents.driver import logins, result_file, session_file, spec
 from orchestrator.agents.driver.program import Patience, Program
 from orchestrator.agents.driver.spec import Spec
@@ -23,7 +27,7 @@ from orchestrator.agents.events.agent_events import AgentOutcome, Reader
 from orchestrator.agents.events.mailbox import Mailbox, Receipts
 from orchestrator.agents.events.transcript import Journal, Stream
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.limits.budget import tokens
+from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.model.attempt.session import Session, is_session_id
 from orchestrator.security.environment import secrets_in
@@ -50,7 +54,7 @@ _IN_DOUBT = frozenset(
 _USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
 _STOPPED = "stopped by the orchestrator"
 #: Seconds for each of two calls to the server shortly before the driver may be killed.
-_TELL_SECONDS = 0.5
+_REPORT_SECONDS = 0.5
 
 
 def main() -> int:
@@ -69,7 +73,7 @@ def main() -> int:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
     journal.say(f"usage: {in_words(outcome.usage)}")
     # Last, because a server that does not answer must not lose the outcome.
-    driver.tell_total(outcome.usage)
+    driver.report_total(outcome.usage)
     if driver.termed and not outcome.succeeded:
         return _STOPPED_EXIT
     return 0 if outcome.succeeded else 1
@@ -117,11 +121,11 @@ class Driver:
         self._warn_of_price(outcome.usage)
         return outcome
 
-    def tell_total(self, usage: Usage) -> None:
+    def report_total(self, usage: Usage) -> None:
         """Send the total usage to the server; after a SIGTERM within a second, otherwise give
         up.
         """
-        seconds = _TELL_SECONDS if self.termed else CALL_SECONDS
+        seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
         self._receipts.close(seconds)
         self._telling.close(usage, seconds)
 
@@ -204,7 +208,7 @@ class Driver:
         environ = environment(call)
         try:
             if call.home is not None:
-                # few agents need this module: most have their own home
+                # few agents need this module: most agents share no home
                 from orchestrator.agents.driver import homes
 
                 homes.set_up(call.home, environ, lambda: self.termed)
@@ -217,7 +221,7 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
-        """Mark a session as unusable if no attempt got an answer in it: nothing in it was paid
+        """Mark a session as unusable if no attempt got an answer in it: no work in it was paid
         for, so nothing is lost.
         """
         useless = not resumed or outcome.error_class in _USELESS
@@ -264,7 +268,7 @@ def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.e
         environ=dict(environ),
         root=os.geteuid() == 0,
         windows=attempt_spec.windows,
-        # the way to Windows would lose the schema's quotation marks
+        # The call of a Windows program would lose the schema's quotation marks.
         schema={} if attempt_spec.windows else attempt_spec.schema,
         more=attempt_spec.more,
     )

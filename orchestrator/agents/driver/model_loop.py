@@ -50,7 +50,7 @@ class ModelLoop:
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
-            # A step that continues is stopped as soon as it reports usage.
+            # If the loop continues with another step, the step's first usage report stops the loop.
             signal.setitimer(signal.ITIMER_REAL, why.patience)
             return
         kill, thread = self._main
@@ -90,7 +90,7 @@ class ModelLoop:
         if self._asked is None and self._watch.waits():
             self._wind()
             return
-        self._running = False  # one exception is enough
+        self._running = False  # a further signal must not raise a second exception
         silent = f"no output for {self._spec.stall_seconds:g} s"
         raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
 

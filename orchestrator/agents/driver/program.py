@@ -8,7 +8,7 @@ import selectors
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import uuid4
 
 from orchestrator.agents.adapters.invocation.call import AgentCall
@@ -28,6 +28,7 @@ from orchestrator.agents.events.mailbox import Mailbox, words_of
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.agents.events.session_follower import Follower
 from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Seconds between checks of the clocks; the program's end is noticed at once.
@@ -53,7 +54,7 @@ class Patience:
     finish: float
     #: Seconds from the request to stop to the kill.
     stop: float
-    #: Seconds from the start without any output to the end of standard input.
+    #: Seconds without any output after the start, until standard input is closed.
     unheard: float
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.adapters.invocation.call import CallLimits
+from orchestrator.core.dataclass import dataclass
 
 NAME = "spec.json"
 #: Name of the file in the control directory with the prompt for a resumed session.

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.agents.adapters.commands import call_for
@@ -11,6 +11,7 @@ from orchestrator.agents.adapters.invocation.call import CallLimits
 from orchestrator.agents.driver import logins, session_file, spec
 from orchestrator.agents.driver.main import ask_for, environment, prepared
 from orchestrator.agents.driver.spec import Spec
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.known_agents import known
 from orchestrator.security.untrusted_files import read_regular

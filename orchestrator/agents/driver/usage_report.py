@@ -1,6 +1,6 @@
 """Reports the attempt's usage to the server while it runs; the server may answer "stop".
 
-Errors do not affect the agent: the server may restart, or may not have this call.
+Errors do not affect the agent, because the server may restart, or be too old for this call.
 """
 
 import threading
@@ -61,7 +61,7 @@ class Telling:
         while (usage := self._next()) is not None:
             answer = self._call(usage, CALL_SECONDS)
             if not answer:
-                self._tell_again(usage)
+                self._report_again(usage)
             why = str(answer.get("stop") or "")
             if why:
                 self._stop(why)
@@ -69,7 +69,7 @@ class Telling:
                 with self._changed:
                     self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
 
-    def _tell_again(self, usage: Usage) -> None:
+    def _report_again(self, usage: Usage) -> None:
         """Queue totals that the server did not receive, because it may be restarting."""
         with self._changed:
             self._latest = self._latest or usage

@@ -1,7 +1,7 @@
 """Turns an agent's events into the log, the usage so far, and a reason to stop the agent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator.agents.adapters.invocation.call import CallLimits
 from orchestrator.agents.driver.usage_report import Telling
@@ -17,7 +17,8 @@ from orchestrator.agents.events.agent_events import (
     UsageEvent,
 )
 from orchestrator.agents.events.transcript import Journal
-from orchestrator.core.limits.budget import breach, spent_by, tokens, total
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
@@ -63,17 +64,17 @@ class Watchdog:
         self._telling = telling
         self._price = price
         self._told = Usage()
-        #: Why ``close`` was called; empty if it was not.
+        #: Reason that was passed to ``close``; empty if ``close`` was not called.
         self._why = ""
-        #: True if its latest event is its final answer, or the usage of that answer.
+        #: True if the agent's latest event is its final answer, or the usage of this answer.
         self.finished = False
         #: The account's limit that the latest event reports; empty for none.
         self.limited = ""
         #: True if the model has answered, with text or a tool call.
         self.answered = False
-        #: The limit that is used up; empty if none is.
+        #: The limit that is used up; empty if no limit is.
         self._used_up = ""
-        #: True if its latest step may be its last, because it has used no tool since.
+        #: True if the agent's latest step may be its last: the agent has used no tool since.
         self.may_be_done = False
         self._uses_tool = False
 

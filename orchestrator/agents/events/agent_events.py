@@ -5,9 +5,10 @@ people follow, adds up the usage, and stops an agent that exceeds its limits.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, runtime_checkable
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 

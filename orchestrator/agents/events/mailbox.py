@@ -1,4 +1,4 @@
-"""Messages of people to a working agent: files in the attempt's control directory.
+"""Messages from people to a working agent: files in the attempt's control directory.
 
 The server writes a file for each message. The driver marks a message as read by renaming its file,
 and reports it to the server. If the report gets lost, the server finds the mark when the attempt
@@ -12,12 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.core.model.attempt.message import (
+from orchestrator.core.model.human_input import (
     FILE_PREFIX,
     NEW_SUFFIX,
     READ_SUFFIX,
     WorkerMessage,
-    file_name,
+    message_file_name,
 )
 from orchestrator.core.text.formatting import fence
 
@@ -56,13 +56,13 @@ class Mailbox:
         *,
         resumed: bool,
     ) -> None:
-        """``resumed``: the agent knows what earlier attempts have read."""
+        """``resumed``: the agent knows the messages that earlier attempts have read."""
         self._control = control
         self._report = report
         self._say = say
         self._resumed = resumed
         self._seen: set[str] = set()
-        #: Taken and not read yet.
+        #: Messages that ``take`` returned, and that are not marked as read yet.
         self._open: list[str] = []
 
     def take(self) -> Sequence[WorkerMessage]:
@@ -88,7 +88,7 @@ class Mailbox:
         """Mark a message as read."""
         if message_id in self._open:
             self._open.remove(message_id)
-            path = self._control / file_name(message_id)
+            path = self._control / message_file_name(message_id)
             with suppress(OSError):
                 path.rename(path.with_suffix(READ_SUFFIX))
             self._report([message_id])
@@ -114,7 +114,10 @@ def _message(path: Path) -> WorkerMessage | None:
 
 
 class Receipts:
-    """Reports read messages to the server from a background thread, until it has them."""
+    """Notifies the server which messages the agent has read.
+
+    A background thread repeats each call until the server has answered.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._url = environ.get("ORCHESTRATOR_API_URL", "")

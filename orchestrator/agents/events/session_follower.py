@@ -2,10 +2,10 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.events.lines import Lines
+from orchestrator.core.dataclass import dataclass
 
 #: Seconds between two checks of the files.
 LOOK_SECONDS = 0.25
@@ -25,7 +25,7 @@ class SessionFile:
 class Follower:
     """Reads a tool's session files while they grow.
 
-    Skips unreadable files, because lost content costs no work.
+    Skips unreadable files: missing content does not affect the work.
     """
 
     def __init__(self, session: SessionFile) -> None:

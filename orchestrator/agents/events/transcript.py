@@ -52,7 +52,7 @@ class Stream:
         self._masker = masker
         self._file: BinaryIO | None = None
         try:
-            # The transcript has what the agent read, so only the user may read it.
+            # Only the user may read the transcript, which contains files that the agent read.
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             handle = os.open(control / STREAM_NAME, flags, 0o600)
             self._file = os.fdopen(handle, "wb", buffering=0)

@@ -10,7 +10,6 @@ variables, and
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,7 @@ from orchestrator.agents.loop.completion import completed
 from orchestrator.agents.loop.conversation import Mail, converse
 from orchestrator.agents.loop.providers.turn import Dialect
 from orchestrator.agents.loop.settings import LoopSettings, read
+from orchestrator.core.dataclass import dataclass
 
 LOOPS = ("anthropic", "openai_compatible", "ollama")
 
@@ -29,7 +29,7 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 class Loop:
     """A loop over a model's HTTP interface.
 
-    Never raises, whatever a server answers, except errors of ``emit``.
+    Raises only errors of ``emit``, even if a server's answer is invalid.
     """
 
     module: ModuleType

@@ -28,7 +28,7 @@ class ModelCaller:
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
-        #: True if answers began that did not end: their usage is unknown.
+        #: True if an answer broke off, so that its usage is unknown.
         self.lost_answers = False
         self._check_key()
         self._check_headers()

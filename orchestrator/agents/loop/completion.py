@@ -47,7 +47,7 @@ def _value(turn: Turn) -> object | None:
     if turn.stop is StopReason.CUT:
         raise ModelFailure(ErrorClass.LIMIT, "the answer exceeds max_tokens per call")
     if turn.stop is StopReason.FULL:
-        raise overflow("the model stopped there")
+        raise overflow("the model stopped at this limit")
     if turn.uses:
         return dict(turn.uses[0].arguments)
     return json_in(turn.text)

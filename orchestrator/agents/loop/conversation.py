@@ -30,7 +30,7 @@ _MOST_USES = 64
 
 
 class Mail(Protocol):
-    """Messages of people to the agent."""
+    """Messages from people to the agent."""
 
     def take_words(self) -> str:
         """Return new messages as one text; "" for none."""
@@ -77,7 +77,9 @@ class Conversation:
             while not self._step(caller):
                 pass
         except ModelFailure as failure:
-            return self._ended(failure)
+            return replace(
+                failed(failure, self._ledger), text=self._text, denied=tuple(self._denied)
+            )
         finally:
             self._toolbox.close()
         self._emit(Finished())
@@ -102,7 +104,7 @@ class Conversation:
             words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
             raise ModelFailure(ErrorClass.API, words)
         if turn.stop is StopReason.FULL:
-            raise overflow("the model stopped there")
+            raise overflow("the model stopped at this limit")
         if turn.stop is StopReason.CUT:
             self._cut(turn)
         elif turn.uses:
@@ -116,16 +118,14 @@ class Conversation:
         return False
 
     def _has_mail(self) -> bool:
-        """Add messages that came during the last call; another call follows then."""
+        """Add messages that came during the last call. Return True if there are any."""
         words = self._mail.take_words()
         if words:
             self._dialect.give([], words)
         return bool(words)
 
     def _use_all(self, uses: Sequence[Use]) -> None:
-        """Add a result for each tool call, because an API rejects a conversation in which one is
-        missing.
-        """
+        """Add a result for each tool call, because an API rejects a conversation that lacks one."""
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(f"not run: more than {_MOST_USES} at once", failed=True)
         more = [(use, too_many) for use in uses[_MOST_USES:]]
@@ -187,9 +187,6 @@ class Conversation:
             return outcome
         words = f"denied: {', '.join(self._denied)}"
         return replace(outcome, error_class=ErrorClass.DENIED, error=words)
-
-    def _ended(self, failure: ModelFailure) -> AgentOutcome:
-        return replace(failed(failure, self._ledger), text=self._text, denied=tuple(self._denied))
 
 
 def converse(

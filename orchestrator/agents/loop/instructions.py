@@ -11,9 +11,9 @@ _HOW = """\
 You are an agent that works through a task with tools, without a person to ask.
 All paths are relative to the working directory{confined}.
 Continue until the task is done: read before you change, check afterwards.
-Call several tools at once where they do not depend on each other.
-When you are done, answer without calling a tool: say in a few lines what you did, what you found, \
-and what remains. That last answer is your result."""
+Call several tools at once if they do not depend on each other.
+When you are done, answer without calling a tool: state in a few lines what you did, what you \
+found, and what remains. That last answer is your result."""
 
 _POLICY = {
     "full": "",

@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.loop.http.failure import ModelFailure
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
@@ -83,7 +84,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelService:
-    """An API: its address and its variables, used if the spec has none."""
+    """Defaults of an API: its address and its variables, for a spec that does not set them."""
 
     base_url: str
     base_url_env: str = ""

@@ -28,7 +28,7 @@ def _text(name: str, places: Sequence[Path], limit: int) -> str:
         return "(omitted: no space remaining; read the file yourself)"
     path = places[0] / name
     for place in places:
-        # Rejects a path that does not lie below that place.
+        # Rejects a path outside of the place.
         content = read_regular(path, limit + 1, within=place)
         if content is not None:
             return _shown(content, limit)

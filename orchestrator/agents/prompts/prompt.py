@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, template
 from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
 from orchestrator.core.model.attempt.failure import LOGIN
-from orchestrator.core.model.decisions.feedback import Feedback
+from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
@@ -57,7 +57,7 @@ def _left(left: Mapping[str, object]) -> Iterator[str]:
         yield f"{left['wall_seconds']} seconds until your job ends"
 
 
-#: Descriptions of what interrupted a session, by the cause of the attempt's end. Other ends have
+#: Descriptions of an interruption of a session, by the cause of the attempt's end. Other ends have
 #: findings.
 INTERRUPTIONS = {
     "rate limit": "the rate limit of the account was reached",
@@ -67,7 +67,7 @@ INTERRUPTIONS = {
     "killed": "the process was killed",
     "internal": "the tool failed with an internal error",
     LOGIN: "the login of the agent failed, and has been fixed since",
-    "refused": "a key, a setting, or a limit stopped it, which has been changed since",
+    "refused": "it was stopped by a key, a setting, or a limit that has been changed since",
 }
 OUTPUT_NAME = "output.md"
 OUTPUT_LIMIT_BYTES = 32 * 1024
@@ -105,7 +105,7 @@ def _comments(given: Feedback) -> dict[str, object]:
 def output_document(directory: Path) -> str:
     """Return a worker's ``output.md`` for the report, shortened if it is too long."""
     path = os.path.join(directory, OUTPUT_NAME)
-    # one check instead of five openings: most directories have no such file
+    # Checked first, because most directories have no such file, and opening is slower.
     if not os.path.lexists(path):
         return ""
     # No part of the path job_x/depth_0/worker_1/output.md may be a link.
@@ -115,7 +115,7 @@ def output_document(directory: Path) -> str:
         return ""
     text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
     whole = len(content) <= OUTPUT_LIMIT_BYTES
-    return text if whole else f"{text}\n\n(cut here: the whole is in {OUTPUT_NAME})"
+    return text if whole else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
 
 
 def last_line(printed: str) -> str:

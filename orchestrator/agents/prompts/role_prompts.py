@@ -3,9 +3,9 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import UnknownRole
 
 BUILT_IN = Path(__file__).parent / "roles"

@@ -4,18 +4,19 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined, Template
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation
 from orchestrator.core.text.formatting import cut_bytes, fence, one_line
 from orchestrator.security.product_files import PACKAGES
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 
 @cache
@@ -80,7 +81,7 @@ def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, st
 def write_once(path: Path, text: str) -> None:
     """Write a text whole or not at all, unless the file exists. Raise OSError."""
     if not os.path.lexists(path):
-        write_private(path, text.encode("utf-8", "backslashreplace"))
+        replace_file(path, text.encode("utf-8", "backslashreplace"))
 
 
 def _bounded(text: str) -> str:

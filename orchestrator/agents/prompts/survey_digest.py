@@ -88,7 +88,8 @@ def _symbols(result: SurveyResult) -> Iterator[str]:
         yield f"{path}: {_named(names, 8)}"
 
 
-#: Cut from the end if there is no room, so the most useful short sections come first.
+#: Sections are cut from the end if the digest is too long, so the most useful short sections come
+#: first.
 _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
     ("Languages", _languages),
     ("Entry points", _entry_points),

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+from orchestrator.core.dataclass import dataclass
 
 from .errors import SurveyError
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.partition import Division, SurveyPart
 from orchestrator.agents.survey.result.result import PartRow, SurveyResult
 from orchestrator.agents.survey.result.result_file import read_result
+from orchestrator.core.dataclass import dataclass
 
 #: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,
 #: server unreachable, refused by a limit.

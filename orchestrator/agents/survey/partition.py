@@ -6,24 +6,24 @@ too small alone. The parts of a directory contain each of its files once.
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from orchestrator.agents.survey.files.listing import DIRECT_FILES, FoundFile
 from orchestrator.agents.survey.files.read_file import LARGEST_READ_BYTES
 from orchestrator.agents.survey.source.languages import language_of
+from orchestrator.core.dataclass import dataclass
 
-#: A directory becomes a child job when it has at least this many sizeable parts ...
+#: A directory becomes a child job if it has at least this number of sizeable parts, ...
 PARTS_FOR_A_CHILD_JOB = 5
-#: ... and at least this much to read: less is one worker's work.
+#: ... and at least this number of bytes to read. One worker can read a smaller directory alone.
 SMALLEST_DIVIDED_BYTES = 640 * 1024
-#: A part is sizeable when it has at least this much to read ...
+#: A part is sizeable if it has at least this number of bytes to read, ...
 SIZEABLE_PART_BYTES = 32 * 1024
-#: ... and at least one part in so many of its directory.
+#: ... and at least this fraction (1/n) of the bytes of its directory.
 SIZEABLE_PART_SHARE = 50
 #: Languages whose files are read quickly, so that they do not make a part sizeable.
 _DATA = frozenset({"Gettext", "JSON", "XML", "CSV", "Lock file", "Patch"})
-#: Bundles of small subdirectories are closed when they reach one part in so many of their
-#: directory.
+#: A bundle of small subdirectories is complete at this fraction (1/n) of its directory's bytes.
 BUNDLE_SHARE = 5
 #: Maximum number of child jobs of one worker; the worker surveys the rest itself.
 MOST_CHILD_JOBS = 10

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from orchestrator.security.private_log import PrivateLog
+from orchestrator.security.untrusted_files import PrivateLog
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class AuditLog:
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
             for word in environ.get(name, "").split():
-                if len(word) >= 8:  # shorter ones are words such as "Bearer"
+                if len(word) >= 8:  # shorter words, such as "Bearer", are no keys
                     path = path.replace(word, "***")
         return self._mask(path)
 

@@ -5,7 +5,7 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 from math import ceil
 
@@ -15,6 +15,7 @@ from orchestrator.api.access.audit import CALLER, READING
 from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
 from orchestrator.api.http.problems import ProblemError, limit_fields
 from orchestrator.api.options import ApiOptions
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
@@ -28,15 +29,17 @@ FAILED_LOGINS_PER_MINUTE = 10
 #: Calls that create work.
 SUBMISSIONS = frozenset({"job_actions.orchestrate", "job_actions.retry_job", "tasks.create_task"})
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
-#: Length of the burst: an unused key may make the calls of so many seconds at once.
+#: Length of the burst in seconds: an unused key may make the calls of this time at once.
 WINDOW_SECONDS = 60.0
-#: Number of remembered callers above which callers with a full bucket are forgotten.
+#: Maximum number of remembered names. Above it, names with a full bucket are forgotten.
 MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """A token bucket for each name: the calls of one window (a minute) in one burst, then calls at
-    an even rate.
+    """A token bucket for each name.
+
+    A full bucket allows the calls of one window (a minute) at once. After that burst, calls are
+    allowed at an even rate.
     """
 
     def __init__(
@@ -55,21 +58,21 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def wait(self, name: str) -> float:
-        """Return the seconds until one more call is allowed; count nothing."""
+        """Return the seconds until one more call is allowed, without counting a call."""
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
             return max(0.0, full_at - now - self._window)
 
     def take(self, name: str) -> float:
-        """Count one call; return 0 if it is allowed, otherwise the seconds to wait."""
+        """Count one call and return 0 if it is allowed; otherwise return the seconds to wait."""
         if not self._interval:
             return 0.0
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
             over = full_at - now - self._window
-            if over > 1e-9:  # sums of intervals are not exact
+            if over > 1e-9:  # tolerance, because sums of floats are not exact
                 return over
             if len(self._full_at) >= MOST_REMEMBERED:
                 self._full_at = {known: at for known, at in self._full_at.items() if at > now}
@@ -85,7 +88,7 @@ class RateLimits:
     reads: RateLimit
     #: Limits of keys that have their own limit, by name.
     submissions_of: Mapping[str, RateLimit]
-    #: Logins of browsers with a wrong key, of each address.
+    #: Limit of logins with a wrong key, by address of the browser.
     failed_logins: RateLimit = field(default_factory=lambda: RateLimit(FAILED_LOGINS_PER_MINUTE))
 
     @classmethod
@@ -103,7 +106,7 @@ def service() -> Service:
 
 
 def caller() -> Caller:
-    """Return the caller of the present request; ``authenticate`` has run."""
+    """Return the caller of the present request. Call ``authenticate`` first."""
     known: Caller = g.caller
     return known
 
@@ -173,7 +176,7 @@ def given_cookie(given: Request) -> str | None:
 def cookie_name(given: Request) -> str:
     """Return the name of the session's cookie.
 
-    It has the port, because the servers of several projects share the cookies of ``localhost``.
+    The name has the port, because servers of several projects share the cookies of ``localhost``.
     """
     port = given.host.rpartition(":")[2]
     suffix = f"_{port}" if port.isdigit() else ""

@@ -14,13 +14,14 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unauthorized
 from orchestrator.security.keys import hash_key
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,9 @@ FILE_BYTES = 1024 * 1024
 IDLE_SECONDS = 12 * 3600.0
 LONGEST_SECONDS = 7 * 86400.0
 TICKET_SECONDS = 60.0
-#: A call is recorded at most once in this time, so that reads cost no writes.
+#: Seconds between two records of a session's latest call, so that few reads cause a write.
 SEEN_SECONDS = 300.0
-#: The oldest session or ticket ends if there are more.
+#: Maximum number of sessions, and of tickets. Above it, the oldest session or ticket ends.
 MOST_SESSIONS = 1000
 MOST_TICKETS = 100
 
@@ -125,7 +126,10 @@ class BrowserSessions:
         return key_hash
 
     def _save(self, now: float) -> None:
-        """Write the sessions that have not ended. A full disk costs the next restart a login."""
+        """Write the sessions that have not ended.
+
+        If the disk is full, users have to log in again after the next restart.
+        """
         valid = sorted(
             (each for each in self._sessions.values() if each.expires_at > now),
             key=lambda each: each.seen_at,
@@ -134,7 +138,7 @@ class BrowserSessions:
         if self._path is None:
             return
         try:
-            write_private(self._path, json.dumps([asdict(each) for each in valid]).encode())
+            replace_file(self._path, json.dumps([asdict(each) for each in valid]).encode())
         except OSError as error:
             logger.warning("sessions were not saved: %s", error)
 

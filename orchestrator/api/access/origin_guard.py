@@ -22,7 +22,8 @@ WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})
 OPEN_PAGES = frozenset({"/", "/docs", "/login", "/new", "/costs", "/agents"})
 OPEN_FOLDERS = ("/static/", "/jobs/")
 SAFE_METHODS = frozenset({"GET", "HEAD"})
-#: Browsers' header values for requests of this server's own page, or of the address bar.
+#: Values of ``Sec-Fetch-Site`` for requests that come from this server's own page, or from the
+#: browser's address bar.
 OWN_SITES = frozenset({"same-origin", "none"})
 
 #: Paths that a container platform calls directly, past the proxy: they need no key and contain no
@@ -42,10 +43,11 @@ SECURITY_HEADERS = (
 )
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
-#: Key of the headers by which a browser lets the page of an allowed origin read the answer. An
-#: answer that is written past this middleware adds them itself.
+#: Key of a request's headers by which a browser lets the page of an allowed origin read the answer.
+#: Code that writes an answer past this middleware adds these headers itself.
 CORS_HEADERS = "orchestrator.cors"
-#: Headers that such a page may send. Cookies are excluded, so a page can call only with a key.
+#: Methods and headers that the page of an allowed origin may send. Cookies are excluded, so the
+#: page can call only with a key.
 PREFLIGHT_HEADERS = (
     ("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE"),
     (
@@ -59,7 +61,7 @@ EXPOSED = "ETag, Location, Retry-After, Content-Range"
 
 
 def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return headers with the security headers, except those that are set already."""
+    """Return the headers, and the security headers that are not set yet."""
     given = list(headers)
     names = {name.lower() for name, _ in given}
     added = (*SECURITY_HEADERS, ("Content-Security-Policy", API_POLICY))
@@ -117,7 +119,8 @@ class Guard:
         host = environ.get("HTTP_HOST")
         if host is None and environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
             return None
-        # With TLS the certificate is proof enough: a rebound name has no certificate for it.
+        # With TLS, the browser has already checked the certificate, which does not contain a
+        # rebound name.
         if environ["wsgi.url_scheme"] != "https" and not self.knows(host or ""):
             return _forbidden(
                 "forbidden-host",
@@ -128,7 +131,8 @@ class Guard:
             return _forbidden("forbidden-proxy", reason)
         is_foreign = _is_foreign(environ, host or "")
         if is_foreign and self._allows_origin(environ):
-            # Such a page has a key, and must not act as the person who is logged in.
+            # The page of an allowed origin must call with a key. Without the cookie, the page
+            # cannot act as the person who is logged in.
             environ.pop("HTTP_COOKIE", None)
         elif is_foreign and not _is_open(environ):
             return _forbidden(
@@ -149,7 +153,7 @@ class Guard:
             environ["wsgi.url_scheme"] = "https"
             environ["REMOTE_ADDR"] = self._forwarded_for(environ) or remote
             return None
-        # A public name shows a proxy that sets none of its headers.
+        # A request for a public name came through the proxy, even if the proxy sets no header.
         is_public = host_name(environ.get("HTTP_HOST", "")) in self._public_names
         is_forwarded = is_trusted and ("HTTP_X_FORWARDED_FOR" in environ or is_public)
         is_local = _is_loopback(remote) and not is_forwarded
@@ -166,8 +170,9 @@ class Guard:
         )
 
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
-        """Return the last address that is no trusted proxy's. Addresses before it are unproven,
-        because callers can send any.
+        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy's.
+
+        Earlier addresses in the header prove nothing, because callers can send any address.
         """
         given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         names = (each.strip() for each in reversed(given))

@@ -35,8 +35,8 @@ class ClientCalls:
     def when_waiting(self, tell: Waiting) -> None:
         """Call ``tell`` when the server does not answer for longer than a restart takes.
 
-        The argument of ``tell`` is the number of seconds for which the call will be retried; once
-        per outage.
+        ``tell`` is called once per outage. Its argument is the number of seconds for which the call
+        will be retried.
         """
         self._transport.waiting = tell
 

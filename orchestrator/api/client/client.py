@@ -84,8 +84,8 @@ class OrchestratorClient(Following):
         """Submit a job; returns at once with its ``job_id``.
 
         ``workdir`` is the default start directory of workers. ``callback_url`` gets a message when
-        the job ends, or at the ``callback_events``. ``config`` are the keys of a
-        request's ``config``, such as ``max_workers=4``; None means "not given". The same
+        the job ends, or at the ``callback_events``. Further arguments are keys of the request's
+        ``config``, such as ``max_workers=4``; None means "not given". The same
         ``idempotency_key`` never creates a second job.
         """
         body: Answer = {"request": request, "config": present(config)}
@@ -137,8 +137,20 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})
 
     def needs(self, page: int | None = None, page_size: int | None = None) -> Answer:
-        """Return what jobs wait for from a person, the latest first: ``needs`` and ``total``."""
+        """Return the needs of jobs that wait for a person, the latest first: ``needs`` and
+        ``total``.
+        """
         return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
+
+    def usage(
+        self, by: str = "agent", since: str | None = None, bucket: str | None = None
+    ) -> Answer:
+        """Return tokens and cost of workers: ``rows``.
+
+        ``by``: agent, model, day, job, or label:NAME. ``since``: a time in ISO format.
+        ``bucket``: hour or day.
+        """
+        return self._get("/api/v1/usage", {"by": by, "since": since, "bucket": bucket})
 
     def columns(self, job_id: str) -> Answer:
         """Return all workers of the job and its descendants, one list for each field."""
@@ -194,7 +206,8 @@ class OrchestratorClient(Following):
         return object_of(self._transport.put(path_of(job_id, "plan"), body))
 
     def raise_budget(self, job_id: str, **limits: Any) -> Answer:
-        """Raise limits of a job, such as ``max_cost_usd=5``; a job that asks continues."""
+        """Raise limits of a job, such as ``max_cost_usd=5``; a job that is paused at the limit
+        continues."""
         return self._post(path_of(job_id, "budget"), limits)
 
     def cancel(self, job_id: str) -> Answer:
@@ -206,7 +219,7 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "retry"), {"config": config} if config else {})
 
     def remove(self, job_id: str) -> Answer:
-        """Remove a root job that has ended; ``kept`` are refs in git with its work."""
+        """Remove a root job that has ended. The answer's ``kept`` lists git refs with its work."""
         return self._post(path_of(job_id, "remove"), {})
 
     def discard(self, job_id: str) -> Answer:
@@ -245,13 +258,17 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
 
     def recount(self, job_id: str, worker_id: str) -> Answer:
-        """Count the changes committed on a worker's branch since its end: ``files_created``."""
+        """Update ``files_created`` of a worker from its branch, and return it.
+
+        The branch may have new commits since the worker's end.
+        """
         return self._post(path_of(job_id, "workers", worker_id, "recount"), {})
 
     def lock(self, *names: str, wait: float = 0.0) -> Answer:
         """Acquire leases for this worker, all or none, within ``wait`` seconds.
 
-        ``leases`` have their fencing numbers. Raises ConflictError while another worker holds one.
+        Each of the returned ``leases`` has its fencing number. Raises ConflictError while another
+        worker holds one of the locks.
         """
         deadline = time.monotonic() + wait
         while True:
@@ -298,11 +315,11 @@ class OrchestratorClient(Following):
         agent: str | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Send comments on a worker's change back, as one more attempt on its branch.
+        """Send comments on a worker's change to the worker: starts another attempt on its branch.
 
         A comment has ``path``, ``line``, ``text``, and optionally ``end_line`` and ``side`` (new or
-        old). ``commit`` is the commit that they are on. Raises ConflictError if the branch has
-        moved. The same ``idempotency_key`` never begins a second attempt.
+        old). ``commit`` is the commit that the comments refer to. Raises ConflictError if the
+        branch has moved. The same ``idempotency_key`` never begins a second attempt.
         """
         body = {
             "comments": [dict(each) for each in comments],
@@ -315,7 +332,7 @@ class OrchestratorClient(Following):
         return self._post(path, body, idempotency_key=key)
 
     def retry_worker(self, job_id: str, worker_id: str) -> Answer:
-        """Retry one worker that did not succeed, and what was skipped because of it."""
+        """Retry one worker that did not succeed, and tasks that were skipped because of it."""
         return self._post(path_of(job_id, "workers", worker_id, "retry"), {})
 
     def cancel_worker(self, job_id: str, worker_id: str) -> Answer:
@@ -323,7 +340,7 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "workers", worker_id, "cancel"), {})
 
     def choose(self, job_id: str, task_id: str, worker_id: str, reason: str = "") -> Answer:
-        """Overrule the choice among a task's candidates; waits until the job is merged again."""
+        """Select another candidate of a task; wait until the job's changes are merged again."""
         path = path_of(job_id, "tasks", task_id, "choose")
         answer = self._post(path, {"worker_id": worker_id, "reason": reason})
         while answer["merging"]:
@@ -360,9 +377,17 @@ class OrchestratorClient(Following):
         """Send a test notification to one target, or to all: ``tests``."""
         return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 
+    def nodes(self) -> Answer:
+        """Return the nodes of the cluster: ``nodes``."""
+        return self._get("/api/v1/nodes")
+
     def agents(self) -> Answer:
         """Return the agents that a task can name, and their availability: ``agents``."""
         return self._get("/api/v1/agents")
+
+    def doctor(self) -> Answer:
+        """Return the checks of the installation, for a key with the scope admin: ``checks``."""
+        return self._get("/api/v1/doctor")
 
     def health(self) -> Answer:
         """Return the server's health; needs no key."""

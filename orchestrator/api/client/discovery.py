@@ -5,13 +5,13 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIG_NAME = "config.yaml"

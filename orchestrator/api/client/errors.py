@@ -127,7 +127,7 @@ class QuotaError(ApiError):
 
     @property
     def free_at(self) -> str | None:
-        """ISO 8601, UTC; None: when one of the jobs that use it ends."""
+        """Time in ISO 8601, UTC. None: the quota is free when one of the jobs that use it ends."""
         return self.problem.get("free_at")
 
 

@@ -15,7 +15,7 @@ from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable
 from orchestrator.api.client.retry import Retry
 from orchestrator.core.model.states import ENDED_JOB
 
-#: One call of the server's bounded wait.
+#: Longest wait of one call, in seconds: ``wait`` repeats the call until the job has ended.
 WAIT_SECONDS = 100.0
 
 

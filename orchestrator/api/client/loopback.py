@@ -97,7 +97,7 @@ class LoopbackSession:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        # As bytes, because a text makes Python load its tables for international names.
+        # As bytes, because for a host name as text Python loads its tables of international names.
         self._address: Any = str(parts.hostname).encode(), parts.port or 80
         self._host = parts.netloc.rpartition("@")[2]
         self.headers: dict[str, str] = {}
@@ -122,8 +122,8 @@ class LoopbackSession:
         """
         content = b"" if json is None else json_text.dumps(json).encode()
         path = (urlsplit(url).path or "/") + (f"?{urlencode(params)}" if params else "")
-        # The answer to HTTP/1.0 comes in one piece and ends with the connection. A stream has
-        # chunks, which show whether it is complete.
+        # With HTTP/1.0, the answer is one piece that ends with the connection. A stream uses
+        # HTTP/1.1, whose chunks show whether the answer is complete.
         lines = [
             f"{method} {path} HTTP/1.{int(stream)}",
             f"Host: {self._host}",
@@ -141,7 +141,8 @@ class LoopbackSession:
             ):
                 connection.settimeout(timeout[1])
                 with suppress(BrokenPipeError, ConnectionResetError):
-                    # A refused request may be answered before it was read.
+                    # The server may reject a request, and answer, before it has read the whole
+                    # request.
                     connection.sendall(message)
                 # The connection stays open until its file is closed.
                 body = opened.enter_context(connection.makefile("rb"))

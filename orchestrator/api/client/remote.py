@@ -1,4 +1,7 @@
-"""HTTP by ``requests``: to a server on another machine or with TLS."""
+"""HTTP by ``requests``: to a server on another machine or with TLS.
+
+A module of its own, because importing ``requests`` takes longer than most commands.
+"""
 
 from collections.abc import Iterator
 from typing import Any

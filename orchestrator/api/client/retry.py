@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 FIRST_DELAY_SECONDS = 0.1
 LONGEST_DELAY_SECONDS = 5.0
-#: Seconds without a call of ``waiting``: most failures are over by then.
+#: Longest delay in seconds that is not reported to ``waiting``, because most failures are over by
+#: then.
 UNTOLD_DELAY_SECONDS = 0.5
 
 #: Called with the number of seconds for which the client will retry.
@@ -54,7 +55,8 @@ def seconds_until(retry_after: str | None) -> float | None:
         return None
     if retry_after.strip().isdigit():
         return float(retry_after)
-    # Imported here, because few calls need it, and it takes a tenth of a command's start.
+    # Imported here, because few calls need this module, and its import takes a tenth of the time in
+    # which a command starts.
     from email.utils import parsedate_to_datetime
 
     try:

@@ -1,4 +1,7 @@
-"""HTTP for the client: one session, bounded retries, problem objects turned into errors."""
+"""HTTP for the client: one session, bounded retries, problem objects turned into errors.
+
+``remote`` is used for a server on another machine or with TLS.
+"""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The dashboard's files under an address that changes with them, so that browsers keep them."""
+"""The dashboard's files. Their addresses change with their content, so that browsers cache them."""
 
 import hashlib
 import re
@@ -9,9 +9,9 @@ from pathlib import Path
 STATIC = Path(__file__).parents[1] / "static"
 PREFIX = "/static/v/"
 FOLDERS = ("app", "styles", "vendor")
-#: One month: a new version has another address.
+#: One month, because a new version of a file has another address.
 KEPT_SECONDS = 30 * 24 * 3600
-#: Modules that each page needs, and those of a job.
+#: Modules of every page, and modules of a job's page.
 ENTRIES = ("app/main.js",)
 JOB_ENTRIES = ("app/pages/job.js", "app/job/graph.js", "app/job/table.js")
 

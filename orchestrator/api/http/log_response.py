@@ -1,10 +1,22 @@
-"""Reads logs and reports: regular files only, from the start of a tail."""
+"""Answers with the text of a log or report: the whole file, its last lines, or a part.
+
+A part is a range of bytes, lines by number, or lines that contain a text. Only regular files are
+read.
+"""
 
 import os
+from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 from typing import BinaryIO
 
+from flask import Response, request
+from werkzeug.wsgi import wrap_file
+
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
+from orchestrator.schemas.answers.workers import LogLinesAnswer
+from orchestrator.schemas.requests.queries import LogQuery
 from orchestrator.security.untrusted_files import open_plain
 
 BLOCK_BYTES = 64 * 1024
@@ -46,3 +58,151 @@ def _nth_from_end(block: bytes, count: int) -> int:
     for _ in range(count):
         place = block.rindex(b"\n", 0, place)
     return place
+
+
+SEARCH_BLOCK_BYTES = 4 * 1024 * 1024
+#: Maximum number of line numbers in one answer.
+MOST_FOUND = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLines:
+    #: Numbers of the first lines that contain the text, counted from 1.
+    lines: list[int]
+    #: Number of all lines that contain the text.
+    total: int
+
+
+def search(opened: BinaryIO, text: str) -> FoundLines:
+    """Return the lines that have a text; the case of ASCII letters is ignored."""
+    wanted = text.encode("utf-8", "replace").lower()
+    found: list[int] = []
+    total, before = 0, 0
+    for block in _whole_lines(opened):
+        lowered = block.lower()
+        counted, line = 0, before
+        at = lowered.find(wanted)
+        while at >= 0:
+            line += lowered.count(b"\n", counted, at)
+            counted = at
+            total += 1
+            if len(found) < MOST_FOUND:
+                found.append(line + 1)
+            end = lowered.find(b"\n", at)
+            at = lowered.find(wanted, end) if end >= 0 else -1
+        before += lowered.count(b"\n")
+    return FoundLines(found, total)
+
+
+def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> bytes:
+    """Return the lines from ``first`` to ``last``, counted from 1, cut after ``most_bytes``."""
+    parts: list[bytes] = []
+    number = 1
+    for block in _whole_lines(opened):
+        lines = block.split(b"\n")
+        # Text after the last line end is a line only at the end of the log.
+        ended = lines.pop() == b""
+        count = len(lines) + (not ended)
+        if number + count > first:
+            parts.append(_between(block, lines, first - number, last - number))
+        number += count
+        if number > last or sum(map(len, parts)) >= most_bytes:
+            break
+    return b"".join(parts)[:most_bytes]
+
+
+def _between(block: bytes, lines: list[bytes], first: int, last: int) -> bytes:
+    """Return the lines of a block from ``first`` to ``last``, which count from 0."""
+    start = sum(len(line) + 1 for line in lines[: max(0, first)])
+    end = sum(len(line) + 1 for line in lines[: last + 1]) if last < len(lines) else len(block)
+    return block[start:end]
+
+
+def _whole_lines(opened: BinaryIO) -> Iterator[bytes]:
+    """Yield the content in blocks of whole lines. A long line makes a larger block."""
+    rest, offset = b"", 0
+    while piece := os.pread(opened.fileno(), SEARCH_BLOCK_BYTES, offset):
+        offset += len(piece)
+        block = rest + piece
+        end = block.rfind(b"\n") + 1
+        if end:
+            yield block[:end]
+        rest = block[end:]
+    if rest:
+        yield rest
+
+
+PLAIN_TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+NO_STORE = {"Cache-Control": "no-store"}
+
+
+def log_part(path: Path, within: Path, query: LogQuery) -> Response:
+    """Return lines with a text, lines by number, or a range of bytes. A missing log is empty."""
+    with _opened(path, within) as opened:
+        if query.q:
+            found = search(opened, query.q)
+            answer = LogLinesAnswer(lines=found.lines, total=found.total)
+            return Response(answer.model_dump_json(), content_type=JSON, headers=NO_STORE)
+        if query.lines:
+            first, last = map(int, query.lines.split("-"))
+            return _text(lines_between(opened, first, last, query.limit))
+        return _range(opened, query.start or 0, query.limit)
+
+
+def _opened(path: Path, within: Path) -> BinaryIO:
+    try:
+        return open_regular(path, within)
+    except FileNotFoundError:
+        return open(os.devnull, "rb")
+
+
+def _range(opened: BinaryIO, start: int, limit: int) -> Response:
+    size = os.fstat(opened.fileno()).st_size
+    first = max(0, size + start) if start < 0 else start
+    body = os.pread(opened.fileno(), max(0, min(limit, size - first)), first)
+    if not body:
+        # A reader at the end of a growing log gets nothing yet, and no error.
+        return _text(b"", {"Content-Range": f"bytes */{size}"})
+    last = first + len(body) - 1
+    response = _text(body, {"Content-Range": f"bytes {first}-{last}/{size}"})
+    response.status_code = HTTPStatus.PARTIAL_CONTENT
+    return response
+
+
+def _text(body: bytes, headers: dict[str, str] | None = None) -> Response:
+    return Response(body, content_type=PLAIN_TEXT, headers={**NO_STORE, **(headers or {})})
+
+
+def text_file(
+    path: Path,
+    content_type: str,
+    *,
+    within: Path,
+    tail: int | None = None,
+    missing_is_empty: bool = False,
+) -> Response:
+    """Return a file's content; no link is followed below ``within``.
+
+    Raise FileNotFoundError, or NotFound if it is not a regular file. On waitress, sending it holds
+    no thread.
+    """
+    headers = {"Cache-Control": "no-store"}
+    try:
+        opened = open_regular(path, within)
+    except FileNotFoundError:
+        if missing_is_empty:
+            return Response(b"", content_type=content_type, headers=headers)
+        raise
+    start = 0 if tail is None else tail_offset(opened, tail)
+    # The present length, because the log may grow during the answer.
+    length = os.fstat(opened.fileno()).st_size - start
+    opened.seek(start)
+    response = Response(
+        wrap_file(request.environ, opened),
+        content_type=content_type,
+        headers=headers,
+        direct_passthrough=True,
+    )
+    response.content_length = length
+    return response

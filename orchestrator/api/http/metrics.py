@@ -1,7 +1,7 @@
 """Prometheus text: counts of the service and of the API itself."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from flask import Flask, Response, g, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
@@ -9,7 +9,10 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-#: The service counts these by status; other groups are counted by name.
+from orchestrator.core.ports.read_models import NodeState
+
+#: Groups of the service's counts that have one count per status. Most other groups have one count
+#: per name.
 BY_STATUS = frozenset({"jobs", "workers"})
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
@@ -30,6 +33,39 @@ class _Counts(Collector):
                 yield family
 
 
+#: Metrics of each node of a cluster: name, description, value (None: unknown, so no sample).
+_OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
+    ("up", "1 if the node gets new workers, otherwise 0", lambda node: node.state == "up"),
+    ("slots", "Workers that may run on the node at the same time", lambda node: node.slots),
+    ("running", "Workers of the node that hold a slot", lambda node: node.running),
+    ("waiting", "Workers of the node that wait without a slot", lambda node: node.waiting),
+    ("memory_available_bytes", "Available memory of the node", lambda node: node.memory_bytes),
+    ("disk_free_bytes", "Free space of the node's state directory", lambda node: node.disk_bytes),
+    ("seen_seconds", "Seconds since the node's latest message", lambda node: node.seen_seconds),
+    (
+        "clock_skew_seconds",
+        "Seconds by which the node's clock is ahead of the server's",
+        lambda node: node.clock_skew_seconds,
+    ),
+)
+
+
+class _Nodes(Collector):
+    """The nodes of the cluster at one moment. Without nodes, nothing is shown."""
+
+    def __init__(self, nodes: Sequence[NodeState]) -> None:
+        self._nodes = nodes
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        for name, text, of in _OF_NODES if self._nodes else ():
+            family = GaugeMetricFamily(f"orchestrator_node_{name}", text, labels=["node"])
+            for node in self._nodes:
+                value = of(node)
+                if value is not None:
+                    family.add_metric([node.name], float(value))
+            yield family
+
+
 def _group(name: str, values: Mapping[str, object]) -> GaugeMetricFamily:
     label = "status" if name in BY_STATUS else "outcome" if name == "gates" else "name"
     family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats", labels=[label])
@@ -44,7 +80,7 @@ def _name(name: str) -> str:
 
 
 class Metrics:
-    """One registry per application: not global, and without ids as labels."""
+    """Metrics of one application, in a separate registry. No label is the id of a job or worker."""
 
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -58,16 +94,17 @@ class Metrics:
         )
         self._seconds = Histogram(
             "orchestrator_http_request_seconds",
-            "Seconds from a request to its answer, without what is sent later",
+            "Seconds from a request to its answer, without streams",
             registry=self._registry,
         )
         Gauge(
             "orchestrator_http_parked", "Open streams and waits", registry=self._registry
         ).set_function(parked)
 
-    def text(self, stats: Mapping[str, object]) -> bytes:
+    def text(self, stats: Mapping[str, object], nodes: Sequence[NodeState] = ()) -> bytes:
         moment = CollectorRegistry()
         moment.register(_Counts(stats))
+        moment.register(_Nodes(nodes))
         return generate_latest(self._registry) + generate_latest(moment)
 
     def observe(self, app: Flask) -> None:
@@ -77,12 +114,16 @@ class Metrics:
 
     def _count(self, response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "none"
-        # Only known methods, because callers can invent methods, and each would become a time
-        # series.
+        # Unknown methods count as "other", because callers can invent methods, and each method
+        # would become a time series.
         method = request.method if request.method in KNOWN_METHODS else "other"
-        self._requests.labels(method, route, response.status_code).inc()
-        self._seconds.observe(time.perf_counter() - g.started_at)
+        self.count(method, route, response.status_code, g.started_at)
         return response
+
+    def count(self, method: str, route: str, status: int, started_at: float) -> None:
+        """Count a request. ``started_at`` is its start as a time of ``perf_counter``."""
+        self._requests.labels(method, route, status).inc()
+        self._seconds.observe(time.perf_counter() - started_at)
 
 
 def _note_start() -> None:

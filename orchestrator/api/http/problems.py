@@ -9,7 +9,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from math import ceil
@@ -20,6 +20,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     ConfigError,
     Conflict,
@@ -48,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 2
-#: Seconds after which one of a key's running jobs may have ended.
+#: ``Retry-After`` in seconds if a key has too many running jobs: one of them may have ended then.
 RUNNING_SECONDS = 30
 
 #: Maximum number of paths in a problem.

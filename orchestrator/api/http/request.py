@@ -1,6 +1,7 @@
 """Reads and checks a request: its JSON body, its query and its Idempotency-Key."""
 
 import json
+import re
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, TypeVar
@@ -10,8 +11,9 @@ from pydantic import ValidationError
 
 from orchestrator.api.http.problems import ProblemError, invalid
 from orchestrator.api.http.strict_json import strict_json
+from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
 from orchestrator.schemas.fields.text import Wire
-from orchestrator.schemas.fields.validation_errors import Fault, faults, unknown_name
+from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults, unknown_name
 from orchestrator.schemas.requests.queries import Query
 
 BodyModel = TypeVar("BodyModel", bound=Wire)
@@ -34,6 +36,24 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
         return model.model_validate(value)
     except ValidationError as error:
         raise invalid(faults(error, model)) from None
+
+
+def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
+    """Return a body with the words of a person. Raise like ``body``; a 413 if only their length is
+    wrong.
+    """
+    try:
+        return body(model, optional=optional)
+    except ProblemError as problem:
+        errors = problem.more.get("errors", ())
+        if not errors or any(each["type"] not in TOO_LONG for each in errors):
+            raise
+        raise replace(
+            problem,
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            type=TooLarge.kind,
+            detail=f"{problem.detail}; send less, or put the text into a file of the project",
+        ) from None
 
 
 def check_json() -> None:
@@ -94,7 +114,7 @@ def query(model: type[QueryModel]) -> QueryModel:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        # A parameter has one name, wherever in its list the wrong value is.
+        # The error names only the parameter, not the position of a value in its list.
         named = [replace(fault, place=fault.place[:1]) for fault in faults(error, model)]
         raise invalid(named) from None
 
@@ -137,3 +157,34 @@ def last_event_id(from_query: int) -> int:
         detail = "must be the id of an event, a whole number"
         raise invalid([Fault(place=("Last-Event-ID",), detail=detail, type="header")])
     return int(given)
+
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+WORKER_ID = re.compile(r"worker(_[0-9]{1,9}){1,1000}")
+REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+LONGEST_REPORT_NAME = 128
+
+
+def checked_job_id(name: str) -> str:
+    if not JOB_ID.fullmatch(name):
+        raise NoSuchJob("with this id", "; list the jobs: GET /api/v1/jobs")
+    return name
+
+
+def checked_worker_id(name: str) -> str:
+    if not WORKER_ID.fullmatch(name):
+        raise NotFound("no worker with this id; ids are worker_1, worker_2_1, and so on")
+    return name
+
+
+def checked_report_name(name: str) -> str:
+    """Return the plain file name of a report; the prefix ``reports/`` is optional. Raise
+    NotFound.
+    """
+    plain = name.removeprefix("reports/")
+    if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):
+        raise NotFound(
+            "no report with this name; names are FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, "
+            "analytics.json, and others in reports/"
+        )
+    return plain

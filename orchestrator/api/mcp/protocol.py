@@ -5,17 +5,17 @@ nor tools.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from orchestrator import __version__
 from orchestrator.api.http.strict_json import strict_json
+from orchestrator.core.dataclass import dataclass
 
 Values = dict[str, Any]
 RequestId = str | int
 
 STATELESS = ("2026-07-28",)
-#: Newest first. For these tools, the three older versions do not differ.
+#: Protocol versions, the newest first. The three older ones do not differ for these tools.
 HANDSHAKE = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")
 VERSIONS = (*STATELESS, *HANDSHAKE)
 
@@ -201,6 +201,6 @@ def call_of(request: Request) -> RpcCall:
 
 def said(text: str, *, is_error: bool = False) -> Values:
     """Return one text as the result of a tool."""
-    # A file's name may contain invalid text.
+    # A file's name may contain invalid UTF-8.
     plain = text.encode("utf-8", "replace").decode()
     return {"content": [{"type": "text", "text": plain}], "isError": is_error}

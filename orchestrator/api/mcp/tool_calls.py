@@ -2,23 +2,23 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from orchestrator.api.http.log_response import open_regular, tail_offset
-from orchestrator.api.http.path_ids import checked_job_id, checked_report_name, checked_worker_id
 from orchestrator.api.http.problems import problem_of
+from orchestrator.api.http.request import checked_job_id, checked_report_name, checked_worker_id
 from orchestrator.api.mcp import summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, said
 from orchestrator.api.mcp.tools import BY_NAME, McpTool
 from orchestrator.api.serializers.common import message_id_of
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, Forbidden, InvalidRequest, NotFound
-from orchestrator.core.model.decisions.pause import RunningMode
-from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.repository.landing import LandOptions, LandRequest
@@ -26,7 +26,7 @@ from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.fields.validation_errors import faults, unknown_name
 from orchestrator.schemas.requests import mcp
-from orchestrator.schemas.requests.feedback import FeedbackBody
+from orchestrator.schemas.requests.human_input import FeedbackBody
 
 LISTED_JOBS = 10
 LISTED_FILES = 50

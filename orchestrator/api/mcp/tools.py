@@ -7,17 +7,18 @@ After a change, write the output of ``python -m orchestrator.api.mcp.tools`` to 
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from orchestrator.api.mcp.tool_list import FOR_PEOPLE
+from orchestrator.core.dataclass import dataclass
 from orchestrator.schemas.fields.text import Wire
 from orchestrator.schemas.requests import mcp
 
 Schema = dict[str, Any]
 
-#: Arguments that tools accept and do not list: the server knows them better, they are not worth a
-#: caller's tokens, or they have a second name.
+#: Arguments that tools accept but do not list. Either the server knows better values for them, or
+#: they are not worth a caller's tokens, or they are the second name of another argument.
 UNTOLD = frozenset(
     {
         "current_depth",
@@ -30,7 +31,8 @@ UNTOLD = frozenset(
     }
 )
 
-#: Limits from this value on are not listed, because they are not worth a caller's tokens.
+#: Maximum values in schemas are not listed from this value on, because they are not worth a
+#: caller's tokens.
 FAR_AWAY = 10_000
 
 
@@ -148,8 +150,8 @@ TOOLS = (
     McpTool(
         name="retry",
         description=(
-            "Run again what did not succeed in a job, or one worker with what was skipped because "
-            "of it. Then call wait."
+            "Retry the unsuccessful tasks of a job, or one worker and the tasks that were skipped "
+            "because of it. Then call wait."
         ),
         arguments=mcp.RetryArguments,
         example={**JOB, "worker_id": "worker_1"},
@@ -206,7 +208,7 @@ TOOLS = (
     ),
     McpTool(
         name="message",
-        description="Send words to a running worker; its agent reads them before its next step.",
+        description="Send a message to a running worker; its agent reads it before its next step.",
         arguments=mcp.MessageArguments,
         example={**JOB, "worker_id": "worker_1", "text": "Use the helper in src/paths.py."},
         reads_only=False,

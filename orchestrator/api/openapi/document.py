@@ -195,7 +195,10 @@ def _answer(
     if headers:
         found["headers"] = headers
     if operation.leads_to_job and shape is AcceptedAnswer:
-        found["links"] = {name: _link(name) for name in FOLLOWERS}
+        found["links"] = {
+            name: {"operationId": name, "parameters": {"job_id": "$response.body#/job_id"}}
+            for name in FOLLOWERS
+        }
     return found
 
 
@@ -215,7 +218,3 @@ def _answer_headers(operation: Operation, status: HTTPStatus) -> Schema:
     if status is HTTPStatus.ACCEPTED and operation.answers[status]:
         return {"Location": header("URL of the job's status.")}
     return {}
-
-
-def _link(operation_id: str) -> Schema:
-    return {"operationId": operation_id, "parameters": {"job_id": "$response.body#/job_id"}}

@@ -6,7 +6,7 @@ from orchestrator.api.http.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.schemas import Schema, reference
 
-#: Errors of every call; the table has the errors of single calls.
+#: Error statuses that every call may return. The table of calls adds the errors of each call.
 COMMON_ERRORS = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.FORBIDDEN,
@@ -28,7 +28,8 @@ ERROR_HEADERS = {
 
 def problems() -> Schema:
     """Return all problems in the table of calls, by name."""
-    return {problem_name(status): _problem(status) for status in _all_statuses()}
+    statuses = {status for operation in OPERATIONS for status in problems_of(operation)}
+    return {problem_name(status): _problem(status) for status in sorted(statuses)}
 
 
 def problems_of(operation: Operation) -> tuple[HTTPStatus, ...]:
@@ -36,10 +37,6 @@ def problems_of(operation: Operation) -> tuple[HTTPStatus, ...]:
     key = limited if operation.needs_key else ()
     body = (HTTPStatus.UNSUPPORTED_MEDIA_TYPE,) if operation.body else ()
     return tuple(sorted({*COMMON_ERRORS, *key, *body, *operation.errors}))
-
-
-def _all_statuses() -> list[HTTPStatus]:
-    return sorted({status for operation in OPERATIONS for status in problems_of(operation)})
 
 
 def problem_name(status: HTTPStatus) -> str:

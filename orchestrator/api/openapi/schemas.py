@@ -32,7 +32,7 @@ def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
     extra: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (Problem, "serialization"),
         (EventAnswer, "serialization"),
-        # The answer of a planning agent; no call accepts it.
+        # The shape in which a planning agent answers. No call of the API accepts this shape.
         (Plan, "validation"),
     ]
     references, definitions = models_json_schema(

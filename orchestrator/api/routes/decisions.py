@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response import json_answer, tagged_answer
 from orchestrator.api.serializers.common import (
     decided_answer,
@@ -15,11 +15,10 @@ from orchestrator.api.serializers.common import (
     question_answer,
 )
 from orchestrator.api.serializers.plan import plan_answer
-from orchestrator.core.model.decisions.pause import RunningMode
-from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Job
-from orchestrator.schemas.answers.decisions import ServerPauseAnswer
-from orchestrator.schemas.requests.decisions import (
+from orchestrator.schemas.answers.job import ServerPauseAnswer
+from orchestrator.schemas.requests.human_input import (
     AnswerRequest,
     BudgetRequest,
     PauseRequest,
@@ -97,7 +96,7 @@ def raise_budget(job_id: str) -> Response:
 
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
-    comment = reading.body(AnswerRequest, optional=True).comment
+    comment = reading.text_body(AnswerRequest, optional=True).comment
     job = service().answer(caller(), checked_job_id(job_id), task_id, decision, comment)
     return _decided(job)
 

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import (
     accepted_answer,
@@ -19,16 +19,15 @@ from orchestrator.api.serializers.common import (
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.schemas.answers.common import UsedAnswer
+from orchestrator.schemas.answers.human_input import MessagesReadAnswer
 from orchestrator.schemas.answers.job import DiscardedAnswer, RemovedAnswer
-from orchestrator.schemas.answers.message import MessagesReadAnswer
-from orchestrator.schemas.requests.decisions import AnswerRequest
+from orchestrator.schemas.requests.human_input import AnswerRequest, MessagesReadBody
 from orchestrator.schemas.requests.job import (
     EmptyRequest,
     OrchestrateRequest,
     RetryRequest,
     UsageRequest,
 )
-from orchestrator.schemas.requests.message import MessagesReadBody
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("job_actions", __name__, url_prefix="/api/v1")

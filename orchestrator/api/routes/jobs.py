@@ -6,17 +6,30 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.path_ids import checked_job_id
-from orchestrator.api.routes.response import json_answer, tagged_answer, tagged_with_left
-from orchestrator.api.serializers.candidates import candidates_answer
+from orchestrator.api.http.repeated_polls import Again, Repeated
+from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.routes.response import (
+    let_repeat,
+    tagged_answer,
+    tagged_bytes,
+    tagged_with_left,
+)
 from orchestrator.api.serializers.common import TaggedBody
 from orchestrator.api.serializers.job import job_answer, tree_answer
-from orchestrator.api.serializers.job_cards import job_card
-from orchestrator.api.serializers.results import StatusParts, results
-from orchestrator.api.serializers.status_rows import JobRows, StatusRows, status_bytes
+from orchestrator.api.serializers.job_cards import LatestCards, jobs_bytes
+from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
+from orchestrator.api.serializers.status_rows import (
+    Asked,
+    JobRows,
+    StatusRows,
+    asked_of,
+    status_bytes,
+)
 from orchestrator.core.errors import Conflict
-from orchestrator.core.ports.listings import JobFilter
-from orchestrator.schemas.answers.common import JobsAnswer, Results
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports.read_models import JobFilter
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.common import Results
 from orchestrator.schemas.requests.queries import JobQuery, JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
@@ -34,17 +47,20 @@ def list_jobs() -> Response:
         labels=[(name, value) for name, _, value in (each.partition(":") for each in query.label)],
         since=query.since.timestamp() if query.since else None,
     )
-    found = service().reads.jobs(
-        caller(), wanted, query.needs, page=query.page, page_size=query.page_size
-    )
-    return json_answer(
-        JobsAnswer(
-            jobs=[job_card(card) for card in found.cards],
+    who, reads = caller(), service().reads
+    cards: LatestCards = current_app.extensions["orchestrator.cards"]
+
+    def answer() -> bytes:
+        found = reads.jobs(who, wanted, query.needs, page=query.page, page_size=query.page_size)
+        versions = {job: reads.version(job) for job in found.jobs}
+        return jobs_bytes(
+            cards.of(versions, reads.cards),
             total=found.total,
             page=query.page,
             page_size=query.page_size,
         )
-    )
+
+    return tagged_bytes(answer)
 
 
 @blueprint.get("/<job_id>")
@@ -59,14 +75,37 @@ def get_status(job_id: str) -> Response:
     query = request.query(StatusQuery)
     asked, who = checked_job_id(job_id), caller()
     rows: StatusRows = current_app.extensions["orchestrator.status_rows"]
+    wanted = asked_of(query.tasks, query.since_seq)
 
     def answer() -> tuple[TaggedBody, Mapping[str, object]]:
         parts = StatusParts(service(), who, asked)
-        # A worker does not see all of a tree: its answers are not shared.
+        # A worker sees only a part of the tree, so its rows are not shared with other callers.
         known = rows.of(asked) if who.attempt is None else JobRows()
-        return status_bytes(known, parts, query.tasks, query.since_seq), parts.detail.left
+        return status_bytes(known, parts, wanted), parts.detail.left
 
-    return tagged_with_left(answer)
+    response = tagged_with_left(answer)
+    if who.attempt is None:
+        let_repeat(_repeated_status(service(), rows, who, asked, wanted))
+    return response
+
+
+def _repeated_status(
+    served: Service, rows: StatusRows, who: Caller, job_id: str, wanted: Asked
+) -> Again:
+    tasks = wanted[0]
+
+    def current(packed: bool, since: int | None) -> Repeated | None:
+        # The version is read before the remaining quota, which may therefore be newer.
+        version = served.reads.version(served.job(who, job_id))
+        asked = wanted if since is None else asked_of(tasks, since)
+        body = rows.known(job_id).at(version, asked)
+        if body is None:
+            return None
+        left = served.detail(who, job_id, with_tasks=False).left
+        pieces = body.packed_with_left(left) if packed else body.with_left(left)
+        return Repeated(body.tag, pieces)
+
+    return current
 
 
 @blueprint.get("/<job_id>/results")

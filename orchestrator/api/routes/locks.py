@@ -12,13 +12,12 @@ from orchestrator.api.routes.response import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parking, secured_reply
 from orchestrator.api.serializers.common import encoded, moment
 from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.lock_wait import PendingLock
 from orchestrator.api.streaming.parked_connection import ParkedReply
+from orchestrator.api.streaming.waits import PendingLock
 from orchestrator.core.errors import NotFound
-from orchestrator.core.locks.lock_names import lock_name
-from orchestrator.core.locks.lock_table import Lease, LockView
+from orchestrator.core.locks.lock_table import LockLease, LockView, lock_name
 from orchestrator.engine.service.service import Service
-from orchestrator.engine.supervisor.lease_calls import LockCall
+from orchestrator.engine.supervisor.lock_calls import LockCall
 from orchestrator.schemas.locks import (
     LeaseAnswer,
     LockAnswer,
@@ -109,7 +108,7 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
     return secured_reply(Reply(status=int(status), headers=headers, body=body))
 
 
-def _lease(lease: Lease) -> LeaseAnswer:
+def _lease(lease: LockLease) -> LeaseAnswer:
     return LeaseAnswer(
         name=lease.name,
         number=lease.number,

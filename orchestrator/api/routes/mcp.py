@@ -12,7 +12,7 @@ from orchestrator.api.access.audit import READS, TOOL
 from orchestrator.api.access.auth import caller, check_rate, identify, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RpcError, Values, said
 from orchestrator.api.mcp.tool_calls import (
@@ -34,10 +34,10 @@ blueprint.before_request(identify)
 
 VERSION_HEADER, METHOD_HEADER, NAME_HEADER = "MCP-Protocol-Version", "Mcp-Method", "Mcp-Name"
 NO_STORE = ("Cache-Control", "no-store")
-#: Answer instead of the job's state, because a stopping server may be unable to read it.
+#: Answer to a waiting call when the server stops, because the job's state may be unreadable then.
 STOPPING = '{"retry":true,"next":"the server is restarting; call wait again"}'
-#: Status by error code in the stateless revision; in the older ones, a 404 would end the client's
-#: session.
+#: HTTP status by error code, only for the stateless revision. In the older revisions, a 404 would
+#: end the client's session.
 STATUS_OF = {protocol.METHOD_NOT_FOUND: HTTPStatus.NOT_FOUND}
 
 
@@ -120,7 +120,7 @@ def _called(one: Request, call: ToolCall) -> Response:
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
         return problems.plain(answer())
-    return parked_wait(job, seconds, check, answer, _told(one, said(STOPPING)))
+    return parked_wait(job, seconds, check, answer, _reply_of(one, said(STOPPING)))
 
 
 def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
@@ -129,10 +129,10 @@ def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
         result = carried_out(desk, call)
     except Exception as error:
         result = refused(error)
-    return _told(one, result)
+    return _reply_of(one, result)
 
 
-def _told(one: Request, result: Values) -> Reply:
+def _reply_of(one: Request, result: Values) -> Reply:
     body = json.dumps(one.reply(result)).encode()
     return secured_reply(Reply(status=200, headers=(("Content-Type", JSON), NO_STORE), body=body))
 

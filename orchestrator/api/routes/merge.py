@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.path_ids import checked_job_id
+from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
@@ -33,7 +33,7 @@ def merge_job(job_id: str) -> Response:
     if service().merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
     if choice.resolve:
-        # The merge runs: its record exists only after its end.
+        # The merge is still running, and its record does not exist before its end.
         strategy = service().job(caller(), job_id).config.merge_strategy
         begun = ConflictsAnswer(job_id=job_id, strategy=strategy, merging=True)
         return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")

@@ -4,8 +4,8 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.file_response import text_file
-from orchestrator.api.http.path_ids import checked_job_id, checked_report_name
+from orchestrator.api.http.log_response import text_file
+from orchestrator.api.http.request import checked_job_id, checked_report_name
 from orchestrator.core.errors import NotFound
 from orchestrator.schemas.requests.queries import NoQuery
 

@@ -1,17 +1,166 @@
-"""Answers as HTTP responses."""
+"""Answers as HTTP responses: tags, reads that several callers share, and compression.
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+JSON answers and the dashboard's files are compressed for callers that accept gzip.
+"""
+
+import threading
+import time
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
 from http import HTTPStatus
+from typing import Generic, TypeVar
 
-from flask import Response, current_app, g, request
+from flask import Flask, Response, current_app, g, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.auth import caller
-from orchestrator.api.http.compression import WHOLE_TAG
-from orchestrator.api.http.shared_reads import SharedReads
+from orchestrator.api.access.auth import RateLimits, caller
+from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.http.repeated_polls import AGAIN, Again, Repeated
 from orchestrator.api.serializers.common import RUNNING_DOWN, TaggedBody, encoded, tagged
+from orchestrator.core.dataclass import dataclass
+
+LEAST_BYTES = 1024
+#: Name in ``flask.g`` of the answer's tag; set only if equal tags mean equal bodies.
+WHOLE_TAG = "orchestrator_whole_tag"
+#: Compression level of answers: low, because a higher level takes several times as long and saves
+#: only a tenth of the bytes.
+LEVEL = 1
+#: zlib's ``wbits`` for the gzip format.
+_GZIP = 31
+#: Maximum size of all stored compressed answers, in bytes.
+MOST_KEPT = 16 * 1024 * 1024
+COMPRESSED = frozenset({"application/json", "application/problem+json", "text/x-diff"})
+#: Compression level of files: high, because each file is compressed only once.
+FILE_LEVEL = 9
+#: Blueprints with files: the pages, and Flask's own folder of static files.
+FILES_OF = ("pages", None)
+COMPRESSED_FILES = frozenset({"text/html", "text/css", "text/javascript", "image/svg+xml"})
+
+
+class Compressed:
+    """Recent compressed answers by ETag, so that many readers of one answer share the work. Any
+    thread may call.
+    """
+
+    def __init__(self, level: int = LEVEL) -> None:
+        self._level = level
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+
+    def of(self, tag: str | None, body: bytes) -> bytes:
+        if tag is None:
+            return compressed(body, self._level)
+        with self._lock:
+            if tag in self._kept:
+                self._kept.move_to_end(tag)
+                return self._kept[tag]
+        made = compressed(body, self._level)
+        with self._lock:
+            self._keep(tag, made)
+        return made
+
+    def _keep(self, tag: str, made: bytes) -> None:
+        self._size += len(made) - len(self._kept.pop(tag, b""))
+        self._kept[tag] = made
+        while self._size > MOST_KEPT:
+            _, dropped = self._kept.popitem(last=False)
+            self._size -= len(dropped)
+
+
+def compressed(body: bytes, level: int = LEVEL) -> bytes:
+    packer = zlib.compressobj(level, wbits=_GZIP)
+    return packer.compress(body) + packer.flush()
+
+
+def compress_answers(app: Flask) -> None:
+    """Compress the answers of an application. Streams are sent uncompressed."""
+    kept, files = Compressed(), Compressed(FILE_LEVEL)
+
+    @app.after_request
+    def compress(response: Response) -> Response:
+        if _is_worth_it(response):
+            response.headers.add("Vary", "Accept-Encoding")
+            if request.accept_encodings["gzip"] > 0:
+                response.set_data(kept.of(g.get(WHOLE_TAG), response.get_data()))
+                response.headers["Content-Encoding"] = "gzip"
+        elif request.blueprint in FILES_OF and response.mimetype in COMPRESSED_FILES:
+            response.headers.add("Vary", "Accept-Encoding")
+            tag, _ = response.get_etag()
+            if tag is not None:
+                # A weak ETag, because a file and its compressed form have the same one.
+                response.set_etag(tag, weak=True)
+            if request.accept_encodings["gzip"] > 0 and response.status_code == HTTPStatus.OK:
+                response.direct_passthrough = False
+                response.set_data(files.of(tag, response.get_data()))
+                response.headers["Content-Encoding"] = "gzip"
+                response.headers.remove("Accept-Ranges")
+        return response
+
+
+def _is_worth_it(response: Response) -> bool:
+    return (
+        response.mimetype in COMPRESSED
+        and not (response.is_streamed or response.direct_passthrough)
+        and "Content-Encoding" not in response.headers
+        and (response.content_length or 0) >= LEAST_BYTES
+    )
+
+
+Value = TypeVar("Value")
+
+
+class _Read(Generic[Value]):
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        #: The value; None: the read failed.
+        self.value: Value | None = None
+        #: The next read. It serves callers that came during this read, because this read may lack
+        #: newer changes.
+        self.next: _Read[Value] | None = None
+
+
+class SharedReads(Generic[Value]):
+    """Reads that concurrent callers share. A caller never gets a value whose read began before
+    its call. Any thread may call.
+
+    Without sharing, many readers of a large job would each hold all of it in memory, and use the
+    interpreter at the same time.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[Hashable, _Read[Value]] = {}
+
+    def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        """Return the shared result. Raises the errors of ``make``."""
+        with self._lock:
+            running = self._running.get(key)
+            if running is None:
+                mine, is_maker = self._running.setdefault(key, _Read()), True
+            else:
+                is_maker = running.next is None
+                mine = running.next = running.next or _Read()
+        if not is_maker:
+            mine.ended.wait()
+            return make() if mine.value is None else mine.value
+        if running is not None:
+            running.ended.wait()
+        return self._make(key, mine, make)
+
+    def _make(self, key: Hashable, mine: _Read[Value], make: Callable[[], Value]) -> Value:
+        try:
+            mine.value = make()
+            return mine.value
+        finally:
+            with self._lock:
+                if mine.next is None:
+                    del self._running[key]
+                else:
+                    self._running[key] = mine.next
+            mine.ended.set()
+
 
 JSON = "application/json"
 REVALIDATE = "private, no-cache"
@@ -40,7 +189,7 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
     def made() -> _Tagged:
         lasting, left = make()
-        return _Tagged(lasting.tag, _joined(lasting.body, left), is_whole=False)
+        return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)
 
     return _shared(made)
 
@@ -67,11 +216,31 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
     return Response(found.body, mimetype=mimetype, headers=headers)
 
 
+def let_repeat(current: Again) -> None:
+    """Let the server's loop answer repetitions of the present request with ``current``.
+
+    Any thread may call ``current``. Each answer counts toward the caller's rate limit.
+    """
+    limits: RateLimits = current_app.extensions["orchestrator.limits"]
+    metrics: Metrics = current_app.extensions["orchestrator.metrics"]
+    name, route = caller().full_name, request.url_rule.rule if request.url_rule else "none"
+
+    def again(packed: bool, since: int | None) -> Repeated | None:
+        began = time.perf_counter()
+        found = current(packed, since)
+        if found is None or limits.reads.take(name):
+            return None  # above the limit, the application answers with 429
+        metrics.count("GET", route, HTTPStatus.OK, began)
+        return found
+
+    request.environ[AGAIN] = again
+
+
 @dataclass(frozen=True, slots=True)
 class _Tagged:
     tag: str
     body: bytes
-    #: False if the body has remaining time, which the tag leaves out.
+    #: False if the body contains remaining time, which is not part of the tag.
     is_whole: bool = True
 
 
@@ -79,16 +248,8 @@ def _tagged(answer: BaseModel) -> _Tagged:
     """Return a weak tag without the remaining time, which decreases continuously and is no reason
     to send the answer again.
     """
-    lasting = encoded(answer, without=RUNNING_DOWN)
-    body = _with_left(lasting, answer)
-    return _Tagged(tagged(lasting).tag, body, is_whole=body is lasting)
-
-
-def _with_left(lasting: bytes, answer: BaseModel) -> bytes:
+    lasting = tagged(encoded(answer, without=RUNNING_DOWN))
     left = getattr(answer, "left", None)
-    return lasting if left is None else _joined(lasting, left)
-
-
-def _joined(lasting: bytes, left: Mapping[str, object]) -> bytes:
-    text = json.dumps(left, default=str).encode()
-    return b'%b,"remaining":%b,"left":%b}' % (lasting[:-1], text, text)
+    if left is None:
+        return _Tagged(lasting.tag, lasting.body)
+    return _Tagged(lasting.tag, b"".join(lasting.with_left(left)), is_whole=False)

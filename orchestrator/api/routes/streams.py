@@ -9,18 +9,17 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.file_response import text_file
-from orchestrator.api.http.log_parts import log_part
-from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.http.log_response import log_part, text_file
+from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.serializers.common import encoded
 from orchestrator.api.serializers.results import wait_answer
 from orchestrator.api.sockets.response_sinks import Reply
 from orchestrator.api.streaming.event_stream import BriefStream, EventStream
-from orchestrator.api.streaming.job_wait import Answering, Checking, PendingWait
 from orchestrator.api.streaming.log_stream import FollowedLog
 from orchestrator.api.streaming.parked_connection import ParkedReply, ParkedStream, Refusal
 from orchestrator.api.streaming.parking import Parking
+from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service

@@ -4,7 +4,6 @@ The trigger's own secret replaces the API key.
 """
 
 import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from math import ceil
 
@@ -18,6 +17,7 @@ from orchestrator.api.options import MIB, ApiOptions
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import job_path, links
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.schemas.answers.trigger import TriggerAnswer, TriggerOutcome
@@ -114,7 +114,7 @@ def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
 
 
 def _take(trigger: Trigger, limit: RateLimit) -> None:
-    """Count one event that starts a job. Raise a 429 if the trigger's rate limit is reached."""
+    """Count one event. Raise a 429 if the rate limit of the trigger is reached."""
     if seconds := ceil(limit.take(trigger.name)):
         most, name = trigger.max_per_hour, f"triggers.{trigger.name}.max_per_hour"
         raise ProblemError(

@@ -10,19 +10,19 @@ from pydantic_core import to_json
 
 from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerStatus
 from orchestrator.core.outcome.job.critical_path import critical_path
-from orchestrator.core.ports.listings import TreeSnapshot
+from orchestrator.core.ports.read_models import TreeSnapshot
 
 REQUEST_CHARACTERS = 200
 REASON_CHARACTERS = 120
-#: Reasons in one answer: ten thousand would be most of it.
+#: Maximum number of reasons in one answer: ten thousand reasons would be most of its bytes.
 MOST_REASONS = 1000
-#: Digits of times and costs: the answer has one of each for every worker.
+#: Digits of times and costs: few, because the answer has one of each for every worker.
 TIME_DIGITS, COST_DIGITS = 2, 4
-#: What every worker's id begins with.
+#: Beginning of every worker's id.
 NAME_START = "worker_"
 
 Column = Sequence[Any]
-#: Jobs whose latest columns are kept.
+#: Maximum number of jobs whose latest columns are kept.
 MOST_KEPT = 8
 
 
@@ -34,7 +34,7 @@ class LatestColumns:
         self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
-        """Return the columns; ``version``: of the tree, read before this call."""
+        """Return a job's columns. ``version`` is the tree's version, read before this call."""
         with self._lock:
             if self._kept.get(job_id, (-1, b""))[0] == version:
                 return self._kept[job_id][1]
@@ -88,7 +88,8 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "jobs": _jobs(found),
         "agents": agents,
         "statuses": statuses,
-        # Without child jobs, the ids of 10,000 workers are a tenth of the answer.
+        # None if the numbers count up from 1, as without child jobs: the ids of 10,000 workers are
+        # a tenth of the answer.
         "worker": None if numbers == list(range(1, len(numbers) + 1)) else numbers,
         **{name: _packed(column) for name, column in plain.items()},
         **{name: column if any(column) else 0 for name, column in lists.items()},
@@ -106,7 +107,7 @@ def _packed(column: Column) -> Any:
 
 
 def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
-    """Return different values, and the place of each value among them."""
+    """Return the distinct values, and the position of each item's value among them."""
     known = list(names or dict.fromkeys(values))
     places = {name: place for place, name in enumerate(known)}
     return known, [places[value] for value in values]
@@ -144,7 +145,7 @@ def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
 
 
 def _dependencies(found: TreeSnapshot) -> list[list[int]]:
-    """Return, for each worker, the workers of tasks that its task needs."""
+    """Return, for each worker, the positions of the workers whose tasks its task depends on."""
     workers = found.workers
     of_task: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):

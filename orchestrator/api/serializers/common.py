@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,11 @@ from uuid import UUID, uuid4, uuid5
 from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import Event
-from orchestrator.core.limits.budget import is_known, total
+from orchestrator.core.limits.budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.decisions.pause import Pause
-from orchestrator.core.model.decisions.question import Decision, Question
+from orchestrator.core.model.human_input import Decision, Pause, Question
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted, Caller
@@ -50,8 +50,8 @@ if TYPE_CHECKING:  # commands without a server import this module, and must star
 
 SUMMARY_CHARACTERS = 300
 
-#: Maximum depth of nested child_results and child_jobs; below, they are empty, because readers
-#: have limits, too.
+#: Maximum depth of nested child_results and child_jobs. Deeper ones are empty, because parsers of
+#: JSON limit the nesting.
 DEEPEST_NESTING = 50
 
 _NOTHING = WorkerResult()
@@ -105,12 +105,12 @@ def result_of(worker: Worker) -> WorkerResult:
     return worker.result or _NOTHING
 
 
-#: Makes one id of a message from an Idempotency-Key.
+#: Namespace of the UUIDs that are derived from Idempotency-Keys.
 _KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
 
 
 def message_id_of(caller: Caller, job_id: str, worker_id: str, key: str | None) -> str:
-    """Return the id of a message to a worker; calls with one Idempotency-Key have the same."""
+    """Return the id of a message to a worker; calls with equal Idempotency-Keys get equal ids."""
     return str(uuid5(_KEYS, f"{caller.full_name} {job_id} {worker_id} {key}") if key else uuid4())
 
 
@@ -260,6 +260,8 @@ def task_answer(
         max_cost_usd=task.max_cost_usd,
         git=task.git,
         workdir=task.workdir,
+        requires=dict(task.requires),
+        node=task.node,
         gates=[gate_answer(gate) for gate in task.gates],
         review=task.review,
         candidates=list(candidates),
@@ -315,7 +317,7 @@ def event_values(event: Event) -> Mapping[str, object]:
     return {**values, "data": dict(event.data)}
 
 
-#: Fields that change with time alone.
+#: Fields with the remaining quota, which change with time alone.
 RUNNING_DOWN = frozenset({"left", "remaining"})
 
 
@@ -324,7 +326,7 @@ def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
     try:
         return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
-        # The name of a worker's file may contain invalid text.
+        # The name of a worker's file may contain invalid UTF-8.
         values = answer.model_dump(exclude_none=True, exclude=set(without))
         text = json.dumps(values, ensure_ascii=False, default=_plain)
         return text.encode("utf-8", "replace")
@@ -340,6 +342,11 @@ class TaggedBody:
 
     body: bytes
     tag: str
+
+    def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
+        """Return the pieces of the answer with its remaining quota."""
+        text = json.dumps(left, default=str).encode()
+        return memoryview(self.body)[:-1], b',"remaining":%b,"left":%b}' % (text, text)
 
 
 def tagged(body: bytes) -> TaggedBody:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Any
 
 from orchestrator.api.serializers.common import (
     DEEPEST_NESTING,
@@ -25,12 +26,11 @@ from orchestrator.api.serializers.common import (
 )
 from orchestrator.api.serializers.results import by_job, session_answer
 from orchestrator.core.candidates.comparison import comparisons
-from orchestrator.core.limits.budget import caps_of, is_known
+from orchestrator.core.limits.budgets import caps_of, is_known
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
-from orchestrator.core.model.attempt.message import WorkerMessage
-from orchestrator.core.model.decisions.feedback import Feedback
+from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
@@ -41,8 +41,8 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.feedback import CommentAnswer, FeedbackAnswer
 from orchestrator.schemas.answers.gates import gate_result_answer
+from orchestrator.schemas.answers.human_input import CommentAnswer, FeedbackAnswer, MessageAnswer
 from orchestrator.schemas.answers.job import (
     AttemptAnswer,
     EstimateAnswer,
@@ -57,7 +57,6 @@ from orchestrator.schemas.answers.job import (
     WaitingAnswer,
     WorkerAnswer,
 )
-from orchestrator.schemas.answers.message import MessageAnswer
 from orchestrator.schemas.requests.queries import MOST_WHOLE_WORKERS, JobQuery
 
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
@@ -107,22 +106,7 @@ def job_answer(
         parent_job_id=job.parent_job_id,
         parent_worker_id=job.parent_worker_id,
         request=job.request,
-        status=job.status,
-        run=job.run,
-        reason=job.reason,
-        submitted_by=job.submitted_by,
-        cancelled_by=job.cancelled_by,
-        stop_cause=job.stop_cause,
-        merge_state=job.merge_state,
-        not_judged=not_judged(job) or None,
-        changed_nothing=changed_nothing(job),
-        nothing_built=job.facts.nothing_built,
-        unjudged_gates=unjudged_gates(job),
-        unjudged_files=unjudged_files(job),
-        paused=paused_answer(job.pause),
-        awaits_approval=job.awaits_approval,
-        plan_source=job.plan_source,
-        plan_fallback=plan_fallback_answer(job),
+        **_state_of(job),
         config=config_answer(job.config),
         created_at=moment(job.created_at),
         started_at=moment_or_none(job.started_at),
@@ -152,8 +136,33 @@ def job_answer(
     )
 
 
+def _state_of(job: Job) -> dict[str, Any]:
+    """Return the answer's fields for a job's state, and for the changes that its result lacks."""
+    return {
+        "status": job.status,
+        "run": job.run,
+        "reason": job.reason,
+        "submitted_by": job.submitted_by,
+        "cancelled_by": job.cancelled_by,
+        "stop_cause": job.stop_cause,
+        "merge_state": job.merge_state,
+        "not_judged": not_judged(job) or None,
+        "changed_nothing": changed_nothing(job),
+        "nothing_built": job.facts.nothing_built,
+        "unjudged_gates": unjudged_gates(job),
+        "unjudged_files": unjudged_files(job),
+        "paused": paused_answer(job.pause),
+        "awaits_approval": job.awaits_approval,
+        "plan_source": job.plan_source,
+        "plan_fallback": plan_fallback_answer(job),
+    }
+
+
 def _page(detail: Detail, query: JobQuery) -> Detail:
-    """Return the requested workers with their tasks; all of a small job."""
+    """Return the requested page of workers, with their tasks.
+
+    If no page is requested, return all workers of a small job, and the first page of a large job.
+    """
     if query.page is None and len(detail.workers) <= MOST_WHOLE_WORKERS:
         return detail
     start = ((query.page or 1) - 1) * query.page_size
@@ -191,7 +200,7 @@ def worker_answer(
     result = result_of(worker)
     leftovers = [StrayAnswer(pid=one.pid, command=one.command) for one in result.strays]
     ran = worker.result is not None
-    # The attempts were read after the worker, which may have begun another attempt since.
+    # The attempts were read after the worker: omit an attempt that began between the two reads.
     begun = [one for one in attempts if one.number <= worker.attempt]
     return WorkerAnswer(
         worker_id=worker.id,

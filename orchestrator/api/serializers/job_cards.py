@@ -1,9 +1,65 @@
-"""Jobs in lists, with their needs."""
+"""Jobs in lists, with their needs, and items of the feed of all jobs."""
 
-from orchestrator.api.serializers.common import job_path, job_summary, moment
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from orchestrator.api.serializers.common import encoded, job_path, job_summary, moment
 from orchestrator.core.outcome.job.needs import Need
-from orchestrator.core.ports.listings import JobCard, Progress
-from orchestrator.schemas.answers.common import JobCardAnswer, NeedAnswer, TreeUsage
+from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
+from orchestrator.engine.service.read_models.feed import FeedItem, FeedKind
+from orchestrator.schemas.answers.common import JobCardAnswer, JobsAnswer, NeedAnswer, TreeUsage
+
+#: Maximum number of jobs whose encoded rows are kept.
+MOST_KEPT = 2000
+#: JSON of an empty list of jobs.
+_NO_JOBS = b'"jobs":[]'
+
+
+class LatestCards:
+    """Jobs of lists as JSON, each encoded once until its tree changes. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+
+    def of(
+        self,
+        jobs: Mapping[ListedJob, int],
+        make: Callable[[Collection[str]], Sequence[JobCard]],
+    ) -> Sequence[bytes]:
+        """Return the rows of jobs, without deleted jobs.
+
+        ``jobs``: with the versions of their trees, read before this call. ``make`` is called once,
+        with the ids of jobs whose rows are not kept.
+        """
+        with self._lock:
+            found = {job.id: self._known(job.id, version) for job, version in jobs.items()}
+        missing = [job_id for job_id, row in found.items() if row is None]
+        for card in make(missing) if missing else ():
+            found[card.job.id] = encoded(job_card(card))
+        with self._lock:
+            self._keep(jobs, found)
+        return [row for row in found.values() if row is not None]
+
+    def _known(self, job_id: str, version: int) -> bytes | None:
+        kept_version, row = self._kept.get(job_id, (version, None))
+        return row if kept_version == version else None
+
+    def _keep(self, jobs: Mapping[ListedJob, int], rows: Mapping[str, bytes | None]) -> None:
+        for job, version in jobs.items():
+            row = rows[job.id]
+            if row is not None:
+                self._kept[job.id] = (version, row)
+                self._kept.move_to_end(job.id)
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
+
+
+def jobs_bytes(rows: Sequence[bytes], *, total: int, page: int, page_size: int) -> bytes:
+    """Return the JSON of a ``JobsAnswer`` with encoded jobs."""
+    body = encoded(JobsAnswer(jobs=[], total=total, page=page, page_size=page_size))
+    return body.replace(_NO_JOBS, b'"jobs":[%b]' % b",".join(rows), 1)
 
 
 def job_card(card: JobCard) -> JobCardAnswer:
@@ -33,3 +89,18 @@ def need_answer(need: Need) -> NeedAnswer:
         command=need.command,
         links={"job": job_path(need.job_id)},
     )
+
+
+def feed_values(item: FeedItem) -> Mapping[str, object]:
+    """Return the JSON object of an item."""
+    values: dict[str, object] = {
+        "job_id": item.job_id,
+        "root_job_id": item.root_id,
+        "at": moment(item.at).isoformat().replace("+00:00", "Z"),
+    }
+    if item.kind is FeedKind.NEEDS:
+        return {**values, "needs": [need_answer(need).as_json() for need in item.needs]}
+    if item.figures is not None:
+        counts = dict(item.figures.counts)
+        return {**values, "tree_counts": counts, "usage": tree_usage(item.figures).as_json()}
+    return {**values, "data": dict(item.data)}

@@ -6,7 +6,7 @@ from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.merging import LandAnswer, UndoAnswer
 
-#: Most paths in an answer; ``files_changed`` has the number of all.
+#: Maximum number of paths in an answer; ``files_changed`` has the number of all paths.
 MOST_FILES = 1000
 
 

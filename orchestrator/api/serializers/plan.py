@@ -6,17 +6,16 @@ from typing import Any
 from orchestrator.core.model.job import AUTO, TaskSpec
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import Workdir
-from orchestrator.schemas.answers.decisions import PlanAnswer
 from orchestrator.schemas.answers.gates import gate_answer
-from orchestrator.schemas.answers.job import EstimateAnswer
+from orchestrator.schemas.answers.job import EstimateAnswer, PlanAnswer
 
 #: Fields that have the same form in requests.
 _SAME = (
     *("id", "title", "prompt", "command", "approve", "on_timeout", "depends_on", "timeout"),
     *("retries", "role", "model", "files", "writes", "context", "git", "locks"),
-    *("max_steps", "max_tokens", "max_cost_usd"),
+    *("max_steps", "max_tokens", "max_cost_usd", "node"),
 )
-_EMPTY: tuple[object, ...] = (None, "", [])
+_EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
 def plan_answer(detail: Detail) -> PlanAnswer:
@@ -35,6 +34,7 @@ def written(task: TaskSpec) -> dict[str, Any]:
     values: dict[str, Any] = {name: _plain(getattr(task, name)) for name in _SAME}
     values["agent"] = _agent(task)
     values["workdir"] = task.workdir if task.workdir == Workdir.PROJECT else None
+    values["requires"] = dict(task.requires)
     values["review"] = AUTO if task.review_by_any else task.review
     values["gates"] = [gate_answer(each).as_json() for each in task.gates]
     return {name: value for name, value in values.items() if value not in _EMPTY}

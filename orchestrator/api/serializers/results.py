@@ -20,14 +20,17 @@ from orchestrator.api.serializers.common import (
     unjudged_gates,
     worker_seconds,
 )
+from orchestrator.core.candidates.comparison import compared
+from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
-from orchestrator.core.outcome.job.whereabouts import Whereabouts, has_worktree, way_in
+from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges, has_worktree, way_in
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.service import Service
+from orchestrator.schemas.answers.candidates import CandidatesAnswer
 from orchestrator.schemas.answers.common import (
     MissingAnswer,
     OutsideAnswer,
@@ -54,17 +57,16 @@ class StatusParts:
     def __init__(self, service: Service, caller: Caller, job_id: str) -> None:
         self._service = service
         self._caller = caller
-        #: Read first: workers may be newer.
+        #: Number of the latest event. Read before the workers, which may therefore be newer.
         self.seq = service.reads.last_seq(caller, job_id)
         version = service.reads.version(service.job(caller, job_id))
         self.detail = service.detail(caller, job_id, with_tasks=False)
-        #: Equal for equal answers; 0: unknown. The files of a merge may change after the end, and a
-        #: worker sees only a part of the tree.
-        self.version = 0 if self._may_differ() else version
+        #: Version of the tree: equal versions mean equal answers. 0 if this is not certain, because
+        #: the files of a merge may change after the job's end, or because a worker sees only a part
+        #: of the tree.
+        may_differ = self.detail.job.status.ended or self._caller.attempt is not None
+        self.version = 0 if may_differ else version
         self._by_job = workers_by_job(service, caller, self.detail) if not self.version else None
-
-    def _may_differ(self) -> bool:
-        return self.detail.job.status.ended or self._caller.attempt is not None
 
     @property
     def _workers(self) -> WorkersByJob:
@@ -158,7 +160,7 @@ def outside_work(
         return []
     below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
     jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}
-    found = Whereabouts(jobs, workers).made_not_in_result(job)
+    found = UnmergedChanges(jobs, workers).made_not_in_result(job)
     return [OutsideAnswer(**asdict(each)) for each in found]
 
 
@@ -198,7 +200,7 @@ def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersB
     if not any(worker.child_job_ids for worker in detail.workers):
         return {detail.job.id: detail.workers}
     tree = by_job(service.workers_in_tree(caller, detail.job.id))
-    # The job's own workers as they were when the job's status was read.
+    # The job's own workers are those that were read together with the job's status.
     return {**tree, detail.job.id: detail.workers}
 
 
@@ -270,3 +272,20 @@ def session_answer(session: Session | None) -> SessionAnswer | None:
     if session is None:
         return None
     return SessionAnswer(id=session.id, attempt=session.attempt, resumed=session.resumed)
+
+
+def candidates_answer(
+    service: Service, caller: Caller, job_id: str, task_id: str
+) -> CandidatesAnswer:
+    """Return the answer. Raise NotFound for a task that the job does not have, Conflict before the
+    job has tasks.
+    """
+    detail = service.detail(caller, job_id)
+    if not detail.tasks:
+        raise Conflict(f"job {job_id} has no tasks yet; retry after its planning")
+    task = next((each for each in detail.tasks if each.id == task_id), None)
+    if task is None:
+        known = ", ".join(each.id for each in detail.tasks[:20])
+        raise NotFound(f"job {job_id} has no task {task_id!r}; it has {known}")
+    comparison = compared(task, detail.workers, detail.reviewers)
+    return CandidatesAnswer.model_validate(asdict(comparison))

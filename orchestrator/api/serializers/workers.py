@@ -3,8 +3,7 @@
 from orchestrator.api.serializers.common import duration, job_path, moment_or_none
 from orchestrator.api.serializers.job import held_locks, worker_answer
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.ports.listings import TaskLabel, WorkerPage, WorkerRow
-from orchestrator.core.ports.read_models import Detail, OneWorker
+from orchestrator.core.ports.read_models import Detail, OneWorker, TaskLabel, WorkerPage, WorkerRow
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.answers.workers import (
@@ -32,7 +31,7 @@ def workers_answer(found: WorkerPage, page: int, page_size: int, now: float) -> 
 
 def _seconds(worker: WorkerRow, now: float) -> float | None:
     if worker.status == WorkerStatus.PENDING and worker.attempt:
-        return None  # it waits for its next attempt
+        return None  # the worker waits for its next attempt
     found = duration(worker.started_at, worker.ended_at or now)
     return None if found is None else round(max(0.0, found - worker.idle_seconds), 6)
 

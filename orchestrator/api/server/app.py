@@ -1,17 +1,20 @@
 """The Flask application, assembled from calls, error handlers, guard and hub."""
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
+from werkzeug.routing import Rule
 
 from orchestrator.api.access.audit import Audit, AuditLog
 from orchestrator.api.access.auth import RateLimits
 from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
-from orchestrator.api.http import compression, problems
+from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
-from orchestrator.api.http.shared_reads import SharedReads
+from orchestrator.api.http.repeated_polls import Repeats
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
     decisions,
@@ -22,18 +25,20 @@ from orchestrator.api.routes import (
     merge,
     pages,
     reports,
+    response,
     streams,
     triggers,
 )
-from orchestrator.api.routes.read_models import changes, feed, needs, usage, workers
-from orchestrator.api.routes.server import agents, outbox, project, session, stats
+from orchestrator.api.routes.read_models import all_jobs, changes, workers
+from orchestrator.api.routes.response import SharedReads
+from orchestrator.api.routes.server import nodes, outbox, server, session
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints
 from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
+from orchestrator.api.serializers.job_cards import LatestCards
 from orchestrator.api.serializers.status_rows import StatusRows
-from orchestrator.api.server.url_rules import LateRule
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parked_connection import Threads
 from orchestrator.api.streaming.parking import Parking
@@ -42,26 +47,42 @@ from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.security.masking import Masker
 
+
+class LateRule(Rule):
+    """A rule that compiles its functions at their first use.
+
+    Overrides an internal method of werkzeug. A test builds a path, to detect changes in werkzeug.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., Any]:
+        compiled: list[Callable[..., Any]] = []
+
+        def build(rule: Rule, /, *values: Any, **named: Any) -> Any:
+            if not compiled:
+                # Two threads may both compile the function: the results are equal.
+                compiled.append(super(LateRule, self)._compile_builder(append_unknown))
+            return compiled[0](rule, *values, **named)
+
+        return build
+
+
 BLUEPRINTS = (
     job_actions.blueprint,
     decisions.blueprint,
     tasks.blueprint,
     jobs.blueprint,
     workers.blueprint,
-    needs.blueprint,
+    all_jobs.blueprint,
     changes.blueprint,
-    usage.blueprint,
-    feed.blueprint,
     checkpoints.blueprint,
     worker_actions.blueprint,
     merge.blueprint,
     streams.blueprint,
     reports.blueprint,
-    stats.blueprint,
+    server.blueprint,
     mcp.blueprint,
     locks.blueprint,
-    agents.blueprint,
-    project.blueprint,
+    nodes.blueprint,
     session.blueprint,
     outbox.blueprint,
     pages.blueprint,
@@ -78,7 +99,8 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.url_rule_class = LateRule
     app.config["MAX_CONTENT_LENGTH"] = options.max_request_bytes
     app.url_map.strict_slashes = False
-    # A redirect would repeat the caller's Host and lose the body of a POST.
+    # No redirect from ``//`` to ``/``: it would repeat the caller's Host, and lose the body of a
+    # POST.
     app.url_map.merge_slashes = False
     hub = Hub(service.subscribe, options)
     metrics = Metrics(lambda: hub.parked)
@@ -89,6 +111,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.status_rows"] = StatusRows()
     app.extensions["orchestrator.columns"] = LatestColumns()
+    app.extensions["orchestrator.cards"] = LatestCards()
     app.extensions["orchestrator.limits"] = RateLimits.of(options)
     app.extensions["orchestrator.options"] = options
     app.extensions["orchestrator.triggers"] = Triggers.of(options)
@@ -97,7 +120,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.extensions["orchestrator.openapi"] = cache(_openapi_document)
     metrics.observe(app)
     problems.register(app)
-    compression.register(app)
+    response.compress_answers(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]
@@ -105,11 +128,13 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
         log = AuditLog(options.audit_directory, Masker(options.secrets).text)
         app.extensions["orchestrator.audit"] = log
         app.wsgi_app = Audit(app.wsgi_app, log)  # type: ignore[method-assign]
+    app.wsgi_app = Repeats(app.wsgi_app)  # type: ignore[method-assign]
     return app
 
 
 def _openapi_document() -> bytes:
-    # Few servers are asked for it, and loading its table of calls takes a tenth of the start.
+    # Imported when needed: few servers get a request for the document, and loading its table of
+    # calls takes a tenth of the start's time.
     from orchestrator.api.openapi.document import document
 
     return document()

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.task import ErrorTask, ThreadedTaskDispatcher
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from orchestrator.api.access.origin_guard import secured
 from orchestrator.api.http.problems import ProblemError, too_large, unavailable
+from orchestrator.api.http.repeated_polls import HEAD, Pieces
 
 if TYPE_CHECKING:
     from orchestrator.api.server.tls import Relay
@@ -50,19 +51,20 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 
     def execute(self) -> None:
         error = self.request.error
-        # Minus the byte that ``serve`` adds.
+        # ``serve`` sets waitress' limit one byte higher than the real limit.
         reply = _refusal(error, self.channel.server.adj.max_request_body_size - 1).reply()
         self.status = f"{error.code} {error.reason}"
         self.response_headers.extend(secured(reply.headers))
         self.set_close_on_finish()
         self.content_length = len(reply.body)
-        # A connection that is rejected for lack of space must not hold any.
+        # The rest of a body that is too large is read and dropped. Other rejected connections are
+        # closed at once.
         self.channel.drops_rest = error.code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         self.write(reply.body)
 
 
 class _Crowded:
-    """Replaces an error of waitress on a crowded server."""
+    """The error that a crowded server sets in place of an error of waitress."""
 
     code, reason, body = 503, "Service Unavailable", ""
 
@@ -80,7 +82,19 @@ def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
     )
 
 
+class _Task(WSGITask):  # type: ignore[misc]
+    """A request that the application answers."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[HEAD] = self.request.head
+        return environ
+
+
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    #: The bytes of the request before its body.
+    head = b""
+
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
         if self.error:
@@ -89,7 +103,8 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Reject a body with two ends, because a proxy in front may use the other end."""
+        """Reject a request with both a length and chunks: a proxy may read it differently."""
+        self.head = bytes(header_plus)
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (
             self.chunked or "TRANSFER_ENCODING" in self.headers
@@ -100,6 +115,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 class HttpChannel(HTTPChannel):  # type: ignore[misc]
     """One connection."""
 
+    task_class = _Task
     error_task_class = _ProblemTask
     parser_class = _Parser
     #: The request, while only a part of it has arrived.
@@ -132,7 +148,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
                 self.request.close()
                 self.request = None
         if self.socket.family == socket.AF_UNIX:
-            return  # the relay of TLS would close the connection
+            return  # after a shutdown, the TLS relay would close the connection
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -141,11 +157,43 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     def received(self, data: bytes) -> bool:
         if self._dropped_until is not None:
             return False
+        if self._repeats_answer(data):
+            return True
         before = self.request
         taken: bool = super().received(data)
         if self.request is not None and self.request is not before:
             self.waits_since = time.monotonic()
         return taken
+
+    def _repeats_answer(self, data: bytes) -> bool:
+        """Answer a request that repeats an earlier one. Return False if the application must."""
+        repeats = self.server.repeats
+        # ``request`` is set if a part of another request has arrived before.
+        if repeats is None or self.request is not None or not self.may_give_way:
+            return False
+        if self.close_when_flushed or self.server.is_crowded(self):
+            return False
+        pieces = repeats.answer(data, self.addr[0])
+        if pieces is None:
+            return False
+        self._send_now(pieces)
+        self._has_asked = True
+        self.waits_since = time.monotonic()
+        return True
+
+    def _send_now(self, pieces: Pieces) -> None:
+        """Send without copying; what the kernel does not accept is sent by the loop later."""
+        try:
+            sent = self.socket.sendmsg(pieces)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.will_close = True
+            return
+        if sent < sum(map(len, pieces)):
+            self.write_soon(b"".join(pieces)[sent:])
+            # As waitress does after each answer: the buffer of the next answer is another one.
+            self.current_outbuf_count = self.adj.outbuf_high_watermark
 
     def service(self) -> None:
         self._has_asked = True
@@ -174,7 +222,8 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
         For the server's loop.
         """
-        # Between two requests, an error answer could count as the answer to the next request.
+        # Between two requests, a client could take an error answer for the answer to its next
+        # request.
         if self.request is not None or (if_silent and not self._has_asked):
             say(self.socket, problem)
         self.will_close = True
@@ -267,14 +316,13 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
     return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
 
 
-#: Maximum number of reserved descriptors, and the maximum share of all descriptors (one part in so
-#: many).
+#: Maximum number of reserved descriptors; at most one n-th of all descriptors is reserved.
 MOST_KEPT, KEPT_SHARE = 128, 4
-#: Connections beyond the limit, for short calls, and the maximum number of reserved descriptors
-#: for them.
+#: Maximum number of connections beyond the limit, which are for short calls, and of reserved
+#: descriptors for these connections.
 KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
-#: Seconds of a pause while no connection can even be rejected, so that the server's loop does not
-#: spin.
+#: Pause in seconds after a connection could not even be rejected, so that the server's loop does
+#: not spin.
 PAUSE_SECONDS = 0.05
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REFUSAL = unavailable("no free file descriptor for another connection; retry later")
@@ -335,7 +383,8 @@ class Door:
 
     def _is_full(self, more: int = 0) -> bool:
         limit = self._limit + more
-        # The map also has the listeners, so a smaller map is below the limit without counting.
+        # The map has listeners as well as connections: if the map's size is below the limit, so is
+        # the number of connections.
         if len(self._listener._map) < limit:
             return False
         return sum(not each.will_close for each in self._channels()) >= limit
@@ -364,8 +413,9 @@ class Door:
 
 
 def _first_kept() -> int:
-    """Return the first descriptor that shows a shortage, because the kernel always returns the
-    lowest free number.
+    """Return the lowest number of a new descriptor that shows that few descriptors remain.
+
+    This works because the kernel always returns the lowest free number.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

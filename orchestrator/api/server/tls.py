@@ -1,4 +1,4 @@
-"""TLS in front of waitress, which has none: a thread relays between callers and socket pairs.
+"""TLS for waitress, which does not support TLS: a thread relays between callers and socket pairs.
 
 Waitress gets one end of a socket pair instead of a caller's connection, with the caller's address.
 Its limits, timeouts, and proxies then apply as for any other connection. An unfinished TLS
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for a caller to read the rest of an ended connection.
 LINGER_SECONDS = 30.0
-#: A relayed connection takes three descriptors; relayed connections get at most one part in so
-#: many of all.
+#: At most 1/n as many connections are relayed as there are descriptors, because each relayed
+#: connection takes three descriptors.
 SHARE_OF_DESCRIPTORS = 4
 #: Seconds for a caller to read the rest when the server stops.
 FLUSH_SECONDS = 1.0
@@ -179,7 +179,7 @@ class _Side(asyncio.Protocol):
 
 
 class _Caller(_Side):
-    """The side that speaks TLS."""
+    """The connection to a caller, which speaks TLS."""
 
     def __init__(self, connection: socket.socket, behind: dict["_Caller", None]) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ class _Caller(_Side):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        # The default is half a megabyte for each caller that does not read.
+        # Lower than the default, which is half a megabyte for each caller that does not read.
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
 
     def pause_writing(self) -> None:
@@ -223,5 +223,5 @@ class _Caller(_Side):
             self.transport.abort()
             return
         with suppress(OSError):
-            # Makes the handshake fail.
+            # The shutdown makes the handshake fail.
             self.connection.shutdown(socket.SHUT_RDWR)

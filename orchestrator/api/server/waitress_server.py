@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Any
 from wsgiref.types import WSGIApplication
@@ -14,6 +14,7 @@ from wsgiref.types import WSGIApplication
 from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
+from orchestrator.api.http.repeated_polls import Repeats
 from orchestrator.api.options import MIB
 from orchestrator.api.server.connections import (
     KEPT_CONNECTIONS,
@@ -38,7 +39,7 @@ BACKLOG = 1024
 IDLE_SECONDS = 120
 PORT_ZERO_TRIES = 20
 
-#: By address that means every address: the address under which this machine reaches it.
+#: By wildcard address: the address at which programs on this machine reach the server.
 REACHED_AT = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
@@ -63,6 +64,7 @@ class HttpServer:
         public: list[socket.socket],
         local: Sequence[socket.socket] = (),
         tls: ssl.SSLContext | None = None,
+        repeats: Repeats | None = None,
         **how: Any,
     ):
         self.host, self.port = public[0].getsockname()[:2]
@@ -71,7 +73,7 @@ class HttpServer:
         self._running = False
         self._closing = threading.Event()
         #: Held while the loop is woken, because the trigger's descriptor must not be closed and
-        #: reused meanwhile. Reentrant, for a signal handler.
+        #: reused during that time. Reentrant, because a signal handler may wake the loop, too.
         self._waking = threading.RLock()
         self._stopped = threading.Event()
         self._dispatcher = Dispatcher(how["threads"])
@@ -80,6 +82,7 @@ class HttpServer:
         # our own limit is reached before.
         how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
         self._application, self._how = application, how
+        self._repeats = repeats
         self._listeners: list[Any] = []
         self._doors: list[Door] = []
         #: Ports of earlier servers, which their workers still call.
@@ -111,6 +114,7 @@ class HttpServer:
         for listener in new:
             door = Door(listener, self.channels, self._limit, relay)
             listener.channel_class = HttpChannel
+            listener.repeats = self._repeats
             listener.accept, listener.is_crowded = door.accept, door.is_crowded
             if relay is not None:
                 _say_https(listener)
@@ -170,7 +174,7 @@ class HttpServer:
         if self._closing.is_set():
             return
         with self._waking:
-            # Set first: the loop may notice it before the wake-up, and end.
+            # Set before the wake-up, because the loop checks this flag when it wakes.
             self._closing.set()
             if self._running and not self._stopped.is_set():
                 self._listeners[0].pull_trigger()
@@ -194,7 +198,8 @@ class HttpServer:
             return
         self._closing.set()
         for listener in self._listeners:
-            # Not close(), because the trigger still has to wake the loop for running answers.
+            # Not ``listener.close()``, which also closes the trigger: the trigger still has to wake
+            # the loop for running answers.
             wasyncore.dispatcher.close(listener)
         for door in self._doors:
             door.close()
@@ -219,11 +224,10 @@ class HttpServer:
     def _flush(self) -> None:
         """Send finished answers."""
         until = time.monotonic() + FLUSH_SECONDS
-        while time.monotonic() < until and any(self._unsent()):
+        while time.monotonic() < until and any(
+            getattr(one, "total_outbufs_len", 0) for one in self._map.values()
+        ):
             self._turn(0.05)
-
-    def _unsent(self) -> Iterable[int]:
-        return (getattr(one, "total_outbufs_len", 0) for one in self._map.values())
 
 
 def _url(scheme: str, host: str, port: int) -> str:
@@ -231,7 +235,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _say_https(listener: Any) -> None:
-    """Tell the application that callers use TLS, because their connections are socket pairs."""
+    """Mark requests as HTTPS, because waitress sees only the plain socket pairs of the relay."""
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"
     listener.adj.socket_options = []
@@ -268,6 +272,7 @@ def serve(
         public,
         local,
         tls,
+        _repeats_of(app),
         threads=threads,
         connection_limit=connection_limit,
         # One byte more than the limit: Flask rejects a body with the problem "too large", waitress
@@ -282,6 +287,12 @@ def serve(
         log_socket_errors=False,
         clear_untrusted_proxy_headers=not keeps_forwarded,
     )
+
+
+def _repeats_of(app: WSGIApplication) -> Repeats | None:
+    """Return the outermost middleware of an application, if it answers repeated requests."""
+    found = getattr(app, "wsgi_app", app)
+    return found if isinstance(found, Repeats) else None
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

@@ -22,7 +22,8 @@ from orchestrator.engine.service.service import Listener
 
 T = TypeVar("T")
 
-#: Minimum number of ended calls before a cleanup, which costs as much as reading all calls.
+#: Minimum number of dropped calls before they are removed from the heap, because a removal reads
+#: the whole heap.
 _FEW = 64
 
 
@@ -32,7 +33,7 @@ class Timers(Generic[T]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
         self._order = itertools.count()
-        #: Number of calls per owner, and their sum.
+        #: Number of calls per owner; ``_wanted`` is the sum over all owners.
         self._of: Counter[T] = Counter()
         self._wanted = 0
 
@@ -170,8 +171,8 @@ class Hub:
     def call_after(
         self, seconds: float, call: Callable[[], None], owner: Parked, align: float = 0.0
     ) -> None:
-        """Run ``call`` later. With ``align``, it runs together with other calls at the next such
-        tick.
+        """Run ``call`` later. With ``align``, it runs at the next multiple of ``align`` seconds,
+        together with other calls.
         """
         when = time.monotonic() + seconds
         if align:
@@ -225,7 +226,7 @@ class Hub:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Open the hub's descriptors. Raise OSError or RuntimeError; then nothing is open."""
+        """Open the hub's descriptors. Raise OSError or RuntimeError, with nothing open."""
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())
@@ -317,4 +318,4 @@ class Hub:
 
 
 def _no_thread(error: RuntimeError) -> Unavailable:
-    return Unavailable(f"no thread is left for streams: {error}")
+    return Unavailable(f"cannot start a thread for streams: {error}; retry later")

@@ -7,13 +7,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
 from orchestrator.api.sockets.hub import Hub
+from orchestrator.core.dataclass import dataclass
 
-#: Send buffer of a stream: the kernel's default would hide megabytes of lag.
+#: Send buffer of a stream: small, so that unread data is noticed before it is megabytes.
 SEND_BUFFER_BYTES = 128 * 1024
 SEND_PIECE_BYTES = 64 * 1024
 

@@ -4,7 +4,7 @@ window.addEventListener("DOMContentLoaded", () => {
     url: "/openapi.json",
     dom_id: "#swagger-ui",
     deepLinking: true,
-    // Without this it asks a server elsewhere whether the document is valid.
+    // Without this setting, Swagger UI sends the document to an external server to validate it.
     validatorUrl: null,
   });
 });

@@ -1,10 +1,10 @@
 "use strict";
-// Before the first paint: the theme that this browser chose.
+// Sets the theme that this browser stored, before the first paint.
 try {
   const chosen = localStorage.getItem("theme");
   if (chosen === "light" || chosen === "dark") {
     document.documentElement.dataset.theme = chosen;
   }
 } catch {
-  // A private window: the theme is that of the system.
+  // A private window has no storage: the system's theme applies.
 }

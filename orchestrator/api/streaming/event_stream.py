@@ -6,12 +6,13 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator.api.serializers.brief_events import brief_values
 from orchestrator.api.serializers.common import event_values
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
@@ -20,13 +21,13 @@ from orchestrator.engine.service.service import Service
 
 logger = logging.getLogger(__name__)
 
-#: What ends a run of a job, and what begins the next one.
+#: Events that end a run of a job, and events that begin the next run.
 _TURNS = (EventKind.JOB_ENDED, EventKind.JOB_RETRIED, EventKind.JOB_REOPENED)
 
 PAGE_EVENTS = 500
 GREETING = b"retry: 1000\n\n"
 HEARTBEAT = b": heartbeat\n\n"
-#: The name of an event after which a reader reads the job again: events before it are not sent.
+#: Name of the event that makes a reader read the job again, because earlier events are not sent.
 RESET = "reset"
 #: A reader of brief events that is further behind is reset.
 MOST_BEHIND = 500
@@ -34,7 +35,7 @@ MOST_BEHIND = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventPage:
-    """One read of the store: the state of the job, read first, and the next events."""
+    """The next events of a job, and whether the job had ended before they were read."""
 
     ended: bool
     events: Sequence[Event]
@@ -57,7 +58,7 @@ def frame(event: Event) -> bytes:
 
 
 def brief_frame(event: Event) -> bytes:
-    """Return the short form of an event: what a table of workers shows of it."""
+    """Return the short form of an event, with the values that a table of workers shows."""
     return sse_frame(event.seq, event.kind, brief_values(event))
 
 
@@ -91,8 +92,8 @@ class Frames:
 class EventStream(ParkedConnection):
     """Sends stored events page by page, then published events.
 
-    An event that is published during the stored pages causes another read, because it is stored by
-    then.
+    An event that is published while stored pages are sent causes another read, which finds the
+    event in the store.
     """
 
     def __init__(
@@ -182,7 +183,7 @@ class EventStream(ParkedConnection):
             return
         if page.may_have_more_after or self._read_again:
             if not self._sink.pending:
-                self._read()  # otherwise when the reader has received the pending pieces
+                self._read()  # otherwise later, when the reader has received the pending pieces
         elif page.ended and not self._runs_again(page.events):
             self._done = True
             self._finish()
@@ -194,7 +195,7 @@ class EventStream(ParkedConnection):
         self._sink.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
-        """True if the job was retried after its end was seen."""
+        """True if ``events`` show that another run of the job has begun, and not ended."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
         turns = [kind for kind in mine if kind in _TURNS]
         return bool(turns) and turns[-1] is not EventKind.JOB_ENDED
@@ -249,4 +250,4 @@ class BriefStream(EventStream):
         return page
 
     def _lags(self) -> None:
-        self._live = False  # it reads again when the reader has taken what there is
+        self._live = False  # The store is read again when the reader has received pending events.

@@ -1,15 +1,16 @@
-"""What happens to all jobs, as Server-Sent Events."""
+"""Events of all jobs, as Server-Sent Events."""
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.api.serializers.feed_items import feed_values
+from orchestrator.api.serializers.job_cards import feed_values
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.event_stream import GREETING, HEARTBEAT, RESET, sse_frame
 from orchestrator.api.streaming.parked_connection import ParkedConnection
 from orchestrator.core.events import Event
 from orchestrator.engine.service.read_models.feed import Feed, FeedItem
 
-#: No root job has this id: the feed wakes the stream, not the events of one job.
+#: Root id of this stream. No job has this id, because the feed wakes the stream, not a job's
+#: events.
 NO_ROOT = ""
 
 
@@ -30,7 +31,7 @@ class FeedFrames:
 
 
 class FeedStream(ParkedConnection):
-    """Sends items as long as the reader takes them; a reader that missed some is reset."""
+    """Sends items while the reader receives them; a reader that missed items is reset."""
 
     def __init__(
         self,
@@ -80,7 +81,7 @@ class FeedStream(ParkedConnection):
     def _send(self) -> None:
         self._woken = False
         if not self._open or self._sink.pending > self._hub.options.lag_limit_bytes:
-            return  # the rest follows when the reader has taken what was sent
+            return  # the rest follows when the reader has received all sent data
         items = self._feed.after(self._sent)
         if items is None:
             self._sent = self._feed.last

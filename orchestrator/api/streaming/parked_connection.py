@@ -88,7 +88,9 @@ class ParkedConnection(ABC):
         if not self._open:
             return
         if self._sink.pending and time.monotonic() - self._sink.progress_at > STALL_SECONDS:
-            logger.info("dropped a reader that takes nothing", extra={"root_id": self._root_id})
+            logger.info(
+                "closed a stream whose client reads nothing", extra={"root_id": self._root_id}
+            )
             self.drop()
             return
         self.beat()

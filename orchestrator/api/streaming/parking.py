@@ -1,11 +1,12 @@
 """Shared parts of calls with an answer over time: sockets, frames and threads."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from orchestrator.api.sockets.hub import Hub
 from orchestrator.api.streaming.event_stream import Frames, brief_frame
 from orchestrator.api.streaming.feed_stream import FeedFrames
 from orchestrator.api.streaming.parked_connection import Threads
+from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.outcome.job.whereabouts import has_worktree
-from orchestrator.core.ports.listings import UsageBy, UsageFilter
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree
+from orchestrator.core.ports.read_models import UsageBy, UsageFilter
 from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.tasks import (
@@ -46,8 +46,8 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 
 
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
-    """Yield each tool by the name that the caller used, with its worker, or with the reason why it
-    has none.
+    """Yield each tool by the name that the caller used, with its worker, or with the reason why
+    there is no worker.
     """
     labels, rest = job.config.labels, iter(workers)
     place = 0

@@ -23,7 +23,7 @@ from orchestrator.api.tasks.submission import (
 )
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.job import Job
-from orchestrator.core.ports.listings import JobFilter
+from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.job import EmptyRequest
@@ -87,7 +87,7 @@ def list_tasks() -> Response:
         page=query.page,
         page_size=query.page_size,
     )
-    details = [service().detail(caller(), each.job.id, with_tasks=False) for each in found.cards]
+    details = [service().detail(caller(), each.id, with_tasks=False) for each in found.jobs]
     return _answer(
         Tasks(
             tasks=[answers.task_answer(each.job, each.workers) for each in details],

@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.api.http.path_ids import checked_job_id
 from orchestrator.api.http.problems import invalid
+from orchestrator.api.http.request import checked_job_id
 from orchestrator.core.model.job import AUTO, CandidateSettings, Job, TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.model.submission import ConfigRequest, Submission
@@ -22,7 +22,9 @@ CLI, OBSTACLE = "cli.", "cli_obstacle."
 
 AUTO_CLAUDE = "auto-claude"
 SHELL = "shell"
-NO_COMMAND = "shell needs a command, which a task has not; use POST /api/v1/orchestrate"
+NO_COMMAND = (
+    "agent shell needs a command, which this API does not accept; use POST /api/v1/orchestrate"
+)
 #: Names of agents by their names in other tools.
 AGENT_OF = {alias: each.name for each in KNOWN for alias in each.aliases}
 AGENT_OF["auto_claude"] = AUTO_CLAUDE

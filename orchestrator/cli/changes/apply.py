@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.summary import already, is_in_project, made_in_project, tasks_of
 from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.security.safe_write import Placing
 from orchestrator.security.untrusted_files import open_plain

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 
 Comment = dict[str, Any]
@@ -72,7 +73,7 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 
 
 def in_diff(text: str) -> Comments:
-    """Return the comments of an edited diff: lines that begin with ``#`` are on the line above.
+    """Return the comments of an edited diff: lines that begin with ``#`` comment on the line above.
 
     Comments before the first file are on the whole change.
     """

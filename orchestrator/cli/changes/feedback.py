@@ -86,7 +86,7 @@ def feedback_command(
         answer = client.feedback(
             job_id, worker_id, given.found, commit=commit, summary=given.summary, agent=agent
         )
-    click.echo(json.dumps(answer) if surroundings.as_json else _told(answer, given))
+    click.echo(json.dumps(answer) if surroundings.as_json else _answer_text(answer, given))
 
 
 def _commit(job: Answer, worker_id: str) -> str:
@@ -117,7 +117,7 @@ def _edited(surroundings: CliContext, job_id: str, worker_id: str, commit: str) 
     return in_diff(changed or "")
 
 
-def _told(answer: Answer, given: Comments) -> str:
+def _answer_text(answer: Answer, given: Comments) -> str:
     count = len(given.found) + bool(given.summary)
     lines = [
         f"{answer['worker_id']}: attempt {answer['attempt']} gets {count} "

@@ -150,7 +150,7 @@ def land_command(
 
 
 def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
-    """Name the changes that a job's result lacks; its exit code, FAILED if it has not ended."""
+    """Print the changes that a job's result lacks. Return the exit code for the job's status."""
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
     job = whole_job(surroundings.workspace, job_id)
@@ -214,7 +214,7 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
     if base in ("", name) or onto:
-        # The server rejects another branch than the one that is checked out.
+        # The server rejects a branch that is not checked out.
         is_named = onto in (None, name)
         if is_named and not yes and not confirmed(f"Land this on {branch}?"):
             raise unconfirmed("land")
@@ -282,7 +282,7 @@ def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 
 
 def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the answer of the server that runs for the folder, or of its use case here."""
+    """Land the result by the folder's running server; without one, in this process."""
     client = surroundings.client_if_running()
     if client is not None:
         with client:

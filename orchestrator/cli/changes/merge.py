@@ -66,8 +66,12 @@ def merge_command(
         record = client.merge(job_id, **asked)
     # An unchanged commit means that nothing was merged.
     already = take if before and before["commit"] == record["commit"] else ()
-    lines = [f"{each} is already merged" for each in already if each in _inside(before)]
-    told = printable("\n".join([*lines, _told(record)]))
+    lines = [
+        f"{each} is already merged"
+        for each in already
+        if each in {*before["merged"]} - {*before["left_out"]}
+    ]
+    told = printable("\n".join([*lines, _record_text(record)]))
     click.echo(json.dumps(record) if surroundings.as_json else told)
     return of_job(str(record["status"]))
 
@@ -90,15 +94,11 @@ def choose_command(
     """
     with surroundings.client() as client:
         record = client.choose(job_id, task_id, worker_id, reason or "")
-    click.echo(json.dumps(record) if surroundings.as_json else printable(_told(record)))
+    click.echo(json.dumps(record) if surroundings.as_json else printable(_record_text(record)))
     return of_job(str(record["status"]))
 
 
-def _inside(record: Mapping[str, Any]) -> set[str]:
-    return {*record["merged"]} - {*record["left_out"]}
-
-
-def _told(record: Mapping[str, Any]) -> str:
+def _record_text(record: Mapping[str, Any]) -> str:
     lines = [f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no result"]
     lost = [*_overruled(record)]
     hunks = Counter(worker for workers, _ in lost for worker in workers)
@@ -115,9 +115,7 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield hunks that are not in the result because another version won: the workers, and a
-    line.
-    """
+    """Yield, for each hunk that another version replaced, its workers and a line of text."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

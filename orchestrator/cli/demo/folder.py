@@ -8,13 +8,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.cli.demo import scripted_agent, shop
 from orchestrator.cli.server.home import write_command
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.security.untrusted_files import write_private
+from orchestrator.security.untrusted_files import replace_file
 
 PREFIX = "orchestrator-demo-"
 PLAN = "plan.yaml"
@@ -25,7 +25,7 @@ FOREIGN = ("ORCHESTRATOR_", "GIT_")
 GIT = ("git", "-c", "commit.gpgSign=false", "-c", f"core.hooksPath={os.devnull}")
 
 CONFIG = """\
-# Settings of this demo alone.
+# Settings of this demo only.
 orchestrator:
   project_root: ./shop
 workers:
@@ -51,7 +51,7 @@ class DemoFailed(OrchestratorError):
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """A folder that is used like the product's own folder, without anything of the user."""
+    """A folder that is used like the product's own folder, and contains no files of the user."""
 
     path: Path
 
@@ -91,7 +91,7 @@ class DemoFolder:
             python=json.dumps(sys.executable),
             agent=json.dumps(str(agent)),
         )
-        write_private(self.path / "config.yaml", config.encode())
+        replace_file(self.path / "config.yaml", config.encode())
         (self.path / PLAN).write_text(shop.plan_text(sys.executable), "utf-8")
         self._make_repository(environ)
 

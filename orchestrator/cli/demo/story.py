@@ -3,10 +3,10 @@
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 

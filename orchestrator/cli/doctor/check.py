@@ -1,8 +1,9 @@
 """One check of ``doctor``."""
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

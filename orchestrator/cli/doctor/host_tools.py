@@ -10,11 +10,11 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from orchestrator.cli.doctor.check import HealthCheck
+from orchestrator.core.dataclass import dataclass
 
 _READ_BYTES = 1 << 20
 _JSON_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
@@ -55,8 +55,8 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Return directories in which the host's tools run: the project, up to the top of its
-    repository.
+    """Return directories in which the host's tools run: from the project up to the top of its
+    repository. Empty if the folder is not inside the project.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -109,7 +109,7 @@ def _has_python(place: Path, name: str) -> bool:
 
 
 def _mypy_section(file: Path) -> Mapping[str, object] | None:
-    """Return mypy's settings in a file; None if it has none."""
+    """Return mypy's settings in a file; None if the file has no such settings."""
     text = _text(file)
     try:
         if file.name == "pyproject.toml":
@@ -259,8 +259,9 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Return an object from JSON with comments and trailing commas, as in tsconfig.json; empty if
-    it is none.
+    """Parse an object from JSON with comments and trailing commas, as in tsconfig.json.
+
+    Return an empty object if the text is not one.
     """
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:

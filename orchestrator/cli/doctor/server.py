@@ -1,20 +1,28 @@
-"""Doctor's check of the server: its record, and its port."""
+"""Doctor's checks of the server: its record, its port, and its nodes."""
 
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_record
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
 
+#: Largest difference between the clocks of a node and the server that is no problem.
+_MOST_SKEW_SECONDS = 1.0
+_SCHEDULER_SECONDS = 2.0
+
 
 def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
+    if settings is not None and settings.cluster.listen and settings.cluster.scheduler:
+        yield scheduler_check(settings.cluster.scheduler)
     record = running_server(workspace)
     if record is not None:
         yield HealthCheck(name="server", ok=True, message=f"{record.url} (pid {record.pid})")
@@ -37,7 +45,7 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
     except ApiError as error:
         answer = error.problem
     except ClientError:
-        return  # the worker has ended since
+        return  # the server has exited since the record was read
     found: Mapping[str, str] = answer.get("checks") or {}
     wrong = [f"{name}: {state}" for name, state in found.items() if state != "ok"]
     message = "; ".join(wrong) or str(answer.get("paused") or "")
@@ -89,3 +97,46 @@ def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCh
         yield HealthCheck(name="server key", ok=False, message=error.message, fix=fix)
     else:
         yield HealthCheck(name="server key", ok=True, message="accepted by the server")
+        if settings is not None and settings.cluster.listen:
+            with OrchestratorClient(record.url, key) as client:
+                yield from node_checks(client.nodes()["nodes"])
+
+
+def scheduler_check(address: str) -> HealthCheck:
+    """Return the check that Dask's scheduler accepts connections at ``cluster.scheduler``."""
+    from orchestrator.launchers.cluster.dask_nodes import scheduler_address
+
+    try:
+        socket.create_connection(scheduler_address(address), _SCHEDULER_SECONDS).close()
+    except ConfigError as error:
+        fix = "change cluster.scheduler in config.yaml"
+        return HealthCheck(name="dask", ok=False, message=error.message, fix=fix)
+    except OSError as error:
+        message = f"no scheduler at {address}: {error.strerror or error}; nodes that run continue"
+        fix = "start it: dask scheduler --protocol tls, or correct cluster.scheduler in config.yaml"
+        return HealthCheck(name="dask", ok=False, message=message, fix=fix)
+    return HealthCheck(name="dask", ok=True, message=f"{address} accepts connections")
+
+
+def node_checks(nodes: Sequence[Mapping[str, Any]]) -> Iterator[HealthCheck]:
+    """Yield the checks of a cluster's nodes, from the answer of ``GET /api/v1/nodes``."""
+    up = [each for each in nodes if each["state"] == "up"]
+    slots = sum(each["slots"] for each in up)
+    message = f"{len(up)} of {len(nodes)} nodes get workers; slots: {slots}"
+    yield HealthCheck(name="nodes", ok=True if up else None, message=message)
+    for each in nodes:
+        name, state, skew = each["name"], each["state"], each["clock_skew_seconds"]
+        if state == "unreachable":
+            fix = (
+                f"on {name}: {COMMAND} node join FILE; if the machine is switched off: "
+                f"{COMMAND} nodes forget {name}"
+            )
+            message = f"unreachable for {each['seen_seconds'] or 0:.0f} s"
+            yield HealthCheck(name=f"node {name}", ok=False, message=message, fix=fix)
+        elif state == "rejected":
+            fix = f"remove this cause; {COMMAND} nodes lists the node after the server accepts it"
+            yield HealthCheck(name=f"node {name}", ok=False, message=each["notice"], fix=fix)
+        elif abs(skew) > _MOST_SKEW_SECONDS:
+            message = f"its clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
+            fix = f"set the clock of {name}, for example with NTP"
+            yield HealthCheck(name=f"node {name}", ok=False, message=message, fix=fix)

@@ -18,6 +18,7 @@ from orchestrator.cli.output.columns import columns, fit, padded
 from orchestrator.cli.output.streams import reader_may_leave
 from orchestrator.cli.output.style import Style, style_of
 from orchestrator.cli.output.terminal import duration, is_plain, moment, printable
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 
@@ -89,8 +90,8 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """Outcomes as lines that stay. Below them, running workers and a progress line change in
-    place.
+    """Prints outcomes as lines that stay. Below these lines, running workers and a progress line
+    change in place.
     """
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
@@ -111,7 +112,7 @@ class LiveDisplay:
         self._output = LastLines(logs)
 
     def styled(self, line: str) -> str:
-        """Return a line with its colours; without them if the stream has none."""
+        """Return a line in its colours, or without colours if the stream shows none."""
         return line if self._style.is_on else click.unstyle(line)
 
     def ended(self, answer: Mapping[str, Any]) -> None:
@@ -162,7 +163,8 @@ class LiveDisplay:
         body = list(self.body)
         if len(body) > room:
             yield from body[: max(0, room - 1)]
-            yield style.dim(f"  ... and {len(body) - max(0, room - 1)} more lines: status")
+            rest = len(body) - max(0, room - 1)
+            yield style.dim(f"  ... and {rest} more lines; show all: {COMMAND} status")
         else:
             yield from body
         yield from below
@@ -216,7 +218,7 @@ def _meaning(event: Event) -> str:
 
 
 def stays(event: Event) -> bool:
-    """True if the line of the event is worth keeping when workers are shown in place."""
+    """True if the event's line stays on the screen when workers are shown in place."""
     if event["kind"] == EventKind.GATE_ENDED:
         # The next line of the worker has the findings of a required gate.
         required = (event.get("data") or {}).get("required", True)

@@ -11,7 +11,7 @@ REASON_CHARACTERS = 160
 LEAST_REASON = 12
 NAME_CHARACTERS = 80
 #: Minimum seconds of a run on the base commit or merged result whose end gets its own line.
-LEAST_TOLD_SECONDS = 1.0
+LEAST_SHOWN_SECONDS = 1.0
 
 Event = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -225,8 +225,8 @@ def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
         return None if is_own else f"{gate}: {on}"
     seconds = float(facts.get("seconds") or 0)
     if kind == EventKind.GATE_RUN_ENDED:
-        is_told = seconds >= LEAST_TOLD_SECONDS and not is_own
-        return f"{gate}: {on} took {duration(seconds)}" if is_told else None
+        is_shown = seconds >= LEAST_SHOWN_SECONDS and not is_own
+        return f"{gate}: {on} took {duration(seconds)}" if is_shown else None
     outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
     if facts.get("cause") == "nothing_changed":
         return None

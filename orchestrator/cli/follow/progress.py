@@ -3,12 +3,13 @@
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from statistics import fmean
 
 from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
 from orchestrator.cli.output.columns import columns
 from orchestrator.cli.output.terminal import first_line, moment
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
 
@@ -110,7 +111,7 @@ class ProgressLines:
 
     def _has_ended(self, worker: str, status: str, at: float) -> None:
         began = self.started_at.pop(worker, None)
-        # Workers with child jobs do not count: most of their time is their child jobs'.
+        # Workers with child jobs do not count, because they mostly wait for these jobs.
         if began is not None and status in _SUCCEEDED and worker not in self._parents:
             self._finished_seconds.append(at - began)
 

@@ -17,7 +17,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
-from orchestrator.core.outcome.job.whereabouts import merge_chain, take_chain
+from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_chain
 
 if TYPE_CHECKING:
     from orchestrator.app.attachment import Taken, Terminal
@@ -83,7 +83,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker with the fields in its files and its row."""
+    """Return the worker, with the fields that its directory and its row of the status have."""
     root = directory_of(surroundings.workspace, job_id)
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)

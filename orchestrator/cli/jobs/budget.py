@@ -28,9 +28,10 @@ from orchestrator.cli.plan.job_options import cap_options
 @json_option
 @pass_surroundings
 def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
-    """Raise limits of JOB; a job that asks about a limit continues.
+    """Raise limits of JOB; a job that reached one continues.
 
-    With `--on-limit ask`, a job that reaches a limit is paused and asks for at most `ask_seconds`.
+    With `--on-limit ask`, a job that reaches a limit is paused for at most `ask_seconds`, until a
+    person decides.
     """
     given = {name: value for name, value in limits.items() if value is not None}
     if not given:

@@ -79,7 +79,7 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
 
 
 def _told(value: Any) -> Any:
-    """Return the figures in the server's form, without unknown values."""
+    """Return the value without unknown (null) fields, as the server answers it."""
     if isinstance(value, list):
         return [_told(each) for each in value]
     if isinstance(value, dict):
@@ -139,7 +139,7 @@ def _change(each: Answer) -> str:
 
 
 def _tests(each: Answer) -> str:
-    """Return text such as ``12 of the base, 3 new (1 counts)``."""
+    """Return text such as ``12 of the base, 3 new (1 count)``."""
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
         return _known(each.get("tests"))

@@ -33,7 +33,8 @@ SECONDS = Seconds(min=0)
 def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -> int:
     """Wait until JOB has ended, and exit with its exit code.
 
-    Prints the status; on standard error, the reason if JOB is not completed without a remark.
+    Prints the status. If JOB is not completed, or has a remark, the reason follows on standard
+    error.
     """
     from orchestrator.cli.output.summary import ending_lines
     from orchestrator.cli.output.terminal import terminal_width
@@ -179,7 +180,7 @@ def retry_command(
     """Retry the tasks of JOB that did not succeed.
 
     With WORKER, retries this worker only, and tasks that were skipped because of it; JOB may still
-    be running. Options are for the whole JOB.
+    be running. Options change the settings of JOB, and cannot be combined with WORKER.
     """
     config = {name: value for name, value in options.items() if value is not None}
     if worker_id and config:

@@ -18,7 +18,7 @@ LEAST_WIDTH = 40
 @json_option
 @pass_surroundings
 def inbox_command(surroundings: CliContext) -> None:
-    """List what jobs wait for from you, with the command for each."""
+    """List jobs that wait for you, with the command for each need."""
     with surroundings.client() as client:
         found = client.needs(page_size=PAGE_SIZE)
     if surroundings.as_json:
@@ -30,7 +30,11 @@ def inbox_command(surroundings: CliContext) -> None:
     for line in _lines(found["needs"]):
         click.echo(line)
     if found["total"] > len(found["needs"]):
-        click.echo(f"{found['total'] - len(found['needs'])} more: --json", err=True)
+        rest = found["total"] - len(found["needs"])
+        click.echo(
+            f"{rest} more: see the dashboard, or GET /api/v1/needs?page=2&page_size={PAGE_SIZE}",
+            err=True,
+        )
 
 
 def _lines(needs: list[dict[str, Any]]) -> Iterator[str]:

@@ -53,7 +53,8 @@ def show_jobs(
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
     click.echo(table(rows))
     if answer["total"] > len(answer["jobs"]):
-        click.echo(f"{answer['total'] - len(answer['jobs'])} more; show them: --limit N", err=True)
+        rest = answer["total"] - len(answer["jobs"])
+        click.echo(f"{rest} more jobs are not shown; to show more, add --limit N", err=True)
 
 
 def find_jobs(

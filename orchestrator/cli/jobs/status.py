@@ -114,7 +114,7 @@ def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
 
     answer = (find_job if as_api else whole_job)(surroundings.workspace, job_id)
     if answer["status"] not in ENDED_JOB:
-        click.echo("no server is running; this is the status at its stop", err=True)
+        click.echo("no server is running; this is the status when the server stopped", err=True)
     return answer
 
 
@@ -135,6 +135,10 @@ def _show_leftovers(surroundings: CliContext, root_id: str | None = None) -> Non
         click.echo(f"{printable(message)}\n  to end them: {command}")
 
 
+def _show_all(answer: Mapping[str, Any]) -> str:
+    return f"show all: {COMMAND} status {answer.get('job_id')} --json"
+
+
 def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     """Return lines on changes that are not in the result: their place, and the command that merges
     them.
@@ -149,11 +153,11 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
             lines.append(f"    to {purpose(each)}: {each['command']}")
         # Files of earlier versions have no command that shows the changes.
         if each.get("show") not in (None, "", each["command"]):
-            lines.append(f"    to see it: {each['show']}")
+            lines.append(f"    to show the changes: {each['show']}")
         if each["otherwise"]:
-            lines.append(f"    to replace the other version: {each['otherwise']}")
+            lines.append(f"    to merge them over the other version: {each['otherwise']}")
     if len(found) > MOST_OUTSIDE:
-        lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; all of them: --json")
+        lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; {_show_all(answer)}")
     return lines
 
 
@@ -165,7 +169,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     tree = list(_tree(tasks_of(answer), 1, width))
     lines += tree[:MAX_LINES]
     if len(tree) > MAX_LINES:
-        lines.append(f"  ... and {len(tree) - MAX_LINES} more; all of them: --json")
+        lines.append(f"  ... and {len(tree) - MAX_LINES} more lines; {_show_all(answer)}")
     if used := used_line(answer.get("usage") or {}):
         lines.append(used)
     if caps := cap_line(answer.get("caps") or {}):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from orchestrator.cli.output.terminal import moment
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
-from orchestrator.core.outcome.listed_workers import ALL_WORKERS
+from orchestrator.core.outcome.job.job_outcome import ALL_WORKERS
 from orchestrator.security.untrusted_files import read_regular
 
 Answer = dict[str, Any]
@@ -155,6 +156,14 @@ def directory_of(workspace: Path, job_id: str) -> Path:
     raise NoSuchJob(job_id, f" in {workspace}")
 
 
+def written_at(workspace: Path, job_id: str) -> float:
+    """Return the time of the latest status of a root job; the present time if it was removed."""
+    try:
+        return (workspace / f"job_{job_id}" / "status.json").stat().st_mtime
+    except OSError:
+        return time.time()
+
+
 def root_id_of(workspace: Path, job_id: str) -> str:
     """Return the root job that the job belongs to; its own id for a root job. Raises NotFound."""
     return _root_id(directory_of(workspace, job_id))
@@ -184,7 +193,7 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
 
 
 def _with_all_workers(directory: Path) -> Answer | None:
-    """Return the status with all workers; if an unfinished job's file omits some, without those.
+    """Return the status with all workers, except workers that an unfinished job's file omits.
 
     None if there is no status. Raises Unreadable.
     """

@@ -3,9 +3,9 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.security.untrusted_files import open_plain
 
 POLL_SECONDS = 0.1

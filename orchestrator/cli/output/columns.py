@@ -11,7 +11,7 @@ _EMOJI_FORM = "\ufe0f"
 
 
 def columns(text: str) -> int:
-    """Return the maximum number of columns that a text without line ends may take; styles take
+    """Return the maximum number of columns that a text without line breaks may take; styles take
     none.
     """
     if text.isascii() and "\x1b" not in text:

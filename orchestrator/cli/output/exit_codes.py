@@ -56,8 +56,8 @@ def of_job(status: str) -> ExitCode:
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """Return the code for an error, by its kind. A kind without a code has the code of the
-    nearest base class that has one; FAILED if none has.
+    """Return the code for an error, by its kind. A kind without a code gets the code of its nearest
+    base class with a code, otherwise FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)

@@ -1,8 +1,9 @@
-"""Colours with a meaning; the text has the same meaning without them."""
+"""Colours for meanings such as good and bad; no information is in the colour alone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TextIO
+
+from orchestrator.core.dataclass import dataclass
 
 FORCING = ("FORCE_COLOR", "CLICOLOR_FORCE")
 

@@ -50,9 +50,10 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """Return the last lines on a job: all reasons why it is not plainly completed, uncut.
+    """Return the last lines on a job: the whole reasons of the job and of its failed workers, and
+    the commands that merge missing changes.
 
-    Empty for a job that is plainly completed.
+    Empty for a completed job without a reason and without missing changes.
     """
     lines = []
     if answer["status"] in UNSUCCESSFUL:
@@ -99,7 +100,7 @@ def headline(answer: Answer) -> str:
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in _SUCCEEDED]
     took = seconds_taken(answer)
     after = f" after {duration(took)}" if took is not None else ""
-    # "completed" alone would mean "built".
+    # Without this addition, readers would take "completed" for "built".
     built = ", but nothing was changed" if changed_no_file(answer) else ""
     built = ", but nothing was built" if answer.get("nothing_built") else built
     status = paint(str(answer["status"]))
@@ -117,7 +118,7 @@ _USED = {
 
 def cap_line(caps: Answer) -> str:
     """Return text such as ``Caps: 10 steps, $2.00``; empty for none."""
-    from orchestrator.core.limits.budget import caps_in_words
+    from orchestrator.core.limits.budgets import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 
@@ -182,8 +183,9 @@ def _places(answer: Answer) -> list[str]:
 
 
 def brings_in(loss: Answer) -> bool:
-    """True if the command of a loss merges its changes. Files of earlier versions do not have this
-    fact.
+    """True if the command that is shown for lost changes merges them.
+
+    Files of earlier versions lack this field, so it is derived from the cause.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 
@@ -191,8 +193,8 @@ def brings_in(loss: Answer) -> bool:
 def purpose(loss: Answer) -> str:
     """Return the purpose of the command for a loss."""
     if loss.get("cause") == LossCause.NOT_MADE:
-        return "have it created"
-    return "bring it in" if brings_in(loss) else "see it"
+        return "have the file created"
+    return "merge the changes" if brings_in(loss) else "show the changes"
 
 
 def place_of(loss: Answer) -> str:
@@ -203,7 +205,7 @@ def place_of(loss: Answer) -> str:
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Return workers that changed files of the project itself, from the answer in files."""
+    """Return the workers that changed files of the project itself."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 

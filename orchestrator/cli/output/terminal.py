@@ -32,7 +32,7 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Remove terminal control from workers' text; tabs and line ends stay.
+    """Remove terminal control from workers' text; tabs and line breaks stay.
 
     Colors, which logs keep, are removed completely; of other sequences, their letters remain.
     """
@@ -103,7 +103,7 @@ def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as aligned columns; the last column is unchanged. Tabs and line ends become
+    """Return rows as aligned columns; the last column is unchanged. Tabs and line breaks become
     blanks.
     """
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]

@@ -4,7 +4,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ import click
 from orchestrator.cli.context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import AUTO
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
 

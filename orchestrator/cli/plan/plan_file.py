@@ -10,11 +10,11 @@ import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 
 STANDARD_INPUT = Path("-")
@@ -35,7 +35,7 @@ class PlanFile:
 def read_plan(path: Path, request: str | None) -> PlanFile:
     """Return a plan. Raises InvalidRequest with file, line and column for an invalid plan.
 
-    ``-`` is standard input; ``request`` is the default for a file without one.
+    ``-`` is standard input; ``request`` is the default for a file without a request.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)

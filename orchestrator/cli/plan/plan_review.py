@@ -1,15 +1,16 @@
 """Plans before they run: requesting one from an agent, showing it, changing it in an editor."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.plan.job_options import JobOptions
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
-from orchestrator.core.model.decisions.question import PERSON
+from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.repository.repository import Workdir
 
 if TYPE_CHECKING:

@@ -1,1 +1,4 @@
-"""Commands and parts around the server's process."""
+"""Commands and parts around the server's process.
+
+- ``systemd``: The server as a service of systemd: the command ``service``, units, notifications
+"""

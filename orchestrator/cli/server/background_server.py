@@ -7,23 +7,22 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.api.client.discovery import ServerRecord, read_record
-from orchestrator.cli.context import CliContext
+from orchestrator.api.client.discovery import ServerRecord, read_record, setting
+from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.process_check import is_same_process
-from orchestrator.cli.server.home import prepare_home
+from orchestrator.cli.server.home import home_option, prepare_home
 from orchestrator.cli.server_record import running_server
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
-from orchestrator.security.home import is_home
 from orchestrator.security.product_files import FOLDER
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings
@@ -96,15 +95,15 @@ def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 
 def project_line(surroundings: CliContext) -> str:
-    """Return text such as ``project: /home/me/shop``, with the number of workers if that is
-    ``auto``.
+    """Return text such as ``project: /home/me/shop``, with the number of workers if
+    ``workers.max_workers`` is ``auto``.
 
     Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
-    another one than ``--project``.
+    another project than ``--project``.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         own = surroundings.environ.get(PROJECT_ROOT)
-        return f"project: {own or f'the one of the server at {url}'}"
+        return f"project: {own or f'set by the server at {url}'}"
     workers = _workers(surroundings)
     if record := running_server(surroundings.workspace):
         return f"project: {_project_of(surroundings, record)}{workers}"
@@ -112,6 +111,9 @@ def project_line(surroundings: CliContext) -> str:
 
 
 def _workers(surroundings: CliContext) -> str:
+    named = setting(surroundings.folder, surroundings.environ, "workers", "max_workers")
+    if named != "auto":
+        return ""
     from orchestrator.config import Processors, load
 
     try:
@@ -148,17 +150,26 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
     """Report errors of the settings even if a server runs, because the user expects the settings
     to apply.
 
-    Raise ConfigError. Prints a note if the running server has not read a change.
+    Raise ConfigError. Prints a note if the running server has not read a change. Settings that the
+    server has read are correct, and are not loaded.
     """
-    from orchestrator.config import load
-
-    load(surroundings.folder, environ=surroundings.environ)
     changed_at = _changed_at(surroundings.folder / "config.yaml")
-    if record.started_at is not None and changed_at > record.started_at:
+    has_changed = record.started_at is not None and changed_at > record.started_at
+    if has_changed or record.started_at is None or _has_own_settings(surroundings.environ):
+        from orchestrator.config import load
+
+        load(surroundings.folder, environ=surroundings.environ)
+    if has_changed:
         say(
             "config.yaml has changed since the server started, and the server still uses the old "
             f"settings; restart it with the next command: kill {record.pid}"
         )
+
+
+def _has_own_settings(environ: Mapping[str, str]) -> bool:
+    """True if the environment has settings other than the project."""
+    names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
+    return bool(names - {PROJECT_VARIABLE})
 
 
 def _changed_at(path: Path) -> float:
@@ -206,7 +217,7 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
         output = os.fdopen(os.open(path, _APPENDING, 0o600), "ab")
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
-    home = _home(surroundings)
+    home = home_option(surroundings.folder, surroundings.environ)
     with output:
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
         process = subprocess.Popen(
@@ -221,14 +232,6 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
             start_new_session=True,
         )
     return process, log
-
-
-def _home(surroundings: CliContext) -> Sequence[str]:
-    """Return options with which the server gets this command's home; none in the portable
-    folder.
-    """
-    is_named = is_home(surroundings.folder, surroundings.environ)
-    return ("--home", str(surroundings.folder)) if is_named else ()
 
 
 def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
@@ -277,7 +280,7 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    """Terminate the server by a signal, because it may hang and the user is in a hurry.
+    """Stop the server by a signal, because a call to the server may hang.
 
     If it has unfinished jobs of others, the server keeps running.
     """
@@ -305,7 +308,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
         others = "1 other job runs" if unfinished == 1 else f"{unfinished} other jobs run"
         record = read_record(surroundings.workspace)
         with suppress(OSError):
-            write_private(_left(surroundings), _identity(record).encode())
+            replace_file(_left(surroundings), _identity(record).encode())
         say(f"server keeps running, because {others}; stop it: kill {process.pid}")
         return
     process.terminate()
@@ -316,9 +319,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
 
 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop a server that kept running for other users' jobs after its starter left, once all jobs
-    have ended.
-    """
+    """Stop a server that an earlier command left running for other jobs, if all jobs have ended."""
     left = _left(surroundings)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():
         return

@@ -3,7 +3,7 @@
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigError, RepositoryError
@@ -54,6 +54,11 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
         raise ConfigError(f"{folder} cannot be created: {error}") from error
     if is_new:
         say(f"created {folder} for settings, key, workspace, and logs{excluded}")
+
+
+def home_option(folder: Path, environ: Mapping[str, str]) -> Sequence[str]:
+    """Return the option with which another command gets this home; none in the portable folder."""
+    return ("--home", str(folder)) if is_home(folder, environ) else ()
 
 
 def _create(folder: Path) -> bool:

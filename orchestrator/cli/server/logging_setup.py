@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.config import Settings
 from orchestrator.security.masking import Masker
-from orchestrator.security.private_log import PrivateLog
+from orchestrator.security.untrusted_files import PrivateLog
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: Control characters except tab and newline, which a terminal would obey.

@@ -8,15 +8,16 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.cli.server.home import home_option
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Caller, Scope
-from orchestrator.core.ports.listings import JobFilter
+from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.engine.service.service import Service
-from orchestrator.security.untrusted_files import write_private
+from orchestrator.security.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,8 @@ class PullRequests:
             caller = Caller(name=name, scopes=frozenset({Scope.SUBMIT}))
             wanted = JobFilter(statuses=(JobStatus.COMPLETED,))
             page = self._service.reads.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
-            for job in (card.job for card in page.cards):
+            for card in self._service.reads.cards([each.id for each in page.jobs]):
+                job = card.job
                 note = self._directory / f"{job.id}-{job.run}"
                 if job.created_at >= since and not note.exists() and not self._stopped:
                     note.write_text(self._land(job))
@@ -95,12 +97,13 @@ class PullRequests:
         self._directory.mkdir(parents=True, exist_ok=True)
         begun = self._directory / "since"
         if not begun.exists():
-            write_private(begun, str(time.time()).encode())
+            replace_file(begun, str(time.time()).encode())
         return float(begun.read_text())
 
     def _land(self, job: Job) -> str:
         """Run the command with the server's user, credentials, and hooks; return its output."""
-        command = ["--home", str(self._folder), "land", job.id, "--pr", "--yes"]
+        home = home_option(self._folder, self._environ)
+        command = [*home, "land", job.id, "--pr", "--yes"]
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "orchestrator", *command],
@@ -113,7 +116,9 @@ class PullRequests:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            logger.error("no pull request for job %s: it took over %g s", job.id, LAND_SECONDS)
+            logger.error(
+                "no pull request for job %s: it took longer than %g s", job.id, LAND_SECONDS
+            )
             return "timed out"
         if done.returncode:
             why = " ".join(done.stderr.split())[-500:]

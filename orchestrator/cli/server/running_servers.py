@@ -6,12 +6,13 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.api.options import OtherServer
 from orchestrator.cli.process_check import is_same_process
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.core.dataclass import dataclass
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,9 @@ LARGEST_FILE_BYTES = 65536
 
 
 class RunningServers:
-    """A directory of the user with one file for each server. Never raises: it is a convenience."""
+    """A directory of the user with one file for each server. Never raises, because a server also
+    works without it.
+    """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         home = environ.get("HOME") or os.path.expanduser("~")
@@ -36,7 +39,7 @@ class RunningServers:
         record = _Record(url, str(project), os.getpid(), started_at)
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self._directory / f"{name}.json", json.dumps(asdict(record)).encode())
+            replace_file(self._directory / f"{name}.json", json.dumps(asdict(record)).encode())
             self._own = self._directory / f"{name}.json"
         except OSError as error:
             logger.info("other dashboards cannot link this server: %s", error)

@@ -24,14 +24,19 @@ from orchestrator.cli.context import CliContext, pass_surroundings, project_opti
     hidden=True,
     help="Listen on any free port if the port is in use.",
 )
+@click.option(
+    "--standby",
+    is_flag=True,
+    help="Wait while another server of this machine uses the workspace, then take over.",
+)
 @project_option
 @pass_surroundings
 def serve_command(
-    surroundings: CliContext, host: str | None, port: int | None, any_port: bool
+    surroundings: CliContext, host: str | None, port: int | None, any_port: bool, standby: bool
 ) -> int:
     """Serve the REST API until SIGTERM or Ctrl-C."""
-    # Modules loaded from here on are never garbage, and the search takes a tenth of the start's
-    # time.
+    # No garbage collection while modules are imported: modules stay loaded, so the collector would
+    # find nothing, and would take a tenth of the start's time.
     gc.disable()
     from orchestrator.cli.server.home import prepare_home
     from orchestrator.cli.server.server_process import serve
@@ -44,11 +49,12 @@ def serve_command(
         environ=surroundings.environ,
         flags=flags,
         any_port=any_port,
-        on_ready=_tell,
+        standby=standby,
+        on_ready=_print_address,
     )
 
 
-def _tell(url: str, project: Path, by_proxy: bool = False) -> None:
+def _print_address(url: str, project: Path, by_proxy: bool = False) -> None:
     from orchestrator.config import is_loopback
 
     place = urlsplit(url)

@@ -23,19 +23,20 @@ from orchestrator.api.server.app import close_app, create_app, note_removal
 from orchestrator.api.server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.app import JobManager, build, own_secrets, triggers
+from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.pull_requests import PullRequests
 from orchestrator.cli.server.running_servers import RunningServers
-from orchestrator.cli.server.systemd_notify import Notifier
+from orchestrator.cli.server.standby import open_after_others
+from orchestrator.cli.server.systemd.notify import Notifier
 from orchestrator.config import Settings, project_root
 from orchestrator.config.api_key import key_notes, load_with_key
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.process import crash_injection
-from orchestrator.schemas.triggers.trigger import Trigger
-from orchestrator.security.untrusted_files import write_private
+from orchestrator.security.untrusted_files import replace_file
 from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,14 @@ def serve(
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
     any_port: bool = False,
+    standby: bool = False,
     on_ready: OnReady = lambda url, project, by_proxy: None,
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
-    ``any_port``: listen on any free port if the port is in use. ``on_ready`` is called with the
-    URL of the address that it listens on, with the project, and True if only proxies may call.
+    ``standby``: if another server uses the workspace, wait until it has exited. ``any_port``:
+    listen on any free port if the port is in use. ``on_ready`` is called with the URL of the
+    address that it listens on, with the project, and True if only proxies may call.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
@@ -77,7 +80,10 @@ def serve(
     stop = _on_signals()
     manager = build(folder, settings)
     project = project_root(settings, folder)
-    manager.open()
+    if not standby:
+        manager.open()
+    elif not open_after_others(manager, stop):
+        return 0
     try:
         _check_unfinished(manager, project)
         systemd = Notifier.of(environ)
@@ -86,7 +92,13 @@ def serve(
         root = manager.workspace.root
         callers = [each.caller_name for each in found if each.pull_request]
         opened = PullRequests(manager.service, callers, folder, root, environ)
-        _serve(manager, settings, project, previous, ports, stop, on_ready, systemd, found, opened)
+        doctor = DoctorProcess(folder, project, environ)
+        options = replace(
+            api_options(settings), project=str(project), doctor=doctor, triggers=found
+        )
+        _serve(
+            manager, settings, project, previous, ports, stop, on_ready, systemd, options, opened
+        )
     finally:
         manager.close()
         gc.enable()
@@ -115,20 +127,14 @@ def _serve(
     stop: threading.Event,
     on_ready: OnReady,
     systemd: Notifier,
-    found_triggers: Sequence[Trigger],
+    options: ApiOptions,
     pull_requests: PullRequests,
 ) -> None:
     api = settings.api
     servers = RunningServers(os.environ)
-    settle = max((each.settle_seconds for each in found_triggers), default=0.0)
+    settle = max((each.settle_seconds for each in options.triggers), default=0.0)
     feedback = EventFeedback(manager.service, manager.workspace.root, settle)
-    options = replace(
-        api_options(settings),
-        project=str(project),
-        other_servers=servers.others,
-        triggers=found_triggers,
-        event_feedback=feedback,
-    )
+    options = replace(options, other_servers=servers.others, event_feedback=feedback)
     app = create_app(manager.service, options)
     server = _bind(app, settings, ports)
     record = manager.workspace.root / RECORD_NAME
@@ -138,7 +144,7 @@ def _serve(
             host = "localhost" if api.has_local_address else api.host
             _serve_former(server, host, previous, manager.launcher.adopted)
         server.start()
-        if found_triggers:
+        if options.triggers:
             feedback.start()
             pull_requests.start()
         note = partial(_has_recorded, record, server, project, time.time())
@@ -155,15 +161,7 @@ def _serve(
         gc.collect()
         gc.freeze()
         gc.enable()
-        # A signal may arrive in any thread, but its handler runs in this thread, which therefore
-        # wakes up at intervals.
-        while not stop.wait(SIGNAL_SECONDS):
-            if server.former_ports and not manager.launcher.adopted:
-                server.leave_former()
-                recorded = False
-            recorded = recorded or note()
-            if manager.supervisor.alive:
-                systemd.alive()
+        _wait_for_stop(manager, server, stop, systemd, note, recorded)
     finally:
         systemd.stopping()
         servers.remove()
@@ -269,6 +267,28 @@ def _ports(
     return list(dict.fromkeys([*ports, 0] if any_port else ports))
 
 
+def _wait_for_stop(
+    manager: JobManager,
+    server: HttpServer,
+    stop: threading.Event,
+    systemd: Notifier,
+    note: Callable[[], bool],
+    recorded: bool,
+) -> None:
+    """Wait for the stop signal. Meanwhile, leave unused former ports, and write the record.
+
+    A signal may arrive in any thread, but its handler runs in this thread, which therefore wakes up
+    at intervals. ``note`` writes the record, and returns False if the disk is full.
+    """
+    while not stop.wait(SIGNAL_SECONDS):
+        if server.former_ports and not manager.launcher.adopted:
+            server.leave_former()
+            recorded = False
+        recorded = recorded or note()
+        if manager.supervisor.alive:
+            systemd.alive()
+
+
 def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers: int) -> None:
     """Listen also on the ports that workers of earlier servers call."""
     for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
@@ -307,7 +327,7 @@ def _write_record(path: Path, server: HttpServer, project: Path, started_at: flo
         **({"former_ports": server.former_ports} if server.former_ports else {}),
     }
     try:
-        write_private(path, json.dumps(record).encode())
+        replace_file(path, json.dumps(record).encode())
     except OSError as error:
         if not is_shortage(error):
             raise

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from orchestrator.api.client.errors import ConflictError, NotFoundError
 from orchestrator.cli.context import (
     CliContext,
+    age,
     job_argument,
     json_option,
     pass_surroundings,
@@ -35,21 +35,11 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.workspace import WorkspaceJobFiles
 
-_AGE = re.compile(r"([0-9]{1,9})\s*([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-
-
-def _age(_: click.Context, __: click.Parameter, value: str) -> int:
-    found = _AGE.fullmatch(value.strip())
-    if found is None:
-        raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
-    return int(found[1]) * _SECONDS[found[2]]
-
 
 @click.command("clean")
 @click.option(
     "--older-than",
-    callback=_age,
+    callback=age,
     required=True,
     metavar="AGE",
     help="Minimum time since the end of a job, such as 7d.",
@@ -91,7 +81,7 @@ def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
     found = _by_server(surroundings, record.url, job_ids) if record else None
     for job_id, kept in found or _locally(surroundings, job_ids):
         click.echo(job_id)
-        _tell_kept(job_id, kept)
+        _print_kept(job_id, kept)
         yield job_id
 
 
@@ -129,7 +119,7 @@ def _locally(
         audit.close()
 
 
-def _tell_kept(job_id: str, kept: Sequence[str]) -> None:
+def _print_kept(job_id: str, kept: Sequence[str]) -> None:
     if kept:
         text = f"changes of job {job_id} that are not landed stay on these refs:"
         click.echo(text, err=True)

@@ -14,7 +14,7 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
     """List every command, or print the help of COMMAND."""
     root = ctx.find_root()
     if names:
-        # Commands for workers, such as spawn, accept -h and --help only as arguments.
+        # By a command line, because commands for workers, such as spawn, parse --help themselves.
         code = root.command.main(
             [*names, "--help"], root.info_name, standalone_mode=False, color=root.color
         )

@@ -5,8 +5,7 @@ tools.
 import json
 import os
 import shlex
-import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -20,7 +19,9 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.command_name import COMMAND, IN_FOLDER
+from orchestrator.core.dataclass import dataclass
 from orchestrator.security.product_files import product_file
+from orchestrator.security.untrusted_files import replace_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
 #: Most tools read the first directory; Claude Code reads the second.
@@ -127,21 +128,9 @@ def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
         return Installed(path=str(path), state="kept", reason=reason)
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, text)
+        # A link is replaced, and its target is unchanged.
+        replace_file(path, text.encode(), mode=0o644)
     return Installed(path=str(path), state="replaced" if there else "created")
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file atomically. A link is replaced, and its target is unchanged."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".SKILL.md.")
-    try:
-        with open(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def _show(done: list[Installed], dry_run: bool) -> None:

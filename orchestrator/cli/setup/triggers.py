@@ -44,7 +44,7 @@ def list_command(surroundings: CliContext) -> None:
 @json_option
 @pass_surroundings
 def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> int:
-    """Show what trigger NAME makes of the event in FILE (JSON).
+    """Show the request that trigger NAME creates from the event in FILE (JSON).
 
     Starts nothing, and checks no signature. Exit code 1: a condition does not hold.
     """

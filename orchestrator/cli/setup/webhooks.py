@@ -1,4 +1,4 @@
-"""``orchestrator webhooks``: receivers of messages, and what was delivered to them."""
+"""``orchestrator webhooks``: receivers of messages, and deliveries to them."""
 
 import json
 from typing import Any
@@ -10,7 +10,7 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
 from orchestrator.core.command_name import COMMAND
 
-#: Deliveries that are listed without --all.
+#: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50
 LEAST_WIDTH = 40
 NONE = "no webhook is configured; add one to webhooks.endpoints in config.yaml: docs/webhooks.md"
@@ -74,7 +74,8 @@ def deliveries_command(surroundings: CliContext, job_id: str, state: str | None)
     for each in found["deliveries"]:
         _show(each)
     if found["total"] > len(found["deliveries"]):
-        click.echo(f"{found['total'] - len(found['deliveries'])} more: --json", err=True)
+        rest = found["total"] - len(found["deliveries"])
+        click.echo(f"{rest} older deliveries are not shown; filter with --job or --state", err=True)
 
 
 @webhooks_command.command("redeliver")

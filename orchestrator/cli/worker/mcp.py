@@ -1,4 +1,4 @@
-"""``orchestrator mcp`` for calls that bypass ``bin/orchestrator``, which is faster."""
+"""``orchestrator mcp`` without ``bin/orchestrator``, through which the command starts faster."""
 
 import click
 

@@ -1,7 +1,7 @@
 """``orchestrator spawn``: starts a child job from a worker written in any language.
 
-Standard library, and of this product only the light client: it runs as ``python -S -E spawn.py``
-and must start in a fraction of the time of other commands.
+Imports only the standard library and the product's light client. It runs as
+``python -S -E spawn.py`` and must start in a fraction of the time of other commands.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LIMIT_TYPES = ("cycle", "recursion-disabled")
 ANSWER_TIMEOUT_SECONDS = 30
 #: Seconds of one call of the server's bounded wait.
 WAIT_SECONDS = 100
-#: Seconds for retries: a restarting server is back well before.
+#: Seconds for which a call is retried: a restarting server answers well before their end.
 PATIENCE_SECONDS = 300
 #: Maximum lines and characters of a task's printed output, and of all outputs together.
 SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
@@ -96,7 +96,7 @@ class Server:
 
         timeout = self.answer_seconds + (WAIT_SECONDS if method == "GET" else 0)
         try:
-            reply = retried(once, PATIENCE_SECONDS, waiting=self._tell_of_silence)
+            reply = retried(once, PATIENCE_SECONDS, waiting=self._report_silence)
         except OSError as error:
             why = f"no answer from the server at {self._url}: {error}"
             raise CommandEnd(UNREACHABLE, why) from error
@@ -105,7 +105,7 @@ class Server:
         shown = {"detail": reply.body[:200].decode("utf-8", "replace")}
         raise refusal(reply.status, reply.document or shown)
 
-    def _tell_of_silence(self) -> None:
+    def _report_silence(self) -> None:
         tell(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
 
 

@@ -1,4 +1,4 @@
-"""``orchestrator spawn`` for calls that bypass ``bin/orchestrator``, which is faster."""
+"""``orchestrator spawn`` without ``bin/orchestrator``, through which the command starts faster."""
 
 import click
 

@@ -1,12 +1,16 @@
-"""Value types of settings. Every number has bounds."""
+"""Value types of settings, and the base class of all sections. Every number has bounds."""
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
     ValidatorFunctionWrapHandler,
@@ -14,9 +18,55 @@ from pydantic import (
     WrapValidator,
 )
 
-from orchestrator.config.fields.text_checks import SIZE_PATTERN, bytes_of, without_nul
 from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
+from orchestrator.core.model.machine_labels import LABEL_PATTERN, label_text
 from orchestrator.core.model.submission import Scope
+from orchestrator.core.text.field_descriptions import DescribedFields
+
+
+class Section(DescribedFields, BaseModel):
+    """One part of the settings: unknown keys are rejected, values are immutable."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        validate_default=True,
+    )
+
+
+SIZE_PATTERN = r"^[1-9][0-9]{0,18}(\.[0-9]{1,18})?([KMGT](i?B)?|B)?$"
+_POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
+
+
+def without_nul(value: str) -> str:
+    """Reject text that no path, argument, or variable can contain."""
+    if "\0" in value:
+        raise ValueError("must not contain a NUL character")
+    return value
+
+
+def upper_case(value: object) -> object:
+    """Accept ``info`` for ``INFO``."""
+    return value.upper() if isinstance(value, str) else value
+
+
+def empty_for_null(value: object) -> object:
+    """Accept an empty ``api_key:`` as a key that is not set yet."""
+    return "" if value is None else value
+
+
+def bytes_of(value: object) -> object:
+    """Convert ``512M``, ``512MiB``, and ``512MB`` to bytes (unit: 1024)."""
+    if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
+        return value
+    digits = re.match(r"[0-9.]+", value)
+    assert digits is not None
+    unit = value[digits.end() :][:1]
+    return int(float(digits[0]) * (1 << _POWERS.get(unit, 0)))
+
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
@@ -81,6 +131,13 @@ Dollars = Annotated[float, Field(gt=0, le=1e9)]
 Price = Annotated[float, Field(ge=0, le=1e12)]
 AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
 AGENT_NAME_RULE = "a name of lower-case letters, digits, -, and _ that starts with a letter"
+_MachineLabel = Annotated[
+    str,
+    BeforeValidator(label_text, json_schema_input_type=str | bool | int),
+    StringConstraints(pattern=LABEL_PATTERN),
+]
+MachineLabels = Mapping[_MachineLabel, _MachineLabel]
+
 AgentName = Annotated[str, StringConstraints(pattern=AGENT_NAME_PATTERN)]
 KEY_NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.@-]{0,63}$"
 KeyName = Annotated[

@@ -1,9 +1,9 @@
-"""Comparison of a task's candidates: which one was selected, and why."""
+"""Comparison of a task's candidates: which candidate was selected, and why."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from orchestrator.core.candidates.selection import chosen, counted_new_tests
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import GateOutcome
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
@@ -21,18 +21,18 @@ class CandidateRow:
     reason: str
     chosen: bool
     place: int | None
-    #: The criterion that decided, and its text.
+    #: The criterion that decided, and the criterion as text.
     by: str
     why: str
-    #: Number of gates that the candidate passed, and names of gates that reject it.
+    #: Number of gates that the candidate passed, and names of the gates that reject it.
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int
-    #: Number of passed tests; ``base_tests``: of the base's tests, with the base's tests and
-    #: configuration.
+    #: Number of passed tests. ``base_tests`` counts only tests that the base has, run with the
+    #: base's versions of tests and configuration.
     tests: int | None
     base_tests: int | None
-    #: New tests, and how many of them count.
+    #: Number of new tests, and number of new tests that count.
     new_tests: int
     new_tests_counted: int
     #: The candidate's place in the review, and the reviewer's reason.
@@ -43,7 +43,7 @@ class CandidateRow:
     lines_removed: int | None
     cost_usd: float | None
     seconds: float | None
-    #: The branch with its changes; empty without a worktree.
+    #: The branch with the candidate's changes; empty without a worktree.
     branch: str
 
 
@@ -57,17 +57,17 @@ class ReviewerRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Comparison of one task. Once a candidate is chosen, the best candidate comes first."""
+    """Comparison of one task's candidates. Once a candidate is chosen, it comes first."""
 
     job_id: str
     task_id: str
     title: str
-    #: None: some candidates have not ended, or no candidate succeeded.
+    #: The chosen candidate; None if some candidates have not ended, or none succeeded.
     chosen: str | None
     by: str
     why: str
     candidates: tuple[CandidateRow, ...]
-    #: The reviewer; None: none was requested.
+    #: The reviewer; None if no review was requested.
     reviewer: ReviewerRow | None = None
 
     @property
@@ -92,8 +92,9 @@ def comparisons(
 def compared(
     task: TaskSpec, workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> Comparison:
-    """Compare a task's candidates. ``workers`` and ``reviewers``: all workers and reviewers of the
-    task's job.
+    """Compare a task's candidates.
+
+    ``workers`` and ``reviewers`` are those of the task's whole job.
     """
     return comparisons([task], workers, reviewers)[0]
 
@@ -162,7 +163,10 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """Return the cost of the candidate; after the choice, with all descendants' costs."""
+    """Return the cost of the candidate.
+
+    After the choice, the costs of all its descendants are included.
+    """
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None
     return worker.cost_usd if known is None else known

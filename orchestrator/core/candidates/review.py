@@ -12,15 +12,16 @@ from orchestrator.core.candidates.selection import Opinion
 from orchestrator.core.model.job import PLANNER_INDEX, REVIEWER, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerKind
 
-#: A rejected review is requested once more, with the reason.
+#: Maximum number of attempts of a reviewer. A rejected review is requested again, with the reason.
 TRIES_TO_REVIEW = 2
-#: A review of fewer candidates has no value.
+#: Minimum number of candidates for a review.
 FEWEST_REVIEWED = 2
 
 
 def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
-    """Return the reviewer of a task whose candidates have all ended. The reviewer is named after
-    the first candidate.
+    """Return the reviewer of a task whose candidates have all ended.
+
+    The reviewer is named after the first candidate.
     """
     first = candidates[0]
     line, _, number = first.id.rpartition("_")
@@ -38,7 +39,7 @@ def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
 
 
 def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
-    """Return the reviewer's task: to judge how well the reviewed task was done."""
+    """Return the reviewer's own task: to judge how well the candidates did the given task."""
     return TaskSpec(
         id=task.id,
         title=f"Review: {task.title or task.id}",
@@ -53,14 +54,15 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
 
 
 def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
-    """Return an ended reviewer's opinions by worker; empty if it has no valid answer."""
+    """Return an ended reviewer's opinions, by worker; empty if its answer is not valid."""
     if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
         return {}
     try:
         ranking = json.loads(reviewer.result.output)["ranking"]
         said = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
-        # The review was checked when the reviewer ended; a candidate is selected without one, too.
+        # A valid review was checked when the reviewer ended. Without one, a candidate is selected
+        # by the other criteria.
         return {}
     return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(said, 1)}
 

@@ -7,18 +7,18 @@ The order is total. It depends only on the candidates' own evidence, not on whic
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from math import inf
 
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 
-#: Causes of a gate that the change does not concern; None: in rows of earlier versions.
+#: Causes of a skipped gate that mean: the change does not concern the gate. None is included,
+#: because rows of earlier versions have no cause.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
-#: Gates that are named in a sentence.
+#: Maximum number of gates that a sentence names.
 MOST_NAMED = 3
 #: A new test counts only if it passes on this many candidates.
 FEWEST_AGREEING = 2
@@ -41,24 +41,25 @@ class Candidate:
     succeeded: bool = True
     #: Status of the candidate's worker, as text.
     status: str = "success"
-    #: True if the candidate's result was not checked, while another candidate's result was.
+    #: True if no gate checked the candidate's result, although gates checked another candidate's
+    #: result.
     unchecked: bool = False
-    #: Names of gates that judged another candidate's result and did not run on this result.
+    #: Names of gates that judged another candidate's result, but did not run on this one.
     unrun: tuple[str, ...] = ()
     #: Names of the gates that reject the candidate.
     blocking: tuple[str, ...] = ()
     failures: int = 0
     #: Number of the base's tests that pass.
     base_tests: int = 0
-    #: Names of new tests that pass and count.
+    #: Names of new tests that pass and count (see ``counted_new_tests``).
     new_tests: tuple[str, ...] = ()
     #: Number of findings in files.
     lint: int = 0
-    #: Judging files that the candidate altered, as its task may.
+    #: Files that decide how gates judge, and that the candidate altered with its task's permission.
     judges: tuple[str, ...] = ()
     review: int | None = None
     remark: str = ""
-    #: True if the candidate has no changes, and another candidate has some.
+    #: True if the candidate has no changes, but another candidate has some.
     nothing: bool = False
     lines: int | None = None
     files: int = 0
@@ -68,9 +69,9 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """One criterion of a comparison: the smaller key is better.
+    """One criterion of a comparison. The smaller key is better.
 
-    Its text states why the other candidate is worse.
+    The criterion's text states why the other candidate is worse.
     """
 
     by: Criterion
@@ -79,7 +80,7 @@ class Comparing:
 
 
 def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRank]]:
-    """Return the candidates with their ranks, the best first; at least one."""
+    """Return the candidates with their ranks, best first. There must be at least one candidate."""
     ordered = sorted(candidates, key=_keys)
     best, rest = ordered[0], ordered[1:]
     behind = [(each, *_difference(best, each)) for each in rest]
@@ -97,7 +98,7 @@ def candidates_of(
 ) -> list[Candidate]:
     """Return the evidence of the workers of one task.
 
-    ``below`` has the cost of their child jobs, in USD; ``words`` is the text of the task.
+    ``below``: the cost of the workers' child jobs in US dollars. ``words``: the text of the task.
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
@@ -123,10 +124,10 @@ def candidates_of(
 
 
 def chosen(workers: Iterable[Worker]) -> Worker | None:
-    """Return the worker of a task whose work counts; None if none succeeded.
+    """Return the worker of a task whose work counts; None if no worker succeeded.
 
-    Before all candidates have ended, and in jobs without a selection, return the first successful
-    worker.
+    Return the first successful worker before all candidates have ended, and in jobs without a
+    selection.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -161,7 +162,11 @@ def _candidate(
         failures=sum(len(gate.failures) for gate in result.gates if not gate.is_of_files),
         base_tests=base_tests,
         new_tests=new_tests,
-        lint=sum(_findings(gate) for gate in result.gates if gate.is_of_files),
+        lint=sum(
+            len(gate.failures) if gate.base_findings is None else gate.base_findings
+            for gate in result.gates
+            if gate.is_of_files
+        ),
         judges=tuple(dict.fromkeys(path for gate in result.gates for path in gate.judges)),
         review=opinion.place if opinion else None,
         remark=opinion.remark if opinion else "",
@@ -174,12 +179,15 @@ def _candidate(
 
 
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
-    """Return each worker's new tests that count: named by the task, or passed on two candidates.
+    """Return each worker's new tests that count for the choice.
 
-    Other new tests do not count, because each candidate passes its own tests.
+    A new test counts if the task names it, or if it passes on two candidates. Other new tests do
+    not count, because each candidate passes its own tests.
     """
     own = {each.id: _new_tests(each) for each in workers}
-    passing = Counter(chain.from_iterable(own[each.id] for each in workers if _succeeded(each)))
+    passing = Counter(
+        chain.from_iterable(own[each.id] for each in workers if each.status.succeeded)
+    )
     named = {test for tests in own.values() for test in tests if _is_named(test, words)}
     counting = named | {test for test, count in passing.items() if count >= FEWEST_AGREEING}
     return {name: tuple(sorted(tests & counting)) for name, tests in own.items()}
@@ -188,10 +196,6 @@ def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[
 def _new_tests(worker: Worker) -> set[str]:
     gates = worker.result.gates if worker.result else ()
     return {test for gate in gates for test in gate.new_tests}
-
-
-def _succeeded(worker: Worker) -> bool:
-    return worker.status.succeeded
 
 
 def _is_named(test: str, words: str) -> bool:
@@ -215,26 +219,27 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the candidate's changes concern the gate, and its result is missing."""
+    """True if the gate has no result, although the candidate's changes concern it."""
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Return the number of passed tests. For a gate that the changes do not concern, it is the
-    fewest of all candidates, so that no candidate wins by it.
+    """Return the number of passed tests.
+
+    For a gate that the changes do not concern, return the lowest number of all candidates, so that
+    no candidate wins because of this gate.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
 
 
 def _counted(gate: GateResult) -> int | None:
-    """Return the number of passed tests of the base; of all tests in rows of earlier versions."""
+    """Return the number of passed tests of the base.
+
+    For rows of earlier versions, return the number of all passed tests.
+    """
     return gate.tests if gate.base_tests is None else gate.base_tests
-
-
-def _findings(gate: GateResult) -> int:
-    return len(gate.failures) if gate.base_findings is None else gate.base_findings
 
 
 def _cost(worker: Worker, below: float) -> float | None:

@@ -20,7 +20,7 @@ _DOCUMENT_SUFFIXES = frozenset(
         *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".bmp"),
     )
 )
-#: File names without suffix; letter case does not matter.
+#: File names without a suffix. Case is ignored.
 _DOCUMENT_NAMES = frozenset(
     (
         *("readme", "license", "licence", "copying", "notice", "authors", "contributors"),
@@ -29,17 +29,17 @@ _DOCUMENT_NAMES = frozenset(
     )
 )
 _CODE_AS_TEXT = ("*requirements*.txt", "*constraints*.txt", "cmakelists.txt")
-#: Files that pytest reads by their names.
+#: Files that pytest reads because of their names.
 PYTEST = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
-#: Files that jest, vitest, and ``node --test`` run by their names.
+#: Files that jest, vitest, and ``node --test`` run because of their names.
 JAVASCRIPT = re.compile(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
 _DJANGO = re.compile(r"(?:.*/)?tests\.py")
 _GO = re.compile(r"(?:.*/)?[^/]*_test\.go")
-#: Directories that hold tests with their data, helpers, and snapshots.
+#: Directories that contain tests with their data, helpers, and snapshots.
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
 )
-#: Directories with tests of other projects: pytest does not search most of them, either.
+#: Directories with tests of other projects. pytest does not search most of these directories.
 _FOREIGN = frozenset(
     {"node_modules", "vendor", "third_party", "site-packages", "venv", "build", "dist"}
     | {"fixtures", "testdata", "templates", "__fixtures__", "__mocks__"}
@@ -107,14 +107,14 @@ def code_in(paths: Iterable[str]) -> list[str]:
 
 
 def is_of_tests(path: str) -> bool:
-    """True for a file that is a test, or that tests read: data, helpers, and snapshots."""
+    """True for a test, or a file that tests read, such as data, helpers, and snapshots."""
     *above, _ = path.split("/")
     named = any(each.fullmatch(path) for each in (PYTEST, _DJANGO, JAVASCRIPT, _GO))
     return named or not _TEST_FOLDERS.isdisjoint(above)
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
-    """Yield the project's files of one kind. The files nearest to the top directory come first."""
+    """Yield the project's files of one kind. Files near the top directory come first."""
     for path in sorted(paths, key=lambda each: (each.count("/"), each)):
         if kind.fullmatch(path) and not is_foreign(path):
             yield path

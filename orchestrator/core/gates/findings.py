@@ -1,15 +1,17 @@
 """Findings of gate runs, and the result that follows for a change. Pure.
 
-Names of failing tests, as test runners print them, are for readers only: no decision uses them.
+Names of failing tests in the printed output of test runners are only shown to readers. No decision
+depends on them.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
 from orchestrator.core.gates.same_failure import are_alike, digest_of, without_times
 from orchestrator.core.model.gate import Gate, GateCause, GateReport, GateResult, GateStatus
@@ -18,14 +20,14 @@ from orchestrator.core.model.path_patterns import matching
 #: Maximum number of names in a sentence.
 MOST_NAMED = 3
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-#: A time or a comment after the name.
+#: A duration or a comment after a test's name.
 _REST = re.compile(r" \(\d[\d.]*m?s\)$| # .*$")
 _FAILED = re.compile(
     "|".join(
         (
-            # pytest, with the failure
+            # pytest; without the failure's message
             r"^FAILED (\S+::.+)$",
-            # unittest; a module that cannot be imported is no test
+            # unittest; except modules that cannot be imported, which are no tests
             r"^(?:FAIL|ERROR): (\w+ \((?!unittest\.loader).+\))$",
             # go, cargo
             r"^ *--- FAIL: (\S+)",
@@ -42,7 +44,10 @@ _FAILED = re.compile(
 
 
 def failing_tests(printed: str) -> str:
-    """Return the first failing tests and the number of others; "" if no known runner names one."""
+    """Return the first failing tests and the number of the others.
+
+    "" if the output of no known test runner names one.
+    """
     found = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
     more = len(names) - MOST_NAMED
@@ -50,9 +55,9 @@ def failing_tests(printed: str) -> str:
 
 
 #: Maximum number of findings of one gate that are shown.
-MOST_TOLD = 50
+MOST_LISTED = 50
 #: Maximum number of characters of one finding.
-LONGEST_TOLD = 300
+LONGEST_SHOWN = 300
 #: Maximum number of characters of a gate's output.
 MOST_OUTPUT = 8000
 
@@ -64,7 +69,9 @@ class UnreadableReport(Exception):
 
 
 class NoAdvisories(UnreadableReport):
-    """A tool could not reach its source of known vulnerabilities, so it has searched nothing."""
+    """A tool could not reach its source of known vulnerabilities, and has therefore checked
+    nothing.
+    """
 
     cause = GateCause.NO_NETWORK
 
@@ -73,19 +80,20 @@ class NoAdvisories(UnreadableReport):
 class Flaw:
     """One finding of a gate."""
 
-    #: Key of the finding, which stays equal in other states of the project: it has no line
-    #: numbers.
+    #: Key of the finding. It has no line numbers, so that it is the same in other states of the
+    #: project.
     key: str
     #: The finding, for people.
     text: str
-    #: No failed test, but an error that prevented tests, or the whole gate, from running.
+    #: True if this is not a failed test, but an error that kept tests or the whole gate from
+    #: running.
     is_error: bool = False
-    #: For a test: the exception's type and message, if the report has them.
+    #: For a test: the exception's type and message, if the report contains them.
     failure: str = ""
 
     @property
     def message(self) -> str:
-        """The text of the finding without its key."""
+        """The text of the finding, without its key."""
         return self.text.removeprefix(f"{self.key}: ")
 
 
@@ -94,16 +102,16 @@ class Reading:
     """The findings in a run's report."""
 
     flaws: tuple[Flaw, ...] = ()
-    #: Names of tests; None for a gate that does not count them.
+    #: Names of passed tests; None for a gate that does not count tests.
     passed: tuple[str, ...] | None = None
-    #: Names of existing tests that did not run; for a skipped module, the module's name.
+    #: Names of existing tests that did not run. A skipped module has one entry, the module's name.
     skipped: tuple[str, ...] = ()
     #: A further note, as text.
     note: str = ""
 
     @property
     def has_no_tests(self) -> bool:
-        """True if a test run ran no tests."""
+        """True if a test runner ran no test."""
         return self.passed == () and not self.flaws
 
 
@@ -112,16 +120,17 @@ class Ran:
     """One completed run of a gate."""
 
     reading: Reading = Reading()
-    #: Why the run has no findings about the project, as text; empty if it has a verdict.
+    #: Why the run has no verdict on the project, as text; empty if it has a verdict.
     broken: str = ""
-    #: The cause as a value; only for a ``broken`` run.
+    #: The cause as a value. Set only if ``broken`` is set.
     cause: GateCause | None = None
     seconds: float = 0.0
     output: str = ""
     log: str = ""
-    #: Tracked files that the gate changed: a flaw for each place, whose text is the path.
+    #: Tracked files that the gate changed. Each changed place is one flaw, whose text is the path.
     rewritten: tuple[Flaw, ...] = ()
-    #: Python files of the worktree that the gate executed, from the host project; None: unknown.
+    #: Python files of the worktree that the gate executed, relative to the host project; None if
+    #: unknown.
     executed: frozenset[str] | None = None
 
     @property
@@ -138,49 +147,47 @@ class ReportReader(Protocol):
     """Reads the report and output of a gate run."""
 
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
-        """Read the report ``file``; ``log`` is the gate's output, ``cwd`` the directory in which
-        the gate ran.
+        """Read the report ``file``. Raise UnreadableReport.
 
-        Raise UnreadableReport.
+        ``log`` has the gate's output. ``cwd`` is the directory in which the gate ran.
         """
 
 
-#: Given texts without line ends, returns the texts that the base has, too.
+#: Given texts without line breaks, returns the texts that the base also has.
 KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
 
 
 class SecretScan(Protocol):
     def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
-        """Return secrets in added lines, as ``Repository.added`` yields the lines, except known
-        secrets.
+        """Return the secrets in added lines, except known secrets. The result contains no secret.
 
-        The result does not contain the secrets' values.
+        ``added``: the lines as ``Repository.added`` yields them.
         """
 
 
-#: Exit code of pytest if it has run no test.
+#: Exit code of pytest if it ran no test.
 _NO_TESTS = 5
-#: Key of the finding for a failed run without other findings.
+#: Key of the finding of a failed run that has no other findings.
 EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """Add a finding that states the failure, if a failed run has no finding.
+    """Add a finding for the failure to a failed run that has no finding.
 
-    ``is_error``: the run should have written a report, and crashed before.
+    ``is_error``: the run should have written a report, and crashed before it did.
     """
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 or reading.flaws or is_of_pytest:
         return reading
-    # A report that lists no test counts like no report.
+    # A report without any test counts as no report.
     flaw = Flaw(EXIT_KEY, f"exit code {code}", is_error or reading.has_no_tests)
     return replace(reading, flaws=(flaw,))
 
 
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """True if the gate's findings at the base are needed.
+    """True if the gate's findings on the base are needed.
 
-    ``touched``: the paths that the change touches, and whether they existed before.
+    ``touched``: the paths that the change touches. The value is True if the path existed before.
     """
     if ran.missing:
         return False
@@ -194,8 +201,10 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 
 
 def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """True if tests may be lost. Any change can skip tests; only changes of tests, or of their
-    configuration, can remove tests. An added line can exclude a whole file.
+    """True if tests may be missing.
+
+    Any change can make tests skip. Only a change of tests or of their configuration can remove
+    tests. Its size does not matter: one added line can exclude a whole file.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
@@ -203,7 +212,7 @@ def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bo
     return can_be_gone or bool(ran.reading.skipped)
 
 
-#: No test of the base may be removed.
+#: Permits the removal of no test.
 NONE_MAY_GO = RemovedTest()
 
 
@@ -214,7 +223,7 @@ def result_of(
     touched: Collection[str],
     removal: RemovedTest = NONE_MAY_GO,
 ) -> GateResult:
-    """Return the result of a run, compared with the run at the base, if there is one.
+    """Return the result of a run, compared with the run on the base, if there is one.
 
     ``touched``: the paths that the change touches.
     """
@@ -244,11 +253,10 @@ def _decide(ran: Ran) -> _Decide:
 
 
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
-    """Return the result of a gate that could not judge the change. It blocks the change if the
-    gate is required.
+    """Return the result of a gate that could not judge the change.
 
-    A gate is required if a person asked for it. The scan for secrets is always required, because
-    it needs no program.
+    The result blocks the change if the gate is required. A gate is required if a person requested
+    it. The scan for secrets is always required, because it needs no program.
     """
     matters = gate.is_asked_for or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED
@@ -262,14 +270,16 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 
 
 def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
-    """Return the result of a gate that was started and did not judge, with its time, log, and
-    other fields.
+    """Return the result of a gate that was started but did not judge.
+
+    Time, log, and other fields are those of ``result``.
     """
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
 
-#: Possibly caused by the change: the gate ran at the base, and does not run now.
+#: Causes of a run without a verdict. The change may be at fault, unless the run on the base had no
+#: verdict either.
 _MAY_BE_CAUSED = frozenset({GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE})
 
 
@@ -289,7 +299,7 @@ def _broken(
 def _without_tests(
     gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    """Return the result of a run without tests: if tests ran at the base, they are lost."""
+    """Return the result of a run without tests. If tests ran on the base, they are missing now."""
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
@@ -307,7 +317,7 @@ def _without_tests(
     skipped = f"no test ran: all {len(now.skipped)} are skipped"
     note = skipped if now.skipped else "no tests found"
     found = _unrun(gate, GateCause.NO_TESTS, note, result)
-    # A task that is to remove tests may remove these.
+    # If the task may remove all of these tests, their absence blocks nothing.
     return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
 
 
@@ -317,8 +327,8 @@ def _judged(
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
-        # Its packages may be missing on this machine, so new findings cannot be separated from old
-        # findings.
+        # The packages of the project may be missing on this machine. Then new findings cannot be
+        # told from old ones.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
@@ -338,8 +348,9 @@ def _judged(
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
-    """Return a digest of the findings' keys; for tests also of their messages, because changed
-    messages show progress.
+    """Return a digest of the findings' keys.
+
+    For tests, their messages are included, because a changed message shows progress.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
@@ -349,31 +360,33 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """Return the base's reading. A base run that was killed or timed out gives an empty reading,
-    which excuses no finding.
+    """Return the reading of the base.
+
+    If there is no run on the base, or if it has no verdict, return an empty reading. An empty
+    reading excuses no finding.
     """
     return base.reading if base is not None and not base.broken else Reading()
 
 
 def tells_nothing(reading: Reading) -> bool:
-    """True if the run failed, and its finding looks the same for every failure of the gate."""
+    """True if the run failed with a finding that looks the same for every failure of the gate."""
     is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
     return bool(reading.flaws) and (reading.passed == () or is_alike)
 
 
 def _as_at_base(gate: Gate, ran: Ran, result: GateResult) -> GateResult:
-    """Return the result of a gate that passes nothing, and fails in the same way at the base."""
+    """Return the result of a gate that fails as a whole, both on the change and on the base."""
     what = "already fails" if ran.reading.passed is None else "tests already fail"
     words = f"{what} on the base commit: {_first_error(ran)}"
     found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
-    # The baseline excuses findings of tests that ran, and an exit code, but no error that
-    # prevented tests.
+    # The baseline excuses an exit code and findings of tests that ran. It does not excuse errors
+    # that kept tests from running.
     is_excused = not all(each.is_error for each in ran.reading.flaws)
     is_known = is_excused or found.status is not GateStatus.BROKEN
     return replace(found, status=GateStatus.KNOWN) if is_known else found
 
 
-#: The line of an output that describes the error, as Python, Node, Go, Rust and make write it.
+#: The line of an output that describes the error, in the format of Python, Node, Go, Rust, or make.
 _ERROR = re.compile(
     r"^(?:E +)?((?:\w+[.])*\w*(?:Error|Exception|Warning)\b: .+|(?:error|ERROR|fatal)\b.*: .+)$",
     re.MULTILINE,
@@ -382,21 +395,22 @@ _ERROR = re.compile(
 
 def _first_error(ran: Ran) -> str:
     flaw = ran.reading.flaws[0]
-    return _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_TOLD]
+    return _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_SHOWN]
 
 
 def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
-    """Return the finding as text; a bare exit code with the failing tests or the error from
-    the output.
+    """Return the finding as text.
+
+    If it is only an exit code, add the failing tests or the error from the output.
     """
     if flaw.key != EXIT_KEY:
         return flaw.text
     found = _ERROR.search(ran.output)
     printed = failing_tests(ran.output) or (found[1] if found else "")
-    return f"{flaw.text}: {printed}"[:LONGEST_TOLD] if printed else flaw.text
+    return f"{flaw.text}: {printed}"[:LONGEST_SHOWN] if printed else flaw.text
 
 
-#: For a test that also fails on the base commit, but for another reason.
+#: Marks a test that also fails on the base commit, but for another reason.
 DIFFERS = "fails differently from the base"
 #: Maximum number of characters of each of the two reasons.
 LONGEST_REASON = 100
@@ -405,11 +419,11 @@ NONE_LEFT = "tests ran on the base commit, but none runs now"
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
-    """Return the findings that are not in ``before``. If a finding occurs more often than before,
-    the additional ones are new.
+    """Return the findings that ``before`` does not have.
 
-    A finding in a moved file, and a moved test, count as the same. A test that fails for a
-    different reason counts as new.
+    If a finding occurs more often than before, the additional occurrences are new. A finding in a
+    moved file, and a moved test, are not new. A test that fails for another reason than before is
+    new.
     """
     known: dict[str, list[Flaw]] = {}
     for flaw in before.flaws:
@@ -455,8 +469,9 @@ def _without_moved(
 
 
 def lost_tests(now: Reading, before: Reading) -> list[str]:
-    """Return tests that passed before and do not run now. A moved test is listed by its own
-    name.
+    """Return tests that passed before and do not run now.
+
+    A moved test has its own name in the list.
     """
     if now.passed is None or before.passed is None:
         return []
@@ -473,10 +488,10 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 
 
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
-    """Return lost tests that the gate counts.
+    """Return the missing tests that make the gate fail.
 
-    Product code may determine the parameters of tests. So if a change touches no tests and the gate
-    has no other findings, only skipped tests count.
+    If the change touches no tests and the gate has no other findings, only skipped tests count. A
+    test can then also be missing because product code changed the parameters in its name.
     """
     if gate.tests_may_vanish:
         return []
@@ -493,7 +508,7 @@ _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    """Return tests that are skipped, each alone or with its whole module."""
+    """Return the tests that are skipped, alone or with their whole module."""
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
@@ -519,13 +534,13 @@ def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
 
 
 def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
-    shown = [each[:LONGEST_TOLD] for each in texts[:MOST_TOLD]]
+    shown = [each[:LONGEST_SHOWN] for each in texts[:MOST_LISTED]]
     more = len(texts) - len(shown)
     return (*shown, f"... and {more} more") if more else tuple(shown)
 
 
 def in_words(result: GateResult) -> str:
-    """Return why a gate blocks, in one line."""
+    """Return why a gate blocks the change, in one line."""
     if result.status is GateStatus.BROKEN:
         return f"gate {result.name} did not run: {result.note}"
     first = "; ".join(result.failures[:3])
@@ -534,14 +549,14 @@ def in_words(result: GateResult) -> str:
 
 
 def advice_on(result: GateResult) -> str:
-    """Return advice on a failed gate, for the end of a sentence."""
+    """Return advice on a failed gate, as the end of a sentence."""
     return f"; {result.advice}" if result.advice else ""
 
 
 def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
-    """Return text about failed gates for the next attempt's prompt; at most ``room`` characters.
+    """Return text about failed gates for the prompt of the next attempt; empty if no gate blocks.
 
-    Empty if no gate blocks.
+    The text has at most ``room`` characters.
     """
     blocking = [each for each in results if each.blocks]
     if not blocking:

@@ -1,22 +1,27 @@
-"""Removed tests of the base commit: which ones a task may remove, and by which changes. Pure."""
+"""Tests of the base commit that a change removed: which tests a task may remove, and in which
+files.
+
+Pure.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from posixpath import dirname, splitext
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.file_kinds import is_of_tests
 from orchestrator.core.model.gate import Gate, Leave
 from orchestrator.core.model.path_patterns import matches
 
-#: Files that an advice names.
+#: Maximum number of files that the advice on a finding names.
 MOST_ADVISED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovedTest:
-    """Tests of the base commit that a task may remove."""
+    """The permission of tasks to remove tests of the base commit."""
 
-    #: Files of the change that can remove tests; True: some task may alter the file.
+    #: Files of the change that can remove tests. The value is True if a task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -27,10 +32,10 @@ class RemovedTest:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the tests that are in none of the changed files. Return no test if a changed file
-        without tests may affect any test.
+        """Return the tests that are in none of the changed files.
 
-        ``known``: all tests of the base. Helpers and settings files have no tests.
+        Return no test if one of the changed files has no tests itself, such as a helper or a
+        settings file, because such a file may affect any test. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -38,13 +43,15 @@ class RemovedTest:
         return apart
 
     def advice(self, tests: Iterable[str]) -> str:
-        """Return the setting or option to type so that a task may remove these tests."""
+        """Return the setting or option to type, so that a task may remove these tests."""
         found = (path for each in tests for path in self._files_of(each))
         return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
-        """True if the test may be removed. If its file is unknown, the task must be allowed to
-        alter every file that may have removed it.
+        """True if the test may be removed.
+
+        If the file of the test is unknown, every file that can remove tests must be one that a task
+        may alter.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
@@ -59,8 +66,9 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def to_allow(paths: Sequence[str], setting: str = "") -> str:
-    """Return the setting or option to type so that a task may alter these files; long lists are
-    cut.
+    """Return the setting or option to type, so that a task may alter these files.
+
+    Long lists are shortened.
     """
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""
@@ -68,8 +76,9 @@ def to_allow(paths: Sequence[str], setting: str = "") -> str:
 
 
 def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
-    """Return which tests a task may remove. ``touched``: changed paths, each with True if the base
-    has it.
+    """Return which tests the tasks may remove.
+
+    ``touched``: changed paths. The value is True if the base has the path.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(
@@ -78,13 +87,16 @@ def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave])
 
 
 def can_remove(gate: Gate, path: str, there: bool) -> bool:
-    """True if a change of the file can remove tests; ``there``: the base has the file."""
+    """True if a change of the file can remove tests.
+
+    ``there``: True if the base has the file.
+    """
     return matches(path, gate.configured_by) or (there and _may_hold_tests(path))
 
 
 def _may_hold_tests(path: str) -> bool:
     folded = path.casefold()
-    # Rust has tests in its sources.
+    # Rust sources contain their tests.
     return "test" in folded or "spec" in folded or folded.endswith(".rs")
 
 
@@ -95,7 +107,7 @@ def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """True if a test's name begins with its file, its module, or the package of its directory."""
+    """True if a test's name begins with the file, the module, or the package of its directory."""
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

@@ -1,7 +1,8 @@
-"""Compares the failures of a test in two runs by the exception's type and message. Pure.
+"""Compares the failures of a test in two runs, by the exception's type and message. Pure.
 
-Differences between runs are ignored: numbers, durations, addresses, paths, random names, and the
-order of words, such as in a set. For a failed assertion, quoted values are ignored, too.
+Ignores what differs from run to run: numbers, durations, addresses, paths, random names, and the
+order of words, for example in a printed set. Of a failed assertion, quoted values are ignored as
+well.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.core.text.formatting import one_line
 
-#: Characters of a message that are compared.
+#: Number of characters of a message that are compared.
 HEAD = 300
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _ASSERTION = re.compile(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
@@ -29,8 +30,9 @@ _WORDS = re.compile(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
-    """True if two failures are alike. Each text begins with the exception's type; an empty text is
-    like any other.
+    """True if two failures are alike.
+
+    Each text begins with the exception's type. An empty text is like any other.
     """
     if not one or not other:
         return True

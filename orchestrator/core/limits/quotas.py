@@ -1,22 +1,25 @@
-"""Quotas: limits on the size of job trees, and on the cost of keys and the server per day.
+"""Quotas: limits on the size of job trees, and on a key's costs per day and running jobs. Pure.
 
-Pure: counted from the server's own records. Days are UTC. A day's sums are stored together with the
-usage in them, so that a restart restores them. Removing old jobs does not change them.
+Days are UTC. A day's sums are stored together with the usage in them, so that a restart restores
+them. Removing old jobs does not change them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import LimitReached
-from orchestrator.core.limits.budget import amount
+from orchestrator.core.limits.budgets import amount
 from orchestrator.core.model.job import Job, Worker
 
-#: Largest sensible limit: a store's integer column and a float hold it exactly.
+#: Largest limit. The integer column of a store and a float represent it exactly.
 LARGEST_COUNT = 2**31 - 1
 #: Largest duration in seconds, about thirty years.
 MOST_SECONDS = 1e9
+#: Default number of processes that may exist for each slot.
+LIVE_PER_RUNNING = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +32,7 @@ class Ceilings:
     max_child_jobs_per_root: int = 1000
     max_tasks_per_job: int = 10_000
     max_wall_seconds: float = 86_400.0
-    #: Limits on agents' usage; None: no limit.
+    #: Limits on agents' usage; None means no limit.
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -37,14 +40,17 @@ class Ceilings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ancestry:
-    """The stored records of a child job's ancestors. The caller's own claims are never used."""
+    """The stored records of a child job's ancestors.
+
+    The server uses these records, because it cannot trust what the caller states about them.
+    """
 
     #: The job of the calling worker.
     parent_job: Job
     parent: Worker
-    #: From the parent job up to the root job.
+    #: The ancestors, from the parent job to the root job.
     ancestors: Sequence[Job]
-    #: Digests of the requests and prompts of the calling worker and the workers above it.
+    #: Digests of the requests and prompts of the calling worker and of the workers above it.
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int
@@ -81,7 +87,10 @@ def left_of(
     started: int = 0,
     budget: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
-    """Return the remaining quota of a worker that has started ``started`` child jobs."""
+    """Return the remaining quota of a worker.
+
+    ``started``: number of child jobs that the worker has started.
+    """
     config = job.config
     allowed = config.enable_recursion and not job.status.ended
     left: dict[str, object] = {
@@ -106,7 +115,10 @@ _PER_DAY = "max_cost_usd_per_day"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaySpent:
-    """Cost of the jobs of one key on one day; ``day`` counts from the epoch."""
+    """Cost of the jobs of one key on one day.
+
+    ``day`` is the number of the day since the epoch.
+    """
 
     day: int
     key_name: str
@@ -115,7 +127,7 @@ class DaySpent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyLimits:
-    """Limits of one key; None: any amount."""
+    """Limits of one key. None means no limit."""
 
     max_cost_usd_per_day: float | None = None
     max_running_jobs: int | None = None
@@ -130,7 +142,7 @@ class Reached:
     limit: str
     most: float
     used: float
-    #: Time when more may be used; None: the time depends on running jobs.
+    #: Time at which more may be used; None if it depends on running jobs.
     free_at: float | None = None
 
     def __str__(self) -> str:
@@ -164,7 +176,7 @@ class Quotas:
         return own is not None or self.max_cost_usd_per_day is not None
 
     def spend(self, key_name: str, cost_usd: float, now: float) -> DaySpent:
-        """Add to today's sum of a key, and return the row to store."""
+        """Add a cost to today's sum of a key. Return the row to store."""
         day = day_of(now)
         self._sums = {at: each for at, each in self._sums.items() if at[0] >= day}
         total = max(0.0, self._sums.get((day, key_name), 0.0) + cost_usd)
@@ -177,7 +189,9 @@ class Quotas:
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """Return today's cost limit of the key, or of the server, if it is used up."""
+        """Return the daily limit of the key or of the server that is used up; None if neither
+        is.
+        """
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
             (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),

@@ -1,23 +1,23 @@
-"""Wait graph of workers that wait because of locks, and detection of cycles in it.
+"""Wait graph: which workers wait because of locks, and detection of cycles.
 
-As in PostgreSQL's lock manager there are two kinds of waits: for the holder of a lock ("hard"),
-and for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is
-always rejected. A cycle with a soft wait is broken by granting the later request first.
+As in PostgreSQL's lock manager, there are two kinds of waits. A worker waits for the holder of a
+lock ("hard"), or for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock,
+and is always rejected. A cycle with a soft wait is broken by granting the later request first.
 
-A worker with unfinished child jobs waits for all their workers and descendants.
+A worker with unfinished child jobs waits for all workers of these jobs and their descendants.
 """
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.locks.lock_table import LockEntry, LockTable
 from orchestrator.core.model.job import WorkerKey
 
 
 @dataclass(frozen=True, slots=True)
 class LockWait:
-    """One step of a cycle: the requested entry, and the entry that blocks it."""
+    """One step of a cycle: a requested entry, and the entry that blocks it."""
 
     wanted: LockEntry
     held: LockEntry
@@ -27,7 +27,7 @@ class LockWaits:
     def __init__(self, held: LockTable, queue: LockTable) -> None:
         self._held = held
         self._queue = queue
-        #: Present and expected requests of a worker and its descendants.
+        #: Present and expected requests, by the requesting worker and each of its ancestors.
         self._wanted: dict[WorkerKey, dict[LockEntry, None]] = {}
 
     def __bool__(self) -> bool:
@@ -46,13 +46,16 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
-        """Return the chain of waits by which a blocker of the entry waits for the entry's worker
-        or its ancestors; empty if there is none.
+        """Return the cycle of waits that would close if the entry waited; empty if none would
+        close.
+
+        The chain leads from an entry that blocks this entry to this entry's worker or the worker's
+        ancestors.
         """
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return the cycle of waits that a grant of the entry would close; empty if it closes
+        """Return the cycle of waits that a grant of the entry would close; empty if it would close
         none.
 
         ``waiting``: all waiting entries.
@@ -71,7 +74,9 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from an entry to one of these workers, if any."""
+        """Return the shortest chain of waits from an entry to one of these workers; empty if
+        there is none.
+        """
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])
         while waiting:

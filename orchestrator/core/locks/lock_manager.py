@@ -1,7 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-First come, first served, except that an earlier request yields to a later one on which its holder
-depends. A wait that would close a cycle is rejected with Deadlock (``deadlock``).
+First come, first served. The exception: an earlier request yields to a later one if its worker
+waits for the later one's worker. A wait that would close a cycle is rejected with Deadlock
+(``deadlock``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,12 +11,11 @@ from itertools import chain, count
 
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.locks.deadlock import LockWait, LockWaits
-from orchestrator.core.locks.lock_names import overlap
-from orchestrator.core.locks.lock_table import LockEntry, LockKind, LockTable, Party
+from orchestrator.core.locks.lock_table import LockEntry, LockKind, LockTable, Party, overlap
 from orchestrator.core.model.job import WorkerKey
 
-#: Maximum number of names of one entry that are shown.
-MOST_TOLD = 5
+#: Maximum number of an entry's names that a text shows.
+MOST_LISTED = 5
 
 
 def who(party: Party) -> str:
@@ -23,12 +23,12 @@ def who(party: Party) -> str:
 
 
 def named(names: Sequence[str]) -> str:
-    text = ", ".join(names[:MOST_TOLD])
-    return text if len(names) <= MOST_TOLD else f"{text} and {len(names) - MOST_TOLD} more"
+    text = ", ".join(names[:MOST_LISTED])
+    return text if len(names) <= MOST_LISTED else f"{text} and {len(names) - MOST_LISTED} more"
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:
-    """Return the names of one entry that another entry blocks."""
+    """Return the names of one entry that conflict with another entry."""
     return [name for name in entry.names if any(overlap(name, each) for each in other.names)]
 
 
@@ -40,7 +40,7 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 
 
 def circle(waits: Sequence[LockWait]) -> str:
-    """Describe the waits of a deadlock as text, the last caller first."""
+    """Describe the waits of a deadlock as text. The latest caller comes first."""
     return "; ".join(
         f"{who(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
         f"held by {who(each.held.party)}"
@@ -54,26 +54,28 @@ class LockManager:
         self._queue = LockTable()
         self._waits = LockWaits(self._held, self._queue)
         self._places = count(1)
-        #: Claims of workers that have started, and of workers that are about to start.
+        #: Claims of workers that have started or are about to start.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
         self._claimants: dict[WorkerKey, LockEntry] = {}
-        #: Leases by holder and name; one entry each.
+        #: Leases, by holder and name. Each name has an entry of its own.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
-        #: Waiting requests for leases, the first one first.
+        #: Waiting requests for leases, in order of arrival.
         self._requests: dict[LockEntry, None] = {}
-        #: Waiting entries to check again after the key entry is removed.
+        #: Waiting entries, by the entry after whose removal they are checked again.
         self._behind: dict[LockEntry, dict[LockEntry, None]] = {}
-        #: Waiting entries of child jobs that another job blocks: checked after every change.
+        #: Waiting entries of child jobs that an entry of another job blocks. They are checked after
+        #: every change.
         self._uneasy: dict[LockEntry, None] = {}
         self._woken: list[WorkerKey] = []
-        #: True if something has changed since requests were last checked.
+        #: True if an entry has changed since requests were last checked.
         self._changed = False
 
     # -- claims ---------------------------------------------------------------------------------
 
     def expect(self, party: Party, names: Sequence[str]) -> None:
-        """Register claims of a worker that does not exist yet, so that its parent counts as
-        waiting for it.
+        """Register the claims of a worker that does not exist yet.
+
+        From then on, the worker's parent counts as waiting for these locks.
         """
         entry = _claim(party, names)
         self._claimants[party.key] = entry
@@ -81,11 +83,14 @@ class LockManager:
         self._change()
 
     def check(self, party: Party, names: Sequence[str]) -> None:
-        """Raise Deadlock if a worker that claims these names could never start."""
+        """Raise Deadlock if a worker with claims on these names could never start."""
         _refuse(self._waits.circle(_claim(party, names)))
 
     def claim(self, party: Party, names: Sequence[str], now: float) -> str:
-        """Acquire all ``names`` for the worker, or none. Return "" or the reason to wait."""
+        """Acquire all ``names`` for the worker, or none.
+
+        Return "" if acquired, otherwise the reason to wait.
+        """
         entry = self._claimants.setdefault(party.key, _claim(party, names, now))
         blocker = self._blocker(entry)
         if blocker is not None:
@@ -99,7 +104,9 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record that a worker that was started before holds these names."""
+        """Record that a worker holds claims on these names, because it was started before a
+        restart.
+        """
         self.forgo(party.key)
         self._hold(_claim(party, names), now)
 
@@ -110,7 +117,10 @@ class LockManager:
         self._held.add(entry)
 
     def release_claim(self, key: WorkerKey) -> tuple[str, ...]:
-        """Release the claims of an ended or retried worker, and return their names. Idempotent."""
+        """Release the claims of a worker that has ended or is retried.
+
+        Return their names. Idempotent.
+        """
         entry = self._task_locks.pop(key, None)
         if entry is None:
             return ()
@@ -126,9 +136,10 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove the claim of a worker that cannot start now for a reason other than locks.
+        """Remove the claim of a worker from the queue, because something other than locks keeps it
+        from starting.
 
-        Idempotent.
+        The claim stays registered, as after ``expect``. Idempotent.
         """
         entry = self._claimants.get(key)
         if entry is not None and entry.place:
@@ -144,11 +155,14 @@ class LockManager:
     # -- leases ---------------------------------------------------------------------------------
 
     def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
-        """Create the request of a running worker, without queueing it."""
+        """Create a running worker's request, without adding it to the queue."""
         return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
 
     def obstacle(self, entry: LockEntry) -> str:
-        """Return why a request has to wait, or "". Raise Deadlock if it may not wait."""
+        """Return why a request has to wait; "" if it can be granted.
+
+        Raise Deadlock if waiting would close a cycle.
+        """
         blocker = self._blocker(entry)
         if blocker is None:
             waiting = chain(self._claimants.values(), self._requests)
@@ -158,7 +172,7 @@ class LockManager:
         return self._why(entry, blocker)
 
     def obstacle_again(self, entry: LockEntry) -> str:
-        """Return why a queued request still has to wait, or ""."""
+        """Return why a queued request still has to wait; "" if it can be granted."""
         blocker = self._blocker(entry)
         return self._why(entry, blocker) if blocker else ""
 
@@ -170,7 +184,10 @@ class LockManager:
         self._change()
 
     def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
-        """Record a granted request: the worker holds these names with these fencing numbers."""
+        """Record a granted request.
+
+        The worker holds these names, with these fencing numbers.
+        """
         self.withdraw(entry)
         leases = self._leases.setdefault(entry.key, {})
         for name, number in numbers.items():
@@ -201,7 +218,7 @@ class LockManager:
             self._leases.pop(key, None)
 
     def attempt_ended(self, key: WorkerKey) -> tuple[str, ...]:
-        """Release the leases of an ended process, and return their names. Idempotent."""
+        """Release the leases of an attempt that has ended. Return their names. Idempotent."""
         if not self._leases and not self._requests:
             return ()
         for entry in [each for each in self._requests if each.key == key]:
@@ -211,7 +228,9 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Return requests that may be granted, if something has changed since the last call."""
+        """Return the requests that may be grantable, because an entry has changed since the last
+        call.
+        """
         if not self._changed:
             return []
         self._changed = False
@@ -231,7 +250,7 @@ class LockManager:
 
     @property
     def is_empty(self) -> bool:
-        """True if there are no holders, no requests, and no other entries."""
+        """True if there are no holders, requests, or other entries."""
         kept = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
         return not (self._held or self._queue or any(kept))
 
@@ -245,7 +264,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Return the workers that wait only for claimed locks."""
+        """Return the claims in the queue: their workers wait only for these locks."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:
@@ -261,7 +280,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """Return the entry that blocks this entry; None if no entry does."""
+        """Return the entry that blocks this entry; None if it is not blocked."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held
@@ -269,16 +288,18 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the earlier request yields, because its holder depends on the later request."""
+        """True if the earlier request yields, because its worker waits for the worker of the
+        later one.
+        """
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
-            return False  # no worker waits for the worker of a root job
+            return False  # No worker waits for a worker of a root job.
         return bool(self._waits.way(earlier, later.party.line, soft=True))
 
     def _park(self, entry: LockEntry, blocker: LockEntry) -> None:
         behind = blocker
         if not entry.place:
-            # Behind the latest entry in the way: behind the first one, each removal would wake all
-            # entries.
+            # Wait behind the latest conflicting entry. Behind the earliest one, each removal would
+            # wake all waiting entries.
             behind = self._queue.latest_in_the_way(entry) or blocker
             entry.place = next(self._places)
             self._queue.add(entry)

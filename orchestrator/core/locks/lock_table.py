@@ -1,28 +1,71 @@
-"""Lock table: holders and requests by lock name. The time of a lookup is proportional to its
-results.
+"""Names of locks, and the lock table.
+
+The name of a lock is a path of the host project, or any other word. A lock includes everything
+below its name. The table has holders and requests, by name. The time of a lookup is proportional to
+the number of its results.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+from itertools import takewhile
+from unicodedata import normalize
 
-from orchestrator.core.locks.lock_names import names_above
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import WorkerKey
 
-#: Key of a task: its job's id, and its own id.
+#: The lock of the whole project, which includes every other name.
+EVERYTHING = "."
+LONGEST_NAME = 500
+#: Maximum number of names in one task's claims, or in one call.
+MOST_NAMES = 100
+
+
+def lock_name(text: str) -> str:
+    """Return the canonical spelling of a lock name: ``./src//api/`` becomes ``src/api``.
+
+    A pattern becomes its directory: ``src/**/*.py`` becomes ``src``, because two different
+    patterns may match the same file. Raise ValueError with the cause if the name is invalid.
+    """
+    if not 0 < len(text) <= LONGEST_NAME:
+        raise ValueError(f"invalid lock name: use 1 to {LONGEST_NAME} characters")
+    if not text.isprintable():
+        raise ValueError("invalid lock name: remove control characters and line breaks")
+    parts = normalize("NFC", text.strip()).split("/")
+    if not any(parts) or not parts[0]:
+        raise ValueError("invalid lock name: use a word, or a path relative to the project")
+    if ".." in parts:
+        raise ValueError("invalid lock name: remove '..' from the path")
+    whole = takewhile(lambda part: "*" not in part, parts)
+    return "/".join(part for part in whole if part not in ("", ".")) or EVERYTHING
+
+
+def names_above(name: str) -> Sequence[str]:
+    """Return the names above a name, from the root to its parent; none for the root."""
+    if name == EVERYTHING:
+        return ()
+    parts = name.split("/")
+    return (EVERYTHING, *("/".join(parts[:end]) for end in range(1, len(parts))))
+
+
+def overlap(one: str, other: str) -> bool:
+    """True if one name is equal to, or below, the other."""
+    return one == other or one in names_above(other) or other in names_above(one)
+
+
+#: Key of a task: the id of its job, and its own id.
 TaskKey = tuple[str, str]
 
 
 class LockKind(StrEnum):
-    #: ``locks`` of a task: held from its worker's start until the worker is done.
+    #: From ``locks`` of a task. Held from its worker's start until the worker has ended.
     CLAIM = "claim"
-    #: Acquired by an attempt while it runs: held until it is released, or the attempt ends.
+    #: Acquired by a running attempt. Held until it is released or the attempt ends.
     LEASE = "lease"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Party:
-    """A worker with all its ancestors."""
+    """A worker with its ancestors, as the holder or requester of locks."""
 
     key: WorkerKey
     job_id: str
@@ -41,11 +84,12 @@ class LockEntry:
     kind: LockKind
     names: tuple[str, ...]
     since: float
-    #: Place of the entry in the queue; the lowest goes first.
+    #: Place of the entry in the queue. The lowest place is served first. 0: not in the queue.
     place: int = 0
     #: The fencing number of a lease that is held.
     number: int = 0
-    #: Time until which the request keeps its place although no call waits for it; 0: a call waits.
+    #: Time until which a request keeps its place although no call waits for it; 0 while a call
+    #: waits.
     kept_until: float = 0.0
 
     @property
@@ -54,10 +98,10 @@ class LockEntry:
 
 
 def compatible(one: LockEntry, other: LockEntry) -> bool:
-    """True if both entries may be held at the same time, regardless of their names.
+    """True if both entries may be held at the same time, whatever their names.
 
-    A child job works for its parent, so a worker never blocks its ancestors or descendants. A
-    claim belongs to its task, so the candidates of the task share it.
+    A child job works for its parent, so a worker never blocks its ancestors or descendants. A claim
+    belongs to its task, so all candidates of the task share it.
     """
     if one.key in other.party.line or other.key in one.party.line:
         return True
@@ -70,7 +114,7 @@ class LockTable:
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
-        #: By name: names below it that have entries, and the number of their entries.
+        #: For each name: the names below it that have entries, with their numbers of entries.
         self._below: dict[str, dict[str, int]] = {}
 
     def __bool__(self) -> bool:
@@ -103,8 +147,9 @@ class LockTable:
                 del self._below[above]
 
     def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
-        """Yield the entries with a name that equals, contains, or is below one of these names; may
-        repeat an entry.
+        """Yield the entries with a name that equals, contains, or is below one of these names.
+
+        An entry may be yielded more than once.
         """
         for bucket in self._buckets(names):
             yield from bucket
@@ -124,7 +169,7 @@ class LockTable:
                 yield other
 
     def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Yield earlier entries that conflict with this entry."""
+        """Yield the entries that conflict with this entry and are before it in the queue."""
         for bucket in self._buckets(entry.names):
             for other in bucket:
                 if entry.place and other.place >= entry.place:
@@ -133,7 +178,11 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """Return the last entry that requests exactly one of a new entry's names."""
+        """Return the latest entry with one of the entry's own names, if it conflicts; None
+        otherwise.
+
+        Names above and below are ignored.
+        """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)
             if latest is not None and not compatible(entry, latest):
@@ -142,12 +191,12 @@ class LockTable:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lease:
+class LockLease:
     """A lock that an attempt of a worker holds. A lease is active while the attempt runs."""
 
     name: str
-    #: The fencing number: greater than that of every lease granted before, by any server that
-    #: shares the store.
+    #: The fencing number. It is greater than that of every earlier lease of any server that shares
+    #: the store.
     number: int
     root_id: str
     job_id: str
@@ -162,15 +211,18 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """The store's answer: leases for all requested names, or the workers that hold some of them."""
+    """The store's answer to a request: leases for all requested names, or leases that block
+    them.
+    """
 
-    leases: Sequence[Lease] = ()
-    blocked_by: Sequence[Lease] = ()
+    leases: Sequence[LockLease] = ()
+    blocked_by: Sequence[LockLease] = ()
 
 
 def in_line(one: WorkerKey, other: WorkerKey) -> bool:
-    """True if the workers are equal, or one is a descendant of the other; names carry the
-    ancestry.
+    """True if the workers are equal, or one is a descendant of the other.
+
+    A worker's name begins with the names of its ancestors.
     """
     return is_below(one, other) or is_below(other, one)
 

@@ -1,12 +1,13 @@
-"""Gates: commands that decide if a worker's changes may be merged, their runs, and results.
+"""Gates: commands that decide whether a worker's changes may be merged, their runs, and results.
 
 Durations are seconds.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+from orchestrator.core.dataclass import dataclass
 
 #: The name of the built-in scan of added lines.
 SECRETS = "secrets"
@@ -64,7 +65,8 @@ class GateStatus(StrEnum):
     FAILED = "failed"
     #: Pre-existing: all findings of the gate are in the baseline, too.
     KNOWN = "known"
-    #: The gate did not judge the change, and need not, such as when no file that it checks changed.
+    #: The gate did not judge the change, and did not have to: for example, no file that it checks
+    #: was changed.
     SKIPPED = "skipped"
     #: The gate could not run: for example, its program is missing, or it timed out.
     BROKEN = "broken"
@@ -84,13 +86,13 @@ class GateOutcome(StrEnum):
 
 
 class GateCause(StrEnum):
-    """Why a gate did not judge the change, whether its command was started or not."""
+    """Why a gate did not judge the change, whether or not its command was started."""
 
     #: No file that the gate checks was changed.
     NOTHING_CHANGED = "nothing_changed"
     #: The gate found no test, or skipped all tests.
     NO_TESTS = "no_tests"
-    #: The gate fails on the base commit, too, and its report does not distinguish failures.
+    #: The gate also fails on the base commit, and its report does not distinguish failures.
     FAILS_AT_BASE = "fails_at_base"
     PROGRAM_MISSING = "program_missing"
     #: A signal, the system, or a person ended the gate.
@@ -120,20 +122,22 @@ class Gate:
     report: GateReport = GateReport.EXIT
     #: True if the gate's findings prevent a merge.
     required: bool = True
-    #: True if findings that the base has, too, do not count.
+    #: True if a finding that the base also has does not count.
     new_only: bool = True
     #: True if tests that passed at the base may be removed.
     tests_may_vanish: bool = False
-    #: True if tests of the base may be changed: the work need not pass the base's versions.
+    #: True if tests of the base may be changed. Then the work need not pass the base's versions.
     tests_may_change: bool = False
     source: GateSource = GateSource.ASKED
     #: Why the gate exists, as text.
     why: str = ""
-    #: The required program, which is searched before the run. Empty: the shell reports its absence.
+    #: The program that the gate requires. It is searched before the run. Empty: no program is
+    #: searched, and the shell reports a missing one.
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True for a linter that uses its exit code: its findings are in files, even in tests.
+    #: True if the gate's findings are places in files, as a linter's are, and not names of tests,
+    #: although ``report`` does not show it.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
     looks_at: tuple[str, ...] = ()
@@ -171,7 +175,7 @@ class GateResult:
     note: str = ""
     #: Path of the gate's whole output, below the root job's directory.
     log: str = ""
-    #: Files that decide the gate's verdict, and that the work altered because its task may.
+    #: Files that decide the gate's verdict, and that the work altered with its task's permission.
     judges: tuple[str, ...] = ()
     #: True if the work changes other code in addition to ``judges``.
     judges_with_code: bool = False
@@ -179,19 +183,21 @@ class GateResult:
     advice: str = ""
     #: Why the gate has no verdict; None if it passed or failed, and in older rows.
     cause: GateCause | None = None
-    #: Fingerprint of the findings, whatever their lines and order; empty if the report names none.
+    #: Fingerprint of the findings, independent of their line numbers and order; empty if the report
+    #: names none.
     digest: str = ""
-    #: True if the gate's findings are in files, as a linter's are.
+    #: True if the gate's findings are in files, like those of a linter.
     is_of_files: bool = False
-    #: On a merged state: findings of only one of two runs, which do not count; "": the whole gate.
+    #: For a merged state: findings that do not count, because only one of two runs had them. The
+    #: text "" means that the gate failed as a whole in only one run.
     flaky: tuple[str, ...] = ()
     #: For a candidate: number of the base's tests that pass with the base's tests and
     #: configuration.
     base_tests: int | None = None
     #: For a candidate: passed tests that the base does not have, without their parameters.
     new_tests: tuple[str, ...] = ()
-    #: For a candidate: number of findings with the base's configuration; None: as many as
-    #: ``failures``.
+    #: For a candidate: number of findings with the base's configuration; None if it equals the
+    #: number of ``failures``.
     base_findings: int | None = None
     #: Patterns of the sources that the gate judges; empty: all sources, or an older row.
     looks_at: tuple[str, ...] = ()
@@ -262,7 +268,7 @@ class GateRun:
 
     @property
     def on(self) -> str:
-        """The state that the gate runs on: a worker's name, "base commit", or "merged result"."""
+        """The state on which the gate runs: a worker's name, "base commit", or "merged result"."""
         return self.check if self.place is GatePlace.WORKER else str(self.place)
 
     @property
@@ -273,9 +279,7 @@ class GateRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Files that decide how gates judge, and that the worker altered because its task may alter
-    them.
-    """
+    """Files that decide how gates judge, and that the worker altered with its task's permission."""
 
     paths: tuple[str, ...] = ()
     #: True if the work changes other code in addition to these files.
@@ -298,10 +302,11 @@ class Leave:
     writes: tuple[str, ...] = ()
     #: True if the task's work is tests only: it may alter all tests.
     tests: bool = False
-    #: True if the task's work is tests, but it changed other code, too: it may alter only tests
-    #: that fail at the base.
+    #: True if the task's work is tests, but the worker changed other code, too. Then it may alter
+    #: only tests that fail at the base.
     failing_tests: bool = False
-    #: Files of the task's child jobs, which gates judged there; relative to the worktree's top.
+    #: Files that child jobs of the task changed, and that the gates of these child jobs judged.
+    #: Relative to the worktree's top.
     judged: frozenset[str] = frozenset()
 
 
@@ -334,10 +339,10 @@ class Gates(Protocol):
     def begin(self, check: Check, done: Callable[[Sequence[GateResult]], None]) -> None:
         """Run the gates of a check one after another. Any thread may call.
 
-        ``done`` is called once, from any thread, with one result per gate, in order; also for a
-        gate that cannot run. It is not called if the server stops first. Afterwards the worktree
-        matches its commit. A second check with the same name must not begin before the first is
-        done.
+        ``done`` is called once, from any thread, with one result per gate, in order. A gate that
+        cannot run has a result, too. ``done`` is not called if the server stops first. Afterwards
+        the worktree matches its commit. A second check with the same name must not begin before the
+        first is done.
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:

@@ -4,14 +4,14 @@ Times are seconds since the epoch, UTC; durations are seconds.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import NamedTuple
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.decisions.pause import Pause
-from orchestrator.core.model.decisions.question import PERSON, Question
 from orchestrator.core.model.gate import Gate, GateCounts, gate_counts
+from orchestrator.core.model.human_input import PERSON, Pause, Question
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import (
@@ -27,7 +27,7 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: The ``cancelled_by`` and ``stopped_by`` of a stop at the limit on wall time.
 WALL_TIME = "max_wall_seconds"
-#: In place of an agent's name: the best agent that can work. For a planner: the job's agent.
+#: Stands in place of an agent's name: the best agent that can work. For a planner: the job's agent.
 AUTO = "auto"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
@@ -84,7 +84,7 @@ class TaskSpec:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
-    #: If the task's worker gets a worktree (core.repository.GitUse); None: the job decides.
+    #: Whether the task's worker gets a worktree (core.repository.GitUse). None: the job decides.
     git: str | None = None
     #: Where the task's worker starts (core.repository.Workdir): own or project.
     workdir: str = "own"
@@ -94,7 +94,12 @@ class TaskSpec:
     locks: tuple[str, ...] = ()
     #: The agent that compares candidates; empty: no review.
     review: str = ""
-    #: True if the request leaves that agent open: if its login fails, another agent reviews.
+    #: Labels that the machine of the task's worker must have (core.scheduler.placement).
+    requires: Mapping[str, str] = field(default_factory=dict)
+    #: Name of the machine of the task's worker, or ``here``; empty: any machine.
+    node: str = ""
+    #: True if the request does not name the reviewing agent. Then, if the login of the agent in
+    #: ``review`` fails, another agent reviews.
     review_by_any: bool = False
 
     @property
@@ -104,10 +109,10 @@ class TaskSpec:
 
     @property
     def heading(self) -> str:
-        """The title for people: without one, the beginning of the prompt or of the command."""
+        """The task's title; without a title, the beginning of the prompt or the command."""
         command = " ".join(self.command) if isinstance(self.command, tuple) else self.command
         told = self.title or self.prompt or command or self.approve
-        # Only the beginning is read: a prompt may be long.
+        # Use only the beginning, because a prompt may be long.
         return cut(one_line(told[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
 
     def of_candidate(self, place: int) -> "TaskSpec":
@@ -126,7 +131,9 @@ class TaskSpec:
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
-        """Return the task with ``change`` applied to each timeout, also of candidates."""
+        """Return the task with ``change`` applied to each timeout, including those of
+        candidates.
+        """
         own = tuple(
             each if each.timeout is None else replace(each, timeout=change(each.timeout))
             for each in self.candidate_settings
@@ -137,7 +144,7 @@ class TaskSpec:
 
 #: The index of a planner, which sorts it before its job's workers. Reviewers have lower indexes.
 PLANNER_INDEX = -1
-#: The planner, and the ``plan_source``, of a job whose request is split without an agent.
+#: Value of ``planner``, and of ``plan_source``, if rules split the job's request without an agent.
 RULES = "rules"
 #: The ``plan_source`` of a job for which no plan was possible.
 NO_PLAN = "none"
@@ -194,12 +201,12 @@ class Job:
     run: int = 1
     #: Counts the versions of the plan: people may edit it while it waits for approval.
     plan_version: int = 1
-    #: Why nothing new starts in the job; None: it is not paused.
+    #: The job's present pause, during which nothing new starts; None: the job is not paused.
     pause: Pause | None = None
     #: Seconds of former pauses since the start, which the wall time does not include.
     paused_seconds: float = 0.0
     facts: JobFacts = NO_FACTS
-    #: Gets messages about the job and its descendants; only root jobs have one.
+    #: The address that gets messages about the job and its descendants. Only root jobs have one.
     callback: Callback | None = None
 
     @property
@@ -246,7 +253,10 @@ class Job:
 
     @property
     def wall_end(self) -> float:
-        """Time at which the wall time ends unless the job is paused; a retry starts it again."""
+        """Time at which the wall time ends if the job is not paused.
+
+        A retry starts the wall time again.
+        """
         began = self.started_at or self.created_at
         return began + self.paused_seconds + self.config.max_wall_seconds
 
@@ -292,12 +302,13 @@ class Worker:
     budget_from: int = 0
     #: Fingerprint of the latest failure, to detect that the same failure is repeated.
     failure: str = ""
-    #: The worker must not start before this time.
+    #: Time before which the worker must not start.
     not_before: float = 0.0
     #: The caller that cancelled only this worker, for people; None: no caller did.
     cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
-    #: Number of workers in the worker's child jobs, from which the next worker gets its name.
+    #: Number of workers in the worker's child jobs. The name of the next such worker follows from
+    #: it.
     child_workers: int = 0
     started_at: float | None = None
     ended_at: float | None = None
@@ -316,7 +327,7 @@ class Worker:
 
     @property
     def cost_usd(self) -> float | None:
-        """Known cost in US dollars; None: unknown."""
+        """Known cost in US dollars; None if it is unknown."""
         return self.usage.cost_usd
 
     @property
@@ -382,6 +393,8 @@ class Attempt:
     reason: str = ""
     #: The tool's session with the model; None if there is none, or it is unknown.
     session: Session | None = None
+    #: The node of a cluster that runs the attempt; empty: the machine of the server.
+    node: str = ""
 
     @property
     def key(self) -> WorkerKey:

@@ -3,9 +3,9 @@
 ``core.outcome.job.reason`` composes the job's ``reason`` from these facts.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivery import HeldBack
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.repository_changes import RepositoryChange
@@ -25,9 +25,9 @@ class Missing:
     cause: LossCause = LossCause.CONFLICT
     #: The cause as text, such as "conflict in a.py, b.py".
     why: str = ""
-    #: True if the result has some changes of the worker.
+    #: True if the result has some of the worker's changes.
     in_part: bool = False
-    #: True if a person excluded the changes: the job counts as complete without them.
+    #: True if a person excluded the changes. The job counts as complete without them.
     chosen: bool = False
     #: True if the worker belongs to a root job and can get another attempt.
     resolvable: bool = False
@@ -57,7 +57,8 @@ class EarlierPart:
 class Overruled:
     """Hunks of one worker that are not in the result.
 
-    Either another worker's hunks won (``theirs``), or the parent worker of the job undid the hunks.
+    Either another worker's hunks replaced them (``theirs``), or the parent worker of the job undid
+    them.
     """
 
     worker_id: str
@@ -88,7 +89,7 @@ class Shortfall:
     judges_with_code: bool = False
     #: New files of the worktree that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: True if the worker changed no file, and the task does not show if it had to.
+    #: True if the worker changed no file, and the task does not show whether it had to.
     unchanged: bool = False
     has_worktree: bool = True
 
@@ -168,7 +169,7 @@ class UnjudgedWork:
 
     worker_id: str
     files: tuple[str, ...]
-    #: Other workers that ran in the project at that time, and may have changed the files.
+    #: Other workers that ran in the project at the same time. They may have changed the files.
     beside: tuple[str, ...] = ()
 
 
@@ -202,8 +203,8 @@ class Landed:
 class JobFacts:
     """All facts about one job's outcome.
 
-    A new fact is a field with a default, so that older rows can still be loaded. It also needs a
-    sentence in ``core.outcome.job.reason``, unless it says nothing about the outcome.
+    A new fact is a field with a default, so that older rows can still be loaded. A fact about the
+    outcome also needs a sentence in ``core.outcome.job.reason``.
     """
 
     #: Why no task of the job can run: there is no plan, or the plan was rejected.
@@ -217,7 +218,7 @@ class JobFacts:
     #: Changes that the results of descendants lack, and therefore also this job's result.
     lost_below: tuple[Missing, ...] = ()
     #: For a child job: files that its parent worker also changed while it waited. Because of this
-    #: conflict, the parent worker's files have nothing of the child job's result.
+    #: conflict, nothing of the child job's result was added to the parent worker's files.
     not_in_parent: tuple[str, ...] = ()
     #: Workers whose committed work a person merged, although they failed or were not chosen.
     taken: tuple[str, ...] = ()
@@ -227,7 +228,7 @@ class JobFacts:
     overruled: tuple[Overruled, ...] = ()
     #: Hunks that are not in the results of descendants for the same reason.
     overruled_below: tuple[Overruled, ...] = ()
-    #: Files to which several workers added lines: the merge decided the order of the lines.
+    #: Files to which several workers added lines. The merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()
     #: Facts about workers that succeeded, for the job's reason.
     shortfalls: tuple[Shortfall, ...] = ()
@@ -245,7 +246,7 @@ class JobFacts:
     #: Code that workers of the job or its descendants changed without a worktree. No gate judged
     #: this code, because gates run on the branches of worktrees.
     unjudged_work: tuple[UnjudgedWork, ...] = ()
-    #: Changes of the user's checkout that are in no result: a worker of the tree or the user made
+    #: Changes of the user's checkout that are in no result. A worker of the tree or the user made
     #: them.
     checkout: tuple[CheckoutChange, ...] = ()
     #: Caps on steps, tokens, and cost that the job exceeded.
@@ -255,7 +256,7 @@ class JobFacts:
     earlier_parts: tuple[EarlierPart, ...] = ()
     #: True if a person removed all branches of the job tree that had not landed.
     discarded: bool = False
-    #: Branches of the user that have a result from before a person's feedback.
+    #: Branches of the user that contain a result from before a person's feedback.
     landed_on: tuple[str, ...] = ()
     #: Workers whose cost is unknown, although the job has a cost cap.
     unpriced: tuple[str, ...] = ()
@@ -264,7 +265,8 @@ class JobFacts:
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()
-    #: Branches of the user on which the result is, by ``land``. Not in the job's reason.
+    #: Branches of the user to which ``land`` merged the result. This is not part of the job's
+    #: reason.
     landed: tuple[Landed, ...] = ()
 
     @property

@@ -5,27 +5,28 @@ inheritance by child jobs, and changes allowed in a retry. For a new row see CON
 """
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import Field, field, fields, replace
 from enum import Enum, auto
 from math import inf
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import Gate
 
-#: The key of a ``Setting`` in the metadata of its field.
+#: Key under which a field's metadata has its ``Setting``.
 DECLARED = "setting"
 
 
 class ValueKind(Enum):
     """Type of a value. ``schemas/requests`` and ``cli/plan`` have a Python type for each kind."""
 
-    #: A whole number from 1.
+    #: A whole number, at least 1.
     COUNT = auto()
-    #: A whole number from 0.
+    #: A whole number, at least 0.
     COUNT_OR_ZERO = auto()
-    #: Seconds, more than 0.
+    #: Seconds, greater than 0.
     SECONDS = auto()
-    #: US dollars, more than 0.
+    #: US dollars, greater than 0.
     MONEY = auto()
     #: True or false.
     FLAG = auto()
@@ -139,7 +140,7 @@ def setting(
     return field(default=default if older is None else older, metadata={DECLARED: row})
 
 
-#: Values in place of the agent that resolves conflicts: the worker in conflict, or no agent.
+#: Values that stand in place of the resolving agent: the worker in conflict, or no agent.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
 BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
@@ -149,7 +150,7 @@ BUDGET_LIMITS = ("max_steps", "max_tokens", "max_cost_usd")
 class JobConfig:
     """A job's settings, after defaults, ceilings, and the parent job's settings were applied.
 
-    Fields without a row are facts about the job, which no caller sets.
+    Fields without a ``Setting`` are facts about the job, which no caller sets.
     """
 
     max_workers: int = setting(
@@ -195,7 +196,7 @@ class JobConfig:
         on_retry=True,
         option=Option("--max-depth", "Maximum depth of child jobs; 0: none.", "N"),
     )
-    #: Depth that the caller of a root job claimed; its workers count their depth from there.
+    #: Depth that the caller claimed for a root job. The depth of its workers is counted from there.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
         "Depth of the new job. In a worker: ORCHESTRATOR_DEPTH + 1; other values are rejected.\n\n"
@@ -226,7 +227,7 @@ class JobConfig:
         server="workers.retry_backoff_seconds",
         on_retry=True,
     )
-    #: True if the caller set ``max_retries``; otherwise retries stop early if nothing changes.
+    #: True if the caller set ``max_retries``. If not, retries stop early when nothing changes.
     retries_asked: bool = False
     merge_strategy: str = setting(
         ("theirs", "auto", "manual"),
@@ -417,5 +418,8 @@ _BUILT_IN: dict[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
-    """Return the settings of a new job that sets none, if config.yaml sets only ``changes``."""
+    """Return the settings of a new job that sets none itself.
+
+    ``changes`` are those of config.yaml.
+    """
     return JobConfig(**_BUILT_IN | changes)

@@ -5,13 +5,15 @@ in the lowest layer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from orchestrator.core.dataclass import dataclass
 
 MIB = 1024 * 1024
 
-#: Maximum seconds of a tool's command: long enough to wait for a child job, and shorter than the
-#: silence after which the tool counts as hung.
+#: Maximum seconds of one command of an AI tool. Long enough to wait for a child job, and shorter
+#: than the silence after which the tool counts as hung.
 COMMAND_SECONDS = 540
 
 #: Variables of each provider, with keys and addresses, that more than one tool uses.
@@ -21,7 +23,7 @@ _GOOGLE = ("GEMINI_API_KEY", "GEMINI_MODEL", "GOOGLE_*", "CLOUDSDK_*")
 _AWS = ("AWS_*",)
 _OTHERS = ("OPENROUTER_*", "DEEPSEEK_*", "GROQ_*", "MISTRAL_*", "XAI_*", "AZURE_*", "TOGETHER_*")
 
-#: Variables that stop any tool from sending telemetry, updating itself, or asking questions.
+#: Variables that keep any tool from sending telemetry, updating itself, or asking questions.
 _QUIET = {"CI": "1", "NO_COLOR": "1", "DO_NOT_TRACK": "1"}
 
 
@@ -38,7 +40,7 @@ class Inherited(StrEnum):
     MEMORY = "memory"
 
 
-# There is one value of each kind, compared by identity.
+# Compared by identity, because there is one value of each kind.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class KnownTool:
     """One agent that the product can drive."""
@@ -55,23 +57,25 @@ class KnownTool:
     title: str = ""
     #: Patterns of the variables that the agent gets from the server's environment.
     pass_env: tuple[str, ...] = ()
-    #: Variables of which each one is a credential.
+    #: Variables that are a credential. One of them is enough.
     credentials: tuple[str, ...] = ()
-    #: By credential that only selects a service: variables, or files as in ``logins``, of which one
-    #: is required, too. A machine of the service may have only its region or project set.
+    #: Credentials that only select a cloud service, such as ``CLAUDE_CODE_USE_BEDROCK``. The value
+    #: has variables, and files in the form of ``logins``: one of them must also be set. A variable
+    #: with a region or a project is sufficient, because a machine in that cloud needs no key.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user that contain a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     #: Expected memory of one worker.
     memory_bytes: int = 512 * MIB
-    #: True if the provider charges less for the part of a prompt that it has read before.
+    #: True if the provider charges less for a part of a prompt that it has received before.
     caches_prompts: bool = False
-    #: True if the agent can plan for a job that does not name a planner; None: only if it is named.
+    #: True if the agent can be the planner of a job that names no planner. None: only if the job
+    #: names the agent.
     plans: bool | None = True
     #: True if the agent can resume a session by its id.
     resumes: bool = False
-    #: True if the program reads messages of people on standard input while it works.
+    #: True if the program reads messages from people on standard input while it works.
     reads_messages: bool = False
     #: True if the agent reports its cost.
     tells_cost: bool = False
@@ -258,7 +262,7 @@ AIDER = KnownTool(
         "DEEPSEEK_API_KEY",
         "OPENROUTER_API_KEY",
     ),
-    # aider is made for editing: its answers to a planner are text only.
+    # aider edits files. As a planner, it would answer with text only.
     plans=None,
     env={**_QUIET, "AIDER_CHECK_UPDATE": "false", "AIDER_ANALYTICS": "false"},
     install="python3 -m pip install aider-chat",

@@ -8,7 +8,7 @@ from functools import lru_cache
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the last pattern that matches the path includes it.
 
-    A pattern without a slash matches a name at any depth. If no pattern matches, the path is
+    A pattern without a slash matches a name at any depth. A path that no pattern matches is
     included only if the first pattern is an exclusion.
     """
     wanted = tuple(patterns)
@@ -25,7 +25,7 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return an expression that matches the pattern, and all paths below.
+    """Return an expression that matches the pattern itself, and all paths below a match.
 
     The expression uses atomic groups, each as short as possible. Otherwise a long path that nearly
     matches a pattern with many stars would take exponential time.
@@ -38,13 +38,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(f"{anywhere}{begin}{end}{below}", re.DOTALL)
 
 
-#: Expressions for the wild cards between directories; "" is for the start of a pattern.
+#: Expressions for the wild cards between directories. The key "" is for the start of a pattern.
 _DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
 _DEEP_WILD = re.compile(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    """Return the parts between wild cards for directories, each after its preceding wild card."""
+    """Return the parts between wild cards for directories, each with the wild card before it."""
     found, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:

@@ -1,8 +1,9 @@
 """Changes in the user's repository during a job, outside the workers' branches."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+
+from orchestrator.core.dataclass import dataclass
 
 #: Prefixes of names in the state of a checkout (``Repository.checkout_state``).
 FILE, GIT_FILE, SETTING, SUBMODULE = "file ", "git ", "setting ", "submodule "
@@ -38,7 +39,7 @@ class ChangedKind(StrEnum):
     SUBMODULE = "submodule"
     #: A file of the checkout.
     FILE = "file"
-    #: A branch of a remote, as its remote-tracking branch shows.
+    #: A branch of a remote, as the remote-tracking branch shows it.
     PUSH = "push"
 
 
@@ -60,11 +61,11 @@ _NAMED_BY_KIND = {
     ChangedKind.SUBMODULE: "submodule ",
     ChangedKind.FILE: "file ",
 }
-#: Objects that all worktrees share, so that nothing proves which worker changed them.
+#: Objects that all worktrees share. Therefore nothing proves which worker changed them.
 SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
-#: Kinds whose entry shows only that the object differs from its normal state.
+#: Kinds for which an entry exists only while the object differs from its normal state.
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
-#: Refs for which git logs the author of a move, and deletes the log with the ref.
+#: Refs whose moves git logs with their author. Git deletes the log with the ref.
 _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
@@ -91,14 +92,14 @@ class RepositoryChange:
     #: For refs and pushes: commits. For the checkout: the branch. Otherwise empty.
     before: str = ""
     after: str = ""
-    #: The worker that made the change, by git's log; empty: unknown.
+    #: The worker that made the change, according to git's log; empty if unknown.
     worker_id: str = ""
     #: The remote of a push; otherwise empty.
     remote: str = ""
 
     @property
     def is_of_job(self) -> bool:
-        """True if a worker made the change, or if nothing shows who changed a shared object."""
+        """True if a worker made the change, or nothing shows who changed a shared object."""
         removed = self.kind in _LOGGED and self.alteration is RepositoryAlteration.REMOVED
         return bool(self.worker_id) or self.kind in SHARED or removed
 
@@ -124,7 +125,10 @@ class RepositoryChange:
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:
-    """Return the change of one entry in the state of a checkout; "": the entry does not exist."""
+    """Return the change of one entry in the state of a checkout.
+
+    ``before`` or ``after`` is "" if the entry did not exist then.
+    """
     kind, short = _kind_of(name)
     is_ref = kind in (*_LOGGED, ChangedKind.STASH, ChangedKind.HEAD)
     return RepositoryChange(
@@ -137,7 +141,11 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """Return the kind of change; CHANGED for a file, which has an entry while it is uncommitted."""
+    """Return the kind of change.
+
+    Always CHANGED for ``_ENTRIES``: their entries appear and disappear when an object changes, but
+    the object itself may have existed before, and may still exist.
+    """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
     return RepositoryAlteration.ADDED if after else RepositoryAlteration.REMOVED
@@ -197,7 +205,7 @@ def state_name(change: RepositoryChange) -> str:
 
 
 def listed(changes: Iterable[RepositoryChange]) -> str:
-    """Return the changes as text: the first ``MOST_NAMED``, and the number of the others."""
+    """Return the changes as text: the first ``MOST_NAMED``, and the number of further changes."""
     words = [str(each) for each in changes]
     more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
     return f"{', '.join(words[:MOST_NAMED])}{more}"

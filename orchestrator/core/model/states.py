@@ -15,7 +15,7 @@ class JobStatus(StrEnum):
     RUNNING = "running"
     #: Every task succeeded.
     COMPLETED = "completed"
-    #: Only some tasks succeeded, or not all changes could be merged.
+    #: Only some tasks succeeded, or some changes could not be merged.
     PARTIAL = "partial"
     #: No task succeeded.
     FAILED = "failed"
@@ -30,7 +30,7 @@ class JobStatus(StrEnum):
 class StopCause(StrEnum):
     """Why a job was stopped before its end."""
 
-    #: A person, or a program with an API key, requested it.
+    #: A person, or a program with an API key, requested the stop.
     USER = "user"
     #: The worker that started the job cancelled it, and continues without the job's result.
     WITHDRAWN = "withdrawn"
@@ -47,7 +47,7 @@ class MergeState(StrEnum):
 
     #: Nothing was merged: no worker had changes, or the merge has not begun.
     NONE = "none"
-    #: The result has the changes of all workers whose changes belong to it (``Worker.counts``).
+    #: The result has the changes of every worker whose changes belong to it (``Worker.counts``).
     MERGED = "merged"
     #: The result lacks changes, which ``JobFacts.missing`` lists.
     IN_PART = "in_part"
@@ -65,15 +65,18 @@ class WorkerKind(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What keeps a worker from running. A comment's "name" is ``WaitingFor.name``."""
+    """What keeps a worker from running.
+
+    "The name" in the comments below is ``WaitingFor.name``.
+    """
 
     #: The shared context of the worker's job is being created.
     CONTEXT = "context"
-    #: The first worker of the same agent has no answer yet; the name is that worker's.
+    #: The first worker of the same agent has no answer yet. The name is that of the first worker.
     FIRST_ANSWER = "first_answer"
-    #: The agent's account is rate-limited; the name is the agent's.
+    #: The agent's account is rate-limited. The name is that of the agent.
     ACCOUNT = "account"
-    #: Another worker holds a lock; the name is that of the locks.
+    #: Another worker holds a lock. The name is that of the locks.
     LOCK = "lock"
     #: A person has not answered the worker's question yet.
     ANSWER = "answer"
@@ -87,6 +90,8 @@ class WaitKind(StrEnum):
     MEMORY = "memory"
     #: The server has too few free file descriptors.
     DESCRIPTORS = "descriptors"
+    #: No machine of the cluster can start the worker now.
+    NODE = "node"
 
 
 class WorkerStatus(StrEnum):
@@ -96,7 +101,7 @@ class WorkerStatus(StrEnum):
     RUNNING = "running"
     #: The worker waits for its child jobs or a lock, and holds no slot.
     WAITING = "waiting"
-    #: The worker succeeded, as the evidence shows.
+    #: The evidence shows that the worker succeeded.
     SUCCESS = "success"
     #: The worker and the child jobs that it started succeeded.
     RECURSIVE_SUCCESS = "recursive_success"
@@ -135,19 +140,22 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
     JobStatus.PENDING: frozenset({JobStatus.PLANNING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.PLANNING: frozenset({JobStatus.PENDING, JobStatus.RUNNING}) | ENDED_JOB,
     JobStatus.RUNNING: ENDED_JOB,
-    # A worker may resolve unmerged changes later; merged again, the result may lack something.
+    # RUNNING: a worker may resolve unmerged changes later. PARTIAL: the result of another merge may
+    # lack changes.
     JobStatus.COMPLETED: frozenset({JobStatus.RUNNING, JobStatus.PARTIAL}),
-    # A retry runs unsuccessful tasks; unmerged changes may be merged later.
+    # RUNNING: a retry runs unsuccessful tasks. COMPLETED: unmerged changes may be merged later.
     JobStatus.PARTIAL: _RUN_AGAIN | {JobStatus.COMPLETED},
     JobStatus.FAILED: _RUN_AGAIN,
     JobStatus.CANCELLED: _RUN_AGAIN,
 }
 
 _W = WorkerStatus
-#: After a success, if the worker's changes conflict or fail together with other workers' changes.
+#: Changes after a success, if the worker's changes conflict, or fail the gates together with other
+#: changes.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
-    # An ended attempt may have child jobs to wait for before the next one starts.
+    # WAITING: after an attempt has ended, the worker may have to wait for child jobs before the
+    # next one.
     _W.PENDING: frozenset({_W.RUNNING, _W.WAITING}) | (ENDED_WORKER - SUCCEEDED_WORKER),
     _W.RUNNING: frozenset({_W.PENDING, _W.WAITING}) | (ENDED_WORKER - {_W.SKIPPED}),
     _W.WAITING: frozenset({_W.PENDING, _W.RUNNING}) | (ENDED_WORKER - {_W.SKIPPED}),
@@ -184,13 +192,13 @@ class Workdir(StrEnum):
 
 
 class LossCause(StrEnum):
-    """Why a job's result lacks changes of a worker; decides which command adds them."""
+    """Why a job's result lacks changes of a worker. The cause decides which command adds them."""
 
-    #: The changes conflict with those of others.
+    #: The changes conflict with those of other workers.
     CONFLICT = "conflict"
-    #: The gates reject the merged state with the changes.
+    #: The gates reject the merged state that includes the changes.
     REFUSED = "refused"
-    #: The changes build on a task that is not in the result.
+    #: The changes build on a task whose changes are not in the result.
     BUILDS_ON = "builds_on"
     #: The job's ``merge_strategy`` is ``manual``; the changes do not conflict.
     MANUAL = "manual"
@@ -200,7 +208,8 @@ class LossCause(StrEnum):
     NO_BRANCH = "no_branch"
     #: A worker discarded changes that its child job had made to its files.
     UNDONE = "undone"
-    #: The worker created only some of its promised files, and no other worker created the rest.
+    #: The worker created only some of its promised files, and no other worker created the missing
+    #: ones.
     NOT_MADE = "not_made"
     #: A branch or worktree that the worker created conflicts with the worker's own branch.
     SIDE_WORK = "side_work"
@@ -211,13 +220,13 @@ class LossCause(StrEnum):
 class OutsideCause(StrEnum):
     """Why changes of a worker are not in the result."""
 
-    #: they conflict with others, or build on excluded changes
+    #: the changes conflict with other changes, or build on excluded changes
     LEFT_OUT = "left_out"
-    #: the gates reject the merged state that has them
+    #: the gates reject the merged state with the changes
     REFUSED = "refused"
-    #: their worker discarded a child job's changes of its files
+    #: the worker discarded a child job's changes of its files
     UNDONE = "undone"
-    #: a person excluded them
+    #: a person excluded the changes
     CHOSEN = "chosen"
     #: the job's ``merge_strategy`` is ``manual``
     MANUAL = "manual"
@@ -225,7 +234,7 @@ class OutsideCause(StrEnum):
     MERGE_FAILED = "merge_failed"
     #: another candidate of the task was better
     LOST_COMPARISON = "lost_comparison"
-    #: the worker failed, ran out of time or was cancelled
+    #: the worker failed, timed out, or was cancelled
     FAILED = "failed"
     #: an attempt failed, and the next one started without its changes
     ROLLED_BACK = "rolled_back"

@@ -1,10 +1,11 @@
 """Submissions as callers send them, before limits and defaults are applied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Attempt, Callback, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, JobConfig, default_config
 
@@ -24,7 +25,7 @@ class Scope(StrEnum):
 class Caller:
     """The caller: an API key by its name, or the attempt of a running worker.
 
-    A worker has no scopes: it sees and controls its own subtree.
+    A worker has no scopes. It sees and controls its own subtree.
     """
 
     name: str
@@ -85,18 +86,18 @@ class ConfigRequest:
         object.__setattr__(self, "given", frozenset(asked))
 
     def get(self, name: str) -> Any:
-        """Return the requested value of a field; None: not requested."""
+        """Return the requested value of a field; None if it was not requested."""
         return getattr(self.values, name) if name in self.given else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
     request: str
-    #: The caller's tasks; empty: the planner splits the request.
+    #: The caller's tasks; empty if the planner is to split the request.
     tasks: tuple[TaskSpec, ...] = ()
     config: ConfigRequest = field(default_factory=ConfigRequest)
     idempotency_key: str | None = None
-    #: Gets messages about the job; only callers with the scope admin may set it.
+    #: Gets messages about the job. Only callers with the scope admin may set it.
     callback: Callback | None = None
 
 
@@ -105,7 +106,7 @@ class Accepted:
     """The answer to a submission."""
 
     job: Job
-    #: True if the job already existed: with an equal request, or the same Idempotency-Key.
+    #: True if the job already existed, for an equal request or the same Idempotency-Key.
     duplicate: bool = False
     #: Remaining quota of a worker of this job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)

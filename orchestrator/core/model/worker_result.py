@@ -1,7 +1,11 @@
-"""The result of a worker, over all its attempts. Durations are seconds."""
+"""The result of a worker over all its attempts, and its rank among the candidates of its task.
 
-from dataclasses import dataclass
+Durations are seconds.
+"""
 
+from enum import StrEnum
+
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import (
     NO_USAGE,
     ChangeSize,
@@ -11,11 +15,61 @@ from orchestrator.core.model.attempt.attempt_result import (
 )
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.candidate_rank import CandidateRank
-from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.gate import GateResult
+from orchestrator.core.model.human_input import Feedback, WorkerMessage
+
+
+class Criterion(StrEnum):
+    """Criteria for comparing candidates.
+
+    A criterion decides only if all earlier criteria are equal.
+    """
+
+    SUCCESS = "success"
+    #: Gates that reject the result, their other findings, and alterations of judging files.
+    GATES = "gates"
+    #: Number of the base's tests that pass, with the base's versions of tests and configuration.
+    BASE_TESTS = "base_tests"
+    #: Number of the candidate's passed new tests, if they also pass on another candidate, or if the
+    #: task names them.
+    NEW_TESTS = "new_tests"
+    #: Only in rows of earlier versions: the number of all passed tests, including new tests.
+    TESTS = "tests"
+    #: Number of findings in files, with the base's configuration, that block no candidate.
+    LINT = "lint"
+    #: The opinion of a reviewer.
+    REVIEW = "review"
+    #: The smaller change is better; a candidate without changes comes last.
+    SIZE = "size"
+    COST = "cost"
+    TIME = "time"
+    #: The place in the task's list of agents.
+    ORDER = "order"
+    #: A person's choice, which overrules the comparison.
+    PERSON = "person"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CandidateRank:
+    """Rank of one candidate.
+
+    Created once, when all candidates of the task have ended and at least one of them succeeded.
+    """
+
+    #: 1 for the chosen candidate.
+    place: int
+    #: The criterion that separates the candidate from the chosen candidate. For the chosen
+    #: candidate: the criterion that separates it from the second.
+    by: Criterion
+    #: The criterion as text.
+    why: str
+    #: The place that a reviewer gave the candidate; None: no review counted.
+    review: int | None = None
+    #: The reviewer's reason for that place.
+    remark: str = ""
+    #: Known cost of the candidate and its child jobs; None: unknown.
+    cost_usd: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +84,7 @@ class WorkerResult:
     usage_before: Usage | None = None
     exit_code: int | None = None
     signal: int | None = None
-    #: Sum over all attempts.
+    #: Sum over all attempts of the worker.
     work_seconds: float = 0.0
     cpu_seconds: float = 0.0
     peak_memory_bytes: int = 0
@@ -46,22 +100,25 @@ class WorkerResult:
     failures: tuple[Failure, ...] = ()
     #: The latest rollbacks by people, in order.
     rollbacks: tuple[Rollback, ...] = ()
-    #: The latest checkpoint that is worth restoring: its gates passed, or an agent was asked to
-    #: resolve its conflicts. Empty: only the worker's start.
+    #: The latest checkpoint that is worth restoring. Its gates passed, or an agent was asked to
+    #: resolve its conflicts. Empty if there is none.
     good: str = ""
-    #: Files in which the worker's changes conflict, since an agent was asked to resolve them.
+    #: Files in which the worker's changes conflict. Set when an agent is asked to resolve the
+    #: conflicts.
     conflicts: tuple[str, ...] = ()
-    #: True if that agent finally failed: then the worker's work before the conflicts counts.
+    #: True if the agent that was asked to resolve the conflicts finally failed. Then the worker's
+    #: work from before the conflicts counts.
     unresolved: bool = False
     #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
     #: Delivery of the latest attempt; None without a worktree.
     delivery: Delivery | None = None
-    #: Rank among the candidates of the task, once all of them have ended; None for other workers.
+    #: Rank among the candidates of the task, once all of them have ended; None if the worker is no
+    #: candidate.
     standing: CandidateRank | None = None
     #: The latest session of the worker's agent, which the next attempt may resume.
     session: Session | None = None
     #: The latest rounds of comments by people, in order.
     feedback: tuple[Feedback, ...] = ()
-    #: Messages of people to the worker, in order.
+    #: Messages from people to the worker, in order.
     messages: tuple[WorkerMessage, ...] = ()

@@ -1,32 +1,33 @@
-"""Logins of agents, as their workers have shown them: valid, failed, or unknown.
+"""Logins of agents, as their workers have shown them: valid, failed, or unknown. Pure.
 
-If the login of an agent is unknown, one worker of a job starts first. If its login fails, the
-workers of its job tree that have not started end with it, because each would pay for the same
-error. Pure.
+While the state of a login is unknown, only one worker of a job starts. If its login fails, the
+workers of the job tree that have not started end, too, because each of them would meet the same
+error.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.outcome.attempt_outcome import Verdict
 
-#: Seconds for which a known state of a login remains valid.
+#: Seconds for which an observed state of a login remains valid.
 KNOWN_SECONDS = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """Properties of agents, by agent name."""
+    """What the logins of agents require, by agent name."""
 
-    #: Returns True if the agent needs a key or a login.
+    #: Returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False
-    #: How to fix a failed login, as text; may be empty.
+    #: Returns how to fix a failed login, as text; "" if unknown.
     mend: Callable[[str], str] = lambda agent: ""
-    #: Returns the best agent that can work here, except the given agents, for an open choice;
-    #: empty: none.
+    #: Returns the best agent that can work here, except the given agents; "" if there is none. Used
+    #: if the user left the agent open.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
-    #: Returns a cheap fingerprint of the agent's credential, which changes when the user logs in
-    #: again.
+    #: Returns a fingerprint of the agent's credential, which is cheap to compute. It changes when
+    #: the user logs in again.
     credential: Callable[[str], str] = lambda agent: ""
 
 
@@ -35,21 +36,21 @@ class LoginsSeen:
     works: bool
     why: str
     at: float
-    #: Fingerprint of the agent's credential when its login failed.
+    #: Fingerprint of the agent's credential at the time when its login failed.
     credential: str = ""
     #: How to fix the login, as text.
     mend: str = ""
 
 
 class AgentLogins:
-    """States of logins by agent: agents with the same name share an account."""
+    """States of logins, by agent. Agents with the same name share an account."""
 
     def __init__(self, needs: Needs) -> None:
         self._needs = needs
         self._seen: dict[str, LoginsSeen] = {}
 
     def doubtful(self, agent: str, now: float) -> bool:
-        """True if the agent needs a login, and the login is not known to work."""
+        """True if the agent requires a login that is not known to work."""
         seen = self._fresh(agent, now)
         return self._needs.login(agent) and not (seen and seen.works)
 
@@ -57,9 +58,10 @@ class AgentLogins:
         if self._needs.login(agent):
             self._seen[agent] = LoginsSeen(True, "", now)
 
-    def told(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record the outcome of an attempt, and return its verdict. If the login failed, the
-        verdict includes how to fix it.
+    def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
+        """Record the outcome of an attempt, and return its verdict.
+
+        If the login failed, the returned verdict says how to fix it.
         """
         if not verdict.login_refused:
             return verdict
@@ -68,7 +70,7 @@ class AgentLogins:
         return replace(verdict, reason=f"{verdict.reason}; to fix it: {mend}") if mend else verdict
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
-        """Return the known states of logins, except outdated states."""
+        """Return the known states of logins that are still valid."""
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
     def refused(self, now: float) -> Mapping[str, str]:
@@ -76,8 +78,9 @@ class AgentLogins:
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent without a known login failure; empty if it is ``agent`` itself, or
-        if there is none.
+        """Return the best agent whose login has not failed, in place of ``agent``.
+
+        Return "" if ``agent`` itself is the best, or every login has failed.
         """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found

@@ -1,15 +1,16 @@
 """Outcome of an attempt, from a table: its exit, the agent's report, and the evidence.
 
-Exit code 0 alone is never success. Rows are tried in order; the first match decides.
+Exit code 0 alone is never a success. Rows are tried in order; the first match decides.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from zlib import crc32
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import in_words
 from orchestrator.core.gates.same_failure import digest_of, without_times
-from orchestrator.core.limits.budget import NOTHING, is_known, total
+from orchestrator.core.limits.budgets import NOTHING, is_known, total
 from orchestrator.core.model.attempt.attempt_result import (
     EndedBy,
     ErrorClass,
@@ -21,29 +22,28 @@ from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
 from orchestrator.core.model.attempt.final_text import FinalText, question_of
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus, altered_judges
 from orchestrator.core.model.job import Attempt
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
     status: WorkerStatus
     reason: str = ""
-    #: Another attempt may end differently.
+    #: True if another attempt may end differently.
     retry: bool = False
     #: Name of the table's row that decided; empty if no row applied.
     row: str = ""
     #: Fingerprint of the failure, equal for equal failures; empty if the failure cannot be
     #: compared.
     failure: str = ""
-    #: True if the agent's account was rate-limited: nothing is wrong with the worker.
+    #: True if the agent's account was rate-limited. This is not the worker's fault.
     rate_limited: bool = False
-    #: True if the tool's program could not be started: an update may be replacing it.
+    #: True if the tool's program could not be started, possibly because an update is replacing it.
     not_started: bool = False
-    #: True if the agent's key or login failed: every other worker of the agent would fail, too.
+    #: True if the agent's key or login failed. Every other worker of the agent would fail as well.
     login_refused: bool = False
     #: True if the attempt never ran, so that a retry follows at once.
     never_began: bool = False
@@ -55,19 +55,25 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
-    """One row of the table: its condition and its outcome."""
+    """One row of the table: its condition, and the outcome if the condition is true."""
 
     name: str
     fits: Callable[[Exit, Evidence], bool]
     status: WorkerStatus
     reason: Callable[[Exit, Evidence], str]
     retry: bool = False
-    #: True if any two failures of this kind count as equal, so that only one retry follows.
+    #: True if all failures of this kind count as equal, so that only one retry follows.
     once: bool = False
 
 
+#: Number of the signal; the same on all systems.
+_SIGKILL = 9
+
+
 def _died(exit: Exit, _: Evidence) -> str:
-    return f"killed by signal {exit.signal}"
+    # The kernel ends a process this way when the machine has no memory left.
+    hint = " (perhaps the machine had no memory left)" if exit.signal == _SIGKILL else ""
+    return f"killed by signal {exit.signal}{hint}"
 
 
 def _code(exit: Exit, evidence: Evidence) -> str:
@@ -82,10 +88,9 @@ def _out_of_time(exit: Exit) -> str:
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """True if an attempt without output and without new changes still shows work.
+    """True if the attempt has something to show: output, new changes, or approved earlier changes.
 
-    Its existing changes come from earlier attempts, so they count only if a gate has passed them
-    now.
+    Earlier attempts' changes count only if a gate has passed them now.
     """
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
@@ -99,14 +104,18 @@ def _nothing(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    """True if promised changes are missing; False while child jobs may still make these changes."""
+    """True if promised changes are missing.
+
+    False while child jobs may still make these changes.
+    """
     found = evidence.delivery
     return found is not None and found.deferred is None and found.lacks_changes
 
 
 def _asks(evidence: Evidence) -> bool:
-    """True if the agent ends with an open question. If expected changes are missing, every
-    question counts.
+    """True if the agent ends with an open question.
+
+    If expected changes are missing, every question counts.
     """
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
@@ -127,8 +136,8 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _leaves_the_work(evidence: Evidence) -> bool:
-    """True if the final text only describes the work, although the task may require more than an
-    answer.
+    """True if the final text only describes the work, although the task may require more than
+    that.
     """
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
@@ -165,7 +174,8 @@ _S = WorkerStatus
 #: A shell's exit code for a missing command.
 NOT_FOUND = 127
 
-#: Meaning of an agent's own failure report, and if a retry may end differently.
+#: Meaning of each failure that an agent reports. The last value is True if a retry may end
+#: differently.
 _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.AUTH, _S.FAILED, "the agent's login failed", False),
     (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is rate-limited", True),
@@ -181,7 +191,7 @@ _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
 )
 
 
-#: Failures of a tool that are retried once: if the retry fails, too, the cause is not temporary.
+#: Failures of a tool that are retried once. If the retry fails as well, the cause is not temporary.
 _ONCE = (ErrorClass.INTERNAL, ErrorClass.KILLED)
 
 
@@ -325,17 +335,19 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
 
 
 def was_complete(exit: Exit, evidence: Evidence) -> bool:
-    """True if an agent had reported its whole result when a usage limit stopped it.
+    """True if an agent had reported its whole result when a cap on usage stopped it.
 
-    Limits of the machine, such as memory, do not count: no caller signs their stops.
+    False for stops at limits of the machine, such as memory: those exits have no ``stopped_by``.
     """
     by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
 
 def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
-    """Return an exit and evidence with which to judge a worker again, if only its delivery was
-    missing at its end.
+    """Return the exit and evidence of a worker whose outcome was deferred to the end of its child
+    jobs.
+
+    The exit is a success, because everything except the delivery was judged when the worker ended.
     """
     evidence = Evidence(
         output=output,
@@ -352,19 +364,18 @@ def _lacks_program(exit: Exit, evidence: Evidence) -> bool:
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
-    """True if the gates decide: the attempt succeeds if they pass."""
+    """True if the gates decide the outcome: the attempt succeeds if they pass."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
-    """Return the fingerprint of a failure.
+    """Return the fingerprint of a failure; "" if the failure cannot be compared.
 
     Two failures are the same if only times differ, or if both match a row that allows one retry.
+    Rejections by gates are the same if the findings are the same, whatever changed in between.
 
-    Rejections by gates are the same if their findings are, whatever was changed in between.
-
-    Empty if files changed, because the next attempt starts from another state. Also empty if the
-    attempt was lost, because the worker did not cause the end of its shim.
+    A failure cannot be compared if files changed, because the next attempt then starts from another
+    state. The same holds if the attempt was lost, because the worker did not cause that.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""
@@ -380,7 +391,7 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
 
 
 def _found(result: GateResult) -> str:
-    """Return findings of a gate; if its report names none, its output."""
+    """Return the findings of a gate, or its output if its report names none."""
     cause = result.cause or ""
     return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
 
@@ -389,11 +400,11 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """Return the end time of an attempt whose end has just become known: the end of its process,
-    or of its gates.
+    """Return the end time of an attempt whose end is only known now.
 
-    The process may have ended long before, without a server. A time that contradicts the server's
-    clock is ignored, because the clock was changed or is another machine's.
+    It is the end of the attempt's process or of its gates. The process may have ended long before,
+    while no server ran. A time that contradicts the server's clock is ignored, because the clock
+    was changed or belongs to another machine.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     told = exit.ended_at if agrees and not evidence.gates else now
@@ -403,7 +414,7 @@ def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> fl
 def result_of(
     before: WorkerResult | None, attempt: Attempt, exit: Exit, evidence: Evidence, seconds: float
 ) -> WorkerResult:
-    """Return the result after one more attempt, which took this many seconds."""
+    """Return the worker's result after one more attempt, which took ``seconds``."""
     before = before or _NONE_YET
     usage = before.usage
     if is_known(evidence.usage):
@@ -428,7 +439,7 @@ def result_of(
         good=after(attempt.number) if _is_good(evidence) else before.good,
         conflicts=before.conflicts,
         change=evidence.change,
-        # An attempt that never began keeps the delivery of the attempt before it.
+        # An attempt that ran nothing keeps the delivery of the previous attempt.
         delivery=before.delivery if exit.cause in RAN_NOTHING else evidence.delivery,
         session=evidence.session or before.session,
         feedback=before.feedback,
@@ -438,7 +449,10 @@ def result_of(
 
 
 def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
-    """Return the rank of a candidate that a person has chosen: its next attempt keeps it."""
+    """Return the rank of a candidate that a person has chosen; None for other workers.
+
+    The rank remains through further attempts.
+    """
     standing = before.standing
     chosen = standing and standing.place == 1 and standing.by is Criterion.PERSON
     return standing if chosen else None

@@ -1,13 +1,14 @@
 """Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
-A table: rows are tried in order; the first match decides. Each row has a ladder: the first rung for
-a first failure, the next rung for each repetition, and then always the last rung.
+Rows of a table are tried in order; the first match decides. Each row has a ladder of strategies.
+The first failure gets the first rung, and each repetition the next one. The last rung is repeated.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import (
@@ -30,9 +31,9 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 
 #: Maximum number of failures of a worker that are stored.
 MOST_FAILURES = 50
-#: The cause of attempts that did not run: other failures are not compared with them.
+#: Cause of attempts that did not run. Comparisons with earlier failures ignore them.
 NEVER_RAN = "never ran"
-#: Characters at the end of an output that are searched for words of a full disk.
+#: Number of characters at the end of an output that are searched for the message of a full disk.
 _END_OF_OUTPUT = 4000
 _DISK_FULL = re.compile(r"No space left on device|ENOSPC|Disk quota exceeded", re.IGNORECASE)
 _REFUSED = (ErrorClass.AUTH, ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED)
@@ -43,12 +44,12 @@ Rung = tuple[RetryStrategy, float]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One failed attempt with the facts that rows need."""
+    """One failed attempt, with the facts that the rows need."""
 
     exit: Exit
     evidence: Evidence
     verdict: Verdict
-    #: True if the attempt failed like the previous attempt, and changed nothing.
+    #: True if the attempt failed like the previous one, and changed no file.
     same: bool = False
 
     @property
@@ -72,8 +73,8 @@ class FailureRow:
     kind: FailureKind
     ladder: tuple[Rung, ...]
     reason: Callable[[Case], str]
-    #: True if the process ended before its work was seen: the worker's changes are not rolled
-    #: back.
+    #: True if the process ended abnormally, so that its work was not judged. Then the worker's
+    #: changes are not rolled back.
     is_crash: bool = False
 
 
@@ -284,15 +285,16 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
 
 
 def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
-    """True if a rollback discards changes."""
+    """True if a rollback with this strategy discards changes."""
     if strategy is _S.ROLLBACK_LAST:
         return evidence.files_changed
     return strategy is _S.ROLLBACK_SAFE and evidence.has_work
 
 
 def _times(row: FailureRow, worker: Worker) -> int:
-    """Return number of the worker's latest failures of this kind in a row, within its
-    present retries.
+    """Return how many of the worker's latest failures have the cause of this row.
+
+    Only consecutive failures within the present retry budget count.
     """
     times = 0
     for earlier in reversed(worker.result.failures if worker.result else ()):
@@ -312,7 +314,9 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """Add the classified failure of an attempt; it replaces an earlier one of the same attempt."""
+    """Return the result with an attempt's classified failure, which replaces an earlier one of
+    that attempt.
+    """
     if failure is None:
         return result
     others = [each for each in result.failures if each.attempt != failure.attempt]
@@ -320,19 +324,23 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def failure_of(worker: Worker, attempt: int) -> Failure | None:
-    """Return the classified failure of an attempt, if it failed and the failure is still stored."""
+    """Return the classified failure of an attempt; None if it did not fail, or the failure is
+    not stored any more.
+    """
     failures = worker.result.failures if worker.result else ()
     return next((each for each in reversed(failures) if each.attempt == attempt), None)
 
 
 def goes_on_with(failure: Failure, agent: str) -> Failure:
-    """Return the failure for a fallback: another agent continues from this attempt's state."""
+    """Return the failure of an attempt whose work another agent continues from its present
+    state.
+    """
     why = f"{failure.reason}; {agent} continues with this state"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
 
 
 def escalated(failure: Failure, why: str) -> Failure:
-    """Mark the failure as final: no attempt follows, and the planned strategy is not applied."""
+    """Return the failure as final: no attempt follows, so the planned strategy is not applied."""
     if failure.strategy is _S.ESCALATE:
         return failure
     reason = f"{failure.reason}; {why}"

@@ -1,11 +1,11 @@
-"""Decides if a failed attempt is retried: one budget of retries per worker."""
+"""Decides whether a failed attempt is retried. Each worker has one budget of retries."""
 
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 
-#: The longest pause between two attempts, in seconds.
+#: Maximum seconds between two attempts.
 MAX_DELAY_SECONDS = 60.0
 
 
@@ -15,16 +15,16 @@ def may_retry(
     """True if a retry follows a failed attempt.
 
     Retries that the user requested for a command are always used. All other retries are skipped if
-    they are futile: the same failure twice in a row without a change between them. Without
-    requested retries, a timeout and a failed child job are futile as well; a child job had retries
-    of its own, and retries at every level would multiply.
+    they are futile: after the same failure twice in a row, with no change between. Without
+    requested retries, a timeout and a failed child job are futile as well. A child job had retries
+    of its own, and retries at every depth would multiply.
     """
     if has_no_retry(worker, task, config):
         return False
     if verdict.status is WorkerStatus.CANCELLED:
         return False
     if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
-        # All tasks wait for the planner, and the job continues without its answer.
+        # Do not retry: all tasks wait for the planner, and the job continues without its answer.
         return False
     if child_failed and task.retries is None:
         return False
@@ -40,13 +40,13 @@ def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
 
 
 def retry_delay(worker: Worker, backoff_seconds: float) -> float:
-    """Return the seconds until the next attempt; they double with every failure."""
+    """Return the seconds until the next attempt. They double with every failure."""
     failures = max(0, worker.attempt - worker.budget_from - 1)
     return float(min(backoff_seconds * 2.0 ** min(failures, 16), MAX_DELAY_SECONDS))
 
 
 def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict) -> str:
-    """Return the verdict's reason, and why there was no retry."""
+    """Return the verdict's reason, and why no retry follows."""
     attempts = worker.attempt - worker.budget_from
     if verdict.succeeded or attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason

@@ -1,6 +1,7 @@
-"""Protocols of what the engine needs from outside; adapters match them by shape.
+"""Protocols of the services that the engine needs. Adapters have the methods of a protocol, but do
+not inherit from it.
 
-The port to processes is ``core.ports.launcher``; the port to the host project's repository is
+The port to processes is ``core.ports.launcher``. The port to the host project's repository is
 ``core.repository.repository``.
 """
 

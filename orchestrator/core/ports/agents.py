@@ -1,14 +1,15 @@
 """The port to agents: their assignment, their command, and the evidence of their work."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.decisions.feedback import Feedback
 from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports.read_models import Availability
 from orchestrator.core.repository.repository import BranchWork
@@ -21,7 +22,7 @@ class Invocation:
     argv: tuple[str, ...]
     #: Files to write into the worker's directory before the start: text by name.
     files: Mapping[str, str] = field(default_factory=dict)
-    #: Name of the entry of ``files`` to pass on standard input; None: /dev/null.
+    #: Name of the entry of ``files`` that is passed as standard input; None: /dev/null.
     stdin: str | None = None
     #: Variables to pass through from the server's environment: names, or patterns of names such as
     #: ``OPENAI_*``.
@@ -36,14 +37,15 @@ class Finding:
     """Result of a task that another task depends on."""
 
     worker_id: str
-    #: The worker's directory, with its output; without a worktree, also the files that it created.
+    #: The worker's directory, with its output. Without a worktree, it also has the files that the
+    #: worker created.
     directory: str
     output: str
     #: The branch with the worker's changes; empty without a worktree.
     branch: str = ""
     commit: str = ""
     files_created: tuple[str, ...] = ()
-    #: The output, cut to the room in a prompt.
+    #: The worker's output, shortened to fit into a prompt.
     summary: str = ""
 
 
@@ -57,19 +59,19 @@ class Entry:
     files_created: tuple[str, ...] = ()
     #: The directory of the candidate's files.
     directory: str = ""
-    #: The candidate's output, cut to the room in a prompt.
+    #: The candidate's output, shortened to fit into a prompt.
     output: str = ""
-    #: The candidate's changes as a diff, cut to the room in a prompt; empty without a worktree.
+    #: The candidate's changes as a diff, shortened to fit into a prompt; empty without a worktree.
     patch: str = ""
     shown: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previous:
-    """The session that an attempt may resume, and what happened since that session."""
+    """The session that an attempt may resume, and events since that session."""
 
     session: Session
-    #: Why the attempt with that session ended: a key of
+    #: Why the attempt with that session ended. A key of
     #: ``core.model.attempt.session.RESUMED_AFTER``.
     cause: str
     #: True if the worker's files are from a checkpoint before the session's end.
@@ -91,7 +93,7 @@ class Assignment:
     advice: str = ""
     #: True if the previous attempt succeeded, but its changes cannot be merged.
     sent_back: bool = False
-    #: Comments of people that no attempt has answered yet, in order.
+    #: Comments from people that no attempt has answered yet, in order.
     feedback: tuple[Feedback, ...] = ()
     #: The job's shared context, byte for byte; only for agents that read a prompt.
     shared: str = ""
@@ -107,9 +109,9 @@ class Assignment:
     entries: tuple[Entry, ...] = ()
     #: The session that this attempt may resume; None: no session.
     previous: Previous | None = None
-    #: Commits and changes of the worker's branch so far; None: none yet, or no worktree.
+    #: Commits and changes of the worker's branch so far; None if there are none, or no worktree.
     committed: BranchWork | None = None
-    #: A directory for the tool's sessions, the same for all attempts of the worker.
+    #: A directory for the tool's sessions. It is the same for all attempts of the worker.
     sessions: str = ""
 
 
@@ -143,18 +145,20 @@ class Agents(Protocol):
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the agent's own name for ``auto`` and aliases. Raise UnknownAgent.
 
-        ``auto`` skips the agents in ``refused``, whose logins failed, unless no other agent exists.
+        ``auto`` skips the agents in ``refused``, whose logins failed. If no other agent exists, it
+        does not skip them.
         """
 
     def names(self) -> Sequence[str]: ...
 
     def available(self) -> Sequence[Availability]:
-        """Return the readiness of every agent: AI agents first, and of these the best first."""
+        """Return the readiness of every agent. AI agents come first, sorted from best to worst."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Return True if the agent's price is known for a model (None: the agent's own model).
+        """Return True if the agent's price is known for a model; ``model`` None: the agent's own
+        model.
 
-        Return None if only the agent's usage can show it.
+        Return None if only the agent's usage will show whether the price is known.
         """
 
     def uses_model(self, name: str) -> bool:

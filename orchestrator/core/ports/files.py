@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from orchestrator.core.model.attempt.message import WorkerMessage
+from orchestrator.core.model.human_input import WorkerMessage
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports.store import Tree
 from orchestrator.core.repository.merge_report import NO_MERGES, MergeReport
@@ -62,13 +62,16 @@ class Workspace(Protocol):
 
 
 class JobFiles(Protocol):
-    """Removes a root job's directory in steps."""
+    """Removes a root job's directory in steps that can be repeated after a crash."""
 
     def set_aside(self, root_id: str) -> None:
-        """Rename the directory, so that its removal is recorded. Idempotent. Raise OSError."""
+        """Rename the directory, which records that it is being removed.
+
+        Idempotent. Raise OSError.
+        """
 
     def secure(self, root_id: str) -> None:
-        """Raise OSError if the disk is too full for the work that ``destroy`` saves."""
+        """Raise OSError if the disk has too little space for the work that ``destroy`` saves."""
 
     def in_use(self, root_id: str) -> bool:
         """True if a person works in one of the job's worktrees (``attach``)."""
@@ -90,7 +93,7 @@ class JobFiles(Protocol):
 
 class Reporter(Protocol):
     def prepare(self) -> None:
-        """Load in advance what the first report needs, so that it does not wait."""
+        """Load what the first report needs, so that this report does not have to wait."""
 
     def render(
         self,
@@ -101,4 +104,7 @@ class Reporter(Protocol):
         notice: str = "",
         merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> object:
-        """Write the reports of a job whose workers have all ended. ``merges``: by job id."""
+        """Write the reports of a job whose workers have all ended.
+
+        ``merges``: the merge reports, by job id.
+        """

@@ -1,9 +1,10 @@
 """The port to the launcher, which runs processes on this machine or a cluster."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 
@@ -24,11 +25,12 @@ class Proof:
 class Launch:
     """Everything a launcher needs to run one attempt. Paths are absolute."""
 
-    #: ``<root>/<worker>/<attempt>``: also the process marker ORCHESTRATOR_WORKER.
+    #: ``<root>/<worker>/<attempt>``. The environment variable ORCHESTRATOR_WORKER has the same
+    #: value, and marks the attempt's processes.
     attempt_id: str
     argv: tuple[str, ...]
     cwd: str
-    #: Create ``cwd``, without its parents, if it is missing.
+    #: True to create ``cwd``, without its parents, if it is missing.
     make_cwd: bool = False
     env: Mapping[str, str]
     #: A file for the process to read as standard input; None is /dev/null.
@@ -50,12 +52,26 @@ class Launch:
     lease_lock: str = ""
     #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
+    #: File with the end of the attempt's lease (see launchers.process.lease_file); empty if it has
+    #: no lease. The shim reads the file four times a second. It stops the attempt after the end.
+    lease_file: str = ""
+    #: Node of a cluster that runs the attempt; empty: the server's machine.
+    node: str = ""
 
 
 class LauncherEvents(Protocol):
-    """Handler of a launcher's events; the thread that calls ``listen`` calls its methods."""
+    """Handler of a launcher's events.
+
+    The thread that calls ``listen`` also calls these methods.
+    """
 
     def started(self, attempt_id: str, pid: int) -> None: ...
+
+    def begun(self, attempt_id: str, at: float) -> None:
+        """Handle the start of a preloaded launch. ``at``: Unix time."""
+
+    def returned(self, attempt_id: str) -> None:
+        """Handle a preloaded launch that did not begin and never will; no other event follows."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""
@@ -65,12 +81,16 @@ class Launcher(Protocol):
     """Runs the processes of attempts."""
 
     def open(self, events: LauncherEvents) -> None:
-        """Prepare the launcher, which reports to ``events``; may start processes of its own."""
+        """Prepare the launcher, which reports events to ``events``.
+
+        It may start processes of its own.
+        """
 
     def listen(self, seconds: float | None) -> bool:
-        """Wait for events for at most ``seconds``, and report them; None: the launcher decides.
+        """Wait for events for at most ``seconds``, and report them. None: the launcher decides how
+        long.
 
-        Only one thread may call at a time, and no other work blocks this thread. Return False if
+        Only one thread may call at a time, and no other work may block this thread. Return False if
         the launcher is not open: then no event will ever come.
         """
 
@@ -80,7 +100,17 @@ class Launcher(Protocol):
         """
 
     def start(self, launch: Launch) -> None:
-        """Start an attempt. Does not block; a failure is reported as an ended attempt."""
+        """Start an attempt. Does not block. A failure is reported as the end of the attempt."""
+
+    def preload(self, launch: Launch) -> bool:
+        """Pass a launch to a busy shim of this machine, which begins it after its present attempt.
+
+        Return False if no shim accepts the launch; then nothing has happened. Otherwise ``begun``
+        and ``ended`` follow, or only ``returned``.
+        """
+
+    def take_back(self, attempt_id: str) -> None:
+        """Take a preloaded launch back, unless its shim has begun it. Ignore unknown attempts."""
 
     def stop(
         self,
@@ -97,10 +127,32 @@ class Launcher(Protocol):
     def waiting(self, attempt_id: str, waiting: bool) -> None:
         """Pause the clock of an attempt's timeout if ``waiting``; otherwise resume the clock."""
 
-    def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
+    def adopt(
+        self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
+    ) -> bool:
         """Watch an attempt that an earlier server started. Return False if it does not run.
 
-        ``digest`` is the digest of the attempt's ``Proof``: a record without the secret is ignored.
+        ``digest`` is the digest of the attempt's ``Proof``. A record without the secret is ignored.
+        ``node`` and ``log`` are those of its launch. An attempt on another node counts as running
+        until its node reports its end, or is lost.
+        """
+
+    def expect_late(
+        self,
+        attempt_id: str,
+        exit_path: str,
+        digest: str,
+        *,
+        node: str,
+        log: str,
+        is_replaced: bool,
+    ) -> None:
+        """Store the exit record of a lost attempt if the attempt's node reports the record later.
+
+        An earlier server gave up the attempt together with its node. Does not block; no event
+        follows.
+
+        ``is_replaced``: True if a newer attempt of the worker has started.
         """
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
@@ -110,10 +162,14 @@ class Launcher(Protocol):
         """
 
     def close(self, stop: bool) -> None:
-        """Release everything; with ``stop``, stop all attempts first. Idempotent.
+        """Release everything. With ``stop``, stop all attempts first. Idempotent.
 
-        The caller's threads no longer call ``listen``: this call reports the remaining events.
+        No thread may call ``listen`` any more: this call reports the remaining events.
         """
+
+    @property
+    def adopted(self) -> int:
+        """Number of running attempts that an earlier server started on this machine."""
 
     @property
     def containment(self) -> str:

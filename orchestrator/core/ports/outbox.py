@@ -4,10 +4,10 @@ A message is stored in the same transaction as the event that it reports.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import JobStatus
 
 #: The endpoint of messages to the ``callback_url`` of a job.
@@ -32,7 +32,7 @@ class EntryState(StrEnum):
     PENDING = "pending"
     #: The receiver has accepted the message.
     DELIVERED = "delivered"
-    #: The receiver has not accepted it, and no retry follows.
+    #: The receiver has not accepted the message, and no retry follows.
     FAILED = "failed"
     #: The notification became unnecessary before it was due.
     SKIPPED = "skipped"
@@ -40,7 +40,7 @@ class EntryState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxEntry:
-    """One message to one endpoint. The text of the message is created when the message is sent."""
+    """One message to one endpoint. The text is composed when the message is sent."""
 
     #: Equal in all attempts, so that receivers recognize a repeated message.
     id: str
@@ -75,10 +75,11 @@ class Subscription:
     labels: Collection[tuple[str, str]] = ()
     #: Statuses of ended jobs; empty: all.
     statuses: Collection[JobStatus] = ()
-    #: Jobs that ended within this time are not reported, and a need of a job waits until the job
-    #: is that old.
+    #: Minimum age of a job, in seconds. Jobs that end sooner are not reported. A need of a younger
+    #: job is reported when the job reaches this age.
     min_seconds: float = 0.0
-    #: Seconds before the first attempt, in which further messages to the endpoint join.
+    #: Seconds before the first attempt. Further messages to the endpoint within this time are sent
+    #: with it.
     delay_seconds: float = 0.0
 
 
@@ -141,7 +142,7 @@ class EndpointInfo(NamedTuple):
     #: Scheme and host of the address.
     address: str
     topics: Sequence[str]
-    #: Why nothing is sent; empty: the endpoint is on.
+    #: Why nothing is sent to the endpoint; empty if messages are sent.
     off: str
     counts: Mapping[str, int]
 

@@ -1,15 +1,20 @@
-"""Results of the engine's queries, in addition to the values of the model."""
+"""Results of the engine's queries, in addition to the values of the model.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+Queries that list many workers return light rows, without whole documents.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from orchestrator.core.limits.estimate import Estimate
-from orchestrator.core.model.decisions.question import Question
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import Estimate
+from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.agent_logins import LoginsSeen
-from orchestrator.core.outcome.job.needs import WorkerAction
+from orchestrator.core.outcome.job.needs import Need, WorkerAction
 
 Login = Literal["yes", "no", "unknown"]
 
@@ -91,7 +96,7 @@ class Used:
     stop: str = ""
     #: True if the worker waits for its child jobs or for a lock.
     waiting: bool = False
-    #: True if a limit on agents' usage applies to the worker.
+    #: True if a cap on agents' usage applies to the worker.
     capped: bool = False
 
 
@@ -132,9 +137,9 @@ class Health:
     """Health of the server and of its parts."""
 
     ready: bool
-    #: Result of the check of each part: "ok", or the problem as text.
+    #: Result of each part's check: "ok", or the problem as text.
     checks: Mapping[str, str] = field(default_factory=dict)
-    #: Why no worker starts now; empty when workers start.
+    #: Why no worker starts now; empty if workers start.
     paused: str = ""
     #: Number of AI agents that can work on this machine.
     usable_agents: int = 0
@@ -142,6 +147,32 @@ class Health:
     known_agents: int = 0
     containment: str
     version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeState:
+    """State of a node of the cluster, for people."""
+
+    name: str
+    #: up, drained, unreachable, rejected, or unknown (never connected to this server).
+    state: str
+    slots: int
+    #: Attempts of the node that hold a slot, and attempts that wait for child jobs or locks.
+    running: int
+    waiting: int
+    agents: tuple[str, ...]
+    labels: Mapping[str, str]
+    memory_bytes: int | None
+    #: Free space of the disk with the node's state directory; None: unknown.
+    disk_bytes: int | None
+    address: str
+    version: str
+    #: Seconds since the latest message; None: there was none.
+    seen_seconds: float | None
+    #: Seconds by which the node's clock is ahead of the server's.
+    clock_skew_seconds: float
+    #: Why the node is rejected, or what becomes of its workers.
+    notice: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,7 +191,7 @@ class Availability:
     #: Source of the credential, such as "ANTHROPIC_API_KEY" or a file; empty: none found.
     credential: str = ""
     authenticated: bool = True
-    #: State of the login: "yes", "no", or "unknown"; recent workers have shown it.
+    #: State of the login: "yes", "no", or "unknown", as recent workers have shown.
     login: Login = "yes"
     #: Why the login failed, as text.
     login_refused: str = ""
@@ -175,7 +206,7 @@ class Availability:
 
     @property
     def hindrance(self) -> str:
-        """Why the agent cannot work, and what to do; empty if it can."""
+        """Why the agent cannot work, and what to do about it; empty if it can work."""
         if self.usable:
             return ""
         lacks = f"command {self.command!r} not found" if self.command else "not installed"
@@ -184,10 +215,282 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Return the readiness of an agent, with the state of its login that workers have shown."""
+    """Return the agent's readiness, with the state of its login as workers have shown it."""
     if seen is None or not agent.authenticated:
         return agent
     if seen.works:
         return replace(agent, login="yes")
     mend = (*agent.mend, seen.mend) if seen.mend else agent.mend
     return replace(agent, login="no", login_refused=seen.why, mend=mend)
+
+
+class JobNode(NamedTuple):
+    """A job in a tree, without its settings and facts."""
+
+    id: str
+    parent_job_id: str | None
+    parent_worker_id: str | None
+    depth: int
+    status: str
+    request: str
+    created_at: float
+    started_at: float | None
+    run: int = 1
+
+
+class WorkerRow(NamedTuple):
+    """A worker without its output."""
+
+    id: str
+    job_id: str
+    task_id: str
+    #: Place in the order of the job's workers.
+    position: int
+    agent: str
+    status: str
+    reason: str
+    attempt: int
+    started_at: float | None
+    ended_at: float | None
+    #: Seconds between the worker's attempts, which do not count as its time.
+    idle_seconds: float
+    child_job_ids: Sequence[str]
+    steps: int | None
+    #: Tokens, counted as for ``max_tokens``; None: unknown.
+    tokens: int | None
+    cost_usd: float | None
+    gates_passed: int
+    gates_failed: int
+    gates_not_run: int
+    #: Number of files that the worker created or changed.
+    files: int
+    #: True for the chosen candidate; None for a worker without rivals, or before the selection.
+    chosen: bool | None
+
+
+class WorkerColumns(NamedTuple):
+    """The fields of ``WorkerRow`` for many workers: one sequence for each field."""
+
+    id: Sequence[str]
+    job_id: Sequence[str]
+    task_id: Sequence[str]
+    position: Sequence[int]
+    agent: Sequence[str]
+    status: Sequence[str]
+    reason: Sequence[str]
+    attempt: Sequence[int]
+    started_at: Sequence[float | None]
+    ended_at: Sequence[float | None]
+    idle_seconds: Sequence[float]
+    child_job_ids: Sequence[Sequence[str]]
+    steps: Sequence[int | None]
+    tokens: Sequence[int | None]
+    cost_usd: Sequence[float | None]
+    gates_passed: Sequence[int]
+    gates_failed: Sequence[int]
+    gates_not_run: Sequence[int]
+    files: Sequence[int]
+    chosen: Sequence[bool | None]
+
+
+class TaskRow(NamedTuple):
+    """A task without its prompt."""
+
+    job_id: str
+    id: str
+    title: str
+    depends_on: Sequence[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeSnapshot:
+    """All jobs, tasks and workers of a root job at one moment."""
+
+    #: The root job first; parents before their child jobs.
+    jobs: Sequence[JobNode]
+    tasks: Sequence[TaskRow]
+    #: In the order of their jobs and positions.
+    workers: WorkerColumns
+    #: The latest event that the rows show.
+    last_seq: int = 0
+
+
+class WorkerOrder(StrEnum):
+    #: Order of the tasks.
+    INDEX = "index"
+    #: The longest time first.
+    SECONDS = "seconds"
+    #: The highest cost first.
+    COST = "cost"
+    #: Failed workers first, then workers that wait or run.
+    ATTENTION = "attention"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerFilter:
+    """The workers of a job to list. An empty filter selects all workers."""
+
+    job_id: str
+    statuses: Collection[str] = ()
+    agents: Collection[str] = ()
+    #: Part of the id, the task's id or title, or the reason. Case is ignored.
+    text: str = ""
+    order: WorkerOrder = WorkerOrder.INDEX
+
+
+class TaskLabel(NamedTuple):
+    title: str = ""
+    model: str | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerPage:
+    workers: Sequence[WorkerRow]
+    #: Labels of the tasks whose workers are on the page, by task id.
+    labels: Mapping[str, TaskLabel]
+    total: int
+    #: The latest event that the rows show.
+    last_seq: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobFilter:
+    """The jobs to list. None and empty values select all jobs."""
+
+    statuses: Collection[str] = ()
+    parent: str | None = None
+    root: str | None = None
+    depth: int | None = None
+    #: Only root jobs that this caller submitted, with their descendants.
+    submitted_by: str | None = None
+    #: Part of the request or of the id. Case is ignored.
+    text: str = ""
+    #: Labels, all of which a job must have.
+    labels: Sequence[tuple[str, str]] = ()
+    ids: Collection[str] | None = None
+    #: Jobs that were created at this time or later.
+    since: float | None = None
+
+
+class StatusCount(NamedTuple):
+    """Number of workers of one job with one status, and their total usage, including advisers."""
+
+    root_id: str
+    job_id: str
+    status: str
+    workers: int
+    #: None: unknown.
+    cost_usd: float | None
+    tokens: int | None
+    #: True if a part of the cost is unknown.
+    cost_partial: bool
+
+
+#: Statuses that lists count as another status.
+_COUNTED_AS = {WorkerStatus.RECURSIVE_SUCCESS: WorkerStatus.SUCCESS}
+COUNTED = tuple(each for each in WorkerStatus if each not in _COUNTED_AS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """Numbers of workers by status, and known usage."""
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    cost_usd: float | None = None
+    tokens: int | None = None
+    cost_partial: bool = False
+
+    @classmethod
+    def of(cls, counts: Iterable[StatusCount]) -> "Progress":
+        """Return numbers of workers by status, with zeros, and known usage."""
+        numbers = dict.fromkeys(map(str, COUNTED), 0)
+        costs, tokens, partial = [], [], False
+        for each in counts:
+            status = WorkerStatus(each.status)
+            numbers[_COUNTED_AS.get(status, status)] += each.workers
+            costs += [] if each.cost_usd is None else [each.cost_usd]
+            tokens += [] if each.tokens is None else [each.tokens]
+            partial |= each.cost_partial
+        return cls(
+            counts=numbers,
+            cost_usd=round(sum(costs), 6) if costs else None,
+            tokens=sum(tokens) if tokens else None,
+            cost_partial=partial,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobCard:
+    """A job in a list, with its progress."""
+
+    job: Job
+    #: Progress of the job's own workers.
+    own: Progress
+    #: Progress of the workers of the job and all of its descendants.
+    tree: Progress
+    #: Needs of the job and its descendants.
+    needs: Sequence[Need] = ()
+
+
+class ListedJob(NamedTuple):
+    """A job of a page, without its fields."""
+
+    id: str
+    root_id: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedPage:
+    jobs: Sequence[ListedJob]
+    total: int
+
+
+class UsageBy(StrEnum):
+    AGENT = "agent"
+    MODEL = "model"
+    DAY = "day"
+    #: Root jobs, with their descendants.
+    JOB = "job"
+    #: The values of one label of root jobs.
+    LABEL = "label"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageFilter:
+    """The usage to list.
+
+    An ended worker counts at the time of its end, a running worker at the time of its start.
+    """
+
+    by: UsageBy
+    #: Name of the label, for ``UsageBy.LABEL``.
+    label: str = ""
+    since: float | None = None
+    #: End of the time range, exclusive.
+    until: float | None = None
+    #: Length of a bucket in seconds; 0: one bucket for the whole time.
+    bucket_seconds: int = 0
+    #: Only root jobs that this caller submitted, with their descendants.
+    submitted_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageRow:
+    """Usage of one key in one bucket of time."""
+
+    key: str
+    #: Start of the bucket; None: there are no buckets.
+    at: float | None
+    jobs: int
+    workers: int
+    succeeded: int
+    tokens_in: int
+    tokens_out: int
+    cache_read: int
+    #: None: unknown.
+    cost_usd: float | None
+    #: True if a part of the cost was computed from a price table.
+    estimated: bool
+    #: True if a part of the cost is unknown.
+    partial: bool

@@ -1,17 +1,20 @@
 """The port to the store, which holds the durable state of jobs, workers, and attempts."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
-from orchestrator.core.locks.lock_table import Grant, Lease
+from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.ports.listings import (
+from orchestrator.core.ports.outbox import OutboxEntry
+from orchestrator.core.ports.read_models import (
     JobFilter,
+    ListedPage,
     StatusCount,
     TreeSnapshot,
     UsageFilter,
@@ -19,12 +22,11 @@ from orchestrator.core.ports.listings import (
     WorkerFilter,
     WorkerPage,
 )
-from orchestrator.core.ports.outbox import OutboxEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Change:
-    """All changes of one turn of the supervisor; stored in one transaction."""
+    """All changes of one turn of the supervisor. They are stored in one transaction."""
 
     new_jobs: Sequence[Job] = ()
     #: Ids of jobs whose tasks and workers ``new_tasks`` and ``new_workers`` replace.
@@ -33,12 +35,15 @@ class Change:
     new_workers: Sequence[Worker] = ()
     jobs: Sequence[Job] = ()
     workers: Sequence[Worker] = ()
+    #: Recorded attempts that never began, by worker and number; ``new_attempts`` may have them
+    #: again.
+    dropped_attempts: Sequence[tuple[WorkerKey, int]] = ()
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
     #: Cost sums of days, which replace the stored sums.
     spent_days: Sequence[DaySpent] = ()
-    #: Pauses of everything, None for none; the last one replaces the stored one.
+    #: Pauses of all jobs. None ends the pause. Only the last entry is stored.
     pauses: Sequence[Pause | None] = ()
     #: Messages to receivers outside that report some of the events.
     outbox: Sequence[OutboxEntry] = ()
@@ -48,8 +53,8 @@ class Change:
         """True if the save waits until the change survives a power loss, not only a crash.
 
         True for facts that a caller relies on: an accepted job, its end, and a pause. Starts and
-        ends of attempts reach the disk a moment later. After a power loss, no attempt runs, and
-        work that ended just before it is repeated.
+        ends of attempts reach the disk a moment later. If a power loss comes first, that work is
+        repeated, because no attempt survives a power loss.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 
@@ -109,7 +114,7 @@ class StoreStats:
 
 
 class Store(Protocol):
-    """Durable state. Writes come from one thread; reads from any.
+    """Durable state. One thread writes; any thread may read.
 
     Every method raises StoreError if the store cannot be read or written.
     """
@@ -120,17 +125,17 @@ class Store(Protocol):
     def close(self) -> None: ...
 
     def save(self, change: Change) -> None:
-        """Store a change in one transaction: all of the change or nothing.
+        """Store a change in one transaction: all of it or nothing.
 
         After ``save`` returns, a crash of this process loses nothing of the change. A power loss
-        loses nothing of a ``durable`` change; other changes survive it some hundredths of a second
-        later.
+        loses nothing of a ``durable`` change. Other changes survive a power loss some hundredths of
+        a second later.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
-        """Delete root jobs with their descendants and all rows of these. Idempotent.
+        """Delete root jobs with their descendants, and all rows of these. Idempotent.
 
-        Ids of child jobs, and of jobs that have not ended, are skipped.
+        Skips ids of child jobs, and of jobs that have not ended.
         """
 
     def job(self, job_id: str) -> Job | None: ...
@@ -188,12 +193,12 @@ class Store(Protocol):
         """Return the latest event of a kind about this job itself, or None if there is none."""
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
-        """Return the running attempt with the key of this hash; None once the attempt has ended."""
+        """Return the running attempt whose key has this hash; None once the attempt has ended."""
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return the tree of a root job, with attempts; with ``job_ids``, only these jobs of it.
+        """Return the tree of a root job, with attempts. With ``job_ids``, return only these jobs.
 
-        None if the root job does not exist, or if none of ``job_ids`` is in its tree.
+        Return None if the root job does not exist, or none of ``job_ids`` is in its tree.
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
@@ -201,6 +206,9 @@ class Store(Protocol):
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
         """Return a page of the jobs that match the filter, newest first."""
+
+    def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
+        """Return the ids of the jobs that ``jobs_of`` returns."""
 
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
@@ -216,22 +224,26 @@ class Store(Protocol):
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
-        """Return jobs that may have needs, with all workers of the tasks that have some.
+        """Return jobs that may have needs, each with all workers of the tasks that may have needs.
 
         ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs
         that this caller submitted, with their descendants; None: all.
         """
 
     def version(self, root_id: str) -> int:
-        """Return a number that grows with each change of a root job's rows, while this process
-        runs; 0: unchanged since its start.
+        """Return a number that grows with each change of a root job's rows.
+
+        The number is 0 when this process starts, and grows only while this process runs.
         """
 
     def last_seq(self, root_id: str) -> int:
         """Return the number of a root job's latest event; 0: none."""
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
-        """Return the cost of each key's jobs on one day; ``day`` counts from the epoch, UTC."""
+        """Return the cost of each key's jobs on one day.
+
+        ``day`` is the number of the day since the epoch, in UTC.
+        """
 
     def pause(self) -> Pause | None:
         """Return the pause of all jobs; None if jobs are not paused."""
@@ -243,11 +255,10 @@ class Store(Protocol):
         """Return at most ``limit`` events with ``seq`` > ``after``, in order of ``seq``."""
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
-        """Grant an attempt all of these locks or none, in one transaction, also if other servers
-        request them.
+        """Grant all of these locks to an attempt, or none, in one transaction.
 
-        Locks that the attempt already holds remain. Only one thread may call, as for ``save``;
-        leases are durable.
+        This also holds if several servers request the locks. Locks that the attempt already holds
+        remain. Only one thread may call, as for ``save``. Leases are durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
@@ -256,7 +267,7 @@ class Store(Protocol):
         Leases also end automatically with their attempt.
         """
 
-    def leases(self) -> Sequence[Lease]:
+    def leases(self) -> Sequence[LockLease]:
         """Return the active leases, sorted by lock name. A lease ends with its attempt."""
 
     def stats(self) -> StoreStats: ...
@@ -265,5 +276,5 @@ class Store(Protocol):
         """Raise StoreError if the database cannot be read, or accepts no changes."""
 
 
-#: Called with stored changes; it may fail without harming a job.
+#: Called with stored changes. A failure does not affect jobs.
 Observer = Callable[[Change], None]

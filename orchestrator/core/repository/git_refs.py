@@ -35,12 +35,15 @@ def dirty_ref(root_id: str) -> str:
 
 
 def base_ref(root_id: str) -> str:
-    """Return the ref with the requested base: the user may delete its branch during the job."""
+    """Return the ref with the requested base.
+
+    The ref keeps the base if the user deletes the branch.
+    """
     return f"{hidden(root_id)}from"
 
 
 def sent_ref(worker: Worker) -> str:
-    """Return the ref with the result so far, after a merge rejection of a worker.
+    """Return the ref with the result so far, at the time of a worker's merge rejection.
 
     The worker's next attempt begins with this result.
     """
@@ -48,7 +51,7 @@ def sent_ref(worker: Worker) -> str:
 
 
 def taken_ref(worker: Worker) -> str:
-    """Return the ref with the result that a worker's branch has since its merge rejection."""
+    """Return the ref with the result that a worker's branch includes since its merge rejection."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
@@ -58,12 +61,18 @@ def resolving_ref(worker: Worker) -> str:
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Return the ref with the progress of an active merge, so that ``git gc`` keeps its commits."""
+    """Return the ref with the progress of a running merge.
+
+    The ref keeps ``git gc`` from deleting the merge's commits.
+    """
     return f"{hidden(root_id)}merging/{job_id}"
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of the user's branches before and after ``land``, by branch name."""
+    """Return the prefix of refs with the commits of the user's branches before and after ``land``.
+
+    The refs have the names of the branches.
+    """
     return f"{hidden(root_id)}landed/{job_id}/"
 
 
@@ -93,13 +102,14 @@ def ignored_refs(root_id: str, worker_id: str) -> str:
 
 
 def kept_refs(root_id: str) -> str:
-    """Return the prefix of saved work of a removed root job; no other ref has this work."""
+    """Return the prefix of saved work of a removed root job. No other ref has this work."""
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def aside_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of earlier heads of a worker's branch, from before its worktree was
-    switched to another branch.
+    """Return the prefix of former heads of a worker's branch.
+
+    They are saved if the worker switched its worktree to another branch.
     """
     return f"{hidden(root_id)}aside/{worker_id}/"
 

@@ -1,9 +1,10 @@
 """Landing a job's result on the user's branch: the port to git, and its values."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
+
+from orchestrator.core.dataclass import dataclass
 
 #: Label of a follow-up job, with the id of the earlier job.
 CONTINUES = "continues"
@@ -26,10 +27,10 @@ class Moved:
 
     #: The branch, or a description of a HEAD that is on no branch.
     branch: str
-    #: Its commits before and after; equal if nothing was to be done.
+    #: The branch's commits before and after; equal if nothing had to be done.
     before: str
     after: str
-    #: The same for people.
+    #: The change as text, for people.
     text: str
 
     @property
@@ -42,11 +43,11 @@ class LandRequest:
     """The requested way to land a job's result."""
 
     how: LandOptions = LandOptions.ANY
-    #: The branch that must be checked out; empty: the one from which the job started.
+    #: The branch that must be checked out; empty: the branch from which the job started.
     onto: str = ""
-    #: Also the result of a job that is not completed.
+    #: True to land also the result of a job that is not completed.
     partial: bool = False
-    #: The user is to be author of what is landed; None: as ``git.author`` says.
+    #: True to make the user the author of the landed commits; None: ``git.author`` decides.
     as_user: bool | None = None
 
 
@@ -56,13 +57,13 @@ class LandPlan:
 
     #: The branch that is checked out, or a description of a HEAD that is on no branch.
     branch: str
-    #: The branch from which the job started; empty: none.
+    #: The branch from which the job started; empty if it started from none.
     base_branch: str
-    #: The commit of the result; empty if nothing is to land.
+    #: The commit of the result; empty if there is nothing to land.
     commit: str
     #: Paths that the result changes, relative to the top of the repository.
     files: Sequence[str] = ()
-    #: Why nothing is to land, for people; empty if the result is to land.
+    #: Why there is nothing to land, for people; empty if there is something.
     nothing: str = ""
 
     @property
@@ -71,17 +72,17 @@ class LandPlan:
 
     @property
     def is_elsewhere(self) -> bool:
-        """True if the job started from another branch than the one that is checked out."""
+        """True if the job started from a branch that is not checked out now."""
         return bool(self.base_branch) and self.base_branch != self.branch_name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BegunLanding:
-    """A landing, or its undoing, whose end is not stored yet."""
+    """A landing, or its undo, whose end is not stored yet."""
 
     root_id: str
     job_id: str
-    #: The branch that is to be moved.
+    #: The branch that is to move.
     branch: str
     at: float
     by: str
@@ -100,8 +101,10 @@ class LandingJournal(Protocol):
 
 
 class ResultLanding(Protocol):
-    """The result of one job, for landing it. Every method raises Conflict if that is impossible,
-    and has then changed nothing."""
+    """The result of one job, and its landing.
+
+    Every method raises Conflict if the action is impossible; then nothing was changed.
+    """
 
     def result(self) -> str:
         """Return the commit of the job's result. Raise NotFound if the job has no result."""
@@ -112,11 +115,14 @@ class ResultLanding(Protocol):
         ...
 
     def branch(self) -> str:
-        """Return the branch that is checked out, or a description of the commit."""
+        """Return the checked-out branch, or a description of the commit if there is none."""
         ...
 
     def land(self, how: LandOptions, title: str) -> Moved:
-        """Land the result. ``title``: the subject of a squash commit. Idempotent."""
+        """Land the result. Idempotent.
+
+        ``title``: the subject of a squash commit.
+        """
         ...
 
     def undo(self) -> Moved:
@@ -127,8 +133,8 @@ class ResultLanding(Protocol):
         ...
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
-        """Return the commits of ``branch`` before and after the landing; None if the job was not
-        landed there.
+        """Return the commits of ``branch`` before and after the landing; None if the job did not
+        land there.
         """
         ...
 
@@ -137,6 +143,6 @@ class ResultLanding(Protocol):
         ...
 
 
-#: Returns the landing of a job; ``project`` is the job's own if it names one, else empty. The last
-#: argument: the user is to be author (None: as ``git.author`` says).
+#: Returns the landing of a job. ``project`` is the job's own project if it names one, otherwise
+#: empty. The last argument is True if the user is to be the author; None: ``git.author`` decides.
 Landings = Callable[[str, str, str, bool | None], ResultLanding]

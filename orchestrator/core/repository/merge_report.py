@@ -1,8 +1,9 @@
 """The outcome of a job's merge, as its reports state it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.gate import GateOutcome
 
@@ -13,18 +14,22 @@ class MergedGate:
 
     name: str
     outcome: GateOutcome
-    #: The gate's first findings, or why it did not run; empty if it passed.
+    #: The gate's first findings, or why the gate did not run; empty if it passed.
     why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeReport:
-    """The outcome of a job's merge; all fields are empty for a job without changes or git."""
+    """The outcome of a job's merge.
+
+    All fields are empty for a job without changes or without git.
+    """
 
     #: The result branch; empty: nothing was merged.
     branch: str = ""
     commit: str = ""
-    #: Added and removed lines by path of the changed file, as in tasks; empty: unknown.
+    #: Numbers of added and removed lines of each changed file, by its path as in tasks; empty if
+    #: unknown.
     lines: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     #: Size of all changes; None: unknown.
     size: ChangeSize | None = None

@@ -1,10 +1,11 @@
 """The port to the host project's repository."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivery import HeldBack, SideWork
 from orchestrator.core.model.gate import GateFiles
@@ -16,12 +17,13 @@ from orchestrator.core.model.states import Workdir as Workdir
 class Strategy(StrEnum):
     """How workers' branches are merged."""
 
-    #: branches without conflicts are merged; conflicts are reported, and their branches stay
+    #: branches without conflicts are merged; conflicts are reported, and the branches with
+    #: conflicts stay
     AUTO = "auto"
-    #: all branches are merged; in a conflict the lines of the worker with better evidence win, or
-    #: else the later worker's lines
+    #: all branches are merged; in a conflict, the lines of the worker with better evidence win,
+    #: otherwise those of the later worker
     THEIRS = "theirs"
-    #: nothing is merged; conflicts are listed
+    #: no branch is merged; conflicts are listed
     MANUAL = "manual"
 
 
@@ -30,28 +32,28 @@ class GitUse(StrEnum):
 
     #: workers of agents that may change files
     AUTO = "auto"
-    #: workers of every agent, so that changes by shell commands are merged, too
+    #: workers of every agent, so that changes by shell commands are merged as well
     ON = "on"
     #: no worker
     OFF = "off"
 
 
-#: The lock for which tasks with ``workdir: project`` conflict.
+#: Name of the lock that tasks with ``workdir: project`` claim, so that they do not run in parallel.
 PROJECT_LOCK = "project"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """Files of the user's checkout at one moment that differ from its commit.
+    """The state of the user's checkout at one moment: files that differ from its commit.
 
-    Without a repository: all files of the project.
+    Without a repository, all files of the project.
     """
 
     #: Fingerprint of each file's state, by path relative to the host project.
     files: Mapping[str, str]
     #: The checked-out commit; empty without a repository or a commit.
     commit: str = ""
-    #: Path of the host project in its repository, with a slash at the end; empty for the top.
+    #: Path of the host project in its repository, with a trailing slash; empty if it is the top.
     prefix: str = ""
     #: Top directory of the repository; empty without a repository.
     top: str = ""
@@ -61,14 +63,14 @@ class Checkout:
 class MergeChoice:
     """Options for merging an ended job again."""
 
-    #: Merge strategy; empty: the job's.
+    #: Merge strategy; empty: the strategy of the job.
     strategy: str = ""
-    #: Workers whose changes are merged like those of successful workers, such as failed workers and
-    #: candidates that were not chosen. They remain selected until they are excluded.
+    #: Workers whose changes are merged as if they had succeeded and been chosen. They stay in this
+    #: list until a later merge excludes them.
     take: tuple[str, ...] = ()
     #: Workers whose changes are excluded from the result.
     leave: tuple[str, ...] = ()
-    #: The agent that resolves remaining conflicts, as in a job's config; empty: none.
+    #: The agent that resolves remaining conflicts, as in the job's settings; empty for none.
     resolve: str = ""
 
 
@@ -76,13 +78,13 @@ class MergeChoice:
 class Base:
     """Start commit of workers."""
 
-    #: Empty if no worktrees can be created.
+    #: The start commit; empty if no worktrees can be created.
     commit: str = ""
-    #: The branch that was requested, or is checked out; empty: none.
+    #: The requested branch, otherwise the checked-out branch; empty if there is none.
     branch: str = ""
     #: True if the commit includes uncommitted changes of the user's checkout.
     dirty: bool = False
-    #: A note for the user: why there are no worktrees, or which files they lack.
+    #: A note for the user: why there are no worktrees, or which files the worktrees lack.
     note: str = ""
     #: Why no worktree can be created; empty if there is a commit, or no worktree was requested.
     hindrance: str = ""
@@ -97,7 +99,7 @@ class Signature:
 
 
 class FileWay(StrEnum):
-    """The way in which the product merged a file that git alone reports as a conflict, or puts
+    """How the product merged a file that git alone would report as a conflict, or would put
     elsewhere.
     """
 
@@ -105,24 +107,24 @@ class FileWay(StrEnum):
     DIRECTORY_RENAME = "directory_rename"
     #: differences in blanks and carriage returns at line ends were ignored
     LINE_ENDS = "line_ends"
-    #: both sides only added lines, and the merged file has the lines of both sides
+    #: both sides only added lines, and the merged file has the added lines of both
     UNION = "union"
 
 
 class Hindrance(StrEnum):
-    """The reason why no attempt resolves the conflicts of a worker."""
+    """Why no attempt resolves the conflicts of a worker."""
 
     #: the job's ``resolve`` is off
     OFF = "off"
     #: the worker runs a command, which cannot resolve conflicts
     NO_AGENT = "no_agent"
-    #: the worker's retries are used
+    #: the worker has used all its retries
     NO_RETRY = "no_retry"
-    #: an attempt ran, and did not resolve the conflicts
+    #: an attempt ran, but did not resolve the conflicts
     UNRESOLVED = "unresolved"
     #: the job was stopped, by a person or at a limit
     STOPPED = "stopped"
-    #: a person repeated the merge, which starts no worker
+    #: a person repeated the merge, and a repeated merge starts no worker
     NOT_ASKED = "not_asked"
 
 
@@ -136,13 +138,14 @@ class MergedFile:
 class LostHunk:
     """Lines of ``ours`` that are not in the result, because ``theirs`` won in this hunk."""
 
-    #: First line number in the file of ``ours``, from 1. If ``ours`` removed lines: in the file of
-    #: the common ancestor. ``first`` and ``last`` both 0: the whole file.
+    #: Number of the hunk's first line, from 1. It counts lines of the file of ``ours``, or of the
+    #: common ancestor if ``ours`` removed the lines. If ``first`` and ``last`` are both 0, the hunk
+    #: is the whole file.
     first: int = 0
     last: int = 0
     #: True if the lost change is the removal of these lines.
     removed: bool = False
-    #: The first lines of the hunk, cut.
+    #: The first lines of the hunk, shortened.
     text: tuple[str, ...] = ()
     #: Known commits that added the lines.
     commits: tuple[str, ...] = ()
@@ -162,9 +165,9 @@ class FileConflict:
     base: str = ""
     ours: str = ""
     theirs: str = ""
-    #: The lost hunks of ``ours``, if ``theirs`` won.
+    #: The lost hunks of ``ours``. Set if ``theirs`` won.
     lost: tuple[LostHunk, ...] = ()
-    #: The child job that made the changes of ``theirs``; empty: a worker's own changes.
+    #: The child job that made the changes of ``theirs``; empty if the worker made them itself.
     child_job_id: str = ""
     #: Workers of that child job that made the changes.
     child_workers: tuple[str, ...] = ()
@@ -174,7 +177,7 @@ class FileConflict:
 class BranchWork:
     """Commits and changes of a branch since its start."""
 
-    #: Short ids and subjects of commits, the latest first.
+    #: Short ids and subjects of commits, latest first.
     commits: tuple[tuple[str, str], ...] = ()
     #: Number of commits that are not listed.
     more: int = 0
@@ -184,7 +187,10 @@ class BranchWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictText:
-    """One conflicting place of a file. Without texts: the whole file, or a binary file."""
+    """One conflicting place of a file.
+
+    Without texts: the whole file, or a binary file.
+    """
 
     path: str
     #: Number of the first line in the file of ``ours``.
@@ -208,18 +214,20 @@ class UndonePlace:
     """Lines of a file that a child job changed, and that its parent worker's result lacks."""
 
     path: str
-    #: First line number in the child job's file, from 1. If the child job only removed lines: in
-    #: the file before. ``first`` and ``last`` both 0: the whole file.
+    #: Number of the first line, from 1. It counts lines of the child job's file, or of the file
+    #: before the child job if the child job only removed lines. If ``first`` and ``last`` are both
+    #: 0, the place is the whole file.
     first: int = 0
     last: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """Changes of a child job that a commit lost again."""
+    """Changes of a child job that a later commit lost again."""
 
     places: tuple[UndonePlace, ...] = ()
-    #: True if none of the changes remains, and no commit removed them: they were discarded.
+    #: True if none of the changes remains, and no commit removed them. Then they were discarded as
+    #: a whole.
     whole: bool = False
 
 
@@ -227,16 +235,16 @@ class Undone:
 class Tools:
     """The project's own programs for a worktree, which import the worktree's modules."""
 
-    #: Directories that come first on the search path.
+    #: Directories that come first in the search path.
     path: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: The top of the user's checkout, whose sources must not be read.
+    #: The top of the user's checkout. No program may read its sources.
     checkout: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Folded:
-    """Result of ``Repository.fold``: a worker's branch, merged with the worker's side work."""
+    """Result of ``Repository.fold``: a worker's branch, with the worker's side work merged in."""
 
     commit: str
     work: tuple[SideWork, ...] = ()
@@ -245,7 +253,7 @@ class Folded:
 
 
 class Repository(Protocol):
-    """The host project's repository. Directories are absolute; the user's checkout is only read.
+    """The host project's repository. Directories are absolute. The user's checkout is only read.
 
     Every method may raise RepositoryError, which describes the error as text, and OSError if the
     disk is full. Any thread may call.
@@ -255,18 +263,23 @@ class Repository(Protocol):
         """Return the commit that ``revision`` names, or the commit of the user's checkout.
 
         ``dirty``: include uncommitted changes. Raise InvalidRequest if ``revision`` or ``dirty`` is
-        requested and not possible; otherwise never raise.
+        requested and impossible. Never raise otherwise.
         """
 
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
-        """Check out ``branch`` in ``directory``; create it at ``start`` if it does not exist.
+        """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it does not
+        exist.
 
-        Ignored files to copy come from the worktree ``above`` first, if it exists. Idempotent: a
-        complete worktree is kept; one that a crash left incomplete is recreated.
+        Ignored files to copy come from the worktree ``above``, if it exists, before they come from
+        the checkout. Idempotent: a complete worktree is kept, and one that a crash left incomplete
+        is recreated.
         """
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
-        """Remove a worktree; uncommitted changes are committed to its branch first. Idempotent."""
+        """Remove a worktree, after its uncommitted changes were committed to its branch.
+
+        Idempotent.
+        """
 
     def drop_spares(self, directory: str) -> None:
         """Remove a root job's spare worktrees, which are stored for reuse.
@@ -327,22 +340,28 @@ class Repository(Protocol):
         """
 
     def settle(self, directory: str) -> None:
-        """Abort an unfinished merge, rebase, or similar operation; files stay. Idempotent."""
+        """Abort an unfinished merge, rebase, or similar operation.
+
+        Files stay as they are. Idempotent.
+        """
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """Return the places, as text, of conflict markers that ``end`` has and ``start`` lacks."""
+        """Return the places of conflict markers in ``end`` that ``start`` does not have, as
+        text.
+        """
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
 
-        Return the commit; empty if there are no ignored files. Very large files are excluded; the
-        commit lists their names.
+        Return the commit; empty if there are no ignored files. Very large files are left out, and
+        the commit lists their names.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
-        """Return ignored files of a worktree that match one of the paths or patterns.
+        """Return the ignored files of a worktree that match one of the paths or patterns.
 
-        All paths are relative to the host project. Files from the user's checkout are excluded.
+        All paths are relative to the host project. Files that were copied from the user's checkout
+        are excluded.
         """
         ...
 
@@ -353,18 +372,18 @@ class Repository(Protocol):
         """Return the files that a commit of ``keep_ignored`` lacks, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
-        """Reset a branch and its worktree to a commit, with the ignored files of the commit
+        """Reset a branch and its worktree to a commit, and restore the ignored files of the commit
         ``kept``.
 
-        All other files of the worktree are removed, except ignored files too large to be saved.
-        Idempotent.
+        All other files of the worktree are removed, except ignored files that are too large to be
+        saved. Idempotent.
         """
 
     def bring(self, directory: str, now: str, then: str) -> None:
         """Change the files of a worktree from the commit ``now`` to the commit ``then``.
 
-        The worktree's branch and index stay. Raise RepositoryError, and change nothing, if a file
-        to be changed differs from ``now``.
+        The worktree's branch and index stay as they are. If a file to be changed differs from
+        ``now``, raise RepositoryError and change nothing.
         """
 
     def tip(self, name: str) -> str:
@@ -374,10 +393,10 @@ class Repository(Protocol):
         """Return the commits of all refs below a prefix, by full name."""
 
     def point(self, name: str, commit: str) -> None:
-        """Set a full ref name to a commit."""
+        """Set the ref with this full name to a commit."""
 
     def point_all(self, refs: Mapping[str, str]) -> None:
-        """Set full ref names to commits: all of them or none."""
+        """Set the refs with these full names to commits: all of them or none."""
 
     def drop(self, name: str) -> None:
         """Remove a ref. Idempotent."""
@@ -385,21 +404,26 @@ class Repository(Protocol):
     def contains(self, commit: str, ancestor: str) -> bool: ...
 
     def changed(self, start: str, end: str) -> Sequence[str]:
-        """Return paths of files that ``end`` has, and that ``start`` lacks or has differently."""
+        """Return the paths of files in ``end`` that ``start`` does not have, or has with other
+        content.
+        """
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        """Return every path that differs between the commits; True if ``start`` has the path."""
+        """Return every path that differs between the commits.
+
+        The value is True if ``start`` has the path.
+        """
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
         """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.
 
         For each commit: a line ``commit <name>``, the message indented by one space, and a diff
-        without context, in which all files are text. The log comes in pieces, so that the caller
-        can stop early.
+        without context. The diff treats all files as text. The log comes in pieces, so that the
+        caller can stop early.
         """
 
     def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
-        """Return the texts that occur in a file of a commit. No text may have line ends."""
+        """Return the texts that occur in any file of a commit. No text may have line breaks."""
 
     def files(self, commit: str) -> GateFiles:
         """Return the files of the host project in a commit."""
@@ -408,67 +432,80 @@ class Repository(Protocol):
         """Check out a commit without a branch. Idempotent."""
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
-        """Create the project's own programs for a worktree in the directory ``programs``.
+        """Create the project's own programs for a worktree, in the directory ``programs``.
 
-        Earlier content of ``programs`` is removed. ``search``: the path on which programs are
-        found otherwise. ``trusted``: True if no file of a worker may run instead of a program of
-        the user's checkout.
+        Earlier content of ``programs`` is removed. ``search`` is the ordinary search path for
+        programs. ``trusted``: True if no file of a worker may run in place of a program of the
+        user's checkout.
         """
 
     def close_at(self, directory: str) -> None:
         """Remove a worktree of ``open_at`` with all its content. Idempotent."""
 
     def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
-        """Return moved files: by path in ``end``, the path in ``start``, and True if unchanged."""
+        """Return moved files.
+
+        The key is the path in ``end``. The value is the path in ``start``, and True if the content
+        is the same.
+        """
 
     def lay_out(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        """Set a worktree's files to ``commit``, except the files in ``swap``; its branch stays.
+        """Set a worktree's files to ``commit``, except the files in ``swap``. Its branch stays.
 
-        ``swap``: by path, the path in ``base`` that has the content; None: the file is removed.
+        ``swap`` maps the path of each excepted file to a path in ``base``, from which the file gets
+        its content. A file with the value None is removed.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         """Return tracked files that differ from a commit, with a digest of each changed place.
 
-        The digests do not depend on the places' positions in the file.
+        The digests do not depend on the positions of the places in the file.
         """
 
     def restore(self, directory: str, commit: str) -> None:
-        """Restore the files of a worktree to a commit; ignored files stay."""
+        """Restore the files of a worktree to a commit. Ignored files stay."""
 
     def work(self, start: str, end: str) -> "BranchWork":
-        """Return the commits and changes of a branch since its start, cut to a prompt's room."""
+        """Return the commits and changes of a branch since its start, shortened to fit into a
+        prompt.
+        """
 
     def size(self, start: str, end: str) -> ChangeSize:
-        """Return the size of a difference; a binary file counts without lines."""
+        """Return the size of a difference. The lines of binary files do not count."""
 
     def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
         """Return numbers of added and removed lines, by git's path; zeros for a binary file."""
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
-        """Return the difference as text; more than ``most_bytes`` are cut, with a note."""
+        """Return the difference as text. A text of more than ``most_bytes`` is cut, with a note."""
 
     def tracks(self, commit: str, path: str) -> bool: ...
 
     def join(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
     ) -> str:
-        """Return a merge commit of both parents, with the content of ``content`` or ``first``."""
+        """Create a merge commit of two parents, and return it.
+
+        The commit has the files of ``content``; if ``content`` is empty, the files of ``first``.
+        """
 
     def line(self, start: str, tip: str) -> Sequence[str]:
-        """Return commits from ``start`` to ``tip``, oldest first: first parents, no merges."""
+        """Return the commits from ``start`` to ``tip``, oldest first.
+
+        Follows first parents, without merges.
+        """
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
         """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the commit
-        after them.
+        """Return ``tip`` after folding the commits from ``onto`` to ``refused`` into the next
+        commit.
 
-        Return ``tip`` itself if it is not on top of these commits, or if one of them, or the
-        commit after them, is a merge. ``message`` is for the folded commit.
+        ``message`` is for the folded commit. Return ``tip`` unchanged if it does not build on these
+        commits, or if one of them or the next commit is a merge.
         """
 
     def replay(
@@ -481,8 +518,8 @@ class Repository(Protocol):
     ) -> str:
         """Replay commits on top of ``onto``, one after another, with their authors and messages.
 
-        Return the last new commit, which has the content of ``final``. ``message`` is for changes
-        that no commit has.
+        Return the last new commit, which has the content of ``final``. Changes that no commit has
+        get a commit with ``message``.
         """
 
     def merge(
@@ -495,10 +532,11 @@ class Repository(Protocol):
         force: bool,
         union: bool = False,
     ) -> Merge:
-        """Merge two commits without touching any file.
+        """Merge two commits without changing any file on disk.
 
         ``union``: if both sides only add lines in a place, the result has the lines of both.
-        ``force``: in a conflict ``theirs`` wins, by hunk in text files, otherwise by file.
+        ``force``: in a conflict ``theirs`` wins, for each hunk of a text file, and for other files
+        as a whole.
         """
 
     def undone(
@@ -506,9 +544,9 @@ class Repository(Protocol):
     ) -> Undone:
         """Return the changes from ``base`` to ``result`` that ``tip`` lost again.
 
-        Lines that were edited, moved, or replaced in part are not undone. ``earlier``: commits
-        besides ``base`` whose content an undo may have restored. ``others``: changes of other
-        child jobs, as ``<base>..<result>``.
+        Lines that were edited, moved, or partly replaced do not count as lost. ``earlier``: other
+        commits, in addition to ``base``, whose content an undo may have restored. ``others``:
+        changes of other child jobs, as ``<base>..<result>``.
         """
         ...
 
@@ -517,7 +555,7 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes from ``base`` to ``result`` to ``tip``.
 
-        ``tip`` may have merged these changes before, and lost them. Return ``tip`` itself if it
+        ``tip`` may have merged these changes before, and lost them. Return ``tip`` unchanged if it
         still has them.
         """
 
@@ -525,43 +563,47 @@ class Repository(Protocol):
         """Return a merge of two commits, with conflict markers in the files that conflict."""
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
-        """Return the conflicting places of two commits with their texts, in order."""
+        """Return the conflicting places of two commits, with their texts, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        """Return conflicting files of two commits that a third commit does not resolve.
+        """Return files that conflict between two commits, and that a third commit does not resolve.
 
-        A file with conflict markers is unresolved; if the third commit equals the result of
-        ``marked``, all files are.
+        A file with conflict markers is unresolved. If the third commit equals the result of
+        ``marked``, all files are unresolved.
         """
 
     def ways_to_merge(self) -> str:
-        """Return a digest of git settings and attributes that decide how files are merged.
+        """Return a digest of the git settings and attributes that decide how files are merged.
 
-        "" if there are none. ``checkout_state`` has the digest by the name ``WAYS_TO_MERGE``.
+        Return "" if there are none. ``checkout_state`` has this digest under the name
+        ``WAYS_TO_MERGE``.
         """
         ...
 
     def note(self, directory: str) -> None:
-        """Back up the present files that git needs to work.
+        """Back up the files that git needs to work. Idempotent: a later state does not replace the
+        backup.
 
-        ``directory`` is a root job's. Idempotent: a later state does not replace the backup.
+        ``directory`` is the directory of a root job.
         """
 
     def put_back(self, directory: str) -> Sequence[str]:
-        """Restore backed-up files whose present state git cannot use.
+        """Restore backed-up files whose present state git cannot use. Idempotent.
 
-        Return all restorations since the job began, as text. Idempotent.
+        Return all files restored since the job began, as text.
         """
 
     def checkout_state(self) -> Mapping[str, str]:
-        """Return the user's state that must not change: branch, refs, stash, config, files."""
+        """Return the user's state that jobs must not change: branch, refs, stash, configuration,
+        and files.
+        """
 
     def exists(self) -> bool:
         """True if the project is in a repository. Never raises."""
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        """Return changes of refs and pushes by workers of a root job since a time.
+        """Return the changes of refs, and the pushes, of a root job's workers since a time.
 
         Excludes the workers' own branches. Only changes that git's logs show are known.
         """
@@ -571,34 +613,37 @@ class Repository(Protocol):
         """Return the present files of the user's checkout; None without a repository."""
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
-        """Remove worktrees and refs of a root job; a result that was not landed remains.
+        """Remove worktrees and refs of a root job. A result that was not landed remains.
 
-        ``directory`` was the job's directory; its files are in ``present`` now. Workers' changes
-        that are in no result and on no branch of the user are saved below ``kept_refs``. Return the
-        full names of these refs. Idempotent.
+        ``directory`` is the job's former directory, whose files are in ``present`` now. Changes of
+        workers that are in no result and on no branch of the user are saved below ``kept_refs``.
+        Return the full names of these refs. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
-        """Remove worktrees and refs of a root job, including refs that ``forget`` keeps.
+        """Remove worktrees and refs of a root job, including the refs that ``forget`` keeps.
 
         Commits on a branch of the user stay, with the refs that ``undo`` needs. Return the full
-        names of removed branches and kept refs. Idempotent.
+        names of the removed branches and kept refs. Idempotent.
         """
 
 
 def needs_worktree(task: TaskSpec, git: str) -> bool:
-    """True if ``git: on`` applies to the task; ``git`` is the setting of its job."""
+    """True if ``git: on`` applies to the task.
+
+    ``git``: the setting of the task's job.
+    """
     if task.workdir == Workdir.PROJECT or git == GitUse.OFF or task.approve:
         return False
     return (task.git or git) == GitUse.ON
 
 
-#: End of the mail addresses of workers and of the orchestrator, which are not deliverable.
+#: Domain of the mail addresses of workers and of the orchestrator. No mail can be delivered to it.
 ADDRESSES = ".orchestrator.invalid"
 
 
 def signature_of(worker: Worker) -> Signature:
-    """Return a worker's identity for commits; the address is not deliverable."""
+    """Return a worker's identity for commits. No mail can be delivered to its address."""
     return Signature(
         name=f"{worker.id} ({worker.agent})",
         email=f"{worker.id}@{worker.root_id}{ADDRESSES}",
@@ -610,5 +655,5 @@ def merger_of(job: Job) -> Signature:
 
 
 def record_name(job_id: str) -> str:
-    """Return the name of the merge record under ``reports/``."""
+    """Return the name of the merge record in the directory ``reports/``."""
     return f"merge_{job_id}.json"

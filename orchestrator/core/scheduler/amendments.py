@@ -1,7 +1,7 @@
-"""Changes by a person to a stored job tree: rollback, recount of changes, discard, landing.
+"""Changes by a person to a stored job tree: rollback, recount of changes, discard, and landing.
 
-A server applies the changes to the tree in its scheduler; without a server, the command changes
-the stored tree.
+A server applies the change to the tree in its scheduler. Without a server, the command changes the
+stored tree.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ class Amendments:
         rollbacks = (*result.rollbacks, rollback)[-MOST_ROLLBACKS:]
         self._unit_of_work.update_worker(key, result=replace(result, rollbacks=rollbacks))
         job, kind = self._unit_of_work.jobs[worker.job_id], EventKind.WORKER_ROLLED_BACK
-        self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.told())
+        self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.payload())
 
     def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
-        """Record the files that the worker's branch changes, including a person's commits.
-        Idempotent.
+        """Record the files that the worker's branch changes, including changes by a person's
+        commits. Idempotent.
         """
         worker = self._unit_of_work.workers[key]
         result = worker.result or WorkerResult()
@@ -49,7 +49,7 @@ class Amendments:
         counted = self._unit_of_work.update_worker(key, result=result)
         job = self._unit_of_work.jobs[worker.job_id]
         if not job.status.ended:
-            return  # the job's end composes the reason
+            return  # The reason is composed when the job ends
         shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
         shortfalls.pop(worker.id, None)
         if found := shortfall_of(counted):
@@ -59,7 +59,7 @@ class Amendments:
         self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
 
     def landed(self, job_id: str, landed: Landed) -> None:
-        """Record that the job's result is on a branch of the user."""
+        """Record that the job's result was merged into a branch of the user."""
         job = self._without_landing(job_id, landed.branch)
         facts = replace(job.facts, landed=(*job.facts.landed, landed))
         job = self._unit_of_work.update_job(job_id, facts=facts)

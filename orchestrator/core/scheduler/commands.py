@@ -1,7 +1,6 @@
 """Commands of the scheduler. The supervisor executes them after it has stored the turn."""
 
-from dataclasses import dataclass
-
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.job import WorkerKey
@@ -9,6 +8,19 @@ from orchestrator.core.model.job import WorkerKey
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    key: WorkerKey
+    attempt: int
+    #: True to pass the launch to a busy shim. The shim begins the launch when the shim's present
+    #: worker has ended.
+    preload: bool = False
+    #: Machine of a cluster (``core.scheduler.placement``); empty: the server's machine.
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TakeBack:
+    """Take a preloaded launch back from its shim, unless the shim has begun it."""
+
     key: WorkerKey
     attempt: int
 
@@ -33,33 +45,38 @@ class SetWaiting:
 
 @dataclass(frozen=True, slots=True)
 class Render:
-    """All workers of the job have ended: write its reports, then report that to the scheduler."""
+    """Write the reports of a job whose workers have all ended, then report to the scheduler."""
 
     root_id: str
     job_id: str
-    #: The job, its ancestors and its descendants: the subjects of its reports.
+    #: The job, its ancestors, and its descendants. Their reports are written.
     family: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class StopMerging:
-    """Stop the job's merge, for which its reports wait, because the job is being stopped."""
+    """Stop the job's merge, because the job is being stopped.
+
+    The job's reports are written when the merge has ended.
+    """
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class MakeContext:
-    """Create the job's shared context, then report that to the scheduler."""
+    """Create the job's shared context, then report to the scheduler."""
 
     job_id: str
 
 
 @dataclass(frozen=True, slots=True)
 class TakePlan:
-    """Pass the tasks of the job's ended planner, or of a fallback planner, to the scheduler."""
+    """Pass the tasks from the job's ended planner to the scheduler, or those of a fallback
+    planner.
+    """
 
     job_id: str
 
 
-Command = Start | Stop | SetWaiting | Render | StopMerging | MakeContext | TakePlan
+Command = Start | TakeBack | Stop | SetWaiting | Render | StopMerging | MakeContext | TakePlan

@@ -1,15 +1,27 @@
-"""The dependency graph of one job's tasks, and their progress: waiting, ready to start, or done."""
+"""The dependency graph of one job's tasks: checks, progress, and the start order of ready tasks.
+
+Without known run times, tasks with the most descendants start first. With run times of earlier
+runs, tasks at the beginning of the longest path start first.
+
+List scheduling by the longest path is within a few percent of the best order for real workflows,
+even if run times are wrong by a factor of two.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
+from hashlib import blake2b
 from posixpath import normpath
+from statistics import median
 
 from orchestrator.core.errors import InvalidRequest, PlanCycle
-from orchestrator.core.model.job import PLANNER, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
 
 
 def check(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if ids repeat or are unknown, PlanCycle if tasks form a cycle."""
+    """Raise InvalidRequest if an id is repeated or unknown.
+
+    Raise PlanCycle if tasks form a cycle.
+    """
     known: set[str] = set()
     for task in tasks:
         if task.id in known:
@@ -25,7 +37,7 @@ def check(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if two tasks name the same file and neither depends on the other.
+    """Raise InvalidRequest if two tasks name the same file, and neither depends on the other.
 
     The tasks must form a graph without cycles.
     """
@@ -45,7 +57,7 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
 
 
 def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
-    """Return, by task id, the ids of all its direct and indirect dependencies."""
+    """Return the ids of all direct and indirect dependencies of each task."""
     needs = {task.id: task.depends_on for task in tasks}
     above: dict[str, frozenset[str]] = {}
     for task_id in TopologicalSorter(needs).static_order():
@@ -67,8 +79,8 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
     """Return the ids of the tasks whose work a task continues.
 
-    These are the task's dependencies. A question creates no work, so its own dependencies replace
-    it.
+    These are the task's dependencies. A dependency that is a question does no work: the
+    dependencies of the question are returned instead.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:
@@ -87,7 +99,10 @@ def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
 
 
 def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
-    """Yield every task after its dependencies, otherwise in task order. Requires a graph."""
+    """Yield every task after its dependencies, otherwise in task order.
+
+    The graph must have no cycle.
+    """
     places = {task.id: place for place, task in enumerate(tasks)}
     sorter = TopologicalSorter({task.id: task.depends_on for task in tasks})
     sorter.prepare()
@@ -97,7 +112,7 @@ def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
         sorter.done(*ready)
 
 
-#: A rejected plan is requested once more, with the reason.
+#: Maximum number of attempts of a planner. A rejected plan is requested again, with the reason.
 TRIES_TO_PLAN = 2
 
 
@@ -110,23 +125,25 @@ def planning_task(planner: Worker) -> TaskSpec:
 
 
 class PlanProgress:
-    """Progress of tasks, created from a job's tasks and workers in any state."""
+    """Progress of a job's tasks. Can be created from tasks and workers in any state."""
 
     def __init__(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         self.tasks: Mapping[str, TaskSpec] = {task.id: task for task in tasks}
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
-        #: By task: the task's reviewer.
+        #: The reviewer of each task that has one.
         self.reviewers: dict[str, WorkerKey] = {}
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
-        #: The planner, until it has created the tasks.
+        #: The planner; None once it has created the tasks.
         self.planner: WorkerKey | None = None
         for worker in workers:
             self._count(worker)
-        self._blockers = {task.id: self._count_blockers(task) for task in tasks}
+        self._blockers = {
+            task.id: sum(not self.done(needed) for needed in set(task.depends_on)) for task in tasks
+        }
         self.open_workers = sum(self._open.values())
-        #: By task: its rank from ``core.scheduler.start_order``.
+        #: The rank of each task, as the function ``ranks`` returns it.
         self.ranks: Mapping[str, tuple[float, int]] = {}
 
     def _count(self, worker: Worker) -> None:
@@ -141,12 +158,9 @@ class PlanProgress:
         elif worker.status.succeeded and not worker.is_reviewer:
             self._succeeded.add(worker.task_id)
 
-    def _count_blockers(self, task: TaskSpec) -> int:
-        return sum(not self.done(needed) for needed in set(task.depends_on))
-
     @property
     def unfinished(self) -> bool:
-        """True if work remains: for workers, or because the plan's tasks are not added yet."""
+        """True if work remains: a worker has not ended, or the plan's tasks are not added yet."""
         return self.planner is not None or self.open_workers > 0
 
     @property
@@ -166,11 +180,11 @@ class PlanProgress:
 
     @property
     def ready_workers(self) -> Iterator[WorkerKey]:
-        """Workers whose dependencies are done, including reviewers."""
+        """The workers whose dependencies are done, including reviewers."""
         for task_id, keys in self._workers.items():
             if self.is_ready(task_id):
                 yield from keys
-        # Reviewers last: candidates end before their reviewer exists.
+        # Reviewers come last, because a task has a reviewer only after its candidates have ended.
         yield from self.reviewers.values()
 
     def workers_of(self, task_id: str) -> Sequence[WorkerKey]:
@@ -178,14 +192,16 @@ class PlanProgress:
         return self._workers[task_id]
 
     def begin_again(self, task_id: str) -> None:
-        """Count a worker of the task that had ended and runs again, in the same turn in which the
-        task's last other worker ends.
+        """Record that an ended worker of the task will run again.
+
+        Call this in the turn in which the last other worker of the task ends. Otherwise the task
+        would end.
         """
         self._open[task_id] += 1
         self.open_workers += 1
 
     def add_reviewer(self, reviewer: Worker) -> None:
-        """Add a reviewer: the task is not done before the reviewer has ended."""
+        """Add a reviewer. The task is not done before its reviewer has ended."""
         self._count(reviewer)
         self.open_workers += 1
 
@@ -196,9 +212,10 @@ class PlanProgress:
         yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
-        """Record that a worker has ended. Return the dependent tasks that are now decided.
+        """Record that a worker has ended. Return the dependent tasks whose start is now decided.
 
-        ``is_ready`` is True for a task that can start; otherwise it can never start.
+        A returned task can start if ``is_ready`` is True for it. Otherwise the task can never
+        start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1
@@ -212,3 +229,118 @@ class PlanProgress:
         for other in following:
             self._blockers[other] -= 1
         return [other for other in following if self.is_ready(other)]
+
+
+#: Rank of a task: seconds to the end of the longest path from the task, and number of the task's
+#: descendants. The task with the larger rank starts first.
+Rank = tuple[float, int]
+NO_RANK: Rank = (0.0, 0)
+#: Number of digits after the decimal point of a run time. Tasks with equal rounded times start in
+#: the order of the plan.
+DIGITS = 1
+#: Number of stored run times of a task; a new run time replaces the oldest.
+SAMPLES = 5
+#: Maximum number of names with run times; the least recently used names are dropped.
+MOST_NAMES = 20_000
+
+
+def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, Rank]:
+    """Return the rank of each task.
+
+    ``seconds``: known run times, by task id. A task without a run time counts with the median of
+    the others.
+    """
+    by_id = {task.id: task for task in tasks}
+    following = dependents(by_id.values())
+    if not following and len(set(seconds.values())) < 2:
+        return {}
+    unknown = median(seconds.values()) if seconds else 0.0
+    bits = {task_id: 1 << place for place, task_id in enumerate(by_id)}
+    below: dict[str, int] = {}
+    found: dict[str, Rank] = {}
+    # This order reaches a task after all tasks that depend on it.
+    for task_id in TopologicalSorter(
+        {each: following.get(each, ()) for each in by_id}
+    ).static_order():
+        after = following.get(task_id, ())
+        descendants = 0
+        for each in after:
+            descendants |= below[each] | bits[each]
+        below[task_id] = descendants
+        path = max((found[each][0] for each in after), default=0.0)
+        found[task_id] = seconds.get(task_id, unknown) + path, descendants.bit_count()
+    return found
+
+
+class RunTimes:
+    """Run times of earlier tasks, by digests of the tasks' names.
+
+    One thread calls ``learn``. Any thread may call ``take_news``.
+    """
+
+    def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
+        """``known``: names and run times, oldest first."""
+        self._samples: dict[str, tuple[float, ...]] = {}
+        self._names: dict[str, Mapping[str, Sequence[str]]] = {}
+        self._news: list[tuple[str, float]] = []
+        for name, seconds in known:
+            self._add(name, seconds)
+
+    def expected(self, job: Job, tasks: Sequence[TaskSpec]) -> dict[str, float]:
+        """Return the median run time of each task that ran before, by task id."""
+        self._names[job.id] = names = _names_of(job, tasks)
+        found: dict[str, float] = {}
+        for task_id, each in names.items():
+            known = next((self._samples[name] for name in each if name in self._samples), None)
+            if known is not None:
+                found[task_id] = round(median(known), DIGITS)
+        return found
+
+    def learn(self, job_id: str, task_id: str, seconds: float) -> None:
+        """Record the run time of a task that succeeded."""
+        for name in self._names.get(job_id, {}).get(task_id, ()):
+            self._add(name, seconds)
+            self._news.append((name, seconds))
+
+    def forget(self, job_id: str) -> None:
+        """Drop the names of a job's tasks. They are needed only while the job runs."""
+        self._names.pop(job_id, None)
+
+    def take_news(self) -> Sequence[tuple[str, float]]:
+        """Return the names and run times that were learned since the previous call."""
+        news, self._news = self._news, []
+        return news
+
+    def _add(self, name: str, seconds: float) -> None:
+        # The name moves to the end, so that the names at the beginning are those least recently
+        # used.
+        earlier = self._samples.pop(name, ())
+        self._samples[name] = (*earlier[1 - SAMPLES :], seconds)
+        if len(self._samples) > MOST_NAMES:
+            del self._samples[next(iter(self._samples))]
+
+
+def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
+    """Return the names under which a task's run times may be stored, by task id.
+
+    The names of a task stand for the same plan and task, the same request and task, and the same
+    command, in this order.
+    """
+    works = {
+        task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"
+        for task in tasks
+    }
+    plan = _digest(*(f"{each.id}\0{works[each.id]}\0{each.depends_on}" for each in tasks))
+    return {
+        task_id: (
+            _digest("plan", plan, task_id),
+            _digest("request", job.request, task_id),
+            _digest("work", work),
+        )
+        for task_id, work in works.items()
+    }
+
+
+def _digest(*parts: str) -> str:
+    text = "\0\0".join(parts).encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=8).hexdigest()

@@ -1,8 +1,8 @@
 """The result of merging a job's changes, as reported to the scheduler."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import GateResult
 from orchestrator.core.model.job_facts import (
     CheckoutChange,
@@ -19,7 +19,7 @@ from orchestrator.core.model.states import MergeState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeRejection:
-    """Rejection of one worker's changes, merged with those of the workers before it."""
+    """Rejection of one worker's changes after a merge with the changes of the workers before it."""
 
     worker_id: str
     #: Why the branch was rejected, as text.
@@ -30,7 +30,7 @@ class MergeRejection:
     conflicts: tuple[str, ...] = ()
     #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: True if the worker has failed without another attempt; False: its status stays.
+    #: True if the worker fails when it gets no further attempt. False: its status stays as it is.
     required: bool = True
 
 
@@ -39,13 +39,13 @@ class Merged:
     """Outcome of merging the changes of a job."""
 
     refusals: Sequence[MergeRejection] = ()
-    #: Why merging failed; empty: merging succeeded.
+    #: Why merging failed; empty if it succeeded.
     error: str = ""
     #: Changes that are not in the result.
     missing: tuple[Missing, ...] = ()
-    #: Hunks that better results replaced, by the user's choice.
+    #: Hunks that other hunks replaced, because the user selected ``theirs``.
     overruled: tuple[Overruled, ...] = ()
-    #: Files in which additions of several workers are both kept.
+    #: Files that contain additions of several workers in the same place.
     both_kept: tuple[str, ...] = ()
     #: Gates that did not pass on the result, and code that no gate judged.
     gates: tuple[GateFact, ...] = ()
@@ -54,13 +54,14 @@ class Merged:
     unjudged: bool = False
     unjudged_files: tuple[UnjudgedFile, ...] = ()
     switched_off: tuple[SwitchedOff, ...] = ()
-    #: Workers whose changes a person merged although they do not count otherwise; None: unchanged.
+    #: Workers whose changes count only because a person merged them; None: keep the stored value.
     taken: tuple[str, ...] | None = None
-    #: Child jobs whose discarded changes a person merged; None: unchanged.
+    #: Child jobs whose discarded changes a person merged; None: keep the stored value.
     taken_jobs: tuple[str, ...] | None = None
-    #: Files of the user's checkout that changed; None: unchanged.
+    #: Files of the user's checkout that changed; None: keep the stored value.
     checkout: tuple[CheckoutChange, ...] | None = None
-    #: Changes of the job in the user's repository, outside its own branches; None: unchanged.
+    #: Changes of the job in the user's repository, outside the job's branches; None: keep the
+    #: stored value.
     repository_changes: tuple[RepositoryChange, ...] | None = None
     #: True if a result exists, with changes of at least one worker.
     has_result: bool = False

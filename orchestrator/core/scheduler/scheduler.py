@@ -1,7 +1,8 @@
-"""The scheduler: events in, commands out. No clock, thread, file or database.
+"""The scheduler: events in, commands out. It uses no clock, thread, file, or database.
 
-Methods are events. ``turn`` decides what starts and returns the commands. ``view`` answers queries,
-so that this module has only events. Every event carries its time, so that a test can be a story.
+Methods are events. ``turn`` decides what starts, and returns the commands. ``view`` answers
+queries, so that this module contains only events. Every event carries its time, so that a test can
+play any sequence of events.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -10,15 +11,18 @@ from typing import Final
 
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budget import NOTHING
+from orchestrator.core.limits.budgets import NOTHING
 from orchestrator.core.limits.quotas import DaySpent, Quotas
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.attempt.message import WorkerMessage
-from orchestrator.core.model.decisions.feedback import Feedback
-from orchestrator.core.model.decisions.pause import Pause, RunningMode
-from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.gate import GateRun
+from orchestrator.core.model.human_input import (
+    Decision,
+    Feedback,
+    Pause,
+    RunningMode,
+    WorkerMessage,
+)
 from orchestrator.core.model.job import (
     Attempt,
     Job,
@@ -37,33 +41,37 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
+from orchestrator.core.scheduler.dag import RunTimes
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
-from orchestrator.core.scheduler.start_order import RunTimes
-from orchestrator.core.scheduler.start_queue import UNLIMITED, Capacity, Prompting, Slots
+from orchestrator.core.scheduler.ready_queue_and_slots import UNLIMITED, Capacity, Prompting, Slots
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
-from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.decisions import (
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.human_decisions import (
     Pauses,
     PlanApproval,
     Questions,
     plan_of,
 )
-from orchestrator.core.scheduler.transitions.finish import Completion
-from orchestrator.core.scheduler.transitions.late_results import LateResults
-from orchestrator.core.scheduler.transitions.leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
-from orchestrator.core.scheduler.transitions.recovery import Recovery
+from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
+from orchestrator.core.scheduler.transitions.recovery import LateResults, Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
-from orchestrator.core.scheduler.transitions.usage import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.worker_events import GateEvents, WorkerMessages
+from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.worker_events import (
+    GateEvents,
+    LeaseManager,
+    WorkerMessages,
+)
+from orchestrator.core.scheduler.transitions.worker_retry import AgentFallback
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
 from orchestrator.core.scheduler.view import SchedulerView
 
-#: Maximum number of events: a worker that repeats a rejected call must not fill the store.
-MOST_REFUSALS_TOLD = 10
-#: Characters of the request in an event.
-REQUEST_TOLD = 300
+#: Maximum number of events about rejections of one worker, so that a worker that repeats a rejected
+#: call does not fill the store.
+MOST_REFUSAL_EVENTS = 10
+#: Number of characters of the request in such an event.
+REQUEST_CHARACTERS = 300
 
 
 class Scheduler:
@@ -87,11 +95,12 @@ class Scheduler:
         self._unit_of_work = self._trees.unit_of_work
         self._running = RunningWorkers(self._trees)
         self._task_locks = TaskLocks(self._trees)
-        #: Events and queries of locks that workers acquire and release while they run.
+        #: Events and queries about the locks that workers acquire and release while they run.
         self.leases: Final = LeaseManager(self._trees, self._running)
         self._fallback = AgentFallback(self._trees)
         self._completion = Completion(self._trees, self._fallback)
         self._late = LateResults(self._trees, self._completion)
+        self._preloads = Preloads(self._trees, self._running)
         self._questions = Questions(self._trees, self._running, self._completion)
         self._pauses = Pauses(self._trees, self._questions)
         self._limit_asks = LimitAsks(self._trees, self._completion, self._pauses)
@@ -109,6 +118,7 @@ class Scheduler:
             self._task_locks,
             self._completion,
             self._late,
+            self._preloads,
             self._pauses,
             self._questions,
             self._limit_asks,
@@ -133,10 +143,10 @@ class Scheduler:
         now: float,
         planner: Worker | None = None,
     ) -> None:
-        """Add an admitted job; a child job's parent worker begins to wait.
+        """Add an admitted job. If it is a child job, its parent worker begins to wait.
 
-        If the job has a planner, its tasks follow later. Raise Deadlock for a child job if its
-        locks are held by a worker that waits for its parent; then nothing has changed.
+        The tasks of a job with a planner follow later. Raise Deadlock for a child job whose locks
+        are held by a worker that waits for the child job's parent. Then nothing has changed.
         """
         self.check_locks(job, tasks)
         job = self._pauses.begun(job, now)
@@ -166,8 +176,9 @@ class Scheduler:
         reason: str,
         now: float,
     ) -> None:
-        """Add the job's tasks from its plan. ``source``: the planner; ``reason``: why another
-        planner was used.
+        """Add the job's tasks from its plan.
+
+        ``source``: the planner. ``reason``: why it is not the requested planner.
         """
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
@@ -183,7 +194,7 @@ class Scheduler:
         self._planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
-        """Raise Conflict if no plan of this version waits for approval."""
+        """Raise Conflict if the job does not wait for approval, or its plan has another version."""
         self._planning.check_version(job_id, version)
 
     def edit_plan(
@@ -198,7 +209,10 @@ class Scheduler:
         self._planning.edit(job_id, tasks, workers, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
-        """End a job that waits for approval. Raise Conflict if it does not wait."""
+        """End a job that waits for approval.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         self._planning.check_waits(job_id)
         why = f": {comment}" if comment else ""
         self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
@@ -212,21 +226,22 @@ class Scheduler:
         self._task_locks.check(job, tasks)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        """Make the worker wait for a child job, unless that has ended. Idempotent."""
+        """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
         self._running.attach(key, child_job_id, now)
 
     def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
-        """Record that a limit rejected a child job. Only the first rejections of a worker emit
-        events.
+        """Record that a limit rejected a child job.
+
+        Only a worker's first rejections emit events.
         """
-        worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
-        node.refused_child_jobs += 1
+        worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
+        unfinished.refused_child_jobs += 1
         before = worker.result.refused_child_jobs if worker.result else 0
-        number = node.refused_child_jobs + before
-        if number > MOST_REFUSALS_TOLD:
+        number = unfinished.refused_child_jobs + before
+        if number > MOST_REFUSAL_EVENTS:
             return
         detail = error.message
-        if number == MOST_REFUSALS_TOLD:
+        if number == MOST_REFUSAL_EVENTS:
             detail += " (further rejections of this worker are only counted)"
         self._unit_of_work.emit(
             EventKind.CHILD_JOB_REFUSED,
@@ -235,12 +250,15 @@ class Scheduler:
             worker.id,
             limit=error.kind,
             detail=detail,
-            request=request[:REQUEST_TOLD],
+            request=request[:REQUEST_CHARACTERS],
             number=number,
         )
 
     def context_prepared(self, job_id: str) -> None:
-        """Record that the job's shared context exists; queue waiting workers. Idempotent."""
+        """Record that the job's shared context exists, and queue the workers that waited for it.
+
+        Idempotent.
+        """
         self._trees.queue_again(self._trees.holds.prepared(job_id))
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
@@ -248,8 +266,9 @@ class Scheduler:
         return self._accounting.used(key, attempt, usage, now)
 
     def message(self, key: WorkerKey, message: WorkerMessage) -> Worker:
-        """Store a message to a worker. Idempotent by its id. Raise Conflict for a worker that has
-        ended.
+        """Store a message to a worker. Idempotent by the message's id.
+
+        Raise Conflict for a worker that has ended.
         """
         return self._messages.send(key, message)
 
@@ -258,7 +277,7 @@ class Scheduler:
         self._messages.read(key, attempt, ids, now)
 
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Record that an attempt has succeeded so far, and its gates begin."""
+        """Record that an attempt has no failure so far, and its gates begin."""
         self._gate_events.begun(key, attempt, gates, now)
 
     def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
@@ -272,11 +291,13 @@ class Scheduler:
             self._unit_of_work.update_worker(key, reason="")
 
     def gate_ran(self, run: GateRun, now: float) -> None:
-        """Record that a run of a gate begins, or has ended."""
+        """Record the start or the end of a gate's run."""
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """Store the hashes of an attempt's API key and record secret, before it starts."""
+        """Store the hashes of an attempt's API key and of its record's secret, before the
+        attempt starts.
+        """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
@@ -287,6 +308,22 @@ class Scheduler:
         spent = self._unit_of_work.workers[key].budget_from
         self._unit_of_work.update_worker(key, budget_from=spent + 1, failure="")
 
+    def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
+        """Record that a shim has begun a preloaded launch. Idempotent.
+
+        The worker runs from this turn on, or from the end of the worker that has its slot.
+        """
+        self._preloads.report(Began(key, attempt, at))
+
+    def heard_from(self, key: WorkerKey, now: float) -> None:
+        """Record a call of a worker, which shows that a preloaded worker has begun. Idempotent."""
+        self._preloads.begin(key, now, now)
+
+    def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
+        """Record that no shim has begun a preloaded launch, and none will. Idempotent."""
+        if self._preloads.returned(key, attempt):
+            self._completion.returned(self._unit_of_work.workers[key], now)
+
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> None:
@@ -294,48 +331,87 @@ class Scheduler:
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
             return
-        worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
+        if key not in self._trees.preloaded or self._begin_preloaded(
+            key, attempt, exit, evidence, now
+        ):
+            self._end(key, exit, evidence, now)
+
+    def _begin_preloaded(
+        self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
+    ) -> bool:
+        """Begin a preloaded attempt whose end is known before its start.
+
+        Return False if it never began, or if its worker waits for a slot: then its end is processed
+        later.
+        """
+        if exit.cause is ExitCause.NEVER_BEGAN:
+            self._preloads.never_began(key, exit, now)
+            self._completion.returned(self._unit_of_work.workers[key], now)
+            return False
+        if self._preloads.waits_for_slot(key):
+            self._preloads.report(Ended(key, attempt, exit, evidence))
+            return False
+        self._preloads.begin(key, exit.started_at, now)
+        return True
+
+    def _end(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
+        """End the current attempt: store its result, then decide what follows."""
+        current = self._unit_of_work.attempts[key]
+        worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         self.leases.attempt_ended(key, now)
-        self._running.process_gone(worker, node)
-        verdict = self._trees.logins.told(worker.agent, judge(exit, evidence), now)
+        self._running.process_gone(worker, unfinished)
+        verdict = self._trees.logins.record(worker.agent, judge(exit, evidence), now)
         if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
             self._trees.tool_starts.began(worker.agent)
-        node.ended_at = ended_at(current, exit, evidence, now)
+        unfinished.ended_at = ended_at(current, exit, evidence, now)
         ended = self._unit_of_work.end_attempt(
             key,
-            ended_at=node.ended_at,
+            ended_at=unfinished.ended_at,
             exit=exit,
             reason=verdict.reason,
             session=evidence.session,
         )
         self._late.ended(ended)
-        took = node.ended_at - current.started_at
+        took = unfinished.ended_at - current.started_at
+        self._preloads.task_ended(
+            worker, took if evidence.gates else exit.ended_at - exit.started_at
+        )
         result = result_of(worker.result, current, exit, evidence, took)
         result = noted(result, classify(worker, exit, evidence, verdict))
-        refused, node.refused_child_jobs = node.refused_child_jobs, 0
+        refused, unfinished.refused_child_jobs = unfinished.refused_child_jobs, 0
         if refused:
             refused += result.refused_child_jobs
             result = replace(result, refused_child_jobs=refused)
         had = worker.result.usage if worker.result else NOTHING
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(key, result=result)
-        self._gate_events.ended(key, attempt, evidence.gates, now)
-        self._messages.read(key, attempt, evidence.messages, now)
-        stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
-        if exit.cause is ExitCause.PAUSED and not stopped:
-            self._completion.paused(key, now)
-        else:
-            verdict = self._completion.as_stopped(worker, exit) or verdict
-            until = self._account(worker, verdict, evidence, now)
-            self._completion.settle(key, verdict, now, until)
+        self._gate_events.ended(key, current.number, evidence.gates, now)
+        self._messages.read(key, current.number, evidence.messages, now)
+        self._settle(worker, verdict, exit, evidence, now)
         if had != result.usage:
             self._accounting.check_limits(worker, now)
         self._accounting.check_price(worker, now)
 
+    def _settle(
+        self, worker: Worker, verdict: Verdict, exit: Exit, evidence: Evidence, now: float
+    ) -> None:
+        """Pause the worker of an ended attempt, retry it, or end it."""
+        stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
+        if exit.cause is ExitCause.PAUSED and not stopped and not verdict.succeeded:
+            self._completion.paused(worker.key, now)
+        else:
+            verdict = self._completion.as_stopped(worker, exit) or verdict
+            until = self._account(worker, verdict, evidence, now)
+            self._completion.settle(worker.key, verdict, now, until)
+
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return when the worker may be retried, if its agent's account was rate-limited."""
+        """Return the time before which the worker must not be retried, because its agent's account
+        reached a rate limit.
+
+        None if the account was not limited.
+        """
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.refused(worker.agent, evidence.resets_at, now)
@@ -345,21 +421,29 @@ class Scheduler:
         return None
 
     def attempts_sought(self, now: float) -> Sequence[Attempt]:
-        """Return lost attempts whose exit records should be read now. If a record exists, call
-        ``late_result``.
+        """Return lost attempts whose exit records should be read now.
+
+        If a record exists, call ``late_result``.
         """
         return self._late.sought(now)
+
+    def attempts_given_up(self) -> Sequence[Attempt]:
+        """Return all lost attempts of unfinished trees."""
+        return self._late.given_up
 
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the end of a lost attempt. ``record``: path of its exit record."""
+        """Process the end of a lost attempt.
+
+        ``record``: path of the attempt's exit record.
+        """
         self._late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
         """Stop a job and all its descendants. Idempotent.
 
-        ``by`` is the caller as text; ``worker_key`` is its worker, None for an API key.
+        ``by``: the caller as text. ``worker_key``: the caller's worker; None for an API key.
         """
         cause = StopCause.USER if worker_key is None else StopCause.PARENT
         if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
@@ -376,17 +460,20 @@ class Scheduler:
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Start nothing new in an unfinished job and its descendants. Idempotent.
 
-        ``running`` decides if running attempts finish or stop. The wall time stands still.
+        ``running`` decides whether running attempts finish or stop. The wall time stands still.
         """
         self._pauses.pause(job_id, by, running, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
-        """Let a paused job continue. Idempotent. Raise Conflict if all jobs are paused."""
+        """Let a paused job continue. Idempotent. Raise Conflict during ``pause_all``."""
         self._pauses.resume(job_id, by, now)
         self._limit_asks.check(job_id, now)
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
-        """Replace the limits of an unfinished job by larger ones; it resumes if it asked."""
+        """Replace the limits of an unfinished job with larger ones.
+
+        A job that waits because of a limit resumes.
+        """
         self._limit_asks.raise_budget(job_id, config, by, now)
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
@@ -402,9 +489,9 @@ class Scheduler:
         self._trees.pause = pause
 
     def cancel_worker(self, worker: Worker, by: str, now: float) -> None:
-        """Stop one worker and its child jobs; its job continues without it. Idempotent.
+        """Stop one worker and its child jobs. Its job continues without the worker. Idempotent.
 
-        ``by`` is the caller as text. Raise Conflict while the job's plan waits for approval.
+        ``by``: the caller as text. Raise Conflict while the job's plan waits for approval.
         """
         self._completion.stop_worker(worker, by, now)
 
@@ -413,11 +500,11 @@ class Scheduler:
         return self._merge_rejections.refused(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """Store the outcome of the merge of a job whose reports follow."""
+        """Store the outcome of the merge of a job. The job's reports follow."""
         self._merge_rejections.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Store the outcome of another merge of an ended job: it replaces the former outcome."""
+        """Store the outcome of another merge of an ended job, which replaces the former outcome."""
         self._merge_rejections.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
@@ -446,17 +533,18 @@ class Scheduler:
         self._unit_of_work.update_job(job_id, config=config)
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run the unsuccessful tasks of an ended job again, and workers that did not create all
-        promised files; see ``check_rerun``.
+        """Run again the unsuccessful tasks of an ended job, and workers whose promised files are
+        missing.
 
-        Return the number of retried workers. A failed candidate of a task that succeeded is not
-        retried.
+        Call ``check_rerun`` first. A failed candidate of a task that succeeded is not retried.
+        Return the number of retried workers.
         """
         return self._reopening.retry(job_id, by, now)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one worker again that did not succeed, and the tasks that were skipped because of
-        it; the job may run or have ended. Return the number of workers.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+
+        The job may be running or ended. Return the number of workers.
         """
         return self._reopening.retry_worker(worker, by, now)
 
@@ -471,13 +559,16 @@ class Scheduler:
     ) -> None:
         """Begin one more attempt of an ended worker, with a person's comments on its change.
 
-        The job may run or have ended. ``agent``: the agent of the attempt; empty: the same as
-        before. ``landed``: the branches that have the job's result.
+        The job may be running or ended. ``agent``: the agent of the attempt; empty: the same agent
+        as before. ``landed``: the user's branches that have the job's result.
         """
         self._reopening.give_feedback(worker, feedback, agent, landed, now)
 
     def choose(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
-        """Store a person's choice of a candidate of an ended job. Raise Conflict."""
+        """Store a person's choice of a candidate of an ended job.
+
+        Raise Conflict for a worker that cannot be chosen.
+        """
         self._completion.selection.overrule(worker, by, now, reason)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
@@ -487,7 +578,7 @@ class Scheduler:
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
         """Start and resume workers within the limits, and return the commands since the last turn.
 
-        ``take_changes`` then returns the changes. ``room``: the machine's free capacity.
+        Afterwards, ``take_changes`` returns the changes. ``room``: the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
             self._limit_asks.wall_time_over(job, now)
@@ -495,13 +586,32 @@ class Scheduler:
         self._accounting.stop_spent_days(now)
         self._questions.turn(now)
         self.leases.turn(now)
+        self._take_preloaded(now)
         self._running.start_what_has_room(now, room, self._completion.rendering)
+        self._preloads.turn(now, room)
         commands, self._trees.commands = self._trees.commands, []
-        return commands
+        return self._preloads.returned_first(commands)
+
+    def _take_preloaded(self, now: float) -> None:
+        """Process the stored reports of preloaded workers.
+
+        The report of a start stays stored while the worker has no slot.
+        """
+        for report in self._preloads.take_reports():
+            if isinstance(report, Ended):
+                self.exited(report.key, report.attempt, report.exit, report.evidence, now)
+            elif self._trees.preloaded.get(report.key) != report.attempt:
+                continue  # The worker has called or ended since the report.
+            elif self._preloads.waits_for_slot(report.key):
+                self._preloads.report(report)
+            else:
+                self._preloads.begin(report.key, report.at, now)
+                self._pauses.stop_again(self._unit_of_work.workers[report.key])
 
     def take_changes(self) -> Change:
-        """Return the changes since the last call. The caller must store them before it executes
-        commands.
+        """Return the changes since the previous call.
+
+        The caller must store them before it executes commands.
         """
         return self._unit_of_work.take()
 
@@ -510,39 +620,40 @@ class Scheduler:
         amend(Amendments(self._unit_of_work))
 
     def forget_ended(self) -> None:
-        """Drop root jobs that have ended; they remain in the store."""
+        """Drop root jobs that have ended from memory. They remain in the store."""
         ended, self._ended_roots = self._ended_roots, []
         for root_id in ended:
             if root_id in self._trees and self._unit_of_work.jobs[root_id].status.ended:
-                self._trees.forget(root_id)
+                self.forget(root_id)
 
     def forget(self, root_id: str) -> None:
-        """Drop a restored tree that was not changed."""
+        """Drop from memory a restored tree that was not changed."""
         self._trees.forget(root_id)
+        self._preloads.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
-        """Drop an ended tree after this turn, because it was restored for one change only."""
+        """Drop an ended tree from memory after this turn. It was restored only for one change."""
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:
-        """Load today's stored costs. Call this first."""
+        """Load today's stored costs. Call this before anything else."""
         self._trees.quotas.load(days)
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a tree from the store. Return the attempts without a recorded end.
 
         The caller must call ``exited`` for each of these attempts: now if the attempt is known to
-        be over, otherwise at its end.
+        have ended, otherwise at its end.
         """
         return self._restoring.restore(tree, now)
 
     def _child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        node = self._trees.nodes[key]
-        node.open_children.discard(child_job_id)
-        if node.open_children:
+        unfinished = self._trees.unfinished[key]
+        unfinished.open_children.discard(child_job_id)
+        if unfinished.open_children:
             return
         self._task_locks.children_ended(self._unit_of_work.workers[key], now)
-        if node.verdict is not None:
-            self._completion.settle(key, node.verdict, now)
-        elif node.alive and not node.has_slot and not node.waits_for_lock:
+        if unfinished.verdict is not None:
+            self._completion.settle(key, unfinished.verdict, now)
+        elif unfinished.alive and not unfinished.has_slot and not unfinished.waits_for_lock:
             self._running.wait_for_slot(self._unit_of_work.workers[key])

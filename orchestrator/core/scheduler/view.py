@@ -1,16 +1,17 @@
 """Read-only view of the scheduler's unfinished job trees.
 
-Lookups without copies. Any thread may look up a job or a worker; iteration over all of them
-(``jobs.values()``, ``locks``) is only for the supervisor's thread.
+Lookups make no copies. Any thread may look up a job or a worker. Only the supervisor's thread may
+iterate over all of them (``jobs.values()``, ``locks``).
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.limits.quotas import KeyLimits
 from orchestrator.core.locks.lock_table import LockView, view_of
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
 from orchestrator.core.model.states import WorkerStatus
@@ -18,15 +19,15 @@ from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions import PlanApproval
-from orchestrator.core.scheduler.transitions.usage import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.human_decisions import PlanApproval
+from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSize:
     child_jobs: int
     workers: int
-    #: Remaining budget of a job, by the name of the limit; only limited usage.
+    #: Remaining budget of a job, by the name of the limit. Contains only usage that is limited.
     budget: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -50,7 +51,7 @@ class SchedulerView:
     # -- trees ----------------------------------------------------------------------------------
 
     def has_tree(self, root_id: str) -> bool:
-        """True if the tree is unfinished, or was restored for one change."""
+        """True if the tree is unfinished, or was restored for a change."""
         return root_id in self._trees
 
     def ancestors(self, job: Job) -> Sequence[Job]:
@@ -63,19 +64,21 @@ class SchedulerView:
         Any thread may call.
         """
         found = (self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id)))
-        # Jobs that start or end at this moment have no plan.
+        # A job that starts or ends at this moment has no plan.
         jobs = [plan for plan in found if plan is not None]
         try:
             budget = self._budget_left(job) if jobs else {}
         except KeyError:
-            # The job's tree has just ended, and was forgotten.
+            # The job's tree has just ended, and is no longer in memory.
             return TreeSize(child_jobs=0, workers=0)
         workers = sum(each.size for each in jobs)
         return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
 
     def _budget_left(self, job: Job) -> dict[str, float]:
-        """Return the smallest remaining budget of the job and its ancestors, minus the budgets
-        reserved for child jobs.
+        """Return the remaining budget of a job.
+
+        For each limit, this is the smallest remainder of the job and its ancestors. Budgets that
+        are reserved for child jobs are subtracted.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -105,11 +108,11 @@ class SchedulerView:
         return self._trees.job_of(worker)
 
     def workers_of(self, job_id: str) -> Sequence[Worker]:
-        """Return a job's workers; for a job without tasks, its planner."""
+        """Return a job's workers; the planner for a job without tasks."""
         return self._trees.workers_of(job_id)
 
     def tasks_of(self, job_id: str) -> Mapping[str, TaskSpec]:
-        """Return the tasks by id, in task order; before a plan exists, the planner's task."""
+        """Return the tasks by id, in task order; the planner's task before a plan exists."""
         return self._trees.plans[job_id].tasks
 
     def tasks_of_tree(self, root_id: str) -> Iterator[TaskSpec]:
@@ -123,11 +126,11 @@ class SchedulerView:
         return self._trees.plans[job_id].planner is None
 
     def awaits_plan(self, job_id: str) -> bool:
-        """True if the job's planner is done and its tasks are not added yet."""
+        """True if the job's planner has ended, but its tasks are not added yet."""
         return self._planning.awaited(job_id)
 
     def is_rendering(self, job_id: str) -> bool:
-        """True if the job's workers have all ended, and it is being merged and reported."""
+        """True if all workers of the job have ended, and the job is being merged and reported."""
         return self._planning.is_rendering(job_id)
 
     def planner_of(self, job_id: str) -> Worker:
@@ -144,31 +147,44 @@ class SchedulerView:
         return [self.workers[key] for key in self._trees.plans[job_id].workers_of(task_id)]
 
     def is_open(self, key: WorkerKey) -> bool:
-        """True if the worker is not done."""
-        return key in self._trees.nodes
+        """True if the worker has not ended."""
+        return key in self._trees.unfinished
+
+    def is_preloaded(self, key: WorkerKey) -> bool:
+        """True if a shim keeps the worker's launch and has not reported its start."""
+        return key in self._trees.preloaded
 
     def waits(self, key: WorkerKey) -> bool:
-        """True if the worker's child jobs run, or it waits for a lock."""
+        """True if the worker waits for its child jobs or for a lock."""
         worker = self.workers.get(key)
         return worker is not None and worker.status is WorkerStatus.WAITING
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if the worker's child jobs have ended, and it waits for a slot."""
-        node = self._trees.nodes.get(key)
-        return bool(node and node.alive and not node.has_slot and not node.open_children)
+        unfinished = self._trees.unfinished.get(key)
+        return bool(
+            unfinished
+            and unfinished.alive
+            and not unfinished.has_slot
+            and not unfinished.open_children
+        )
 
     def is_capped(self, key: WorkerKey) -> bool:
-        """True if a limit on agents' usage applies to the worker."""
+        """True if a cap on agents' usage applies to the worker."""
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return files that the worker's child jobs changed, at any depth, including files that
-        commands left; None if they changed none.
+        """Return files that the worker's child jobs changed, at any depth; None if they changed
+        none.
+
+        Includes files that commands created in their own directories.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
     def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
-        """Return other workers of the job that worked in the project since this worker began."""
+        """Return other workers of the job that have worked in the project since this worker
+        began.
+        """
         began = self.workers.get(worker.key, worker).started_at or 0.0
         return [
             each
@@ -181,8 +197,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code that child jobs of a worker changed in the project, and that gates of their
-        tasks judged there, by path. The value is the end time of the task.
+        """Return code that child jobs of a worker changed in the project, and that gates judged
+        there.
+
+        The key is the path, the value the end time of the child job's task.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
@@ -214,7 +232,7 @@ class SchedulerView:
         return self._trees.locks.leases_of(key)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job would have reached with these settings; "" for no limit."""
+        """Return the limit that a job with these settings would have reached; "" for no limit."""
         return self._asks.still_reached(job, config, now)
 
     @property

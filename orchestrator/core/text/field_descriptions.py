@@ -1,8 +1,8 @@
 """Models whose fields are described by the strings below them.
 
-pydantic's own ``use_attribute_docstrings`` reads the source of each class when the class is
-created, which takes a tenth of a server's start. Here the sources are read when a schema or a
-description is first needed.
+pydantic's own ``use_attribute_docstrings`` reads the source of each class at its creation, which
+takes a tenth of a server's start. This module reads the sources when a schema or description is
+first needed.
 """
 
 import ast
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 
 class DescribedFields:
-    """A base class of pydantic models: the JSON schema contains the descriptions of the fields."""
+    """Base class of pydantic models whose JSON schema contains the descriptions of the fields."""
 
     __pydantic_fields__: ClassVar[dict[str, Any]]
 
@@ -34,7 +34,7 @@ class DescribedFields:
             key = next((each for each in aliases if each in properties), None)
             if key is None or description is None:
                 continue
-            # A reference does not repeat the description of its model.
+            # Omit a description that equals the description of the referenced model.
             if handler.resolve_ref_schema(properties[key]).get("description") != description:
                 properties[key]["description"] = description
         return schema
@@ -50,11 +50,11 @@ def _descriptions_of(kind: type) -> Mapping[str, str]:
 
 @cache
 def _described_classes(module: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return the fields of a module's classes, and the string below each."""
+    """Return the fields of a module's classes, each with the string below it."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except OSError:
-        return {}  # installed without sources
+        return {}  # The package was installed without sources
     return {each.name: _fields_of(each) for each in tree.body if isinstance(each, ast.ClassDef)}
 
 

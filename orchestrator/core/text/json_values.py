@@ -1,4 +1,4 @@
-"""Reads values from untrusted JSON: a value of the wrong kind counts as missing."""
+"""Reads values from untrusted JSON. A value of the wrong kind counts as missing."""
 
 import json
 import math
@@ -7,12 +7,15 @@ from typing import Any
 
 Object = Mapping[str, Any]
 
-#: Largest possible count of tokens or steps; a larger count is corrupt.
+#: Largest plausible count of tokens or steps. A larger count is an error in the data.
 MAX_COUNT = 2**53
 
 
 def parsed(line: str) -> Object | None:
-    """Return the JSON object of a line; None for anything else. NaN and infinities become null."""
+    """Return the JSON object in a line; None for anything else.
+
+    NaN and infinities become null.
+    """
     text = line.strip()
     if not text.startswith("{"):
         return None
@@ -51,7 +54,7 @@ def sequence(value: object, *keys: str) -> list[Any]:
 
 
 def text(value: object, *keys: str) -> str:
-    """Return the value as a string that can be encoded; a lone surrogate becomes "?"."""
+    """Return the value as a string that can be encoded. A lone surrogate becomes "?"."""
     found = dig(value, *keys)
     if not isinstance(found, str):
         return ""
@@ -76,7 +79,7 @@ def amount(value: object, *keys: str) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """Return a number of at least zero, also from a string."""
+    """Return a number of at least zero, also from a string with a number."""
     if isinstance(value, str):
         try:
             value = float(value)
@@ -91,7 +94,7 @@ def flag(value: object, *keys: str) -> bool | None:
 
 
 def objects(value: object, *keys: str) -> list[Object]:
-    """Return the objects in a list; other elements are omitted."""
+    """Return the objects in a list. Other elements are omitted."""
     found = dig(value, *keys)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
@@ -113,7 +116,7 @@ def texts(value: object, *keys: str) -> list[str]:
 
 
 def dumped(value: object) -> str:
-    """Return JSON; empty if the value is nested too deep."""
+    """Return the value as JSON; "" if it is nested too deeply."""
     try:
         return json.dumps(value)
     except (ValueError, RecursionError):

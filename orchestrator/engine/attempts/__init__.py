@@ -1,1 +1,1 @@
-"""Attempts: start, stop, gates on the changes, results."""
+"""Attempts: preparation, start, stop, gates on their changes, results, and prompts of reviewers."""

@@ -1,6 +1,7 @@
 """Composes the assignment that a worker's agent receives at its start.
 
-A job's shared context is created in a separate process, and is then passed to the job's workers.
+A separate process creates a job's shared context, which is then part of the assignment of each of
+the job's workers.
 """
 
 import logging
@@ -21,8 +22,8 @@ from orchestrator.core.model.attempt.failure import (
     SENT_BACK,
 )
 from orchestrator.core.model.attempt.session import is_rolled_back
-from orchestrator.core.model.decisions.feedback import open_rounds
 from orchestrator.core.model.gate import Gate
+from orchestrator.core.model.human_input import open_rounds
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.failure_classifier import NEVER_RAN, failure_of
@@ -42,19 +43,19 @@ from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.result_gates import gates_of
-from orchestrator.engine.planning.review_prompt import entries_for
-from orchestrator.engine.preparation import WorkerEnvironment
-from orchestrator.engine.runtime.messages import ContextPrepared, Post
-from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.attempts.review_prompt import entries_for
+from orchestrator.engine.runtime.messages import ContextPrepared, Post, RunningProcesses
+from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.schemas.agent_output.plan import plan_schema
 from orchestrator.schemas.agent_output.review import review_schema
 from orchestrator.security.environment import worker_environment
 from orchestrator.security.keys import new_proof
-from orchestrator.security.untrusted_files import write_private
+from orchestrator.security.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 
-#: A survey of a project takes seconds; without it, workers only have less context.
+#: Timeout of creating a shared context, in seconds. Usually it takes a few seconds, and workers can
+#: do without the context.
 MOST_SECONDS = 60.0
 
 
@@ -85,7 +86,7 @@ class SharedContextRuns:
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:
-        """Start the creation of a job's context. Its end is reported, also if it fails."""
+        """Start to create a job's context. The end is reported, even if the creation fails."""
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
             return
@@ -100,7 +101,8 @@ class SharedContextRuns:
 
     def _ended(self, job: Job, root: Job, exit: Exit) -> None:
         if exit.stop_was_asked:
-            return  # stopped with the server: the next server requests the context again
+            # The process was stopped with the server. The next server requests the context again.
+            return
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
         else:
@@ -113,7 +115,8 @@ class SharedContextRuns:
         """Return the job's shared context; empty for an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
-        if not self._shared.exists(job):  # another process has removed the context since
+        # Another process has removed the context since its creation.
+        if not self._shared.exists(job):
             self._shared.make_plain(job, root)
         return self._shared.read(job)
 
@@ -130,10 +133,11 @@ class SharedContextRuns:
 
     def _launch(self, job: Job, directory: Path, command: Invocation) -> Launch:
         for name, text in command.files.items():
-            write_private(directory / name, text.encode())
+            replace_file(directory / name, text.encode())
         self._number += 1
         name = f"context_{job.id}"
-        # A process of an earlier server may still run, so each process gets its own exit record.
+        # Each process gets its own exit record, because a process of an earlier server may still
+        # run.
         record = f"{name}.{secrets.token_hex(4)}.exit.json"
         tree = self._workspace.job_directory(job.root_id)
         for place in ("logs", "attempts"):
@@ -168,15 +172,15 @@ class SharedContextRuns:
 FINDINGS_BYTES = 16 * 1024
 #: Maximum number of characters of the previous attempt's output.
 FAILURE_CHARACTERS = 2000
-#: Maximum number of characters of gates' findings.
+#: Maximum number of characters of the gates' findings.
 GATE_CHARACTERS = 6000
 
-#: For an agent that continues after another one.
+#: Text for an agent that continues the work of another agent.
 OTHER_AGENT = (
     "Another agent began this task, and then its login failed. Its files are still there: read "
     "them first."
 )
-#: Advice for an agent on its failure, in addition to its facts, by the failure's cause.
+#: Advice for an agent after a failure, in addition to the facts, by the failure's cause.
 ADVICE = {
     NO_CHANGES: (
         "The previous attempt failed because it changed no file. A description of the work, or "
@@ -187,7 +191,7 @@ ADVICE = {
         "decide yourself, write the decision into your result, and do the work."
     ),
 }
-#: For the agent that resolves a worker's conflicts.
+#: Text for an agent that must resolve a worker's conflicts.
 CONFLICTS = (
     "The changes of this worker conflict with the changes of other workers in {paths}. Both "
     "versions are in the worktree, with conflict markers (<<<<<<<, =======, >>>>>>>) in the files "
@@ -197,10 +201,10 @@ CONFLICTS = (
     "Keep the intent of both sides, remove every marker, and change nothing else."
 )
 
-#: The next attempt follows for another reason than a failure of the attempt before.
+#: Values of ``Worker.failure`` that the worker did not cause. Its prompt then gets no advice.
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
-#: Remaining quota of a worker at a time.
+#: Returns the remaining quota of a worker at a Unix time.
 Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 
@@ -240,10 +244,10 @@ class AssignmentBuilder:
     def _findings(self, scheduler: Scheduler, worker: Worker, task: TaskSpec) -> dict[str, Finding]:
         found: dict[str, Finding] = {}
         tasks = scheduler.view.tasks_of(worker.job_id)
-        # A question makes nothing: its dependents continue the work that it was asked about.
+        # A question has no result, so ``sources`` returns the question's dependencies in its place.
         for needed in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
             best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
-            assert best is not None, "what it needs has succeeded"
+            assert best is not None, "a dependency has succeeded"
             found[needed] = self._finding(best, FINDINGS_BYTES // max(1, len(task.depends_on)))
         return found
 
@@ -253,7 +257,7 @@ class AssignmentBuilder:
         commit = delivery.commit if delivery else ""
         return Finding(
             worker_id=worker.id,
-            # Not its worktree, which is removed after the attempt.
+            # Not the worker's worktree, because it is removed after the attempt.
             directory=self._workspace.worker_directory(worker),
             branch=short(worker_branch(worker)) if commit else "",
             commit=commit,
@@ -264,7 +268,7 @@ class AssignmentBuilder:
 
 
 def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
-    """Return gates that run a command."""
+    """Return the gates for the task's result that run a command."""
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 
@@ -329,8 +333,9 @@ def _advice(worker: Worker) -> str:
 
 
 def _conflicts(worker: Worker, result: WorkerResult) -> str:
-    """Return the prompt's text about conflicts, with the failure of an earlier attempt to resolve
-    them.
+    """Return the prompt's text about conflicts.
+
+    If an earlier attempt to resolve them failed, the text includes its failure.
     """
     sentence = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
@@ -340,7 +345,10 @@ def _conflicts(worker: Worker, result: WorkerResult) -> str:
 
 
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:
-    """Return the output of the worker's latest attempt."""
+    """Return a text about the failure of the worker's latest attempt.
+
+    It has the findings of the gates if a gate did not pass; otherwise the end of the output.
+    """
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed
@@ -348,7 +356,8 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
         how = "no exit code, because it was stopped"
-    # The name of its row of outcomes, such as "timeout"; empty or another word if unknown.
+    # ``failure`` begins with the name of the outcome, such as "timeout". If the outcome is
+    # unknown, ``failure`` is empty or begins with another word.
     kind = worker.failure.partition("|")[0]
     end = result.output[-FAILURE_CHARACTERS:]
     missing = result.delivery.missing if result.delivery else ()

@@ -1,4 +1,4 @@
-"""Runs the gates on an attempt's changes before the attempt counts as successful."""
+"""Runs the gates on an attempt's changes, before the attempt counts as successful."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from orchestrator.core.model.gate import Check, Gate, GateResult, Gates, GateSou
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import is_for_gates
 from orchestrator.core.ports import Workspace
-from orchestrator.engine.preparation import RunningAttempt, attempt_id, is_in_project
+from orchestrator.engine.attempts.preparation import RunningAttempt, attempt_id, is_in_project
 from orchestrator.engine.runtime.messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
@@ -23,11 +23,11 @@ OnJudged = Callable[[RunningAttempt, Exit, Evidence], None]
 
 
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
-    """Return the gates for a worker's result: the task's own gates first, which override the
-    job's.
+    """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
-    The job's gates are for merged work. Nothing is merged without a worktree: then only gates that
-    a person requested apply, in a project without a repository.
+    If two of these gates have the same name, the task's gate counts. The job's gates check work
+    that is merged, and the work of a worker without a worktree is not merged. Such a worker has
+    only gates that a person requested, and the job's gates only in a project without a repository.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -40,15 +40,16 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """Return which judging files a task may alter. ``judged``: files that its child jobs' gates
-    have judged.
+    """Return which of the files that decide how gates judge the task may alter.
+
+    ``judged``: files that the gates of the worker's child jobs have judged.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)
 
 
 class ResultGates:
-    """Runs gates on results of attempts. Any thread may call."""
+    """Runs gates on the results of attempts. Any thread may call."""
 
     def __init__(
         self, gates: Gates, worktrees: Worktrees, workspace: Workspace, project: str, post: Post
@@ -60,16 +61,17 @@ class ResultGates:
         self._project = project
         self._post = post
         self._lock = threading.Lock()
-        #: Attempts that have ended and are not reported, and how they were stopped since.
+        #: Attempts whose process has ended, but whose end is not reported yet. The value is the
+        #: exit of a stop that was requested after the end of the process; otherwise None.
         self._ended: dict[str, Exit | None] = {}
 
     def expect(self, worker: Worker) -> None:
-        """Record that an attempt's process has ended, and its evidence is being read."""
+        """Record that an attempt's process has ended, and that its evidence is being read."""
         with self._lock:
             self._ended[attempt_id(worker)] = None
 
     def has(self, worker: Worker) -> bool:
-        """True if the attempt's process has ended, and its evidence is being read."""
+        """True if the attempt's process has ended, and its end is not reported yet."""
         with self._lock:
             return attempt_id(worker) in self._ended
 
@@ -78,7 +80,10 @@ class ResultGates:
         return self._stopped(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:
-        """Stop the attempt's gates. Return True if its process had ended already."""
+        """Stop the attempt's gates.
+
+        Do nothing and return False if the attempt's process still runs, or its end is reported.
+        """
         name = attempt_id(worker)
         with self._lock:
             if name not in self._ended:
@@ -104,7 +109,7 @@ class ResultGates:
             self._forget(flight.worker)
             on_judged(flight, exit, evidence)
         elif self._stopped(flight.worker):
-            self._tell(flight, exit, evidence, on_judged)
+            self._report(flight, exit, evidence, on_judged)
         else:
             self._begin(flight, gates, exit, evidence, on_judged)
 
@@ -122,18 +127,19 @@ class ResultGates:
         except (RepositoryError, OSError) as error:
             words = f"cannot run its gates: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
-            self._tell(flight, exit, evidence, on_judged)
+            self._report(flight, exit, evidence, on_judged)
             return
         names = tuple(gate.name for gate in gates)
         self._post(GatesStarted(worker.key, worker.attempt, names))
         self._gates.begin(check, partial(self._done, flight, exit, evidence, on_judged))
         stopped = self._stopped(worker)
-        if stopped is not None:  # the stop came before the gates ended
+        if stopped is not None:  # The stop was requested while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
-        """Return the evidence of a lost attempt's late result: without gate results, it is no
-        success.
+        """Return the evidence of a lost attempt's late result.
+
+        No gates run for a late result. If the attempt has gates, the result is no success.
         """
         if not self._wanted(flight, job, exit, evidence):
             return evidence
@@ -189,9 +195,9 @@ class ResultGates:
         on_judged: OnJudged,
         results: Sequence[GateResult],
     ) -> None:
-        self._tell(flight, exit, replace(evidence, gates=tuple(results)), on_judged)
+        self._report(flight, exit, replace(evidence, gates=tuple(results)), on_judged)
 
-    def _tell(
+    def _report(
         self, flight: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged
     ) -> None:
         stopped = self._forget(flight.worker)

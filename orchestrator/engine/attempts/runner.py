@@ -1,12 +1,13 @@
-"""Starts and stops attempts as the scheduler commands, and reports their ends to it."""
+"""Starts and stops attempts at the scheduler's command, and reports their ends to the scheduler."""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
@@ -14,27 +15,34 @@ from orchestrator.core.model.attempt.delivery import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
-from orchestrator.core.outcome.resource_exhaustion import NO_ROOM, is_full_disk, is_shortage
+from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shortage
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
-from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start, Stop
+from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start, Stop, TakeBack
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
-from orchestrator.engine.attempts.result_gates import ResultGates
-from orchestrator.engine.gates.process import GateProcess
-from orchestrator.engine.gates.runner import GateRunner
-from orchestrator.engine.planning.review_prompt import Reviewing
-from orchestrator.engine.preparation import (
+from orchestrator.engine.attempts.preparation import (
     AttemptPreparation,
     Issued,
     RunningAttempt,
     attempt_id,
     is_in_project,
 )
+from orchestrator.engine.attempts.result_gates import ResultGates
+from orchestrator.engine.attempts.review_prompt import Reviewing
+from orchestrator.engine.gates.process import GateProcess
+from orchestrator.engine.gates.runner import GateRunner
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.messages import AttemptEnded, AttemptHeld, Post
-from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.runtime.messages import (
+    AttemptBegun,
+    AttemptEnded,
+    AttemptHeld,
+    AttemptReturned,
+    Post,
+    PreloadHandlers,
+    RunningProcesses,
+)
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.setup_commands import why_failed
@@ -43,16 +51,20 @@ from orchestrator.engine.worktrees.working_directories import Changes, Ground, W
 
 logger = logging.getLogger(__name__)
 
-LEASE_OVER = "the server was not running for longer than workers.orphan_timeout"
+#: Causes of stops that no caller requested. The text is the error of the lost attempt.
 _NOT_ASKED = {
-    ExitCause.SIGNAL: "another process stopped the shim",
-    ExitCause.ORPHAN_LEASE: LEASE_OVER,
+    ExitCause.SHUTDOWN: "the server was stopped during the attempt",
+    ExitCause.SIGNAL: "another process stopped the supervising process",
+    ExitCause.ORPHAN_LEASE: "the server was not running for longer than workers.orphan_timeout",
+    ExitCause.LEASE_ENDED: "its node lost the connection to the server, or was stopped",
 }
+#: Causes of stops after which exit code 0 still means that the worker finished its work.
+_MAY_FINISH = (ExitCause.SHUTDOWN, ExitCause.PAUSED)
 
 
 @dataclass(frozen=True, slots=True)
 class LateEnd:
-    """Late result of an attempt that was declared lost."""
+    """The late result of an attempt that was declared lost."""
 
     attempt: Attempt
     exit: Exit
@@ -61,7 +73,7 @@ class LateEnd:
     record: str
 
 
-#: Ends that show only that an attempt was lost or stopped.
+#: Ends without a result of the attempt: it was lost, stopped, or not started.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
@@ -85,7 +97,9 @@ class AttemptRunner:
         post: Post,
         moved: Callable[[], str] = str,
     ) -> None:
-        """``moved`` returns True if workspace or project was moved."""
+        """``moved`` returns an error text if the workspace or the project was moved, so that
+        nothing starts; otherwise "".
+        """
         self._moved = moved
         self._post = post
         self._scheduler = scheduler
@@ -104,16 +118,19 @@ class AttemptRunner:
         self._result_gates = ResultGates(
             checks, worktrees, workspace, str(project_work.project), post
         )
-        #: By attempt whose worktree is being prepared: the process that prepares it.
+        #: Names of the processes that prepare worktrees, by attempt.
         self._setting_up: dict[str, str] = {}
 
     @property
     def waits_for_space(self) -> str:
-        """Why an attempt waits for disk space; empty if none does."""
+        """Reason why an attempt waits for disk space; "" if none does."""
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
         """Prepare and launch an attempt. An attempt that cannot start is reported as ended."""
+        if command.preload:
+            self._preload(command, issued)
+            return
         worker = self._scheduler.view.workers[command.key]
         try:
             assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
@@ -125,7 +142,8 @@ class AttemptRunner:
             launch, flight = self._preparation.prepare(assignment, issued)
         except Exception as error:
             if is_full_disk(error):
-                # From now on a thread prepares the attempt, and a stop finds it here.
+                # From now on, a background thread prepares the attempt. A stop can find the attempt
+                # there.
                 self._background.begin(attempt_id(worker), lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
@@ -133,14 +151,52 @@ class AttemptRunner:
         else:
             self._launch(launch, flight)
 
+    def _preload(self, command: Start, issued: Issued) -> None:
+        """Send the launch of a worker without a slot to a busy shim, as a preloaded launch.
+
+        The shim begins the launch after its present worker. If preloading is not possible, report
+        the launch as returned. The worker is then started once it has a slot, and an error that
+        remains is reported at that start.
+        """
+        worker = replace(self._scheduler.view.workers[command.key], attempt=command.attempt)
+        returned = AttemptReturned(worker.key, command.attempt)
+        name = attempt_id(worker)
+        try:
+            assignment = self._assigning.assignment_for(self._scheduler, worker, clock.now())
+            if self._takes_long(assignment):
+                self._post(returned)
+                return
+            launch, flight = self._preparation.prepare(assignment, issued)
+        except Exception:
+            logger.debug("a launch cannot be preloaded", extra={"worker": worker.id}, exc_info=True)
+            self._preparation.release(name)
+            self._post(returned)
+            return
+        handlers = PreloadHandlers(
+            lambda at: self._post(AttemptBegun(worker.key, worker.attempt, at)),
+            partial(self._returned, name, returned),
+        )
+        failpoints.reached("preload: prepared")
+        self._processes.expect_preloaded(name, partial(self._ended, flight), handlers)
+        if not self._launcher.preload(launch):
+            self._processes.returned(name)
+        failpoints.reached("preload: sent")
+
+    def _returned(self, name: str, returned: AttemptReturned) -> None:
+        self._preparation.release(name)
+        self._post(returned)
+
+    def take_back(self, command: TakeBack) -> None:
+        self._launcher.take_back(_id(command.key, command.attempt))
+
     def _takes_long(self, assignment: Assignment) -> bool:
-        """True if the preparation takes so long that it must not delay other attempts."""
+        """True if the preparation takes so long that other attempts must not wait for it."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
         return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
 
     def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if the attempt may write into the project although its working directory is
+        """True if the attempt may write into the project, although its working directory is
         elsewhere.
         """
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
@@ -159,7 +215,7 @@ class AttemptRunner:
         self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
 
     def _start_beside(self, assignment: Assignment, issued: Issued) -> None:
-        """Start in a background thread. A stop may have arrived before."""
+        """Start the attempt in a background thread, unless it was stopped before."""
         worker = assignment.worker
         name = attempt_id(worker)
         if self._background.stopped(name):
@@ -183,10 +239,10 @@ class AttemptRunner:
             self._start_failed(assignment, issued, error)
 
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
-        """Repeat the start if the disk was full; otherwise report the attempt as ended.
+        """Repeat the start if the disk was full. Otherwise report the attempt as ended.
 
-        The repetition uses the same attempt, because another attempt would add rows to a database
-        on a full disk.
+        The repetition is not a new attempt, because a new attempt would add rows to a database on
+        a full disk.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -222,8 +278,9 @@ class AttemptRunner:
     def _set_up(
         self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
     ) -> None:
-        """Continue after the setup of the attempt's worktree; ``ran`` None: the setup was
-        stopped.
+        """Continue after the setup of the attempt's worktree.
+
+        ``ran`` is None if the setup was stopped.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -273,14 +330,16 @@ class AttemptRunner:
             self._checks.stop_set_up(process, ended_by, by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
         if spares_gates and self._result_gates.has(own):
-            return  # the process has ended, and running gates cost nothing
+            # The process has ended. Its gates may finish, because they cost no steps, tokens, or
+            # money.
+            return
         if self._background.stop(attempt, exit) or self._result_gates.stop(own, exit):
             self._background.space.wake(attempt)
         else:
             self._launcher.stop(attempt, ended_by, by, cause)
 
     def close(self) -> None:
-        """Start nothing more; the next server starts the remaining attempts. Idempotent."""
+        """Start nothing more. The next server starts the remaining attempts. Idempotent."""
         self._background.close()
         self._checks.close()
 
@@ -295,7 +354,7 @@ class AttemptRunner:
             )
 
     def make_context(self, command: MakeContext) -> None:
-        """Start creating the job's shared context; ``ContextPrepared`` follows."""
+        """Start to create the job's shared context. ``ContextPrepared`` follows."""
         job = self._scheduler.view.jobs[command.job_id]
         self._contexts.ask(job, self._scheduler.view.jobs[job.root_id])
 
@@ -303,7 +362,7 @@ class AttemptRunner:
         """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
         flight = self._found(worker, task)
-        self._processes.expect(attempt_id(worker), partial(self._ended, flight))
+        self._processes.expect(attempt_id(worker), partial(self._ended, flight, adopted=True))
 
     def _found(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
         wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
@@ -325,7 +384,8 @@ class AttemptRunner:
                 flight, job = self._found(own, task), self._scheduler.view.job_of(worker)
                 evidence = self._evidence(flight, exit)
             except OSError as error:
-                # while a disk is full, this error is repeated: log it once
+                # Do not log a shortage of disk space. It is reported elsewhere, and would be logged
+                # at every check.
                 if not is_shortage(error):
                     payload = {"path": record}
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
@@ -336,13 +396,14 @@ class AttemptRunner:
 
     # -- outcomes of attempts -------------------------------------------------------------------
 
-    def _ended(self, flight: RunningAttempt, exit: Exit) -> None:
+    def _ended(self, flight: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
         name = attempt_id(flight.worker)
         self._preparation.release(name)
         if flight.scratch:
             self._background.later(partial(self._preparation.release, name, flight.scratch))
         failpoints.reached("attempt: its end is known")
-        exit = _as_lost_unless_asked(exit)
+        if not self._is_cancelled(flight.worker):
+            exit = _unless_cancelled(exit, adopted=adopted)
         self._result_gates.expect(flight.worker)
         nothing = self._preparation.nothing_left(flight)
         if nothing is None:
@@ -350,8 +411,17 @@ class AttemptRunner:
         else:
             self._report(flight, exit, nothing)
 
+    def _is_cancelled(self, worker: Worker) -> bool:
+        """True if the worker or its job is being stopped permanently."""
+        view = self._scheduler.view
+        present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
+        return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
+
     def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work, then report its end. If the disk is full, wait and repeat."""
+        """Save the attempt's work, then report the attempt's end.
+
+        If the disk is full, wait and repeat.
+        """
         worker = flight.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -369,13 +439,19 @@ class AttemptRunner:
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
-        """Return the evidence. Raise OSError if the disk is full, or workspace or project was
-        moved.
+        """Return the evidence.
+
+        Raise OSError if the disk is full, or the workspace or the project was moved.
         """
-        evidence = None if self._moved() else self._evidence(flight, exit, changes)
-        if evidence is None or self._moved():
-            # Files that are missing at the old place say nothing about the attempt.
-            raise OSError(self._moved())
+        # Check first, because reading the evidence commits the attempt's changes. The commit must
+        # not be made in another directory that is now at the old path.
+        if flight.ground is not None and (moved := self._moved()):
+            raise OSError(moved)
+        evidence = self._evidence(flight, exit, changes)
+        if moved := self._moved():
+            # The directory was moved while the evidence was read. Missing files are then no
+            # evidence about the attempt.
+            raise OSError(moved)
         return evidence
 
     def _tell(self, flight: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
@@ -408,8 +484,9 @@ class AttemptRunner:
             return _unreadable(flight, f"cannot read its result: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
-        """Return files of the user's checkout that changed during an attempt; none if tasks may
-        change them.
+        """Return files of the user's checkout that changed during an attempt.
+
+        Empty if a task of the tree may change the checkout.
         """
         if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
             return ()
@@ -421,8 +498,7 @@ class AttemptRunner:
     def _in_project(self, flight: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
-        Files that are unchanged since a child job are excluded, because the child job's gates have
-        judged them.
+        Files that a child job's gates have judged are excluded, unless they changed since.
         """
         changes = self._project_work.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)
@@ -458,13 +534,23 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
     return Evidence(claimed_success=False, error=why, worktree=broken)
 
 
-def _as_lost_unless_asked(exit: Exit) -> Exit:
-    """Return a cancel that no caller requested as a lost attempt.
+def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
+    """Return the exit of an attempt that no caller has cancelled, in the form for the scheduler.
 
-    An unsigned stop comes from outside, such as a machine shutdown. A stop by the orphan timeout
-    began before this server adopted the worker.
+    Exit code 0 after a stop by a shutdown or a pause means finished work. Any other end by a
+    shutdown, a signal from outside, or the orphan timeout means a lost attempt.
+
+    A server stops the shims of an earlier server by a signal. Therefore a signal counts as a
+    shutdown for ``adopted`` attempts.
     """
-    why = _NOT_ASKED.get(exit.cause) if exit.ended_by is EndedBy.CANCEL else None
+    if exit.cause is ExitCause.SIGNAL and adopted:
+        exit = replace(exit, cause=ExitCause.SHUTDOWN)
+    if exit.ended_by is EndedBy.CANCEL and exit.code == 0 and exit.cause in _MAY_FINISH:
+        return replace(exit, ended_by=EndedBy.EXIT, stopped_by="")
+    # The worker may have exceeded a limit while it was being stopped. The stop counts, because it
+    # came first.
+    stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
+    why = _NOT_ASKED.get(exit.cause) if stopped else None
     return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
 
 

@@ -1,1 +1,1 @@
-"""Gates: selection for a job, processes, runs on the base."""
+"""Gates: their selection for a job, their processes, and their runs on base commits."""

@@ -1,8 +1,8 @@
 """Stored results of gates on base commits, for later jobs: one small file for each.
 
 The key of a result is the commit, the gate's definition, the programs that its command names, and
-the project's installed packages. A result expires after a day, because its other dependencies (a
-service, a clock) cannot be seen from here.
+the project's installed packages. A result expires after a day, because a gate may also depend on
+things that the key cannot contain, such as a service or the time.
 """
 
 import json
@@ -18,18 +18,19 @@ from typing import Any
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
 from orchestrator.core.model.gate import Gate
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 #: Directory in the workspace.
 FOLDER = "base_results"
 MOST_AGE = 86_400.0
 MOST_FILES = 500
-#: A larger record is not read: the gate runs again.
+#: Maximum size of a record in bytes. A larger record is not read, and the gate runs again.
 MOST_BYTES = 64 * 1024 * 1024
 #: Maximum number of words of a command that are checked for programs.
 MOST_WORDS = 50
 _WORD = re.compile(r"[\w.+/-]+")
-#: Files that show what is installed, relative to a directory of programs or packages.
+#: Patterns of files that show which packages are installed, relative to a directory of programs or
+#: packages.
 _INSTALLED = ("lib*/python*/site-packages/*.dist-info", "pyvenv.cfg")
 _ENVIRONMENTS = (".venv", "venv")
 _LOCKS = (
@@ -46,7 +47,7 @@ _LOCKS = (
 class BaseResults:
     """The stored results.
 
-    Any thread may call. Never raises: unreadable results are computed again.
+    Any thread may call. Never raises: a gate whose result is unreadable runs again.
     """
 
     def __init__(
@@ -56,8 +57,9 @@ class BaseResults:
         environment: Callable[[], Mapping[str, str]],
         set_up: object = (),
     ) -> None:
-        """``environment``: returns the gates' environment. ``set_up``: further preparation of the
-        gates' worktrees.
+        """``environment`` returns the gates' environment.
+
+        ``set_up``: the commands that prepare the gates' worktrees, as part of the key.
         """
         self._folder = folder
         self._project = project
@@ -78,19 +80,20 @@ class BaseResults:
         """Store a result. A gate that did not run is never stored."""
         if not is_lasting(ran):
             return
-        # Not stored: the log, which is removed with its job, and executed files, which only
+        # Do not store the log, which is removed with its job, or the executed files, which only
         # changes need.
         kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
         content = json.dumps(asdict(kept))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            write_private(self._path(commit, gate), content.encode())
+            replace_file(self._path(commit, gate), content.encode())
             remove_results(self._folder, time.time() - MOST_AGE, MOST_FILES)
         except OSError:
             return
 
     def _path(self, commit: str, gate: Gate) -> Path:
-        # The key has what affects the gate's findings, not what decides if they count.
+        # The key has everything that affects the gate's findings. Settings that only decide whether
+        # findings count are not part of it.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._surroundings(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
         return self._folder / f"{name[:32]}.json"
@@ -107,19 +110,20 @@ class BaseResults:
 
 
 def is_lasting(ran: Ran) -> bool:
-    """True if the run judged the commit. Other results may change, for example after a missing
-    package is installed.
+    """True if the run judged the commit.
+
+    Other outcomes may change, for example after a missing package is installed.
     """
     unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
     return not unrun
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Remove results older than a time, and the oldest above a number. Idempotent."""
+    """Remove results older than a time, and the oldest ones above a maximum number. Idempotent."""
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
     except OSError:
-        return  # another thread is removing some of them
+        return  # Another thread is removing files, too.
     too_many = max(0, len(found) - most)
     for number, (at, path) in enumerate(found):
         if number < too_many or at < before:
@@ -129,7 +133,8 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 def _program(path: Path) -> Iterator[object]:
     """Yield the identity of a program: its file, and the packages of its environment.
 
-    A Python script alone is not enough, because all versions of its package have the same script.
+    The file of a Python script is not enough, because the script is the same in all versions of its
+    package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

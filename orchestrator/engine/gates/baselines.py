@@ -1,6 +1,6 @@
 """Baseline runs: results of gates on base commits, stored and shared.
 
-A run with findings is repeated once: only findings of both runs are certain.
+A run with findings is repeated once. Only findings in both runs are certain.
 """
 
 import logging
@@ -8,33 +8,34 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Ran
-from orchestrator.core.gates.runs.base_runs import both, needs_another
+from orchestrator.core.gates.runs import both, needs_another
 from orchestrator.core.model.gate import Check, Gate, GateCause
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.base_results import BaseResults, is_lasting
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
-from orchestrator.engine.gates.rewritten_files import rewrites
+from orchestrator.engine.gates.second_runs import rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 
 logger = logging.getLogger(__name__)
 
-#: Called with the gate's findings on the base commit; None: they are unknown.
+#: Called with the gate's findings on the base commit, or None if they are unknown.
 OnRan = Callable[[Ran | None], None]
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A requested or running gate, with its callers."""
+    """A gate that is requested or running, with its callers."""
 
     gate: Gate
     waiting: dict[object, OnRan] = field(default_factory=dict)
-    #: The first of two runs.
+    #: The result of the first run, while the second run is pending; otherwise None.
     first: Ran | None = None
 
 
@@ -46,10 +47,10 @@ class _Site:
     commit: str
     queue: deque[_Wanted] = field(default_factory=deque)
     running: _Wanted | None = None
-    #: Name of the process of the present run, with which a caller can stop it.
+    #: Name of the present run's process, by which a caller can stop the run.
     process: str = ""
     is_clear: bool = False
-    #: Results that are not stored for later jobs; all workers of the tree share them.
+    #: Results that are not stored for later jobs. All workers of the tree share them.
     found: list[tuple[Gate, Ran]] = field(default_factory=list)
     is_dropped: bool = False
 
@@ -81,7 +82,10 @@ class Baselines:
         self._sites: dict[tuple[str, str], _Site] = {}
 
     def ask(self, who: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
-        """Request the gate's result at the base of a check; ``who`` may cancel it by ``forget``."""
+        """Request a gate's result on the base of a check.
+
+        ``who`` identifies the caller, which may cancel the request with ``forget``.
+        """
         kept = self._results.kept(check.base, gate) or self._known(check, gate)
         if kept is not None:
             self._background.later(partial(on_ran, kept))
@@ -152,11 +156,11 @@ class Baselines:
             )
             self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
         except Exception as error:
-            # The caller waits for an answer, so an error must give one, too.
+            # Report an error as well, because the callers wait for the result.
             logger.warning(
                 "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
             )
-            self._tell(site, None)
+            self._report(site, None)
             return
         with self._lock:
             process = site.process if site.running is wanted and not wanted.waiting else ""
@@ -188,16 +192,16 @@ class Baselines:
         if ran is not None:
             ran = both(wanted.first, ran) if wanted.first else ran
             self._keep(site, wanted.gate, ran)
-        self._tell(site, ran)
+        self._report(site, ran)
 
     def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
         self._results.keep(site.commit, gate, ran)
-        # A run that was killed may pass the next time.
+        # Do not share the result of a killed run, because another run may pass.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
                 site.found.append((gate, ran))
 
-    def _tell(self, site: _Site, ran: Ran | None) -> None:
+    def _report(self, site: _Site, ran: Ran | None) -> None:
         with self._lock:
             ended, site.running, site.process = site.running, None, ""
             waiting = list(ended.waiting.values()) if ended else []

@@ -1,4 +1,4 @@
-"""Node.js packages that a project names but lacks; gates that need them cannot judge."""
+"""Node.js packages that a project names but lacks. Gates that need them cannot judge."""
 
 import json
 import os
@@ -8,12 +8,14 @@ from pathlib import Path
 
 from orchestrator.security.untrusted_files import read_regular
 
-#: Yarn writes the ``.pnp`` files instead of the directory.
+#: Files that show that packages are installed. Yarn writes the ``.pnp`` files instead of the
+#: directory.
 _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
 _NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _MOST_BYTES = 1 << 20
 WORDS = "node_modules is missing"
-#: Messages of Node.js, bundlers, TypeScript, jest, and shells. A path is no package.
+#: Messages about a missing package, of Node.js, bundlers, TypeScript, jest, and shells. A path does
+#: not match.
 _NOT_FOUND = (
     re.compile(r"Cannot find (?:module|package) ['\"]((?:@[\w.-]+/)?[\w-][\w.-]*)"),
     re.compile(r"\b([\w-]+): (?:command )?not found\b"),
@@ -21,7 +23,7 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """True if ``package.json`` files from ``cwd`` up to ``top`` name packages, and none is
+    """True if ``package.json`` files from ``cwd`` up to ``top`` name packages, but none is
     installed.
     """
     return bool(_missing(cwd, top))

@@ -4,12 +4,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shutil import which
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran, Reading, ReportReader, UnreadableReport, with_exit
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -18,14 +19,14 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
 from orchestrator.engine.gates import missing_packages
-from orchestrator.engine.preparation import (
+from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.messages import RunningProcesses
+from orchestrator.engine.runtime.worker_environment import (
     GATE_REPORT,
     WorkerEnvironment,
     base_environment,
     project_programs,
 )
-from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.processes import RunningProcesses
 from orchestrator.engine.worktrees.setup_commands import NO_SETUP, Setup, why_failed
 from orchestrator.security import scratch_directory as scratch
 from orchestrator.security import search_boundary
@@ -35,20 +36,20 @@ from orchestrator.security.untrusted_files import read_regular, read_tail
 
 logger = logging.getLogger(__name__)
 
-#: Next to the gate's report: Python files of the worktree and the checkout that the gate executed,
-#: one per line.
+#: File next to the gate's report. It lists the Python files that the gate executed, of the worktree
+#: and of the checkout, one per line.
 SOURCES = "sources"
-#: Maximum number of the checkout's packages that a text names.
+#: Maximum number of the checkout's packages that a message names.
 _MOST_NAMED = 3
-#: A longer list may be incomplete, so it is not used.
+#: Maximum size of the list in bytes. A longer list may be incomplete, so it is not used.
 _MOST_SOURCES_BYTES = 1 << 24
-#: A gate with a longer output is not read to its end.
+#: Maximum bytes of a gate's output. Output beyond this is not read.
 LOG_BYTES = 16 * 1024 * 1024
-#: Bytes at the end of the output that are shown.
+#: Bytes at the end of the output that reports show.
 TAIL_BYTES = 16 * 1024
-#: Seconds for which a gate continues without a server: the next server runs it again.
+#: Seconds for which a gate continues without a server. The next server runs the gate again.
 LEASE_SECONDS = 60.0
-#: Exit codes of a shell for a program that is missing, or cannot be run.
+#: Exit codes of a shell if the program is missing, or cannot be executed.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 #: The program of gates that are scripts of package.json.
 _NPM = "npm"
@@ -59,14 +60,14 @@ class GateProcess:
     """One run of a gate."""
 
     root_id: str
-    #: Owner of the run's result: unique among all running gates.
+    #: Owner of the result. Unique among all running gates.
     owner: str
     gate: Gate
     #: Working directory of the run.
     cwd: str
-    #: Top of the worktree; empty: there is no worktree.
+    #: Top directory of the worktree; "" if there is no worktree.
     worktree: str = ""
-    #: False if the command prepares the worktree, and finds nothing.
+    #: False if the command only prepares the worktree.
     judges: bool = True
 
     @property
@@ -79,9 +80,10 @@ def prefix(owner: str) -> str:
     return f"gate_{owner}."
 
 
-#: Finds the project's own programs: of a worktree, with a directory for them and a search path.
+#: Finds the project's own programs. Arguments: the worktree, a directory for the programs, and a
+#: search path.
 FindTools = Callable[[str, str, str], Tools]
-#: Called with the end of a run; None: the server stops first, or the run was stopped.
+#: Called with the end of a run, or None if the run or the server was stopped first.
 OnRan = Callable[[Ran | None], None]
 
 
@@ -112,7 +114,7 @@ class GateProcesses:
         probe: Path = Path(),
         setup: Setup = NO_SETUP,
     ) -> None:
-        """``probe``: a directory of Python modules that report which files a gate read."""
+        """``probe``: a directory of Python modules that report which files a gate reads."""
         self._setup = setup
         self._tools = tools
         self._probe = probe
@@ -124,9 +126,9 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Start a gate. ``named`` gets the name with which the gate can be stopped. Raise OSError.
+        """Start a gate. ``named`` gets the name by which the gate can be stopped. Raise OSError.
 
-        If the worktree needs setup, the setup runs first, and ``named`` is called again for the
+        If the worktree needs a setup, the setup runs first, and ``named`` is called again for the
         gate.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
@@ -177,8 +179,9 @@ class GateProcesses:
         self._launcher.start(launch)
 
     def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
-        """Return why a required program is missing, as text; empty if the program exists."""
-        # setup commands may install the program; otherwise the shell reports that it is missing
+        """Return why the gate's program is missing, as text; "" if it exists."""
+        # Setup commands may install the program. If they do not, the shell reports that it is
+        # missing.
         if self._setup.commands:
             return ""
         path = environment_of(self._around)["PATH"]
@@ -217,9 +220,9 @@ class GateProcesses:
 
     def _ended(self, found: _UnderWay, exit: Exit) -> None:
         failpoints.reached("gate: its end is known")
-        self._background.later(partial(self._tell, found, exit))
+        self._background.later(partial(self._report, found, exit))
 
-    def _tell(self, found: _UnderWay, exit: Exit) -> None:
+    def _report(self, found: _UnderWay, exit: Exit) -> None:
         scratch.remove(found.scratch)
         if exit.stop_was_asked:
             found.on_ran(None)
@@ -252,7 +255,8 @@ class GateProcesses:
         try:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
-            # The exit code shows that a gate crashed before its report.
+            # If the exit code is 0 or the network is missing, the gate did not judge. Otherwise the
+            # exit code shows that the gate crashed before its report, which is a finding.
             if not exit.code or error.cause is GateCause.NO_NETWORK:
                 return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
@@ -319,7 +323,7 @@ class GateProcesses:
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        """Return variables with which the gate runs the worktree's programs, and imports its
+        """Return variables that make the gate run the worktree's programs and import its
         modules.
         """
         base = base_environment(self._around)
@@ -348,10 +352,9 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return files of the worktree, relative to the gate's start, and packages of the user's
-    checkout.
+    """Return the executed files of the worktree, and executed packages of the user's checkout.
 
-    None for the files if they are unknown.
+    The files are relative to the directory in which the gate starts; None if they are unknown.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -369,7 +372,7 @@ def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list
 
 
 def _package(path: str) -> str:
-    """Return the name by which a Python file is imported, up to the first dot."""
+    """Return the top-level name of the package or module to which a Python file belongs."""
     above, name = os.path.split(path)
     while os.path.isfile(os.path.join(above, "__init__.py")):
         above, name = os.path.split(above)
@@ -377,7 +380,7 @@ def _package(path: str) -> str:
 
 
 class _Countdown:
-    """Calls back after the given number of events, in the thread of the last event."""
+    """Calls ``then`` after ``count`` calls of ``down``, in the thread of the last call."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count
@@ -393,15 +396,15 @@ class _Countdown:
 
 
 def environment_of(around: WorkerEnvironment) -> dict[str, str]:
-    """Return the environment of gates: a worker's environment without a key, with the project's
+    """Return the environment of gates: a worker's environment without a key, and with the project's
     programs first.
 
-    The programs are those of the user's checkout: programs that a worker puts into its worktree do
-    not replace them.
+    The programs are those of the user's checkout, so that programs in a worker's worktree do not
+    replace them.
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]
-    # No person can answer a prompt, and no command should watch files.
+    # CI is set, because no person can answer a prompt, and no command should watch files.
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -423,9 +426,12 @@ def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
-    """Return why the gate did not judge the project, as cause and as text; None if it judged."""
+    """Return why the gate did not judge the project: its cause, and a text.
+
+    The cause is None if the gate judged.
+    """
     if exit.ended_by is EndedBy.CANCEL:
-        return GateCause.KILLED, "another process stopped the shim"
+        return GateCause.KILLED, "another process stopped the supervising process"
     if exit.ended_by is EndedBy.TIMEOUT:
         return GateCause.TIMEOUT, f"timed out after {gate.timeout:g} s"
     if exit.ended_by is EndedBy.SPAWN_FAILED:

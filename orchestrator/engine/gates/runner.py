@@ -4,26 +4,27 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from itertools import islice
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_of
-from orchestrator.core.gates.runs.base_tests import counted
-from orchestrator.core.gates.runs.confirmation import confirmed, flaky, needs_confirmation
-from orchestrator.core.gates.tampering.judging_files import (
+from orchestrator.core.gates.runs import confirmed, counted, flaky, needs_confirmation
+from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     changes_code,
+    comments_of,
     needs_base_of,
+    switched_off,
+    with_rewrites,
     with_second_run,
 )
-from orchestrator.core.gates.tampering.rewritten_files import with_rewrites
-from orchestrator.core.gates.tampering.suppressions import comments_of, switched_off
 from orchestrator.core.model.gate import (
     Check,
     Gate,
@@ -40,16 +41,15 @@ from orchestrator.core.ports import Change
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baselines import Baselines
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
-from orchestrator.engine.gates.rewritten_files import rewrites
-from orchestrator.engine.gates.second_runs import SecondRuns, leaves_from
+from orchestrator.engine.gates.second_runs import SecondRuns, leaves_from, rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-#: Maximum numbers for the search for comments: files of a change, files of the base, bytes of a
-#: file, places.
+#: Limits of the search for comments that switch off findings: files of a change, files of the base,
+#: bytes of a file, and places.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
 #: Maximum number of bytes of a file that are searched for a statement.
 _MOST_LOOKED_AT = 1 << 16
@@ -65,15 +65,17 @@ class _GateSequence:
     check: Check
     done: Done
     cwd: str = ""
-    #: Every path that the change touches, relative to the host project; True if it existed before.
+    #: Every path that the change touches, relative to the host project. The value is True if the
+    #: path existed before.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
     #: Name of the present run's process, with which a caller can stop it; empty while no run is
     #: active.
     process: str = ""
-    #: How the run must be stopped, and the caller that requested the stop.
+    #: The requested stop: how the run must end, and who requested it. None if there is no request.
     stopped: tuple[str, str] | None = None
-    #: True while the check waits for base results: no thread and no process works on it.
+    #: True while the check waits for base results. During that time, no thread and no process works
+    #: on it.
     awaits_base: bool = False
 
     @property
@@ -85,7 +87,11 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A passed first run, with the run at the base, if any, and its alterations."""
+    """The first run of a gate that needs a second run.
+
+    ``base``: the run on the base, if any. ``altered``: how the work altered files that decide how
+    the gate judges.
+    """
 
     result: GateResult
     ran: Ran
@@ -127,10 +133,10 @@ class GateRunner:
     def set_up(
         self, run: GateProcess, on_ran: Callable[[Ran | None], None], named: Callable[[str], None]
     ) -> None:
-        """Prepare the worktree of a gate run that is about to begin.
+        """Prepare a worktree for a run that is about to begin.
 
         ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
-        A setup by an earlier server in this worktree is stopped first.
+        A setup that an earlier server started in this worktree is stopped first.
         """
 
         def begin() -> None:
@@ -171,11 +177,11 @@ class GateRunner:
                 self._baselines.drop(event.root_id)
 
     def close(self) -> None:
-        """Begin nothing more, and call no callbacks. Idempotent."""
+        """Begin nothing more, and call no more callbacks. Idempotent."""
         self._background.close()
 
     def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Run a function; end the check on any error, because a caller waits for its end."""
+        """Run a step of a check. Any error ends the check, because a caller waits for the end."""
         try:
             step(course, *more)
         except Exception as error:
@@ -242,7 +248,7 @@ class GateRunner:
         )
         try:
             on_ran = partial(self._guarded, course, self._ran, gate, then)
-            self._tell(course, gate, check.place)
+            self._report(course, gate, check.place)
             self._runs.begin(run, on_ran, partial(self._named, course))
         except OSError as error:
             self._restore(course)
@@ -250,10 +256,10 @@ class GateRunner:
             return
         with self._lock:
             process, by = course.process, course.stopped
-        if process and by:  # a caller requested the stop during the start
+        if process and by:  # A caller requested the stop while the process was being started.
             self._runs.stop(process, *by)
 
-    def _tell(
+    def _report(
         self, course: _GateSequence, gate: Gate, place: GatePlace, seconds: float | None = None
     ) -> None:
         check = course.check
@@ -277,9 +283,9 @@ class GateRunner:
             course.process = ""
             is_lost = ran is None and course.stopped is None
         if is_lost:
-            return  # stopped with the server: the next server repeats the run
+            return  # The gate was stopped with the server. The next server runs it again.
         if ran is not None:
-            self._tell(course, gate, course.check.place, round(ran.seconds, 3))
+            self._report(course, gate, course.check.place, round(ran.seconds, 3))
         if ran is not None and course.check.base:
             directory, commit = course.check.directory, course.check.commit
             ran = replace(ran, rewritten=rewrites(self._repository, directory, commit))
@@ -304,7 +310,7 @@ class GateRunner:
         if course.stopped:
             self._finish(course)
             return
-        self._tell(course, gate, GatePlace.BASE)
+        self._report(course, gate, GatePlace.BASE)
         on_ran = partial(self._guarded, course, self._compare, gate, then)
         self._baselines.ask(course, course.check, gate, on_ran)
 
@@ -318,7 +324,7 @@ class GateRunner:
         with self._lock:
             waits, course.awaits_base = course.awaits_base, False
         if waits:
-            self._tell(course, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
+            self._report(course, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
             then(base)
 
     def _judge(
@@ -329,7 +335,9 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """Judge a run. ``first``: the earlier run that ``ran`` confirms."""
+        """Judge a run. If ``first`` is given, ``ran`` is a repetition of ``first``, to confirm its
+        findings.
+        """
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
         both = ran if first is None else confirmed(first, ran)
@@ -436,9 +444,9 @@ class GateRunner:
 
 
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
-    """Return the result of a gate that failed to run although its requirements are met.
+    """Return the result of a gate that failed to run, although its requirements are met.
 
-    Such a gate blocks the change, whatever the gate's origin.
+    Such a gate blocks the change, wherever the gate comes from.
     """
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
@@ -446,7 +454,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute; none if that is unknown.
 
-    If the report has no test file, it is from another Python than the tests used.
+    If the executed files contain no test, another Python ran the tests. It is then unknown which
+    files they executed.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -456,7 +465,10 @@ def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
 
 
 def _has_statements(path: str) -> bool:
-    """False for an empty ``__init__.py``, and for a file that no longer exists."""
+    """True if a Python file has a statement.
+
+    False for an empty ``__init__.py``, and for a file that no longer exists.
+    """
     lines = (each.strip() for each in (read_regular(path, _MOST_LOOKED_AT) or b"").splitlines())
     return any(each and not each.startswith(b"#") for each in lines)
 

@@ -1,19 +1,51 @@
-"""Second runs of gates, with the base's versions of the files that decide how gates judge."""
+"""Tampering with gates: tracked files that a gate's run changed, and second runs of gates.
 
+A gate must judge the work, not repair it. A second run has the base's versions of the files that
+decide how gates judge.
+"""
+
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.core.gates.tampering.judging_files import (
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.findings import Flaw
+from orchestrator.core.gates.tampering import (
+    MIXED,
     JudgeAlteration,
     JudgeMove,
     alteration,
     held_to_tests,
+    judging_part,
 )
-from orchestrator.core.gates.tampering.mixed_files import MIXED, judging_part
 from orchestrator.core.model.gate import Check, Gate, GateOutcome, GatePlace, GateResult, Leave
 from orchestrator.core.model.path_patterns import matching
 from orchestrator.core.repository.repository import Repository
+
+logger = logging.getLogger(__name__)
+
+
+def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
+    """Return one finding for each changed place. Paths are relative to the host project.
+
+    ``directory``: a worktree that had ``commit`` checked out. Errors are only logged, because
+    restoring the worktree reports them, too.
+    """
+    try:
+        changed = repository.rewritten(directory, commit)
+        if not changed:
+            return ()
+        project = os.path.relpath(repository.inside(directory), directory)
+    except (RepositoryError, OSError) as error:
+        logger.warning("cannot compare a worktree: %s", error, extra={"path": directory})
+        return ()
+    return tuple(
+        Flaw(f"{path}|{place}", path)
+        for found, places in changed.items()
+        for path in [os.path.relpath(found, project)]
+        for place in places
+    )
 
 
 class SecondRuns:
@@ -31,9 +63,9 @@ class SecondRuns:
         result: GateResult,
         leaves: Sequence[Leave],
     ) -> JudgeAlteration:
-        """Return the work's alterations of files by which a passed gate judged it.
+        """Return how the work altered files that decide how a gate judges, if the gate passed.
 
-        ``cwd``: the host project in the worktree; the paths of ``touched`` are relative to it.
+        ``cwd``: the host project in the worktree. The paths of ``touched`` are relative to it.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.leaves and check.base
         if not is_of_worker or not _needs_it(check, result):
@@ -45,7 +77,10 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, leaves, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Prepare the worktree for the second run; the caller restores it."""
+        """Prepare the worktree for the second run.
+
+        The caller must restore the worktree afterwards.
+        """
         project = os.path.relpath(cwd, check.directory)
         swap = {
             _from_top(project, path): _from_top(project, source) if source else None
@@ -54,8 +89,9 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """True if the file is as at the base. In a file with other settings, only the part that
-        configures gates is compared.
+        """True if the file is the same as at the base.
+
+        Of a file that also has other settings, only the part that configures gates is compared.
         """
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
@@ -72,8 +108,10 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run. For candidates, also a gate that does not block needs
-    one, because the runs are compared.
+    """True if a gate needs a second run: a gate that passed.
+
+    If candidates are compared, a failed gate that does not block also needs a second run, because
+    its results are compared.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
@@ -82,7 +120,7 @@ def _needs_it(check: Check, result: GateResult) -> bool:
 def leaves_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[Leave, ...]:
-    """Return what the tasks may alter, with all paths relative to the host project."""
+    """Return which judging files the tasks may alter, with paths relative to the host project."""
     project = os.path.relpath(cwd, check.directory)
 
     def seen(leave: Leave) -> Leave:
@@ -90,7 +128,8 @@ def leaves_from(
         return replace(leave, judged=frozenset(judged))
 
     leaves = tuple(map(seen, check.leaves))
-    # A merged state has the code of several tasks; each task's own change was checked before.
+    # A change of code and tests has stricter limits. They do not apply to a merged state, because
+    # it contains several tasks, and the change of each task was checked before the merge.
     return held_to_tests(gate, leaves, touched) if check.place is GatePlace.WORKER else leaves
 
 

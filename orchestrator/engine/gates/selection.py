@@ -1,9 +1,10 @@
-"""Selects a job's gates: once, from the commit that its root job starts from."""
+"""Selects a job's gates. This is done once, for the commit from which the job's root job starts."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import AUTO, Gate, GateFiles, GateFinder
 from orchestrator.core.model.job import TaskSpec, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
@@ -14,7 +15,10 @@ from orchestrator.core.repository.repository import Repository
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job. They are stored with the job, so that later changes do not affect it."""
+    """The gates of a job.
+
+    They are stored with the job, so that later changes of the project do not affect them.
+    """
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
@@ -49,7 +53,7 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return the gates of a new job, and the commit that defines its tasks' gates.
+        """Return the gates of a new job, and the commit that defines the gates of its tasks.
 
         ``parent``: the worker that requests a child job.
         """
@@ -58,29 +62,33 @@ class GatePlans:
         worker, root = store.worker(parent), store.job(parent.root_id)
         job = None if worker is None else store.job(worker.job_id)
         if root is None or job is None:
-            return GatePlan(), ""  # the request is rejected later, with a better message
+            return GatePlan(), ""  # The request is rejected later, with a better message.
         first = root.config.base or job.config.base or base
         asked = config.get("gates")
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the settings of the job above a child job, with the root job's gates if the job
-        above has none.
+        """Return the parent job's settings.
+
+        If the parent job has neither a base nor gates, add the default gates for ``base``.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent
         return replace(parent, gates=self.of_root(None, base).gates)
 
     def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
-        """Return the gates of a root job. ``asked``: None if the request names no gates; empty if
-        it switches them off.
+        """Return the gates of a root job.
+
+        ``asked`` is None if the request names no gates, and empty if it switches gates off.
         """
         if asked is None:
             return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
         return GatePlan(self._named(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
-        """Return the gates of a child job: all gates of its parent, plus its additional gates."""
+        """Return the gates of a child job: all gates of its parent, and its own additional
+        gates.
+        """
         names = {gate.name for gate in parent.gates}
         more = [each for each in self._named(asked or (), root_base) if each.name not in names]
         return GatePlan((*parent.gates, *more), parent.gates_off and not more)
@@ -92,7 +100,9 @@ class GatePlans:
         )
 
     def of_commit(self, commit: str = "") -> tuple[Gate, ...]:
-        """Return the default gates for a job at a commit; by default, of the user's checkout."""
+        """Return the default gates for a job that starts from a commit; "" means the user's
+        checkout.
+        """
         return self._found(commit or self._repository.base().commit)
 
     def _find(self, base: str) -> tuple[Gate, ...]:

@@ -1,13 +1,13 @@
-"""Merges workers' changes in order; finds by bisection the changes with which gates fail.
+"""Merges workers' changes in order, and bisects for the changes with which gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, up to twice as many: the real cause may be an earlier change that conflicts with
-both.
+second culprit on, up to twice as many, because the real cause may be an earlier change that
+conflicts with both.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import GateCause, GateOutcome, GateResult, GateStatus
 from orchestrator.core.repository.repository import FileConflict, FileWay, MergedFile
 from orchestrator.engine.merge.merge_order import MergePart
@@ -17,12 +17,12 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
-    """One merged part, and the state after it."""
+    """The merge of one part, and the state after it."""
 
     part: MergePart
-    #: The merged state; the state before if nothing of the part could be merged.
+    #: The merged state. The earlier state if nothing of the part could be merged.
     commit: str
-    #: True if the part has its own changes.
+    #: True if the part has changes of its own.
     changes: bool = True
     #: True if the whole part was merged.
     taken: bool = True
@@ -40,25 +40,27 @@ class Settled:
     #: The merged state; the base if nothing was merged.
     commit: str
     steps: tuple[MergeStep, ...] = ()
-    #: Parts with which the gates fail, each with the gates' results.
+    #: Parts with which the gates fail, each with the results of the gates.
     culprits: tuple[tuple[MergePart, Results], ...] = ()
-    #: Parts that build on a culprit.
+    #: Parts that were dropped because they build on a culprit.
     dropped: tuple[MergePart, ...] = ()
     #: The gates' results on the merged state.
     results: Results = ()
 
 
-#: Merges a part on top of a state; True: both sides' added lines may count.
+#: Merges a part on top of a state. The last argument is True if the added lines of both sides may
+#: be kept.
 Add = Callable[[str, MergePart, bool], MergeStep]
-#: Returns the gates' results on a state.
+#: Returns the results of the gates on a state.
 Judge = Callable[[str], Results]
 
 
 class Batch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """The base passes the gates, because gates judge only changes since ``base``.
+        """``base`` counts as passed without a run, because gates judge only changes since it.
 
-        A union of lines is kept only if the gates pass; otherwise its part is in conflict.
+        A union of lines is kept only if the gates pass. Otherwise the part with the union is in
+        conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -68,15 +70,18 @@ class Batch:
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
-        #: Number of culprits that are final: without each of them, two other parts passed together.
+        #: Number of culprits that are final. A culprit is final if two other parts passed together
+        #: without it.
         self._final = 0
         self._dropped: list[MergePart] = []
         #: Workers whose parts must be merged without a union of lines.
         self._without_union: set[str] = set()
 
     def settle(self) -> Settled:
-        """Return the largest merged state that passes the gates: all parts in order, except the
-        culprits and the parts that build on them."""
+        """Return the largest merged state that passes the gates.
+
+        It has all parts in order, except the culprits and the parts that build on them.
+        """
         good = 0
         while True:
             self._put_on_top(good)
@@ -98,7 +103,7 @@ class Batch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Discard all steps after the first ``good`` steps, and merge the remaining parts again."""
+        """Discard all steps after the first ``good`` ones, and merge the remaining parts again."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))
@@ -118,7 +123,10 @@ class Batch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Return the smallest number of steps, more than ``good``, with which the gates fail."""
+        """Return the smallest number of steps with which the gates fail.
+
+        It is greater than ``good``.
+        """
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -129,19 +137,19 @@ class Batch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Exclude the culprit that makes gates fail on top of the first ``good`` steps, which
-        pass.
+        """Exclude the culprit: the part after the first ``good`` steps, or an earlier real cause.
 
-        Return how many steps can stay unchanged.
+        The gates pass with the first ``good`` steps, and fail with one more. Return how many steps
+        can stay as they are.
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
-            # The union of lines may be the cause: without the union, the part is a conflict.
+            # The cause may be the union of lines. Merge the part again without it, as a conflict.
             self._without_union.add(culprit.worker.id)
             return good
         cause = self._cause(good)
         if cause is not None:
-            # All other parts are checked again without the cause.
+            # Check all other parts again, without the cause.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
@@ -150,8 +158,10 @@ class Batch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return the real cause: an earlier part without which the other steps and the last two
-        culprits pass; None if there is none.
+        """Return an earlier part that is the real cause of the last two failures; None if there is
+        none.
+
+        Without the real cause, the gates pass on the other steps together with both culprits.
         """
         if not good or len(self._culprits) == self._final:
             return None
@@ -163,7 +173,10 @@ class Batch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the last part of the shortest start of ``before`` with which the culprit fails."""
+        """Return the first part of ``before`` with which the culprit fails.
+
+        The gates pass on the culprit with all parts before that part, and fail if it is added.
+        """
         good, bad = 0, len(before)
         while bad - good > 1:
             middle = (good + bad) // 2
@@ -174,7 +187,9 @@ class Batch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """True if the gates pass on the merged parts, and the merge excludes no change of them."""
+        """True if the gates pass on the merged parts, and all changes of the parts could be
+        merged.
+        """
         commit = self._base
         for part in parts:
             step = self._added(commit, part)
@@ -184,12 +199,12 @@ class Batch:
         return not blocked(self._judged(commit))
 
     def _choose(self) -> None:
-        """Set the remaining parts: all parts except culprits, and parts that build on culprits."""
+        """Set the remaining parts: all except culprits and parts that build on culprits."""
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         gone = {part.worker.task_id for part in culprits} - remaining
         self._parts, self._dropped = [], []
-        # Parts are in the order of their dependencies.
+        # The parts are in the order of their dependencies, so one pass is enough.
         for part in self._all:
             if part in culprits:
                 continue

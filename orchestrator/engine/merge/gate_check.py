@@ -3,10 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.gate import (
@@ -25,23 +26,23 @@ from orchestrator.core.text.formatting import one_line
 
 logger = logging.getLogger(__name__)
 
-#: In a root job's directory: one folder for each job of the tree whose merge runs.
+#: Directory in a root job's directory, with a folder for each job of the tree that is being merged.
 FOLDER = "integration"
 #: Seconds between checks of ``halted`` while gates run.
 LOOK_SECONDS = 0.1
-#: Stopped gates report their end within this time, unless the server ends.
+#: Seconds in which stopped gates report their end, unless the server ends first.
 STOP_SECONDS = 5.0
 
-#: True if the merge is no longer needed.
+#: Returns True if the merge is no longer needed.
 Halted = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The changes of tests that the merged tasks may make."""
+    """Changes of tests that the tasks in a merge may make."""
 
     leaves: tuple[Leave, ...] = ()
-    #: Names of gates whose tests may be removed, for at least one of the tasks.
+    #: Names of gates whose tests at least one of the tasks may remove.
     vanishing: frozenset[str] = frozenset()
 
     def applied(self, gate: Gate) -> Gate:
@@ -49,11 +50,11 @@ class Allowed:
 
 
 class Abandoned(Exception):
-    """The result of the gates is no longer needed."""
+    """The results of the gates are no longer needed."""
 
 
 class Unfit(Exception):
-    """A required gate already fails at the base, so it cannot judge the changes."""
+    """A required gate already fails on the base, so it cannot judge the changes."""
 
 
 class MergedGates:
@@ -66,7 +67,7 @@ class MergedGates:
         return f"{self._workspace.job_directory(job.root_id)}/{FOLDER}/{job.id}"
 
     def clear(self, job: Job) -> None:
-        """Remove leftovers of a crash. Idempotent."""
+        """Remove what a crash left of earlier checks. Idempotent."""
         self._repository.close_at(self.directory(job))
 
     def judge(
@@ -80,9 +81,9 @@ class MergedGates:
     ) -> Sequence[GateResult]:
         """Return the results of the job's gates on a commit that was created from ``base``.
 
-        Raise Abandoned when ``halted`` is set. Raise Unfit if a required gate has the same
-        findings at the base, because no worker caused them. ``sound``: names of gates that are
-        known to pass at the base; new names are added.
+        Raise Abandoned when ``halted`` returns True. Raise Unfit if a required gate has the same
+        findings on the base, because then no worker caused them. ``sound``: names of gates that are
+        known to pass on the base. New names are added to it.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
@@ -116,7 +117,7 @@ class MergedGates:
         leaves: tuple[Leave, ...] = (),
     ) -> Sequence[GateResult]:
         directory = self.directory(job)
-        # The scan for secrets reads commits only.
+        # The scan for secrets needs no files, because it reads commits.
         needs_files = not all(gate.is_secret_scan for gate in gates)
         try:
             if needs_files:
@@ -124,7 +125,7 @@ class MergedGates:
         except RepositoryError:
             self._repository.close_at(directory)
             raise
-        # Without a commit for the comparison, the project's path in the worktree is unknown.
+        # Without a base commit, the project's path in the worktree is unknown.
         place = directory if base else self._repository.inside(directory)
         failpoints.reached("merge: gates begin")
         try:
@@ -159,7 +160,7 @@ class MergedGates:
         while not ended.wait(LOOK_SECONDS):
             if halted():
                 self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of its job")
-                # The caller is about to remove the gates' worktree.
+                # Wait, because the caller will remove the worktree in which the gates run.
                 ended.wait(STOP_SECONDS)
                 raise Abandoned("the job was stopped while its gates ran")
         return found
@@ -168,11 +169,11 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Return the blocking gates that may also block without any change."""
+    """Return the blocking gates that may also block on the base."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:
-        # A gate that does not run now may have run before the changes.
+        # A gate that cannot run now may have run on the base.
         broken = blocking[gate.name].status is GateStatus.BROKEN
         return broken or not (gate.new_only or gate.name in sound)
 

@@ -18,7 +18,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.resource_exhaustion import is_full_disk
+from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     candidate_refs,
@@ -43,9 +43,9 @@ from orchestrator.engine.merge.merge_messages import report_of
 from orchestrator.engine.merge.record import (
     MergeRecord,
     MergeRecords,
+    conflict_record,
     missing_from,
     overruled_above,
-    told,
 )
 from orchestrator.engine.worktrees.user_checkout import at_work
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -57,11 +57,11 @@ class ChildResultMerge:
         self._worktrees = worktrees
 
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
-        """Add the child job's result to the parent worker's branch, or to its files while it
-        waits.
+        """Make a child job's result available to its parent worker. Idempotent.
 
-        Idempotent. Does nothing for a root job, and without a result. If the parent worker has
-        ended, the next merge of its own job includes the result.
+        Sets refs to the result, so that the next merge of the parent worker's job includes it. If
+        the parent worker waits, the result is also added to the worker's files. Does nothing for a
+        root job, or without a result.
         """
         if job.parent_worker_id is None or not record.commit:
             return
@@ -80,13 +80,15 @@ class ChildResultMerge:
             return
         taken = bool(brought.merge.commit)
         record.conflicts += [
-            told(parent, _lost_by(parent, each), taken) for each in brought.merge.conflicts
+            conflict_record(parent, _lost_by(parent, each), taken)
+            for each in brought.merge.conflicts
         ]
         if brought.merge.conflicts:
-            # No other place has the worker's uncommitted files.
+            # Keep this commit, because only it has the worker's uncommitted files.
             self._repository.point(f"{refs}ours", brought.ours)
         if taken:
-            # Later changes of these lines are the worker's own decision.
+            # Record that the worker has the result. If it undoes changes of the result from now on,
+            # that is its own decision.
             self._repository.point(f"{refs}brought", record.commit)
         else:
             record.handed = {
@@ -104,10 +106,9 @@ def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Set refs on the branches of a job's candidates that were not chosen, and remove the chosen
-    candidate's ref. Idempotent.
+    """Keep the branch heads of candidates that were not chosen, each by a ref.
 
-    Raise RepositoryError.
+    Remove such a ref of the chosen candidate. Idempotent. Raise RepositoryError.
     """
     for worker in _others(tree, job):
         tip = repository.tip(worker_branch(worker))
@@ -136,9 +137,9 @@ logger = logging.getLogger(__name__)
 
 
 class JobMerge:
-    """Merges the changes of ended jobs.
+    """Merges the changes of jobs whose workers have ended.
 
-    Runs in background threads: a job ends once its changes are merged.
+    Runs in background threads. A job ends only after its changes were merged.
     """
 
     def __init__(
@@ -156,9 +157,9 @@ class JobMerge:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return the outcome of the changes of a job, and of the descendants of a root job.
+        """Return the merge reports of a job; for a root job, also those of its descendants.
 
-        Merges the job's own changes first if necessary.
+        If necessary, merges the job's own changes first.
         """
         job = _job(tree, job_id)
         if _base(tree, job) and self._records.read(job) is None:
@@ -175,9 +176,9 @@ class JobMerge:
         return replace(found, notes=(*note, *found.notes))
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
-        """Merge, remove the worktrees, and check the user's checkout. Idempotent.
+        """Merge the changes, remove the worktrees, and check the user's checkout. Idempotent.
 
-        Failures are recorded, too. Does nothing for a job that does not use git.
+        Failures are recorded as well. Does nothing for a job that does not use git.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -200,15 +201,17 @@ class JobMerge:
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
     ) -> Merged:
-        """Add the job's changes in the user's repository, and in files of the checkout."""
+        """Add the changes that the job made in the user's repository, and in files of the
+        checkout.
+        """
         checkout = self._worktrees.checkout
         record.put_back.extend(checkout.put_back(job.id))
         found = checkout.changes(job.id)
         tasks = (task for each in tree.tasks.values() for task in each)
         is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)
         if is_in_project:
-            # Tasks with ``workdir: project`` may change files and branches; their changes are
-            # listed as their own.
+            # Tasks with ``workdir: project`` may change files and branches of the user. These
+            # changes are listed elsewhere, as the tasks' own.
             found = [each for each in found if each.kind in SHARED or each.worker_id]
         record.leaks.extend(map(str, found))
         own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
@@ -216,8 +219,9 @@ class JobMerge:
         return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
 
     def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
-        """Yield changed files of the checkout that no worker reported, with the workers that ran
-        at that time.
+        """Yield changed files of the checkout that no worker reported.
+
+        Each comes with the workers that ran at the time of its change.
         """
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
@@ -230,7 +234,7 @@ class JobMerge:
         self._records.keep(job, record)
 
     def again(self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted) -> Merged:
-        """Merge the branches of an ended job again; the earlier result is kept on a ref.
+        """Merge the branches of an ended job again. A ref keeps the earlier result.
 
         Raise Conflict or RepositoryError; then nothing is changed.
         """
@@ -278,7 +282,7 @@ class JobMerge:
             )
 
     def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
-        """Raise Conflict for a worker without committed changes."""
+        """Raise Conflict if a selected worker has no committed changes."""
         present = {each.id: each for each in workers}
         for name in choice.take:
             worker = present.get(name)
@@ -290,7 +294,7 @@ class JobMerge:
                 )
 
     def _check_taken_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
-        """Raise Conflict for a child job without a result."""
+        """Raise Conflict if a selected child job has no result."""
         for child in jobs.take:
             if not any(self._merging.children.has_result(each, child) for each in workers):
                 raise Conflict(
@@ -325,17 +329,24 @@ class JobMerge:
             try:
                 self._guarded(record, partial(self._worktrees.remove, worker))
             except OSError as error:
-                # A stopped job does not wait for disk space: its worktree keeps the work.
+                # A stopped job does not wait for disk space. Its worktree keeps the work.
                 if job.stop_cause is None or not is_full_disk(error):
                     raise
                 where = self._worktrees.directory(worker)
-                _note(record, RepositoryError(_without_space(worker, where)))
+                _note(
+                    record,
+                    RepositoryError(
+                        _WITHOUT_SPACE.format(
+                            worker=worker.id, at=where, command=COMMAND, job=worker.root_id
+                        )
+                    ),
+                )
         if job.is_root:
             self._guarded(record, partial(self._worktrees.drop_spares, job.id))
 
 
 def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
-    """Return the choice for workers, and the choice for child jobs."""
+    """Return the part of the choice about workers, and the part about child jobs."""
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -349,10 +360,10 @@ def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, Me
 def _leave_by_choice(
     record: MergeRecord, before: MergeRecord | None, worker: Worker, *, by_hand: bool
 ) -> None:
-    """Exclude a worker that a person excluded.
+    """Exclude a worker from the result, as a person requested.
 
-    An earlier cause of the exclusion stays: otherwise another merge would exclude the worker
-    again.
+    If gates or a conflict excluded the worker before, that cause stays recorded. A later merge
+    without this choice would then exclude the worker for that cause.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -366,14 +377,12 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """Add the outcome in the parent worker's files, if the job is a child job."""
+    """Add how a child job's result affected the parent worker's files: paths that conflict, and
+    hunks that the result replaced.
+    """
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)
-
-
-def _without_space(worker: Worker, where: str) -> str:
-    return _WITHOUT_SPACE.format(worker=worker.id, at=where, command=COMMAND, job=worker.root_id)
 
 
 def _note(record: MergeRecord, error: RepositoryError) -> None:
@@ -413,9 +422,9 @@ def _base(tree: Tree, job: Job) -> str:
 
 
 def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
-    """Yield the workers to merge, in order of dependencies.
+    """Yield the workers to merge, in the order of dependencies.
 
-    They are the worker that counts for each task, then the workers that a person selected.
+    First the worker that counts for each task, then the workers that a person selected.
     """
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):

@@ -1,4 +1,4 @@
-"""Rewrites a merged result as one line of commits, also across a job tree's child jobs."""
+"""Rewrites a merged result as one line of commits, including those of child jobs in the tree."""
 
 from collections.abc import Iterable, Iterator
 
@@ -11,7 +11,10 @@ LINEAR = "linear"
 
 
 def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Return the content after the last of ``steps``, with the workers' own commits in one line."""
+    """Return a commit with the content of the last of ``steps``.
+
+    Its history is one line of the workers' own commits, from ``base`` on.
+    """
     tip = state = base
     for step in steps:
         if step.commit != state:
@@ -26,7 +29,7 @@ def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[Merge
 def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[str]:
     """Yield the commits of a worker and its child jobs, in the order of their creation.
 
-    Only child jobs whose results are in ``merged`` are included.
+    A child job is included only if ``merged`` contains its result.
     """
     start = repository.tip(start_ref(worker))
     own = list(repository.line(start, repository.tip(worker_branch(worker)))) if start else []
@@ -49,8 +52,8 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the last of a worker's own commits before its child job's start; empty if there is
-    none.
+    """Return the last of the worker's ``own`` commits that the child job's start commit ``began``
+    contains; "" if there is none.
     """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

@@ -1,4 +1,4 @@
-"""Workers whose lines were replaced by a better worker's lines in the merge."""
+"""Finds workers whose lines were replaced by the lines of another worker in a merge."""
 
 from dataclasses import replace
 
@@ -8,7 +8,10 @@ from orchestrator.core.repository.repository import FileConflict, LostHunk, Repo
 
 
 class Losses:
-    """The lost lines of workers. Workers must be added in the order in which they are merged."""
+    """Finds the workers of lost lines.
+
+    Workers must be added in the order in which they are merged.
+    """
 
     def __init__(self, repository: Repository, base: str) -> None:
         self._repository = repository
@@ -21,7 +24,7 @@ class Losses:
         self._before.append(worker)
 
     def named(self, conflict: FileConflict) -> FileConflict:
-        """Return the conflict with the earlier workers whose lines are lost."""
+        """Return the conflict, with the names of the earlier workers whose lines it lost."""
         if not conflict.lost:
             return conflict
         lost = (replace(each, workers=self._of(conflict.path, each)) for each in conflict.lost)
@@ -34,7 +37,7 @@ class Losses:
         return tuple(each.id for each in self._before if path in self._changed(each))
 
     def _origin(self, commit: str) -> str:
-        """Return the first worker whose branch has a commit; "" for a commit of the base or a
+        """Return the first worker whose branch has a commit; "" for a commit of the base, or a
         merge.
         """
         if commit not in self._origins:

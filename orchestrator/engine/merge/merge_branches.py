@@ -69,9 +69,9 @@ from orchestrator.engine.merge.record import (
     MOST_PATHS,
     MergeRecord,
     both_kept_in,
+    conflict_record,
     missing_from,
     overruled_in,
-    told,
 )
 from orchestrator.engine.worktrees import conflict_attempt
 from orchestrator.engine.worktrees.checkpoints import LEFT
@@ -80,14 +80,14 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
 
-#: Most conflicts of a worker that are reported to the agent that resolves them.
+#: Maximum number of a worker's conflicts that are passed to the agent that resolves them.
 MOST_CONFLICTS = 100
-#: Most files of a result whose added and removed lines are stored.
+#: Maximum number of files of a result whose added and removed lines are stored.
 MOST_MEASURED = 1_000
-#: Reason of a merge rejection of a worker whose changes pass its own gates.
+#: Reason of a merge rejection if the worker's changes pass its own gates.
 NOT_TOGETHER = "gates fail with the changes of other workers"
-#: Seconds between retries. A user's ``git gc --prune=now`` removes commits without a ref, and
-#: another git process may hold a lock briefly.
+#: Seconds between retries. Two causes are temporary: a user's ``git gc --prune=now`` that removes
+#: commits without a ref, and a lock that another git process holds briefly.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -107,10 +107,10 @@ class BranchMerge:
         halted: Halted,
         left: Collection[str] = (),
     ) -> Merged:
-        """Merge the changes of ``workers``, in the given order, on top of each other.
+        """Merge the changes of ``workers``, one on top of the other, in the given order.
 
-        ``left``: their child jobs that a person chose to exclude. The outcome is in the record
-        and, unless there is nothing to merge, on the job's branch. Raise RepositoryError.
+        Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
+        ``left``: child jobs of the workers that a person chose to exclude. Raise RepositoryError.
         """
         for worker in _refused_before(tree, job, workers):
             self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
@@ -145,18 +145,8 @@ class BranchMerge:
         refusals = [*refused, *self._to_resolve(record, job, settled)]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
-        lacking = {each.id for each in tree.jobs if each.facts.unjudged}
-        # A job without gates has nothing to judge.
-        unjudged = bool(job.config.gates) and is_unjudged(touched, settled.results, inside, lacking)
         files = {os.path.relpath(each, project): each for each in touched}
-        passed_over: Sequence[UnjudgedFile] = ()
-        if job.config.gates and not (unjudged or unrun) and any(map(language_of, files)):
-            there = {*self._repository.files(settled.commit).paths()}
-            changed = {path: name for path, name in files.items() if path in there}
-            children = {name for each in inside for name in each.child_job_ids}
-            below = [each.facts for each in tree.jobs if each.id in children]
-            passed_over = unjudged_files(changed, settled.results, inside, below)
-            unjudged = are_all_code(passed_over, changed)
+        unjudged, passed_over = self._unjudged(tree, job, settled, inside, files, bool(unrun))
         return Merged(
             refusals=refusals,
             missing=missing_from(record),
@@ -172,18 +162,47 @@ class BranchMerge:
             files=tuple(files),
         )
 
+    def _unjudged(
+        self,
+        tree: Tree,
+        job: Job,
+        settled: Settled,
+        inside: Sequence[Worker],
+        files: Mapping[str, str],
+        has_unrun: bool,
+    ) -> tuple[bool, Sequence[UnjudgedFile]]:
+        """Return True if no gate judged the merged code, and the files that no gate judged.
+
+        ``files``: the changed files by path in the project. ``has_unrun``: gates were skipped.
+        """
+        # A job without gates has nothing to judge.
+        if not job.config.gates:
+            return False, ()
+        lacking = {each.id for each in tree.jobs if each.facts.unjudged}
+        if is_unjudged(files.values(), settled.results, inside, lacking):
+            return True, ()
+        if has_unrun or not any(map(language_of, files)):
+            return False, ()
+        there = {*self._repository.files(settled.commit).paths()}
+        changed = {path: name for path, name in files.items() if path in there}
+        children = {name for each in inside for name in each.child_job_ids}
+        below = [each.facts for each in tree.jobs if each.id in children]
+        passed_over = unjudged_files(changed, settled.results, inside, below)
+        return are_all_code(passed_over, changed), passed_over
+
     def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
         """Sort parts by dependencies.
 
-        With the strategy ``theirs``, parts with better evidence come later, because a later part
-        wins.
+        With the strategy ``theirs``, parts with better evidence come later, because in a conflict
+        the later part wins.
         """
         wins = job.config.merge_strategy == Strategy.THEIRS
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
-        """True if the worker's changes are available. A branch that a person removed is
-        restored.
+        """True if the worker's changes are available.
+
+        If a person removed the branch, it is restored.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
@@ -200,8 +219,8 @@ class BranchMerge:
         return False
 
     def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
-        """Return, by commit, candidates with changes that were neither chosen nor selected by a
-        person.
+        """Return, by branch head, the candidates with changes that were selected neither by the
+        comparison nor by a person.
         """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
@@ -214,8 +233,9 @@ class BranchMerge:
     def _builds_on(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
-        """True if the worker started from a candidate that a person has since overruled, so that
-        its branch has this candidate's changes.
+        """True if the worker's branch has the changes of a candidate that is no longer chosen.
+
+        The worker started from the candidate before a person chose another one.
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
         needs = sources(tasks, tasks[worker.task_id])
@@ -230,7 +250,7 @@ class BranchMerge:
     def _stored(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> Settled:
-        """Store the result on the job's branch; retry if git fails."""
+        """Store the result on the job's branch. Retry if git fails."""
         for pause in PAUSES:
             try:
                 return self._stored_once(record, job, parts, judge)
@@ -249,7 +269,8 @@ class BranchMerge:
         manual = job.config.merge_strategy == Strategy.MANUAL
         self._store(record, job, settled, record.base if manual else settled.commit)
         with suppress(RepositoryError):
-            # The ref is no longer needed; a lock on packed refs is no reason to reject the result.
+            # This ref is no longer needed. If a lock on packed refs keeps it, the result is valid
+            # anyway.
             self._repository.drop(merging_ref(job.root_id, job.id))
         return settled
 
@@ -265,7 +286,10 @@ class BranchMerge:
         halted: Halted,
         unrun: Sequence[GateResult],
     ) -> Judge:
-        """Return the function that judges a commit. ``unrun``: results of gates that do not run."""
+        """Return the function that judges a commit.
+
+        ``unrun``: results of gates that need not run.
+        """
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
         names = {each.name for each in unrun}
@@ -294,7 +318,9 @@ class BranchMerge:
         return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's changes onto the state: all changes, or only files without conflicts."""
+        """Merge a worker's changes on top of the state: all of them, or only files without
+        conflicts.
+        """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
@@ -331,9 +357,9 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge changes of a child job into the state, although its parent worker discarded them.
+        """Merge the changes of a child job that its parent worker discarded on top of the state.
 
-        The worker's branch stays unchanged, so that the changes can be excluded again.
+        The worker's branch stays as it is, so that the changes can be excluded again.
         """
         again = self.children.put_back(job, worker, child, own)
         if again is None:
@@ -344,15 +370,17 @@ class BranchMerge:
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
-        """Return the branch heads of a worker; if its conflicts are not resolved, its branch from
-        before the attempt to resolve them.
+        """Return the branch heads of a worker.
+
+        If its conflicts are not resolved, use its branch from before the attempt that was to
+        resolve them.
         """
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
-        """Merge the results of the worker's child jobs into its own branch."""
+        """Merge the results of the worker's child jobs into the worker's own branch."""
         branch = worker_branch(worker)
         tip = self._repository.tip(branch)
         lives = os.path.lexists(self._worktrees.directory(worker))
@@ -372,7 +400,7 @@ class BranchMerge:
                 record.merged.append(worker.id)
             named = (losses.named(each) for each in step.conflicts)
             conflicts = [self._with_child_workers(tree, each) for each in named]
-            record.conflicts += [told(worker, each, step.taken) for each in conflicts]
+            record.conflicts += [conflict_record(worker, each, step.taken) for each in conflicts]
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
             losses.add(worker)
             before = step.commit
@@ -384,7 +412,9 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """Add the workers of the child job whose changes conflict with the parent worker's."""
+        """Return the conflict. If it comes from a child job, add the child job's workers that
+        changed the file.
+        """
         if not conflict.child_job_id:
             return conflict
         workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
@@ -416,7 +446,7 @@ class BranchMerge:
     def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
         """Record that a worker can still resolve its conflicts.
 
-        In a child job no worker can, because the parent worker has ended. A worker whose task
+        A worker of a child job cannot, because its parent worker has ended. A worker whose task
         failed, or was done by another worker, cannot either.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
@@ -471,12 +501,13 @@ class BranchMerge:
     def _refusal(
         self, record: MergeRecord, settled: Settled, part: MergePart, results: Sequence[GateResult]
     ) -> MergeRejection:
-        """Return the rejection of a worker; its next attempt, if any, begins with the other
-        workers' result.
+        """Return the rejection of a worker.
+
+        The worker's next attempt, if any, begins with the result of the other workers.
         """
         if record.commit and not record.again:
-            # The ref has the workers' own commits, not the rewritten commits of the linear
-            # history.
+            # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
+            # rewritten commits of a linear history.
             self._repository.point(sent_ref(part.worker), settled.commit)
         is_alone = len(settled.steps) + len(settled.culprits) == 1
         what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
@@ -486,7 +517,7 @@ class BranchMerge:
     def _to_resolve(
         self, record: MergeRecord, job: Job, settled: Settled
     ) -> Iterator[MergeRejection]:
-        """Yield conflicts that the job's agent for conflicts is to resolve."""
+        """Yield rejections for conflicts that the job's agent is to resolve."""
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
@@ -506,8 +537,11 @@ class BranchMerge:
             )
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Restore the branch from before an attempt that failed to resolve conflicts, if another
-        attempt is to follow. Idempotent."""
+        """Restore the worker's branch from before an attempt that failed to resolve its conflicts.
+        Idempotent.
+
+        Does nothing if no other attempt is to follow.
+        """
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
             own = conflict_attempt.own_tip(self._repository, worker)
@@ -516,10 +550,11 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return gates that need not run, because they would only delay the end of a cancelled tree.
+    """Return results of gates that need not run, because they would only delay the end of a
+    cancelled tree.
 
-    The scan for secrets always runs. If all tasks of the job were done before the cancel, the job
-    is completed, so its gates run, too.
+    The scan for secrets always runs. If all tasks of the job ended before the cancel, the job is
+    completed, so its gates run as well.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -527,15 +562,15 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     why = f"the job was cancelled; run it: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
-    # A cancelled job is no success, whatever the gates would find.
+    # With this status, the gates do not block the merge. A cancelled job is no success, whatever
+    # its gates would find.
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 
 def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    Excluded: workers of which only a child job's changes conflict, because the worker cannot
-    resolve these.
+    If only the changes of its child job conflict, a worker cannot resolve them, and is omitted.
     """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:
@@ -543,9 +578,9 @@ def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
 
 
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
-    """Yield workers that failed in an earlier merge because gates rejected the merged state.
+    """Yield workers that failed in an earlier merge, because gates rejected the merged state.
 
-    Except workers whose tasks ``workers`` have done since.
+    Workers whose tasks ``workers`` have done since are omitted.
     """
     done = {each.task_id for each in workers}
     for each in tree.workers:
@@ -558,15 +593,16 @@ def _is_refused(worker: Worker) -> bool:
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """Yield the conflicts. If ``job_id`` is given, they are marked as conflicts of that child
-    job's result.
+    """Yield the conflicts.
+
+    If ``job_id`` is given, mark them as conflicts of that child job's result.
     """
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 
 
 def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
-    """Exclude a worker from the result; its branch keeps its changes."""
+    """Exclude a worker from the result. Its branch keeps its changes."""
     record.left_out[worker.id] = short(worker_branch(worker))
     record.causes[worker.id] = cause
     if why:
@@ -574,7 +610,7 @@ def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> No
 
 
 def _leave_all(record: MergeRecord, job: Job) -> None:
-    """Exclude all workers: the gates' findings are reported, and the merge is discarded."""
+    """Exclude all workers from the result, for the strategy ``manual``."""
     names = [*record.merged, *record.left_out]
     record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
     record.merged = []

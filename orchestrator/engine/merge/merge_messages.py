@@ -9,7 +9,7 @@ from orchestrator.core.gates.findings import advice_on
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.whereabouts import merge_chain
+from orchestrator.core.outcome.job.unmerged_changes import merge_chain
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
 from orchestrator.engine.merge.record import (
@@ -20,7 +20,7 @@ from orchestrator.engine.merge.record import (
     overruled_in,
 )
 
-#: Maximum number of a gate's findings in a sentence.
+#: Maximum number of a gate's findings that a sentence names.
 MOST_FINDINGS = 3
 #: Maximum number of paths in a command.
 MOST_PATHSPECS = 100
@@ -31,9 +31,10 @@ MOST_LINES = 100
 def in_words(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Describe, line by line, the outcome of the changes of a job that ends with this status.
+    """Describe the outcome of the changes of a job that ends with ``status``, line by line.
 
-    ``above``: the jobs above it, from its parent job to the root, which are merged after it.
+    ``above``: ids of the jobs above this job, from its parent job to the root. They are merged
+    after this job.
     """
     yield from _result(record, status) if record.branch else ()
     yield from _unmerged(record, above)
@@ -44,7 +45,8 @@ def in_words(
 def report_of(record: MergeRecord, above: Sequence[str] = ()) -> MergeReport:
     """Return the outcome of a job's changes for its reports.
 
-    No note repeats unmerged changes, because reports of a root job list them with their commands.
+    For a root job, the notes omit unmerged changes, because its reports already list them with the
+    commands to merge them.
     """
     unmerged = _unmerged(record, above) if above else (*_hindrances(record), *_by_agents(record))
     return MergeReport(
@@ -74,7 +76,8 @@ def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
             f"{_listed(list(paths))}; branch {each['branch']}. To merge them: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
-    # Workers of a child job get no other attempt once the worker that started it has ended.
+    # Once the worker that started a child job has ended, the child job's workers get no other
+    # attempt.
     yield from () if above else (*_by_workers(record), *_by_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f", once job {above[-1]} has ended" if above else ""
@@ -114,14 +117,14 @@ def _undone(record: MergeRecord) -> Iterator[str]:
             yield from (f"Changed by {of}, and undone by {who}: {place}." for place in told)
 
 
-#: Why no attempt resolves conflicts.
+#: Texts on why no attempt resolves conflicts.
 HINDRANCES: Mapping[str, str] = {
-    Hindrance.OFF: "the job's resolve is off",
+    Hindrance.OFF: "the job's setting resolve is off",
     Hindrance.NO_AGENT: "a command cannot resolve conflicts",
     Hindrance.NO_RETRY: "no retry remains",
     Hindrance.UNRESOLVED: "an attempt tried without success",
     Hindrance.STOPPED: "the job was stopped",
-    Hindrance.NOT_ASKED: "the merge did not ask for an attempt",
+    Hindrance.NOT_ASKED: "a repeated merge starts no attempt",
 }
 
 
@@ -136,8 +139,8 @@ def _by_agents(record: MergeRecord) -> Iterator[str]:
     names = [name for name, why in record.hindrances.items() if why == Hindrance.NO_AGENT]
     if names:
         yield (
-            f"An AI agent can resolve the conflicts of {', '.join(names)}: option --resolve of "
-            f"merge, with its name. To list agents: {COMMAND} agents."
+            f"To let an AI agent resolve the conflicts of {', '.join(names)}: "
+            f"{COMMAND} merge {record.job_id} --resolve AGENT. To list agents: {COMMAND} agents."
         )
 
 
@@ -145,7 +148,7 @@ def _hindrances(record: MergeRecord) -> Iterator[str]:
     by_cause: dict[str, list[str]] = {}
     for name, why in record.hindrances.items():
         if why == Hindrance.NO_AGENT:
-            continue  # _by_agents lists these conflicts
+            continue  # _by_agents lists these conflicts.
         by_cause.setdefault(HINDRANCES.get(why, ""), []).append(name)
     for words, names in by_cause.items():
         if words:
@@ -161,7 +164,7 @@ def _won(record: MergeRecord) -> Iterator[str]:
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
-    """Yield lines of one file that are not in the result, one message for each place."""
+    """Yield messages about lines of one file that are not in the result, one for each place."""
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
     kept = f" (saved: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
@@ -174,10 +177,6 @@ def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
         yield f"Overruled in {path}{_place(each)}{of}, {by} version won{kept}{text}"
 
 
-def _places(count: int) -> str:
-    return f"{count} place{'s' * (count != 1)}"
-
-
 def _place(lost: Mapping[str, Any]) -> str:
     first, last = lost["first"], lost["last"]
     if not first:
@@ -186,7 +185,7 @@ def _place(lost: Mapping[str, Any]) -> str:
     return f", the removal of {lines}" if lost.get("removed") else f", {lines}"
 
 
-#: Descriptions of the ways in which files were merged.
+#: Texts on how files were merged.
 WAYS: Mapping[str, str] = {
     FileWay.UNION: "Both sides only added lines, and the result has both",
     FileWay.LINE_ENDS: "Merged without regard to blanks and carriage returns at line ends",
@@ -204,7 +203,8 @@ def _ways(record: MergeRecord) -> Iterator[str]:
 def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     who = ", ".join(record.merged)
     lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
-    but = f"; in {_places(lost)}, another worker's version won" if lost else ""
+    places = f"{lost} place{'s' * (lost != 1)}"
+    but = f"; in {places}, another worker's version won" if lost else ""
     yield f"Merged: {who}, to branch {record.branch} (commit {record.commit[:12]}){but}."
     passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]
     if passed:
@@ -214,14 +214,14 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
             yield _not_passed(each)
     yield f"To see it: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
-        # Only for a root job: the reader of a child job's report is its worker, which has the
-        # changes already.
+        # Only for a root job. A child job's report is read by its worker, which already has the
+        # changes.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         yield f"To merge it into your branch: {COMMAND} land {record.job_id}{partial}."
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
-    """Return a gate's outcome; records of earlier versions have only a status."""
+    """Return a gate's outcome. Records of earlier versions have only a status."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
@@ -243,7 +243,10 @@ def _why_not_passed(gate: Mapping[str, Any]) -> str:
 
 
 def _has_merged(record: MergeRecord) -> bool:
-    """False for a job whose workers changed nothing."""
+    """True if the record has merged changes.
+
+    False for a job whose workers changed nothing.
+    """
     return bool(record.branch or record.left_out or record.gates)
 
 
@@ -254,8 +257,8 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """Yield the text for the worker that started the job: conflicts that the worker has to
-    resolve, and how.
+    """Yield the text for the worker that started the job: which conflicts it must resolve, and
+    how.
     """
     if record.without_worktree:
         yield (
@@ -274,7 +277,7 @@ def _handed(record: MergeRecord) -> Iterator[str]:
     yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
     there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
     if len(paths) <= MOST_PATHSPECS:
-        # With this option git also removes files that the child job removed.
+        # With --no-overlay, git also removes files that the child job removed.
         take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
         yield f"To use the child job's files: git add -A && {take}"
     yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."
@@ -289,14 +292,14 @@ def _listed(paths: Sequence[str]) -> str:
 def _pathspecs(paths: Sequence[str]) -> str:
     """Return the paths as arguments for the end of a command.
 
-    If there are too many paths, return "", which means all files.
+    If there are too many, return "", with which the command applies to all files.
     """
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 
 
 def _pathspec(path: str) -> str:
-    """Return a path for git that works in any current directory of the user's repository."""
+    """Return a path for git commands that is valid in any directory of the user's repository."""
     return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 
@@ -322,7 +325,7 @@ def _why(record: MergeRecord, worker: str) -> str:
 
 
 def failing(results: Sequence[GateResult]) -> str:
-    """Describe gates that prevent a merge."""
+    """Describe the gates that prevent a merge."""
     return "; ".join(map(_failing, (each for each in results if each.blocks)))
 
 

@@ -1,11 +1,11 @@
 """The order in which workers' changes are merged."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from heapq import heappop, heappush
 
 from orchestrator.core.candidates.selection import candidates_of
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec, Worker
 
 
@@ -21,8 +21,9 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Move parts that contain other workers' changes, and parts that build on such parts, to the
-    end. The order is otherwise unchanged.
+    """Return the parts, with those that contain other workers' changes at the end.
+
+    Parts that build on such parts follow them. The order is otherwise unchanged.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
@@ -37,10 +38,11 @@ def in_order(
 
 
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """Sort parts by dependencies, and independent parts by evidence, the best evidence last.
+    """Sort parts by dependencies. Sort independent parts by evidence, best last.
 
-    The evidence is the evidence of candidates that workers of different tasks share: findings of
-    gates, then passed tests. Parts with equal evidence keep their order.
+    Best are the fewest findings of gates, then the most passed tests of the base. Other evidence
+    about candidates does not count, because it cannot be compared between different tasks. Parts
+    with equal evidence keep their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
@@ -62,7 +64,7 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Return the parts whose dependencies exist; and the other parts, each with its missing
+    """Return the parts whose dependencies exist, and the other parts, each with its missing
     task.
     """
     present = {part.worker.task_id for part in parts}

@@ -1,4 +1,7 @@
-"""Queue of jobs to merge. Each merge has its own thread, because gates may take minutes."""
+"""Queue of jobs to merge.
+
+Each merge has its own thread, because gates may take minutes.
+"""
 
 import logging
 import threading
@@ -7,7 +10,7 @@ from concurrent.futures import Future
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NoSuchJob
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.core.scheduler.commands import Render
@@ -18,24 +21,27 @@ from orchestrator.engine.runtime.messages import JobMerged, Post
 
 logger = logging.getLogger(__name__)
 
-#: Maximum number of jobs that are merged in parallel; further jobs wait.
+#: Maximum number of jobs that are merged at the same time. Further jobs wait.
 MOST_THREADS = 8
-#: Seconds until a write is retried that a full disk rejected: first and maximum pause.
+#: Seconds until a write is retried after a full disk: first pause, and longest pause.
 RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class _Work:
-    """Merge work for one job: one thread at a time."""
+    """The merge work of one job. One thread does it at a time."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        #: Asks the thread to stop its work.
+        #: Set to make the thread stop its work.
         self.stop = threading.Event()
         self.asked = 0
 
 
 class MergeQueue:
-    """Merges queued jobs. Any thread may call. The next server repeats unfinished merges."""
+    """Merges queued jobs. Any thread may call.
+
+    The next server repeats merges that were not finished.
+    """
 
     def __init__(
         self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post
@@ -51,7 +57,7 @@ class MergeQueue:
         self._closed = threading.Event()
 
     def ask(self, render: Render) -> None:
-        """Queue a job's merge; ``JobMerged`` follows."""
+        """Queue a job's merge. ``JobMerged`` follows."""
         try:
             self._threads.submit(self._integrate, render, self._begin(render.job_id))
         except RuntimeError:
@@ -63,7 +69,7 @@ class MergeQueue:
     def again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
     ) -> Future[None]:
-        """Merge an ended job again; the future raises the merge's errors.
+        """Merge an ended job again. The future raises the errors of the merge.
 
         ``then`` is called in the merging thread. Raise Conflict while another merge of the job
         runs.
@@ -79,13 +85,13 @@ class MergeQueue:
             return job_id in self._under_way
 
     def stop(self, job_id: str) -> None:
-        """Make a stopped job's merge end soon, without time-consuming steps. Idempotent."""
+        """Make the merge of a stopped job end soon, without long steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()
 
     def close(self) -> None:
-        """End soon, and send no further messages. Idempotent."""
+        """End all merges soon, and send no further messages. Idempotent."""
         self._closed.set()
         with self._lock:
             for work in self._under_way.values():
@@ -123,7 +129,7 @@ class MergeQueue:
             self._post(JobMerged(render, merged))
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
-        """Merge; while the disk is full, wait and repeat until the job is stopped."""
+        """Merge a job. If the disk is full, wait and repeat, until the job is stopped."""
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:

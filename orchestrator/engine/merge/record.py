@@ -1,11 +1,12 @@
-"""Merge record: the outcome of a job's merge, stored in a file with its reports."""
+"""Merge record: the outcome of a job's merge, stored in a file beside the job's reports."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.ports import Workspace
@@ -13,11 +14,11 @@ from orchestrator.core.repository.git_refs import result_branch, short, worker_b
 from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
 from orchestrator.security.untrusted_files import read_regular
 
-#: Maximum number of paths in a sentence.
+#: Maximum number of paths that a sentence names.
 MOST_PATHS = 10
-#: The text for ``gone`` in records of versions without that field.
+#: The text that stands for ``gone`` in records of versions without this field.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
-#: No record is so large.
+#: Maximum size of a record in bytes. A larger file is no record.
 _MOST_BYTES = 64 * 2**20
 #: Writes a file below a directory, whole or not at all.
 Write = Callable[[Path, str, str], object]
@@ -25,16 +26,17 @@ Write = Callable[[Path, str, str], object]
 
 @dataclass(kw_only=True, slots=True)
 class MergeRecord:
-    """Outcome of a job's merge; stored in ``reports/merge_<job>.json``."""
+    """Outcome of a job's merge. Stored in ``reports/merge_<job>.json``."""
 
     job_id: str
     strategy: str
     base: str
     history: str = "merge"
-    #: The result branch; empty if nothing was merged, or nothing was changed.
+    #: The result branch; empty if nothing was merged or changed.
     branch: str = ""
     commit: str = ""
-    #: Added and removed lines of the result's files; of many files, only the first ones.
+    #: Numbers of added and removed lines of the result's files. If there are many files, the
+    #: record has only the first.
     lines: dict[str, list[int]] = field(default_factory=dict)
     #: Totals of the result: ``files``, ``added`` and ``removed``; empty in older records.
     size: dict[str, int] = field(default_factory=dict)
@@ -42,9 +44,9 @@ class MergeRecord:
     merged: list[str] = field(default_factory=list)
     #: Workers whose changes are not in the result, with their branches.
     left_out: dict[str, str] = field(default_factory=dict)
-    #: Reasons of workers that were excluded, except conflicts.
+    #: Why workers were excluded, unless a conflict is the reason.
     reasons: dict[str, str] = field(default_factory=dict)
-    #: Causes of the exclusions; a worker without an entry has a conflict, or the strategy is
+    #: Causes of the exclusions. A worker without an entry has a conflict, or the strategy is
     #: ``manual``.
     causes: dict[str, str] = field(default_factory=dict)
     #: Excluded workers whose changes no longer exist.
@@ -55,29 +57,30 @@ class MergeRecord:
     #: Changes of child jobs that workers removed, in the form of
     #: ``engine.worktrees.child_losses``.
     undone: list[dict[str, Any]] = field(default_factory=list)
-    #: By worker that was excluded because of conflicts: why no attempt resolves them.
+    #: Why no attempt resolves the conflicts of an excluded worker, by worker.
     hindrances: dict[str, str] = field(default_factory=dict)
-    #: Excluded workers that can get another attempt.
+    #: Excluded workers that may still get another attempt.
     resolvable: list[str] = field(default_factory=list)
     #: Files that git alone would have reported as conflicts, or put elsewhere: ``worker_id``,
     #: ``path`` and ``way``.
     files: list[dict[str, Any]] = field(default_factory=list)
     #: Results of the gates on the merged state.
     gates: list[dict[str, Any]] = field(default_factory=list)
-    #: Child-result conflict that the waiting worker has to resolve: ``worker_id``, its ``branch``,
-    #: its state (``ours``), the result branch (``theirs``), and ``paths``.
+    #: Conflict between a child job's result and the files of the waiting parent worker, which must
+    #: resolve it: ``worker_id``, the worker's ``branch`` and state (``ours``), the result branch
+    #: (``theirs``), and ``paths``.
     handed: dict[str, Any] | None = None
-    #: The worker that waits for the result, and has no worktree to receive it.
+    #: The worker that waits for the result, but has no worktree that could receive it.
     without_worktree: str = ""
-    #: True if a caller requested the merge after the job had ended.
+    #: True if the merge was requested after the job had ended.
     again: bool = False
     #: The ref of the earlier result; empty if there was none.
     earlier: str = ""
-    #: Seconds of the merge, including gates, since the last worker ended.
+    #: Seconds from the end of the last worker to the end of the merge, including gates.
     seconds: float = 0.0
     #: Changes in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)
-    #: Restored parts of the repository that git could not use; as text.
+    #: Parts of the repository that git could not use and that were restored, as text.
     put_back: list[str] = field(default_factory=list)
     #: Errors, as text.
     errors: list[str] = field(default_factory=list)
@@ -102,7 +105,7 @@ class MergeRecords:
             return None
 
     def forget(self, job: Job) -> None:
-        """Remove the record, because it is about to become outdated. Idempotent."""
+        """Remove the record before it becomes outdated. Idempotent."""
         self._path(job).unlink(missing_ok=True)
 
     def _path(self, job: Job) -> Path:
@@ -110,8 +113,9 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """Return the merge record; None if the value is not a record. Unknown fields of other versions
-    are dropped.
+    """Return the merge record; None if the value is no record.
+
+    Unknown fields, from other versions, are dropped.
     """
     known = {each.name for each in fields(MergeRecord)}
     try:
@@ -129,7 +133,7 @@ def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
-    """Return child jobs whose changes are completely missing in the result."""
+    """Return the records of child jobs whose changes are completely missing from the result."""
     return [each for each in record.undone if each["discarded"]]
 
 
@@ -168,9 +172,10 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return, by worker, hunks of its changes that are not in the result.
+    """Return hunks of workers' changes that are not in the result, by worker.
 
-    Either another worker's hunk won, or the parent worker of the worker's job undid the hunk.
+    Such a hunk was replaced by another worker's hunk, or undone by the worker that started the
+    child job.
     """
     return (*_won_over(record), *_undone(record))
 
@@ -195,7 +200,7 @@ def _undone(record: MergeRecord) -> Iterator[Overruled]:
 
 
 def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
-    """Return files of the result in which several workers added lines at the same place."""
+    """Return files of the result to which several workers added lines in the same place."""
     paths = (each for each in record.files if each["way"] == FileWay.UNION)
     return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
 
@@ -215,7 +220,7 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return, by worker, places of hunks that lost to one of ``winners``."""
+    """Return, by worker, the places of hunks that a hunk of one of ``winners`` replaced."""
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -257,22 +262,25 @@ def paths_in_words(paths: Sequence[str]) -> str:
 
 
 def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
-    """Return text with the child job whose changes conflict; empty for a worker's own changes."""
+    """Return a text that names the child job whose changes conflict; "" if only the worker's own
+    changes conflict.
+    """
     children: dict[str, list[str]] = {}
     for each in conflicts:
         if child := each.get("child_job_id"):
             names = children.setdefault(child, [])
             names += [name for name in each["child_workers"] if name not in names]
-    told = [
+    others = [
         " of ".join(filter(None, (", ".join(names[:MOST_PATHS]), f"child job {child}")))
         for child, names in children.items()
     ]
-    return f", also changed by {' and '.join(told)}" if told else ""
+    return f", also changed by {' and '.join(others)}" if others else ""
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """Return the branch with the missing changes: the child job's branch, if only that branch
-    conflicts.
+    """Return the branch with the missing changes.
+
+    It is the child job's branch, if only that branch conflicts.
     """
     if worker not in record.merged:
         return branch
@@ -284,7 +292,7 @@ def _name(job: Job) -> str:
     return f"reports/{record_name(job.id)}"
 
 
-def told(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
+def conflict_record(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
     """Return a conflict in the form of a merge record."""
     child = conflict.child_job_id
     branch = result_branch(worker.root_id, child) if child else worker_branch(worker)

@@ -1,1 +1,1 @@
-"""Planning of a request by rules; prompts of reviewers."""
+"""Planning of a request by rules."""

@@ -1,22 +1,22 @@
-"""Decides if a task asks for a change of files or for an answer.
+"""Decides whether a task asks for a change of files or for an answer.
 
-Only clear English is recognised; all other text is ``Intent.UNCLEAR``. Uses patterns, because a
-plain request has no field for the intent.
+Only clear English is recognised. Any other text is ``Intent.UNCLEAR``. The decision uses patterns,
+because a plain request has no field for the intent.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, Intent
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.text.lazy_pattern import lazy_pattern
+from orchestrator.core.text.formatting import lazy_pattern
 from orchestrator.engine.planning.sentences import Mood, imperative, sentences
 
 #: Maximum number of characters of a text that are read.
 MOST_READ = 8000
-#: Maximum number of sentences; a longer prompt mostly describes.
+#: Maximum number of sentences that are read. A longer prompt consists mostly of descriptions.
 MOST_SENTENCES = 40
 
 _FENCED = lazy_pattern(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
@@ -26,7 +26,7 @@ _PATH = lazy_pattern(
 )
 _MARKER = lazy_pattern(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?")
 _JOINT = lazy_pattern(r",?\s+(?:and|but|or)\s+(?P<then>then\s+)?|,\s+(?P<later>then\s+)?|[;:]\s+")
-#: Ends the object of a verb.
+#: Matches where the object of a verb ends.
 _THING_ENDS = lazy_pattern(
     r"\s(?:of|for|about|on|with|that|which|to|in|into|from|by|using|where|so|as|at)\s", re.I
 )
@@ -36,7 +36,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: Verbs whose work is a report.
+#: Verbs whose work results in a report.
 _EXPLAINING = _words(
     """
     explain describe tell show list summarize summarise outline compare count name enumerate
@@ -45,7 +45,7 @@ _EXPLAINING = _words(
     best advice ideas options tips thoughts pros is are does do did was were has have
     """
 )
-#: Verbs whose findings decide what follows.
+#: Verbs of checks. The findings decide what follows.
 _CHECKING = _words(
     """
     review check verify validate confirm audit test run execute inspect find search scan detect
@@ -53,7 +53,7 @@ _CHECKING = _words(
     reproduce look
     """
 )
-#: Verbs of preparation for later work.
+#: Verbs that only prepare later work.
 _PREPARING = _words("read study understand see open examine explore think plan research learn")
 #: Verbs that change files, whatever their object is.
 _CHANGING = _words(
@@ -69,14 +69,14 @@ _CHANGING = _words(
     handle cache cover mock
     """
 )
-#: Verbs whose work may end without a change, because nothing was found.
+#: Verbs whose work may end without a change, if nothing is found.
 _MENDING = _words(
     """
     fix repair resolve solve correct improve clean update remove delete optimize optimise polish
     simplify tidy patch harden
     """
 )
-#: Verbs that create an object, which may be a text in the answer.
+#: Verbs that create an object. The object may be a text in the answer.
 _MAKING = _words(
     """
     write create make generate produce prepare provide design draft compose translate draw define
@@ -102,8 +102,8 @@ _THING = lazy_pattern(
     r"|flags?|exceptions?|logging|caching)$",
     re.I,
 )
-#: Objects that are texts about code, so that the answer is the work: "write a report", "make a
-#: list of".
+#: Objects that are texts about code, such as "a report" or "a list of ...". A request for such an
+#: object asks for an answer.
 _ACCOUNT = lazy_pattern(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
@@ -111,9 +111,10 @@ _ACCOUNT = lazy_pattern(
     r"|roadmaps?)$",
     re.I,
 )
-#: "Validate the input" means code that validates; "validate the report" means a check.
+#: Objects that programs receive. "Validate the input" asks for code that validates, but "validate
+#: the report" for a check.
 _INPUT = lazy_pattern(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
-#: Work that may end without a change.
+#: Matches words such as "if needed". Work with such words may end without a change.
 _DOUBTFUL = lazy_pattern(
     r"\b(?:if (?:needed|necessary|required|any|there|possible|so|not|appropriate|it|they|you)"
     r"|(?:where|when|wherever|whenever|as) (?:needed|necessary|required|appropriate|possible)"
@@ -129,18 +130,19 @@ _READ_ONLY = lazy_pattern(
     r"|\bno (?:code |file )?(?:changes|edits)\b|\bread[- ]only\b",
     re.I,
 )
-#: Questions about a possible change; also polite requests.
+#: Questions about a possible change. The intent is then unclear, because polite requests for a
+#: change have the same form.
 _MAYBE = lazy_pattern(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
 _PERSON = lazy_pattern(r"(?:me|us)\b", re.I)
 _PRONOUN = lazy_pattern(r"(?:it|them|this|that|these|those)\b", re.I)
-#: Objects without files: "Add 2 and 3", "update me on ..."; the request contains a text to
-#: translate.
+#: Objects that are in no file, as in "Add 2 and 3", "update me on ...", or a text that the request
+#: contains.
 _NO_FILES = lazy_pattern(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 
 class _Kind(Enum):
     CHANGE = "change"
-    #: The work may need a change, or none.
+    #: A repair or improvement. Whether it needs a change depends on what the worker finds.
     MENDING = "mending"
     MAYBE = "maybe"
     EXPLAIN = "explain"
@@ -159,7 +161,9 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 
 
 def intent_of_task(task: TaskSpec) -> Intent:
-    """Return the task's intent: by its role, otherwise by its own part of the prompt, and its
+    """Return the task's intent.
+
+    It follows from the task's role, otherwise from the task's own part of the prompt and from its
     title.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
@@ -177,15 +181,16 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """False if only the title can show the intent, for example because the text is in another
-    language.
+    """True if the text itself can show the intent.
+
+    Otherwise only the title can, for example because the text is in another language.
     """
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the prompt without the introduction that the rules add before a list item."""
+    """Return the prompt without the introduction that the rule planner adds before a list item."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]
@@ -207,7 +212,7 @@ def intent_of(text: str) -> Intent:
 
 
 def _plain(text: str) -> str:
-    """Return the text without code blocks and quotes; a quoted file name stays."""
+    """Return the text without code blocks and quotes. A quoted file name stays."""
     return _INLINE.sub(
         lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
         _FENCED.sub(" ", text[:MOST_READ]),
@@ -250,7 +255,7 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 
 def _is_order(clause: _Clause) -> bool:
-    """True for an order after "explain ..." that is not part of the text to explain."""
+    """True if a clause after "explain ..." is a request of its own, as in "and then fix it"."""
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 
@@ -259,11 +264,11 @@ def _of_clause(clause: str, sentence: str) -> _Kind:
     verb, _, thing = text.partition(" ")
     verb = verb.lower().strip(".,!?")
     if text.startswith("build ") and not clause.lower().endswith(text.lower()):
-        verb = "create"  # "I want a ..." is read as "build a ..."
+        verb = "create"  # Read "I want a ..." as "create a ...".
     if _REACHING.match(text):
         return _Kind.MAYBE if _DOUBTFUL.search(sentence) else _Kind.MENDING
     head = _THING_ENDS.split(thing, 1)[0].strip(" .,!?")
-    # "Give calc a multiply function", "validate the input of the form".
+    # Such as "Give calc a multiply function", or "validate the input of the form".
     if verb == "give" and not _PERSON.match(thing) and _THING.search(head):
         return _Kind.MAYBE
     if verb == "validate" and _INPUT.search(head):

@@ -1,19 +1,19 @@
-"""Splits a request into tasks by rules, without any AI.
+"""Splits a request into tasks by rules, without AI. Also decides whether a model should split it.
 
-Rules, in this order: a numbered or bulleted list, a numbered list in a line, several sentences
-that request work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; otherwise one
-task. Thanks and wishes ("Please keep it small.") make no task: they are in every task's context.
+Rules, in this order: a numbered or bulleted list, a numbered list in a line, several sentences that
+request work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; otherwise one task.
+Thanks and wishes ("Please keep it small.") create no task. They are part of every task's context.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from textwrap import dedent
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.text.formatting import cut, one_line
-from orchestrator.core.text.lazy_pattern import lazy_pattern
+from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 from orchestrator.engine.planning.sentences import (
     Mood,
     Sentence,
@@ -24,18 +24,22 @@ from orchestrator.engine.planning.sentences import (
 )
 from orchestrator.engine.planning.work_kinds import is_product, is_technology, kind_of, tasks_of
 
-#: A decimal ("3.11") has no blank behind its dot, and a call ("f(1)") none before its bracket.
+#: Matches the number of a list item. A decimal ("3.11") has no blank after its dot, and a call
+#: ("f(1)") has none before its bracket.
 _MARKER = lazy_pattern(
     r"(?:(?<=\s)|^)\(?(?:(?P<number>\d{1,2})(?P<mark>[.)])|(?P<letter>[a-z])\))\s+(?=\S)"
 )
 _ENDS_SOMETHING = lazy_pattern(r"[.:;,!?)–-]$")
 _JOINT = lazy_pattern(r"(?:^|[\s,;]+)(?:(?:and|or)\b\s*)?(?P<then>then)?[\s,;]*$", re.IGNORECASE)
-#: Maximum length of a separator between parts.
+#: Maximum number of characters of a separator between parts.
 _TAIL = 20
 
 
 def inline_items(text: str) -> tuple[str, list[str]]:
-    """Return the text before the list, and its items; no items if ``text`` has no such list."""
+    """Return the text before a list within a line, and the items.
+
+    There are no items if ``text`` has no such list.
+    """
     if "```" in text or "~~~" in text:
         return text, []
     found = list(_MARKER.finditer(text))
@@ -60,8 +64,9 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the markers that count from 1 without a gap; other numbers ("Python 3. Then") are
-    text.
+    """Return the markers that count from 1 without a gap.
+
+    Other numbers, as in "Python 3. Then", are text.
     """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
@@ -70,7 +75,8 @@ def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.
         if number == 1 and marker["mark"] == "." and not _after_an_end(text, marker):
             continue
         again = marked[index + 1] if index + 1 < len(marked) else None
-        # "1. Move to Python 2. 2. Test it": the number after an end is the marker.
+        # In "1. Move to Python 2. 2. Test it", the marker is the number after the end of a
+        # sentence.
         if again and again[1] == number and not _after_an_end(text, marker):
             continue
         chosen.append(marker)
@@ -83,7 +89,10 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 
 
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
-    """Yield the items without joining words; the word "then" stays with the item after it."""
+    """Yield the items, without joining their words.
+
+    The word "then" stays with the item after it.
+    """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
     for marker, end in zip(markers, ends, strict=True):
@@ -121,7 +130,7 @@ _SMALL_THING = lazy_pattern(
 _PROPERTY = lazy_pattern(
     r"(?:no|not|without|good|great|proper|minimal|high|low|full|clean|only|just|care|caution|love|as|at"
     r"|more|less|better|fewer|max(?:imum)?|min(?:imum)?|speed|patience|ease|all|any|respect|help)\b"
-    # "subcommands for import, export and search" is one part.
+    # In "subcommands for import, export and search", the list is one part.
     r"|.*\b(?:for|of|to|such as|like)\b",
     re.IGNORECASE,
 )
@@ -133,7 +142,7 @@ _WHICH = (
     r"the |some |more |a |an |unit |integration |end-to-end |e2e |regression |acceptance |new "
     r"|good |comprehensive |full |api |user |developer "
 )
-#: Verbs whose work needs the result of the previous work.
+#: Verbs whose work needs the result of earlier work.
 _ON_RESULT = lazy_pattern(
     r"(?:\w+(?: (?:up|down|out))? (?:it|them|these|those)\b.*"
     r"|(?:test|verify|validate|deploy|release|publish|ship|document|package|review|benchmark"
@@ -152,31 +161,34 @@ _WRITES_DOCUMENTATION = lazy_pattern(
     r"(?:documentation|docs|readme|manual|user guide)\b|document\b",
     re.IGNORECASE,
 )
-#: Sentences that make no task: they belong to all tasks.
+#: Sentences that create no task, but belong to all tasks.
 _ASIDE = (Mood.COURTESY, Mood.CONDITION)
-#: Maximum number of characters of the introduction of a list that each item gets; the request has
-#: all of it.
+#: Maximum number of characters of a list's introduction that each item gets. The whole introduction
+#: is in the request.
 _MAX_INTRO = 4000
-#: A longer part is prose, not the name of a thing.
+#: Maximum number of words of a part. A longer phrase is prose, and not the name of a part.
 _MAX_PART_WORDS = 8
 _MAX_TITLE = 80
 
 
 class SplitRule(StrEnum):
-    """The rule that made tasks from a request."""
+    """The rule by which tasks were created from a request."""
 
     LIST = "list"
     SENTENCES = "sentences"
     KIND = "kind of work"
     PARTS = "parts"
     ONE = "one task"
-    #: The request has only greetings, thanks, or wishes.
+    #: The request consists of greetings, thanks, or wishes.
     NOTHING = "nothing to do"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """Tasks that the rules made from a request; none if the request asks for nothing."""
+    """Tasks that the rules created from a request.
+
+    There are none if the request asks for nothing.
+    """
 
     rule: SplitRule
     tasks: Sequence[TaskSpec] = ()
@@ -188,13 +200,13 @@ class Split:
 class _Part:
     title: str
     prompt: str
-    #: The item's own request, if the title also has the whole request.
+    #: The item's own request; set only if ``title`` also has the text of the whole request.
     asks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parts:
-    """Parts that become one task each, and the text that belongs to all of them."""
+    """Parts that become one task each, and the text that belongs to all parts."""
 
     parts: Sequence[_Part]
     context: Sequence[str] = ()
@@ -232,7 +244,7 @@ def split(request: str) -> Split:
 
 
 def is_list(request: str) -> bool:
-    """True if the request is already a list."""
+    """True if the request already is a list."""
     return _listed(dedent(request).strip()) is not None
 
 
@@ -258,7 +270,7 @@ def _one(text: str) -> Split:
 
 
 def _listed(text: str) -> _Parts | None:
-    """Return the items of a list that request work, if there are at least two."""
+    """Return the items of a list that request work; None if there are fewer than two."""
     for rule in (_list_items, _inline_items):
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]
@@ -272,9 +284,10 @@ def _listed(text: str) -> _Parts | None:
 
 
 def _is_work(item: str) -> bool:
-    """True if a phrase names work; False for "keep it small" or "Python 3.11".
+    """True if a phrase names work.
 
-    A noun alone counts: "a login form" means a request to build the form.
+    False for "keep it small" or "Python 3.11". A noun alone is enough: "a login form" is a request
+    to build the form.
     """
     line = _first_line(item)
     return mood_of(line) not in _ASIDE and not is_technology(line)
@@ -290,7 +303,7 @@ def _tasks(found: _Parts) -> Sequence[TaskSpec]:
         tasks.append(
             TaskSpec(
                 id=f"task_{number}",
-                title=_short(part.title),
+                title=cut(one_line(part.title), _MAX_TITLE),
                 prompt=part.prompt,
                 depends_on=before,
                 role=_role(verb) if len(found.parts) > 1 else None,
@@ -305,16 +318,13 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return the role of a task that certainly changes files; otherwise None, because a building
-    role fails without changes.
+    """Return the role of a task that certainly changes files; otherwise None.
+
+    A task with a building role fails if it changes nothing.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
     return "documentation" if _WRITES_DOCUMENTATION.match(verb) else None
-
-
-def _short(title: str) -> str:
-    return cut(one_line(title), _MAX_TITLE)
 
 
 def _first_line(item: str) -> str:
@@ -322,8 +332,9 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    """Return the text before a list, its items, and the text after it, which belongs to all
-    items.
+    """Return the text before a list, its items, and the text after it.
+
+    The text after the list belongs to all items.
     """
     intro: list[str] = []
     items: list[list[str]] = []
@@ -348,7 +359,10 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True for an unindented line after an empty line, or for a line that belongs to all items."""
+    """True if a line no longer belongs to the item.
+
+    Such a line is not indented. It follows an empty line, or it is a sentence for all items.
+    """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
     return not item[-1].strip() or mood_of(line) in _ASIDE
@@ -369,8 +383,8 @@ def _first_indent(text: str) -> int:
 
 
 def _with_parts(text: str) -> Sequence[_Part]:
-    """Return the parts of "X with A, B and C", if X is large enough to have parts."""
-    # Runs of blanks would make the search quadratic.
+    """Return the parts of "X with A, B and C"; none if X is too small to have parts."""
+    # Reduce blanks first, because long runs of them would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))
     if found is None:
@@ -390,3 +404,27 @@ def _has_parts(whole: str) -> bool:
     if is_product(whole):
         return True
     return bool(_MAKING.match(whole)) and not _SMALL_THING.search(whole)
+
+
+#: Matches the beginning of a request that every planner treats as one task, if the request is
+#: short.
+_SMALL = re.compile(
+    r"(?:please\s+)?(?:fix|rename|correct|bump|format|remove|delete|revert|run|print|say|show"
+    r"|explain|describe|list|what|why|how|where|which|who|is|are|does)\b",
+    re.IGNORECASE,
+)
+_SMALL_WORDS = 12
+_MORE_THAN_ONE = re.compile(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including)\b", re.IGNORECASE)
+
+
+def worth_planning(request: str) -> bool:
+    """True if a model should split the request.
+
+    False if the request is already a list, or is one small task.
+    """
+    return not (is_list(request) or _is_small(request.strip()))
+
+
+def _is_small(request: str) -> bool:
+    few = len(request.split()) <= _SMALL_WORDS
+    return few and bool(_SMALL.match(request)) and not _MORE_THAN_ONE.search(request)

@@ -1,18 +1,21 @@
-"""Classifies the sentences of a request: requests for work, and instructions for how to do it.
+"""Classifies the sentences of a request: requests for work, and instructions on how to do the work.
 
-Only English is recognised. A request with an unrecognised sentence is one task.
+Only English is recognised. A request with a sentence that is not recognised is one task.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 
-from orchestrator.core.text.lazy_pattern import lazy_pattern
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.formatting import lazy_pattern
 
 
 def _any_of(alternatives: str) -> str:
-    """Return a pattern that matches any line of a text; a line may have alternatives with bars."""
+    """Return a pattern that matches any line of ``alternatives``.
+
+    A line may contain further alternatives, separated by bars.
+    """
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 
@@ -23,7 +26,8 @@ _BETWEEN = lazy_pattern(
     r"|\n[^\S\n]*\n\s*(?=\S)"
 )
 _ABBREVIATION = lazy_pattern(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
-#: Maximum length of an abbreviation: so many characters at a sentence's end are searched for one.
+#: Maximum length of an abbreviation. As many characters at the end of a sentence are searched for
+#: one.
 _TAIL = 12
 #: Maximum number of characters that are read to classify a sentence.
 _MOST_READ = 400
@@ -48,7 +52,7 @@ class Sentence:
     mood: Mood
 
 
-#: Words before the verb that do not matter for the work.
+#: Words before the verb that do not change what is requested.
 _LEAD = lazy_pattern(
     _any_of(
         r"""
@@ -66,7 +70,7 @@ _LEAD = lazy_pattern(
     + "+",
     re.IGNORECASE,
 )
-#: "I want a shop" is "build a shop".
+#: Read "I want a shop" as "build a shop".
 _WISH = lazy_pattern(
     r"(?:please )?(?:i|we)(?: would|'d|’d)?(?: really)? (?:want|need|like)\s+(?=(?:a|an)\s)",
     re.IGNORECASE,
@@ -97,7 +101,7 @@ _VERB = (
     )
     + r"\b"
 )
-#: The verb is not a noun, as in "test coverage is low".
+#: Matches a verb, but not a noun as in "test coverage is low".
 _VERBS = lazy_pattern(
     _VERB
     + r"(?!['’-]"
@@ -112,7 +116,7 @@ _THERE = _any_of(
     """
 )
 _SIGNATURE = r"(?:,\s+[\w'’-]+(?:\s+[\w'’-]+)?)?"
-#: Only if the whole sentence matches: "Thank you page" is work.
+#: Must match the whole sentence, because "Thank you page" is work.
 _COURTESY = lazy_pattern(
     _NICE
     + _any_of(
@@ -145,7 +149,7 @@ _FINE = _any_of(
     """
 )
 _MUST = r"(?:must|should|shall|needs? to|has to|have to|ought to)\b"
-#: A wish about the whole work, whatever its first words are.
+#: Matches a wish that concerns the whole work, whatever its first words are.
 _CONDITION = lazy_pattern(
     _NICE
     + _any_of(
@@ -177,7 +181,8 @@ _CONDITION = lazy_pattern(
     .replace("MUST", _MUST),
     re.IGNORECASE,
 )
-#: A wish about the whole work that requests no work: "Please keep it small and tidy."
+#: A wish that concerns the whole work and requests no work, such as "Please keep it small and
+#: tidy."
 _MERE_WISH = lazy_pattern(
     _NICE
     + _any_of(
@@ -189,9 +194,9 @@ _MERE_WISH = lazy_pattern(
     + r"\W*",
     re.IGNORECASE,
 )
-#: "Use TypeScript." describes how, if an earlier sentence requests work.
+#: "Use TypeScript." says how to do the work, if an earlier sentence requests work.
 _MEANS = lazy_pattern(_NICE + r"(?:use|include)\b", re.IGNORECASE)
-#: English statements begin like this, or have such a verb near their beginning.
+#: Matches English statements: their first words, or a verb near their beginning.
 _STATEMENT = lazy_pattern(
     _any_of(
         r"""
@@ -225,7 +230,10 @@ def sentences(text: str) -> Sequence[Sentence]:
 
 
 def mood_of(sentence: str, *, asked: bool = False) -> Mood:
-    """Return a sentence's mood; ``asked``: an earlier sentence asks for work."""
+    """Return a sentence's mood.
+
+    ``asked``: True if an earlier sentence requests work.
+    """
     text = sentence[:_MOST_READ].strip()
     if _COURTESY.fullmatch(text):
         return Mood.COURTESY
@@ -237,12 +245,12 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and mere wishes, which make no task of their own."""
+    """True for thanks, greetings, and mere wishes. They create no task of their own."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 
 def imperative(sentence: str) -> str:
-    """Return a sentence from its verb on: without "please", "could you" or "then"."""
+    """Return the part of a sentence from its verb on, without "please", "could you", or "then"."""
     wish = _WISH.match(sentence)
     if wish:
         return "build " + sentence[wish.end() :]

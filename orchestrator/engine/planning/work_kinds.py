@@ -1,26 +1,26 @@
-"""Table of kinds of work, by which the rules split a request: ``kinds_of_work.toml``."""
+"""The table of kinds of work by which the rules split a request: ``kinds_of_work.toml``."""
 
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.text.formatting import cut, one_line
-from orchestrator.core.text.lazy_pattern import lazy_pattern
+from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 from orchestrator.engine.planning.sentences import imperative
 
 TABLE = Path(__file__).with_name("kinds_of_work.toml")
 #: Maximum number of characters of a sentence that are read to find its kind.
 _MOST_READ = 1000
-#: Maximum number of characters of the request in each task's prompt; the shared context has the
+#: Maximum number of characters of the request in each task's prompt. The shared context has the
 #: whole request.
 _MOST_REQUEST = 20_000
 _SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
-#: Ends the object of a request.
+#: Matches where the object of a request ends.
 _THING_ENDS = lazy_pattern(
     r"\s+(?:for|of|about|covering|on|in|from|to|into|with|using|that|which|where|based|powered"
     r"|including|featuring|consisting|by|as|at|so|because|if|when|and (?:then|also))\b"
@@ -28,12 +28,12 @@ _THING_ENDS = lazy_pattern(
     re.IGNORECASE,
 )
 _SCOPE = lazy_pattern(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
-#: Words before the technologies of an application, after its description.
+#: Words between the description of an application and its technologies.
 _MADE_OF = lazy_pattern(
     r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
     re.IGNORECASE,
 )
-#: A request that limits the work is one task.
+#: Words that limit the work. A request with one of them is one task.
 _NARROWED = lazy_pattern(
     r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE
 )
@@ -46,7 +46,7 @@ class KindTask:
     prompt: str
     role: str | None = None
     needs: tuple[str, ...] = ()
-    #: Technologies that the task's title names.
+    #: Name of the layer whose technologies the task's title names.
     layer: str = ""
     only_if: str = ""
 
@@ -76,7 +76,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ask:
-    """A request split into parts: "Create", "a shop", " with React and FastAPI"."""
+    """A request split into parts, such as "Create", "a shop", and " with React and FastAPI"."""
 
     verb: str
     thing: str
@@ -90,7 +90,7 @@ def kinds() -> Sequence[WorkKind]:
 
 
 def kind_of(sentence: str) -> WorkKind | None:
-    """Return the kind of work that a sentence requests; None for other work."""
+    """Return the kind of work that a sentence requests; None if no kind fits."""
     ask = _ask(sentence)
     if _NARROWED.search(ask.sentence):
         return None
@@ -118,7 +118,7 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 def is_technology(words: str) -> bool:
     """True if the words name only technologies, such as "React and TypeScript".
 
-    A technology is not a part of a shop.
+    A technology is not a part of a product.
     """
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()
@@ -126,7 +126,7 @@ def is_technology(words: str) -> bool:
 
 
 def is_product(thing: str) -> bool:
-    """True for "a shop" or similar, which has parts that can be made separately."""
+    """True for "a shop" or similar: a product with parts that can be created separately."""
     return bool(_table().product.search(thing))
 
 
@@ -169,7 +169,7 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """Return, by layer, the technologies that the request names."""
+    """Return the technologies that the request names, by layer."""
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -238,7 +238,7 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Return the pattern with the named lists of words filled in."""
+    """Return the pattern, with its lists of words filled in; None if there is no text."""
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
     return lazy_pattern(text, re.IGNORECASE) if text else None

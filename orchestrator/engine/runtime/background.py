@@ -1,7 +1,7 @@
-"""Work around attempts that is too slow for the supervisor's and the listening thread.
+"""Work for attempts that is too slow for the supervisor's thread and the listening thread.
 
-Has the thread pool, reads of the store that are repeated until the store answers, and work that
-found a full disk: it is repeated after growing pauses until the disk has space.
+This module has the thread pool, reads of the store that are repeated until the store answers, and
+work that a full disk stopped. Such work is repeated after growing pauses, until the disk has space.
 """
 
 import logging
@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TypeVar
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import StoreAway
 from orchestrator.core.model.attempt.attempt_result import Exit
 
@@ -34,14 +34,14 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 
 
 class PrestartedThreadPool(ThreadPoolExecutor):
-    """Starts one thread at once, and further threads as needed, if possible.
+    """A thread pool that starts one thread at once, and further threads if possible.
 
-    If no further thread can start, an ordinary pool raises, although it has already queued the
-    work, which would wait until the next submission.
+    An ordinary pool raises an error if it cannot start a further thread, although it has queued the
+    work. This pool raises no error then, because its first thread runs the queued work.
     """
 
     def __init__(self, most: int, name: str) -> None:
-        """Raise RuntimeError if not even one thread can start."""
+        """Raise RuntimeError if no thread at all can be started."""
         super().__init__(most, name)
         self.submit(_nothing)
 
@@ -54,10 +54,10 @@ class PrestartedThreadPool(ThreadPoolExecutor):
 
 
 def _nothing() -> None:
-    """Do nothing; makes the pool start its first thread."""
+    """Do nothing. Submitted to make the pool start its first thread."""
 
 
-#: Seconds until the first repetition. Each further pause is twice as long.
+#: Seconds until the first repetition. Each further pause is twice as long as the one before.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -68,7 +68,7 @@ class _Wait:
     work: Callable[[], None]
     pause: float
     due: float
-    #: True while the work is repeated: it has neither ended nor failed on the full disk again.
+    #: True from the start of a repetition until the work calls ``done`` or ``hold``.
     is_tried: bool = False
 
 
@@ -87,14 +87,14 @@ class SpaceWaits:
 
     @property
     def reason(self) -> str:
-        """Why some work waits; empty if none waits."""
+        """Why work waits; "" if no work waits."""
         with self._changed:
             return next((wait.reason for wait in self._waits.values()), "")
 
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
         """Repeat ``work`` later. Return True if this work waits for the first time.
 
-        At its end, the work calls ``done`` or again ``hold``.
+        At its end, the work must call ``done``, or ``hold`` again.
         """
         with self._changed:
             present = self._waits.get(name)
@@ -111,12 +111,12 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Forget work that waited. Return True if it was waiting. Idempotent."""
+        """Forget work that has waited. Return True if it was waiting. Idempotent."""
         with self._changed:
             return self._waits.pop(name, None) is not None
 
     def wake(self, name: str) -> None:
-        """Run waiting work at once, for example because it was stopped."""
+        """Run waiting work at once, for example because its attempt was stopped."""
         with self._changed:
             if name in self._waits:
                 self._waits[name].due = 0.0
@@ -133,7 +133,8 @@ class SpaceWaits:
             with self._changed:
                 waits = [each for each in self._waits.values() if not each.is_tried]
                 if self._closed or not waits:
-                    # Under the lock: ``hold`` either finds this thread running or starts another.
+                    # Set this while holding the lock, so that ``hold`` finds this thread running,
+                    # or starts another one.
                     self._thread = None
                     return
                 seconds = min(each.due for each in waits) - time.monotonic()
@@ -150,27 +151,28 @@ class SpaceWaits:
 class BackgroundPool:
     """A few threads that prepare attempts. Any thread may call.
 
-    If a stop arrives before an attempt's launch, the attempt is never launched. Otherwise the stop
-    finds the launched attempt.
+    An attempt that is stopped before its launch is never launched. A later stop reaches the
+    launched attempt.
     """
 
     def __init__(self) -> None:
         self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "beside")
         self._lock = threading.Lock()
-        #: By attempt in preparation: how it was stopped since, or None.
+        #: Attempts in preparation. The value is the attempt's exit if the attempt was stopped
+        #: during its preparation; otherwise None.
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
-        #: Work that a full disk delays.
+        #: Work that is delayed by a full disk.
         self.space = SpaceWaits(self.later)
 
     def begin(self, attempt: str, work: Callable[[], None]) -> None:
-        """Prepare an attempt in the background; ``work`` ends with a call of ``ready``."""
+        """Prepare an attempt in the background. ``work`` must call ``ready`` at its end."""
         with self._lock:
             self._preparing[attempt] = None
         self.later(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
-        """Launch the prepared attempt. If it was stopped before, return its end instead."""
+        """Launch the prepared attempt. If it was stopped before, return its exit instead."""
         with self._lock:
             stopped = self._preparing.pop(attempt, None)
             if stopped is None and not self._closed:
@@ -178,12 +180,17 @@ class BackgroundPool:
         return stopped
 
     def stopped(self, attempt: str) -> Exit | None:
-        """Return how an attempt was stopped during its preparation."""
+        """Return the exit of an attempt that was stopped during its preparation; None if it was
+        not.
+        """
         with self._lock:
             return self._preparing.get(attempt)
 
     def stop(self, attempt: str, exit: Exit) -> bool:
-        """Return True if the attempt had not been launched yet. Idempotent."""
+        """Stop an attempt in preparation.
+
+        Return True if it had not been launched yet. Idempotent.
+        """
         with self._lock:
             if attempt not in self._preparing:
                 return False
@@ -191,8 +198,9 @@ class BackgroundPool:
             return True
 
     def later(self, work: Callable[[], None]) -> None:
-        """Run work in a thread. After ``close``, do nothing: the next server finds the work
-        itself.
+        """Run work in a thread.
+
+        After ``close``, do nothing, because the next server finds the work itself.
         """
         try:
             self._threads.submit(_logged, work)
@@ -200,7 +208,7 @@ class BackgroundPool:
             logger.info("the server is stopping: the work continues after the next start")
 
     def close(self) -> None:
-        """Wait for running work; start and launch nothing more. Idempotent."""
+        """Wait for running work. Start and launch nothing more. Idempotent."""
         with self._lock:
             self._closed = True
         self.space.close()

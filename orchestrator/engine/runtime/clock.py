@@ -1,4 +1,7 @@
-"""Clock of jobs. Changes of the machine's clock, by hand or from the network, do not affect it."""
+"""Clock of jobs.
+
+Changes of the machine's clock, by hand or by the network, do not affect it.
+"""
 
 import json
 import math
@@ -6,34 +9,34 @@ import time
 from functools import cache
 from pathlib import Path
 
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
-from orchestrator.engine.runtime import headroom
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.engine.runtime import machine
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 _MOST_BYTES = 1000
 
 
 def now() -> float:
-    """Return the Unix time of this process's first call, plus the monotonic seconds since.
+    """Return the Unix time of this process's first call, plus the monotonic seconds since then.
 
-    A wall clock that jumps ahead would end jobs too early; one that jumps back would delay
-    retries. Time during which the machine sleeps counts.
+    The wall clock is not used, because it may jump. A jump ahead would end jobs too early, and a
+    jump back would delay retries. Time in which the machine sleeps counts as elapsed.
     """
     return _began()[0] + _elapsed()
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store the clock's start in a file; call this before any call of ``now``.
+    """Store the clock's start in a file, for the next server. Call this before ``now``.
 
-    ``going_on``: True if jobs are running, so that the clock continues from the earlier server's
-    file, unless the machine was restarted. Return True if it was restarted.
+    ``going_on``: True if jobs are running. The clock then continues from the start that the earlier
+    server stored, unless the machine was restarted since. Return True if it was restarted.
     """
-    boot = headroom.boot_id()
+    boot = machine.boot_id()
     kept = _read(path) if going_on and boot else None
     if kept and kept[0] == boot:
         _began()[0] = kept[1]
     try:
-        write_private(path, json.dumps([boot, _began()[0]]).encode())
+        replace_file(path, json.dumps([boot, _began()[0]]).encode())
     except OSError as error:
         if not is_shortage(error):
             raise
@@ -50,7 +53,7 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Return the machine's start time by the wall clock at the first call.
+    """Return the time of the machine's start, by the wall clock at the first call.
 
     It is the only item of a list, so that ``keep`` can replace the cached value.
     """

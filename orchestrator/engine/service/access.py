@@ -1,6 +1,7 @@
 """Access control: who the caller is, and which jobs the caller sees and may change.
 
-Raises NotFound for a job that the caller does not see, Forbidden for one that it may not change.
+Raises NotFound for a job that the caller does not see, and Forbidden for a job that the caller
+sees but may not change.
 
 | caller        | sees                     | changes                  |
 | ------------- | ------------------------ | ------------------------ |
@@ -17,18 +18,18 @@ from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden, NoSuchJob, NotFound, Unauthorized
-from orchestrator.core.model.job import Job, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
-from orchestrator.core.ports.listings import WorkerFilter
+from orchestrator.core.ports.read_models import WorkerFilter
 from orchestrator.security.keys import ApiKeys, hash_key
 
-#: Workers of a job that a message names.
+#: Maximum number of a job's workers that a message names.
 MOST_NAMED = 10
 
 
 def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None:
-    """Raise Conflict if a job works on another project than ``project``.
+    """Raise Conflict if a job works on a project other than ``project``.
 
     ``former``: paths of the project before it was moved.
     """
@@ -58,16 +59,21 @@ class Access:
         keys: ApiKeys,
         project: Path,
         former: Callable[[], Collection[str]] = tuple,
+        heard_from: Callable[[Attempt], object] = bool,
     ) -> None:
-        """``former`` returns the paths of the project before it was moved."""
+        """``former`` returns the paths of the project before it was moved. ``heard_from`` is called
+        with the attempt of each call of a worker.
+        """
         self._former = former
+        self._heard_from = heard_from
         self._store = store
         self._keys = keys
         self._project = project
 
     def authenticate(self, key: str | None) -> Caller:
-        """Return the caller. Raise Unauthorized for an invalid key: unknown, or of an ended
-        attempt.
+        """Return the caller.
+
+        Raise Unauthorized for an invalid key: unknown, or of an attempt that has ended.
         """
         if not key:
             raise Unauthorized("missing API key")
@@ -77,6 +83,7 @@ class Access:
         attempt = self._store.attempt_by_token(hash_key(key))
         if attempt is None:
             raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+        self._heard_from(attempt)
         return Caller(name=attempt.worker_id, attempt=attempt)
 
     def holder_of_key(self, key_hash: str) -> Caller:
@@ -109,8 +116,9 @@ class Access:
             raise Forbidden("a worker may not do this; use an API key from config.yaml")
 
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
-        """Raise Forbidden for a caller that may not change ``what``, an object that belongs to no
-        single job.
+        """Raise Forbidden if the caller lacks the scope admin.
+
+        ``what``: the object to change, for the message. The object belongs to no single job.
         """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:
@@ -145,7 +153,10 @@ class Access:
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:
-        """Return a job that the caller may cancel and retry. Raise NotFound or Forbidden."""
+        """Return a job that the caller may cancel and retry.
+
+        Raise NotFound or Forbidden.
+        """
         job = self.job(caller, job_id)
         self.check_change(caller)
         if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):
@@ -185,8 +196,9 @@ class Access:
         return f"its workers: {', '.join(each.id for each in found.workers)}{more}"
 
     def _covers(self, job: Job, worker: Worker) -> bool:
-        """True if the job's logs include the worker's log. Logs of a root job include its
-        descendants' logs.
+        """True if the job's logs include the worker's log.
+
+        The logs of a root job include those of its descendants.
         """
         return job.is_root or worker.job_id == job.id
 
@@ -201,7 +213,7 @@ class Access:
             return root is not None and root.submitted_by == caller.name
         if parent is None or job.root_id != key.root_id:
             return False
-        # Workers' names carry their ancestry.
+        # A worker's name begins with the names of its ancestors.
         return parent == key.worker_id or parent.startswith(f"{key.worker_id}_")
 
     def jobs_below(self, caller: Caller) -> list[Job]:

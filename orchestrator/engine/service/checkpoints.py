@@ -1,4 +1,4 @@
-"""Use cases for checkpoints: list the checkpoints of a job's workers, roll back to a checkpoint."""
+"""Use cases for checkpoints: list the checkpoints of a job's workers, and roll back to one."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,8 @@ class CheckpointCalls:
         worker = self._access.worker(caller, job_id, worker_id)
         kept = self._worktrees.checkpoints
         with kept.held(worker.key):
-            # Read again: an attempt that begins now waits for the end of this call.
+            # Read the worker again, because an attempt may have begun since. From here on, an
+            # attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "then roll it back")
             name = checkpoint or before(worker.attempt)
@@ -91,7 +92,8 @@ class CheckpointCalls:
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
         with self._worktrees.checkpoints.held(worker.key):
-            # Read again: an attempt that begins now waits for the end of this call.
+            # Read the worker again, because an attempt may have begun since. From here on, an
+            # attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_is_still(worker, "then count its changes")
             files = self._worktrees.own_files(worker)
@@ -133,14 +135,15 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the latest checkpoint among ``same``: checkpoints with the branch's present content.
+    """Return the latest checkpoint among ``same``, the checkpoints with the branch's present
+    content.
 
-    ``names``: all checkpoints, in order.
+    ``names``: all checkpoints, in order. Return "" if ``same`` is empty.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
             return last.checkpoint
-    # A checkpoint of a rollback shows the worker's earlier state.
+    # Prefer other checkpoints to those saved by a rollback, which contain an earlier state.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 
@@ -153,8 +156,8 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """Return the results of a checkpoint's gates as text; empty if no gate ran, or if the results
-    are unknown.
+    """Return the results of a checkpoint's gates as text; "" if no gate ran or the results are
+    unknown.
     """
     if worker.result is None or name != after(number_of(name)):
         return ""

@@ -1,7 +1,7 @@
-"""The use cases that land a job's result on the user's branch, and undo that.
+"""The use cases that land a job's result on the user's branch, and undo the landing.
 
 The command line calls them with and without a server. A landing is noted on disk before git moves
-the branch: if this process ends before the event is stored, ``recover`` stores it.
+the branch. If this process ends before the event is stored, ``recover`` stores it.
 """
 
 import logging
@@ -26,7 +26,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Landed, Missing
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.outcome.job.whereabouts import Whereabouts
+from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.landing import (
     CONTINUES,
@@ -45,7 +45,7 @@ from orchestrator.engine.service.stored_trees import StoredTrees
 
 logger = logging.getLogger(__name__)
 
-#: Most losses that an error names.
+#: Maximum number of missing changes that an error names.
 _MOST_NAMED = 5
 
 
@@ -68,7 +68,7 @@ class LandingCalls:
         self._merge_queue = merge_queue
         self._journal = journal
         self._landings = landings
-        #: One landing at a time: all of them move the same checkout.
+        #: Only one landing runs at a time, because all landings move the same checkout.
         self._moving = threading.Lock()
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
@@ -103,11 +103,13 @@ class LandingCalls:
         return moved
 
     def recover(self) -> None:
-        """Store landings that a crash kept from being stored. Never raises."""
+        """Store landings that git completed, but that were not stored because of a crash. Never
+        raises.
+        """
         with self._moving:
             self._recover()
 
-    # What is allowed
+    # Checks
 
     def _landable(self, caller: Caller, job_id: str) -> Job:
         job = self._access.changeable(caller, job_id)
@@ -161,21 +163,24 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a text if a completed job's workers created no files, except in the project
-        itself; otherwise "".
+        """Return that a completed job changed nothing, as text; "" if this is not certain.
+
+        Files that its workers created in the project itself need no landing.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
             return ""
-        in_project = [each for each in _below(job, tree) if _made(each)]
+        in_project = [
+            each for each in _below(job, tree) if each.result and each.result.files_created
+        ]
         if not all(_is_in_project(each, tree) for each in in_project):
             return ""
         if in_project:
             who = listed([each.id for each in in_project])
-            return f"nothing to land: in the project already: the files of {who}"
+            return f"nothing to land: the files of {who} are already in the project"
         return f"nothing to land: job {job.id} changed nothing"
 
-    # What a crash does not lose
+    # Recovery after a crash
 
     @contextmanager
     def _noted(self, caller: Caller, job: Job, branch: str) -> Iterator[BegunLanding]:
@@ -213,7 +218,7 @@ class LandingCalls:
                     self._journal.end(begun.job_id)
 
     def _settle(self, begun: BegunLanding) -> bool:
-        """Store a landing that git has done, unless it is stored.
+        """Store a landing that git has completed, unless it is stored already.
 
         Return False if git may still run.
         """
@@ -237,7 +242,7 @@ def _landed(begun: BegunLanding, before: str, after: str) -> Landed:
 
 
 def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
-    """Raise OtherBranch unless the caller has named the branch, or the job started from it."""
+    """Raise OtherBranch unless the caller named the branch, or the job started from it."""
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
             f"the current branch is {plan.branch}, not {onto}; nothing was changed; first: "
@@ -252,7 +257,10 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return why a job has nothing to land. Raise an error unless a person chose so."""
+    """Return why a job has nothing to land, if a person excluded all of its changes.
+
+    Otherwise raise an error.
+    """
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise Conflict(f"job {job.id} is {job.status}; {error.message}") from None
     if not job.facts.lacking:
@@ -288,7 +296,7 @@ def _made_outside(job: Job, tree: Tree) -> bool:
     for each in tree.workers:
         workers.setdefault(each.job_id, []).append(each)
     jobs = {each.id: each for each in tree.jobs}
-    return bool(Whereabouts(jobs, workers).made_not_in_result(job))
+    return bool(UnmergedChanges(jobs, workers).made_not_in_result(job))
 
 
 def _below(job: Job, tree: Tree) -> Iterator[Worker]:
@@ -298,10 +306,6 @@ def _below(job: Job, tree: Tree) -> Iterator[Worker]:
         if each.parent_job_id in inside:
             inside.add(each.id)
     return (each for each in tree.workers if each.job_id in inside)
-
-
-def _made(worker: Worker) -> bool:
-    return worker.result is not None and bool(worker.result.files_created)
 
 
 def _is_in_project(worker: Worker, tree: Tree) -> bool:

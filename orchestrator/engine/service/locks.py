@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound
-from orchestrator.core.locks.lock_table import Lease, LockKind, LockView
+from orchestrator.core.locks.lock_table import LockKind, LockLease, LockView
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.supervisor.lease_calls import LeaseCalls, LockCall
+from orchestrator.engine.supervisor.lock_calls import LockCall, LockCalls
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
@@ -18,19 +18,19 @@ class LockService:
     """
 
     def __init__(
-        self, supervisor: Supervisor, store: Store, access: Access, lease_calls: LeaseCalls
+        self, supervisor: Supervisor, store: Store, access: Access, lock_calls: LockCalls
     ) -> None:
         self._supervisor = supervisor
         self._store = store
         self._access = access
-        self._lease_calls = lease_calls
+        self._lock_calls = lock_calls
 
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
         attempt = caller.attempt
         if attempt is None:
             raise Forbidden("leases are for workers, with their own keys; in a task, set locks")
         return self._supervisor.call(
-            lambda scheduler, now: self._lease_calls.ask(attempt, names, now, wait=wait)
+            lambda scheduler, now: self._lock_calls.ask(attempt, names, now, wait=wait)
         )
 
     def lock_decided(self, call: LockCall) -> bool:
@@ -38,28 +38,28 @@ class LockService:
             call.failure is None and self._supervisor.waits_for_slot(call.key)
         )
 
-    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
+    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
         return self._supervisor.call(
-            lambda scheduler, now: self._lease_calls.answer(call, now, final=final)
+            lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
         )
 
     def lock_dropped(self, call: LockCall) -> None:
-        self._supervisor.call(lambda scheduler, now: self._lease_calls.drop(call, now))
+        self._supervisor.call(lambda scheduler, now: self._lock_calls.drop(call, now))
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
         attempt = caller.attempt
         if attempt is not None:
             return self._supervisor.call(
-                lambda scheduler, now: self._lease_calls.give_back(attempt, names, now)
+                lambda scheduler, now: self._lock_calls.give_back(attempt, names, now)
             )
         self._access.check_change(caller)
         leases = [lease for name in names for lease in self._breakable(caller, name)]
         self._supervisor.call(
-            lambda scheduler, now: self._lease_calls.break_leases(leases, caller.name, now)
+            lambda scheduler, now: self._lock_calls.break_leases(leases, caller.name, now)
         )
         return names
 
-    def _breakable(self, caller: Caller, name: str) -> Sequence[Lease]:
+    def _breakable(self, caller: Caller, name: str) -> Sequence[LockLease]:
         found = [lease for lease in self._store.leases() if lease.name == name]
         if not found:
             claimed = any(name in each.names for each in self._task_locks())
@@ -74,10 +74,10 @@ class LockService:
         found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
         return [each for each in found if self._sees(caller, each)]
 
-    def leases_on(self, name: str) -> Sequence[Lease]:
+    def leases_on(self, name: str) -> Sequence[LockLease]:
         return [lease for lease in self._store.leases() if lease.name == name]
 
-    def leases(self) -> Sequence[Lease]:
+    def leases(self) -> Sequence[LockLease]:
         return self._store.leases()
 
     def _task_locks(self) -> Sequence[LockView]:

@@ -1,4 +1,4 @@
-"""The use cases that merge an ended job again, and choose another candidate."""
+"""The use cases that merge an ended job again, and select another candidate."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import LossCause
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.submission import Caller, ConfigRequest
-from orchestrator.core.outcome.job.whereabouts import has_worktree
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.scheduler.commands import Render
@@ -25,7 +25,7 @@ from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Seconds for which a caller waits; a longer merge continues.
+#: Seconds for which a caller waits. A merge that takes longer continues.
 PATIENCE_SECONDS = 10.0
 
 
@@ -121,14 +121,15 @@ class MergeCalls:
 
         self._supervisor.call(action)
         if not has_worktree(worker):
-            # Nothing is merged without a worktree; the reports name the selected candidate.
+            # Without a worktree, nothing is merged. Only the reports change: they name the selected
+            # candidate.
             self._report_anew(Render(job.root_id, job_id, (job_id,)))
             return True
         return self._merge_again(job, MergeChoice())
 
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        """True if the result already contains all selected changes, and no other change is
-        requested.
+        """True if the result already contains all selected changes, and the caller requests no
+        other change.
         """
         if not choice.take or choice.leave or choice.strategy:
             return False
@@ -143,7 +144,7 @@ class MergeCalls:
         return {*choice.take} <= inside & {*counting, *job.facts.taken}
 
     def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
-        """Run the job again, for attempts that resolve conflicts."""
+        """Run the job again, so that attempts resolve its conflicts."""
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
                 "resolve cannot be combined with take, leave, or a strategy other than auto"
@@ -164,7 +165,7 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
-        """Replace the outcome of the job's merge by the new merge's outcome."""
+        """Replace the outcome of the job's merge with the outcome of the new merge."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)

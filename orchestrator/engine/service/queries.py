@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.core.candidates.review import FEWEST_REVIEWED
 from orchestrator.core.errors import Conflict, NoSuchJob, NotFound
 from orchestrator.core.events import Event
-from orchestrator.core.limits.estimate import Estimate, estimate
+from orchestrator.core.limits.budgets import Estimate, estimate
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Page, Store, Tree, Workspace
@@ -23,9 +23,9 @@ from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.security.untrusted_files import read_regular
 
-#: How long an answer waits for files that observers write.
+#: Seconds for which an answer waits until observers have written their files.
 CATCH_UP_SECONDS = 5.0
-#: Earlier workers of an agent for an estimate.
+#: Number of an agent's earlier workers that an estimate uses.
 EARLIER_WORKERS = 50
 #: Maximum bytes of a merge's record.
 RECORD_BYTES = 64 * 1024 * 1024
@@ -89,7 +89,7 @@ class Queries:
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
         if job.awaits_approval:
-            names = None  # the estimate needs all tasks
+            names = None  # The estimate needs all tasks.
         tasks = self._store.tasks(job_id, names) if with_tasks else ()
         return Detail(
             job=job,
@@ -172,7 +172,7 @@ class Queries:
         if not job.status.ended:
             return ()
         if job.facts.discarded:
-            return ()  # the reason already names them
+            return ()  # The job's reason already states that its changes were discarded.
         record = record_of(self.merge_record(caller, job.id))
         return list(in_words(record, job.status, list(self._above(job)))) if record else ()
 
@@ -189,13 +189,16 @@ class Queries:
         key = caller.worker_key
         if not job.status.ended or job.run < run:
             return None
-        # Callers that get the answer find status.json and the log complete.
+        # Wait for the observers, so that status.json and the log are complete when the caller gets
+        # the answer.
         self._publisher.catch_up(CATCH_UP_SECONDS)
         return None if key is not None and self._supervisor.waits_for_slot(key) else job
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object of an untrusted file, which a worker may have written."""
+    """Return the JSON object in a file that may have been written by a worker, and is not
+    trusted.
+    """
     try:
         found = json.loads(content)
     except ValueError:

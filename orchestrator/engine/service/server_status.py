@@ -9,7 +9,7 @@ from orchestrator.core.model.gate import GateOutcome
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Change, Store
 from orchestrator.core.ports.launcher import Launcher
-from orchestrator.core.ports.read_models import Availability, Health, with_login
+from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.submission.submit import Submitting
@@ -20,9 +20,9 @@ _COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_
 
 
 class Throughput:
-    """Counts of ends in the last minute, and of gates' outcomes since the server's start.
+    """Counts of ended workers in the last minute, and of gate outcomes since the server's start.
 
-    An observer; any thread may call ``per_minute``.
+    An observer of stored changes. Any thread may call ``per_minute``.
     """
 
     def __init__(self) -> None:
@@ -65,8 +65,9 @@ class ServerStatus:
         throughput: Throughput,
         version: str,
         moved: Callable[[], str],
+        nodes: Callable[[], Sequence[NodeState]] = tuple,
     ) -> None:
-        """``moved`` returns True if workspace or project was moved."""
+        """``moved`` returns an error text if the workspace or the project was moved, or ""."""
         self._supervisor = supervisor
         self._store = store
         self._access = access
@@ -75,6 +76,7 @@ class ServerStatus:
         self._throughput = throughput
         self._version = version
         self._moved = moved
+        self._nodes = nodes
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         self._access.check_statistics(caller)
@@ -91,6 +93,10 @@ class ServerStatus:
             "slots": dict(self._supervisor.slots),
             "containment": self._launcher.containment,
         }
+
+    def nodes(self, caller: Caller) -> Sequence[NodeState]:
+        self._access.check_statistics(caller)
+        return self._nodes()
 
     def agents(self) -> Sequence[Availability]:
         seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))

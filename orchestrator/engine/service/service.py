@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from orchestrator.core.events import Event
-from orchestrator.core.locks.lock_table import Lease, LockView
+from orchestrator.core.locks.lock_table import LockLease, LockView
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.attempt.message import WorkerMessage
-from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
-from orchestrator.core.model.decisions.pause import Pause, RunningMode
-from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.human_input import (
+    Decision,
+    FeedbackGiven,
+    FeedbackRequest,
+    Pause,
+    RunningMode,
+    WorkerMessage,
+)
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Change, Page, Tree, Workspace
@@ -21,6 +25,7 @@ from orchestrator.core.ports.read_models import (
     Checkpoint,
     Detail,
     Health,
+    NodeState,
     RolledBack,
     Used,
 )
@@ -29,9 +34,8 @@ from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.decisions.answers import AnswerCalls
-from orchestrator.engine.service.decisions.budgets import BudgetCalls
 from orchestrator.engine.service.decisions.job_control import JobControl
-from orchestrator.engine.service.decisions.pauses import PauseCalls
+from orchestrator.engine.service.decisions.pauses import BudgetCalls, PauseCalls
 from orchestrator.engine.service.decisions.plans import PlanCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
@@ -43,14 +47,15 @@ from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.reruns.retry import WorkerCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
-from orchestrator.engine.supervisor.lease_calls import LockCall
+from orchestrator.engine.supervisor.lock_calls import LockCall
 from orchestrator.engine.supervisor.supervisor import Publisher
 
 Listener = Callable[[Sequence[Event]], None]
 
 
 class Service:
-    """Each method with a caller raises NotFound for an object that the caller may not see.
+    """The use cases. Each method with a caller raises NotFound for an object that the caller may
+    not see.
 
     Methods that change an object raise Forbidden if the caller sees it and may not change it.
     """
@@ -80,7 +85,7 @@ class Service:
         outbox: OutboxCalls,
     ) -> None:
         self._access = access
-        #: Messages to receivers outside; callers need ``check_admin``.
+        #: Calls about messages to webhooks and people. Call ``check_admin`` first.
         self.outbox: Final = outbox
         self._submissions = submissions
         self._job_control = job_control
@@ -155,7 +160,10 @@ class Service:
         return self._job_control.approve(caller, job_id, comment)
 
     def reject(self, caller: Caller, job_id: str, comment: str = "") -> Job:
-        """End a job that waits for approval. Raise Conflict if the job does not wait for it."""
+        """End a job that waits for approval.
+
+        Raise Conflict if the job does not wait for approval.
+        """
         return self._job_control.reject(caller, job_id, comment)
 
     def edit_plan(
@@ -168,16 +176,17 @@ class Service:
     ) -> Job:
         """Replace the plan of a job that waits for approval.
 
-        ``keeps_env``: ids of tasks that keep their environment. Raise Conflict if no plan of this
-        version waits, and InvalidRequest or Refused for tasks that the job cannot have.
+        ``keeps_env``: ids of tasks that keep their environment. Raise Conflict if the job does not
+        wait with a plan of this version. Raise InvalidRequest or Refused for tasks that the job
+        cannot have.
         """
         return self._plans.edit(caller, job_id, tasks, version, keeps_env)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
-        """Record the total usage of the calling worker's attempt so far. The answer states if the
-        attempt must stop.
+        """Record the total usage of the calling worker's attempt so far.
 
-        Idempotent. Raise Forbidden for a caller that is no worker.
+        The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
+        is not a worker.
         """
         return self._job_control.used(caller, usage)
 
@@ -186,7 +195,8 @@ class Service:
     ) -> Job:
         """Answer the question of a task that waits for a person.
 
-        Raise NotFound for an unknown task, and Conflict for one that does not wait for an answer.
+        Raise NotFound for an unknown task, and Conflict for a task that does not wait for an
+        answer.
         """
         return self._answers.answer(caller, job_id, task_id, decision, comment)
 
@@ -197,8 +207,8 @@ class Service:
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
         """Start nothing new in a job and its descendants. Idempotent.
 
-        ``running`` decides if running attempts finish or stop. The wall time stands still. Raise
-        Conflict for a job that has ended.
+        ``running`` decides whether running attempts finish or stop. The wall time stands still.
+        Raise Conflict for a job that has ended.
         """
         return self._pauses.pause(caller, job_id, running)
 
@@ -207,9 +217,10 @@ class Service:
         return self._pauses.resume(caller, job_id)
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
-        """Raise limits of an unfinished job; a job that asks about its limit continues.
+        """Raise limits of an unfinished job. A job that waits because of a limit continues.
 
-        Raise InvalidRequest for a limit that is not larger, and Refused above a ceiling.
+        Raise InvalidRequest for a limit that is not larger than before, and Refused for one above a
+        ceiling.
         """
         return self._budgets.raise_budget(caller, job_id, limits)
 
@@ -224,18 +235,18 @@ class Service:
     def message(
         self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
     ) -> WorkerMessage:
-        """Send a message to a worker that has not ended; its agent reads the message before its
-        next step.
+        """Send a message to a worker that has not ended.
 
-        Idempotent by ``message_id``, a UUID. Raise Forbidden for a worker. Raise Conflict if the
-        worker has ended, or its agent reads no messages.
+        The worker's agent reads the message before its next step. Idempotent by ``message_id``, a
+        UUID. Raise Forbidden if the caller is a worker. Raise Conflict if the worker has ended, or
+        its agent reads no messages.
         """
         return self._job_control.message(caller, job_id, worker_id, text, message_id)
 
     def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
         """Record that the calling worker's agent has read messages. Idempotent.
 
-        Raise Forbidden for a caller that is no worker.
+        Raise Forbidden if the caller is not a worker.
         """
         self._job_control.messages_read(caller, ids)
 
@@ -250,31 +261,31 @@ class Service:
     def give_feedback(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
-        """Send comments on an ended worker's change back to it, as one more attempt.
+        """Send comments on an ended worker's change back to the worker, as one more attempt.
 
-        Idempotent for the same Idempotency-Key. Raise Forbidden for a worker; Outdated if its
-        branch has moved; Conflict if it has not ended, has no branch, or cannot run again;
-        InvalidRequest for lines that do not exist.
+        Idempotent for the same Idempotency-Key. Raise Forbidden if the caller is a worker, Outdated
+        if the worker's branch has moved, and InvalidRequest for lines that do not exist. Raise
+        Conflict if the worker has not ended, has no branch, or cannot run again.
         """
         return self._feedback.give(caller, job_id, worker_id, request)
 
     def retry_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        """Run one worker again that did not succeed, and what was skipped because of it.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
 
-        The job may run, or have ended. Raise Forbidden for a worker; Conflict if the worker
-        succeeded, has not ended, or cannot run again.
+        The job may be running or ended. Raise Forbidden if the caller is a worker. Raise Conflict
+        if the worker succeeded, has not ended, or cannot run again.
         """
         return self._workers.retry(caller, job_id, worker_id)
 
     def cancel_worker(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        """Stop one worker and its child jobs; its job continues. Idempotent.
+        """Stop one worker and its child jobs. Its job continues. Idempotent.
 
-        An ended worker is unchanged. Raise Forbidden for a worker; Conflict for a planner or
-        reviewer.
+        An ended worker is unchanged. Raise Forbidden if the caller is a worker, and Conflict for a
+        planner or reviewer.
         """
         return self._workers.cancel(caller, job_id, worker_id)
 
-    # The result of a job that has ended
+    # The result of an ended job
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
         """Merge an ended job again. Return True if the merge has ended.
@@ -296,7 +307,9 @@ class Service:
         return self._merges.choose(caller, job_id, task_id, worker_id, reason)
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
-        """Return a preview of ``land``; nothing changes. Raise its errors, except OtherBranch."""
+        """Return a preview of ``land``; nothing changes. Raise the errors of ``land``, except
+        OtherBranch.
+        """
         return self._landings.plan_landing(caller, job_id, request)
 
     def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
@@ -316,23 +329,23 @@ class Service:
         return self._landings.undo(caller, job_id)
 
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
-        """Remove a job from disk and store, as the command ``clean`` does.
+        """Remove a job from the disk and the store, as the command ``clean`` does.
 
-        Return the names of git refs that keep work which no other ref contains. Raise Forbidden
-        for a worker. Raise Conflict if the job is not a root job, runs, is being merged, or is
-        attached to a terminal.
+        Return the names of the git refs that remain, because they have work that no other ref
+        contains. Raise Forbidden if the caller is a worker. Raise Conflict if the job is not a root
+        job, is running, is being merged, or is attached to a terminal.
         """
         return self._removal.remove(caller, job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
-        """Remove branches, worktrees, and kept refs of a job, except work that has landed.
+        """Remove branches, worktrees, and kept refs of a job, except work that was landed.
         Idempotent.
 
         Return the names of the removed refs. Raise RepositoryError, and the errors of ``remove``.
         """
         return self._removal.discard(caller, job_id)
 
-    # Checkpoints of workers; each raises RepositoryError for errors of git
+    # Checkpoints of workers; each call raises RepositoryError for errors of git
 
     def checkpoints(self, caller: Caller, job_id: str) -> Sequence[Checkpoint]:
         """Return checkpoints of the job's own workers, oldest first; empty without worktrees."""
@@ -343,37 +356,38 @@ class Service:
     ) -> RolledBack:
         """Restore a worker's branch, and its worktree if there is one, to a checkpoint.
 
-        ``checkpoint`` None: the checkpoint before the latest attempt. The present state is saved
-        as a checkpoint first. Raise Conflict for a worker that runs, or has no worktree.
+        ``checkpoint`` None: the checkpoint before the latest attempt. The present state is saved as
+        a checkpoint first. Raise Conflict if the worker is running, or has no worktree.
         """
         return self._checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
         """Update lists and reports with a person's commits on a worker's branch since its end.
 
-        Return all files that the branch changes. Idempotent. Raise Conflict for a worker that runs,
-        or has no branch.
+        Return all files that the branch changes. Idempotent. Raise Conflict if the worker is
+        running, or has no branch.
         """
         return self._checkpoints.recount(caller, job_id, worker_id)
 
     # Locks: a worker's leases, and listing and ending leases by people
 
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
-        """Request leases for the calling worker, all or none.
+        """Request leases for the calling worker: all of them or none.
 
-        Raise Deadlock; Locked if another worker holds one of the locks and ``wait`` is False;
-        Forbidden for a caller that is no worker.
+        Raise Deadlock. Raise Locked if another worker holds one of the locks and ``wait`` is False.
+        Raise Forbidden if the caller is not a worker.
         """
         return self._locks.lock(caller, names, wait=wait)
 
     def lock_decided(self, call: LockCall) -> bool:
-        """True if the lock call can be answered. A worker that released its slot must have a slot
-        first.
+        """True if the lock call can be answered.
+
+        A worker that released its slot must get a slot first.
         """
         return self._locks.lock_decided(call)
 
-    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
-        """Return the leases; None if the caller must call again soon. Raise the call's error."""
+    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
+        """Return the acquired leases; None while the call waits. Raise the call's error."""
         return self._locks.lock_answer(call, final=final)
 
     def lock_dropped(self, call: LockCall) -> None:
@@ -381,7 +395,7 @@ class Service:
         self._locks.lock_dropped(call)
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        """End the caller's own leases; if the caller is a person, another worker's leases. All or
+        """End leases: the caller's own, or if the caller is a person, those of a worker. All or
         none.
 
         Raise NotFound or Forbidden.
@@ -392,20 +406,21 @@ class Service:
         """Return held and requested locks of jobs that the caller may see."""
         return self._locks.locks(caller)
 
-    def leases_on(self, name: str) -> Sequence[Lease]:
-        """Return the leases of exactly this name; several if a worker and its descendants hold
-        it.
+    def leases_on(self, name: str) -> Sequence[LockLease]:
+        """Return the leases of exactly this name.
+
+        There are several if a worker and its descendants hold it.
         """
         return self._locks.leases_on(name)
 
-    def leases(self) -> Sequence[Lease]:
+    def leases(self) -> Sequence[LockLease]:
         """Return all active leases."""
         return self._locks.leases()
 
     # Reading jobs
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        """Return a job without its tasks and workers, which ``detail`` returns."""
+        """Return a job without its tasks and workers; see ``detail`` for them."""
         return self._access.job(caller, job_id)
 
     def jobs(
@@ -431,9 +446,9 @@ class Service:
         with_tasks: bool = True,
         names: Collection[str] | None = None,
     ) -> Detail:
-        """Return the job with its workers; ``tasks`` is empty unless ``with_tasks`` is set.
+        """Return the job with its workers. ``tasks`` is empty unless ``with_tasks`` is set.
 
-        ``names``: only these tasks, unless the job awaits approval; None: all.
+        ``names``: return only these tasks, unless the job awaits approval. None: return all tasks.
         """
         return self._queries.detail(caller, job_id, with_tasks=with_tasks, names=names)
 
@@ -458,8 +473,8 @@ class Service:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if a ``wait`` for it may end now, otherwise None.
 
-        The wait ends when the job has ended, in this run or a later one, and the waiting worker
-        has a slot again.
+        A wait ends when the job has ended, in this run or a later one, and the waiting worker has
+        its slot again.
         """
         return self._queries.answer_wait(caller, job_id, run)
 
@@ -488,7 +503,7 @@ class Service:
         return self._queries.merge_record(caller, job_id)
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
-        """Describe the outcome of an ended job's changes as text; nothing for other jobs.
+        """Describe the outcome of an ended job's changes as text; empty for other jobs.
 
         Includes jobs in which only workers of child jobs change files.
         """
@@ -505,7 +520,7 @@ class Service:
         return Path(self._workspace.log(self._access.worker(caller, job_id, worker_id)))
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
-        """Return the path of a report. Raise NotFound while it has not been written."""
+        """Return the path of a report. Raise NotFound until it has been written."""
         return self._queries.report_path(caller, job_id, name)
 
     def workspace(self, job: Job) -> Path:
@@ -513,11 +528,11 @@ class Service:
         return self._workspace.job_directory(job.root_id)
 
     def final_report(self, job: Job) -> Path:
-        """Return the path of a job's summary report; written when the job ends."""
+        """Return the path of a job's summary report, which is written when the job ends."""
         return self._workspace.final_report(job)
 
     def worker_directory(self, worker: Worker) -> Path:
-        """Return the path of the worker's directory, which need not exist."""
+        """Return the path of the worker's directory, which may not exist."""
         return Path(self._workspace.worker_directory(worker))
 
     # Reading the server
@@ -526,10 +541,14 @@ class Service:
         """Return counts over all jobs. Raise Forbidden for a caller that does not see all jobs."""
         return self._server_status.stats(caller)
 
+    def nodes(self, caller: Caller) -> Sequence[NodeState]:
+        """Return the nodes of the cluster. Raise NotFound or Forbidden, as for statistics."""
+        return self._server_status.nodes(caller)
+
     def agents(self) -> Sequence[Availability]:
         """Return every agent that a task can name, with the reasons why it cannot work here."""
         return self._server_status.agents()
 
     def health(self) -> Health:
-        """Return the server's health: if it can accept and run jobs now, and the reasons if not."""
+        """Return the server's health: whether it can accept and run jobs now, and why not."""
         return self._server_status.health()

@@ -1,6 +1,4 @@
-"""Stored job trees of unfinished and ended jobs: loads them for a turn, changes them, rewrites
-reports.
-"""
+"""Stored job trees, of unfinished and ended jobs: loads, changes, and reports them."""
 
 from collections.abc import Callable, Iterable
 
@@ -19,7 +17,9 @@ Check = Callable[[Scheduler, Job], None]
 
 
 class StoredTrees:
-    """Only the supervisor's turn may call ``restore`` and ``bring_back``; any thread may call the
+    """The stored job trees.
+
+    Only the supervisor's turn may call ``restore`` and ``bring_back``. Any thread may call the
     other methods.
     """
 
@@ -31,7 +31,10 @@ class StoredTrees:
         report_anew: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status``: for trees that are changed without a server, which has no observers."""
+        """``write_status`` writes status.json of a tree that was changed without a server.
+
+        Without a server, no observer writes the file.
+        """
         self._supervisor = supervisor
         self._store = store
         self._workspace = workspace
@@ -39,8 +42,8 @@ class StoredTrees:
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
-        """Load a tree, which may have ended, into memory for this turn."""
-        # Read inside the turn: a retry may have run since the call began.
+        """Load a tree into memory for this turn. The tree may have ended."""
+        # Read inside the turn, because a retry may have run since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -51,7 +54,7 @@ class StoredTrees:
 
         Raise the errors of ``check``, Conflict, or Refused; then nothing is changed.
         """
-        # Read inside the turn: another retry may have run since the call began.
+        # Read inside the turn, because another retry may have run since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -66,7 +69,10 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a tree, which may have ended. Also works without a server."""
+        """Change the stored state of a tree.
+
+        The tree may have ended, and the server need not run.
+        """
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)
@@ -76,7 +82,7 @@ class StoredTrees:
         if self._supervisor.alive:
             self._supervisor.call(action)
             return
-        # The workspace is locked by the caller.
+        # The caller has locked the workspace.
         tree = self._store.tree(root_id)
         if tree is not None:
             self._store.save(amended(tree, change))

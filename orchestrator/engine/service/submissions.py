@@ -47,7 +47,7 @@ class SubmissionCalls:
         moved: Callable[[], str],
         check_url: Callable[[str], None],
     ) -> None:
-        """``moved`` returns True if the workspace or the project was moved.
+        """``moved`` returns an error text if the workspace or the project was moved, or "".
 
         ``check_url`` raises InvalidRequest for a forbidden callback address.
         """
@@ -121,8 +121,9 @@ class SubmissionCalls:
         return self._access.job(caller, job_id)
 
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
-        """Return the start commit of a new job's workers: for a child job, its parent worker's
-        present state.
+        """Return the commit from which a new job's workers start.
+
+        For a child job, this is the present state of its parent worker.
         """
         key = caller.worker_key
         if key is None:
@@ -136,7 +137,7 @@ class SubmissionCalls:
         return self._bases.of_child(config, tasks, parent, worker)
 
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
-        """Return completed child jobs with the same request whose changes their worker has
+        """Return the worker's completed child jobs with the same request whose changes it has
         discarded.
         """
         worker = self._store.worker(key) if key and base.commit else None
@@ -147,7 +148,7 @@ class SubmissionCalls:
         return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
 
     def _submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        # Checked again inside the turn, because two calls with the same key may race.
+        # Check again inside the turn, because two calls with the same key may race.
         key, name = asked.submission.idempotency_key, asked.caller.full_name
         if key is not None:
             for job in scheduler.view.jobs.values():
@@ -177,8 +178,9 @@ class SubmissionCalls:
         return Accepted(job=job, duplicate=True, left=left)
 
     def _check_place(self) -> None:
-        """Raise Unavailable if the workspace or the project was moved, because a job would be
-        stored at the wrong place.
+        """Raise Unavailable if the workspace or the project was moved.
+
+        Otherwise the job would be stored in the wrong place.
         """
         if moved := self._moved():
             raise Unavailable(moved)

@@ -1,1 +1,1 @@
-"""Submission of a job: agents, plan, ancestors, storage."""
+"""Submission of a job: selects agents, checks the plan and the ancestors, and stores the job."""

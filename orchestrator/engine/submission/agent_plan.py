@@ -1,4 +1,4 @@
-"""Plans made by agents: checks an agent's answer, and makes the job's tasks from it."""
+"""Plans made by agents: checks an agent's answer, and creates the job's tasks from it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +17,11 @@ from orchestrator.schemas.agent_output.plan import Plan, plan_in
 
 #: Maximum number of characters of a rejected answer that are repeated to the planner.
 MOST_REPEATED = 4000
-#: Number of tasks in a planner's prompt; a plan of more than twice as many is questioned.
+#: Usual maximum number of tasks, stated in a planner's prompt. The planner must confirm a plan with
+#: more than twice as many.
 USUAL_TASKS = 7
-#: Maximum length of a request in a command; longer requests, and those with several lines, are not
-#: shown.
+#: Maximum characters of a request that is shown in a command. Longer requests, and requests with
+#: several lines, are not shown.
 _MOST_REQUEST = 200
 
 
@@ -48,8 +49,9 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest for many more tasks than usual; a second plan with as many tasks is
-        accepted.
+        """Raise InvalidRequest for a plan with many more tasks than usual.
+
+        A second plan with as many tasks is accepted.
         """
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
@@ -59,10 +61,10 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Add the tasks of a job whose planner has ended, from the plan.
+        """Add the tasks of a job whose planner has ended, from the plan. Idempotent.
 
-        Without a plan, the rules make the tasks; if the request names the planner, the job fails
-        instead. Call inside the supervisor's loop. Idempotent.
+        Without a valid plan, the rules create the tasks. If the request names the planner, the job
+        fails instead. Call inside the supervisor's loop.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -81,15 +83,15 @@ class AgentPlans:
                 reason = f"the plan of {source} is invalid: {error.message}"
             else:
                 self._scheduler.plan_taken(job_id, tasks, workers, source, reason, now)
-                self._submitting.choice.tell_passed_over(self._scheduler, job, now)
+                self._submitting.choice.record_fallback(self._scheduler, job, now)
                 return
         self._scheduler.plan_impossible(job_id, f"{reason}; {_what_now(job)}", now)
 
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Yield the possible planners, the best first, each with its function that returns
-        tasks.
+        """Yield the possible sources of a plan, best first, each with a function that returns
+        its tasks.
         """
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
@@ -99,7 +101,7 @@ class AgentPlans:
 
 
 def checked_plan(text: str) -> Plan:
-    """Return the plan in an answer, if the plan can be carried out. Raise InvalidRequest."""
+    """Return the plan in an answer. Raise InvalidRequest if it cannot be run."""
     plan = plan_in(text)
     tasks = plan.to_tasks()
     dag.check(tasks)
@@ -113,7 +115,7 @@ def _what_now(job: Job) -> str:
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
         return text
-    # The command is last in the sentence, because the request may have any character.
+    # The command ends the sentence, because the request may contain any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
     return f"{text}; or split it by rules: {rules}"
 

@@ -1,9 +1,10 @@
-"""Turns a submission into a stored job. Runs inside the supervisor's loop, on its state."""
+"""Turns a submission into a stored job. Runs inside the supervisor's loop, on the loop's state."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused, Unauthorized
 from orchestrator.core.limits import admission, quotas
 from orchestrator.core.limits.admission import (
@@ -15,9 +16,8 @@ from orchestrator.core.limits.admission import (
     within_root,
 )
 from orchestrator.core.limits.quotas import KeyLimits
-from orchestrator.core.model.decisions.question import PERSON
-from orchestrator.core.model.job import AUTO, PLANNER, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.job_settings import RESOLVE_OFF, RESOLVE_WORKER, JobConfig
+from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles
@@ -28,61 +28,7 @@ from orchestrator.core.scheduler.planned_job import held_for_approval, planner_o
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.engine.gates.selection import GatePlan
-from orchestrator.engine.planning.planning_heuristic import worth_planning
-from orchestrator.engine.planning.review_prompt import with_reviewers
-
-
-class AgentChoice:
-    """Selects agents for tasks. ``refused``: agents whose login failed recently."""
-
-    def __init__(self, agents: Agents, roles: Roles) -> None:
-        self._agents = agents
-        self._roles = roles
-
-    def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent for unknown names, even for agents that would have no task."""
-        for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
-            if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
-                self._agents.get(name)
-
-    def planning_agent(
-        self, config: JobConfig, submission: Submission, refused: Collection[str]
-    ) -> str | None:
-        """Return the agent that plans the job; None if its tasks are given."""
-        if submission.tasks:
-            return None
-        if config.planner == "auto" and not worth_planning(submission.request):
-            return None
-        name = self._agents.planner(config.planner, config.agent, refused)
-        if name == "rules":
-            return None
-        # The planner must be available here, even if it runs no task.
-        self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
-        # Tasks that are given as text go to the planner's agent, so it must accept them.
-        self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
-        return name
-
-    def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
-        if task.approve:
-            return [PERSON]
-        asked = task.agents or (config.agent,)
-        tasks = [task.of_candidate(place) for place in range(len(asked))]
-        pairs = zip(asked, tasks, strict=True)
-        names = [self._agents.resolve(name, each, refused) for name, each in pairs]
-        for name, each in zip(names, tasks, strict=True):
-            self._agents.get(name).check(each)
-        if task.role:
-            self._roles.check(task.role)
-        return names
-
-    def tell_passed_over(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback, if the best agent was skipped only because of its login."""
-        any_task, refused = TaskSpec(id="any"), scheduler.view.logins_refused(now)
-        best = self._agents.resolve(AUTO, any_task)
-        instead = self._agents.resolve(AUTO, any_task, refused)
-        if instead != best:
-            scheduler.agent_passed_over(job, best, instead, refused[best], now)
-
+from orchestrator.engine.submission.agent_choice import AgentChoice
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
@@ -120,8 +66,10 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
 def same_child(
     scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
 ) -> Job | None:
-    """Return the worker's own child job with the same request, unless the job failed, or the
-    worker has ``discarded`` its result.
+    """Return the worker's own child job with the same request; None if there is none.
+
+    The child job must be unfinished or completed, and must not have been stopped. A child job whose
+    result the worker has ``discarded`` does not count.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
@@ -132,7 +80,7 @@ def same_child(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedSubmission:
-    """A submission with everything that could be determined before its turn."""
+    """A submission, with all that was determined before the supervisor's turn that stores it."""
 
     submission: Submission
     caller: Caller
@@ -141,7 +89,7 @@ class ResolvedSubmission:
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
-    #: Earlier child jobs for the same request that no longer answer it.
+    #: Earlier child jobs with the same request, whose results the worker no longer has.
     discarded: frozenset[str] = frozenset()
     #: The start commit of workers that may change files.
     base: Base = field(default_factory=Base)
@@ -158,12 +106,15 @@ class Submitting:
         asks_to_build: Callable[[str], bool] = lambda request: False,
         *,
         refuses_unpriced: bool = True,
+        check_machine: Callable[[TaskSpec], None] = lambda task: None,
     ) -> None:
+        """``check_machine`` raises InvalidRequest for a task that no machine can run."""
         self._agents = agents
-        self._choice = AgentChoice(agents, roles)
+        self._choice = AgentChoice(agents, roles, check_machine)
         self._defaults = defaults
         self._ceilings = ceilings
-        #: True: reject a cost cap for a model of unknown price; False: run the job's first worker.
+        #: What happens if a job has a cost cap and a model's price is unknown. True: the job is
+        #: rejected. False: the job stops after its first worker.
         self._refuses_unpriced = refuses_unpriced
         #: Returns True if a request asks to create or change something.
         self._asks_to_build = asks_to_build
@@ -178,9 +129,9 @@ class Submitting:
         return self._defaults.agent
 
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        """Add a job. Raise InvalidRequest or Refused; then nothing is changed.
+        """Add a job. Raise InvalidRequest or Refused; then no job is added.
 
-        Except that a rejected child job is recorded in the requesting worker's job.
+        The rejection of a child job is recorded in the job of the worker that requested it.
         """
         admission.check_supported(asked.submission.config, self._defaults)
         if asked.caller.worker_key is None:
@@ -196,7 +147,10 @@ class Submitting:
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
-        """True if the agent uses a model. False for an agent that is no longer in config.yaml."""
+        """True if the agent uses a model.
+
+        False for an agent that is no longer in config.yaml.
+        """
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
@@ -204,7 +158,7 @@ class Submitting:
         return retry_config(config, asked, self._ceilings)
 
     def raised_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
-        """Return a job's settings with larger limits. Raise InvalidRequest or Refused."""
+        """Return a job's settings with raised limits. Raise InvalidRequest or Refused."""
         return raised_config(config, asked, self._ceilings)
 
     def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
@@ -261,7 +215,7 @@ class Submitting:
     def _take_in(
         self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
     ) -> Job:
-        """Submit the job with its tasks, or with a planner that will create them."""
+        """Submit the job with its tasks, or with a planner that will create its tasks."""
         self._choice.check_names(asked.submission.config)
         refused = scheduler.view.logins_refused(now)
         agent = self._choice.planning_agent(job.config, asked.submission, refused)
@@ -275,15 +229,15 @@ class Submitting:
             )
             planner = planner_of(job, agent, _planner_name(scheduler, job))
             scheduler.submit(job, (), (), now, planner)
-            self._choice.tell_passed_over(scheduler, job, now)
+            self._choice.record_fallback(scheduler, job, now)
             return job
         if job.config.approve:
             job = replace(job, status=JobStatus.PLANNING, **held_for_approval(job))
         first = _next_number(scheduler, job)
         workers = self._admitted(job, asked.tasks, already, first, refused)
-        tasks = with_reviewers(self._agents, asked.tasks, refused)
+        tasks = self._choice.with_reviewers(asked.tasks, refused)
         scheduler.submit(job, tasks, workers, now)
-        self._choice.tell_passed_over(scheduler, job, now)
+        self._choice.record_fallback(scheduler, job, now)
         return job
 
     def admitted(
@@ -293,9 +247,9 @@ class Submitting:
         tasks: Sequence[TaskSpec],
         refused: Collection[str] = (),
     ) -> list[Worker]:
-        """Return the workers of a job that has been planned.
+        """Return the workers of a job whose plan was created.
 
-        Raise InvalidRequest or Refused if it cannot have these tasks.
+        Raise InvalidRequest or Refused if the job cannot have these tasks.
         """
         already = scheduler.view.size_of(job).workers
         return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
@@ -303,8 +257,10 @@ class Submitting:
     def edited(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
     ) -> tuple[Sequence[TaskSpec], list[Worker]]:
-        """Return the tasks and workers of a plan that replaces the job's plan, whose workers have
-        not started. Raise InvalidRequest or Refused.
+        """Return the tasks and workers of an edited plan. It replaces a plan whose workers have not
+        started.
+
+        Raise InvalidRequest or Refused.
         """
         check_timeouts(tasks, self._ceilings)
         refused = scheduler.view.logins_refused(now)
@@ -312,7 +268,7 @@ class Submitting:
         already = scheduler.view.size_of(job).workers - replaced
         first = 1 if job.is_root else _next_number(scheduler, job) - replaced
         workers = self._admitted(job, tasks, already, first, refused)
-        return with_reviewers(self._agents, tasks, refused), workers
+        return self._choice.with_reviewers(tasks, refused), workers
 
     def _admitted(
         self,
@@ -380,7 +336,7 @@ class Submitting:
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
     ) -> list[Worker]:
-        """Return one worker for each candidate of each task, in this order."""
+        """Return one worker for each candidate of each task, in the tasks' order."""
         prefix = job.parent_worker_id or "worker"
         pairs = [
             (task, name)
@@ -402,7 +358,7 @@ class Submitting:
 
 
 def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
-    """Raise LimitReached if the key of a job has reached its limit on cost or running jobs."""
+    """Raise LimitReached if the job's API key has reached its limit on cost or running jobs."""
     root = scheduler.view.jobs.get(job.root_id, job)
     if job.is_root:
         _check_quotas(scheduler, job.submitted_by, now)
@@ -416,8 +372,9 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
-    """Limit the job's ``max_workers`` to the API key's limit. Raise Refused if the request
-    explicitly exceeds it.
+    """Limit the job's ``max_workers`` to the API key's limit.
+
+    Raise Refused if the request names a larger number.
     """
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
@@ -441,7 +398,7 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a task has ``workdir: project``, and the parent worker's task does
+    """Raise InvalidRequest if a task has ``workdir: project``, but the parent worker's task does
     not.
     """
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
@@ -475,7 +432,7 @@ def _next_number(scheduler: Scheduler, job: Job) -> int:
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """Return a unique name in the tree, because a worker may start several child jobs with
+    """Return a name that is unique in the tree: a worker may start several child jobs with
     planners.
     """
     key = job.parent_key

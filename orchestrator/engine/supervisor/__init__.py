@@ -1,1 +1,3 @@
-"""The supervisor, the one loop that owns state: inbox, recovery, publisher, leases."""
+"""The supervisor: the one loop that owns state, with its inbox, recovery, publisher, and lease
+calls.
+"""

@@ -7,29 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import FREE_RETRY, ExitCause
 from orchestrator.core.model.job import Attempt, Worker, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.runner import LEASE_OVER, AttemptRunner, running_attempt_id
-from orchestrator.engine.runtime.processes import RunningProcesses
+from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.messages import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
-#: Causes of stops that no caller requested.
-_WITH_THE_SERVER = {
-    ExitCause.SHUTDOWN: "the server was stopped during the attempt",
-    # A signal, which is how the shims of an earlier server are stopped, has no known sender.
-    ExitCause.SIGNAL: "another process stopped the shim during the attempt",
-    ExitCause.ORPHAN_LEASE: LEASE_OVER,
-}
 _CUT_OFF = "the machine was restarted during the attempt"
-#: Causes of an end that use no retry of the worker; the supervisor decides other causes.
-_GIVEN_BACK = (ExitCause.SHUTDOWN, ExitCause.SIGNAL, ExitCause.NEVER_BEGAN)
-#: Maximum number of attempts in a row that never began and use no retry of their worker.
+#: Maximum number of a worker's attempts in a row that never begin and yet use no retry.
 MOST_NEVER_BEGAN = 3
 
 
@@ -60,10 +53,28 @@ def take_up(
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
     Running attempts continue under their shims, and their ends are reported later. The ends of the
-    others are reported at once: their gates may start before this call returns.
+    other attempts are reported at once. Their gates may therefore start before this call returns.
     """
     for attempt in found:
         _take_up(scheduler, attempts, launcher, processes, workspace, attempt, machine_restarted)
+    for attempt in scheduler.attempts_given_up():
+        if attempt.node:
+            _expect_late(scheduler, launcher, workspace, attempt)
+
+
+def _expect_late(
+    scheduler: Scheduler, launcher: Launcher, workspace: Workspace, attempt: Attempt
+) -> None:
+    worker = scheduler.view.workers[attempt.key]
+    is_next = worker.attempt == attempt.number and worker.status is WorkerStatus.PENDING
+    launcher.expect_late(
+        running_attempt_id(attempt),
+        workspace.exit_record(worker, attempt.number),
+        attempt.record_hash,
+        node=attempt.node,
+        log=workspace.log(worker),
+        is_replaced=not is_next,
+    )
 
 
 def _take_up(
@@ -76,43 +87,40 @@ def _take_up(
     machine_restarted: bool,
 ) -> None:
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
+    # The worker's stored number is not yet that of a preloaded attempt.
+    worker = replace(worker, attempt=attempt.number)
     name, record = running_attempt_id(attempt), workspace.exit_record(worker, attempt.number)
     attempts.adopt(worker)
-    lives = launcher.adopt(name, record, attempt.record_hash)
-    if not lives:
+    lives = launcher.adopt(
+        name, record, attempt.record_hash, node=attempt.node, log=workspace.log(worker)
+    )
+    if lives:
+        scheduler.begun(worker.key, attempt.number, clock.now())
+    else:
         exit = launcher.settle(name, record, attempt.record_hash)
         if scheduler.view.job_of(worker).stop_cause is None:
             cut_off = machine_restarted and exit.ended_by is EndedBy.LOST
-            if cut_off or (exit.cause in _GIVEN_BACK and not _never_begins(worker, exit)):
-                # The attempt ended with its server or its machine.
+            never_began = exit.cause is ExitCause.NEVER_BEGAN
+            if never_began and scheduler.view.is_preloaded(worker.key):
+                is_free = False  # The scheduler counts no retry for a preloaded attempt.
+            else:
+                # The supervisor makes the retry free if the cause is in FREE_RETRY.
+                is_free = (never_began and not _never_begins(worker)) or (
+                    cut_off and exit.cause not in FREE_RETRY
+                )
+            if is_free:
                 scheduler.free_retry(worker.key)
-            exit = replace(exit, error=_CUT_OFF) if cut_off else _as_lost(exit)
+            exit = replace(exit, error=_CUT_OFF) if cut_off else exit
         processes.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info("attempt found", extra={"attempt": name, "lives": lives})
 
 
-def _never_begins(worker: Worker, exit: Exit) -> bool:
+def _never_begins(worker: Worker) -> bool:
     """True if several attempts of the worker in a row never began.
 
-    Only files show that an attempt never began, and a worker may have removed them.
+    Only missing files show that an attempt never began, and the worker may have removed them.
+    Without this limit, such a worker would be restarted forever.
     """
-    if exit.cause is not ExitCause.NEVER_BEGAN or worker.result is None:
-        return False
-    latest = worker.result.failures[-MOST_NEVER_BEGAN:]
+    latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)
-
-
-def _as_lost(exit: Exit) -> Exit:
-    """Return the exit.
-
-    If the worker was stopped together with its server, return it as lost, so that the worker runs
-    again.
-    """
-    if not _was_shut_down(exit):
-        return exit
-    return replace(exit, ended_by=EndedBy.LOST, error=_WITH_THE_SERVER[exit.cause])
-
-
-def _was_shut_down(exit: Exit) -> bool:
-    return exit.ended_by is EndedBy.CANCEL and exit.cause in _WITH_THE_SERVER

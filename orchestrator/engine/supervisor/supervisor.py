@@ -14,10 +14,10 @@ from typing import Generic, Protocol, TypeVar
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
-from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
 from orchestrator.core.model.gate import GateRun
-from orchestrator.core.model.job import Job, WorkerKey
-from orchestrator.core.outcome.job.whereabouts import lacks_promised, lacks_worktrees
+from orchestrator.core.model.job import Attempt, Job, WorkerKey
+from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
 from orchestrator.core.ports import Change, Observer, Store
 from orchestrator.core.scheduler.commands import (
     Command,
@@ -27,19 +27,22 @@ from orchestrator.core.scheduler.commands import (
     Start,
     Stop,
     StopMerging,
+    TakeBack,
     TakePlan,
 )
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.engine.attempts.preparation import Issued
 from orchestrator.engine.attempts.runner import AttemptRunner
+from orchestrator.engine.finished_jobs import Reporting
 from orchestrator.engine.merge.queue import MergeQueue
-from orchestrator.engine.preparation import Issued
-from orchestrator.engine.report_thread import Reporting
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.headroom import Headroom
+from orchestrator.engine.runtime.machine import Headroom
 from orchestrator.engine.runtime.messages import (
+    AttemptBegun,
     AttemptEnded,
     AttemptHeld,
+    AttemptReturned,
     Call,
     ContextPrepared,
     GatesStarted,
@@ -49,12 +52,12 @@ from orchestrator.engine.runtime.messages import (
     StopLoop,
 )
 from orchestrator.engine.submission.agent_plan import AgentPlans
-from orchestrator.engine.supervisor.lease_calls import LeaseCalls
-from orchestrator.engine.supervisor.outbox import Outbox
+from orchestrator.engine.supervisor.lock_calls import LockCalls
+from orchestrator.engine.supervisor.reported_events import Outbox
 from orchestrator.security.keys import hash_key, new_key, new_proof
 
-#: Seconds of changes that observers get together: waking a thread for each change would take the
-#: interpreter from the thread that stores the next one.
+#: Seconds for which changes are collected before observers get them. Waking a thread for each
+#: change would delay the thread that stores the next change, because both need the interpreter.
 PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
@@ -137,7 +140,7 @@ class Publisher:
             try:
                 observer(change)
             except Exception:
-                # Observers may fail without harm to a job.
+                # An observer's failure must not affect jobs.
                 logger.exception("an observer failed", extra={"observer": repr(observer)})
         with self._delivered_more:
             self._delivered += count
@@ -159,20 +162,19 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Attempts that a full disk prevented, or that ended with their server, use no retries.
-_FREE = (ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE)
 #: Seconds for which a caller waits for the loop, before the call fails with a retry message.
 CALL_TIMEOUT_SECONDS = 30.0
-#: Seconds between two turns while memory or the store delays the loop.
+#: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
-#: Seconds until a change is stored again for the first time: a lost connection may be back at
-#: once.
+#: Seconds until the first repetition of a failed save. Short, because a lost connection may be back
+#: at once.
 FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """A second event source of the inbox, in addition to its queue: a launcher. See ``Launcher``
-    for the contracts.
+    """A second source of events for the inbox, in addition to its queue: a launcher.
+
+    See ``Launcher`` for the contracts.
     """
 
     def listen(self, seconds: float | None) -> bool: ...
@@ -181,22 +183,22 @@ class EventSource(Protocol):
 
 
 class Inbox(Generic[T]):
-    """Any thread may put messages. One thread takes messages, and listens to the launcher while it
-    waits.
+    """A queue of messages, whose waiting thread also listens to the launcher.
 
-    A single thread does both, because two threads would take the interpreter from each other at
-    each worker's end.
+    Any thread may put messages; one thread takes them. One thread does both jobs, because two
+    threads would compete for the interpreter at each end of a worker.
     """
 
     def __init__(self, launcher: EventSource) -> None:
         self._launcher = launcher
         self._queue: SimpleQueue[T] = SimpleQueue()
-        #: Id of the thread that waits; 0: none.
+        #: Id of the thread that waits; 0 if none waits.
         self._waiting = 0
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # The waiting thread needs no wake-up for its own messages: it checks the queue next.
+        # The waiting thread needs no wake-up for a message of its own, because it checks the queue
+        # next.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
@@ -218,7 +220,10 @@ class Inbox(Generic[T]):
 
 
 class Supervisor:
-    """Other threads pass work with ``call``; only the supervisor's thread writes state."""
+    """The loop that owns the state of jobs.
+
+    Only the supervisor's thread changes the state. Other threads pass work to it with ``call``.
+    """
 
     def __init__(
         self,
@@ -232,12 +237,12 @@ class Supervisor:
         reporting: Reporting,
         publisher: Publisher,
         headroom: Headroom,
-        lease_calls: LeaseCalls,
+        lock_calls: LockCalls,
         outbox: Outbox,
     ) -> None:
         self._scheduler = scheduler
         self._outbox = outbox
-        self._lease_calls = lease_calls
+        self._lock_calls = lock_calls
         self._store = store
         self._attempts = attempts
         self._planning = planning
@@ -285,10 +290,15 @@ class Supervisor:
         """Return the size of an unfinished tree."""
         return self._scheduler.view.size_of(job)
 
-    def call(self, action: Callable[[Scheduler, float], T]) -> T:
-        """Run ``action`` on the state; return its result once its changes are stored.
+    def heard_from(self, attempt: Attempt) -> None:
+        """Record a call of a worker, which may come before the shim's report of its start."""
+        if self._scheduler.view.is_preloaded(attempt.key):
+            self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
 
-        Raises what ``action`` raises, and Unavailable if the store rejects changes.
+    def call(self, action: Callable[[Scheduler, float], T]) -> T:
+        """Run ``action`` on the state, and return its result after its changes were stored.
+
+        Raise what ``action`` raises. Raise Unavailable if the changes cannot be stored.
         """
         if self._stopping.is_set():
             raise _stopping()
@@ -304,13 +314,13 @@ class Supervisor:
             ) from None
 
     def _run(self) -> None:
-        # The first turn waits for nothing: a restart may have made decisions without a message.
+        # The first turn needs no message, because recovery may have left decisions to make.
         items: list[Message] = []
         while True:
             try:
                 self._turn(items)
             except Exception:
-                # A bug must not end the loop: every other job depends on it.
+                # A bug must not end the loop, because all other jobs depend on it.
                 logger.exception("a scheduler turn failed")
                 _refuse(items)
             if self._stopping.is_set():
@@ -328,7 +338,7 @@ class Supervisor:
             return self._inbox.rest()
 
     def _idle_seconds(self) -> float | None:
-        times = (self._scheduler.next_time(), self._lease_calls.next_time)
+        times = (self._scheduler.next_time(), self._lock_calls.next_time)
         due = min((time for time in times if time is not None), default=None)
         seconds = None if due is None else max(0.0, due - clock.now())
         if self._headroom.held_back:
@@ -340,7 +350,7 @@ class Supervisor:
         answers = [self._apply(item, now) for item in items]
         for late in self._attempts.late(now):
             self._scheduler.late_result(late.attempt, late.exit, late.evidence, late.record, now)
-        answers += self._lease_calls.turn(now)
+        answers += self._lock_calls.turn(now)
         commands = self._scheduler.turn(now, room=self._headroom.room())
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue(start) for start in starts}
@@ -356,12 +366,17 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Pass an item to the scheduler. Return the function that answers it, to be called after
-        the turn was stored.
+        """Pass a message to the scheduler.
+
+        Return the function to call after the turn has been stored; it answers the message's sender.
         """
         match item:
             case AttemptEnded():
                 self._take_end(item, now)
+            case AttemptBegun():
+                self._scheduler.begun(item.key, item.attempt, item.at)
+            case AttemptReturned():
+                self._scheduler.returned(item.key, item.attempt, now)
             case GatesStarted():
                 self._scheduler.checking(item.key, item.attempt, item.gates, now)
             case GateRun():
@@ -381,7 +396,9 @@ class Supervisor:
         return lambda: None
 
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
-        """Handle the end of a merge: render the reports, unless rejected workers get another
+        """Handle the end of a merge.
+
+        Return a function that requests the reports, or does nothing if rejected workers get another
         attempt.
         """
         job_id, merged = item.render.job_id, item.merged
@@ -395,8 +412,9 @@ class Supervisor:
         attempt = view.attempts.get(ended.key)
         if attempt is not None and attempt.number == ended.attempt:
             self._headroom.gone(view.workers[ended.key].agent, now - attempt.started_at)
-            if ended.exit.cause in _FREE:
-                # The retry is free; starts pause as soon as the disk is checked again.
+            if ended.exit.cause in FREE_RETRY:
+                # The retry is free. A full disk does not cause endless retries, because starts
+                # pause at the next check of the disk.
                 self._scheduler.free_retry(ended.key)
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 
@@ -413,17 +431,20 @@ class Supervisor:
         return lambda: call.answer.set_exception(failure)
 
     def _issue(self, start: Start) -> Issued:
-        """Create the attempt's key, valid until its end, and the secret of its exit record.
+        """Create the attempt's key, which is valid until the attempt ends, and the secret of its
+        exit record.
 
         Only their hashes are stored.
         """
-        issued = Issued(new_key(), new_proof())
+        issued = Issued(new_key(), new_proof(), start.node)
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
 
     def _save(self, change: Change) -> None:
-        """Store the change before any command is executed. If storing fails, the loop waits and
-        repeats.
+        """Store the change, before any command is executed.
+
+        If storing fails, wait and repeat, because nothing may happen that is not stored. Raise
+        StoreError if the server stops first.
         """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
@@ -445,13 +466,15 @@ class Supervisor:
         try:
             self._act(command, issued)
         except Exception:
-            # The other commands belong to other workers.
+            # Continue with the other commands, which belong to other workers.
             logger.exception("a command failed", extra={"command": repr(command)})
 
     def _act(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
         match command:
             case Start():
                 self._attempts.start(command, issued[command.key])
+            case TakeBack():
+                self._attempts.take_back(command)
             case Stop():
                 self._attempts.stop(command)
             case MakeContext():
@@ -466,8 +489,9 @@ class Supervisor:
                 self._inbox.put(command)
 
     def _render(self, command: Render) -> None:
-        """Queue the reports of an ended job; if there may be changes to merge, queue its merge
-        first.
+        """Request the reports of an ended job.
+
+        If the job may have changes to merge, request its merge first.
         """
         view, jobs = self._scheduler.view, self._scheduler.view.jobs
         merges = (
@@ -479,7 +503,7 @@ class Supervisor:
 
 
 def _refuse(items: Sequence[Message]) -> None:
-    """Answer the calls that will not run, so that no caller waits for them."""
+    """Answer the calls that will not run, so that no caller waits for an answer forever."""
     for item in items:
         if isinstance(item, Call) and not item.answer.done():
             item.answer.set_exception(_stopping())

@@ -1,8 +1,24 @@
-"""Branch heads of ended workers, with the results of their child jobs merged in."""
+"""Branch heads of ended workers, with the results of their child jobs merged in.
 
-from orchestrator.core.model.job import Job
-from orchestrator.core.repository.git_refs import branch_of, child_refs, of_child_job, of_job
-from orchestrator.core.repository.repository import Merge, Repository, merger_of
+A head may be rewritten, so that it lacks secrets, files that are never committed, or attempts that
+gates rejected.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.core.model.attempt.delivery import HeldBack
+from orchestrator.core.model.attempt.failure import after, before
+from orchestrator.core.model.gate import SECRETS
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.repository.git_refs import (
+    branch_of,
+    checkpoint_refs,
+    child_refs,
+    of_child_job,
+    of_job,
+)
+from orchestrator.core.repository.repository import Merge, Repository, merger_of, signature_of
 
 
 class BranchHeads:
@@ -10,10 +26,11 @@ class BranchHeads:
         self._repository = repository
 
     def of(self, job: Job, worker_id: str) -> list[str]:
-        """Return the branch heads of an ended worker: its branch, with its child jobs' results.
+        """Return the branch heads of an ended worker: its branch, with the results of its child
+        jobs.
 
-        Results that cannot be folded into the branch are separate heads. The branch itself is
-        unchanged, because a worktree may have it checked out.
+        Results that cannot be added to the branch are separate heads. The branch itself is not
+        moved, because a worktree may have it checked out.
         """
         tip = self._repository.tip(branch_of(job.root_id, worker_id))
         tip, alone = self.with_children(job, worker_id, tip, brought=True)
@@ -22,8 +39,7 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return a commit with the results of a worker's child jobs, and the result commits that
-        conflict.
+        """Return ``tip`` with the results of a worker's child jobs, and the results that conflict.
 
         ``brought``: True if ``tip`` may already have results, because they were added to the
         worker's files.
@@ -42,29 +58,112 @@ class BranchHeads:
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
-        """Return a worker's branch with a child job's result as a second parent."""
+        """Return a worker's branch head with a child job's result as second parent."""
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """Return a worker's branch with a child job's changes; empty if they conflict."""
+        """Return a worker's branch head with a child job's changes; "" if they conflict."""
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip
         if not self._repository.contains(tip, began):
-            # The start is not a commit of the job, but its changes are.
+            # The child job started from a snapshot of the worker's uncommitted files. The branch
+            # lacks this commit, so join it first.
             words = of_job(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.join(tip, began, words, merger_of(job))
         message = of_child_job(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged
-        # One merge for each depth: the start is an ancestor of the job's result.
+        # One merge commit is enough: the child job's start needs none, because it is an ancestor of
+        # the result.
         return self._joined(job, worker_id, own, result, merged)
 
     def merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
-        """Merge by the job's strategy."""
+        """Merge by the merge strategy of the job."""
         force = job.config.merge_strategy == "theirs"
         return self._repository.merge(ours, theirs, message, merger_of(job), force=force)
+
+
+def without_secrets(
+    repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
+) -> str:
+    """Fold the commits into one, if the scan for secrets has found something in them.
+
+    Otherwise a secret that a later commit removed would remain in the merged history. Return the
+    new branch head. The checkpoints keep the former head. Idempotent.
+    """
+    failures = worker.result.failures if worker.result else ()
+    is_refused = any(SECRETS in failure.gates for failure in failures)
+    if not is_refused or not start or list(repository.line(start, tip)) == [tip]:
+        return tip
+    commit = repository.replay(start, (), tip, message, signature_of(worker))
+    repository.point(branch, commit)
+    return commit
+
+
+def without_held_back(
+    repository: Repository,
+    branch: str,
+    onto: str,
+    tip: str,
+    message: str,
+    held: Sequence[HeldBack],
+) -> tuple[str, tuple[HeldBack, ...]]:
+    """Fold the commits of an attempt into one, if they contain files that are never committed.
+
+    ``tip`` has no such files, but the merged history would have them. Nothing is changed if one of
+    the commits is a merge. Return the new branch head. Idempotent.
+    """
+    before = repository.tip(f"{tip}^")
+    inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
+    if not inside:
+        return tip, tuple(held)
+    commit = repository.folded(onto, before, tip, message)
+    is_folded = commit != tip
+    if is_folded:
+        repository.point(branch, commit)
+    told = (
+        replace(each, folded=is_folded, in_history=not is_folded) if each.path in inside else each
+        for each in held
+    )
+    return commit, tuple(told)
+
+
+def without_refused(
+    repository: Repository, worker: Worker, branch: str, tip: str, message: str
+) -> str:
+    """Fold the commits of rejected attempts into the commit of this attempt.
+
+    Only consecutive attempts directly before this attempt are folded. Return the new branch head.
+    Idempotent.
+    """
+    first = _first_refused(worker)
+    names = checkpoint_refs(worker.root_id, worker.id)
+    began = before(first) if first == 1 else after(first - 1)
+    onto = repository.tip(f"{names}{began}")
+    refused = repository.tip(f"{names}{after(worker.attempt - 1)}")
+    if first == worker.attempt or not (onto and refused) or refused in (onto, tip):
+        return tip
+    if not (repository.contains(tip, refused) and repository.contains(refused, onto)):
+        return tip
+    commit = repository.folded(onto, refused, tip, message)
+    if commit != tip:
+        repository.point(branch, commit)
+    return commit
+
+
+def _first_refused(worker: Worker) -> int:
+    """Return the number of the first of the rejected attempts directly before this attempt.
+
+    If there is none, return the number of this attempt.
+    """
+    failures = worker.result.failures if worker.result else ()
+    refused = {failure.attempt for failure in failures if failure.gates}
+    first = worker.attempt
+    while first - 1 in refused:
+        first -= 1
+    return first

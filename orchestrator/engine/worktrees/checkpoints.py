@@ -1,17 +1,17 @@
-"""Checkpoints of workers' worktrees: created around every attempt, restored after a failure.
+"""Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint is a commit of the present worktree, and another commit of its ignored files. A
-rollback is stored first. It is carried out when the next attempt opens its worktree; the
-checkpoint before that attempt then shows that the rollback is done.
+A checkpoint is a commit of the present worktree, and another commit of its ignored files. The
+decision on a rollback is stored first. The rollback happens when the next attempt opens its
+worktree. Afterwards, the checkpoint before that attempt shows that it has happened.
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound, RepositoryError
 from orchestrator.core.model.attempt.failure import START, Failure, after, before
 from orchestrator.core.model.job import Worker, WorkerKey
@@ -26,9 +26,9 @@ from orchestrator.core.repository.repository import Repository, signature_of
 
 logger = logging.getLogger(__name__)
 
-#: Part of the names of checkpoints before a rollback by a person: ``2-left-1``.
+#: Part of the names of checkpoints that were saved before a person's rollback: ``2-left-1``.
 LEFT = "-left-"
-#: Part of the names of checkpoints before a rebase that an attempt did not finish.
+#: Part of the names of checkpoints that were saved before a rebase that an attempt did not finish.
 REBASED = "-rebased"
 
 
@@ -44,7 +44,10 @@ class CheckpointPlace:
 
 
 class Checkpoints:
-    """Callers that open, roll back, or remove a worktree must hold its worker (``held``)."""
+    """The checkpoints of all workers.
+
+    A caller that opens, rolls back, or removes a worktree must hold its worker (``held``).
+    """
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
@@ -53,7 +56,7 @@ class Checkpoints:
 
     @contextmanager
     def held(self, key: WorkerKey) -> Iterator[None]:
-        """Lock a worker's checkpoints: one thread at a time for each worker."""
+        """Lock a worker's checkpoints. Only one thread at a time can hold a worker."""
         with self._guard:
             lock, users = self._holds.get(key, (threading.Lock(), 0))
             self._holds[key] = lock, users + 1
@@ -69,10 +72,10 @@ class Checkpoints:
     # -- around an attempt ----------------------------------------------------------------------
 
     def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
-        """Carry out a pending rollback, then create the checkpoint before the attempt.
+        """Carry out a pending rollback. Then create the checkpoint before the attempt.
 
-        ``fold`` returns a commit that includes the results of the worker's child jobs: a rollback
-        keeps them, because completed child jobs do not run again.
+        ``fold`` returns a commit that includes the results of the worker's child jobs. A rollback
+        keeps these results, because completed child jobs do not run again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -83,13 +86,14 @@ class Checkpoints:
         if present:
             self._save(place, before(worker.attempt), "")
         else:
-            # The worktree is new, so its branch has no changes.
+            # The worktree is new, so it has no changes beyond its branch.
             commit = self.repository.tip(place.branch)
             self._point(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
 
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
-        """Create the checkpoint after an attempt, whose changes are committed. Idempotent.
+        """Create the checkpoint after an attempt. The attempt's changes must be committed.
+        Idempotent.
 
         ``interrupted``: the branch head before a rebase that the attempt did not finish.
         """
@@ -117,8 +121,9 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save changes of an attempt beyond its checkpoint on a ref, because no person has seen
-        them yet.
+        """Save the changes that a rollback removes, with a ref.
+
+        No person has seen these changes yet.
         """
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
@@ -126,8 +131,8 @@ class Checkpoints:
             self.repository.point(name, left)
 
     def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        """Restore the ignored files of the branch's checkpoint, because the worktree was
-        recreated.
+        """Restore the ignored files of the branch's checkpoint, because the worktree was created
+        again.
         """
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
@@ -139,7 +144,10 @@ class Checkpoints:
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
-        """Save a checkpoint. ``commit``: the commit with its files; "": create a snapshot."""
+        """Save a checkpoint.
+
+        ``commit``: the commit with the checkpoint's files; "" to create one.
+        """
         message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, who)
         ignored = self._kept_ignored(place, message)
@@ -147,8 +155,9 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save ignored files in a commit. Return "" on an error: caches must not make an attempt
-        fail.
+        """Save ignored files in a commit. Return the commit.
+
+        Return "" on an error, because caches must not make an attempt fail.
         """
         who = signature_of(place.worker)
         try:
@@ -169,7 +178,7 @@ class Checkpoints:
     # -- lists ----------------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
-        """Return commits of a worker's checkpoints by name, without its start."""
+        """Return the commits of a worker's checkpoints, by name, without the worker's start."""
         below, _ = _prefixes(worker)
         return _named(self.repository.tips(below), below)
 
@@ -178,7 +187,7 @@ class Checkpoints:
         return _named(self.repository.tips(beside), beside)
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
-        """Return, by checkpoint, ignored files that it lacks, with reasons."""
+        """Return the ignored files that each checkpoint lacks, with reasons, by checkpoint."""
         found = self._ignored_of(worker)
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
@@ -193,8 +202,9 @@ class Checkpoints:
     # -- rollbacks ------------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
-        """Roll a worker without a running attempt back to a checkpoint. Save its present state
-        first.
+        """Roll a worker back to a checkpoint. Its present state is saved first.
+
+        No attempt of the worker may be running.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         commit = self._commit_of(worker, name, present)
@@ -219,10 +229,10 @@ class Checkpoints:
 
 
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
-    """Return the latest rollback that was decided and not yet carried out.
+    """Return the latest rollback that was decided but not run; None if there is none.
 
-    The checkpoint before a later attempt shows that it was carried out; a person's rollback
-    replaces it.
+    A checkpoint from before a later attempt shows that the rollback ran. A later rollback by a
+    person replaces a decided one.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):
@@ -238,13 +248,13 @@ def _overtakes(name: str, attempt: int) -> bool:
 
 
 def _is_later(name: str, attempt: int) -> bool:
-    """True for a checkpoint from the start of a later attempt."""
+    """True for a checkpoint that was created at or after the start of a later attempt."""
     number = number_of(name)
     return number > attempt and name == before(number)
 
 
 def number_of(name: str) -> int:
-    """Return the attempt that a checkpoint belongs to; 0 for the start."""
+    """Return the attempt to which a checkpoint belongs; 0 for the worker's start."""
     number = name.partition("-")[0]
     return int(number) if number.isdigit() else 0
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.whereabouts import counting
+from orchestrator.core.outcome.job.unmerged_changes import counting
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     child_refs,
@@ -24,7 +24,7 @@ class ChildLosses:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield a record for each child job whose changes a merged worker lost.
+        """Yield a record for each child job whose changes a merged worker has lost.
 
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
@@ -45,8 +45,11 @@ class ChildLosses:
                 yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Yield child jobs whose results were added to a worker's files, and whose changes are
-        completely missing in ``tip``, a later state of the worker. Raise RepositoryError.
+        """Yield the child jobs whose results a worker has completely discarded. Raise
+        RepositoryError.
+
+        Only results that were added to the worker's files count. ``tip`` is a later state of these
+        files, without any of the result's changes.
         """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
@@ -63,15 +66,14 @@ class ChildLosses:
     ) -> Undone:
         base, result = results[child_id]
         others = [f"{a}..{b}" for name, (a, b) in results.items() if name != child_id]
-        # The worker's commits when it started the child job, and its start.
+        # The worker's commit when it started the child job, and the worker's start.
         earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
     def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
-        """Merge a child job's changes into a worker's branch; None: the worker has no such child
-        job.
+        """Return the merge of a child job's changes into ``tip``. The worker's branch is not moved.
 
-        Raise RepositoryError.
+        Return None if the worker has no result of this child job. Raise RepositoryError.
         """
         results = self._results(worker)
         if child_id not in results or not tip:
@@ -94,8 +96,10 @@ class ChildLosses:
         }
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
-        """True if the worker's own commits include the result: the worker then decided on its
-        content, for example by ``git merge -s ours``.
+        """True if the worker's own commits include the result.
+
+        The worker has then decided which of the result's changes to keep, for example none with
+        ``git merge -s ours``.
         """
         delivery = worker.result.delivery if worker.result else None
         commit = delivery.commit if delivery else ""
@@ -127,7 +131,7 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the places, by the child job's last worker in order that changed the file."""
+        """Return the places, each under the last worker of the child job that changed the file."""
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}

@@ -1,9 +1,9 @@
 """Attempts that resolve conflicts: one more attempt of a worker, with conflict markers in its
 files.
 
-The agent that ``config.resolve`` names runs the attempt in the worker's worktree, as one of the
-worker's retries. A file that still has markers is not resolved. If the attempt changed nothing or
-failed, no file is resolved, and the worker's earlier branch counts.
+The agent that ``config.resolve`` names runs the attempt in the worker's worktree. It uses one of
+the worker's retries. A file that still has markers is not resolved. If the attempt failed or
+changed nothing, no file is resolved, and the branch head from before the attempt counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,10 @@ from orchestrator.core.text.formatting import cut
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
-    """Put both sides on the worker's branch, with conflict markers. Return the start commit."""
+    """Put both sides on the worker's branch, with conflict markers.
+
+    Return the attempt's start commit.
+    """
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)
     marked = repository.marked(own, sent, words, merger_of(job))
@@ -37,18 +40,21 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch, or its state before a failed attempt to resolve its conflicts."""
+    """Return the worker's branch head. If an attempt failed to resolve its conflicts, return the
+    head from before that attempt.
+    """
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
-    """Return conflicting files that still have markers; all of them if the attempt changed
-    nothing, or failed.
+    """Return the conflicting files that still have markers.
+
+    If the attempt failed or changed nothing, return all conflicting files.
     """
     own, sent = repository.tip(resolving_ref(worker)), repository.tip(taken_ref(worker))
     tip = repository.tip(worker_branch(worker))
-    # After a crash, one of the refs may exist without the other.
+    # A crash may leave one of the refs without the other.
     if not (own and sent and tip and repository.contains(tip, sent)):
         return ()
     if worker.result and worker.result.unresolved:
@@ -56,12 +62,12 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     return repository.unresolved(own, sent, tip)
 
 
-#: Maximum number of characters in a prompt: of all places together, and of one text.
+#: Maximum number of characters in a prompt: of all places together, and of a single text.
 MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
-    """Add conflict texts to the assignment of a worker that resolves conflicts.
+    """Add the texts of conflicts to the assignment of a worker that resolves them.
 
     Runs git, so the supervisor's thread must not call it. Raise RepositoryError.
     """
@@ -84,14 +90,14 @@ def _shown(
         names = [name for name, paths in others.items() if place.path in paths]
         text = _told(place, names)
         if len(text) > room:
-            yield f"{len(places) - number} more places conflict; git diff shows the marks."
+            yield f"{len(places) - number} more places conflict; git diff shows the markers."
             return
         room -= len(text)
         yield text
 
 
 def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
-    """Return the changed paths of each worker whose changes are in the result so far."""
+    """Return the changed paths of each worker whose changes are already in the result."""
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():
@@ -105,10 +111,11 @@ def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, 
 def _told(place: ConflictText, others: Sequence[str]) -> str:
     who = f", also changed by {', '.join(others)}" if others else ""
     if not place.line:
-        return f"{place.path}{who}: as a whole; git log -p --all -- {place.path} shows both sides."
+        both = f"git log -p --all -- {place.path}"
+        return f"{place.path}{who}: the whole file. To see both sides: {both}"
     texts = (
         ("Before both changes:", place.base),
-        (f"By {' and '.join(others) or 'the others'}, in the result so far:", place.theirs),
+        (f"By {' and '.join(others) or 'other workers'}, in the result so far:", place.theirs),
         ("By you:", place.ours),
     )
     parts = [f"{title}\n{_cut(text)}" for title, text in texts]

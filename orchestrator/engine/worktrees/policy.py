@@ -1,4 +1,4 @@
-"""Decides which workers get a worktree of the host project, and when it is removed."""
+"""Decides which workers get a worktree of the host project, and when a worktree is removed."""
 
 import logging
 import os
@@ -20,7 +20,10 @@ class WorktreeRule:
         self._agents = agents
 
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
-        """True if one task requests a worktree. ``agent`` and ``git``: defaults of the tasks."""
+        """True if one of the tasks requests a worktree.
+
+        ``agent`` and ``git``: defaults for the tasks.
+        """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._has_one(name, task, git) for task, name in pairs)
 
@@ -30,8 +33,9 @@ class WorktreeRule:
         return self._has_one(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
-        """True if the worker's agent can resolve conflicts; a command cannot, because it only
-        repeats its work.
+        """True if the worker's agent can resolve conflicts.
+
+        A command cannot, because it only repeats its work.
         """
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
@@ -42,7 +46,10 @@ class WorktreeRule:
         return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
-        """True if the agent's work is a change of files. A command's work is its run."""
+        """True if the agent's work is a change of files.
+
+        The work of a command is to run.
+        """
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
         except UnknownAgent:
@@ -51,7 +58,7 @@ class WorktreeRule:
 
 
 class Grounds(Protocol):
-    """The part that owns the worktrees."""
+    """The methods of ``Worktrees`` that this module needs."""
 
     def directory(self, worker: Worker) -> str: ...
 
@@ -59,7 +66,7 @@ class Grounds(Protocol):
 
 
 class Turns:
-    """The attempt for which each worker's worktree was opened, until the worktree is removed.
+    """Records for which attempt each worker's worktree was opened, until the worktree is removed.
 
     The caller must hold the worker's worktree (``held``). Any thread may call.
     """
@@ -71,7 +78,7 @@ class Turns:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """True if the worktree is still to be removed; False if a later attempt has begun since."""
+        """True if the worktree must still be removed. False if a later attempt has opened it."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def removed(self, worker: Worker) -> None:
@@ -79,11 +86,10 @@ class Turns:
 
 
 class WorktreeCleanup:
-    """Removes worktrees of finally ended workers, without waiting for the job's end.
+    """Removes a worker's worktree soon after the worker's end, before the job ends.
 
-    An observer of stored changes. Failed removals are repeated when the job ends.
-
-    If such a worker is retried later, its worktree is recreated from its branch.
+    An observer of stored changes. Failed removals are repeated when the job ends. If the worker is
+    retried later, its worktree is created again from its branch.
     """
 
     def __init__(self, grounds: Grounds) -> None:
@@ -97,7 +103,7 @@ class WorktreeCleanup:
                     self._threads.submit(self._remove, worker)
 
     def close(self) -> None:
-        """Begin no further removals: they are done at the job's end. Idempotent."""
+        """Begin no further removals. They are done at the job's end. Idempotent."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _remove(self, worker: Worker) -> None:
@@ -108,8 +114,9 @@ class WorktreeCleanup:
 
 
 def _is_done(worker: Worker) -> bool:
-    """True if the worker has finally ended. False for a lost attempt, which may still run and have
-    a late result.
+    """True if the worker has finally ended.
+
+    False after a lost attempt, which may still run and have a late result.
     """
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)

@@ -1,4 +1,4 @@
-"""Changes of workers without a worktree: in the project, or in private directories."""
+"""Changes of workers without a worktree: in the project, or in their own directories."""
 
 import json
 import logging
@@ -15,12 +15,12 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivery import held_by, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.path_patterns import matches
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import LEFT, MOST_FILES, Changes
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -29,18 +29,17 @@ MOST_COMPARED = 200_000
 RECORD_BYTES = 256 * 1024 * 1024
 #: Maximum number of files of a promised directory that are checked.
 MOST_SOUGHT = 10_000
-#: Directories that tools fill.
+#: Directories that tools fill. They are not searched.
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 
-#: Name of the file with the project's state before each attempt, next to the attempt's exit
-#: record, so that the next server can compare with it. The user's earlier changes are not the
-#: worker's.
+#: Name of the file with the project's state before an attempt. It is next to the attempt's exit
+#: record, so that the next server can compare. Earlier changes of the user are not the worker's.
 _NAME = "{}.project.json"
 
 
 class _Promise(IntEnum):
     MISSING = 0
-    #: The file exists, and nothing shows that the worker wrote it.
+    #: The file exists, but nothing shows that the worker wrote it.
     PRESENT = 1
     WRITTEN = 2
 
@@ -56,7 +55,7 @@ class ProjectWork:
         space: Workspace,
         never_commit: Sequence[str] = (),
     ) -> None:
-        """``never_commit``: patterns of new files that are no work, such as tools' caches."""
+        """``never_commit``: patterns of new files that are no work, such as caches of tools."""
         self.project = project
         self._never_commit = never_commit
         self._home = home
@@ -64,16 +63,21 @@ class ProjectWork:
         self._workspace = space
 
     def begin(self, worker: Worker) -> None:
-        """Record the state before an attempt. Idempotent. Raise OSError or RepositoryError."""
+        """Record the project's state before an attempt.
+
+        Idempotent. Raise OSError or RepositoryError.
+        """
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
         now = self._now()
         path = Path(self._path(worker, worker.attempt))
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         record = {"files": dict(now.files), "commit": now.commit}
-        write_private(path, json.dumps(record).encode("utf-8", "surrogateescape"))
+        replace_file(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
     def watch(self, worker: Worker) -> None:
-        """Record the state of the project before an attempt in another directory, if possible."""
+        """Record the project's state before an attempt that works in another directory, if
+        possible.
+        """
         try:
             self.begin(worker)
         except (RepositoryError, OSError) as error:
@@ -82,7 +86,7 @@ class ProjectWork:
             logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
 
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
-        """Return the project's changes in all attempts, and if the latest attempt made any."""
+        """Return the project's changes of all attempts, and whether the latest attempt made any."""
         found, latest, judged = self._in_project(worker, takes_left=True)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
         promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
@@ -97,7 +101,7 @@ class ProjectWork:
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
         """Add files that changed while other workers also worked in the project.
 
-        The time of a removal is unknown, so a removed file counts as shared.
+        A removed file counts as shared, because the time of its removal is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -109,7 +113,7 @@ class ProjectWork:
         return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
     def is_older(self, path: str, at: float) -> bool:
-        """True if a file of the project exists and was last written before a time."""
+        """True if a file of the project exists, and was last written before a time."""
         written_at = _changed_at(str(self.project / path))
         return 0.0 < written_at <= at
 
@@ -119,9 +123,9 @@ class ProjectWork:
         """Return the changes of a worker without a worktree: in its own directory, and in the
         project.
 
-        ``before``: the earlier files of its directory. Changes in the project are found only if
-        the project's state was recorded at the start. ``builds``: True if the agent's work is a
-        change of files. A command's files are part of the result only in a project without git.
+        ``before``: the earlier files of its directory. ``builds``: True if the agent's work is a
+        change of files. Changes in the project are found only if its state was recorded at the
+        start. The files of a command are part of the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:
@@ -149,10 +153,14 @@ class ProjectWork:
     def _in_project(
         self, worker: Worker, *, takes_left: bool
     ) -> tuple[set[str], bool, tuple[str, ...]]:
-        """Return the paths that differ since the first attempt; True if the latest attempt changed
-        any that count as work; and the paths that count as work.
+        """Return three values about the changes in the project.
 
-        Return nothing if the state before was not recorded.
+        1. All paths that differ since the first attempt.
+        2. True if the latest attempt changed a path that counts as work.
+        3. The paths that count as work, in order.
+
+        The values are empty if the state before the attempt was not recorded. ``takes_left``: also
+        move the worker's report out of the project.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -169,22 +177,22 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """True for a new file that matches a pattern, which a worktree would not commit."""
+        """True for a new file that matches a pattern. A worktree would not commit it either."""
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)
 
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
-        """Return if a promised path was written, only exists, or is missing.
+        """Return whether a promised path was written, only exists, or is missing.
 
-        ``place``: the directory to search; "": the project, where an older file does not count as
-        written.
+        ``place``: the directory to search. "" means the project, where a file that is older than
+        the worker counts as missing.
         """
         if held_by(promised, touched):
             return _Promise.WRITTEN
         began = self._began(worker)
         found = [*_found(place or str(self.project), normalized(promised))]
-        # Lists of changes have no ignored files, so their times decide.
+        # Lists of changes do not contain ignored files, so compare the files' times.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
         return _Promise.PRESENT if place and found else _Promise.MISSING
@@ -202,8 +210,9 @@ class ProjectWork:
         return found
 
     def _take_left(self, worker: Worker, before: Checkout, now: Checkout) -> set[str]:
-        """Move the worker's report out of the project, unless the project itself has a file of
-        that name.
+        """Move the worker's report out of the project.
+
+        If the project itself has a file with the report's name, nothing is moved.
         """
         made = {name for name in LEFT if name in now.files and name not in before.files}
         untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}

@@ -1,21 +1,22 @@
-"""Checks that the paths which a task promised to write exist after its attempt."""
+"""Checks that the paths that a task promised to write exist after its attempt."""
 
 import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from glob import iglob
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivery import HeldBack, held_by, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 
-#: Subdirectory of a worker's directory with promised files that git ignores, and large uncommitted
-#: files.
+#: Subdirectory of a worker's directory. It has promised files that git ignores, and large
+#: uncommitted files.
 SAVED = "files"
-#: Maximum number of files that are saved one by one.
+#: Maximum number of files that are saved individually.
 MOST_SAVED = 1000
 
 
@@ -33,11 +34,11 @@ class Promises:
     def check(
         self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
     ) -> KeptPromises:
-        """Compare a fully committed worktree with the promised paths, and save promised files that
-        git ignores.
+        """Compare a worktree with the promised paths. Save promised files that git ignores.
+        Idempotent.
 
-        A path that the worker removed counts as written. Idempotent. Raise RepositoryError or
-        OSError.
+        All changes of the worktree must be committed. A path that the worker removed counts as
+        written. Raise RepositoryError or OSError.
         """
         if not task.writes:
             return KeptPromises()
@@ -56,7 +57,9 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save held-back files that no command can recreate. Idempotent."""
+        """Save those of the uncommitted files in ``held`` that no command can create again.
+        Idempotent.
+        """
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
 
@@ -79,9 +82,9 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """Copy a file.
+    """Copy a file. Return True if it was saved.
 
-    Return True if it was saved; only regular files inside the worktree are saved, no links.
+    Only regular files inside the worktree are saved, and no links.
     """
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):
@@ -91,6 +94,6 @@ def _copied(source: str, target: str, place: str) -> bool:
         os.unlink(target)
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:  # another file system, or a file system without links
+    except OSError:  # The target is on another file system, or the file system has no links
         shutil.copy2(source, target, follow_symlinks=False)
     return True

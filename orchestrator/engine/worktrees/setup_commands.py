@@ -1,19 +1,20 @@
-"""Commands that prepare a worktree. They run once for each worktree, before its worker or its
-first gate.
+"""Commands that prepare a worktree.
+
+They run once for each worktree, before its worker or its first gate.
 """
 
 import os
-from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.text.formatting import one_line
 from orchestrator.security.untrusted_files import read_regular
 
-#: Name of a file in the worktree's own part of the repository, which is removed with the worktree:
-#: it has the setup commands that ran.
+#: Name of the file with the setup commands that have run. It is in the worktree's own part of the
+#: repository, and is removed with the worktree.
 _MARK = "orchestrator-set-up"
 _MOST_BYTES = 4096
 _MOST_CHARACTERS = 300
@@ -21,7 +22,7 @@ _MOST_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """The commands of ``git.setup``."""
+    """The setup commands of the setting ``git.setup``."""
 
     commands: tuple[str, ...] = ()
     #: Timeout of all setup commands together, in seconds.
@@ -29,8 +30,9 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """A gate with the commands, because setup runs like a gate: with log, timeout, and
-        containment.
+        """A gate that runs the commands.
+
+        Like a gate, a setup has a log, a timeout, and containment.
         """
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
@@ -41,7 +43,7 @@ class Setup:
         return mark is not None and read_regular(mark, _MOST_BYTES) == self._digest
 
     def note(self, worktree: str) -> None:
-        """Record that setup has run in this worktree. Raise OSError."""
+        """Record that the setup has run in this worktree. Raise OSError."""
         mark = _mark_of(worktree)
         if mark is not None:
             mark.write_bytes(self._digest)
@@ -62,7 +64,7 @@ def _mark_of(worktree: str) -> Path | None:
 
 
 def why_failed(ran: Ran) -> str:
-    """Return the failure as text; empty if the setup did not fail."""
+    """Return why the setup failed, as text; "" if it did not fail."""
     if ran.passed:
         return ""
     why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)

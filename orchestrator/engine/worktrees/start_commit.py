@@ -21,10 +21,9 @@ class Bases:
         self._children = ChildLosses(repository, worktrees)
 
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
-        """Return the base of a root job; without a commit if no task changes files and no base is
-        requested.
+        """Return the base of a root job. Raise InvalidRequest.
 
-        Raise InvalidRequest.
+        The base has no commit if no task changes files and no base is requested.
         """
         asked, git = _asked(config), config.values.git
         if git == GitUse.OFF:
@@ -41,10 +40,10 @@ class Bases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """Return the state of the worker that starts the child job. Raise InvalidRequest or
-        RepositoryError.
+        """Return the present state of the worker that starts the child job, as a base.
 
-        ``parent``: the worker's job, whose ``git`` setting also applies to the child job.
+        ``parent``: the worker's job, whose setting ``git`` also applies to the child job. Raise
+        InvalidRequest or RepositoryError.
         """
         git = parent.config.git
         try:
@@ -55,9 +54,7 @@ class Bases:
         return _checked(base, tasks, git)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
-        """Return child jobs whose changes are completely missing in the worker's files at
-        ``base``.
-        """
+        """Return the child jobs whose changes are completely missing from the files at ``base``."""
         if not (child_ids and base.commit):
             return frozenset()
         try:
@@ -67,8 +64,9 @@ class Bases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Protect the base commit of an accepted job with a ref, because the user may delete its
-        branch.
+        """Protect the base commit of an accepted job with a ref.
+
+        The user may delete the branch that has the commit.
         """
         if not (job.config.base and job.is_root and _asked(config)):
             return
@@ -76,14 +74,15 @@ class Bases:
         try:
             self._repository.point(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
-            # Without a ref, git keeps the commits for two weeks; the first worker adds a ref.
+            # Only log the error: git keeps commits without a ref for two weeks, and the first
+            # worker adds a ref.
             logger.warning(
                 "cannot create a ref for a job's base", extra={"job_id": job.id}, exc_info=True
             )
 
 
 def check_child(config: ConfigRequest) -> None:
-    """Raise InvalidRequest if a child job requests another start than its worker's state."""
+    """Raise InvalidRequest if a child job requests a start other than its worker's state."""
     asked = _asked(config)
     if asked:
         raise InvalidRequest(
@@ -92,8 +91,9 @@ def check_child(config: ConfigRequest) -> None:
 
 
 def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
-    """Return the base. Raise InvalidRequest if ``git: on`` applies to a task, and no worktree can
-    be created.
+    """Return the base.
+
+    Raise InvalidRequest if ``git: on`` applies to a task, but no worktree can be created.
     """
     if base.commit or not any(needs_worktree(task, git) for task in tasks):
         return base
@@ -105,7 +105,7 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 
 def _asked(config: ConfigRequest) -> str:
-    """Return the requested base, by name; empty if there is none."""
+    """Return the name of the setting by which the request asks for a base; "" if it does not."""
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

@@ -23,18 +23,18 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
-from orchestrator.security.untrusted_files import read_regular, write_private
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
 #: Name of the file in a root job's directory with the state before the job.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
-#: Name of the file next to it with both states of each change.
+#: Name of the file, next to `checkout.json`, with the states before and after each change.
 AFTER = "checkout-changes.json"
 #: The key for the whole configuration in files of earlier versions.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
-#: A file system stores the time of the kernel's last tick.
+#: A file system stores the time of the kernel's last tick, which may be this many seconds ago.
 TICK_SECONDS = 0.05
-#: Seconds after which an existing lock counts as leftover: git holds locks only briefly.
+#: Seconds after which an existing lock counts as leftover. Git holds a lock only briefly.
 LEFT_SECONDS = 1.0
 
 
@@ -47,7 +47,7 @@ class UsersCheckout:
         self._looking = threading.Lock()
 
     def note(self, root_id: str) -> None:
-        """Record the state before any agent of the tree begins; later calls change nothing."""
+        """Record the state before any agent of the tree begins. Later calls change nothing."""
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
         with self._looking:
@@ -55,19 +55,22 @@ class UsersCheckout:
                 return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._repository.note(str(directory))
-            write_private(path, json.dumps(dict(self._repository.checkout_state())).encode())
+            replace_file(path, json.dumps(dict(self._repository.checkout_state())).encode())
 
     def put_back(self, root_id: str) -> Sequence[str]:
-        """Restore files of the repository so that git works again; return all repairs, as text."""
+        """Restore files of the repository so that git works again.
+
+        Return all repairs so far, as text.
+        """
         return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
-        """Raise RepositoryError if files would be merged in another way than before the job.
+        """Raise RepositoryError if git would merge files in another way than before the job.
 
         Otherwise a worker could make git ignore conflicts.
         """
         before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
-        # A job that began with an earlier server has no such state: report no change.
+        # The state is missing if the job began with an earlier server. Then report no change.
         if before is None or before == self._repository.ways_to_merge():
             return
         raise RepositoryError(
@@ -77,9 +80,9 @@ class UsersCheckout:
         )
 
     def changes(self, root_id: str) -> list[RepositoryChange]:
-        """Return the changes since the recorded state, with the author if git's logs show it.
+        """Return the changes since the recorded state, with their author if git's logs show it.
 
-        Both states are recorded for ``restore``.
+        Both states are stored for ``restore``.
         """
         before = self._before(root_id)
         if before is None:
@@ -87,7 +90,7 @@ class UsersCheckout:
         found = self._settled(before)
         noted = {name: [before.get(name, ""), after] for name, after in found.items()}
         directory = self._workspace.job_directory(root_id)
-        write_private(directory / AFTER, json.dumps(noted).encode("utf-8", "surrogateescape"))
+        replace_file(directory / AFTER, json.dumps(noted).encode("utf-8", "surrogateescape"))
         moves = self._repository.ref_moves(root_id, os.lstat(directory / BEFORE).st_mtime)
         movers = {each.ref: each.worker_id for each in moves if not each.is_push}
         named = [change_of(name, str(noted[name][0]), found[name]) for name in sorted(found)]
@@ -99,7 +102,7 @@ class UsersCheckout:
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the differences, except lock files of a running git command."""
+        """Return the differences, without lock files of a git command that is still running."""
         found = self._different(before)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)
@@ -112,9 +115,10 @@ class UsersCheckout:
         return found
 
     def changed_files(self, root_id: str, since: float) -> dict[str, float]:
-        """Return the times of changed files: files that differ from the recorded state, and were
-        written after ``since``. By path relative to the top of the checkout; without ignored
-        files.
+        """Return the files that differ from the recorded state and were written after ``since``.
+
+        The key is the path from the top of the checkout, the value the time of the change. Ignored
+        files are omitted.
         """
         before, now = self._before(root_id), self._repository.checkout_files()
         if not before or now is None:
@@ -133,8 +137,9 @@ class UsersCheckout:
         return {path: at for path, at in found.items() if at >= since}
 
     def _different(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the present entries that differ; empty if no state was recorded, or if an earlier
-        version recorded less.
+        """Return the entries that differ, with their present values; "" for a removed entry.
+
+        Git settings are not compared if an earlier version recorded the state without them.
         """
         after = dict(self._repository.checkout_state())
         names = {*before, *after}
@@ -143,17 +148,17 @@ class UsersCheckout:
         return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
 
     def _before(self, root_id: str) -> Mapping[str, object] | None:
-        """Return the recorded state; None if no job began."""
+        """Return the recorded state; None if no worker of the job began."""
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
-        # A worker could have replaced the file, for example by a pipe: then every change is
+        # A worker may have replaced the file, for example with a pipe. Then every change is
         # reported.
         return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
-    """Return the workers whose attempts ran at a time, each once."""
+    """Return the workers whose attempts ran at the time ``at``, each worker once."""
     found = (each.worker_id for each in attempts if _ran(each, at))
     return list(dict.fromkeys(found))
 
@@ -166,7 +171,10 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time); for a removed file, the time of its directory."""
+    """Return when a file changed (Unix time).
+
+    For a removed file, return the time of its directory.
+    """
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return os.lstat(path).st_ctime

@@ -1,6 +1,6 @@
 """Working directories of workers that may change files: a worktree of the project, or a directory.
 
-Creating a worktree takes from 20 ms to seconds, so the supervisor's thread may only call
+Creating a worktree takes from 20 ms to seconds. Therefore the supervisor's thread may call only
 ``wanted``.
 """
 
@@ -9,10 +9,11 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivery import HeldBack, SideWork, normalized
@@ -38,14 +39,14 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.worktrees import conflict_attempt
-from orchestrator.engine.worktrees.branch_tips import BranchHeads
-from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
-from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
-from orchestrator.engine.worktrees.history_rewrite import (
+from orchestrator.engine.worktrees.branch_tips import (
+    BranchHeads,
     without_held_back,
     without_refused,
     without_secrets,
 )
+from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
+from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
 from orchestrator.engine.worktrees.policy import Turns, WorktreeRule
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
@@ -53,10 +54,11 @@ from orchestrator.security.secret_kinds import redacted
 
 
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
-    """Return the worker's new start: its branch with the job's result so far, unless they
-    conflict.
+    """Merge the job's result so far into the branch of a rejected worker. Return its new start.
 
-    ``start``: its former start. No worktree has its branch checked out. Idempotent.
+    The result is also merged into ``start``, the former start. If one of the two merges conflicts,
+    the branch stays as it is, unless this attempt resolves conflicts. No worktree may have the
+    branch checked out. Idempotent.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -73,7 +75,7 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
         for each in (start, tip)
     )
     if on_start and on_tip:
-        # Without the ref, changes of other workers would count as this worker's changes.
+        # Without this ref, changes of other workers would count as changes of this worker.
         repository.point(start_ref(worker), on_start)
         failpoints.reached("sent back: its start is known")
         repository.point(worker_branch(worker), on_tip)
@@ -87,15 +89,16 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
 logger = logging.getLogger(__name__)
 
-#: In a worker's directory, which otherwise has the worker's input and output.
+#: Name of the worktree in a worker's directory. The directory itself has the worker's input and
+#: output.
 NAME = "worktree"
-#: Suffix of the directory's name for programs of the project that are outside the worktree.
+#: Suffix of the name of a directory with the project's programs. It is outside of the worktree.
 PROGRAMS = ".programs"
-#: Maximum number of files that are listed one by one.
+#: Maximum number of files that are listed individually.
 MOST_FILES = 10_000
-#: Files that an agent may write in its worktree, but that belong in its directory.
+#: Files that an agent may write to its worktree, although they belong in the worker's directory.
 LEFT = ("output.md", "result.json")
-#: Seconds until a failed opening of a worktree is retried.
+#: Seconds until opening a worktree is retried.
 PAUSE_SECONDS = 0.3
 
 
@@ -104,10 +107,12 @@ class Ground:
     """A worker's worktree."""
 
     directory: str
-    #: The agent's working directory: the host project in it. Unknown for an adopted attempt.
+    #: The agent's working directory: the host project in the worktree. Unknown for an adopted
+    #: attempt.
     cwd: str
     branch: str
-    #: The branch head when the attempt began, and the worker's start; empty if unknown.
+    #: The branch head when the attempt began; empty if unknown. The next field is the worker's
+    #: start.
     before: str
     start: str
     tools: Tools = field(default_factory=Tools)
@@ -121,13 +126,14 @@ class Changes:
     files: tuple[str, ...]
     #: True if the latest attempt created or changed files.
     changed: bool
-    #: What the worker broke in its worktree, as text; None: it has a plain directory.
+    #: Damage of the worktree by the worker, as text; None if the worker has a plain directory.
     faults: tuple[str, ...] | None = None
-    #: Size of the changes, by which candidates are compared; None for other workers.
+    #: Size of the changes, by which candidates are compared; None if the worker is no candidate.
     size: ChangeSize | None = None
-    #: True if any attempt changed files, even if it only removed files.
+    #: True if an attempt changed files, even if it only removed files.
     has_work: bool = False
-    #: Promised paths that do not exist, and promised files that git ignores and were saved.
+    #: Promised paths that do not exist. The next field has promised files that git ignores and that
+    #: were saved.
     missing: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
     #: Files of the checkout, or of the project, that changed while the attempt ran.
@@ -138,14 +144,14 @@ class Changes:
     held_back: tuple[HeldBack, ...] = ()
     #: The worker's branch head.
     commit: str = ""
-    #: All files that a worker without a worktree changed or removed, except new files that
-    #: ``git.never_commit`` names.
+    #: All files that a worker without a worktree changed or removed. New files that
+    #: ``git.never_commit`` names are omitted.
     touched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A child job's result, with its parts that were added to a worker's files."""
+    """A child job's result, and what of it was added to a worker's files."""
 
     #: The worker's state before the merge.
     ours: str
@@ -162,8 +168,10 @@ class Worktrees:
         *,
         fold_attempts: bool = True,
     ) -> None:
-        """``search``: the path on which workers find programs. ``fold_attempts``: True if commits
-        of attempts that gates rejected become part of the next attempt's commit.
+        """``search``: the path on which workers find programs.
+
+        ``fold_attempts``: True to add the commits of attempts that gates rejected to the next
+        attempt's commit.
         """
         self._search = search
         self._fold_attempts = fold_attempts
@@ -174,16 +182,17 @@ class Worktrees:
         self._turns = Turns()
         self._tips = BranchHeads(repository)
         self._promises = Promises(repository, workspace)
-        #: Reports changes of the user's own files.
+        #: Finds changes of the user's own files.
         self.checkout = UsersCheckout(repository, workspace)
 
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job: the worker's worktree with its uncommitted
+        """Return the base for a worker's child job: the worker's worktree, with its uncommitted
         work.
 
-        Without a worktree: the base of the worker's job, or otherwise the project.
+        If the worker has no worktree, return the base of its job; if that has none, a base of the
+        project.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -194,7 +203,7 @@ class Worktrees:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
 
     def _snapshot(self, worker: Worker) -> str:
-        """Return the state from which a child job of the worker starts; empty without a
+        """Return the state from which a child job of the worker starts; "" if it has no
         worktree.
         """
         directory = self.directory(worker)
@@ -207,15 +216,17 @@ class Worktrees:
     # -- around an attempt ----------------------------------------------------------------------
 
     def open(self, assignment: Assignment) -> Ground:
-        """Open the worker's worktree. Idempotent. A further attempt continues from the previous
-        attempt's state, or from an earlier checkpoint if a rollback was decided.
+        """Open the worker's worktree. Idempotent.
+
+        A further attempt continues from the state of the previous attempt. If a rollback was
+        decided, it continues from an earlier checkpoint.
         """
         with self.checkpoints.held(assignment.worker.key):
             try:
                 return self._open(assignment)
             except RepositoryError:
-                # Another thread may be closing a worktree, or another git process may hold a lock
-                # briefly.
+                # Retry, because another thread may be closing a worktree, or another git process
+                # may hold a lock briefly.
                 about = {"worker": assignment.worker.id}
                 logger.warning("cannot open a worktree; retrying", extra=about, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
@@ -230,7 +241,7 @@ class Worktrees:
         return self._with_work(with_conflicts(self._repository, assignment), ground)
 
     def _with_work(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """Add the commits of earlier attempts."""
+        """Add the commits of earlier attempts to the assignment."""
         if assignment.worker.attempt < 2 or ground.before == ground.start:
             return assignment
         work = self._repository.work(ground.start, ground.before)
@@ -262,7 +273,7 @@ class Worktrees:
         return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
 
     def with_tools(self, ground: Ground) -> Ground:
-        """Add the programs that exist in the worktree now."""
+        """Add the project's programs, as they exist in the worktree now."""
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:
@@ -275,7 +286,7 @@ class Worktrees:
             return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:
-        """Return the worktree of the worker that started the job; empty for a root job's worker."""
+        """Return the worktree of the worker that started the job; "" if the job is a root job."""
         if job.parent_worker_id is None:
             return ""
         return self.directory(replace(worker, id=job.parent_worker_id, depth=worker.depth - 1))
@@ -285,14 +296,14 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def found(self, worker: Worker) -> Ground | None:
-        """Return the worktree of an attempt that an earlier server started."""
+        """Return the worktree of an attempt that an earlier server started; None if it has none."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
         return Ground(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        """Return the job's base with the changes of its dependencies, except those that
+        """Return the job's base, with the changes of the task's dependencies that do not
         conflict.
         """
         job, commit = assignment.job, assignment.job.config.base
@@ -311,7 +322,7 @@ class Worktrees:
     def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
         """Add a child job's result to the files of the worker that waits for it.
 
-        Return None if the worker has no worktree. If the result conflicts, none of it is added.
+        Return None if the worker has no worktree. If the result conflicts, nothing of it is added.
         """
         now = self._snapshot(parent)
         if not now:
@@ -325,11 +336,12 @@ class Worktrees:
         return Brought(now, merged)
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
-        """Commit the attempt's changes, whatever the agent did to its worktree. Idempotent."""
+        """Commit the attempt's changes, whatever its agent did to the worktree. Idempotent."""
         try:
             return self._close_attempt(worker, task, ground)
         except (RepositoryError, FileNotFoundError):
-            # Another worker or a person may have broken the repository between two steps.
+            # Retry, because another worker or a person may have broken the repository between two
+            # steps.
             logger.warning(
                 "cannot close an attempt; retrying", extra={"worker": worker.id}, exc_info=True
             )
@@ -384,10 +396,10 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
-        """Restore the worktree of a closed attempt, because later changes come from gates and are
-        not the worker's.
+        """If the attempt was closed before, restore its worktree to the state at that time.
 
-        Needed if a server ended while gates ran.
+        Later changes come from gates, and are not the worker's. The attempt is closed twice if a
+        server ended while gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)
@@ -396,8 +408,9 @@ class Worktrees:
                 self._repository.restore(ground.directory, closed)
 
     def _put_back_start(self, worker: Worker, ground: Ground) -> str:
-        """Restore the worker's start ref, which the worker may have removed or moved. Changes are
-        counted from this ref.
+        """Restore the worker's start ref, from which changes are counted.
+
+        The worker may have removed or moved it.
         """
         present = self._repository.tip(start_ref(worker))
         if ground.start and present != ground.start:
@@ -405,17 +418,19 @@ class Worktrees:
         return ground.start or present
 
     def _differs(self, start: str, tip: str) -> bool:
-        """True if the commits differ, also if files were only removed."""
+        """True if the commits differ, even if files were only removed."""
         return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
-        """Return an ended worker's changes in its worktree; empty if it had none."""
+        """Return an ended worker's changes in its worktree; "" if it had none."""
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
-        """True if a person committed on the worker's branch after its last attempt."""
+        """True if the worker's branch has moved since its last attempt, because a person
+        committed on it.
+        """
         delivery = worker.result.delivery if worker.result else None
         last = delivery.commit if delivery else ""
         return bool(last) and self._repository.tip(worker_branch(worker)) != last
@@ -426,8 +441,9 @@ class Worktrees:
         return self._repository.tip(start_ref(worker)) or tip, tip
 
     def own_files(self, worker: Worker) -> Sequence[str]:
-        """Return files that the worker's branch changes and no child job changed; at most
-        ``MOST_FILES``.
+        """Return files that the worker's branch changes and no child job changed.
+
+        At most ``MOST_FILES`` files.
         """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
@@ -436,20 +452,24 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return files that child jobs changed or removed, and the worker itself did not."""
+        """Return files that child jobs changed or removed, and that the worker itself did not
+        change.
+        """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
         for name in (each for each in refs if each.endswith("/result")):
             result, began = refs[name], refs[name.removesuffix("result") + "base"]
             made = set(self._repository.touched(began, result))
-            # Without a worktree, start and tip are empty: all changes are those of child jobs.
+            # Without a worktree, start and head are empty: then all changes are those of child
+            # jobs.
             made -= set(self._repository.touched(start, began)) if start else set()
             found |= made - (set(self._repository.touched(result, tip)) if tip else set())
         return found
 
     def _take_left(self, worker: Worker, ground: Ground) -> None:
-        """Move the worker's report out of the worktree, unless the project tracks a file of that
-        name.
+        """Move the worker's report out of the worktree.
+
+        If the project tracks a file with the report's name, nothing is moved.
         """
         home = self._workspace.worker_directory(worker)
         cwd = self._repository.inside(ground.directory)
@@ -465,14 +485,14 @@ class Worktrees:
         return {refs[each]: each.split("/")[-2] for each in results}
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove spare worktrees, which were stored for the tree's next worktrees."""
+        """Remove the spare worktrees, which are kept for further worktrees of the tree."""
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
-        """Remove an ended worker's worktree; its branch has the content. Idempotent."""
+        """Remove an ended worker's worktree. Its branch has the content. Idempotent."""
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
-            # ``attach`` removes the worktree at its end.
+            # ``attach`` removes the worktree at its own end.
             if not self._turns.is_due(worker) or self._workspace.is_attached(worker):
                 return
             if os.path.lexists(directory):

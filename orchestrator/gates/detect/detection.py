@@ -1,6 +1,6 @@
 """Detects gates from the files of a commit: pytest, ruff, mypy, npm, cargo, go, pre-commit, make.
 
-Commands are built only from files of the base commit: a worker cannot change them.
+Commands are built only from files of the base commit, so that no worker can change them.
 """
 
 import re
@@ -16,17 +16,18 @@ from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rul
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Words that show that a file has tests, in addition to its name.
+#: Words that show that a file contains tests. They count in addition to the file's name.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
 #: Maximum number of test files that are searched for these words.
 _MOST_READ = 20
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
-    # Python runs these first, or finds them before installed packages.
+    # Python runs these files first, or finds them before installed packages.
     *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
     *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
 )
-#: How a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins = ["a"]``.
+#: Places where a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins =
+#: ["a"]``.
 _PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
 _TARGETS = {"check": "make-check", "test": "make-test"}
 
@@ -38,7 +39,7 @@ def secrets(why: str = "built in") -> Gate:
 
 
 def detected(files: GateFiles) -> Iterator[Gate]:
-    """Yield the detected gates, quick ones first."""
+    """Yield the detected gates. Fast gates come first."""
     yield secrets()
     for name, evidence in _EVIDENCE.items():
         why = evidence(files)
@@ -51,7 +52,9 @@ def detected(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return a gate that was requested by its name, even if no file indicates it."""
+    """Return a gate that was requested by its name, even if no file shows that the project uses
+    it.
+    """
     if name == SECRETS:
         return secrets("requested by name")
     if name in _EVIDENCE:
@@ -63,7 +66,7 @@ def by_name(name: str, files: GateFiles) -> Gate | None:
     return next((gate for gate in _make(files) if gate.name == name), None)
 
 
-#: Every name that may mean a gate.
+#: Every name that can mean a gate.
 NAMES = frozenset(
     {SECRETS, "ruff", "mypy", "go-vet", "pre-commit", "pytest", "cargo-test", "go-test"}
     | {*_TARGETS.values()}
@@ -107,8 +110,9 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 
 def _python_tests(files: GateFiles) -> str:
-    """Return a file with tests, which may be next to the code; empty if files are tests by their
-    names only.
+    """Return a file whose name and words show that it has tests; "" if there is none.
+
+    The file may be next to the code.
     """
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
@@ -144,17 +148,17 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    """Return the command with a search path: the worktree's modules come before an editable
-    installation elsewhere.
+    """Return the command with a search path on which the worktree's modules come first.
 
-    The probe is first on this path, because a project may have its own ``sitecustomize``.
+    Otherwise an editable installation elsewhere would be imported. The probe comes before
+    everything else, because a project may have its own ``sitecustomize``.
     """
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
 
 
 def _ruff(files: GateFiles) -> Mapping[str, Any]:
-    # The configuration may contain "fix": repaired problems would not be reported.
+    # The configuration may contain "fix". Problems that ruff fixes would not be reported.
     plain = "--no-fix --no-fix-only --no-cache"
     return {
         "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",
@@ -256,7 +260,7 @@ def _make(files: GateFiles) -> Iterator[Gate]:
             if target in rules and not is_constant_target(target, text, files):
                 yield Gate(
                     name=name,
-                    # Without -f, a makefile that a worker adds may take precedence.
+                    # Without -f, a makefile that a worker adds might take precedence.
                     run=f"make -f {makefile} {target}",
                     timeout=0.0,
                     program="make",
@@ -267,6 +271,9 @@ def _make(files: GateFiles) -> Iterator[Gate]:
 
 
 def _has_tests(files: GateFiles) -> bool:
-    """True if tests were detected, because ``make test`` usually repeats them."""
+    """True if a gate for tests was detected.
+
+    ``make test`` is then no gate, because it usually runs the same tests.
+    """
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     return found or javascript.has_tests(files)

@@ -7,14 +7,14 @@ from orchestrator.core.gates.file_kinds import JAVASCRIPT, own_files, patterns_o
 from orchestrator.core.model.gate import Gate, GateFiles, GateReport, GateSource
 from orchestrator.gates.detect.scripts import PACKAGE, Calls, mapping, package_of, texts_of
 
-#: The script that ``npm init`` writes if there are no tests.
+#: Text in the script that ``npm init`` writes if there are no tests.
 _NO_TEST = "no test specified"
-#: npm scripts that check something, and the names of their gates.
+#: npm scripts that check something, with the names of their gates.
 SCRIPTS = {"lint": "npm-lint", "typecheck": "npm-typecheck", "test": "npm-test"}
 #: Maximum number of test files that are searched for their test runner.
 _MOST_READ = 20
 _OUTPUT = '"$ORCHESTRATOR_GATE_REPORT"'
-#: By name: the command of a test runner, and the format of its report.
+#: The command of each test runner, and the format of its report, by name.
 _RUNNERS = {
     "vitest": (f"vitest run --reporter=json --outputFile={_OUTPUT}", GateReport.JEST),
     "jest": (f"jest --ci --json --outputFile={_OUTPUT}", GateReport.JEST),
@@ -47,10 +47,10 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return the gate with this name; None if the project has no such script, or the script passes
-    on any change.
+    """Return the gate with this name.
 
-    A gate of a test runner needs no script.
+    None if the project has no such script, or the script passes on any change. A gate of a test
+    runner needs no script.
     """
     if name in _RUNNERS:
         return _runner(name, "requested by name")
@@ -83,7 +83,9 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
 
 
 def _of_tests(files: GateFiles) -> Iterator[Gate]:
-    """Yield at most one gate: from files of tests, and the runner that the project depends on."""
+    """Yield at most one gate: for files with tests, with the test runner on which the project
+    depends.
+    """
     package = package_of(files)
     needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
     tests = list(own_files(files.paths(), JAVASCRIPT))

@@ -22,7 +22,10 @@ FILE = ".orchestrator/gates.yaml"
 
 
 def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
-    """Return the gates in the file, or None if there is no file. Raise InvalidRequest."""
+    """Return the gates in the project's file of gates; None if there is no such file.
+
+    Raise InvalidRequest.
+    """
     text = files.read(FILE)
     if not text:
         return None
@@ -41,7 +44,7 @@ def _wrong(why: str) -> InvalidRequest:
 
 
 KIND = "invalid-gates"
-#: Maximum number of gates for one result; they run one after another.
+#: Maximum number of gates for one result. Gates run one after another.
 MOST_GATES = 50
 LONGEST_NAME = 40
 
@@ -75,7 +78,7 @@ class Finder:
         return _checked(self._whole(self._resolved(asked, files), files))
 
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Return gates whose configuration files include the scripts that they run."""
+        """Yield the gates. Their configuration files now include the scripts that the gates run."""
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout
@@ -98,7 +101,7 @@ class Finder:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both a name and a command: the request has only one of them."""
+    """Return the gate with both a name and a command. The request may have only one of them."""
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:
@@ -139,8 +142,9 @@ def _name_of(command: str) -> str:
 
 
 def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Return the gates, each once; a repeated name gets a number. Raise InvalidRequest for too
-    many.
+    """Return the gates, each of them once. A repeated name gets a number.
+
+    Raise InvalidRequest if there are too many gates.
     """
     found: list[Gate] = []
     names: Counter[str] = Counter()

@@ -4,46 +4,47 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import GateFiles
 
-#: Maximum number of paths that are checked.
+#: Maximum number of paths that are checked per text.
 _MOST_LOOKS = 20
 #: Maximum number of scripts that are searched for further scripts.
 _MOST_READ = 5
 _SHEBANG = re.compile(r"#!.*\b(?:ba|da|z)?sh\b")
-#: Separators between two commands of a shell or a makefile.
+#: Separators between commands of a shell or a makefile.
 _SEPARATORS = re.compile(r"[;&|(){}`\n]+")
-#: ``NAME=value`` before a command, and a variable of a makefile.
+#: ``NAME=value`` before a command, or a variable of a makefile.
 _ASSIGNMENT = re.compile(r"\s*[\w.-]+\s*[:+?]?=")
-#: Words before the name of a program.
+#: Words that may precede the name of a program.
 _BEFORE = frozenset(
     {"exec", "env", "time", "nice", "source", ".", "sudo", "command", "!", "if", "then", "do"}
     | {"else", "while", "until", "run", "uv", "poetry", "pdm", "pipenv", "hatch", "npx"}
 )
-#: Programs whose first operand is the program.
+#: Programs whose first operand is the program to run.
 _INTERPRETERS = re.compile(
     r"(?:.*/)?(?:(?:ba|da|z|k)?sh|python[\d.]*|node|ruby|perl|php|deno|bun|tsx|ts-node)"
 )
-#: Interpreter options with the program's text or a module's name instead of a file.
+#: Interpreter options that are followed by the program's text or a module's name instead of a file.
 _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
-#: Commands that pass whatever the change is.
+#: Commands that pass on any change.
 _CONSTANT = frozenset({"true", ":", "echo", "set"})
 _SHELL_OPERATOR = re.compile(r"[;&|]+")
 
 
-#: Returns the commands that a command runs in turn, by its words; None: unknown.
+#: Returns the commands that a command, given as words, runs in turn; None if that is unknown.
 Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 
 def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
-    """True for commands that pass whatever was changed: ``true``, ``:``, ``exit 0`` and ``echo``
-    only, or commands that run nothing else.
+    """True if the commands pass on any change.
 
-    False if the text cannot be split into commands.
+    Such commands are ``true``, ``:``, ``exit 0``, ``echo``, and commands that only run these. False
+    if the text cannot be split into commands.
     """
     try:
         commands = [each for line in text.splitlines() for each in _split(line)]
@@ -73,8 +74,9 @@ def _is_constant(words: list[str], called: Called) -> bool:
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Return patterns of the files that commands, or a makefile's recipes, run; operands are
-    excluded.
+    """Return patterns of the files that commands, or the recipes of a makefile, run.
+
+    Files that are operands are omitted.
     """
     found = dict.fromkeys(_existing(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
@@ -83,7 +85,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """True for a shell script, whose text shows the commands that it runs."""
+    """True for a shell script. Its text shows which commands it runs."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 
@@ -112,14 +114,14 @@ def _operand(words: list[str]) -> str:
 
 def _existing(text: str, files: GateFiles) -> Iterator[str]:
     top, words = files.names(), dict.fromkeys(each.removeprefix("./") for each in _programs(text))
-    # A word whose first directory is not at the top names no file.
+    # A word is no file if its first directory does not exist at the top.
     likely = [word for word in words if word.split("/")[0] in top]
     yield from (word for word in likely[:_MOST_LOOKS] if files.read(word))
 
 
 PACKAGE = "package.json"
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
-#: An included makefile may add to a target.
+#: Matches a line that includes a makefile, which may add to any target.
 _INCLUDES = re.compile(r"^(?:-|s)?include\b", re.MULTILINE)
 _MAKE = re.compile(r"\$(?:\(MAKE\)|\{MAKE\})")
 #: Options of npm and make that do not change which commands run.
@@ -131,19 +133,23 @@ _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 
 
 class Calls:
-    """Calls of one command. A call that cannot be followed counts as a check."""
+    """The calls of one command.
+
+    A call that cannot be followed counts as a check.
+    """
 
     def __init__(self, files: GateFiles) -> None:
         self._files = files
         self._seen: set[str] = set()
 
     def judge_nothing(self, text: str) -> bool:
-        """True for commands that pass on any change, including the commands that they call."""
+        """True if the commands pass on any change. The commands that they call are followed."""
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
-        """Return the texts that a command runs; None: unknown. For a text that was followed
-        before: no texts.
+        """Return the texts that a command runs; None if they are unknown.
+
+        Empty if these texts were followed before.
         """
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
@@ -172,7 +178,7 @@ class Calls:
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
 
     def _target(self, name: str) -> Sequence[str] | None:
-        """Return recipes of a target and of its prerequisites."""
+        """Return the recipes of a target and of its prerequisites."""
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
         text = self._files.read(makefile)
         rules = rules_of(text)
@@ -180,13 +186,13 @@ class Calls:
 
 
 def _script_called(words: Sequence[str]) -> str:
-    """Return the script that ``npm run unit``, ``npm test`` or ``yarn unit`` runs; empty:
+    """Return the script that ``npm run unit``, ``npm test``, or ``yarn unit`` runs; "" if
     unknown.
     """
     rest = [each for each in words[1:] if each not in _RUN]
     if len(rest) != 1 or len(words) > 3:
         return ""
-    # Commands such as "npm ci" run no script.
+    # A command such as "npm ci" runs no script.
     is_named = len(words) == 3 or words[0] != "npm" or rest[0] in _TESTS
     name = "test" if rest[0] == "t" else rest[0]
     return name if is_named else ""
@@ -214,7 +220,7 @@ def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Make's recipe for a target; further rules of the same target add to it."""
+    """Make's recipe for a target. Further rules of the same target add to it."""
 
     needs: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -239,7 +245,7 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
-    """Return recipes of a target and of its prerequisites; None if one of these has no rule."""
+    """Return the recipes of a target and of its prerequisites; None if one of them has no rule."""
     left, seen, found = [target], {target}, list[str]()
     while left:
         rule = rules.get(left.pop())

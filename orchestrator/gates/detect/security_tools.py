@@ -1,13 +1,13 @@
-"""Gates of security tools: detected if the project configures the tool or already runs it."""
+"""Gates of security tools. A tool is detected if the project configures it, or already runs it."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.gate import NO_SOURCES, Gate, GateFiles, GateReport, GateSource
 
 _REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Files in which a project lists its commands.
+#: Files in which projects list their commands.
 _RUNS = (
     *("Makefile", "makefile", "tox.ini", "noxfile.py", "package.json", _PYPROJECT, _SETUP),
     *("requirements-dev.txt", "dev-requirements.txt", "requirements/dev.txt", "tools.go", "go.mod"),
@@ -18,7 +18,7 @@ _RUNS = (
 class _Tool:
     program: str
     report: GateReport
-    #: Returns why the gate exists, as text; empty: no evidence for it.
+    #: Returns why the gate exists, as text; "" if nothing shows that the project uses the tool.
     evidence: Callable[[GateFiles], str]
     run: Callable[[GateFiles], str]
     when: tuple[str, ...]
@@ -58,8 +58,10 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 
 
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
-    """Return the detection of a tool that the project itself runs and that needs one of these
-    files.
+    """Return a function that searches the project's own commands for one of the words.
+
+    The function returns the word and its file as text; "" if no command has one of the words, or
+    if ``needs`` names files of which none exists.
     """
 
     def evidence(files: GateFiles) -> str:

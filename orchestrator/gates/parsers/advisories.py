@@ -1,6 +1,6 @@
-"""Reports of bandit, and of tools that request advisories on packages.
+"""Reports of bandit, and of tools that request advisories about packages.
 
-A tool that got no answer to its request has checked nothing: ``NoAdvisories``.
+A tool whose request got no answer has checked nothing. Its report raises ``NoAdvisories``.
 """
 
 from collections.abc import Iterator
@@ -44,8 +44,9 @@ def read_npm(content: bytes) -> Reading:
 
 
 def read_pip(content: bytes) -> Reading:
-    """Return the reading of ``pip-audit -f json``. Raise NoAdvisories, also if no package could be
-    looked up.
+    """Return the reading of ``pip-audit -f json``. Raise NoAdvisories.
+
+    That is also raised if no package could be looked up.
     """
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
@@ -83,8 +84,9 @@ def read_go(content: bytes, cwd: str) -> Reading:
 
 
 def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    """Return the report. Raise NoAdvisories if the tool got no advisories, which shows in its
-    output's form.
+    """Return the report.
+
+    Raise NoAdvisories if the form of the output shows that the tool got no advisories.
     """
     found: dict[str, Any] = {}
     try:

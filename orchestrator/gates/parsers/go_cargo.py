@@ -1,13 +1,14 @@
 """Test results from the output of ``go test -v`` and ``cargo test``."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
 from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
-#: Maximum characters of a name, and of a test's message.
+#: Maximum number of characters of a name, and of a test's message.
 LONGEST = 500
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -18,7 +19,7 @@ class _Tests:
 
     begun: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
-    #: Messages of failed tests.
+    #: Messages of failed tests, by name.
     said: dict[str, str] = field(default_factory=dict)
 
 
@@ -30,14 +31,15 @@ class _Found:
 
     def take(self, place: str, tests: _Tests) -> None:
         for name, end in tests.ended.items():
-            # Line numbers of examples in documentation change with every line above them.
+            # Leave out line numbers of examples in documentation, which change with every line
+            # above them.
             key = f"{place}::{re.sub(r'[(]line [0-9]+[)]', '(line)', name)}"[:LONGEST]
             if end in {"FAIL", "FAILED"}:
                 said = one_line(tests.said.get(name, "failed"))[:LONGEST]
                 self.flaws.append(Flaw(key, f"{place}::{name}: {said}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
-            # A test may print such lines with a name that differs each time.
+            # Ignore other lines: a test may print them itself, with a name that differs each time.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
         if len(self.flaws) + len(self.passed) > MOST_TESTS:
@@ -54,14 +56,17 @@ def _lines(content: bytes) -> list[str]:
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
-#: The line may begin with the test's output, if that has no line end.
+#: The line may begin with output of the test that does not end with a line end.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
 _GO_SAYS = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 
 
 def read_go(content: bytes) -> Reading:
-    """Parse ``go test -v`` output: a package's name follows its tests. Raise UnreadableReport."""
+    """Parse the output of ``go test -v``.
+
+    A package's name follows its tests. Raise UnreadableReport.
+    """
     found, tests, running = _Found(), _Tests(), ""
     for line in _lines(content):
         if begins := _GO_BEGINS.match(line):
@@ -82,7 +87,7 @@ def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
     found.take(name, tests)
     cut_off = next((each for each in tests.begun if each not in tests.ended), "")
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
-        # The package could not be built, or crashed in a test or between tests.
+        # The package could not be built, or it crashed in a test or between tests.
         why = f"{cut_off} did not complete"[:LONGEST] if cut_off else package[3] or "failed"
         found.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
 
@@ -95,13 +100,16 @@ _CARGO_ENDS = re.compile(
 _CARGO_SAYS = re.compile(r"---- (.+) stdout ----$")
 _CARGO_PANIC = re.compile(r"thread '.*panicked at (.*?):?$")
 _CARGO_BUILD = re.compile(r"error: (could not compile `[^`]{1,200}`(?: \([^)]{1,200}\))?)")
-#: Not after failed tests, which make the program exit with an error as usual.
+#: Matches a crash only: cargo prints no such line after failed tests.
 _CARGO_DIED = re.compile(r" +process didn't exit successfully: .*(\([^()]{1,200}\))$")
 _CARGO_SIDES = ("left: ", "right: ")
 
 
 def read_cargo(content: bytes) -> Reading:
-    """Parse ``cargo test`` output: a program is named before its tests. Raise UnreadableReport."""
+    """Parse the output of ``cargo test``.
+
+    A program's name precedes its tests. Raise UnreadableReport.
+    """
     cargo = _Cargo()
     for line in _lines(content):
         cargo.read(line)
@@ -114,7 +122,7 @@ class _Cargo:
     found: _Found = field(default_factory=_Found)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
-    #: The test whose failure is being read, and the end of its message.
+    #: The test whose failure is being read, and the place of its failure.
     telling: str = ""
     place: str = ""
 
@@ -136,7 +144,7 @@ class _Cargo:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """Begin another program: the tests so far belong to earlier programs."""
+        """Begin the next program. The tests so far belong to earlier programs."""
         self.found.take(self.program, self.tests)
         self.tests, self.program, self.telling = _Tests(), program, ""
 

@@ -8,13 +8,16 @@ from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import parsed, relative, sequence, text
 
 LONGEST_PATH = 4096
-#: Characters of the first line of a test's message.
+#: Maximum number of characters of the first line of a test's message.
 LONGEST_FAILURE = 500
 _FAILED, _PASSED = "failed", "passed"
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Return the reading of a report; its paths are relative to ``cwd``. Raise UnreadableReport."""
+    """Return the reading of a report. Raise UnreadableReport.
+
+    Its paths are relative to ``cwd``.
+    """
     found = parsed(content, "JSON of jest")
     if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
         raise UnreadableReport("its report is JSON, but not jest's: no testResults")
@@ -43,7 +46,8 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
         sentence = text(said[0]) if said else ""
         first = str(said[0]).strip().partition("\n")[0] if said else ""
         yield Flaw(name, f"{name}: {sentence or 'failed'}", failure=first[:LONGEST_FAILURE])
-    # A file that cannot be loaded has no tests, or one of its hooks fails outside the tests.
+    # The file could not be loaded and has no tests, or one of its hooks failed outside of the
+    # tests.
     if suite.get("status") == _FAILED and not failed:
         yield Flaw(path, f"{path}: {text(suite.get('message')) or 'failed'}", is_error=True)
 

@@ -1,32 +1,35 @@
 """JUnit XML reports of test runners.
 
-Parsed as a stream, without a tree; a document type, and so every entity, is rejected.
+They are parsed as a stream, without a tree. A document type is rejected, and with it every entity.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from xml.parsers import expat
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, Reading, UnreadableReport
 from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
 DEEPEST = 50
-#: Maximum number of failures that a suite only counts.
+#: Maximum number of failures that a suite only counts, without tests.
 MOST_UNLISTED = 1000
 #: Maximum characters of a name.
 LONGEST_NAME = 500
-#: Not tests that finally passed (``flakyFailure``), or failed again (``rerunFailure``).
+#: Names of elements that report a failed test. ``flakyFailure`` is omitted, because its test passed
+#: in the end. ``rerunFailure`` is omitted, because it repeats a failure.
 _FAILURES = ("failure", "error")
 _SUITES = ("testsuite", "testsuites")
 #: Pytest's message for a file that it could not load.
 _NOT_COLLECTED = "collection failure"
-#: Pytest's message for a file that was skipped as a whole.
+#: Pytest's message for a file that it skipped as a whole.
 _SKIPPED_WHOLE = "collection skipped"
-#: Maximum characters of a failure's text that are read.
-_MOST_SAID = 100_000
-#: Statuses of listed tests that did not run and have no element for it.
+#: Maximum number of characters of a failure's text that are read.
+_MOST_CHARACTERS = 100_000
+#: Values of ``status`` of tests that did not run, in reports that have no ``skipped`` element for
+#: them.
 _NOT_RUN = ("notrun", "disabled")
-#: Class name that Node's own test runner gives to every test.
+#: Class names without meaning. Node's own test runner gives one of them to every test.
 _NO_CLASS = ("", "test")
 
 
@@ -42,7 +45,7 @@ def read(content: bytes) -> Reading:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        # The last two are for unknown or unreadable encodings.
+        # The last two errors are those of unknown and unreadable encodings.
         raise UnreadableReport(f"its report is not JUnit XML: {error}") from error
     if not document.is_junit:
         raise UnreadableReport("its report is XML, but not JUnit XML: it has no test suite")
@@ -50,14 +53,15 @@ def read(content: bytes) -> Reading:
 
 
 def _failure(attributes: dict[str, str]) -> str:
-    """Return a failure's text. Some runners have the type in an attribute of its own, others in
-    the message.
+    """Return a failure's text.
+
+    The exception's type is in an attribute of its own, or in the message, depending on the runner.
     """
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]
     kind = attributes.get("type") or ""
-    is_told = not kind or first.startswith(kind)
-    return (first if is_told else f"{kind}: {first}")[:LONGEST_NAME]
+    is_shown = not kind or first.startswith(kind)
+    return (first if is_shown else f"{kind}: {first}")[:LONGEST_NAME]
 
 
 def _refuse(*_: object) -> None:
@@ -69,7 +73,7 @@ class _Suite:
     name: str
     #: Number of failures that the suite reports.
     failures: int
-    #: Number of failures that were found before the suite.
+    #: Number of failures that had been found before the suite.
     before: int
 
 
@@ -89,7 +93,7 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: The text of the first failure while its element is being read; otherwise None.
+    #: The text of the first failure, while its element is being read; None otherwise.
     body: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -115,7 +119,7 @@ class _Document:
             self._close()
 
     def text(self, data: str) -> None:
-        if self.body is not None and len(self.body) < _MOST_SAID:
+        if self.body is not None and len(self.body) < _MOST_CHARACTERS:
             self.body += data
 
     def _open(self, tag: str, attributes: dict[str, str]) -> None:
@@ -123,12 +127,15 @@ class _Document:
         counts = (attributes.get(each) or "" for each in ("failures", "errors"))
         failures = sum(int(each) for each in counts if each.isdecimal() and len(each) < 10)
         name = attributes.get("name") or "" if tag == "testsuite" else ""
-        # An absolute path differs in each worktree.
+        # Leave out an absolute path, because it differs in each worktree.
         name = "" if name.startswith("/") else name[:LONGEST_NAME]
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
     def _close(self) -> None:
-        """End a suite. Some runners report only the number of its failures, without tests."""
+        """End a suite.
+
+        Some runners report only the number of the suite's failures, without the tests.
+        """
         suite = self.suites.pop()
         if suite.failures and len(self.flaws) == suite.before:
             name = suite.name or "suite"
@@ -148,8 +155,9 @@ class _Document:
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
-        """Record a failure, also a failure outside of tests, such as a suite that could not be
-        loaded.
+        """Record a failure.
+
+        It may be outside of tests, for example if a suite could not be loaded.
         """
         message = attributes.get("message") or attributes.get("type") or "failed"
         first = one_line(message)[:LONGEST_NAME]
@@ -161,15 +169,19 @@ class _Document:
             self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
-        """Record a skipped test. A skipped module has no class, and its tests are named
-        after it.
+        """Record a skipped test.
+
+        A skipped module has no class, and its name is the beginning of its tests' names.
         """
         self.is_skipped = True
         if attributes.get("message") == _SKIPPED_WHOLE:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        """End a failure. For a file that could not be loaded, only pytest's text has the reason."""
+        """End a failure.
+
+        If a file could not be loaded, only pytest's text has the reason.
+        """
         body, self.body = self.body, None
         if body and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in body.splitlines() if each.startswith("E ")]
@@ -187,7 +199,7 @@ class _Document:
         self.name = ""
 
     def reading(self) -> Reading:
-        # A test that passed and failed (an error of its cleanup) counts as failed.
+        # A test that passed and failed counts as failed. An example is an error in its cleanup.
         failed = {flaw.key for flaw in self.flaws}
         passed = tuple(name for name in self.passed if name not in failed)
         return Reading(flaws=tuple(self.flaws), passed=passed, skipped=tuple(self.skipped))

@@ -1,4 +1,7 @@
-"""Findings of ruff and mypy, compared without line numbers: lines move with every change."""
+"""Findings of ruff and mypy.
+
+They are compared without line numbers, because lines move with every change.
+"""
 
 import re
 
@@ -19,12 +22,15 @@ _MYPY = re.compile(
     r"(?P<message>[^\n]{0,2000}?)(?:  \[(?P<code>[a-z0-9-]{1,60})\])?$",
     re.MULTILINE,
 )
-#: Parts of names that mypy renumbers when a function before them changes.
+#: Parts of names with a line number, which mypy changes if a function before them changes.
 _NUMBERED = re.compile(r"\bline \d+\b")
 
 
 def read_ruff(content: bytes, cwd: str) -> Reading:
-    """Parse ``--output-format=json``; paths are relative to ``cwd``. Raise UnreadableReport."""
+    """Parse the output of ``--output-format=json``. Raise UnreadableReport.
+
+    Paths in it are relative to ``cwd``.
+    """
     found = parsed(content, "JSON of ruff")
     if not isinstance(found, list):
         raise UnreadableReport("its report is JSON, but not ruff's: it is not a list")
@@ -40,7 +46,7 @@ def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:
-    """Parse plain text; other output is no error. Raise UnreadableReport."""
+    """Parse plain text. Lines of other forms are ignored. Raise UnreadableReport."""
     flaws = []
     for found in _MYPY.finditer(content.decode("utf-8", "replace")):
         path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""

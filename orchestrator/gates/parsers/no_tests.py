@@ -1,6 +1,6 @@
-"""Detects, from the output of a gate that is judged by its exit code, that the gate ran no test.
+"""Detects that a gate ran no test, if only the gate's exit code decides.
 
-Only the output of a known test runner counts. A gate without such output may be no test at all.
+Only the output of a known test runner counts. A gate without such output may not run tests at all.
 """
 
 import re
@@ -36,7 +36,7 @@ _NONE = re.compile(
     ),
     re.MULTILINE,
 )
-#: Output of test runners that ran some tests: one command may call several runners.
+#: Output of test runners that ran some tests. One command may call several runners.
 _SOME = re.compile(
     "|".join(
         (
@@ -54,8 +54,9 @@ _SOME = re.compile(
 
 
 def read(printed: bytes) -> Reading:
-    """Return a reading without passed tests if no test ran; otherwise a reading that counts no
-    tests.
+    """Return a reading with an empty list of passed tests if no test ran.
+
+    Otherwise the reading counts no tests.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     is_empty = _NONE.search(text) is not None and _SOME.search(text) is None

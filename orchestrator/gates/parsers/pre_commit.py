@@ -1,12 +1,13 @@
-"""Failed hooks by name, from the output of ``pre-commit run``. The findings of hooks have no
-common form.
+"""Failed hooks, by name, from the output of ``pre-commit run``.
+
+The findings of hooks have no common form.
 """
 
 import re
 
 from orchestrator.core.gates.findings import Flaw, Reading
 
-#: Maximum length of a line that names a hook.
+#: Maximum length of a line with the name of a hook.
 LONGEST_LINE = 1000
 #: ``name...............(no files to check)Skipped``
 _ENDS = re.compile(r"(?P<name>[^\n]{1,300}?)\.{3,}(?:\([^)\n]*\))?(?P<end>Passed|Failed|Skipped)$")
@@ -14,7 +15,7 @@ _SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 
 
 def read_pre_commit(content: bytes) -> Reading:
-    """Return the reading of pre-commit's output; a hook without files to check counts as passed."""
+    """Return the reading of pre-commit's output. A hook without files to check counts as passed."""
     flaws: dict[str, list[str]] = {}
     passed, last = [], ""
     for line in content.decode("utf-8", "replace").splitlines():

@@ -1,4 +1,4 @@
-"""Reads report files of gates in all formats: bounded in size, and rejected if malformed."""
+"""Reads the report files of gates, in all formats. Large and malformed reports are rejected."""
 
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from orchestrator.gates.parsers import (
 )
 from orchestrator.security.untrusted_files import open_plain, read_tail
 
-#: Maximum size; a larger report is rejected, because half of it would show half of the tests as
-#: missing.
+#: Maximum size of a report. A larger one is rejected, because a part of it would show the other
+#: tests as missing.
 MOST_BYTES = 32 * 1024 * 1024
-#: Maximum size of the output of a command whose exit code decides.
+#: Maximum bytes of the output that are read if a gate's exit code decides.
 MOST_PRINTED = 256 * 1024
 
 
@@ -59,7 +59,7 @@ class GateReports:
 
 
 def _content(file: Path, log: Path) -> bytes:
-    """Return the tool's report file; without one, the tool's output."""
+    """Return the content of the tool's report file; if there is none, the tool's output."""
     try:
         return _whole(file)
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""JSON reports of gates: values of the wrong type are omitted, or the report is rejected."""
+"""JSON reports of gates. Values of the wrong type are omitted, or the report is rejected."""
 
 import json
 import os
@@ -29,8 +29,9 @@ def sequence(value: object) -> list[Any]:
 
 
 def text(value: object, longest: int = 500) -> str:
-    """Return the value as one line that a store accepts: JSON may contain lone surrogates and
-    NUL.
+    """Return the value as one line that a store accepts.
+
+    JSON may contain lone surrogates and NUL, which a store does not accept.
     """
     return one_line(json_values.text(value).replace("\0", "?"))[:longest]
 

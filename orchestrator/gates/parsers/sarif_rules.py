@@ -1,13 +1,13 @@
 """Rules of one SARIF 2.1.0 run: the rule of a result, its severity, and its description."""
 
 import re
-from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers.report_json import sequence, text
 
-#: Level of a rule without a level.
+#: Level of a rule that has no level.
 _LEVEL = "warning"
 _PLACEHOLDERS = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
 
@@ -21,8 +21,9 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule by its index, otherwise by its id; empty if the report does not describe
-        the rule.
+        """Return the rule with this index, otherwise the rule with this id.
+
+        Empty if the report does not describe the rule.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
@@ -41,7 +42,7 @@ class Rules:
         self._overrides = [self._levels(mapping(each)) for each in sequence(run.get("invocations"))]
 
     def id_of(self, result: dict[str, Any]) -> str:
-        """Return the rule's id, or "" if there is none."""
+        """Return the id of a result's rule; "" if it has none."""
         own = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
         return own or text(self._rule(_reference(result))[1].get("id"))
 
@@ -73,7 +74,8 @@ class Rules:
             rule = part.rule(name, index)
             if rule:
                 return part, rule
-            # The index belongs to the named part; other parts may have a rule with the same id.
+            # The index belongs to the named part only. Another part may have a rule with the same
+            # id.
             index = None
         return self._parts[0], {}
 
@@ -90,7 +92,7 @@ class Rules:
         return named or self._parts
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
-        """Return configured levels of one run, by rule."""
+        """Return the levels that one run has configured, by rule."""
         found = {}
         for each in sequence(invocation.get("ruleConfigurationOverrides")):
             descriptor = mapping(mapping(each).get("descriptor"))
@@ -100,9 +102,9 @@ class Rules:
         return found
 
     def _told(self, result: dict[str, Any]) -> dict[str, str]:
-        """Return the invocation's configuration for a result.
+        """Return the levels that the result's invocation has configured, by rule.
 
-        If the result names no invocation, use the only one of the run.
+        If the result names no invocation, and the run has only one, its levels apply.
         """
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
@@ -116,8 +118,9 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result's reference to a rule. ``ruleId`` and ``ruleIndex`` have the same meaning
-    as in ``rule``.
+    """Return the result's reference to a rule.
+
+    ``ruleId`` and ``ruleIndex`` of the result mean the same as in ``rule``.
     """
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {

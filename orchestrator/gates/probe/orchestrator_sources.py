@@ -1,28 +1,29 @@
 """Reports which of the project's Python files a gate's Python executed.
 
-This module runs in the project's own Python, of any version: standard library only, none of the
-product's packages.
+This module runs in the project's own Python, of any version. It uses only the standard library.
 """
 
 import atexit
 import os
 import sys
 
-# Imported by name, because tests may replace functions of os.
+# Import the functions by name, because the project's tests may replace attributes of ``os``.
 from os import O_APPEND, O_CREAT, O_WRONLY, close, fstat, getcwd, open, write
 from os.path import join, realpath
 
 _FOREIGN = ("site-packages", "dist-packages", "node_modules")
-#: Maximum bytes of the file that all Python processes of a gate write; more is not reported.
+#: Maximum size of the file that all Python processes of a gate write. Further paths are not
+#: reported.
 _MOST_BYTES = 1 << 24
 
 
 def begin() -> None:
-    """Append the paths of executed files, in the worktree and in the user's checkout, to a file of
-    the gate.
+    """Append the path of each executed file of the worktree or the user's checkout to the gate's
+    report file.
 
-    Each path is appended at its execution, because Python may end by ``os._exit``. Paths of files
-    that were imported through a link, or in a Python without such a hook, are appended at the end.
+    A path is appended as soon as its file is executed, because Python may end with ``os._exit``.
+    Two kinds of paths are appended only when Python exits: files that were imported through a link,
+    and all files if this Python has no audit hooks.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]

@@ -1,7 +1,7 @@
-"""Imported by Python at its start, so that a gate's executed files are reported.
+"""Imported by Python at its start, so that the files that a gate executes are reported.
 
-No other variable in a gate's environment may name these modules: a Python with its own
-``PYTHONPATH`` does not find them, and has to run without them.
+Python finds this module only by ``PYTHONPATH``. If a gate sets another ``PYTHONPATH``, its Python
+runs without this module, and executed files are not reported.
 """
 
 import importlib.machinery
@@ -13,7 +13,7 @@ import orchestrator_sources  # type: ignore[import-not-found]
 
 orchestrator_sources.begin()
 
-# Finds the module that Python would import without this directory.
+# Also run the ``sitecustomize`` that Python would import if this directory were not on the path.
 _own = os.path.dirname(os.path.abspath(__file__))
 _others = [each for each in sys.path if os.path.abspath(each or os.curdir) != _own]
 _spec = importlib.machinery.PathFinder.find_spec("sitecustomize", _others)

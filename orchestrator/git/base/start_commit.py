@@ -1,4 +1,4 @@
-"""The commit that a job starts from."""
+"""The commit from which a job starts."""
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
@@ -11,12 +11,12 @@ _LFS = (
     "the repository uses Git LFS, but git-lfs is not {}: workers find pointer files instead of "
     "the contents"
 )
-#: Maximum number of named submodules.
+#: Maximum number of submodules that a note names.
 _MOST_PATHS = 10
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """Return notes on files that workers do not find if they start from a commit."""
+    """Return notes on files that are missing in worktrees that start from a commit."""
     found = []
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:
@@ -36,12 +36,15 @@ def notes(git: Git, commit: str) -> list[str]:
 
 
 def commit_of(git: Git, revision: str) -> str:
-    """Return the commit that a branch, tag or id names; HEAD without one. Raise RepositoryError."""
+    """Return the commit that a branch, tag, or id names; the commit of HEAD for "".
+
+    Raise RepositoryError.
+    """
     name = f"{revision or 'HEAD'}^{{commit}}"
     commit = git.resolve(name)
     if not commit:
-        # Git may also reject the repository, for example because another user owns it; its message
-        # has the reason.
+        # Git may also reject the repository, for example because another user owns it. This command
+        # reports the reason.
         git.run("rev-parse", "--git-dir")
     if not commit and revision:
         raise RepositoryError("no such branch, tag, or commit in the repository")
@@ -51,8 +54,9 @@ def commit_of(git: Git, revision: str) -> str:
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """Return the user's branch that a revision names, or that is checked out; empty if there is
-    none.
+    """Return the user's branch that a revision names; for "", the checked-out branch.
+
+    "" if there is no such branch.
     """
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
     named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)

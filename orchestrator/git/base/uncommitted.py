@@ -13,16 +13,15 @@ from orchestrator.git.user_repository.checkout import path_of, within
 
 _WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
 _MESSAGE = "Uncommitted work when the job was submitted\n"
-#: Maximum number of paths in a sentence.
+#: Maximum number of paths that a sentence names.
 _MOST_PATHS = 10
 
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
-    """Return a commit with the uncommitted files on top of ``commit``, which must be HEAD, and
-    notes on what it omits.
+    """Return a commit with the uncommitted files on top of ``commit``, and notes on what it lacks.
 
-    Return ``commit`` itself if nothing is uncommitted. Raise RepositoryError if no commit can be
-    made.
+    ``commit`` must be HEAD. Return it unchanged if nothing is uncommitted. Raise RepositoryError if
+    the files cannot be committed.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
@@ -46,7 +45,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
 
 
 def _copy_index(git: Git, to: str) -> None:
-    """Copy the index with its times: git uses them to skip files that it need not read."""
+    """Copy the index with its times. Git uses the times to skip unchanged files."""
     index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
     if os.path.exists(index):
         shutil.copy2(index, to)
@@ -72,15 +71,18 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 def _is_gone(field: str) -> bool:
     """True if a status entry is a file that was removed from the files or from the index.
 
-    A file that was only removed from the index has a second entry as untracked. Removed files are
-    omitted when git reads paths, because git fails if a link has replaced a removed file's
-    directory.
+    A file that was removed only from the index has a second entry, as untracked. Removed files must
+    not be passed to git as paths, because git fails if a link has replaced the directory of such a
+    file.
     """
     return field[:1] == "1" and "D" in field[2:4]
 
 
 def _not_taken(fields: Sequence[str]) -> Iterator[str]:
-    """Yield repositories inside the repository, because a snapshot omits their content."""
+    """Yield the paths of nested repositories and changed submodules.
+
+    A snapshot does not contain the content of these repositories.
+    """
     for field in fields:
         path = path_of(field)
         is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")

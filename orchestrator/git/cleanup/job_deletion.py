@@ -1,4 +1,4 @@
-"""Removes the worktrees and refs of a root job; work that was not landed stays."""
+"""Removes the worktrees and refs of a root job. Work that was not landed stays."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from orchestrator.git.landing import squash
 from orchestrator.git.repository_location import GitLocation
 from orchestrator.git.submodules import user_submodules
 
-#: Text that replaces a commit.
+#: Used in place of a commit, for uncommitted files.
 UNCOMMITTED = "uncommitted"
 
 logger = logging.getLogger(__name__)
@@ -35,10 +35,10 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 
 
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
-    """Return commits by full ref: work of a root job that is on none of the user's branches.
+    """Return the commits of a root job that are on none of the user's branches, by full ref.
 
-    Includes worktrees that a full disk or a crash left behind, by path: their content is
-    uncommitted.
+    Includes worktrees that remained after a full disk or a crash, by path. Their value is
+    ``UNCOMMITTED``.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
@@ -60,7 +60,7 @@ def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
             place.worktrees.close(found.directory)
     landed = [each for each in _results(git, root_id) if not _is_wanted(git, root_id, each)]
     gone = _below(git, f"refs/heads/{BRANCHES}/{root_id}/") - {*landed}
-    # ``undo`` needs to know where the user's branches were.
+    # ``undo`` needs the former commits of the user's branches.
     notes = _below(git, f"{hidden(root_id)}landed/") if landed else set()
     gone |= _below(git, hidden(root_id)) - notes
     gone |= _below(git, kept_refs(root_id))
@@ -85,7 +85,8 @@ def _drop_refs(place: GitLocation, root_id: str) -> None:
     own = _below(git, branches)
     kept = {name for name in own if _is_wanted(git, root_id, name)}
     if kept:
-        # A user who has not merged the result may still need another candidate's work.
+        # Keep the other candidates' work, too: a user who has not merged the result may still want
+        # it.
         others = candidate_refs(root_id)
         kept |= {name.replace(others, branches, 1) for name in _below(git, others)}
     _delete(git, [*(own - kept), *_below(git, hidden(root_id))])
@@ -96,7 +97,7 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True if no branch of the user has the result's changes, not even in other commits."""
+    """True if no branch of the user has the result's changes, in the same or in other commits."""
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
         return False
@@ -109,10 +110,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Return False if a job has certainly left nothing in git. Called for every removed job, so it
-    is fast.
+    """Return False if a job has certainly left nothing in git.
 
-    Reads only the files in which git keeps refs; if refs are stored in another way, return True.
+    Must be fast, because it is called for every removed job. Reads only the files in which git
+    stores refs. Return True if refs are stored in another way.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

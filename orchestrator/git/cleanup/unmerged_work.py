@@ -8,7 +8,7 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, hidden, kept_refs, undone_refs
 from orchestrator.core.repository.repository import Signature
-from orchestrator.git.command.ref_names import part_of_ref
+from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.commits import ignore_rules
@@ -20,16 +20,16 @@ logger = logging.getLogger(__name__)
 
 _NOBODY = Signature(name="orchestrator", email="clean@orchestrator.invalid")
 _RESULT = "result"
-#: Suffix of a worker's name if a directory of refs has the name itself.
+#: Suffix of a ref's name, if a directory of refs already has the worker's name.
 _WORK = "+work"
-#: Separator between a worker's name and the number of a rolled-back attempt.
+#: Separator between a worker's name and the number of an attempt that was rolled back.
 _ATTEMPT = "+attempt-"
 
 
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """Save work that no other ref contains on refs. Return the full names of the refs."""
+    """Create a ref for all work that no other ref contains. Return the full names of the refs."""
     starts = _below(git, f"{hidden(root_id)}start/")
     results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
@@ -46,8 +46,9 @@ def keep(
 
 
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
-    """Return workers' commits whose work is in none of the commits ``holders``, and on no branch of
-    the user.
+    """Return the workers' commits whose work would be lost.
+
+    These are commits that neither a commit of ``holders`` nor a branch of the user contains.
     """
     starts = _below(git, f"{hidden(root_id)}start/")
     tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
@@ -59,7 +60,7 @@ def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
 
 
 def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
-    """Return commits of results, and commits of workers by name."""
+    """Return the commits of results, and the commits of workers by name."""
     branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
@@ -85,8 +86,9 @@ def _uncommitted(
     directory: str,
     present: str,
 ) -> Iterator[tuple[str, str]]:
-    """Yield saved files of worktrees after a crash: instead of the worker's branch, or in addition
-    to it.
+    """Yield a ref and a commit for each worktree with uncommitted files after a crash.
+
+    Such a commit replaces the worker's branch head in ``tips``, or is added to it.
     """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -117,7 +119,7 @@ def _uncommitted(
 
 
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
-    """True if all changes of a commit are saved elsewhere."""
+    """True if all changes of a commit are saved in other places."""
     if start and not commits.changed_any(git, start, commit):
         return True
     return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
@@ -126,7 +128,7 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
 def _has(git: Git, result: str, commit: str) -> bool:
     """True if merging the commit would not change the result.
 
-    Work in the result is safe, because the result is kept or is on a branch of the user.
+    Work in a result is safe, because the result is kept, or is on a branch of the user.
     """
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:

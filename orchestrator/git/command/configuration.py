@@ -1,21 +1,24 @@
-"""Git's configuration: read once, and cached while the files that it comes from are unchanged."""
+"""Git's configuration: read once, and cached while its source files are unchanged."""
 
 import os
 import re
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command.runner import Git, has_lfs
 from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 
-#: Maximum seconds of caching a configuration, because git may read files that are not listed here.
+#: Maximum seconds for which a configuration is cached, because git may read files that are not
+#: listed here.
 KEPT_SECONDS = 30.0
-#: A file that was written this many seconds ago may change again without a visible difference.
+#: Seconds after a change of a file. A second change within this time may leave the file's time
+#: stamp as it is, so a configuration that was read then is not cached.
 SETTLED_SECONDS = 0.1
-#: With these settings, the files that git reads also depend on other facts, such as the branch.
+#: Settings because of which git reads different files in different cases, for example for each
+#: branch.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
 _MOST_KEPT = 64
 
@@ -24,7 +27,7 @@ _MOST_KEPT = 64
 class _Kept:
     until: float
     stamps: Mapping[str, Stamp | None]
-    #: As ``git config --list -z`` prints them.
+    #: The settings as ``git config --list -z`` prints them.
     settings: Sequence[bytes]
 
 
@@ -33,14 +36,19 @@ _guard = threading.Lock()
 
 
 def matching(git: Git, pattern: str) -> bytes:
-    """Return the output of ``git config -z --get-regexp`` for names that match a whole pattern."""
+    """Return the output of ``git config -z --get-regexp``, for names that match a pattern as a
+    whole.
+    """
     expression = re.compile(pattern.encode())
     found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
     return b"".join(each + b"\0" for each in found)
 
 
 def value(git: Git, name: str) -> str:
-    """Return the last value of a setting; "" if it is not set. ``name`` in lower case."""
+    """Return the last value of a setting; "" if it is not set.
+
+    ``name``: in lower case.
+    """
     begin = f"{name}\n".encode()
     found = [each for each in listed(git) if each.startswith(begin)]
     return os.fsdecode(found[-1][len(begin) :]) if found else ""
@@ -75,7 +83,8 @@ def listed(git: Git) -> Sequence[bytes]:
     if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
         began = time.time()
         settings, files = _read(git)
-        # Files that changed since the read are too recent for the cache.
+        # The stamps are taken after the read, so a file that changed in between is too recent for
+        # the cache.
         stamps = _stamps([*files, *_places(part.common)])
         kept = _Kept(now + KEPT_SECONDS, stamps, settings)
         _keep(key, kept, began, _INCLUDING)
@@ -85,8 +94,10 @@ def listed(git: Git) -> Sequence[bytes]:
 def _keep(
     key: tuple[str, bool], found: _Kept, began: float, excluded: re.Pattern[str] | None = None
 ) -> None:
-    """Cache a configuration with the time at which it was read, unless one of its names is
-    excluded.
+    """Cache a configuration that was read at the time ``began``.
+
+    It is not cached if one of its files had changed just before, or if ``excluded`` matches the
+    name of one of its settings.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

@@ -1,6 +1,6 @@
-"""Named pipes and devices at paths that git reads: git would wait for them forever.
+"""Named pipes and devices at paths that git reads. Git would wait for them forever.
 
-A worker may create them in its worktree or, without containment, in the repository.
+A worker may create them in its worktree, or, without containment, in the repository.
 """
 
 import os
@@ -13,21 +13,23 @@ from pathlib import Path
 
 from orchestrator.security.untrusted_files import read_regular
 
-#: Prefix of files in a worktree that git reads.
+#: Prefix of the names of files in a worktree that git reads.
 _READ = ".git"
-#: Directories of the repository to which workers write.
+#: Directories of the repository to which workers may write.
 _PARTS = ("worktrees", "refs", "logs")
-#: Links are not changed: git reads the link itself, or its target belongs to another owner.
+#: File types that are never removed. A symbolic link is harmless here: git either reads the link
+#: itself, or follows it to a file of another owner.
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 #: Seconds for which a removed pipe stays open.
 LINGER_SECONDS = 0.05
-#: Maximum bytes of a file that names a repository.
+#: Maximum size of a file that names a repository, in bytes.
 _LONGEST_LINK = 65536
 
 
 def clear(admin: Path) -> bool:
-    """Remove FIFOs from a worktree's own git directory, before git runs. Return True if one was
-    removed.
+    """Remove FIFOs from a worktree's own git directory, before git runs.
+
+    Return True if a FIFO was removed.
     """
     return _removed(_entries(admin))
 
@@ -35,8 +37,8 @@ def clear(admin: Path) -> bool:
 def release(directory: str, env: Mapping[str, str]) -> bool:
     """Remove FIFOs that block a git command with this directory and environment.
 
-    Return False if there was none. The search takes longer than most commands, so it is only for
-    commands that have already run long.
+    Return False if there was no FIFO. The search takes longer than most git commands, so call this
+    only if a command has already run for long.
     """
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own
@@ -78,11 +80,12 @@ def _remove(path: str) -> None:
     if not stat.S_ISFIFO(os.lstat(path).st_mode):
         os.unlink(path)
         return
-    # Opened for reading and writing, so that a waiting process continues, and reads an empty file.
+    # Open the pipe for reading and writing, so that a waiting process continues and reads an empty
+    # file.
     ends = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        # Unlinked before it is closed: otherwise a process that opens the pipe in between would
-        # wait forever.
+        # Unlink the pipe before closing it. Otherwise a process that opens it in between would wait
+        # forever.
         os.unlink(path)
         time.sleep(LINGER_SECONDS)
     finally:

@@ -1,18 +1,29 @@
-"""Freezes git's settings for line endings, modes and filters at the start of a job.
+"""Freezes git's settings for line endings, modes, and filters at the start of a job.
 
-All worktrees share the configuration: a worker that sets ``core.fileMode`` there, for example,
+All worktrees share the configuration. Otherwise a worker that sets ``core.fileMode``, for example,
 would make all other workers lose their changes of modes.
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command import configuration
-from orchestrator.git.command.job_start_snapshot import note_once
 from orchestrator.git.command.runner import Git
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.untrusted_files import read_regular, replace_file
+
+
+def note_once(path: Path, content: Callable[[], bytes]) -> None:
+    """Write ``content`` to a job's file, whole or not at all. Idempotent: only the first call
+    writes.
+
+    Does nothing if the job's directory does not exist.
+    """
+    if path.exists() or not path.parent.is_dir():
+        return
+    replace_file(path, content())
+
 
 #: Name of the file in a root job's directory. The older file ``settings-before`` has no filters.
 NAME = "filters-and-settings-before"
@@ -24,7 +35,7 @@ _DEFAULTS = {
     "core.ignorecase": "false",
     "core.symlinks": "true",
 }
-#: Values that disable a filter, because filters run programs.
+#: Values that disable a filter. Disabled because a filter runs a program.
 _NO_FILTER = {"clean": "", "smudge": "", "process": "", "required": "false"}
 _NAMES = (
     *(each.replace(".", r"\.") for each in _DEFAULTS),
@@ -36,8 +47,8 @@ _MOST_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class GitSettings:
-    #: Path of the file with the settings that apply to a job; without it, the present settings
-    #: apply.
+    #: Path of the file with the settings that apply to a job. If it is missing, the present
+    #: settings apply.
     noted: Path
 
     def note(self, git: Git) -> None:
@@ -45,8 +56,8 @@ class GitSettings:
         note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
-        """Return the same git with the saved settings, regardless of later changes of the
-        configuration.
+        """Return the same git with the saved settings, whatever changes the configuration has
+        had since.
         """
         noted = read_regular(self.noted, _MOST_BYTES)
         present = _asked(git)
@@ -67,8 +78,9 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    """Return the settings. A name without a value means true; of several values the last one
-    applies.
+    """Return the settings.
+
+    A name without a value means true. Of several values, the last one applies.
     """
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, stale_locks, temporary_files
@@ -25,16 +25,17 @@ from orchestrator.git.command.sessions import (
     shared_part,
 )
 
-#: Seconds until each check for a pipe or lock that git may be waiting for.
+#: Seconds between the checks whether git waits for a pipe or a lock.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
-#: Timeout of a call. A checkout of a large repository on a slow disk takes long; a longer call
-#: hangs.
+#: Timeout of a call. A checkout of a large repository on a slow disk may take long, but a call that
+#: takes longer than this hangs.
 LONGEST_SECONDS = sum(PAUSES)
 #: Bytes per read of an output that may be long.
 PIECE_BYTES = 65536
 
-#: The user's own configuration applies (line ends, filters, ignored files, safe directories).
-#: Overridden: settings that run programs, ask, sign, or change output that is read here.
+#: The user's own configuration applies, for example to line endings, filters, ignored files, and
+#: safe directories. These options override settings that run programs, ask, sign, or change output
+#: that the product reads.
 _OPTIONS = (
     "--no-pager",
     "--literal-pathspecs",
@@ -53,11 +54,13 @@ _OPTIONS = (
     *("-c", "merge.renames=true"),
     *("-c", "merge.directoryRenames=true"),
     *("-c", "merge.conflictStyle=merge"),
-    # Git LFS writes locally stored files; others stay pointers, and no server is called.
+    # Git LFS writes only files that are stored locally. Other files stay pointers, because no
+    # server is called.
     *("-c", "lfs.url=file:///nonexistent"),
     *("-c", "lfs.skipdownloaderrors=true"),
 )
-#: Without its program, a required filter would make every checkout fail.
+#: Disable the filter if the program is missing, because a required filter would make every checkout
+#: fail.
 _WITHOUT_LFS = (
     *("-c", "filter.lfs.process="),
     *("-c", "filter.lfs.smudge="),
@@ -77,17 +80,18 @@ _ENVIRONMENT = {
 }
 
 
-#: Maximum number of leftover locks that one call clears.
+#: Maximum number of leftover locks that one call removes.
 _MOST_LOCKS = 10
 
-#: For ``update-ref``: a worker may have replaced its own branch by a symbolic ref to a branch of
-#: the user.
+#: Option for ``update-ref``: change the ref itself. A worker may have made its own branch a
+#: symbolic ref to a branch of the user.
 ITSELF = ("--no-deref",)
 
 
 def has_lfs() -> bool:
-    """True if git-lfs can be run here. It may be installed while the server runs, so the answer is
-    not cached.
+    """True if git-lfs can be run here.
+
+    Not cached, because git-lfs may be installed while the server runs.
     """
     return shutil.which("git-lfs") is not None
 
@@ -104,18 +108,20 @@ class GitOutput:
 
     @property
     def line(self) -> str:
-        """The output as a path, which may begin or end with spaces, or contain line ends."""
+        """The output as one path, which may begin or end with spaces, or contain line breaks."""
         return os.fsdecode(self.out).removesuffix("\n")
 
     @property
     def fields(self) -> list[str]:
-        """Fields of the output, separated by NUL (``-z``)."""
+        """The fields of the output, which are separated by NUL (``-z``)."""
         return os.fsdecode(self.out).split("\0")[:-1]
 
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Git in one directory, or for the repository and working tree in the variables ``env``."""
+    """Git in one directory, or in the repository and working tree that the variables ``env``
+    name.
+    """
 
     directory: str
     env: Mapping[str, str]
@@ -129,7 +135,8 @@ class Git:
     ) -> GitOutput:
         """Run git.
 
-        Raise RepositoryError for an exit code that is not in ``accept``; OSError if a disk is full.
+        Raise RepositoryError for an exit code that is not in ``accept``. Raise OSError if a disk is
+        full.
         """
         around = {**self.env, **(env or {})}
         began = time.time()
@@ -143,20 +150,23 @@ class Git:
         return answer
 
     def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
-        """Remove the incomplete temporary files of a call, which git itself does not remove."""
+        """Remove incomplete temporary files of a call. Git itself does not remove them."""
         where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
         if where:
             temporary_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
-        """True if nothing can be written: for some files git does not name the cause."""
+        """True if no file can be written.
+
+        For some files, git's message does not name this cause.
+        """
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))
 
     def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> GitOutput:
         answer, released = self._once(arguments, given, env)
         if answer.code and released:
-            # Git read the pipe's empty content and failed.
+            # Repeat the command: git read the pipe's empty content and failed.
             answer, _ = self._once(arguments, given, env)
         for _ in range(_MOST_LOCKS):
             if not answer.code or not stale_locks.is_gone(answer.err):
@@ -167,7 +177,7 @@ class Git:
     def _once(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
-        """Run the command once. Return its output, and True if it waited at a FIFO."""
+        """Run the command once. Return its output, and True if the command waited at a FIFO."""
         try:
             with subprocess.Popen(
                 ["git", *_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments],
@@ -190,8 +200,9 @@ class Git:
     def _ended(
         self, process: subprocess.Popen[bytes], env: Mapping[str, str]
     ) -> tuple[bytes, bytes, bool]:
-        """Return the output of an ended process, and True if it waited at a FIFO. On timeout, kill
-        it and raise TimeoutExpired.
+        """Return the output of a process that ends, and True if it waited at a FIFO.
+
+        On timeout, kill the process and raise TimeoutExpired.
         """
         released = False
         try:
@@ -205,8 +216,9 @@ class Git:
             raise
 
     def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
-        """Yield the output as git writes it. If the reader stops, git is ended. Raise
-        RepositoryError.
+        """Yield the output as git writes it. Raise RepositoryError.
+
+        If the reader stops early, git is stopped.
         """
         with tempfile.TemporaryFile() as source:
             source.write(given)
@@ -241,7 +253,7 @@ class Git:
         return self.resolve_all([name])[0]
 
     def resolve_all(self, names: Sequence[str]) -> Sequence[str]:
-        """Return the object of each name, as ``resolve`` does."""
+        """Return the object id of each name, as ``resolve`` does."""
         part = shared_part(self.directory, self.env)
         if part is not None and not any(map(_NO_LINE.search, names)):
             given = "".join(f"info {part.named(each)}\n" for each in names)
@@ -249,13 +261,13 @@ class Git:
                 answers = self._session(part, _READER, os.fsencode(given), len(names))
                 return [_object_of(each) for each in answers]
         asked = ("rev-parse", "--verify", "--quiet", "--end-of-options")
-        # Some versions of git repeat the option in the output.
+        # Take the last line, because some versions of git print the option first.
         return [self.ask(*asked, each).split("\n")[-1] for each in names]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
-        """Set refs to commits, all or none; "" deletes a ref. Raise RepositoryError or OSError.
+        """Set refs to commits: all of them, or none. A commit "" deletes the ref.
 
-        ``new``: no ref exists yet.
+        ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
         """
         set_ = "create" if new else "update"
         changes = [
@@ -279,7 +291,8 @@ class Git:
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        # Neither the index, nor settings of files decide how names and refs are read.
+        # The common directory is enough, because neither the index nor settings for files affect
+        # how refs are read.
         env = {"GIT_DIR": part.common}
         words = ["git", *_OPTIONS, *command]
         return SESSIONS.ask(part, words, lambda: _with_inherited(env), given, lines, seconds)
@@ -287,9 +300,9 @@ class Git:
 
 _READER = ("cat-file", "--batch-command")
 _WRITER = ("update-ref", *ITSELF, "-m", "orchestrator", "--stdin")
-#: Answers to a transaction that changed all its refs.
+#: Answers to a transaction that has changed all its refs.
 _COMMITTED = [b"start: ok", b"commit: ok"]
-#: Names that are no single line of a request.
+#: Matches names that cannot be one line of a request.
 _NO_LINE = re.compile(r"[\n\r\0]|^$")
 _TYPES = (b"commit", b"tree", b"blob", b"tag")
 
@@ -324,9 +337,9 @@ def _is_full(path: str) -> bool:
 
 #: Git's exit code for a fatal error.
 FATAL = 128
-#: Free bytes below which a killed call counts as a full disk, whatever its output is.
+#: If a call is killed while fewer bytes are free, the disk counts as full, whatever the output is.
 LEAST_BYTES = 64 * 1024
-#: Git's messages about a full disk; for some files git does not report the reason.
+#: Git's messages about a full disk. For some files, git's message does not name the reason.
 _FULL = (
     "No space left on device",
     "Disk quota exceeded",
@@ -338,8 +351,9 @@ _FULL = (
 
 
 def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
-    """Write the input to git. ``communicate`` cannot be used, because it does not continue to
-    write after its timeout.
+    """Write the input to git.
+
+    ``communicate`` cannot be used, because it does not continue to write after its timeout.
     """
     source = process.stdin
     if not given or source is None:
@@ -353,19 +367,20 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
     try:
         threading.Thread(target=write, daemon=True).start()
     except RuntimeError:
-        # No thread is available, and git waits for its input.
+        # Write in this thread, because no other thread is available, and git waits for its input.
         write()
 
 
 def failure(what: str, answer: GitOutput) -> Exception:
-    """Return the error of a failed command; OSError if the disk is full, so that the work is
-    retried later.
+    """Return the error of a failed command.
+
+    It is an OSError if the disk is full, so that the work is retried later.
     """
     if _says_full(answer):
         return _full(what, answer)
     errors = one_line(answer.err)[-500:]
     errors = stale_locks.in_words(answer.err) or errors
     if answer.code < 0:
-        # Output from before the signal is not the cause.
+        # Name the signal first, because the output came before it and is not the cause.
         errors = f"killed by signal {-answer.code}{f' ({errors})' if errors else ''}"
     return RepositoryError(f"git {what} failed: {errors or f'exit code {answer.code}'}")

@@ -1,7 +1,7 @@
-"""Git processes that answer many requests: an answer takes 0.05 ms, and a new process 3 ms.
+"""Git processes that answer many requests. An answer takes 0.05 ms; a new process would take 3 ms.
 
-A session is only an optimization. After any surprise (an error, a timeout, an unknown answer) the
-caller runs an ordinary command, which reports the error and removes what blocks git.
+A session is only an optimization. After an error, a timeout, or an unknown answer, the caller runs
+an ordinary command instead. That command reports the error, and removes what blocks git.
 """
 
 import atexit
@@ -12,23 +12,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.security.untrusted_files import read_regular
 
 #: Seconds after which an unused session is closed.
 IDLE_SECONDS = 1.0
-#: Maximum age of a session, because a git process reads the time for its ref logs only once.
+#: Maximum age of a session, in seconds. A git process reads the time for its ref logs only once.
 AGE_SECONDS = 2.0
-#: Seconds for an answer: a FIFO in place of a ref would make git wait forever.
+#: Timeout of an answer, in seconds. A FIFO in place of a ref would make git wait forever.
 ANSWER_SECONDS = 1.0
-#: Seconds for a change, which waits for the disk.
+#: Timeout of a change, in seconds. A change waits for the disk.
 CHANGE_SECONDS = 10.0
-#: Seconds in which a session removes its lock files.
+#: Seconds in which a stopped session can remove its lock files.
 _STOP_SECONDS = 1.0
-#: Maximum bytes of a request. With a longer request, git and this process could block each other.
+#: Maximum bytes of a request. With a longer request, git and this process could wait for each other
+#: forever.
 MOST_BYTES = 4096
-#: Maximum bytes of a file that names a repository.
+#: Maximum size of a file that names a repository, in bytes.
 _LONGEST_LINK = 65536
 _PIECE_BYTES = 65536
 
@@ -40,17 +42,18 @@ class SharedPart:
     """The part of a repository that all its worktrees share."""
 
     common: str
-    #: Prefix of HEAD's name, seen from the shared part: ``worktrees/NAME/``, or "".
+    #: Prefix of HEAD's name as seen from the shared part: ``worktrees/NAME/``, or "".
     head: str
 
     def named(self, name: str) -> str:
-        """Return the name by which a session can read an object of the worktree."""
+        """Return the name by which a session can read an object of this worktree."""
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
         return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
-        """Return a value that changes if the repository is replaced or configured; None if the
-        repository was removed.
+        """Return a value that changes if the repository is replaced or configured.
+
+        None if the repository was removed.
         """
         try:
             found = os.stat(self.common), os.stat(f"{self.common}/config")
@@ -64,13 +67,14 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
-    """Return the part that a command with this directory and environment uses; None if it is
-    unknown.
+    """Return the shared part that a command with this directory and environment uses; None if it
+    is unknown.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
     own = env.get("GIT_DIR") or f"{directory}/.git"
-    # Git itself rejects other users' repositories, except those in safe.directory.
+    # Do not use a session for another user's repository, because git itself must check
+    # safe.directory.
     if "GIT_DIR" not in env and not _are_own(directory, own):
         return None
     if os.path.isfile(own):
@@ -90,7 +94,7 @@ def _are_own(*paths: str) -> bool:
 
 
 class SessionFailed(Exception):
-    """The session gave no usable answer."""
+    """The session gave no answer that can be used."""
 
 
 @dataclass(eq=False, slots=True)
@@ -142,7 +146,7 @@ class _Session:
 class Sessions:
     """The open git sessions of this process. Any thread may call.
 
-    A thread closes unused sessions, and ends with the last session.
+    A background thread closes unused sessions, and ends with the last one.
     """
 
     def __init__(self) -> None:
@@ -168,7 +172,7 @@ class Sessions:
             session = self._session(key, stamp, command, env)
             with session.lock:
                 if session.is_closed:
-                    # Another thread has replaced the session.
+                    # Another thread has closed this session. Get its replacement.
                     continue
                 try:
                     return session.ask(given, lines, seconds)
@@ -196,7 +200,8 @@ class Sessions:
                 process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    # Not in the repository: a git there counts as one of the user's.
+                    # Not in the repository, because a git with that directory would count as a git
+                    # of the user.
                     cwd="/",
                     env=env(),
                     stdin=subprocess.PIPE,
@@ -211,7 +216,8 @@ class Sessions:
                 self._closer = threading.Thread(
                     target=self._close_unused, name="git-sessions", daemon=True
                 )
-                # Without a thread, the session stays open until the next one is opened.
+                # If no thread is available, the session stays open until the next session is
+                # opened.
                 with suppress(RuntimeError):
                     self._closer.start()
                 if not self._closer.is_alive():
@@ -253,7 +259,7 @@ class Sessions:
                 self._retire(key, each)
 
     def forget(self) -> None:
-        """Drop all sessions in a forked process, because they belong to its parent."""
+        """Drop all sessions in a forked process. They belong to its parent."""
         self.__init__()  # type: ignore[misc]
 
 

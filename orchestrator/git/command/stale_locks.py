@@ -1,4 +1,4 @@
-"""Lock files of a killed git, which block every later git command."""
+"""Lock files of a killed git. They block every later git command."""
 
 import os
 import re
@@ -9,11 +9,11 @@ from shlex import quote
 
 from orchestrator.core.repository.git_refs import BRANCHES
 
-#: Seconds after which a lock of the orchestrator's own refs counts as leftover: git holds it only
-#: briefly.
+#: Seconds after which a lock of the orchestrator's own refs counts as leftover. Git holds such a
+#: lock only briefly.
 LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
-#: With a table of refs, git's message has no path.
+#: With a reftable, git's message contains no path.
 _TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
@@ -39,10 +39,11 @@ def in_words(errors: str) -> str:
 
 
 def is_gone(errors: str) -> bool:
-    """True if a leftover lock of the orchestrator's own refs was removed, so that the command can
-    be retried.
+    """True if a leftover lock of the orchestrator's own refs was removed, so that a retry can
+    succeed.
 
-    Only the orchestrator and workers write these refs, and a worker's git may have been killed.
+    Only the orchestrator and workers write these refs, and the git of a worker may have been
+    killed.
     """
     path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -53,7 +54,7 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove locks that are unchanged after a moment, because their owner has exited."""
+    """Remove the locks that are unchanged after a moment. Their owner has exited."""
     before = {path: _seen(path) for path in paths}
     if not before:
         return

@@ -1,7 +1,7 @@
 """Temporary files of a git that ran out of disk space.
 
 They must be removed, because otherwise the disk stays full. Git removes its lock files itself, but
-not incomplete objects and packs.
+not its incomplete objects and packs.
 """
 
 import os
@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-#: Seconds in which git may have closed such a file and not yet renamed it.
+#: Seconds during which git may have closed such a file but not renamed it yet.
 SETTLE_SECONDS = 0.5
-#: Seconds of a kernel tick, the resolution of files' time stamps.
+#: Length of a kernel tick in seconds, which is the resolution of files' time stamps.
 _TICK_SECONDS = 0.1
 _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_rev_*")
 
 
 def sweep(objects: Path, since: float) -> list[Path]:
-    """Remove temporary files that were written after ``since`` and that no process has open.
+    """Remove temporary files that were written after ``since``, and that no process has open.
 
-    Files of other users stay. If the kernel does not show open files, all files stay.
+    Files of other users stay. If the kernel does not show which files are open, all files stay.
     """
     found = dict(_written(objects, since))
     if not found:
@@ -48,7 +48,9 @@ def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int
 
 
 def _open_files() -> set[tuple[int, int]] | None:
-    """Return device and inode of every file that a process of this user has open; None: unknown."""
+    """Return device and inode of every file that a process of this user has open; None if
+    unknown.
+    """
     found = set()
     if not os.path.isdir("/proc/self/fd"):
         return None

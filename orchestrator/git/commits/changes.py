@@ -1,6 +1,7 @@
 """Differences between commits for people: files, hunks, and the versions of a conflict."""
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,9 +9,10 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.core.errors import TooLarge
-from orchestrator.core.repository.changes import (
+from orchestrator.core.repository.diffs import (
     Blobs,
     ChangedFile,
+    ChangedHunk,
     ConflictVersions,
     Difference,
     DiffRequest,
@@ -18,16 +20,58 @@ from orchestrator.core.repository.changes import (
     TextLimits,
 )
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.patch import file_patches, hunks_of
+
+#: Beginning of a file's part. No line of a hunk begins like this, because each begins with a blank,
+#: "+", or "-".
+_FILE = re.compile(rb"^diff --git ", re.M)
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
+
+
+def file_patches(patch: bytes) -> list[bytes]:
+    """Return the parts of a patch: one for each file, in the order of the patch."""
+    starts = [found.start() for found in _FILE.finditer(patch)]
+    ends = [*starts[1:], len(patch)][: len(starts)]
+    return [patch[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def hunks_of(part: bytes) -> Iterator[ChangedHunk]:
+    """Yield the hunks of one file's part of a patch."""
+    head: tuple[str | None, ...] = ()
+    lines: list[str] = []
+    # Split only at line feeds, because the text of a line may contain other line endings.
+    for line in part.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+        if line.startswith("@@ ") and (found := _HUNK.match(line)):
+            if head:
+                yield _hunk(head, lines)
+            head, lines = found.groups(), []
+        elif head:
+            lines.append(line)
+    if head:
+        yield _hunk(head, lines)
+
+
+def _hunk(head: tuple[str | None, ...], lines: list[str]) -> ChangedHunk:
+    *numbers, text = head
+    # If a patch gives no number of lines, the number is 1.
+    old_start, old_lines, new_start, new_lines = (int(each or 1) for each in numbers)
+    return ChangedHunk(
+        old_start=old_start,
+        old_lines=old_lines,
+        new_start=new_start,
+        new_lines=new_lines,
+        header=text or "",
+        lines=tuple(lines),
+    )
+
 
 #: Options that make the output independent of the user's configuration.
 _PLAIN = (
     *("--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
     *("-M", "--submodule=short"),
 )
-#: With more changed lines a difference is larger than any answer.
+#: Maximum number of changed lines. A difference with more lines is larger than any answer.
 MOST_LINES = 500_000
-#: Bytes that git reads to decide if a file is text.
+#: Number of bytes that git reads to decide whether a file is text.
 _LOOKED_AT = 8000
 _STATUSES = {
     "A": FileStatus.ADDED,
@@ -77,8 +121,9 @@ class GitChanges:
         return Git(str(self._project), {})
 
     def _at_top(self, asked: DiffRequest) -> Git:
-        """Return git at the top of the repository, from which paths begin, wherever the project
-        is in it.
+        """Return git at the top of the repository.
+
+        Paths begin there, even if the project is in a subdirectory.
         """
         git = self._git()
         return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
@@ -123,7 +168,10 @@ class GitChanges:
     def _merged(
         self, base: bytes | None, ours: bytes | None, theirs: bytes | None, blobs: Blobs
     ) -> str | None:
-        """Return both sides with conflict markers; None if a side has no such file."""
+        """Return the merged text, with conflict markers where the sides differ.
+
+        None if a side has no such file.
+        """
         if ours is None or theirs is None:
             return None
         with tempfile.TemporaryDirectory(prefix="orchestrator-") as directory:
@@ -139,8 +187,9 @@ class GitChanges:
 
 
 def _parts(file: ChangedFile) -> int:
-    """Return the number of a file's parts in a patch: a file that becomes a link is removed and
-    added.
+    """Return the number of parts that a file has in a patch.
+
+    A file that becomes a link has two: it is removed and added.
     """
     return 2 if file.status is FileStatus.TYPE_CHANGED else 1
 
@@ -172,7 +221,7 @@ def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
     rest = iter(fields)
     for field in rest:
         added, removed, path = field.split("\t", 2)
-        if not path:  # renamed: both paths follow
+        if not path:  # A renamed file: both paths follow.
             next(rest)
             next(rest)
         yield added, removed

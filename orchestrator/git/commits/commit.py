@@ -4,27 +4,67 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivery import HeldBack
-from orchestrator.core.outcome.resource_exhaustion import is_full_disk
+from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits import differences, never_commit, quarantine
+from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.commits import nested_repositories as nested
+from orchestrator.git.commits import never_commit, quarantine
 from orchestrator.git.commits.ignore_rules import Patterns
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
 from orchestrator.security.untrusted_files import read_regular
 
-#: Otherwise git would remove files that were created outside a sparse checkout.
+#: Lengths of full object names: SHA-1, SHA-256.
+_LENGTHS = (40, 64)
+_MOST_KEPT = 256
+#: Maximum number of paths of a cached difference.
+_MOST_CACHED_PATHS = 500
+
+#: The kind of each change as git's letter, and its path.
+Differences = Sequence[tuple[str, str]]
+
+_kept: dict[tuple[str, str, str], Differences] = {}
+_guard = threading.Lock()
+
+
+def differing_paths(git: Git, start: str, end: str) -> Differences:
+    """Return each path that differs between two commits. Raise RepositoryError."""
+    part = shared_part(git.directory, git.env)
+    key = part.common if part else "", start, end
+    with _guard:
+        present = _kept.get(key)
+    if present is not None:
+        return present
+    fields = git.run(
+        "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
+    ).fields
+    found = list(zip(fields[::2], fields[1::2], strict=True))
+    if (
+        part
+        and len(start) in _LENGTHS
+        and len(end) in _LENGTHS
+        and len(found) <= _MOST_CACHED_PATHS
+    ):
+        with _guard:
+            _kept[key] = found
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+    return found
+
+
+#: Without this, git would remove files that were created outside a sparse checkout.
 _NOT_SPARSE = {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "core.sparseCheckout",
@@ -32,9 +72,9 @@ _NOT_SPARSE = {
 }
 
 
-#: Maximum bytes of a HEAD that is read without git.
+#: Maximum size of a HEAD that is read without git, in bytes.
 _LONGEST_LINK = 4096
-#: Maximum number of paths for one call of git.
+#: Maximum number of paths in one call of git.
 _MOST_PATHS = 500
 
 
@@ -56,17 +96,17 @@ def signed(signature: Signature) -> Mapping[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommitRules:
-    """Rules for the files of a worktree that are committed."""
+    """Rules that decide which files of a worktree are committed."""
 
     patterns: Patterns
     #: The worker's start commit.
     start: str
-    #: Paths that are never committed, even if no .gitignore lists them now.
+    #: Paths that are never committed, even if the present .gitignore does not list them.
     without: Sequence[str] = ()
-    #: New files that are not committed; promised files are committed anyway.
+    #: New files that are not committed, unless the task promises them.
     never: NeverCommit = NOTHING
     promised: Sequence[str] = ()
-    #: Prefix of refs for the earlier commits of a branch that the worker abandoned.
+    #: Prefix of refs for commits of the branch that the worker has abandoned.
     aside: str = ""
 
 
@@ -75,25 +115,25 @@ class AddedFiles:
     """Special files of an index: nested repositories, and held-back files."""
 
     nested: Sequence[Nested]
-    #: Files that were removed from the commit again.
+    #: Files that were added to the index, and then removed from it, so that they are not committed.
     held: Sequence[HeldBack]
     #: Objects that only held-back files use.
     unwanted: Collection[str]
 
 
-#: Adds all files to an index, except some.
+#: Adds all files to an index, except the given ones.
 _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 
 
 def commit_rest(
     git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
 ) -> tuple[str, AddedFiles]:
-    """Commit uncommitted changes, wherever HEAD is, and set the branch and HEAD to the commit."""
+    """Commit uncommitted changes, wherever HEAD is. Then set the branch and HEAD to the commit."""
     head, present, current = _head(git)
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
-    # The agent may have switched to its own branch, or have moved this branch.
+    # The agent may have switched to a branch of its own, or have moved this branch.
     if current != branch:
         _keep_aside(git, branch, head, rules.aside)
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
@@ -102,8 +142,9 @@ def commit_rest(
 
 
 def _head(git: Git) -> tuple[str, str, str]:
-    """Return HEAD's commit, its tree, and the full name of its branch; the name is not full if
-    HEAD is detached.
+    """Return HEAD's commit, the commit's tree, and the full name of HEAD's branch.
+
+    If HEAD is detached, the name is not a full ref name.
     """
     link = read_regular(f"{git.env['GIT_DIR']}/HEAD", _LONGEST_LINK) or b""
     branch, is_plain = os.fsdecode(link.strip()), link.startswith(b"ref: refs/heads/")
@@ -111,14 +152,15 @@ def _head(git: Git) -> tuple[str, str, str]:
     if is_plain and tree and not branch.endswith("/.invalid"):
         return commit, tree, branch.removeprefix("ref: ")
     asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
-    # If an agent has named a branch HEAD, git does not print the last value.
+    # Git does not print the last value if an agent has named a branch HEAD.
     commit, tree, *names = git.run("rev-parse", *asked).text.split("\n")
     return commit, tree, names[0] if names else ""
 
 
 def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
-    """Save commits that are no longer on the branch. In an unfinished rebase they are not saved:
-    the rebase still has them.
+    """Save the commits that are no longer on the branch.
+
+    Not during an unfinished rebase, because the rebase still has them.
     """
     rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
     old = git.resolve(f"{branch}^{{commit}}")
@@ -134,8 +176,8 @@ def _tree_of_files(
     try:
         return _fitting(git, rules, add, modules or {})
     except RepositoryError:
-        # Objects of the index are missing: another process ran `git gc --prune=now`, or a full
-        # disk or a crash interrupted the previous commit.
+        # Objects of the index are missing: a `git gc --prune=now` removed them, or a full disk or a
+        # crash interrupted the previous commit.
         git.run("read-tree", "HEAD")
         return _fitting(git, rules, add, modules or {})
 
@@ -143,10 +185,10 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Return the tree. On a full disk, retry without held-back files.
+    """Write the tree of a commit and return it. If the disk is full, retry without held-back files.
 
-    The first attempt includes held-back files, because a search for them would cost every commit a
-    process.
+    The first attempt includes held-back files, because searching for them would cost every commit
+    one more process.
     """
     try:
         return _written(git, rules, add, modules)
@@ -180,8 +222,9 @@ def _written(
 
 
 def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files of an ended attempt; if git cannot read a file, make the files
-    readable first.
+    """Add all files of an ended attempt.
+
+    If git cannot read a file, make the files readable first.
     """
     try:
         return _add(git, rules, without)
@@ -191,7 +234,7 @@ def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFi
 
 
 def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files to the index, including files of repositories in the worktree.
+    """Add all files to the index, including the files of repositories in the worktree.
 
     ``without``: files that are already held back.
     """
@@ -228,7 +271,7 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
     if not paths:
         git.run("add", "--all", "--sparse", "--", ".")
         return
-    # In a list, because the paths may be too long for a command line.
+    # Pass the paths on standard input, because they may be too long for a command line.
     given = "".join((".\0", *(f":(exclude,top,literal){each}\0" for each in paths)))
     listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
     how = ("add", "--all", "--sparse", *listed)
@@ -236,7 +279,7 @@ def _add_but(git: Git, paths: Sequence[str]) -> None:
 
 
 def make_readable(directory: str) -> None:
-    """Fix files that git cannot add: files without read permission, FIFOs, and sockets."""
+    """Make files usable that git cannot add: files without read permission, FIFOs, and sockets."""
     for parent, names, files in os.walk(directory):
         for name in names:
             _allow(os.path.join(parent, name), 0o700)
@@ -253,13 +296,15 @@ def _allow(path: str, mode: int) -> None:
 
 
 def _put_aside(path: str) -> None:
-    """Rename a FIFO, socket, or device; its old path then counts as removed."""
+    """Rename a FIFO, socket, or device. Its old path then counts as removed."""
     if fifo_guard.is_special(path):
         os.rename(path, free(path))
 
 
 def free(name: str) -> str:
-    """Return an unused file name, so that no file of an agent is overwritten."""
+    """Return an unused file name similar to ``name``, so that no file of an agent is
+    overwritten.
+    """
     number = 1
     while os.path.lexists(f"{name}-{number}"):
         number += 1
@@ -291,7 +336,7 @@ def snapshot(
 ) -> tuple[str, AddedFiles]:
     """Commit with a private index, so that a running agent is not disturbed.
 
-    ``modules``: by path of submodules at another commit, the commit to record.
+    ``modules``: submodules that are at another commit, with the commit to record, by path.
     """
     head, present, _ = _head(git)
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
@@ -304,8 +349,9 @@ def snapshot(
 
 
 def bring(git: Git, now: str, then: str) -> None:
-    """Change the files to another commit with a private index. Git checks all files before it
-    changes one.
+    """Change the worktree's files from the commit ``now`` to ``then``, with a private index.
+
+    Git checks all files before it changes one.
     """
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index"), **_NOT_SPARSE}
@@ -327,20 +373,23 @@ def contains(git: Git, commit: str, ancestor: str) -> bool:
 
 
 def changed(git: Git, start: str, end: str) -> list[str]:
-    return [path for status, path in differences.of(git, start, end) if status != "D"]
+    return [path for status, path in differing_paths(git, start, end) if status != "D"]
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return every path that differs, each with True if ``start`` has it."""
-    return {path: status != "A" for status, path in differences.of(git, start, end)}
+    """Return every path that differs between the commits.
+
+    The value is True if ``start`` has the path.
+    """
+    return {path: status != "A" for status, path in differing_paths(git, start, end)}
 
 
-#: Minimum similarity, in percent, for a file that was moved and changed.
+#: Minimum similarity, in percent, of a file that was moved and changed.
 _LEAST_SIMILAR = 50
 
 
 def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
-    """Return, by new path, the old path and True if the content is the same."""
+    """Return the moved files: by new path, the old path, and True if the content is the same."""
     how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
     found = git.run("diff-tree", *how, start, end).fields
     threes = zip(found[::3], found[1::3], found[2::3], strict=True)
@@ -348,7 +397,10 @@ def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
 
 
 def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
-    """Implements ``core.repository.repository.Repository.lay_out``. HEAD and its branch stay."""
+    """Implements ``core.repository.repository.Repository.lay_out``.
+
+    HEAD and its branch stay as they are.
+    """
     entries = _entries(git, base, sorted({each for each in swap.values() if each}))
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
@@ -361,7 +413,7 @@ def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) ->
 
 
 def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """Return mode, kind and name of a commit's entries at some paths."""
+    """Return mode, kind, and name of a commit's entries at the given paths."""
     found: dict[str, str] = {}
     for begin in range(0, len(paths), _MOST_PATHS):
         some = paths[begin : begin + _MOST_PATHS]
@@ -384,12 +436,12 @@ def restore(git: Git, commit: str) -> None:
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
     git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
-    # Never a checked-out branch of the user.
+    # Never move a checked-out branch of the user.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
     if own and git.resolve("HEAD^{commit}") != commit:
         git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)
 
 
 def changed_any(git: Git, start: str, end: str) -> bool:
-    """True if any file differs, including removed files."""
+    """True if any file differs, including files that were removed."""
     return tree_of(git, start) != tree_of(git, end)

@@ -48,7 +48,7 @@ def size(git: Git, start: str, end: str) -> ChangeSize:
 
 
 def lines(git: Git, start: str, end: str) -> dict[str, tuple[int, int]]:
-    """Return added and removed lines by path; zeros for a file that is not text."""
+    """Return numbers of added and removed lines, by path; zeros for a file that is not text."""
     shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
     found = (field.split("\t", 2) for field in shown.fields)
     return {path: (_count(added), _count(removed)) for added, removed, path in found}
@@ -63,11 +63,11 @@ def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
     text = shown[:most_bytes].decode("utf-8", "replace")
     if len(shown) <= most_bytes:
         return text
-    return f"{text}\n(cut here: {len(shown):,} bytes in all)\n"
+    return f"{text}\n(cut here: the whole diff has {len(shown):,} bytes)\n"
 
 
 def between(project: Path, first: str, second: str) -> bytes:
-    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
+    """Return a patch from one branch to another. Raise NotFound if one of them does not exist."""
     git = Git(str(project), {})
     commits = [_commit_of(git, each) for each in (first, second)]
     return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
@@ -79,7 +79,7 @@ def of_worker(
     """Return a patch of one worker's changes, including those of its child jobs.
 
     The worker may have failed, or may be a candidate that was not chosen. ``attempt``: return the
-    changes at the end of this attempt. Raise NotFound without a branch.
+    changes at the end of this attempt. Raise NotFound if there is no branch.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -108,8 +108,9 @@ def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tu
 
 
 def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs of commits: start and end of the worker, and the same for child jobs whose
-    results its branch does not have.
+    """Yield pairs of commits, start and end: first of the worker, then of its child jobs.
+
+    Child jobs whose results are already in the worker's branch are omitted.
     """
     start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
     tip = git.ask("rev-parse", "-q", "--verify", branch_of(root_id, worker_id))
@@ -132,7 +133,7 @@ def _commit_of(git: Git, branch: str) -> str:
 
 
 def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
-    """Return, by path, digests of the places in which tracked files differ from a commit."""
+    """Return digests of the places in which tracked files differ from a commit, by path."""
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
     found = {path: [""] for path in paths}
@@ -143,8 +144,9 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places(patch: bytes) -> list[bytes]:
-    """Return removed and added lines without their line numbers; for a file that is not text, the
-    whole file.
+    """Return the removed and added lines without line numbers.
+
+    For a file that is not text, return the whole file.
     """
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

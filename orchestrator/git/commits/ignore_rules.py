@@ -1,15 +1,15 @@
 """Freezes git's ignore rules at the start of a job, except the ``.gitignore`` files of a worktree.
 
-All worktrees share ``info/exclude`` and the configuration: a worker that adds an ignore rule there
-would hide new files of all other workers.
+All worktrees share ``info/exclude`` and the configuration. Otherwise a worker that adds an ignore
+rule there would hide new files of all other workers.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command import configuration
-from orchestrator.git.command.job_start_snapshot import note_once
+from orchestrator.git.command.frozen_config import note_once
 from orchestrator.git.command.runner import Git
 
 #: Name of the file in a root job's directory.
@@ -20,7 +20,8 @@ NAME = "ignored-before"
 class Patterns:
     #: The part of the repository that all worktrees share.
     common: Path
-    #: Path of the file with the rules that apply to a job; without it, all rules apply.
+    #: Path of the file with the rules that apply to a job. If it is missing, all present rules
+    #: apply.
     noted: Path
 
     def note(self, git: Git) -> None:
@@ -28,7 +29,7 @@ class Patterns:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index that are ignored only since the job's start.
+        """Add new files to the index that only rules from after the job's start ignore.
 
         Return True if there are such files.
         """
@@ -42,8 +43,9 @@ class Patterns:
         return bool(hidden)
 
     def have_changed(self) -> bool:
-        """True if the rules may have changed, according to file times. A wrong True only costs a
-        check.
+        """True if the rules may have changed, according to file times.
+
+        A wrong True only causes an unnecessary check.
         """
         if not self.noted.exists():
             return False

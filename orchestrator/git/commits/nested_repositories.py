@@ -1,7 +1,8 @@
 """Repositories that an agent creates in its worktree (`git init`, `git clone`, scaffolders).
 
-Their files are committed as files of the worktree, because git alone would commit only a link to a
-commit that exists nowhere else. Their own history is kept on refs of the user's repository.
+Their files are committed as files of the worktree. By itself, git would commit only a link to a
+commit that exists nowhere else. The history of such a repository is saved on refs of the user's
+repository.
 """
 
 import logging
@@ -9,11 +10,11 @@ import os
 import posixpath
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command.ref_names import part_of_ref
+from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.staged import Staged
 from orchestrator.security.untrusted_files import read_regular
@@ -21,9 +22,10 @@ from orchestrator.security.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
-#: Maximum number of branches of a nested repository; more branches are those of a clone.
+#: Maximum number of branches of a nested repository that are saved. A repository with more branches
+#: is a clone.
 _MOST_BRANCHES = 100
-#: Ref of the last state of a shallow clone, without the history that it lacks.
+#: Ref of the last state of a shallow clone, without the incomplete history.
 _ALONE = "refs/orchestrator/alone"
 _MOST_LINK_BYTES = 65536
 _NOBODY = {
@@ -48,17 +50,17 @@ class Nested:
 
     @property
     def head(self) -> str:
-        """Commit of HEAD; empty if the repository has no commit."""
+        """The commit of HEAD; empty if the repository has no commit."""
         return self.git.resolve("HEAD^{commit}")
 
 
 def at(git: Git, path: str) -> Nested:
-    """Return git for a path in a worktree; "" is the worktree's top."""
+    """Return git for a path in a worktree. The path "" is the worktree's top."""
     return Nested(path, os.path.join(git.directory, path))
 
 
 def is_worktree(git: Git, path: str) -> bool:
-    """True for another worktree of the same repository, whose work is merged as side work."""
+    """True for another worktree of the same repository. Its work is merged as side work."""
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
     entries = os.path.dirname(os.path.realpath(git.env["GIT_DIR"]))
@@ -66,7 +68,10 @@ def is_worktree(git: Git, path: str) -> bool:
 
 
 def unborn(git: Git) -> list[str]:
-    """Return nested repositories without a commit: git refuses to add anything because of them."""
+    """Return nested repositories that have no commit.
+
+    Because of them, git refuses to add any file.
+    """
     found = []
     for parent, names, _ in os.walk(git.directory):
         if parent != git.directory and ".git" in names:
@@ -78,10 +83,10 @@ def unborn(git: Git) -> list[str]:
 
 
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
-    """Replace the index entries of nested repositories, which are links, by entries of their
+    """Replace the index entries of nested repositories, which are links, with entries of their
     files.
 
-    Return all nested repositories, at any depth. The files and the repositories are not changed.
+    Return all nested repositories, at any depth. The files and the repositories stay as they are.
     """
     found: list[Nested] = []
     files: list[str] = []
@@ -119,7 +124,8 @@ def _ignored(
 ) -> set[str]:
     """Return the names that the project's rules ignore.
 
-    The nested repository's own `.gitignore` does not apply to files that it tracks.
+    A nested repository's own `.gitignore` does not apply to files that the nested repository
+    tracks.
     """
     given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -134,9 +140,7 @@ def _ignored(
 
 
 def _is_file(directory: str, name: str) -> bool:
-    """True if the name is a file, and no part of its path is a link, because git does not follow
-    links.
-    """
+    """True if the name is a file or a link, and no directory in its path is a link."""
     place = os.path.join(directory, name)
     above = os.path.dirname(place)
     if os.path.realpath(above) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
@@ -145,9 +149,9 @@ def _is_file(directory: str, name: str) -> bool:
 
 
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
-    """Yield nested repositories in directories of changed files.
+    """Yield nested repositories in directories with changed files.
 
-    Git commits the files of these repositories as usual.
+    Git commits the files of these repositories in the usual way.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:
@@ -169,8 +173,9 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    An earlier history that the later one does not contain stays under a separate name. A history
-    that cannot be fetched is only logged, because its files are in the worker's commit.
+    If a later history does not contain the earlier one, the earlier one stays under another name.
+    If a history cannot be fetched, the error is only logged, because the files are in the worker's
+    commit.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
@@ -184,8 +189,9 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 
 
 def _name(path: str, above: Sequence[str]) -> str:
-    """Return the name of a ref that is not the name of a directory of refs, because git allows
-    only one of them.
+    """Return a name for a ref.
+
+    It must not also be the name of a directory of refs, because git allows only one of both.
     """
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
@@ -217,8 +223,10 @@ class _Source:
 
 
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
-    """Return commits to keep, by their new names: HEAD, and branches with commits that HEAD
-    lacks.
+    """Return the refs whose commits must be kept, by the names of the new refs.
+
+    These are HEAD, and the branches and the stash if they have commits that HEAD lacks. Of a
+    shallow clone, only HEAD is kept.
     """
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
@@ -234,8 +242,9 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
 
 
 def _alone(git: Git, head: str) -> _Source:
-    """Return a commit without history, because fetching a shallow history would make the user's
-    repository shallow.
+    """Return a commit without history.
+
+    Fetching a shallow history would make the user's repository shallow, too.
     """
     when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
     dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)

@@ -1,7 +1,7 @@
 """New files that do not belong in a project's history: they stay uncommitted, and are reported.
 
-Dependencies, environments, caches, core dumps, and large files. In most projects `.gitignore`
-names them. Only files that the worker's start commit does not track are held back.
+These are dependencies, environments, caches, core dumps, and large files. In most projects,
+`.gitignore` names them. Only files that the worker's start commit does not track are held back.
 """
 
 import json
@@ -10,9 +10,10 @@ import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivery import (
     MOST_STORED,
     HeldBack,
@@ -28,19 +29,23 @@ from orchestrator.security.untrusted_files import read_regular
 #: Name of the file in a worktree's own part of the repository with the list of held-back files.
 NAME = "orchestrator-held-back"
 _MOST_BYTES = 1 << 20
-#: Files that mark a directory as an environment or a cache.
+#: Files whose presence marks a directory as an environment or a cache.
 _MARKS = {"pyvenv.cfg": HeldBackRule.ENVIRONMENT, "CACHEDIR.TAG": HeldBackRule.CACHE}
 _CACHE = b"Signature: 8a477f597d28d172789f06886806bc55"
-#: Minimum size of a core dump, and its first bytes: ELF, and the type of the file.
+#: Properties of a core dump: minimum size, first bytes (ELF), and position and value of the file
+#: type.
 _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeverCommit:
-    """Patterns as in `.gitignore`; empty: no file is held back by its name or content."""
+    """Patterns as in `.gitignore`.
+
+    If they are empty, no file is held back because of its name or content.
+    """
 
     patterns: tuple[str, ...] = ()
-    #: Maximum size of a committed file, in bytes; larger files are held back; 0: no limit.
+    #: Maximum size of a committed file, in bytes; 0: no limit. Larger files are held back.
     over: int = 0
 
 
@@ -68,7 +73,7 @@ def held(
     staged: Iterable[Staged],
     promised: Sequence[str] = (),
 ) -> HeldFiles:
-    """Return the new files to hold back. Files in ``promised`` are committed."""
+    """Return the new files to hold back. Files in ``promised`` are not held back."""
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
     roots = _Roots(git.directory, never, new)
     by_root: dict[_Root, list[str]] = {}
@@ -91,7 +96,7 @@ def held(
 
 
 class _Roots:
-    """Directories and files that are the reason to hold files back."""
+    """The directories and files because of which files are held back."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -157,8 +162,9 @@ def _is_core(place: str) -> bool:
 
 
 def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
-    """True if the task promises the file. A promise of a directory does not include dependencies
-    in it.
+    """True if the task promises the file.
+
+    The promise of a directory does not include dependencies in it.
     """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
@@ -168,15 +174,16 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
-    """Return the paths that the start commit has: they are committed, because the project tracks
-    them.
+    """Return the given paths that the start commit has.
+
+    They are committed, because the project tracks them.
     """
     answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
     return set(answer.fields)
 
 
 def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
-    """Record the uncommitted files for gates and later commits of the worktree."""
+    """Record the held-back files, for gates and for later commits of the worktree."""
     place = admin / NAME
     if found or promised:
         listed = [asdict(each) for each in found[:MOST_STORED]]
@@ -186,7 +193,7 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """Return the values that ``note`` wrote; empty if a worker replaced the file."""
+    """Return the values that ``note`` wrote; empty values if a worker replaced the file."""
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
@@ -197,8 +204,9 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Return options of ``git clean`` that keep held-back files, because the worker's checks used
-    these files.
+    """Return options of ``git clean`` that keep held-back files.
+
+    They must stay, because the worker's checks used them.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

@@ -1,7 +1,7 @@
 """Keeps new objects of a commit apart from the repository until the commit's tree is complete.
 
-Git itself does so for a push. The objects of an interrupted commit (full disk, crash) and of
-held-back files then take no space in the repository.
+Git does the same for a push. The objects of an interrupted commit (full disk, crash), and of
+held-back files, then take no space in the repository.
 """
 
 import errno
@@ -11,31 +11,32 @@ import tempfile
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.outcome.resource_exhaustion import is_shortage
+from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.git.command.runner import Git
 
-#: Prefix of such a directory in a worktree's own part of the repository, which is removed with the
-#: worktree.
+#: Prefix of the name of such a directory. It is in a worktree's own part of the repository, and is
+#: removed with the worktree.
 PREFIX = "orchestrator-objects-"
-#: Directories of this process; all others belong to a server that was killed.
+#: Directories that this process uses. All others belong to a server that was killed.
 _in_use: set[str] = set()
 _opening = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    #: Writes objects to ``directory``; also reads objects of the repository.
+    #: Writes new objects to ``directory``, and also reads the objects of the repository.
     git: Git
     directory: Path
 
     def drop(self, objects: Collection[str]) -> None:
-        """Delete new objects, so that they do not reach the repository. A pack is deleted only if
-        it has no other objects.
+        """Delete new objects, so that they do not reach the repository.
+
+        A pack is deleted only if it contains no other objects.
         """
         for name in objects:
             (self.directory / name[:2] / name[2:]).unlink(missing_ok=True)
@@ -48,12 +49,12 @@ class Quarantine:
 
 @contextmanager
 def opened(git: Git) -> Iterator[Quarantine]:
-    """Quarantine objects that git creates in a worktree. After the block, the repository has all
-    of them; if the block raises, none.
+    """Quarantine objects that git creates in a worktree.
 
-    The worktree's index changes together with the objects, because a ``git gc`` of another process
+    After the block, the repository has all of these objects. If the block raises, it has none. The
+    worktree's index changes together with the objects, because a ``git gc`` of another process
     reads the indexes of all worktrees, and fails if an object is missing. Raise RepositoryError if
-    the repository cannot be written; OSError if the disk is full.
+    the repository cannot be written, and OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")
@@ -75,10 +76,12 @@ def opened(git: Git) -> Iterator[Quarantine]:
             _move(apart, objects)
             with suppress(FileNotFoundError):
                 os.replace(index, f"{admin}/index")
-                # The name still exists if git changed nothing: both names are links to one file.
+                # If git changed nothing, both names are hard links to the same file. os.replace
+                # then does nothing, so remove the private name here.
                 os.unlink(index)
     finally:
-        # Cheaper than the removal of a tree, and most directories are already empty.
+        # First try to remove empty directories. That is cheaper than removing a tree, and most are
+        # already empty.
         with suppress(OSError):
             os.rmdir(apart)
             os.rmdir(directory)
@@ -88,8 +91,9 @@ def opened(git: Git) -> Iterator[Quarantine]:
 
 
 def _copy_index(present: str, copy: str) -> None:
-    """Create a second link to the index. That is enough, because git replaces an index and never
-    writes into it.
+    """Create a second link to the index.
+
+    A link is enough, because git replaces an index and never writes into it.
     """
     try:
         os.link(present, copy)
@@ -119,7 +123,7 @@ def _sweep(admin: str) -> None:
 
 
 def _around(directory: str, objects: str) -> Mapping[str, str]:
-    # Quoted, because an unquoted colon in the path would separate two paths.
+    # An unquoted colon in the path would separate two paths.
     quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
     return {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"'}
 
@@ -130,9 +134,9 @@ def _move(directory: str, objects: str) -> None:
         try:
             os.rename(source, target)
         except OSError:
-            # The repository has a directory of this name, or is on another disk.
+            # The repository has a directory with this name, or is on another disk.
             os.makedirs(target, exist_ok=True)
-            # The index of a pack is moved last, because git reads the pack from then on.
+            # Move the index of a pack last, because git uses a pack as soon as its index exists.
             for file in sorted(os.listdir(source), key=lambda name: name.endswith(".idx")):
                 _replace(os.path.join(source, file), target, file)
             os.rmdir(source)

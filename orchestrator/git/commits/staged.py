@@ -1,8 +1,8 @@
 """Entries of an index that differ from the worker's start commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command.runner import Git
 
 #: Mode of a link to a commit of another repository (a submodule).
@@ -15,7 +15,7 @@ class Staged:
     #: Modes; "000000" if the file does not exist.
     before: str
     mode: str
-    #: Blob, or the commit of a link.
+    #: Id of the blob, or of the commit of a submodule.
     object: str
 
     @property
@@ -37,7 +37,7 @@ def as_new(path: str) -> Staged:
 
 
 def staged(git: Git, start: str) -> Sequence[Staged]:
-    """Compare the index with a commit; if the commit does not exist, with HEAD."""
+    """Compare the index with a commit. If the commit does not exist, compare it with HEAD."""
     how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
     answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
     if answer.code:

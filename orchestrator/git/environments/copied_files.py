@@ -1,6 +1,6 @@
-"""Ignored files that a build needs: copied from the user's checkout into worktrees.
+"""Ignored files that a build needs. They are copied from the user's checkout into worktrees.
 
-A Python virtual environment contains its own path: a copy gets the path of its new place.
+A Python virtual environment contains its own path. A copy gets the path of its new place.
 """
 
 import errno
@@ -13,28 +13,28 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.user_repository.checkout import ignored
 from orchestrator.security.untrusted_files import open_log, open_plain, read_regular
 
-#: Maximum size of scripts and lists of paths; a larger file is a program.
+#: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.
 _MOST_BYTES = 1 << 20
 _NAMES = ("bin/*", *(f"lib*/python*/site-packages/{each}" for each in ("*.pth", "*.egg-link")))
 _EDITABLE = "lib*/python*/site-packages/__editable__*"
 
 
 def relocate(directory: str, before: str, after: str) -> None:
-    """Rewrite paths below ``before`` to ``after`` in a copied environment.
+    """Replace paths below ``before`` with paths below ``after`` in a copied environment.
 
-    Otherwise its scripts would run the user's environment, and install into it.
+    Otherwise the scripts of the copy would run the user's environment, and install into it.
     """
     if os.path.islink(directory) or not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         return
@@ -61,12 +61,13 @@ def _texts(directory: str) -> Iterator[str]:
 
 logger = logging.getLogger(__name__)
 
-#: Name of the file in a worktree's own part of the repository with the list of copied files, which
-#: are no worker's work.
+#: Name of the file that lists copied files, in a worktree's own part of the repository. Copied
+#: files are no worker's work.
 CARRIED = "orchestrator-carried"
 #: Maximum size of this list.
 MOST_BYTES = 64 << 20
-#: File of the project with more patterns of files to copy, one per line, as Claude Code reads it.
+#: File of the project with more patterns of files to copy, one per line. Claude Code reads the same
+#: file.
 INCLUDE = ".worktreeinclude"
 
 
@@ -74,7 +75,7 @@ INCLUDE = ".worktreeinclude"
 class CopyRules:
     """Rules for the uncommitted files of a worktree.
 
-    Patterns of ignored files: a name, anywhere in the project, or a path from the top.
+    A pattern of ignored files is a name, anywhere in the project, or a path from the top.
     """
 
     copy: tuple[str, ...] = ()
@@ -106,8 +107,8 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Seq
 def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
     """Copy the files from ``above``, the worktree of the parent worker.
 
-    Called before ``carry``, which keeps existing files. ``top`` is the user's checkout. The parent
-    may change its files at any time, so only plain files are copied.
+    Call this before ``carry``, which keeps existing files. ``top``: the user's checkout. Only plain
+    files are copied, because the parent worker may change its files at any time.
     """
     to = worktree.directory
     try:
@@ -123,13 +124,13 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
 
 
 def note(admin: Path, path: str) -> None:
-    """Add a path to the list of copied paths, which are no work of the worker."""
+    """Add a path to the list of copied paths. These are not the worker's work."""
     with os.fdopen(open_log(admin / CARRIED), "ab") as file:
         file.write(os.fsencode(path) + b"\0")
 
 
 def carried(admin: Path) -> list[str]:
-    """Return paths in the worktree, without a slash at the end."""
+    """Return copied paths in the worktree, without trailing slashes."""
     listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]
 
@@ -143,13 +144,13 @@ def _included(top: str) -> list[str]:
 
 
 def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
-    """Return ignored files, and directories with a slash at the end, that match."""
+    """Return ignored files that match. Directories have a trailing slash."""
     if not patterns:
         return []
     wanted = [each.strip("/") for each in patterns]
     listed = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
     found = [each for each in checkout.run(*listed).fields if _matches(each, wanted)]
-    # Files in directories that are ignored as a whole.
+    # Files inside directories that are ignored as a whole, which the command above does not list.
     deep = [each for pattern in wanted if "/" in pattern for each in _glob(checkout, pattern)]
     return list(dict.fromkeys([*found, *ignored(checkout, deep)]))
 
@@ -183,8 +184,9 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a file, accessible only for its owner because it may hold secrets; a directory keeps
-    its modes.
+    """Copy a file, with access only for its owner because it may contain secrets.
+
+    A directory keeps its modes.
     """
     if os.path.isdir(source) and not os.path.islink(source):
         _copy_directory(source, target)
@@ -209,8 +211,9 @@ def _copy_open(given: BinaryIO, target: str) -> None:
 
 
 def _copy_directory(source: str, target: str) -> None:
-    """Copy a directory, with shared blocks if the file system can share them. Hard links would
-    share later writes, too.
+    """Copy a directory. Blocks are shared if the file system can do so.
+
+    Hard links are not used, because later writes would change both files.
     """
     if sys.platform == "linux" and shutil.which("cp"):
         command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
@@ -220,9 +223,10 @@ def _copy_directory(source: str, target: str) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """Create a directory with a link to each entry, not one link to the directory:
-    ``node_modules/`` in .gitignore matches only directories, and top-level additions and removals
-    stay in the worktree.
+    """Create a directory with a link to each entry, instead of one link to the directory.
+
+    ``node_modules/`` in .gitignore matches only directories. Also, top-level additions and removals
+    then stay in the worktree.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

@@ -3,16 +3,100 @@
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Tools
 from orchestrator.git.command.runner import Git
-from orchestrator.git.environments import copied_files, manifests, node_modules, virtualenvs
+from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
+from orchestrator.git.environments import copied_files, virtualenvs
 from orchestrator.git.environments.virtualenvs import PathMove
 from orchestrator.git.user_repository.checkout import within
+
+#: Seconds after a change of the index in which it may change again without a visible difference of
+#: its time.
+_SETTLED_SECONDS = 0.1
+_MOST_KEPT = 16
+
+_kept: dict[str, tuple[Stamp, Sequence[str]]] = {}
+_guard = threading.Lock()
+
+
+def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
+    """Return tracked files with one of the names.
+
+    The answer is cached while the index is unchanged.
+    """
+    part = shared_part(checkout.directory, checkout.env)
+    index = f"{part.common}/{part.head}index" if part else ""
+    began, stamp = time.time(), _index_stamp(index)
+    with _guard:
+        present = _kept.get(index)
+    if present is not None and present[0] == stamp:
+        return present[1]
+    how = ("--no-literal-pathspecs", "ls-files", "-z", "--")
+    found = checkout.run(*how, *(f":(glob)**/{each}" for each in names)).fields
+    if stamp is not None and max(stamp[2:]) < (began - _SETTLED_SECONDS) * 1e9:
+        with _guard:
+            _kept[index] = stamp, found
+            while len(_kept) > _MOST_KEPT:
+                del _kept[next(iter(_kept))]
+    return found
+
+
+def _index_stamp(path: str) -> Stamp | None:
+    try:
+        return stamp_of(os.stat(path))
+    except OSError:
+        return None
+
+
+NODE_MODULES = "node_modules"
+PROGRAMS = ".bin"
+#: Entries of ``node_modules`` for which no link is created. Tools write to them while they run;
+#: ``.pnpm`` needs no link, because the links of its packages lead to it.
+_LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
+#: Small files of the package manager.
+_STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
+
+#: A function that takes a real path in the checkout and returns the same path in the worktree, or
+#: None if the path is no source of the project.
+Moved = Callable[[str], str | None]
+
+
+def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
+    """Create the links in ``target``. Return True if one of them leads to sources of the project.
+
+    Idempotent: existing entries stay, except links to sources in another place.
+    """
+    os.makedirs(target, exist_ok=True)
+    leads_to_sources = False
+    for entry in list(os.scandir(source)):
+        to = f"{target}/{entry.name}"
+        if entry.name in _LEFT_OUT:
+            continue
+        if entry.name in _STATE:
+            if not os.path.lexists(to):
+                shutil.copyfile(entry.path, to)
+        elif not entry.is_symlink() and (entry.name == PROGRAMS or entry.name.startswith("@")):
+            leads_to_sources |= derive_node_modules(entry.path, to, moved)
+        else:
+            inside = moved(os.path.realpath(entry.path)) if entry.is_symlink() else None
+            leads_to_sources |= inside is not None
+            _link(inside or entry.path, to, is_source=inside is not None)
+    return leads_to_sources
+
+
+def _link(source: str, target: str, *, is_source: bool) -> None:
+    if is_source and os.path.islink(target) and os.readlink(target) != source:
+        os.unlink(target)
+    with suppress(FileExistsError):
+        os.symlink(source, target)
+
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +116,7 @@ class Toolchains:
     checkout: Git
     ours: Sequence[str]
     worktree: str
-    #: Path of the host project from the top of the repository; empty: the top.
+    #: Path of the host project from the top of the repository; empty if it is the top.
     project: str
     #: False if the worktree gets its packages from ``git.setup``.
     derives: bool = True
@@ -49,7 +133,7 @@ class Toolchains:
         """Derive the checkout's installed packages in the worktree. Idempotent: existing packages
         stay.
 
-        The derived packages do not count as a worker's work. Packages that cannot be derived are
+        Derived packages do not count as a worker's work. Packages that cannot be derived are
         omitted.
         """
         for place in self._places() if self.derives else ():
@@ -58,10 +142,10 @@ class Toolchains:
                 if virtualenvs.is_environment(source) and not os.path.lexists(target):
                     copied_files.note(admin, os.path.join(place, name))
                     _attempt(source, target, self._sources)
-            source, target = self._both(place, node_modules.NAME)
+            source, target = self._both(place, NODE_MODULES)
             if os.path.isdir(source) and not os.path.islink(target):
                 if not os.path.lexists(target):
-                    copied_files.note(admin, os.path.join(place, node_modules.NAME))
+                    copied_files.note(admin, os.path.join(place, NODE_MODULES))
                 self._link_modules(source, target)
 
     def _both(self, place: str, name: str) -> tuple[str, str]:
@@ -69,25 +153,25 @@ class Toolchains:
 
     def _link_modules(self, source: str, target: str) -> bool:
         try:
-            return node_modules.derive(source, target, self._moved)
+            return derive_node_modules(source, target, self._moved)
         except OSError:
             logger.warning("not all of node_modules is derived", exc_info=True)
             return True
 
     def _moved(self, real: str) -> str | None:
-        """Return the same source in the worktree; None if the path is an installed package, or
+        """Return the path of a source in the worktree; None for an installed package, or a path
         elsewhere.
         """
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")
-        is_source = parts[0] != ".." and node_modules.NAME not in parts
+        is_source = parts[0] != ".." and NODE_MODULES not in parts
         if not is_source or any(within(inside, each) for each in self.ours):
             return None
         return os.path.join(self.worktree, inside)
 
     def _places(self) -> list[str]:
-        """Return directories that may have installed packages, the top directory first."""
-        listed = manifests.tracked(self.checkout, _MANIFESTS)
+        """Return directories that may have installed packages. The top directory comes first."""
+        listed = tracked_manifests(self.checkout, _MANIFESTS)
         found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
         mine = (each for each in found if not any(within(each, own) for own in self.ours))
         there = [each for each in mine if os.path.isdir(os.path.join(self.worktree, each))]
@@ -98,8 +182,9 @@ class Toolchains:
     def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
         """Return the directories and variables to put before a search path.
 
-        ``programs``: a directory for created programs, whose content is replaced. ``search``: the
-        rest of the path. ``trusted``: programs that a worker installed are not used.
+        ``programs``: a directory for programs that this method creates; its earlier content is
+        removed. ``search``: the rest of the path. ``trusted``: True to ignore programs that a
+        worker installed.
         """
         path: list[str] = []
         variables: dict[str, str] = {}
@@ -125,7 +210,8 @@ class Toolchains:
                 return made if _attempt(source, made, self._sources, added) else source
         if not self.derives:
             return ""
-        # An active environment, or one elsewhere, only if it leads to the checkout.
+        # An environment that is active or elsewhere counts only if it leads to the checkout's
+        # sources.
         for source in _environments_on(search):
             if virtualenvs.leads_to(source, self._sources):
                 return made if _attempt(source, made, self._sources) else ""
@@ -133,16 +219,16 @@ class Toolchains:
 
     def _node_programs(self, trusted: bool) -> Iterator[str]:
         for place in dict.fromkeys([self.project, ""]):
-            source, target = self._both(place, node_modules.NAME)
+            source, target = self._both(place, NODE_MODULES)
             if not self.derives:
-                yield f"{target}/{node_modules.PROGRAMS}"
+                yield f"{target}/{PROGRAMS}"
                 continue
-            found = f"{source}/{node_modules.PROGRAMS}"
+            found = f"{source}/{PROGRAMS}"
             if not os.path.isdir(found):
                 continue
             leads = self._link_modules(source, target)
             is_own = leads or not trusted
-            yield f"{target}/{node_modules.PROGRAMS}" if is_own else found
+            yield f"{target}/{PROGRAMS}" if is_own else found
 
 
 def _attempt(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> bool:

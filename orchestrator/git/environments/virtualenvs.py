@@ -1,8 +1,8 @@
-"""A Python environment of the checkout, derived for a worktree: same packages, other sources.
+"""Derives a Python environment for a worktree from the environment of the user's checkout.
 
-The derived environment has its own ``site-packages``, so that no program writes into the user's.
-It uses the user's ``site-packages`` as a further package directory, except links to the checkout's
-sources (editable installs); these are recreated, and lead to the same paths in the worktree.
+The derived environment has its own ``site-packages``, so that no program writes into the user's. It
+also uses the packages in the user's ``site-packages``, except links to the checkout's sources
+(editable installs). The derived environment has its own links, to the same paths in the worktree.
 """
 
 import os
@@ -10,19 +10,20 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
-#: Maximum size of scripts and lists of paths; a larger file is a program.
+#: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.
 _MOST_BYTES = 1 << 20
-#: Names that sort first and last among the lists of paths, which Python reads in order of names.
+#: Names that sort first and last among the lists of paths. Python reads these lists in the order of
+#: their names.
 _PACKAGES, _ADDED = "00-packages-of-the-checkout.pth", "zz-packages-of-the-worktree.pth"
 _EDITABLE = ("__editable__", "_editable_", "__editables_")
-#: Maximum length of the line with a script's interpreter that all systems read.
+#: Maximum length of a script's interpreter line that all systems can read.
 _LONGEST_SHEBANG = 120
 
 
@@ -34,7 +35,7 @@ class PathMove:
     after: str
 
     def of(self, path: str) -> str:
-        """Return the mapped path, or the path itself if it lies elsewhere."""
+        """Return the mapped path; the path itself if it is elsewhere."""
         if path == self.before or path.startswith(f"{self.before}/"):
             return self.after + path[len(self.before) :]
         return path
@@ -73,7 +74,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
         os.symlink("lib", f"{target}/lib64")
     for entry in list(os.scandir(f"{source}/bin")):
         _derive_program(entry.path, f"{target}/bin/{entry.name}", PathMove(source, target))
-    # Last, because a directory without this file is no environment.
+    # Copy this file last, because a directory without it is no environment.
     shutil.copyfile(f"{source}/{CONFIGURATION}", f"{target}/{CONFIGURATION}")
 
 
@@ -123,8 +124,9 @@ def _derive_program(source: str, target: str, own: PathMove) -> None:
 
 
 def _with_shebang(script: bytes) -> bytes:
-    """Return a script with the interpreter's path; like pip, with a shell line if the path is too
-    long for the system.
+    """Return a script with a changed path of its interpreter.
+
+    Like pip, use a shell line if the path is too long for the system.
     """
     first, _, rest = script.partition(b"\n")
     if not first.startswith(b"#!/") or len(first) <= _LONGEST_SHEBANG:
@@ -152,10 +154,11 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
 
 
 def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
-    """Derive a ``.pth`` file: paths of sources, and lines of code with the modules that they
-    import.
+    """Write a ``.pth`` file of the derived environment, with changed paths of sources.
+
+    The modules that its lines of code import are copied, too.
     """
-    if listed.endswith("-nspkg.pth"):  # Python finds such packages without the file.
+    if listed.endswith("-nspkg.pth"):  # Python finds namespace packages even without this file.
         return
     lines = []
     for line in (read_regular(listed, _MOST_BYTES) or b"").splitlines():

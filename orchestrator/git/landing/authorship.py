@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import ADDRESSES, Signature
 from orchestrator.git.command.runner import Git
 
 _FORMAT = "%H%x00%T%x00%P%x00%an%x00%ae%x00%ad%x00%cn%x00%ce%x00%cd%x00%B%x00%x00"
-#: Prefix of the addresses of the orchestrator, which is never a co-author.
+#: Prefix of the orchestrator's mail addresses. The orchestrator is never a co-author.
 _MERGER = "merge@"
 
 
@@ -25,9 +25,9 @@ class _Commit:
 
 
 def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str:
-    """Return ``tip`` with the commits that ``without`` lacks, as the user's own.
+    """Return ``tip`` with the commits that ``without`` lacks rewritten as the user's own.
 
-    Authors and committers that are workers, or the orchestrator, are replaced. Dates, messages,
+    Authors and committers that are workers or the orchestrator are replaced. Dates, messages,
     content, and merges stay.
     """
     renamed: dict[str, str] = {}
@@ -40,13 +40,13 @@ def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str
 
 
 def signature_of_user(git: Git) -> Signature | None:
-    """Return the signature from git's configuration, or None if it names no user."""
+    """Return the signature in git's configuration; None if git has no user."""
     name, email = (git.ask("config", f"user.{each}") for each in ("name", "email"))
     return Signature(name=name, email=email) if name and email else None
 
 
 def coauthor(author: Signature) -> str:
-    """Return the trailer for a worker; empty for the orchestrator itself."""
+    """Return the trailer for a worker; "" for the orchestrator itself."""
     is_merger = is_ours(author) and author.email.startswith(_MERGER)
     return "" if is_merger else f"Co-authored-by: {author.name} <{author.email}>"
 

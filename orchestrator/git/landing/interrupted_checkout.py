@@ -1,4 +1,4 @@
-"""A checkout that a killed git left incomplete, with some old and some new files."""
+"""A checkout that a killed git left incomplete, so that it has old files and new files."""
 
 import os
 import stat
@@ -13,22 +13,19 @@ from orchestrator.git.landing import update_checkout
 
 
 def is_locked(git: Git) -> bool:
-    """Return True while a git command holds the index, or if one was killed."""
+    """Return True if a git command holds the index now, or was killed while it did."""
     return os.path.lexists(_lock(git))
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git only added files, which git then treats as the user's untracked
-    files.
-    """
+    """True if a killed git has only added files. Git then treats these files as untracked."""
     return is_locked(git) and any(_existing(git, before, after, "A"))
 
 
 def put_back(git: Git, before: str, after: str) -> bool:
-    """Restore the files of ``before``, the commit of HEAD, if some files are as in ``after``.
+    """Restore the files of ``before``, the commit of HEAD, if some files already match ``after``.
 
-    Return False, with nothing changed, if a file matches neither commit, or another git may be
-    running.
+    Return False and change nothing if a file matches neither commit, or another git may be running.
     """
     indexed = any(_is_index_of(git, each) for each in (before, after))
     if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
@@ -49,7 +46,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """True if a file has content that neither commit has, because it was changed since."""
+    """True if a file has content that neither commit has, because someone has changed it since."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -57,7 +54,7 @@ def _has_others(git: Git, before: str, after: str) -> bool:
 
 
 def _unlike(git: Git, commit: str) -> set[str]:
-    """Return tracked files that differ from a commit, by git's comparison."""
+    """Return the tracked files that git considers different from a commit."""
     with tempfile.TemporaryDirectory() as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)
@@ -66,7 +63,7 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """True if the file is incomplete, because git was killed while it wrote the file."""
+    """True if the file is incomplete, because git was killed while writing it."""
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):
@@ -76,7 +73,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 
 
 def _is_unlocked(git: Git) -> bool:
-    """True if the index is unlocked, after removing a killed git's lock."""
+    """Remove a killed git's lock. Return True if the index is unlocked now."""
     lock = _lock(git)
     if os.path.lexists(lock) and not _is_git_at(_top(git)):
         stale_locks.clear([lock])
@@ -84,8 +81,9 @@ def _is_unlocked(git: Git) -> bool:
 
 
 def _is_git_at(top: str) -> bool:
-    """True if git may be running in a directory. Another user's git may be running in any
-    directory.
+    """True if git may be running in a directory.
+
+    The directory of another user's git is not visible, so such a git may run in any directory.
     """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):

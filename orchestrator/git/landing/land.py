@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
 from orchestrator.core.repository.git_refs import (
     dirty_ref,
@@ -38,9 +38,9 @@ class Changed:
 
     path: str
     executable: bool = False
-    #: Blob of the file; empty if the file no longer exists.
+    #: Id of the file's blob; empty if the file no longer exists.
     blob: str = ""
-    #: Why the content cannot be given; empty if it can.
+    #: Why the content is not available; empty if it is.
     kind: str = ""
 
 
@@ -54,8 +54,9 @@ def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
 
 
 def content(git: Git, found: Changed) -> bytes:
-    """Return the content as a checkout would write it. Raise OSError if the content is
-    unavailable.
+    """Return the content as a checkout would write it.
+
+    Raise OSError if the content is not available.
     """
     try:
         written = git.run("cat-file", "--filters", f"--path={found.path}", found.blob).out
@@ -76,7 +77,7 @@ class Landing:
     project: Path
     root_id: str
     job_id: str
-    #: True if the user becomes author and committer of the landed commits.
+    #: True if the user is to be author and committer of the landed commits.
     as_user: bool = False
 
     @property
@@ -97,8 +98,9 @@ class Landing:
 
     @property
     def _retold(self) -> str:
-        """Ref of a result that was landed as rewritten commits: squashed, or with the user as
-        author.
+        """Ref of the landed commits, if landing rewrote the result's commits.
+
+        Landing rewrites commits to squash them, or to make the user their author.
         """
         return self._ref("result")
 
@@ -108,8 +110,9 @@ class Landing:
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
-        """Return a ref that belongs to the checked-out branch, because ``undo`` must not undo a
-        landing on another branch.
+        """Return a ref that belongs to the checked-out branch.
+
+        ``undo`` must not undo a landing on another branch.
         """
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
         return f"{self._notes}{what}/{branch or 'HEAD'}"
@@ -134,7 +137,7 @@ class Landing:
         return f"copy the files of workers without worktrees: {COMMAND} apply {self.job_id}"
 
     def diff(self, *, stat: bool) -> bytes:
-        """Return the job's changes, as a patch for git apply, or as a summary."""
+        """Return the job's changes, as a patch for git apply or as a summary."""
         result = self.result()
         base = self._git.resolve(self._base)
         how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -147,7 +150,7 @@ class Landing:
 
     @property
     def _dirt(self) -> str:
-        """The commit with the uncommitted work from which the job started; "" for none."""
+        """The commit with the uncommitted work from which the job started; "" if there was none."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
     def _has(self, commit: str, ancestor: str) -> bool:
@@ -203,8 +206,8 @@ class Landing:
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
-        """Return the result as a commit for a push; with the user as author if the settings request
-        it.
+        """Return the result as a commit that can be pushed. The user is its author if the settings
+        request that.
 
         Raise Conflict for a job that started from uncommitted work.
         """
@@ -230,7 +233,7 @@ class Landing:
         """Return the commit to which the branch moves."""
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
-            # The result is a merge commit already.
+            # ``merged`` returns a merge commit, so nothing remains to be merged.
             return uncommitted_base.merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
@@ -238,7 +241,7 @@ class Landing:
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
-        """Return the content of ``landed`` as one commit on top of ``before``."""
+        """Return a commit on top of ``before`` with the content of ``landed``."""
         base = self._git.resolve(self._base)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         who = self._user() if self.as_user else self._signature()
@@ -246,23 +249,26 @@ class Landing:
         return squash.squash(self._git, landed, before, words, who)
 
     def _as_users(self, before: str, after: str) -> str:
-        """Return the commits that ``before`` lacks, as the user's own."""
+        """Rewrite the commits that ``before`` lacks as the user's own, and return the last one."""
         earlier = self._git.resolve(self._retold)
         is_there = earlier and self._retold_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
         return as_users(self._git, after, without, self._user())
 
     def _retold_on(self, head: str, result: str) -> str:
-        """Return the rewritten commit in ``head`` that has the whole result; empty if there is
-        none.
+        """Return a rewritten commit in the history of ``head`` that has the whole result.
+
+        "" if there is none.
         """
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
     def _with_retold(self, head: str) -> str:
-        """Return ``head``, or a commit that also has an earlier landed result as parent.
+        """Return the commit with which the result is merged: usually ``head``.
 
-        Because of this parent, lines that both results contain do not conflict.
+        If an earlier result was landed as rewritten commits, return a temporary commit with the
+        files of ``head``, and with the earlier result as a second parent. Because of this parent,
+        lines that both results contain do not conflict.
         """
         earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):
@@ -270,8 +276,9 @@ class Landing:
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
     def _move(self, before: str, after: str, retold: str) -> None:
-        """Move the branch. The move is recorded first, so that a landing that a crash interrupted
-        can be undone.
+        """Move the branch.
+
+        The move is recorded first, so that a landing that a crash interrupts can be undone.
         """
         noted = self._noted()
         had = self._git.resolve(self._retold)
@@ -284,12 +291,15 @@ class Landing:
             raise
 
     def _noted(self) -> tuple[str, str]:
-        """Return the branch's commits before and after the landing; empty if it was not landed."""
+        """Return the branch's commits before and after the landing; "" if there was no landing."""
         before, after = (self._git.resolve(each) for each in (self._before, self._after))
         return before, after
 
     def _note(self, before: str, after: str, retold: str) -> None:
-        """Record the landing. The result is recorded last, because it makes the record valid."""
+        """Record the landing.
+
+        The result is recorded last, because the record is valid only with it.
+        """
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
         for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
@@ -346,7 +356,7 @@ class Landing:
                 )
 
     def _resume(self) -> bool:
-        """Restore the files of HEAD if ``land`` or ``undo`` was killed while it changed them.
+        """Restore the files of HEAD if ``land`` or ``undo`` was killed while it changed files.
 
         Return False if there was nothing to restore. Raise Conflict if a file was changed since.
         """
@@ -385,13 +395,14 @@ class Landing:
         return f"to complete it{when}: `{command}` (changes since then are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
-        """Return a command that undoes the landing. Git reverts a single commit; the result may
-        have more.
+        """Return a command that undoes the landing.
+
+        Git can revert a single commit, but a landing may have several.
         """
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
-        # In a subdirectory, apply would skip files outside of it.
+        # In a subdirectory, ``git apply`` would skip the files outside of it.
         top = '"$(git rev-parse --show-toplevel)"'
         return f"git diff --binary {after[:12]} {before[:12]} | git -C {top} apply --3way"
 
@@ -413,7 +424,7 @@ class Landing:
         return tried.commit
 
     def _user(self) -> Signature:
-        """Return the user's signature. Raise Conflict if git has no identity of the user."""
+        """Return the user's signature. Raise Conflict if git has no user."""
         found = self._signature()
         if found is _NOBODY:
             raise Conflict(
@@ -423,5 +434,5 @@ class Landing:
         return found
 
     def _signature(self) -> Signature:
-        """Return the user's own signature, or the orchestrator's if the user has none."""
+        """Return the user's signature; the orchestrator's if git has no user."""
         return signature_of_user(self._git) or _NOBODY

@@ -7,25 +7,25 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shlex import join
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
 from orchestrator.git.command.runner import Git
 
-#: Program of each service, with a word of the service's host names, and the address of the
+#: For each program: the word that the host names of its service contain, and the address of the
 #: program's page.
 _TOOLS = {"gh": ("github", "https://cli.github.com"), "glab": ("gitlab", "https://gitlab.com/cli")}
 #: Maximum length of a description (GitHub accepts 65,536 characters).
 _MOST_CHARACTERS = 60_000
-#: Variables of a git that called this program.
+#: Variables that a git sets when it calls this program.
 _FOREIGN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PullRequest:
-    """A branch for which a service gets a pull request."""
+    """A branch for which a service opens a pull request."""
 
     project: Path
     environ: Mapping[str, str]
@@ -37,17 +37,18 @@ class PullRequest:
     body: str
 
     def check(self) -> tuple[str, str]:
-        """Return the remote, and the program that opens the request. Raise Conflict if either is
-        missing.
+        """Return the remote, and the program that opens the request.
+
+        Raise Conflict if one of them is missing.
         """
         remote = self._remote()
         return remote, self._tool(remote)
 
     def open(self, remote: str, tool: str) -> str:
-        """Push the branch and open the pull request; return the program's output. Raise Conflict.
+        """Push the branch and open the pull request. Return the program's output. Raise Conflict.
 
-        If the pull request is open already, the push updates it, and its address is returned. The
-        pushed branch remains if the pull request cannot be opened.
+        If the pull request is open already, the push updates it, and its address is returned. If
+        the pull request cannot be opened, the pushed branch remains.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._ran(push).returncode:
@@ -97,8 +98,8 @@ class PullRequest:
         return self.environ.get("PATH", os.defpath)
 
     def _known(self) -> list[str]:
-        """Return the command that prints the address of the branch's open pull request, if such a
-        command is known.
+        """Return the command that prints the address of the branch's open pull request; empty if
+        none is known.
         """
         asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
         return ["gh", "pr", "list", *asked]
@@ -116,7 +117,7 @@ class PullRequest:
     ) -> subprocess.CompletedProcess[str]:
         program = shutil.which(command[0], path=self._path) or command[0]
         env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
-        # Otherwise gh would ask in a terminal for values that are given already.
+        # Without this, gh would ask in a terminal for values that it was given.
         env["GH_PROMPT_DISABLED"] = "1"
         try:
             return subprocess.run(
@@ -133,8 +134,9 @@ class PullRequest:
 
 
 def _host(address: str) -> str:
-    """Return the host in ``https://host/path``, ``ssh://user@host/path`` or
-    ``user@host:path``, or "".
+    """Return the host of an address; "" if there is none.
+
+    Forms: ``https://host/path``, ``ssh://user@host/path``, and ``user@host:path``.
     """
     _, has_scheme, rest = address.partition("://")
     if has_scheme:

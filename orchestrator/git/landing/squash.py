@@ -1,4 +1,4 @@
-"""One commit with all changes of a job, and results that count as landed by other commits."""
+"""One commit with all changes of a job. Also finds results that were landed as other commits."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,10 +19,10 @@ def squash(git: Git, tree: str, before: str, message: str, signature: Signature)
 
 
 def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signature) -> str:
-    """Return the job's request, the subjects of the commits in ``span``, and all their trailers
-    once.
+    """Return a message: the job's request, the subjects of the commits in ``span``, and their
+    trailers.
 
-    Other authors than the user are added as ``Co-authored-by``.
+    Each trailer occurs once. Authors other than the user are added as ``Co-authored-by``.
     """
     subject = subject_of(title, job_id)
     subjects = _shown(git, span, "%s", "--no-merges")
@@ -48,15 +48,15 @@ def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> It
 
 
 def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
-    """Return formatted lines of commits, the oldest commit first, each line once."""
+    """Return the lines of ``git log`` in the format ``what``, oldest first, each line once."""
     order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
     shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
     return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Yield commits that have all changes of ``result``, although ``result`` is not their
-    ancestor.
+    """Yield commits that have all changes of ``result``, although they do not have ``result`` in
+    their history.
     """
     notes = landed_refs(root_id, job_id)
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{notes}result/").text

@@ -1,4 +1,4 @@
-"""Lands a job that started from uncommitted work: the branch gets only the workers' changes."""
+"""Lands a job that started from uncommitted work. The branch gets only the workers' changes."""
 
 import shlex
 from collections.abc import Sequence
@@ -16,9 +16,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 def check_committed(git: Git, dirt: str, job_id: str) -> None:
-    """Raise Conflict while the uncommitted work from which the job started is still
-    uncommitted.
-    """
+    """Raise Conflict if the uncommitted work from which the job started is still uncommitted."""
     taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
     top = git.run("rev-parse", "--show-toplevel").text
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
@@ -34,7 +32,7 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
 
 
 def _committing(top: str, paths: Sequence[str]) -> str:
-    """Return the command that commits these files; if they are few, by their names."""
+    """Return the command that commits these files. It names them if they are few."""
     git = f"git -C {shlex.quote(top)}"
     which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
     return f"{git} add {which} && {git} commit"
@@ -43,8 +41,8 @@ def _committing(top: str, paths: Sequence[str]) -> str:
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise Conflict.
 
-    The uncommitted work is used as the common ancestor, so that a line is no conflict if the user
-    has committed it since and a worker changed it.
+    The uncommitted work ``dirt`` is the common ancestor of the merge. So a line does not conflict
+    if the user has committed it since and a worker changed it.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)

@@ -1,4 +1,4 @@
-"""Moves the user's checkout from one commit to another: branch, index and files, or nothing."""
+"""Moves the user's checkout from one commit to another: branch, index, and files, or nothing."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,16 +18,18 @@ from orchestrator.git.user_repository.checkout import path_of
 def move(
     git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
 ) -> None:
-    """Move from ``before``, where HEAD is; then remove the refs in ``drop``. Raise Conflict if the
-    move is impossible; then nothing is changed.
+    """Move the checkout from ``before``, where HEAD is, to ``after``. Then remove the refs in
+    ``drop``.
 
-    ``mark``: a ref that exists while the files are a mix of both commits.
+    Raise Conflict if the move is impossible; then nothing is changed. ``mark``: a ref that exists
+    while the files are a mix of both commits.
     """
     check_clean(git)
     _check_finished(git)
     _check_untracked(git, before, after)
     _check_locks(git, before, after, drop, mark)
-    # A touched file is no change; a change that the index does not show is one.
+    # Let git compare the content of files first. A file may have a new time but the same content,
+    # and a changed file may still look unchanged in the index.
     _try(git, "update-index", "--refresh", accept=(0, 1))
     _try(git, "read-tree", "-n", "-m", "-u", before, after)
     if mark:
@@ -37,9 +39,9 @@ def move(
     try:
         _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
-        # Leftover locks of a killed git, which removes its locks in every other case.
+        # Only a killed git leaves its locks. They block the next command.
         stale_locks.clear(_locks(git) - there)
-        # The branch is moved last, when files and index are complete.
+        # The branch moves last, when the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             put_back(git, before, after)
             if mark:
@@ -61,7 +63,7 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if files are changed, but only files that the move changes."""
+    """True if files are changed, and all of them are files that the move changes."""
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
@@ -71,15 +73,16 @@ def _changed(git: Git) -> list[str]:
 
 
 def _check_finished(git: Git) -> None:
-    """Raise Conflict if a git operation is unfinished: it would continue from another commit."""
+    """Raise Conflict if a git operation is unfinished. It would continue from another commit."""
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
         raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
 
 
 def _check_untracked(git: Git, before: str, after: str) -> None:
-    """Raise Conflict for untracked files that the move would overwrite; git itself overwrites
-    ignored ones without a warning.
+    """Raise Conflict for untracked files that the move would overwrite.
+
+    Git itself overwrites ignored files without a warning.
     """
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
@@ -95,13 +98,19 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return paths that differ; ``kinds`` as for --diff-filter."""
+    """Return the paths that differ.
+
+    ``kinds``: letters for --diff-filter.
+    """
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields
 
 
 def _in_the_way(top: str, path: str) -> str:
-    """Return the path that blocks a new file, or a directory at that path; "" if none does."""
+    """Return the path that blocks a new file; "" if none does.
+
+    It may be a file in place of a directory, or a directory in place of the file.
+    """
     parts = path.split("/")
     for count in range(1, len(parts)):
         above = "/".join(parts[:count])
@@ -112,7 +121,7 @@ def _in_the_way(top: str, path: str) -> str:
 
 
 def _files(top: str, path: str) -> Iterator[str]:
-    """Yield files that the removal of a path would remove: the file itself, or all files of a
+    """Yield the files that would be lost with a path: the file itself, or all files of a
     directory.
     """
     if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
@@ -124,8 +133,9 @@ def _files(top: str, path: str) -> Iterator[str]:
 
 
 def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
-    """Raise Conflict if a ref is locked. Git would notice the lock only after it has written all
-    files.
+    """Raise Conflict if a ref is locked.
+
+    Otherwise git would notice the lock only after it has written all files.
     """
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
@@ -134,7 +144,7 @@ def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: s
 
 
 def _try(git: Git, *arguments: str, **more: Any) -> None:
-    """Run a change of the checkout. Raise Conflict if git refuses."""
+    """Run a git command that changes the checkout. Raise Conflict if git refuses."""
     try:
         git.run(*arguments, **more)
     except (RepositoryError, OSError) as error:
@@ -146,13 +156,13 @@ def _drop(git: Git, ref: str) -> None:
     try:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
-        # The checkout is moved; a killed git leaves a lock on packed refs.
+        # The checkout was already moved. Only a killed git leaves a lock on packed refs.
         stale_locks.clear(_locks(git) - there)
         git.run("update-ref", "-d", ref)
 
 
 def _locks(git: Git) -> set[str]:
-    """Return the existing lock files that block changes of the checkout."""
+    """Return the existing lock files that would block a change of the checkout."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")
@@ -164,7 +174,7 @@ def _locks(git: Git) -> set[str]:
 
 
 def put_back(git: Git, before: str, after: str) -> None:
-    """Restore the files that an interrupted git changed. None of them had changes of the user."""
+    """Restore the files that an interrupted git changed. No file had changes of the user."""
     if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
         git.run("read-tree", "-m", after, before)
     top = git.run("rev-parse", "--show-toplevel").line

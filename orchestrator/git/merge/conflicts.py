@@ -8,19 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from orchestrator.core.repository.repository import FileConflict
 from orchestrator.git.command.runner import Git
 
-#: Mode, blob, stage (1: common ancestor, 2: ours, 3: theirs) and path of one side.
+#: One side of a conflict: mode, blob, stage (1: common ancestor, 2: ours, 3: theirs), and path.
 Side = tuple[str, str, int, str]
-#: Mode, object and path of an entry of a tree.
+#: An entry of a tree: mode, object, and path.
 Entry = tuple[str, str, str]
-#: Maximum number of paths in a command line; with more paths, git reads all.
+#: Maximum number of paths in a command line. With more paths, git lists all entries.
 MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Parse ``merge-tree``'s entries of each side, with the present names of the files.
+    """Parse the entries of each side in the output of ``merge-tree``, with the files' present
+    names.
 
-    If a file is at the same path as a directory or a link, git calls one of them
-    ``<path>~<commit>``.
+    If a file has the path of a directory or a link, git names one of the two ``<path>~<commit>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
     return [_side(each, invented) for each in fields]
@@ -41,11 +41,11 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 
 
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
-    """Return the merged tree with their version at every conflicting path, also if they removed
-    the file.
+    """Return the merged tree with the ``theirs`` version at every conflicting path.
 
-    If neither side has the path, git derived it from a directory that one side renamed: its content
-    stays. A file that our side renamed keeps the new name, with their content.
+    If theirs removed the file, it is removed. A path that neither side has was derived by git from
+    a directory that one side renamed, and keeps its content. A file that ours renamed keeps the new
+    name, with the content of theirs.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
@@ -63,10 +63,10 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield their version of a file that we renamed, under its old name, if another file of theirs
-    has our new name.
+    """Yield the ``theirs`` version, under its old name, of a file that ours renamed to a path in
+    use.
 
-    Otherwise neither name would have their version.
+    Another file of ``theirs`` has that path. Without this entry, the version would be lost.
     """
     places = {path for *_, path in kept}
     above = _above(places)
@@ -80,8 +80,8 @@ def _displaced(
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
-    """Yield their version of a conflicting file under their name, unless another file of theirs
-    has this name.
+    """Yield the ``theirs`` version of each conflicting file, unless ``theirs`` has another file at
+    the path.
     """
     above = _above(path for *_, path in kept)
     for mode, blob, stage, path in sides:
@@ -101,7 +101,7 @@ def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
 
 
 def _above(paths: Iterable[str]) -> set[str]:
-    """Return the paths, and all their parent directories."""
+    """Return the paths and all their parent directories."""
     found: set[str] = set()
     for path in paths:
         while path and path not in found:

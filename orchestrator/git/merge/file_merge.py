@@ -1,12 +1,12 @@
-"""Merges conflicting files line by line if git cannot, or takes one side's version."""
+"""Merges conflicting files line by line if git could not, or selects one side's version."""
 
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import ConflictText, FileWay, LostHunk
 from orchestrator.git.command.runner import Git
 from orchestrator.git.merge import union
@@ -23,12 +23,12 @@ from orchestrator.git.merge.hunks import (
     lines_of,
 )
 
-#: Maximum size of a file that is merged by hunks; a larger file is taken as a whole.
+#: Maximum size of a file that is merged by hunks, in bytes. A larger file is merged as a whole.
 MOST_BYTES = 8 * 2**20
-#: Maximum number of shown lines of an overruled hunk, and of characters of a line.
+#: Maximum number of lines of an overruled hunk that are shown, and of characters of each line.
 SHOWN_LINES, SHOWN_CHARACTERS = 3, 120
-#: Number of first bytes that are searched for a zero byte, as git does: a file with one is no
-#: text.
+#: Number of bytes at the beginning that are searched for a zero byte. As in git, a file with a zero
+#: byte is not text.
 _BEGINNING = 8000
 _REGULAR = ("100644", "100755")
 #: Options that make the output independent of the user's configuration.
@@ -39,14 +39,14 @@ _DIFF = (
 )
 
 
-#: Returns True if both sides' lines may be kept; gets a path, and True if both sides created the
-#: file.
+#: Returns True if the lines of both sides may be kept. Arguments: the path, and True if both sides
+#: created the file.
 Unites = Callable[[str, bool], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictedFile:
-    """A file with text on both sides; without a base if both sides created it."""
+    """A file with text on both sides. It has no base if both sides created it."""
 
     path: str
     mode: str
@@ -59,22 +59,26 @@ class ConflictedFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Merged content of a conflicting file; ``text`` None: git's own result stays."""
+    """Merged content of a conflicting file.
+
+    If ``text`` is None, git's own result stays.
+    """
 
     path: str
     mode: str
     text: bytes | None
     way: FileWay | None = None
-    #: Our lines that the merged file lacks.
+    #: Lines of ours that the merged file lacks.
     lost: tuple[LostHunk, ...] = ()
 
 
 def contents(
     git: Git, tree: str, sides: Sequence[Side], *, unites: Unites, forces: bool
 ) -> Iterator[Content]:
-    """Yield each file with conflicting text; ``tree`` is git's merged tree.
+    """Yield each file with conflicting text. ``tree`` is git's merged tree.
 
-    ``unites``: if both sides only add lines, keep both. ``forces``: otherwise, their lines win.
+    ``unites``: if both sides only add lines, keep the lines of both. ``forces``: in all other
+    conflicts, the ``theirs`` lines win.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -85,7 +89,7 @@ def contents(
 
 
 def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictText]:
-    """Yield each place at which files with text conflict."""
+    """Yield each conflicting place of the files that are text on both sides."""
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
     for number, file in enumerate(files):
@@ -94,7 +98,7 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
 
 
 def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
-    """Write the texts to the repository; return the entries for a tree."""
+    """Write the texts to the repository, and return their entries for a tree."""
     there = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         paths = [Path(name, str(number)) for number in range(len(there))]
@@ -126,7 +130,8 @@ class _Merger:
         text = self._text(unites)
         none = Content(self._file.path, self._file.mode, None)
         if not conflicts:
-            # A file that git did not merge for another reason than line ends stays a conflict.
+            # Only differences at line ends are resolved without ``force``. If git failed to merge
+            # for another reason, the conflict stays.
             way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
             return self._found(text, way) if way or self._forces else none
         if unites and self._file.mode_agrees:
@@ -134,8 +139,8 @@ class _Merger:
             if union.is_sound(self._file.path, text, sides):
                 return self._found(text, FileWay.UNION)
         if not self._forces or self._file.base is None:
-            # For two new files their side wins as a whole, and renamed files return to their old
-            # names.
+            # If both sides created the file, the caller uses the whole ``theirs`` version. It also
+            # gives renamed files their old names.
             return none
         lost = tuple(self._lost(each) for each in conflicts)
         return self._found(self._text(unites=False), None, lost)
@@ -184,7 +189,7 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """Return the line end of all lines of the result; None: each line keeps its own."""
+        """Return the line end of all lines of the result; None if each line keeps its own."""
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
@@ -202,7 +207,7 @@ class _Merger:
 
 
 def _unlike(ours: Lines, theirs: Lines) -> Span:
-    """Return the lines of ours without the beginning and the end that both sides have."""
+    """Return the ``ours`` lines without the common beginning and end of both sides."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:
@@ -246,7 +251,7 @@ def _whole(lines: Lines) -> list[Edit]:
 
 
 def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
-    """Yield conflicting text files that are regular files in the merged tree."""
+    """Yield text files that conflict, and that are regular files in the merged tree."""
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob
@@ -274,7 +279,7 @@ def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 
 
 def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
-    """Return texts by their ids, without binary and too large files."""
+    """Return texts by their ids, without binary files and files that are too large."""
     listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
     told = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
     sizes = {words[0]: int(words[2]) for words in map(str.split, told) if words[1] == "blob"}
@@ -299,8 +304,9 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
-    """Return the changes of each side, by number of the file. Differences in line ends do not
-    count.
+    """Return the changes of each side, by the file's number.
+
+    Differences in line endings do not count.
     """
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         folder = Path(name)

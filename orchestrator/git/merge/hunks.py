@@ -1,17 +1,18 @@
-"""A three-way merge of lines, hunk by hunk, without regard to whitespace at line ends.
+"""A three-way merge of lines, hunk by hunk, that ignores whitespace at line ends.
 
 Indentation counts: a line with another indentation is another line.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
+from orchestrator.core.dataclass import dataclass
+
 Lines = Sequence[bytes]
-#: Half-open: from the first line to the one after the last, counted from 0.
+#: Half-open range of lines, counted from 0: from the first line to the line after the last.
 Span = tuple[int, int]
-#: Lines of the base and lines of the changed text that replace them.
+#: Lines of the base, and the lines of the changed text that replace them.
 Edit = tuple[Span, Span]
 
 _HEADER = re.compile(rb"(?m)^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -46,7 +47,7 @@ def lines_of(content: bytes) -> list[bytes]:
 
 
 def key(line: bytes) -> bytes:
-    """Return the part of a line that is compared with other lines."""
+    """Return the part of a line that counts in a comparison."""
     return line.rstrip()
 
 
@@ -62,16 +63,17 @@ def edits_of(diff: bytes) -> list[Edit]:
 def _span(first: int, count: int) -> Span:
     """Return the span of one side of a hunk.
 
-    If the side is empty, git names the line before the hunk.
+    For an empty side, git gives the line before the hunk.
     """
     start = first - 1 if count else first
     return start, start + count
 
 
 def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) -> Iterator[Hunk]:
-    """Yield all hunks of three texts, in order. ``sides``: the edits of ours, and of theirs.
+    """Yield all hunks of three texts, in order.
 
-    As in git, changes of both sides that touch are one conflict.
+    ``sides``: the edits of ours, and of theirs. As in git, changes of both sides that touch each
+    other are one conflict.
     """
     left, right = (list(each) for each in sides)
     at = [0, 0, 0]
@@ -89,8 +91,10 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 
 
 def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
-    """Remove the next edits that touch from both lists, and return them with their lines of the
-    base.
+    """Remove the next group of edits that touch each other from both lists.
+
+    Return the edits of the left side, the edits of the right side, and the span of base lines that
+    they cover.
     """
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []
@@ -107,9 +111,9 @@ def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit],
 
 
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
-    """Return the lines of a side that correspond to the lines ``base`` of the base.
+    """Return the lines of one side that correspond to the lines ``base`` of the base.
 
-    ``at``: the first of these lines if ``edits`` is empty.
+    ``at``: the first of these lines, if the side has no edits.
     """
     low, high = base
     if not edits:

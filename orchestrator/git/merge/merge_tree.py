@@ -1,12 +1,13 @@
-"""Merges two commits as objects, without touching any file, index or branch."""
+"""Merges two commits as objects, without changing any file, index, or branch."""
 
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from itertools import islice
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import (
     ConflictText,
     FileConflict,
@@ -22,14 +23,16 @@ from orchestrator.git.merge import conflict_markers, union
 from orchestrator.git.merge.conflicts import Side, all_theirs, conflicts, edited, sides_of
 from orchestrator.git.merge.file_merge import Content, contents, texts_of, written
 
-#: Line of the output of ``blame --porcelain``: a commit, and the line's number in the file.
+#: Line in the output of ``blame --porcelain``: a commit, and the number of the line in the file.
 _LINE = re.compile(r"^([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$", re.MULTILINE)
-#: Maximum number of places of one file that are looked up.
+#: Maximum number of places of one file whose commits are searched.
 MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Add to the lost lines the commits of ``commit``'s history that added them."""
+    """Return the conflict with the commits, from the history of ``commit``, that added the lost
+    lines.
+    """
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
         return conflict
@@ -53,19 +56,19 @@ _MOVED = "Path updated due to directory rename"
 class MergeOptions:
     #: True if their side wins conflicts.
     force: bool = False
-    #: True if both sides' lines are kept where both only added lines.
+    #: True if the lines of both sides are kept where both sides only added lines.
     union: bool = False
 
 
-#: Merges without any rule for conflicts.
+#: Merges without any rule that resolves conflicts.
 PLAIN = MergeOptions()
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """Git's merge of two commits."""
+    """The result of git's own merge of two commits."""
 
-    #: The merged tree, with conflict markers in its conflicting files.
+    #: The merged tree. Conflicting files have conflict markers.
     tree: str
     #: The sides of the conflicting files.
     sides: list[Side]
@@ -79,7 +82,7 @@ def merge(
     if ours == theirs or git.resolve(f"{theirs}^") == ours:
         return Merge(commit=theirs)
     made = tried(git, ours, theirs)
-    # If one commit has the other one in its history, their merge has that commit's files.
+    # If one commit has the other one in its history, the result has the files of the former.
     sides = git.resolve_all([f"{each}^{{tree}}" for each in (ours, theirs)])
     base = git.ask("merge-base", ours, theirs) if made.sides or made.tree in sides else None
     if base == theirs:
@@ -103,7 +106,7 @@ def merge(
 def _texts(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    """Return the conflicting files that can be merged by lines, by path."""
+    """Return the conflicting files that can be merged line by line, by path."""
     if not made.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
@@ -123,8 +126,9 @@ def _renamed(git: Git, base: str, commit: str) -> list[str]:
 
 
 def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
-    """Return git's tree with these texts; other conflicting files are replaced by their
-    version.
+    """Return git's tree with these texts.
+
+    All other conflicting files get the ``theirs`` version.
     """
     tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
     if others:
@@ -144,13 +148,14 @@ def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
 
 
 def tried(git: Git, ours: str, theirs: str) -> Tried:
-    # An agent may begin a new history; its files are merged then.
+    # Allow a history without a common ancestor, because an agent may begin a new history. Its files
+    # are then merged.
     how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
     answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
-    # Git's exit code is also 1 for a missing commit; then it prints nothing.
+    # Git also exits with 1 if a commit is missing, but then prints nothing.
     if answer.code == 128 or not answer.out:
         raise failure("merge-tree", answer)
-    # Sides of files up to an empty field, then messages.
+    # The sides of the files end with an empty field. The messages follow.
     tree, *rest = os.fsdecode(answer.out).split("\0")
     end = rest.index("")
     sides = sides_of(rest[:end], ours, theirs) if answer.code else []
@@ -160,7 +165,7 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
 def _moves(messages: Sequence[str]) -> Iterator[str]:
     """Yield the first path of each message about a moved file.
 
-    A message has the number of paths, the paths, a stable kind, and text for people.
+    A message consists of the number of paths, the paths, a stable kind, and a text for people.
     """
     fields = iter(messages)
     for count in fields:
@@ -173,7 +178,7 @@ def _moves(messages: Sequence[str]) -> Iterator[str]:
 
 
 def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
-    """Return a merge of two commits, with conflict markers in the files."""
+    """Return a merge of two commits, with conflict markers in the conflicting files."""
     made = tried(git, ours, theirs)
     return commit_tree(git, made.tree, [ours, theirs], message, signature)
 
@@ -188,11 +193,11 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 
 
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
-    """Return the conflicting files of two commits that a third commit does not resolve.
+    """Return the files that conflict between two commits, and that a third commit does not resolve.
 
     If the third commit equals the result of ``marked``, all files are unresolved, because a binary
-    file or a deletion has no markers. Conflict markers that neither side has show an unresolved
-    file, as does the made-up name of a file at a directory's path.
+    file or a deletion has no markers. Otherwise a file is unresolved if it has conflict markers
+    that neither side has, or still has the name that git made up for a file at a directory's path.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

@@ -1,15 +1,15 @@
 """Replays commits as one line of history, with their authors and messages."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.merge.merge_tree import tried
 
 _FORMAT = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%B"
-#: Author of temporary commits, which only tell git the common base of two sides.
+#: Author of temporary commits. Such commits only give git the common base of two sides.
 _NOBODY = Signature(name="orchestrator", email="replay@orchestrator.invalid")
 
 
@@ -25,7 +25,7 @@ class _CommitFacts:
 
 
 def line(git: Git, start: str, tip: str) -> list[str]:
-    """Return the commits from ``start`` to ``tip``, the oldest first, without merges."""
+    """Return the commits from ``start`` to ``tip``, oldest first, without merges."""
     how = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
     return git.run("rev-list", *how, "--").text.split()
 
@@ -35,7 +35,7 @@ def replay(
 ) -> str:
     """Replay ``commits`` on top of ``onto``. The last new commit has the content of ``final``.
 
-    A conflicting commit is combined with the next commit; an empty commit is omitted. ``message``
+    A conflicting commit is combined with the next commit. An empty commit is omitted. ``message``
     is for changes that belong to no commit.
     """
     tip, tree = onto, tree_of(git, onto)
@@ -61,7 +61,7 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 
 
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
-    """Return ``tree`` with the changes of a commit applied, or "" on conflict.
+    """Return ``tree`` with the changes of a commit applied; "" if they conflict.
 
     Uses commits without history, because git 2.39 has no option for the merge base.
     """
@@ -95,11 +95,10 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Return ``tip`` with the commits from ``onto`` to ``refused`` folded into the commit after
-    them.
+    """Return ``tip`` after folding the commits from ``onto`` to ``refused`` into the next commit.
 
-    ``message`` is for the folded commit if the subjects differ. Return ``tip`` itself if it is not
-    on top of these commits, or if one of them, or a later commit, is a merge.
+    ``message`` is for the folded commit if the subjects differ. Return ``tip`` unchanged if it does
+    not build on these commits, or if one of them or a later commit is a merge.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)
@@ -131,8 +130,9 @@ def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
 
 
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
-    """Return the subjects of the commits. A commit with the subject ``title`` gives the subjects
-    that its message lists.
+    """Return the subjects of the commits.
+
+    A commit with the subject ``title`` stands for the subjects that its message lists.
     """
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []

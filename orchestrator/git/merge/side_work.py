@@ -1,8 +1,8 @@
 """Branches, worktrees, and stash entries that an agent creates: merged into its worker's branch.
 
-Only objects that the worker provably created count; everything else stays unchanged. Git writes
-the address of the creating process into a ref's log, and each worker has its own address. After a
-crash, each step can be repeated: merged changes are not merged a second time.
+Only objects that the worker provably created count. Everything else stays as it is. Git writes the
+address of the creating process into a ref's log, and each worker has its own address. After a
+crash, each step can be repeated, because merged changes are not merged a second time.
 """
 
 import logging
@@ -10,17 +10,18 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.delivery import SideWork, SideWorkKind
 from orchestrator.core.repository.git_refs import BRANCHES, aside_refs, checkpoint_refs, kept_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import ref_files
-from orchestrator.git.command.ref_names import part_of_ref
+from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.commits import nested_repositories
@@ -40,20 +41,20 @@ _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Home:
-    """A worker's worktree after its attempt has ended; all its changes are committed."""
+    """A worker's worktree after its attempt has ended. All its changes are committed."""
 
     found: Found
     git: Git
     branch: str
     root_id: str
     worker_id: str
-    #: Identity of the worker: its address proves which objects the worker created.
+    #: Identity of the worker. Its address proves which objects the worker created.
     signature: Signature
     message: str
     rules: commits.CommitRules
-    #: Returns the git that writes files; it starts one more process.
+    #: Returns a git with the job's saved settings, for writing files. Costs one more process.
     settled: Callable[[Git], Git]
-    #: The job's directory: worktrees below it are removed once their work is safe.
+    #: The job's directory. Worktrees below it are removed once their work is safe.
     job: Path
 
     @property
@@ -74,25 +75,25 @@ class _Piece:
     commit: str
     #: For a stash entry: the commit that the entry changes.
     base: str = ""
-    #: Entry of the stash, which is saved for a person if it conflicts.
+    #: Entry of the stash. It is saved for a person if it conflicts.
     original: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
-    #: The worker's own branches, and earlier commits of the branch that the worker abandoned.
+    #: Branches of the worker's own, and commits of its branch that the worker has abandoned.
     side: dict[str, str]
     aside: list[str]
     kept: dict[str, str]
-    #: Checkpoints: an earlier attempt merged their commits, and a rollback may have removed them
-    #: since.
+    #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even
+    #: if a rollback has removed it from the branch since.
     checkpoints: list[str]
 
 
 def fold(home: Home, worktrees: GitWorktrees, tip: str) -> tuple[str, tuple[SideWork, ...]]:
     """Merge the worker's side work into its branch, whose head is ``tip``. Idempotent.
 
-    Conflicting work is saved on a ref. Return the new head, and all merged or saved work.
+    Conflicting work is saved on a ref. Return the new head, and all work that was merged or saved.
     """
     refs, own, stashed = _refs(home), list(_own_worktrees(home, worktrees)), _stashed(home)
     if refs.side or own or stashed:
@@ -132,7 +133,7 @@ class _Folding:
             self.work += self._kept_before()
 
     def _settle(self, piece: _Piece) -> None:
-        """Merge a piece of work into the branch; if it conflicts, save it on a ref."""
+        """Merge a piece of work into the branch. If it conflicts, save it on a ref."""
         if not piece.base and any(
             _has(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
@@ -150,12 +151,13 @@ class _Folding:
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
     def _merged(self, piece: _Piece) -> str:
-        """Return the merge commit; empty if the work conflicts."""
+        """Return the merge commit; "" if the work conflicts."""
         git, who = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
             return merge_tree.merge(git, self.tip, piece.commit, message, who).commit
-        # The worker may have discarded the commit that the entry belongs to.
+        # The worker may have discarded the commit to which the entry belongs, so use copies without
+        # history.
         base = commit_tree(git, tree_of(git, piece.base), [], message, _NOBODY)
         ours = commit_tree(git, tree_of(git, self.tip), [base], message, _NOBODY)
         theirs = commit_tree(git, tree_of(git, piece.commit), [base], message, _NOBODY)
@@ -163,15 +165,15 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Move HEAD to the commit, files first. Return True if HEAD was moved.
+        """Change the files to the commit, and then move the branch to it.
 
-        After a crash between the two steps, the files are committed as the worker's changes, and
-        merged again.
+        Return False, and move nothing, if a file prevents that. After a crash between the two
+        steps, the new files are committed as the worker's changes, and the work is merged again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
-            logger.warning("a file blocks side work", exc_info=True)
+            logger.warning("a file prevents the merge of side work", exc_info=True)
             return False
         failpoints.reached("side work: files are merged")
         reason = "orchestrator: merged what the worker did elsewhere"
@@ -181,8 +183,9 @@ class _Folding:
         return True
 
     def _ref_of(self, piece: _Piece) -> str:
-        """Return the ref for a piece of work; another name if an earlier attempt's work has this
-        ref.
+        """Return the ref for a piece of work.
+
+        If the work of an earlier attempt has this ref, return another name.
         """
         ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
         commit = piece.original or piece.commit
@@ -191,8 +194,7 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _remove(self, found: Found) -> None:
-        """Remove a side worktree in the job's directory, because gates would find its files in
-        addition.
+        """Remove a side worktree in the job's directory, because gates would also find its files.
 
         Worktrees in the user's directories stay.
         """
@@ -200,8 +202,8 @@ class _Folding:
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """Yield work that was saved earlier: by earlier attempts, by this attempt before a crash,
-        and from nested repositories.
+        """Yield work that was saved before: by earlier attempts, before a crash of this one, or
+        from nested repositories.
         """
         told = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
@@ -216,7 +218,10 @@ class _Folding:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """Log errors. Unreadable side work stays in place, and must not fail the worker's own work."""
+    """Log errors.
+
+    Side work that cannot be read stays in place, and must not fail the worker's own work.
+    """
     try:
         yield
     except RepositoryError as error:
@@ -227,7 +232,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 def _refs(home: Home) -> _Refs:
     """Return all refs of side work.
 
-    Starts no process for workers without such refs, which most are.
+    For a worker without such refs, which is the usual case, this starts no process.
     """
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     aside = _tips(home, aside_refs(home.root_id, home.worker_id))
@@ -244,7 +249,7 @@ def _tips(home: Home, prefix: str) -> dict[str, str]:
 
 
 def _own_branches(home: Home) -> dict[str, str]:
-    """Return branches that the worker created and whose last commit is the worker's."""
+    """Return the branches that the worker created, and whose last commit is the worker's."""
     own = [ref for ref in _tips(home, _HEADS) if _is_own(home, ref)]
     if not own:
         return {}
@@ -256,7 +261,7 @@ def _own_branches(home: Home) -> dict[str, str]:
 
 
 def _is_own(home: Home, ref: str) -> bool:
-    """True for a branch that the worker created, except the orchestrator's branches."""
+    """True for a branch that the worker created, but not for a branch of the orchestrator."""
     if not ref.startswith(_HEADS) or ref.startswith(f"{_HEADS}{BRANCHES}/"):
         return False
     return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
@@ -270,7 +275,7 @@ def _own_worktrees(home: Home, worktrees: GitWorktrees) -> Iterator[Found]:
 
 
 def _log(path: Path) -> list[bytes]:
-    """Return the log of a ref, the oldest entry first."""
+    """Return the log of a ref, oldest entry first."""
     return (read_regular(path, _MOST_LOG_BYTES) or b"").splitlines()
 
 
@@ -282,7 +287,7 @@ def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[
     git = worktrees.git_of(found)
     kind, name = SideWorkKind.WORKTREE, found.admin.name
     if not os.path.isdir(found.directory):
-        # The agent has removed the worktree.
+        # The agent has removed the worktree's directory.
         git = Git(str(home.common), {"GIT_DIR": str(found.admin)})
         return _Piece(kind=kind, name=name, commit=git.run("rev-parse", "HEAD^{commit}").text)
     worktrees.unlock(found)
@@ -292,7 +297,7 @@ def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[
 
 
 def _stashed(home: Home) -> list[tuple[str, str]]:
-    """Return the worker's stash entries, the oldest first, and their messages."""
+    """Return the worker's stash entries with their messages, oldest first."""
     lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
     return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
 
@@ -302,7 +307,7 @@ def _commit_of(line: bytes) -> str:
 
 
 def _of_stash(git: Git, entry: str, name: str) -> _Piece:
-    """Return a stash entry as one commit with its changes and its untracked files."""
+    """Return a stash entry as one commit that has its changes and its untracked files."""
     base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
     tree = tree_of(git, entry)
     if untracked:
@@ -320,7 +325,7 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 def _drop(home: Home, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git counts entries from the latest: if another entry was removed by mistake, it is restored.
+    Git counts entries from the latest. If another entry was removed by mistake, it is restored.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if entry not in before:

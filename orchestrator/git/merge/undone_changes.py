@@ -1,19 +1,20 @@
-"""Changes of a child job that a commit no longer contains, and applying them again."""
+"""Finds changes of a child job that a commit no longer contains, and applies them again."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.repository.repository import Merge, Signature, Undone, UndonePlace
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.hunks import key
 
-#: Maximum bytes of a diff; of a longer diff, files count as a whole.
+#: Maximum size of a diff in bytes. With a longer diff, files count as a whole.
 _MOST_BYTES = 16 * 2**20
-#: If a hunk's file has other content now, one part in so many of the hunk's lines must remain.
+#: If a hunk's file has other content now, at least one of this many lines of the hunk must remain.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -22,16 +23,16 @@ _DIFF = (
     *("--src-prefix=a/", "--dst-prefix=b/", "--inter-hunk-context=0"),
 )
 _RAW = ("--raw", "-r", "-z", "--no-renames", "--no-abbrev")
-#: Blob for a file that does not exist.
+#: Mode of a file that does not exist.
 _ABSENT = "000000"
 
-#: By path, its mode and blob before and after.
+#: The mode and blob of each path, before and after.
 _Changes = Mapping[str, tuple[str, str]]
 
 
 @dataclass(slots=True)
 class _Hunk:
-    #: Line numbers after the change; if lines were only removed: before the change.
+    #: Line number after the change; if lines were only removed, before the change.
     first: int
     last: int
     added: list[bytes] = field(default_factory=list)
@@ -115,7 +116,7 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """True if at least half of the hunks' lines are new lines of another file."""
+        """True if at least half of the hunks' lines are new lines in another file."""
         lines = list(_telling(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 
@@ -127,7 +128,7 @@ class _Search:
         return left * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_taken_out(self) -> bool:
-        """True if a commit of the worker, or of another child job, removed the change."""
+        """True if a commit of the worker or of another child job removed the change."""
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
         steps = [_read(self._git.run(*log).fields)]
@@ -144,7 +145,8 @@ def reapplied(
 ) -> Merge:
     """Apply changes again that a worker undid. See ``core.repository.repository.Repository``.
 
-    Git does not merge a commit twice, so the merge uses copies of the three sides without history.
+    Git does not merge a commit twice. Therefore the merge uses copies of the three sides without
+    history.
     """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))
@@ -173,7 +175,7 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each path, with its entries before and after."""
+    """Yield each path with its entries before and after."""
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
@@ -189,12 +191,12 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield lines that contain more than blanks and brackets."""
+    """Yield the lines that contain more than blanks and brackets."""
     return (key(each) for each in lines if _WORD.search(each))
 
 
 def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
-    """Return the hunks of text files, by path; None if there are too many."""
+    """Return the hunks of text files, by path; None if they are too many."""
     pieces, size = [], 0
     for piece in git.streamed(*_DIFF, start, end, "--"):
         pieces.append(piece)
@@ -214,7 +216,7 @@ def _parsed(lines: list[bytes]) -> _Hunks:
         if line.startswith(b"--- "):
             old = line
         elif line.startswith(b"+++ "):
-            # Git ends a name that has blanks with a tab.
+            # Git ends a file name that has blanks with a tab.
             name = old if line == b"+++ /dev/null" else line
             path = name[len(b"+++ a/") :].removesuffix(b"\t")
         elif match := _HEADER.match(line):

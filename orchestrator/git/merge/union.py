@@ -1,7 +1,7 @@
 """Union merge: decides which files may contain the added lines of both sides, one after the other.
 
-A file that a program reads must stay readable: lock files are never united. JSON, TOML, YAML, XML,
-and Python files are united only if the result parses, without a duplicate name.
+A file that a program reads must stay readable. Lock files are never united. JSON, TOML, YAML, XML,
+and Python files are united only if the result can be parsed and has no duplicate name.
 """
 
 import ast
@@ -15,27 +15,28 @@ from xml.parsers import expat
 
 from orchestrator.git.merge.hunks import Lines, key
 
-#: Files with checksums that a tool writes as a whole.
+#: Files with checksums. A tool writes such a file as a whole.
 _LOCKS = re.compile(
     r"(^|/)([^/]*\.lock|[^/]*-lock\.(json|ya?ml)|[^/]*\.lock\.(json|hcl)|npm-shrinkwrap\.json|"
     r"bun\.lockb|go\.work\.sum|Package\.resolved|gradle\.lockfile)$"
 )
-#: Files whose lines are a set: a line that both sides added occurs once.
+#: Files whose lines are a set. A line that both sides added occurs once.
 _SETS = re.compile(
     r"(^|/)(\.[a-z]*ignore|\.gitattributes|\.mailmap|go\.sum|MANIFEST\.in|CODEOWNERS|AUTHORS|"
     r"CONTRIBUTORS|[^/]*requirements[^/]*\.(txt|in))$"
 )
 #: Files that both sides may create with their own lines.
 _OF_LINES = re.compile(r"\.(txt|log)$")
-#: Lines whose repetition changes nothing.
+#: Lines that may be repeated without changing the meaning.
 _IMPORT = re.compile(
     rb"(import|from|use|using|open|include|#include|@import|require) ?[\w\s\"'<{(]"
 )
 
 
 def may_unite(path: str, *, is_new: bool) -> bool:
-    """True if the added lines of both sides may be kept in this file. ``is_new``: both sides
-    created it.
+    """True if this file may keep the added lines of both sides.
+
+    ``is_new``: True if both sides created it.
     """
     if _LOCKS.search(path):
         return False
@@ -62,7 +63,7 @@ def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
-    """True if a united file can be parsed as both of its sides can."""
+    """True if a united file can be parsed, or one of its sides cannot be parsed either."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None:
         return True
@@ -136,8 +137,9 @@ def _python(content: bytes) -> None:
 
 
 def _check_scopes(tree: ast.Module) -> None:
-    """Raise an error for two functions or classes with the same name, because the later one
-    replaces the earlier.
+    """Raise an error if two functions or classes have the same name.
+
+    The later one would replace the earlier one.
     """
     scopes: list[Sequence[ast.stmt]] = [tree.body]
     while scopes:

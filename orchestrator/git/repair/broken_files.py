@@ -3,41 +3,38 @@
 import os
 import shutil
 import stat
-import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.security.untrusted_files import read_regular
 
 #: Name of the directory in a root job's directory.
 NAME = "repository-broken"
-#: Name of a file in it, with a line for each repair.
-_TOLD = "told.txt"
+#: Name of a file in that directory, with one line for each repair.
+_NOTES = "told.txt"
 _MOST_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantine:
+class BrokenFiles:
     #: The root job's directory.
     job: Path
 
-    def told(self) -> list[str]:
-        found = read_regular(self.job / NAME / _TOLD, _MOST_BYTES) or b""
+    def notes(self) -> list[str]:
+        found = read_regular(self.job / NAME / _NOTES, _MOST_BYTES) or b""
         return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
 
-    def tell(self, line: str) -> None:
-        """Add the line to the reports of all jobs whose workers may have caused it."""
+    def note(self, line: str) -> None:
+        """Add the line to the reports of all jobs whose workers may have broken the file."""
         working = at_work(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / NAME).mkdir(exist_ok=True, mode=0o700)
-            with (job / NAME / _TOLD).open("a", encoding="utf-8", errors="replace") as file:
+            with (job / NAME / _NOTES).open("a", encoding="utf-8", errors="replace") as file:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Move the file away, so that another file can replace it. Return its new path, as
-        text.
-        """
+        """Move the file away, so that another file can replace it. Return the new path, as text."""
         if not os.path.lexists(path):
             return ""
         place = self._free(path)
@@ -74,12 +71,3 @@ def _who(job: Path, working: Sequence[Path]) -> str:
     ]
     names = ", ".join([*own, *others])
     return f" (workers with a worktree at that time: {names})" if names else ""
-
-
-def write_whole(path: str, content: bytes, mode: int) -> None:
-    """Write a file whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(path))
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        os.fchmod(file.fileno(), mode)
-    os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""Worktrees that agents damaged: finding the damage, and repairing enough to save their files."""
+"""Worktrees that agents damaged: finds the damage, and repairs enough to save their files."""
 
 import os
 import shutil
@@ -12,11 +12,12 @@ from orchestrator.git.merge import conflict_markers as markers
 from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
 from orchestrator.security.untrusted_files import read_regular
 
-#: Maximum number of paths in a sentence.
+#: Maximum size of a file with the name of a commit, in bytes.
 MOST_PATHS = 5
 #: Maximum bytes of a file with the name of a commit.
 MOST_BYTES = 4096
-#: Files in a worktree's own part of the repository, and the unfinished operation of each.
+#: Files in a worktree's own part of the repository, each with the unfinished operation that it
+#: shows.
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
@@ -32,7 +33,7 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
     """Repair everything except the content of files. Return the damage, as text. Idempotent.
 
-    ``start``: the start commit of a branch that was removed.
+    ``start``: the commit for a branch that was removed.
     """
     aside = f"{directory}{ASIDE}"
     if not os.path.lexists(directory) and os.path.lexists(aside):
@@ -88,8 +89,9 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
 
 
 def is_head(path: Path) -> bool:
-    """True if a file is a valid HEAD. Without a valid HEAD, git does not recognise a directory as
-    a repository.
+    """True if a file is a valid HEAD.
+
+    Without a valid HEAD, git does not recognise a directory as a repository.
     """
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
@@ -116,15 +118,15 @@ def _index(git: Git, found: Found) -> Iterator[str]:
 
 
 def unfinished(admin: Path) -> list[str]:
-    """Return the unfinished operations of a checkout, from its own part of the repository."""
+    """Return the unfinished operations of a checkout, read from its own part of the repository."""
     kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
     return list(dict.fromkeys(kinds))
 
 
 def interrupted(found: Found) -> str:
-    """Return the branch's commit before an unfinished rebase; "" without a rebase.
+    """Return the branch's commit before an unfinished rebase; "" if there is no rebase.
 
-    During a rebase, the branch has only part of its changes.
+    During a rebase, the branch has only some of its changes.
     """
     for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
         content = read_regular(found.admin / name, MOST_BYTES)
@@ -134,7 +136,7 @@ def interrupted(found: Found) -> str:
 
 
 def settle(found: Found) -> None:
-    """Abort an operation in progress, as ``git merge --quit`` does. Files stay. Idempotent."""
+    """Abort an unfinished operation, as ``git merge --quit`` does. Files stay. Idempotent."""
     for name in (*_UNFINISHED, *_BESIDE, *_BISECT):
         path = found.admin / name
         if path.is_dir() and not path.is_symlink():

@@ -1,4 +1,4 @@
-"""Restores the files by which git recognises a repository: HEAD, config, branches, tags.
+"""Restores the files by which git recognises a repository: HEAD, configuration, branches, and tags.
 
 All worktrees share these files, so one broken file would fail every worker. Only files that git
 cannot use are restored, because any other change may be the user's intention.
@@ -8,13 +8,13 @@ import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command.job_start_snapshot import note_once
+from orchestrator.git.command.frozen_config import note_once
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.repair.broken_files import Quarantine, at_work, write_whole
+from orchestrator.git.repair.broken_files import BrokenFiles, at_work
 from orchestrator.git.repair.git_directory_files import (
     Before,
     admin_of,
@@ -24,9 +24,9 @@ from orchestrator.git.repair.git_directory_files import (
     read,
     written,
 )
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.untrusted_files import read_regular, replace_file
 
-#: First characters and end of the lines in ``noted``, and in a file of packed refs.
+#: Command whose output has the lines of a file of packed refs.
 _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
@@ -36,31 +36,36 @@ def noted(git: Git) -> bytes:
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Return the commits of a packed-refs text by ref name, without invalid or incomplete lines."""
+    """Return the commits in a text of packed refs, by name.
+
+    Invalid and incomplete lines are left out.
+    """
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
 
 
 def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
-    """Restore refs. ``missing``: restore only missing refs. A ref that cannot be restored is
-    omitted.
+    """Restore refs. A ref that cannot be restored is skipped.
+
+    ``missing``: True to restore only missing refs.
     """
     there = listed(noted(git)) if missing else {}
     for name in refs.keys() - there.keys():
         git.ask("update-ref", *ITSELF, name, refs[name])
 
 
-#: Name of the file in a root job's directory with the original content.
+#: Name of the file with the original content, in a root job's directory.
 NAME = "repository-before.json"
 REFS = "refs-before"
 INDEX = "index-before"
 _MOST_BYTES = 64 * 1024 * 1024
-#: Maximum size of a saved index (about 150,000 files); a larger index is not saved with every job.
+#: Maximum size of a saved index in bytes (about 150,000 files). A larger index is not saved with
+#: every job.
 _LARGEST_INDEX = 16 * 1024 * 1024
-#: Seconds until the second check: an editor may empty a file before it writes it.
+#: Seconds until the second check. An editor may empty a file before it writes it.
 PAUSE_SECONDS = 0.3
-#: Root jobs share the repository.
+#: One lock for all root jobs, because they share the repository.
 _PUTTING_BACK = threading.Lock()
 
 
@@ -70,7 +75,7 @@ class RepositoryBackup:
     job: Path
 
     def note(self, git: Git, common: Path) -> None:
-        """Back up the state before any agent begins. Idempotent: only the first call saves it.
+        """Back up the state before any agent begins. Idempotent: only the first call does so.
 
         Raise RepositoryError if git cannot use the present state.
         """
@@ -83,21 +88,22 @@ class RepositoryBackup:
         note_once(self.job / NAME, lambda: content)
 
     def put_back(self) -> Sequence[str]:
-        """Restore the repository; return everything restored since the backup, as text. Idempotent.
+        """Restore the repository. Return everything that was restored since the backup, as text.
+        Idempotent.
 
         Raise RepositoryError if the repository no longer exists.
         """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
             with _PUTTING_BACK:
-                _Again(before, Quarantine(self.job)).put_back()
-        return Quarantine(self.job).told()
+                _Again(before, BrokenFiles(self.job)).put_back()
+        return BrokenFiles(self.job).notes()
 
 
 @dataclass(frozen=True, slots=True)
 class _Again:
     before: Before
-    aside: Quarantine
+    aside: BrokenFiles
 
     def put_back(self) -> None:
         if not os.path.isdir(self.before.common):
@@ -108,7 +114,7 @@ class _Again:
         refs_are_gone = self._make_directories()
         for path in self.before.unusable():
             what = "could not be used by git" if os.path.lexists(path) else "was removed"
-            self._tell(path, what, f"restored to its state before the job{self._exchange(path)}")
+            self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
         for path in self.before.configs:
             for mend in (self._settle, self._exchange_config):
                 if not self.before.works():
@@ -123,7 +129,7 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Recreate missing directories. Return True if all refs were lost with one of them."""
+        """Create missing directories again. Return True if all refs were lost with one of them."""
         gone = list(self.before.missing())
         for path in gone:
             kept = self.aside.keep(path)
@@ -131,14 +137,15 @@ class _Again:
                 os.unlink(path)
             os.mkdir(path)
             content = "with its content from before the job" if path.endswith("/refs") else "empty"
-            self._tell(path, "was no directory", f"recreated {content}{kept}")
-        # With a table of refs, this directory is empty.
+            self._note(path, "was no directory", f"recreated {content}{kept}")
+        # With a reftable, this directory is always empty.
         in_table = os.path.isdir(f"{self.before.common}/reftable")
         return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
-        """Restore only the settings by which git recognises the repository: the user may have
-        changed other settings.
+        """Restore only the settings by which git recognises the repository.
+
+        The user may have changed other settings.
         """
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
@@ -148,42 +155,43 @@ class _Again:
         for name in names:
             configure(path, name, then.get(name))
         what = f"had {', '.join(names)} set so that git failed"
-        self._tell(path, what, f"restored to their values before the job{kept}")
+        self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
         """Restore the configuration if git works with the backup.
 
-        If git does not, another file is the cause.
+        If git does not, another file causes the failure.
         """
         now = present(path)
         kept = self._exchange(path)
         if self.before.works():
             what = "had settings with which git failed"
-            self._tell(path, what, f"restored to its state before the job{kept}")
+            self._note(path, what, f"restored to its state before the job{kept}")
         elif now is not None:
-            write_whole(path, now, self.before.modes.get(path, 0o644))
+            replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        """Replace a file by its backup. Return the path of the replaced file, as text."""
+        """Replace a file with its backup. Return the new path of the replaced file, as text."""
         kept, content = self.aside.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
         else:
-            write_whole(path, content, self.before.modes.get(path, 0o644))
+            replace_file(Path(path), content, mode=self.before.modes.get(path, 0o644))
         return kept
 
     def _exchange_index(self) -> None:
         path, content = self.before.index, read_regular(self.aside.job / INDEX, _LARGEST_INDEX)
         if content:
             kept = self.aside.keep(path)
-            write_whole(path, content, 0o644)
-            self._tell(
+            replace_file(Path(path), content, mode=0o644)
+            self._note(
                 path, "could not be used by git", f"restored to its state before the job{kept}"
             )
 
     def _put_back_refs(self, all_gone: bool) -> None:
-        """Restore refs to their state before the job. If only packed refs are lost, restore what
-        the broken file still has.
+        """Restore refs to their state before the job.
+
+        If only the file of packed refs is broken, its readable lines take precedence.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
@@ -196,10 +204,10 @@ class _Again:
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
         put_back(git, refs, missing=not all_gone)
         what = "its refs were restored, or set to their state before the job"
-        self._tell(path, "could not be used by git", f"{what}{kept}")
+        self._note(path, "could not be used by git", f"{what}{kept}")
 
-    def _tell(self, path: str, what: str, now: str) -> None:
-        self.aside.tell(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
+    def _note(self, path: str, what: str, now: str) -> None:
+        self.aside.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")
 
 
 def put_back_at_work(workspace: Path) -> None:

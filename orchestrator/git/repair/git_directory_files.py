@@ -5,20 +5,20 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.repair.broken_worktrees import is_head
 from orchestrator.security.untrusted_files import read_regular
 
-#: Settings that decide if git recognises the directory as this repository.
+#: Settings that decide whether git recognises the directory as this repository.
 _DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
 _MOST_BYTES = 64 * 1024 * 1024
 _DIRECTORIES = ("objects", "refs")
-#: Size, time and number of a file; None: there is none.
+#: Size, time, and inode of a file; None if there is no file.
 Stamp = tuple[int, int, int] | None
 
 
@@ -28,13 +28,15 @@ class Before:
 
     top: str
     common: str
-    #: The result of ``_where``.
+    #: The kind of object ids, and the top of the checkout, as ``_where`` returns them.
     where: str
-    #: The user's own part of the repository; for a worktree, another directory than ``where``.
+    #: The user's own part of the repository. For a worktree, it differs from the common directory.
     admin: str
-    #: Size, time, and inode of files that are too large to be read each time: they show a change.
+    #: Size, time, and inode of files that are too large to be read each time. A difference shows a
+    #: change.
     stamps: Mapping[str, Stamp]
-    #: Contents of the files; None for a missing file. Links and special files are not read.
+    #: Contents of the files; None for a file that does not exist. Links and special files are not
+    #: read.
     files: Mapping[str, bytes | None]
     modes: Mapping[str, int]
 
@@ -94,7 +96,7 @@ class Before:
         if path.endswith("/shallow"):
             return all(map(_is_id, (present(path) or b"").split()))
         if not os.path.lexists(path) or present(path) == b"":
-            # An empty file is always damage: no person empties it.
+            # An empty file is always damage, because no person empties it.
             return not self.files[path]
         if path.endswith("/HEAD"):
             return is_head(Path(path))
@@ -108,7 +110,7 @@ def configure(path: str, name: str, value: str | None) -> None:
 
 
 def written(git: Git, common: Path) -> bytes:
-    """Return the snapshot for ``read``. Raise RepositoryError if git cannot work with it."""
+    """Return the snapshot for ``read``. Raise RepositoryError if git cannot use the repository."""
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognise the project as a repository")
@@ -143,7 +145,7 @@ def _noted(path: str) -> tuple[str, int] | None:
 
 
 def read(path: Path) -> Before | None:
-    """Return the snapshot, or None if it is missing or unreadable."""
+    """Return the snapshot; None if it is missing or unreadable."""
     with suppress(ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(read_regular(path, _MOST_BYTES) or b"")
         files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
@@ -155,7 +157,9 @@ def read(path: Path) -> Before | None:
 
 
 def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
-    """Return the snapshot in ``written``'s form, for a repository that is now at ``common``."""
+    """Return the snapshot, in the form of ``written``, for a repository that is now at
+    ``common``.
+    """
     places = {before.common: common, before.top: top}
 
     def here(path: str) -> str:
@@ -200,7 +204,7 @@ def _is_plain(path: str) -> bool:
 
 
 def deciding(config: bytes) -> dict[str, str]:
-    """Return the settings that decide if git recognises a directory as a repository."""
+    """Return the settings that decide whether git recognises a directory as a repository."""
     asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
     answer = _outside(*asked, given=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)

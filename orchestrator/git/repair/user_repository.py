@@ -1,16 +1,16 @@
-"""Restores the user's repository: settings, hooks, branches and tags that a job changed."""
+"""Restores the user's repository: settings, hooks, branches, and tags that a job changed."""
 
 import base64
 import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
@@ -24,30 +24,31 @@ from orchestrator.git.user_repository import checkout
 from orchestrator.security.untrusted_files import read_regular
 
 _MOST_BYTES = 256 << 20
-#: Maximum number of lines in a file's difference, and of commits in a branch's difference.
+#: Maximum number of lines of a file's difference, and of commits of a branch's difference.
 _MOST_LINES, _MOST_COMMITS = 40, 10
 _FILES = frozenset({ChangedKind.HOOK, ChangedKind.GIT_FILE})
 _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """States of a change: if and how it can be restored."""
+    """State of a change: whether and how it can be restored."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
-    #: The state is neither the state at the job's end nor the state at its start.
+    #: The present state is neither the one at the job's start nor the one at its end.
     CHANGED_SINCE = "changed since the job"
-    #: A person must restore the state: ``restore`` does not.
+    #: A person must restore the state; ``restore`` cannot.
     BY_HAND = "by hand"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restorable:
-    """A change, and if it can be restored now."""
+    """A change, and whether it can be restored now."""
 
     change: RepositoryChange
     standing: RestoreState
-    #: States before the job, after the job, and now; empty: the object did not or does not exist.
+    #: The states before the job, after the job, and now; empty if the object did not or does not
+    #: exist.
     before: str = ""
     after: str = ""
     #: Why a person must restore it, or the command that restores it.
@@ -56,10 +57,10 @@ class Restorable:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchRestore:
-    """Restores the changes of one root job. Idempotent; later changes by others stay."""
+    """Restores the changes of one root job. Idempotent. Later changes by others stay."""
 
     project: Path
-    #: File with the states before and after each change, by the change's name.
+    #: File with the states before and after each change, by the name of the change.
     noted: Path
 
     @cached_property
@@ -125,8 +126,9 @@ class BranchRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Return why a branch cannot be moved; empty if it can. A checked-out branch cannot,
-        because the files would not follow.
+        """Return why a branch cannot be moved; "" if it can.
+
+        A checked-out branch cannot be moved, because the files would not change with it.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
@@ -161,7 +163,7 @@ class BranchRestore:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
     def difference(self, each: Restorable) -> Iterator[str]:
-        """Yield lines of a diff that show what the job changed."""
+        """Yield the lines of a diff that shows what the job changed."""
         change = each.change
         if change.kind is ChangedKind.SETTING:
             yield from (f"- {value}" for value in _values(each.before))
@@ -180,7 +182,7 @@ class BranchRestore:
 
 
 def _write(path: Path, state: str) -> None:
-    """Write a file as recorded by ``checkout.content``, whole or not at all."""
+    """Write a file from the text of ``checkout.content``, whole or not at all."""
     if not state:
         path.unlink(missing_ok=True)
         return

@@ -1,4 +1,4 @@
-"""The user's submodule repositories: missing ones, added commits, and the state that must not
+"""The user's submodule repositories: missing ones, added commits, and state that must not
 change.
 """
 
@@ -11,18 +11,20 @@ from orchestrator.git.submodules.worktree_submodules import has, links, listed
 
 
 def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Return submodules that the user has not checked out, so that workers find empty
-    directories.
+    """Return submodules that the user has not checked out.
+
+    Workers find empty directories in their place.
     """
     found = listed(git, Path(top), top, commit)
     return [each.path for each in found if not each.is_here]
 
 
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
-    """Yield each submodule that differs: the user's repository of the submodule, its path, and
-    both commits.
+    """Yield each submodule that has another commit in ``end`` than in ``start``.
 
-    The earlier commit is "" if the submodule did not exist.
+    Its fields: git for the user's repository of the submodule, the path, the earlier commit, and
+    the later commit. The earlier commit is "" if the submodule did not exist in ``start``, or if
+    the user's repository lacks that commit.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):
@@ -34,8 +36,9 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
 
 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
-    """Yield the state of the user's submodule repositories that must not change, as (description,
-    value).
+    """Yield a description and a digest for each submodule repository of the user.
+
+    The digest covers the refs and settings that must not change.
     """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
@@ -47,7 +50,10 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 
 
 def forget(git: Git, top: str, root_id: str) -> None:
-    """Remove the refs of a root job. A branch with commits that no other ref contains stays."""
+    """Remove the refs of a root job.
+
+    A branch stays if it has commits that no other ref contains.
+    """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:

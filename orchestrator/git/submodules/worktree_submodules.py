@@ -1,9 +1,10 @@
-"""Submodules in worktrees: filled from the user's submodule repositories, without a network.
+"""Submodules in worktrees. They are filled from the user's submodule repositories, without a
+network.
 
-Each submodule is a separate repository inside the worktree's git directory, and borrows objects
-from the user's submodule repository. A worker's changes are committed in the separate repository
-and fetched onto a branch of the user's, so that the commits outlive the worktree. Nothing else in
-the user's repository is changed.
+Each submodule is a separate repository inside the worktree's git directory, and uses objects of the
+user's submodule repository. A worker's changes are committed in the separate repository, and
+fetched to a branch of the user's, so that the commits outlive the worktree. Nothing else in the
+user's repository is changed.
 """
 
 import hashlib
@@ -12,9 +13,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
@@ -22,7 +23,7 @@ from orchestrator.git.commits.commit import commit_tree, free, put_modules, tree
 
 logger = logging.getLogger(__name__)
 
-#: File that marks a submodule's repository as completely written.
+#: File that marks a submodule's repository as complete.
 READY = "orchestrator-ready"
 _KEPT = "refs/orchestrator/kept"
 _HIDDEN = "refs/orchestrator/"
@@ -33,12 +34,12 @@ _LINK = "160000"
 class Module:
     #: Path of the submodule in its parent repository.
     path: str
-    #: The user's checkout, and the worktree's checkout.
+    #: Directory of the submodule in the user's checkout (``users``), and in the worktree.
     users: str
     directory: str
     #: The commit that the worktree needs.
     commit: str
-    #: The submodule's repository in the worktree's own part of the host project's repository.
+    #: The submodule's repository, inside the worktree's own part of the host project's repository.
     own: Path
 
     @property
@@ -51,7 +52,7 @@ class Module:
 
     @property
     def is_workers(self) -> bool:
-        """True if the worker created the repository at a path where the product had none."""
+        """True if the worker created the repository, at a path where the product had none."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
@@ -74,7 +75,7 @@ def has(git: Git, commit: str) -> bool:
 
 
 def links(git: Git, commit: str) -> dict[str, str]:
-    """Return paths of submodules, and their commits."""
+    """Return the paths of submodules with their commits."""
     if not git.resolve(f"{commit}:.gitmodules"):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
@@ -89,8 +90,9 @@ def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def may_have_some(git: Git, admin: Path) -> bool:
-    """True if a worktree may have submodules. Checks files only, because most repositories have
-    none.
+    """True if a worktree may have submodules.
+
+    Checks only files, because most repositories have no submodules.
     """
     return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
 
@@ -98,7 +100,7 @@ def may_have_some(git: Git, admin: Path) -> bool:
 def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
     """Check out a worktree's submodules at a commit, if the user's repositories have the objects.
 
-    ``anew``: also check out submodules that are already filled.
+    ``anew``: True to also check out submodules that are already filled.
     """
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         if not anew and (module.is_filled or module.is_workers):
@@ -110,8 +112,8 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 def _check_out(module: Module) -> bool:
     """Check out a submodule. Return False if the user's repository lacks files of the commit.
 
-    A partial clone may lack them. The submodule is then empty, like a submodule that the user has
-    not checked out.
+    A partial clone may lack files. The submodule then stays empty, like one that the user has not
+    checked out.
     """
     _relink(module)
     try:
@@ -138,7 +140,7 @@ def _make(module: Module) -> bool:
     module.own.parent.mkdir(parents=True, exist_ok=True)
     os.makedirs(module.directory, exist_ok=True)
     kind = users.run("rev-parse", "--show-object-format").text
-    # The user's templates may contain hooks.
+    # Use no templates, because the user's templates may contain hooks.
     module.git.run("init", "--quiet", "--template=", f"--object-format={kind}")
     asked = ("rev-parse", "--path-format=absolute", "--git-path")
     (module.own / "objects" / "info").mkdir(parents=True, exist_ok=True)
@@ -154,8 +156,9 @@ def _make(module: Module) -> bool:
 
 
 def _relink(module: Module) -> None:
-    """Restore the link to the product's repository, because a worker may have created its own
-    repository there.
+    """Restore the link to the product's repository.
+
+    A worker may have created a repository of its own there.
     """
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
@@ -168,7 +171,7 @@ def _relink(module: Module) -> None:
 
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
-    """Yield submodules that were filled and that the worker has not removed."""
+    """Yield submodules that were filled, and that the worker has not removed."""
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -179,8 +182,9 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def _revive(module: Module) -> bool:
-    """Recreate a submodule's removed repository. All files that differ from the commit then count
-    as changed.
+    """Create a submodule's removed repository again.
+
+    All files that differ from the commit then count as changed.
     """
     if not _make(module):
         return False
@@ -193,8 +197,9 @@ def _revive(module: Module) -> bool:
 def commit_all(
     git: Git, admin: Path, top: str, branch: str, message: str, signature: Signature
 ) -> None:
-    """Commit uncommitted changes of submodules, and save all their commits on ``branch`` of the
-    user's submodule repositories. Idempotent.
+    """Commit uncommitted changes of submodules, and save all their commits. Idempotent.
+
+    The commits are saved on ``branch`` of the user's submodule repositories.
     """
     for module in _live(git, admin, top, "HEAD"):
         inner = module.git
@@ -211,7 +216,10 @@ def commit_all(
 
 
 def _keep(module: Module, commit: str, name: str) -> None:
-    """Fetch the commits into the user's repository, because a push would run the user's hooks."""
+    """Fetch the commits into the user's repository.
+
+    A push would run the user's hooks.
+    """
     source = module.source
     if source is None:
         raise RepositoryError(
@@ -228,7 +236,10 @@ def _keep(module: Module, commit: str, name: str) -> None:
 
 
 def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
-    """True if a permanent ref of the user's repository contains the commit."""
+    """True if a permanent ref of the user's repository contains the commit.
+
+    ``hidden``: True if the product's own refs count as permanent.
+    """
     if not has(git, commit):
         return False
     shown = git.run("for-each-ref", "--format=%(refname)", f"--contains={commit}").text.split()
@@ -240,10 +251,10 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
 def snapshot(
     git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
 ) -> Mapping[str, str]:
-    """Return commits of the present states of submodules that differ from their HEAD; the
-    submodules stay unchanged.
+    """Return a commit of the present state of each submodule that differs from its HEAD.
 
-    The commits are kept below ``name`` in the user's submodule repositories.
+    The submodules stay as they are. The commits are saved below ``name`` in the user's submodule
+    repositories.
     """
     found = {}
     for module in _live(git, admin, top, "HEAD"):
@@ -274,9 +285,7 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Check out submodules at the commits of ``then`` if they differ from the commits of
-    ``now``.
-    """
+    """Check out submodules at their commits in ``then``, if these differ from those in ``now``."""
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

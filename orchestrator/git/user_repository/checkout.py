@@ -1,7 +1,7 @@
 """The user's own checkout: read to verify that it is unchanged, never written.
 
-The only exception is ``info/exclude``, which gets an entry for the workspace if git would show the
-workspace.
+The only exception is ``info/exclude``. It gets an entry for the workspace if git would otherwise
+show the workspace.
 """
 
 import base64
@@ -22,33 +22,33 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
 from orchestrator.security.untrusted_files import read_regular
 
-#: Maximum number of changed files that are checked one by one.
+#: Maximum number of changed files that are checked individually.
 MOST_FILES = 20_000
 _REFS = ("refs/heads/", "refs/tags/", "refs/stash", "refs/notes/", "refs/replace/")
-#: Files of the repository that decide which programs run, and how git treats files.
+#: Files of the repository that decide which programs git runs, and how git treats files.
 _SETTINGS = (
     *("config.worktree", "hooks", "objects/info/alternates"),
     *("info/exclude", "info/attributes", "info/sparse-checkout", "info/grafts", "shallow"),
 )
-#: Maximum size of a repository file whose content is stored; larger files are only compared.
+#: Maximum size of a repository file whose content is stored. Larger files are only compared.
 MOST_CONTENT = 65536
 _MERGING = r"^(merge\..*\.driver|merge\.default|core\.attributesfile)$"
 _ESCAPED = "\\*?[]! #"
-#: The flags in the index that was read last, with its path and stamp.
+#: The flags of the index that was read last, with the index's path and stamp.
 _flags_of: dict[str, tuple[Stamp, dict[str, str]]] = {}
 _guard = threading.Lock()
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
-    """Return the state as values by description: with equal states, nothing has changed.
+    """Return the state as values, by description. Equal values mean that nothing has changed.
 
-    ``ours``: the product's own folders, relative to the top, whose changes do not count.
+    ``ours``: the product's own folders, relative to the top. Their changes do not count.
     """
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
     for name in _SETTINGS:
         found |= {f"git {_inside(each, common)}": content(each) for each in _all(common / name)}
-    # Lock of a running or killed git: it blocks every other git.
+    # A lock of a running or killed git blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
     for name, commit in ref_files.tips(git, common, *_REFS).items():
@@ -67,7 +67,7 @@ def branch(git: Git) -> str:
     part = shared_part(git.directory, git.env)
     content = part and read_regular(f"{part.common}/{part.head}HEAD", MOST_CONTENT)
     if not content or content.startswith(b"ref: refs/heads/.invalid"):
-        # In a repository with a reftable, the file has no meaning.
+        # With a reftable, the file HEAD has no meaning.
         return git.ask("symbolic-ref", "--quiet", "HEAD")
     text = os.fsdecode(content).rstrip()
     return text.removeprefix("ref:").strip() if text.startswith("ref:") else ""
@@ -86,8 +86,9 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text from which ``restore`` can recreate it; of a large file, or an example
-    of a hook, a digest; "" if the file does not exist.
+    """Return a file as text from which ``restore`` can recreate it; "" if it does not exist.
+
+    For a large file, or an example of a hook, the text is only a digest.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -101,7 +102,10 @@ def content(path: Path) -> str:
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
-    """Return uncommitted files by path, without ignored files and the product's own folders."""
+    """Return uncommitted files by path.
+
+    Ignored files and the product's own folders are omitted.
+    """
     fields = [each for each in _status(git, top) if not each.startswith("!")]
     found = {path_of(each): each for each in fields[:MOST_FILES]}
     return {
@@ -120,14 +124,14 @@ def ways_to_merge(git: Git, common: Path) -> str:
 
 
 def _status(git: Git, top: str) -> list[str]:
-    """Return the entries; empty if git fails, for example in a filter, because this check must
-    harm no job.
+    """Return the entries; empty if git fails, for example in a filter.
 
-    A worker may have set ``core.worktree`` to a directory that takes forever to scan.
+    This check must not fail a job. A worker may have set ``core.worktree`` to a directory that
+    takes forever to scan.
     """
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
-    # The content of an ignored directory is not read.
+    # Leave out an ignored directory, whose content is not read.
     return [each for each in answer.fields if not each.endswith("/")] if answer.code == 0 else []
 
 
@@ -144,7 +148,8 @@ def _flags(git: Git) -> dict[str, str]:
     marked = "\0".join(each for each in answer.fields if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
     found = {"flags in the index": digest} if marked else {}
-    # An index that was written a moment ago may change again without a visible difference.
+    # An index that was written a moment ago may change again without a visible difference, so do
+    # not cache it.
     if before and not answer.code and max(before[2:]) < (began - SETTLED_SECONDS) * 1e9:
         with _guard:
             _flags_of.clear()
@@ -160,7 +165,10 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def path_of(field: str) -> str:
-    """Return the path in an entry of ``status``: ``? path``, or several words and the path."""
+    """Return the path in an entry of ``status``.
+
+    The entry is ``? path``, or several words and the path.
+    """
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]
 
@@ -183,7 +191,10 @@ def _inside(path: Path, directory: Path) -> str:
 
 
 def within(path: str, directory: str) -> bool:
-    """True if the path equals the directory or is in it; both are relative to the same place."""
+    """True if the path equals the directory or is in it.
+
+    Both are relative to the same directory.
+    """
     return path == directory or path.startswith(f"{directory}/")
 
 
@@ -209,10 +220,11 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Return ignored and untracked paths; a directory has a slash at its end."""
+    """Return the ignored and untracked paths. A directory has a trailing slash."""
     if not paths:
         return []
-    # The command takes no literal paths; "./" keeps a colon at the beginning literal.
+    # The command cannot take literal paths. With "./" in front, a colon at the beginning is
+    # literal.
     given = os.fsencode("".join(f"./{path}\0" for path in paths))
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
     found = git.run(*command, given=given, accept=(0, 1)).fields

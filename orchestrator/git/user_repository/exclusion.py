@@ -7,10 +7,10 @@ from orchestrator.git.user_repository.checkout import hide
 
 
 def exclude(directory: Path) -> bool:
-    """Add the directory to ``info/exclude``, unless git ignores it already. Return True if a line
-    was added.
+    """Add the directory to ``info/exclude``, unless git ignores it already.
 
-    Linked worktrees share the file. Idempotent. Raise RepositoryError or OSError.
+    Return True if a line was added. Linked worktrees share the file. Idempotent. Raise
+    RepositoryError or OSError.
     """
     git = Git(str(directory.parent), {})
     top, common = git.ask("rev-parse", "--show-toplevel"), git.ask("rev-parse", "--git-common-dir")
@@ -20,7 +20,7 @@ def exclude(directory: Path) -> bool:
 
 
 def tracked_below(directory: Path) -> str:
-    """Return the first file in ``directory`` that the repository tracks; empty if there is none.
+    """Return the first file in ``directory`` that the repository tracks; "" if there is none.
 
     Raise RepositoryError.
     """

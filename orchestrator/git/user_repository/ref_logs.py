@@ -1,4 +1,4 @@
-"""Changes that workers made to refs, from git's ref logs: each entry has an address."""
+"""Changes of refs by workers, read from git's ref logs. Each entry has an address."""
 
 import os
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from orchestrator.security.untrusted_files import read_regular
 _MOST_BYTES = 64 << 20
 _PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")
 _SINGLE = ("HEAD", "refs/stash")
-#: Git's log entry for a remote-tracking branch that a push has moved.
+#: Text in git's log when a push moves a remote-tracking branch.
 _PUSHED = b"update by push"
-#: A file system may store a time that is slightly before the clock's time.
+#: Tolerance in seconds, because a file system may store a time slightly before that of the clock.
 _CLOCK_SECONDS = 2.0
-#: Name of the orchestrator's own identity, which is no worker's.
+#: Name in the orchestrator's own identity, which belongs to no worker.
 _MERGER = "merge"
 
 
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
-    """Yield moves of refs by a root job's workers: first and last commit for each ref, worker, and
-    kind of move.
+    """Yield moves of refs by a root job's workers.
 
-    Logs that were not written after ``since`` are not read. Fetches are excluded.
+    For each ref, worker, and kind of move: the first and the last commit. Logs that were not
+    written after ``since`` are not read. Fetches are excluded.
     """
     logs = common / "logs"
     for path in chain((logs / each for each in _SINGLE), *(_below(logs / e) for e in _PLACES)):
@@ -63,8 +63,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
-    """Return both commits of an entry, and the worker with the entry's address, if there is
-    one.
+    """Return both commits of an entry, and the worker that has the entry's address; "" if no
+    worker has it.
     """
     before, _, rest = who.partition(" ")
     after, _, rest = rest.partition(" ")

@@ -1,4 +1,4 @@
-"""Ignored files of a worktree: saved as a separate commit, and restored."""
+"""Ignored files of a worktree. They are saved as a separate commit, and restored from it."""
 
 import filecmp
 import json
@@ -7,19 +7,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivery import held_by
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree
 from orchestrator.git.environments import copied_files
 
-#: Maximum size of a saved directory or file; a larger one is not rolled back, either.
+#: Maximum size of a saved directory or file, in bytes. A larger one is not rolled back either.
 MOST_BYTES = 64 * 1024 * 1024
 MOST_FILES = 5_000
-#: Maximum size of all saved files together.
+#: Maximum size of all saved files together, in bytes.
 MOST_BYTES_IN_ALL = 256 * 1024 * 1024
 MOST_FILES_IN_ALL = 20_000
 _NOTE = "Orchestrator-Ignored: "
@@ -32,9 +33,9 @@ class Ignored:
     #: Files that are saved.
     files: list[str] = field(default_factory=list)
     size: int = 0
-    #: Files that are not saved, and why; directories without a slash.
+    #: Files that are not saved, with the reason. Directories have no trailing slash.
     not_kept: dict[str, str] = field(default_factory=dict)
-    #: Files that are equal to the user's checkout: a commit does not need their content.
+    #: Files that are equal to those in the user's checkout. The commit does not need their content.
     shared: list[str] = field(default_factory=list)
 
     @property
@@ -43,7 +44,7 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """Return a commit of the ignored files, or "" if there are none."""
+    """Return a commit of the ignored files; "" if there are none."""
     found = look(git, top)
     if found.is_empty:
         return ""
@@ -65,7 +66,9 @@ def look(git: Git, top: str) -> Ignored:
 
 
 def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
-    """Return ignored files that match paths or patterns below ``prefix``, relative to it."""
+    """Return ignored files below ``prefix`` that match paths or patterns, relative to
+    ``prefix``.
+    """
     how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
     plain = not any(set(each) & set("*?[") for each in promised)
     asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
@@ -81,8 +84,8 @@ def _is_at_or_below(path: str, top: str) -> bool:
 
 
 def _carried(git: Git) -> frozenset[str]:
-    """Return files that were linked or copied from the user's checkout when the worktree was
-    created.
+    """Return the files that were linked or copied from the user's checkout at the worktree's
+    creation.
     """
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
@@ -113,8 +116,9 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 
 
 def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
-    """Yield files and links with their sizes; -1 for files that git cannot store. No pipes or
-    devices.
+    """Yield files and links with their sizes; -1 for files that git cannot store.
+
+    Pipes and devices are left out.
     """
     place = os.path.join(directory, entry)
     if os.path.islink(place) or not os.path.isdir(place):
@@ -151,7 +155,7 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note in a commit of ignored files on the files that it omits."""
+    """Return the note in a commit of ignored files about the files that it lacks."""
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")
@@ -159,7 +163,7 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
 
 
 def put_back(git: Git, top: str, commit: str) -> None:
-    """Restore the files that ``keep`` saved, and overwrite existing ones. Idempotent."""
+    """Restore the files that ``keep`` saved. Existing files are overwritten. Idempotent."""
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
         git.run("read-tree", commit, env=env)
@@ -176,7 +180,7 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove everything that is not in the index, ignored or not, except ``left`` paths."""
+    """Remove everything that is not in the index, ignored or not, except the paths ``left``."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

@@ -1,8 +1,8 @@
 """Reuses the files of unused worktrees for further worktrees of the same job.
 
-Writing 50,000 files takes seconds, and on ext4 without a journal many times as long shortly after
-as many were removed. Reusing the existing files and changing only the differences takes a fraction
-of a second.
+Writing 50,000 files takes seconds, and much longer on ext4 without a journal if as many files were
+removed shortly before. Reusing the files, and changing only those that differ, takes a fraction of
+a second.
 """
 
 import hashlib
@@ -12,22 +12,22 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
 from orchestrator.security.untrusted_files import read_regular
 
-#: Minimum size of an index for a spare worktree: the few files of a smaller one are written faster
-#: than checked.
+#: Minimum size of the index of a spare worktree. A smaller one has few files, which are written
+#: faster than checked.
 LEAST_INDEX_BYTES = 256 * 1024
 #: Maximum number of spare worktrees of a job.
 MOST = 8
 #: Name of the directory in the job's directory.
 DIRECTORY = ".spare"
-#: Name of the file in a worktree's own part of the repository with the index at the time when the
-#: files were written.
+#: Name of the file with the index at the time when the files were written. It is in a worktree's
+#: own part of the repository.
 PRISTINE = "orchestrator-index"
 #: Maximum size of the record of a spare worktree.
 MOST_BYTES = 4096
@@ -48,14 +48,16 @@ class Spare:
 
     @property
     def about(self) -> Path:
-        """The commit of the index, and the configuration with which the files were written."""
+        """File with the commit of the index, and the configuration with which the files were
+        written.
+        """
         return self.path / "about"
 
 
 class Spares:
     """The pool of spare worktrees. Any thread may call.
 
-    After a crash, files remain only in the job's directory, and are removed together with it.
+    After a crash, its files remain only in the job's directory, and are removed with it.
     """
 
     def __init__(self, git: Git, common: Path, workspace: Path) -> None:
@@ -72,7 +74,7 @@ class Spares:
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
         if plain and index.exists() and index.stat().st_size >= LEAST_INDEX_BYTES:
-            # With its times: git uses them to detect changes.
+            # Copy the index with its times, because git uses them to detect changes.
             shutil.copy2(index, admin / PRISTINE)
             own = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
             commit = own.resolve("HEAD") or own.run("rev-parse", "--verify", "HEAD").text
@@ -94,14 +96,14 @@ class Spares:
             spare.path.mkdir(mode=0o700, parents=True)
         shutil.copy2(admin / PRISTINE, spare.index)
         os.rename(directory, spare.files)
-        # Last: a spare without it is not used.
+        # Write this file last. A spare worktree without it is incomplete, and is not used.
         shutil.copy2(admin / f"{PRISTINE}.about", spare.about)
         return True
 
     def take(self, directory: str, admin: Path, start: str) -> bool:
         """Move the files of a spare worktree to a new one, with a matching index.
 
-        The files may differ from ``start``. Return False if no spare worktree fits.
+        The files may differ from those of ``start``. Return False if no spare worktree fits.
         """
         place = self._place(directory)
         spare = place and self._claimed(place)
@@ -109,7 +111,7 @@ class Spares:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
         commit, _, written_by = about.partition(" ")
-        # A worker may have written something else there, such as an option of git.
+        # A worker may have written other text to the file, such as an option of git.
         known = commit.isalnum() and written_by == self._written_by()
         if not known or self._filters_differ(commit, start):
             discard(spare.path)
@@ -123,7 +125,10 @@ class Spares:
         return True
 
     def drop(self, directory: str) -> None:
-        """Remove the spare worktrees of a root job, given its directory. Idempotent."""
+        """Remove the spare worktrees of a root job. Idempotent.
+
+        ``directory``: the root job's directory.
+        """
         place = Path(directory, DIRECTORY)
         if place.exists():
             discard(place)
@@ -135,7 +140,7 @@ class Spares:
 
     def _all(self, place: Path) -> list[Spare]:
         with suppress(FileNotFoundError):
-            # Other spares are in use or being removed.
+            # All other spares are in use, or are being removed.
             return [Spare(each) for each in place.iterdir() if "." not in each.name]
         return []
 
@@ -151,8 +156,8 @@ class Spares:
             return None
 
     def _written_by(self) -> str:
-        """Return the configuration and attributes that, in addition to the blob, determine a
-        file's content.
+        """Return the configuration and attributes that determine a file's content in addition to
+        its blob.
         """
         said = b"\0".join(configuration.listed(self._git))
         attributes = self._common / "info" / "attributes"
@@ -167,8 +172,8 @@ class Spares:
 def restore(git: Git, start: str) -> bool:
     """Restore the files of a spare worktree to its commit. Return False if that is impossible.
 
-    ``reset`` rewrites every file whose times, size, or inode differ from the index. It does not
-    notice a change of only the mode within the second in which the file was written.
+    ``reset`` rewrites every file whose times, size, or inode differ from those in the index. It
+    does not notice if only the mode changes within the second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)
@@ -195,7 +200,7 @@ def discard(path: Path) -> None:
         try:
             removing.start()
         except RuntimeError:
-            _remove(gone)  # No thread is available.
+            _remove(gone)  # No thread is available, so remove the directory here.
 
 
 def _remove(path: Path) -> None:

@@ -6,10 +6,10 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import Git
@@ -21,11 +21,11 @@ _COMPARED = (0, 1)
 
 
 def mend(git: Git, admin: Path, branch: str) -> None:
-    """Make a worktree's HEAD and index readable; its files stay. Idempotent."""
+    """Make a worktree's HEAD and index readable. Its files stay. Idempotent."""
     _mend_link(git.directory, admin)
     if _is_sound(git):
         return
-    # Without this file git does not recognise the repository; with a reftable, git itself sets
+    # Without this file, git does not recognise the repository. With a reftable, git itself sets
     # HEAD.
     (admin / "HEAD").write_text(f"ref: {branch}\n")
     git.run("symbolic-ref", "HEAD", branch)
@@ -33,7 +33,7 @@ def mend(git: Git, admin: Path, branch: str) -> None:
 
 
 def refill(git: Git, admin: Path) -> None:
-    """Create an index from HEAD. Files that differ from HEAD count as changed."""
+    """Create an index from HEAD. Files that differ from HEAD then count as changed."""
     (admin / "index").unlink(missing_ok=True)
     git.run("read-tree", "HEAD")
 
@@ -49,9 +49,9 @@ def _mend_link(directory: str, admin: Path) -> None:
         Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
 
 
-#: Suffix of the name of a directory whose files are being written or removed; a crash leaves it.
-#: The worktree's own part of the repository has no such mark, because an agent may remove anything
-#: there.
+#: Suffix of the name of a mark for a directory whose files are being written or removed. The mark
+#: remains after a crash. It is not in the worktree's own part of the repository, because an agent
+#: may remove anything there.
 FILLING = ".filling"
 #: Suffix of the name of a directory that was moved away for a moment.
 ASIDE = ".aside"
@@ -64,7 +64,7 @@ class Found:
     """A worktree as the repository registers it."""
 
     directory: str
-    #: The worktree's own part of the repository: HEAD, index.
+    #: The worktree's own part of the repository, with HEAD and index.
     admin: Path
 
     @property
@@ -84,7 +84,7 @@ class GitWorktrees:
         self._spares = spares
         self._entries = common / "worktrees"
         self._adding = threading.Lock()
-        #: HEAD, and the time of the index, of worktrees that were checked.
+        #: HEAD, and stamp of the index, of worktrees that git could read when they were checked.
         self._sound: dict[Path, tuple[bytes, int, int, int]] = {}
 
     def find(self, directory: str) -> Found | None:
@@ -99,7 +99,7 @@ class GitWorktrees:
                     yield Found(_link(admin).removesuffix("/.git"), admin)
 
     def git_of(self, found: Found) -> Git:
-        """Return git for a worktree, even if its agent replaced ``.git``."""
+        """Return git for a worktree, even if its agent has replaced ``.git``."""
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
         return Git(found.directory, place)
 
@@ -137,9 +137,9 @@ class GitWorktrees:
         return made
 
     def sound(self, directory: str, branch: str) -> Found | None:
-        """Return a completely written worktree, ready for git; None if there is none.
+        """Return a completely written worktree that git can use; None if there is none.
 
-        Damage is repaired, and a worktree whose registration is missing is registered again.
+        Damage is repaired. A worktree whose registration is missing is registered again.
         """
         if not was_whole(directory):
             return None
@@ -160,8 +160,9 @@ class GitWorktrees:
             self._sound[found.admin] = seen
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
-        """Register existing files whose registration was removed. Return None if the branch does
-        not exist.
+        """Register existing files whose registration was removed.
+
+        Return None if the branch does not exist.
         """
         if not os.path.lexists(f"{directory}/.git") or not self._git.ask("rev-parse", branch):
             return None
@@ -193,7 +194,7 @@ class GitWorktrees:
         return made
 
     def register_again(self, directory: str, branch: str) -> Found:
-        """Register a worktree whose own part of the repository was removed; its files stay.
+        """Register a worktree whose own part of the repository was removed. Its files stay.
 
         The caller must repair its ``.git`` and its index.
         """
@@ -206,28 +207,28 @@ class GitWorktrees:
             os.rename(aside, directory)
             found = self.find(directory)
         assert found is not None, "git has just made it"
-        # By a git command, because HEAD need not be a file.
+        # Use a git command, because HEAD need not be a file.
         self.git_of(found).run("symbolic-ref", "HEAD", branch)
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Remove locks of a git that was killed with its worker, because no process of the attempt
-        is alive.
+        """Remove locks of a git that was killed with its worker. No process of the attempt is
+        alive.
 
-        Also removes pipes, at which git would wait, and restores the link to the repository.
+        Also removes pipes, for which git would wait, and restores the link to the repository.
         """
         fifo_guard.clear(found.admin)
         _restore(found.admin / "commondir", b"../..\n")
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:
-            # With a table of refs, ``refs/heads`` is a file.
+            # With a reftable, ``refs/heads`` is a file.
             with suppress(FileNotFoundError, NotADirectoryError):
                 (self._entries.parent / f"{branch}.lock").unlink()
 
     def _add(self, directory: str, branch: str, start: str) -> Found:
         if not self._git.resolve(branch):
-            # Not by ``worktree add -b``, which obeys branch.autoSetupMerge.
+            # ``worktree add -b`` is not used, because it obeys branch.autoSetupMerge.
             self._git.point({branch: start}, new=True)
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
@@ -236,9 +237,9 @@ class GitWorktrees:
         return found
 
     def close(self, directory: str, *, spare: bool = False) -> None:
-        """Remove the worktree's files and its registration; its branch stays. Idempotent.
+        """Remove the worktree's files and its registration. Its branch stays. Idempotent.
 
-        ``spare``: the job's next worktree may reuse the files.
+        ``spare``: True if the job's next worktree may reuse the files.
         """
         found = self.find(directory) if spare else None
         if found is not None and found.is_whole:
@@ -246,14 +247,14 @@ class GitWorktrees:
         mark = Path(f"{directory}{FILLING}")
         with self._adding:
             if os.path.lexists(directory):
-                # Otherwise leftovers of a crash would count as the worker's files.
+                # Without the mark, files that remain after a crash would count as the worker's.
                 mark.touch()
             self._drop(directory)
         mark.unlink(missing_ok=True)
 
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
-        # The entry is removed last, because ``clean`` finds the files by it.
+        # Remove the entry last, because ``clean`` finds the files by it.
         if os.path.lexists(directory):
             _remove(directory)
         if found is not None:
@@ -273,9 +274,9 @@ def _seen(admin: Path) -> tuple[bytes, int, int, int] | None:
 
 
 def was_whole(directory: str) -> bool:
-    """True if all files were written once and the worktree is not being removed.
+    """True if all files were written once, and the worktree is not being removed.
 
-    Missing files were then removed by the agent.
+    If files are missing now, the agent removed them.
     """
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 
@@ -291,8 +292,9 @@ def _filling(directory: str) -> Iterator[None]:
 
 
 def _link(admin: Path) -> str:
-    """Return the path of a worktree's ``.git``. A pipe or directory there is removed, because git
-    would wait for a pipe.
+    """Return the path of a worktree's ``.git``.
+
+    A pipe or directory at this path is removed, because git would wait for a pipe.
     """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -313,8 +315,8 @@ def _restore(path: Path, content: bytes) -> None:
 
 
 def remove_entry(admin: Path) -> None:
-    """Remove a worktree's registration, even if another process's ``git gc`` removes it at the
-    same time.
+    """Remove a worktree's registration, even if a ``git gc`` of another process removes it at
+    the same time.
     """
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
@@ -322,7 +324,7 @@ def remove_entry(admin: Path) -> None:
 
 
 def _remove(directory: str) -> None:
-    """Remove a directory, including directories that an agent made read-only."""
+    """Remove a directory, including directories that an agent has made read-only."""
     with suppress(PermissionError):
         shutil.rmtree(directory)
         return

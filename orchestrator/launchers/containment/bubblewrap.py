@@ -19,7 +19,8 @@ _ROOT = str(Path(__file__).resolve().parents[3])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
 _SCRATCH = "TMPDIR"
-#: Same value as in ``security.scratch_directory``, which a shim does not import at its start.
+#: Same value as in ``security.scratch_directory``. Repeated here, because a shim does not import
+#: that module at its start.
 _PREFIX = "orc-"
 _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",
@@ -52,7 +53,8 @@ class Sandboxes(Namespaces):
         init = [sys.executable, "-S", "-E", "-B", "-c", _INIT, _ROOT, str(_DESCRIPTOR)]
         argv = [self._program, *arguments(self._sandbox, cwd, env), "--", *init]
         given = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
-        # Duplicated to numbers outside the requested ones; the exec closes them.
+        # Duplicate the descriptors first: otherwise one dup2 could overwrite a descriptor that a
+        # later dup2 copies. The exec closes the duplicates.
         lifted = [(os.dup(each), number) for each, number in given]
         try:
             self._guard = os.posix_spawn(
@@ -92,15 +94,18 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     home = [env[_HOME]] if _HOME in env else []
     # Without these paths, the worker and its child jobs could not start.
     needed = [*sandbox["needed"], *(f"{each}/bin" for each in home)]
-    # Parts of visible directories may be in the list of hidden paths.
+    # Mount visible paths before the covers of hidden paths, because a visible directory may contain
+    # a hidden path, and later mounts cover earlier ones.
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _uncovered([*needed, *visible], [_PRIVATE])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
-    # Only the attempt's own directory: the user's variable may name another, which stays hidden.
+    # Show the directory for temporary files only if it was created for the attempt. Otherwise the
+    # variable is the user's, and its directory stays hidden.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
         own.append(env[_SCRATCH])
     own += sandbox["writable"]
-    # A task may work in the project: hidden paths and this folder must be mounted after it.
+    # A task may work in the project. Mount the project first, because later mounts must cover the
+    # hidden paths and this folder inside it.
     first = [each for each in own if _is_above(each, [*sandbox["hide"], *home])]
     words += _writable(first)
     for path in (os.path.realpath(each) for each in home):

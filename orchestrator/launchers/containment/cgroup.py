@@ -22,7 +22,7 @@ _PREFIX = "orchestrator-worker-"
 class ControlGroups(Subreaper):
     """A subreaper whose workers additionally have a control group.
 
-    The group also contains processes that a killed subreaper loses, and it can enforce limits.
+    If the subreaper is killed, the group still contains all processes. A group can enforce limits.
     """
 
     mode = "cgroup"
@@ -80,8 +80,8 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
     if wanted.get("memory") is not None and "memory" in controllers:
         files["memory.max"] = str(wanted["memory"])
-        # Kill all processes together: a worker that lost a single process cannot know what it
-        # lacks.
+        # Kill all processes of the group together, because a worker that loses only one process may
+        # continue without noticing.
         files["memory.oom.group"] = "1"
     if wanted.get("processes") is not None and "pids" in controllers:
         files["pids.max"] = str(wanted["processes"])
@@ -132,9 +132,13 @@ def read(path: str) -> str:
 
 
 def limit_hit(directory: str, wanted: Message) -> str:
-    """Return the limit that the group's counters show as reached, as text; "" for none."""
-    if _count(f"{directory}/memory.events", "oom_kill"):
-        return rlimits.memory_words(wanted["memory"]) if wanted.get("memory") else ""
+    """Return the limit that the group's counters report as reached, as text; "" if none.
+
+    ``oom`` counts only the group's own limit. If the whole machine runs out of memory, the kernel
+    counts ``oom_kill`` alone (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events).
+    """
+    if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
+        return rlimits.memory_words(wanted["memory"])
     if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):
         return f"tried to run more than {wanted['processes']} processes and threads"
     return ""
@@ -158,11 +162,10 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable controllers for the groups below ``base``. Return those of ``wanted`` that are
-    enabled.
+    """Enable controllers for the groups below ``base``.
 
-    A group that limits its children must not contain a process, so this process moves to another
-    group.
+    Return the names of ``wanted`` that are enabled afterwards. A group that limits its children
+    must not contain a process, so this process moves to another group.
     """
     for controller in wanted:
         try:
@@ -187,6 +190,6 @@ SERVER_GROUP = "orchestrator-server"
 
 
 def wanted_controllers(wanted: Any) -> list[str]:
-    """Return the controllers that are needed for limits (``plan.Limits``)."""
+    """Return the controllers that the wanted limits need."""
     needs = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
     return [name for name, value in needs if value is not None]

@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def keep_only(end: socket.socket, source: int, output: int) -> None:
-    """Close all descriptors that the fork copied, except the socket and the worker's input and
+    """Close all descriptors copied by the fork, except the socket, the worker's input, and its
     output.
     """
     for standard, given in enumerate((source, output, output)):
@@ -49,7 +49,8 @@ def serve(end: socket.socket, own_mounts: bool) -> None:
 
 
 def _serve(end: socket.socket, own_mounts: bool) -> None:
-    # Sent only after the process that forked this one has ended: the shim is the parent then.
+    # The shim sends this message only after the intermediate process has ended, so that the shim is
+    # now the parent of this process.
     launch = _hear(end)
     if own_mounts:
         _die_with_parent(end)
@@ -101,7 +102,7 @@ def _say(end: socket.socket, message: Message) -> None:
 
 def _die_with_parent(end: socket.socket) -> None:
     _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # The shim may have died just before.
+    # If the shim died before the call of prctl, no signal comes, but the socket is closed.
     poll = select.poll()
     poll.register(end, 0)
     if poll.poll(0):
@@ -109,8 +110,8 @@ def _die_with_parent(end: socket.socket) -> None:
 
 
 def _mount_proc() -> None:
-    """Mount a new /proc, because programs would otherwise find other processes under their
-    PIDs.
+    """Mount a new /proc, because the old one shows other processes under the PIDs of this
+    namespace.
     """
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)

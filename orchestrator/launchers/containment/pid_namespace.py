@@ -74,7 +74,8 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
         self._hear()
-        # The init's only child; it is not reaped before this process answers.
+        # The worker is the init's only child. The init does not reap it before it gets the answer
+        # below, so its PID is valid.
         worker = proc.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker
@@ -84,7 +85,7 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
-            # Byte by byte: the following bytes are for another process.
+            # Read byte by byte, so that no byte after this message is read with it.
             byte = self._wire.recv(1)
             if not byte:
                 raise SpawnFailed(f"containment {self.mode} ended before the worker began")
@@ -113,7 +114,7 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _told(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the worker's end if its init has reported the end."""
+        """Yield the worker's end if its init has reported it."""
         if self._worker == 0 or self._wire is None:
             return
         try:
@@ -121,16 +122,17 @@ class Namespaces(Subreaper):
         except BlockingIOError:
             return
         except ConnectionResetError:
-            # The init was killed, for example by a limit, before it read that its worker is known.
+            # The init was killed, for example by a limit, before it read this process's answer.
             line = b""
-        self.notices = None  # Only the end of the stream follows.
+        self.notices = None  # The only further event is the end of the stream.
         if line:
             worker, self._worker = self._worker, 0
             yield worker, json.loads(line)["status"], _NO_USAGE
 
     def _silenced(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the end of a worker whose init was killed, because the worker was killed
-        with it.
+        """Yield the end of a worker whose init was killed before it reported that end.
+
+        The kernel kills a worker together with its init.
         """
         if self._worker:
             worker, self._worker = self._worker, 0

@@ -1,7 +1,7 @@
-"""Containment without a subreaper (macOS): process group, session, and marker of a worker.
+"""Containment without a subreaper (macOS): a worker's process group, session, and marker.
 
 A process escapes if it leaves the session *and* clears its environment, or if it forks faster than
-the search runs. Without /proc, only the group is contained.
+this process searches. Without /proc, only the process group is contained.
 """
 
 import os
@@ -19,7 +19,7 @@ class ProcessGroups(Subreaper):
     mode = "basic"
 
     def __init__(self, enter: Enter | None = None) -> None:
-        # This process, not its parent: it adopts no orphans.
+        # The search for children begins at this process, which adopts no orphans.
         self._own_pid = os.getpid()
         self._enter = enter
         self.notices = None
@@ -40,7 +40,7 @@ class ProcessGroups(Subreaper):
 
     @property
     def is_empty(self) -> bool:  # type: ignore[override]
-        """True if no process can be found."""
+        """True if the search finds no process."""
         return self._no_child and not self.members() and not self._group_lives()
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:

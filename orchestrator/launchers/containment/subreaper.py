@@ -14,10 +14,10 @@ from orchestrator.launchers.process.start import Enter, open_input, start_worker
 class Subreaper:
     """All descendants of this process, which adopts their orphans.
 
-    A direct child keeps its PID until this process reaps it, so direct children, and then their
-    orphans, can be killed without further proof of identity; parents first, so that no parent can
-    replace a child. The pass is repeated until no process remains, which also ends a process that
-    forks forever.
+    A direct child keeps its PID until this process reaps it. So direct children can be killed
+    without further proof of identity. Parents are killed first, so that no parent can replace a
+    child; then this process adopts the orphans, and the next pass kills them. The passes are
+    repeated until no process remains, which also ends a process that forks forever.
 
     The other families have the same methods, with other mechanisms.
     """
@@ -25,28 +25,30 @@ class Subreaper:
     mode = "subreaper"
 
     def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
-        """``enter`` is called in each worker before it becomes its program.
+        """``enter`` is called in each worker before it executes its program.
 
-        ``adopts`` False: only direct children belong to the family, for systems without
-        subreapers.
+        ``adopts`` is False on systems without subreapers: then only direct children belong to the
+        family.
         """
         if adopts:
             proc.become_subreaper()
         self._own_pid = os.getpid()
         self._enter = enter
-        #: No child remained at the latest ``reap``: no process of the tree is alive.
+        #: True if the latest ``reap`` found no child, so that no process of the tree is alive.
         self.is_empty = True
-        #: Becomes readable if ``reap`` has news without a SIGCHLD; None: never.
+        #: Descriptor that becomes readable if ``reap`` has news without a SIGCHLD; None if that
+        #: never happens.
         self.notices: int | None = None
-        #: Data that the exit record's file has in addition to the worker's pid, for recovery after
-        #: this process has died.
+        #: Data for recovery after the death of this process. The exit record's file stores it with
+        #: the worker's PID.
         self.traces: Message = {}
 
     def start(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], stdin: str | None, output: int
     ) -> int:
-        """Start a worker; return its PID. Raise SpawnFailed; then no process of the worker
-        remains.
+        """Start a worker and return its PID.
+
+        Raise SpawnFailed if that fails; then no process of the worker remains.
         """
         source = open_input(stdin)
         try:
@@ -76,20 +78,28 @@ class Subreaper:
         return list(proc.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
-        """Return the direct children of this process, except spared ones."""
+        """Return the living direct children of this process, except those in ``spare``.
+
+        If ``spare`` has all children that this process started, these are the adopted orphans.
+        """
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
 
     def kill(self, spare: Collection[int] = ()) -> None:
-        """Kill the processes in one pass; the next pass finds the orphans of this pass."""
+        """Kill the processes once, except those in ``spare``.
+
+        The next call kills the orphans that this call creates.
+        """
         for pid in self._children(spare):
-            # Not permitted for a program of another user: its end has to be awaited.
+            # PermissionError: the process runs a program of another user. It cannot be killed, only
+            # awaited.
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> str:
-        """Release the attempt's resources after its last process has ended. Return the limit that
-        it reached, as text.
+        """Release the attempt's resources after its last process has ended.
+
+        Return the limit that the attempt reached, as text; "" if none.
         """
         return ""
 

@@ -1,7 +1,8 @@
-"""Tries a containment: starts a worker with a child process, and kills the remaining processes.
+"""Tries a containment mode: starts a worker with a child process, and kills the remaining
+processes.
 
-Runs in its own process, because a subreaper cannot undo being one. Exits with 0 on success,
-otherwise with 1 and a line that describes the failure.
+Runs in its own process, because a process that became a subreaper stays one. Exits with 0 on
+success, otherwise with 1 and a line that describes the failure.
 """
 
 import json

@@ -4,8 +4,10 @@
 At the end, the exit record replaces its content, and the complete file is renamed to
 ``<name>.json``. A reader therefore finds a whole record or none. The exception is a power loss
 before the file was synced to the disk: the file may then have any content, and is treated as no
-record. The directory is not synced: an unlocked ``.run`` with a whole exit record (after a power
-cut, or a kill before the rename) counts as published; see ``exit_record.inspect``.
+record.
+
+The directory is not synced. After a power loss, or a kill before the rename, an unlocked ``.run``
+may hold a whole exit record. Such a record counts as published; see ``exit_record.inspect``.
 """
 
 import errno
@@ -32,7 +34,7 @@ def _never(_exit_path: str) -> bool:
 
 
 class ClaimRefused(Exception):
-    """The attempt was run, is running, or was abandoned: it must not be started."""
+    """The attempt must not be started, because it has run, is running, or was abandoned."""
 
 
 class Foreign(OSError):
@@ -44,18 +46,21 @@ def run_path(exit_path: str) -> str:
 
 
 class Claim:
-    """The exclusive right to run or abandon an attempt; held until it is published or dropped."""
+    """The exclusive right to run or abandon an attempt.
+
+    It is held until the record is published or the claim is dropped.
+    """
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
         self._descriptor = descriptor
         self._exit_path = exit_path
-        #: End of the holder's line, and end of the written content, if it is known.
+        #: Position of the end of the holder's line, and of the whole content (infinite if unknown).
         self._end = 0
         self._length: float = math.inf
 
     @classmethod
     def take(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt that was never claimed. Raise Refused, or OSError from the disk."""
+        """Claim an attempt that was never claimed. Raise ClaimRefused, or OSError from the disk."""
         path = run_path(exit_path)
         try:
             descriptor = _open(path, os.O_CREAT | os.O_EXCL)
@@ -68,8 +73,10 @@ class Claim:
 
     @classmethod
     def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt whose runner has exited. Raise Refused if the runner is alive;
-        Foreign.
+        """Claim an attempt whose runner has exited.
+
+        Raise ClaimRefused if the runner is alive or the attempt has ended. Raise Foreign if the
+        file is not a regular one.
         """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
@@ -89,9 +96,10 @@ class Claim:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ClaimRefused(f"{path} is locked by a running process") from None
-        # Another process may have published this file between our open and our lock.
+        # Another process may have published and renamed this file between the open and the lock
+        # above.
         if not _is_at(self._descriptor, path):
-            raise ClaimRefused(f"{self._exit_path}: this attempt was given up")
+            raise ClaimRefused(f"{self._exit_path}: this attempt was abandoned")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
             os.unlink(path)
             raise ClaimRefused(f"{self._exit_path} exists: this attempt has ended")
@@ -102,7 +110,7 @@ class Claim:
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
-        """Record the worker's process and further data for its recovery, on a separate line."""
+        """Record the worker's PID, and further data for its recovery, on a line of its own."""
         self._write(self._end, encoded({"worker": pid, **traces}))
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
@@ -111,9 +119,10 @@ class Claim:
         ``synced``: wait until the record survives a power loss. This costs as much as all other
         disk work of a short worker, and is not needed if a store gets the record a moment later.
         """
-        # Overwritten in place and then truncated, so that a full disk needs no further block.
+        # Overwrite the file in place and truncate it afterwards, so that no further block is needed
+        # on a full disk.
         end = self._write(0, record)
-        # skipped if possible, because on a disk it costs as much as a small write
+        # Truncate only if the former content was longer: on a disk, this costs as much as a write.
         if end < self._length:
             os.ftruncate(self._descriptor, end)
         if synced:

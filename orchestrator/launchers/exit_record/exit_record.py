@@ -1,8 +1,9 @@
-"""Inspects and abandons attempts from outside: the basis of a restarted server's decisions.
+"""Inspects and abandons attempts from outside. A restarted server decides by these functions.
 
-``digest`` is the SHA-256 of the secret that only the attempt's shim had. A record without the
-secret is forged and counts as no record. A tombstone is written by processes that know only the
-digest, and has a mark that is derived from the digest. If no digest was stored, any record counts.
+A record must prove its origin, because workers can write files, too. ``digest`` is the SHA-256 of a
+secret that only the attempt's shim had, and the shim's record contains the secret. The writer of a
+tombstone knows only the digest, so a tombstone contains a mark that is derived from the digest. Any
+other record is forged, and counts as no record. If no digest was stored, every record counts.
 """
 
 import hashlib
@@ -11,14 +12,13 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
-from orchestrator.core.model.attempt.earlier_exits import cause_of
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray, cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.claim import (
     Claim,
@@ -31,10 +31,10 @@ from orchestrator.launchers.exit_record.claim import (
 from orchestrator.launchers.process import proc
 from orchestrator.security.untrusted_files import open_plain, read_regular
 
-#: Seconds for which a locked file may lack its holder's name.
+#: Seconds for which a locked file may lack the name of its holder.
 _HOLDER_SECONDS = 2.0
 HOLDER_BYTES = 64 * 1024
-#: Maximum size of an exit record; a worker may have written anything there.
+#: Maximum size of an exit record, because a worker may have written anything to the file.
 _RECORD_BYTES = 1024 * 1024
 
 
@@ -45,7 +45,7 @@ class FinishedRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningRecord:
-    """A shim that is alive holds the lock."""
+    """The attempt is running: a living shim holds the lock."""
 
     shim_pid: int
     start_ticks: int
@@ -66,12 +66,11 @@ def inspect(exit_path: str, digest: str = "") -> State:
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
-            # The attempt cannot be recovered while another process has the lock.
+            # Another process holds the lock: report it as the runner, because the attempt cannot be
+            # recovered before it exits.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
-            raise OSError(
-                f"{run_path(exit_path)} is locked by another process than the one it names"
-            )
+            raise OSError(f"{run_path(exit_path)} is locked by a process that it does not name")
         time.sleep(0.001)
     return state
 
@@ -83,10 +82,10 @@ def tombstone(
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
-    """Ensure that an attempt never starts, or starts again. Return its end, from its own record if
-    there is one.
+    """Ensure that an attempt never starts, or never starts again. Return its end.
 
-    Idempotent. Return None if the attempt is running; then nothing is changed.
+    The end comes from the attempt's own record, if there is one. Return None if the attempt is
+    running; then nothing is changed. Idempotent.
     """
     while True:
         ended = read_exit(exit_path, digest)
@@ -95,14 +94,17 @@ def tombstone(
         try:
             return _bury(exit_path, reason, strays, cause, digest)
         except FileNotFoundError:
-            continue  # The record was published between two checks.
+            continue  # The shim published the record after ``read_exit``.
         except ClaimRefused:
             if isinstance(inspect(exit_path, digest), RunningRecord):
                 return None
 
 
 def read_exit(exit_path: str, digest: str = "") -> Exit | None:
-    """Return the exit record, or None. An unreadable record has the reason in ``error``."""
+    """Return the exit record; None if there is none.
+
+    If the record is unreadable, ``error`` has the reason.
+    """
     try:
         content = _content(exit_path)
     except FileNotFoundError:
@@ -115,7 +117,9 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """True for a record that neither the attempt's shim nor a process with the digest wrote."""
+    """True if the record was written neither by the attempt's shim nor by a process with the
+    digest.
+    """
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:
@@ -123,8 +127,9 @@ def is_forged(exit_path: str, digest: str) -> bool:
 
 
 def _content(exit_path: str) -> bytes:
-    """Return the file's content; empty if a worker put a special file there. Raise
-    FileNotFoundError.
+    """Return the file's content; empty if a worker has put a special file there.
+
+    Raise FileNotFoundError.
     """
     try:
         with open_plain(Path(exit_path)) as file:
@@ -145,6 +150,11 @@ def _is_forged(content: bytes, digest: str) -> bool:
         return False
     found = hashlib.sha256(_bytes(said.get("secret"))).hexdigest()
     return not hmac.compare_digest(found, digest)
+
+
+def is_proven(content: bytes, digest: str) -> bool:
+    """True if the content is an exit record of the attempt's shim, or a tombstone."""
+    return _parse(content) is not None and not _is_forged(content, digest)
 
 
 def _bytes(said: object) -> bytes:
@@ -202,7 +212,7 @@ def _text(value: Any) -> str:
 
 
 def _cause(value: Any) -> ExitCause:
-    """Return the exit cause; NONE for a cause that only a later version knows."""
+    """Return the exit cause; NONE if a later version wrote a cause that this version lacks."""
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -248,10 +258,10 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Return the shim that still runs an attempt with an exit record; None if no shim does.
+    """Return the shim that still runs an attempt that has an exit record; None if no shim does.
 
-    The worker forged such a record, because a shim renames its claim to the record, so that both
-    never exist together.
+    If a shim does, a worker has forged the record. A shim publishes its record by renaming its
+    claim file, so a genuine record and a claim file never exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
@@ -268,7 +278,10 @@ def _complete(claim: Claim, exit_path: str, digest: str) -> State:
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the shim that holds the lock; None if it is unknown at this moment. Only reads."""
+    """Return the shim that holds the lock; None if it is unknown at this moment.
+
+    Changes nothing.
+    """
     try:
         written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
         said = json.loads(written.split(b"\n", 1)[0])
@@ -281,8 +294,9 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    """Return the lock's holder by the kernel's data, because the file may be truncated or of
-    another version.
+    """Return the lock's holder as the kernel knows it.
+
+    The file itself may be truncated, or have the format of another version.
     """
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)
@@ -317,8 +331,9 @@ def _bury(
 
 
 def _make_room(exit_path: str) -> None:
-    """Move a forged record away before the exit record is published. The caller must hold the
-    claim.
+    """Move a forged record away, so that the exit record can be published.
+
+    The caller must hold the claim.
     """
     if os.path.lexists(exit_path):
         set_aside(exit_path)
@@ -336,7 +351,7 @@ def _claim_any(exit_path: str, digest: str) -> Claim:
 
 
 def _parse(content: bytes) -> Exit | None:
-    # Only the first line counts; the rest is from a longer, interrupted write.
+    # Only the first line counts. The rest is from a longer write that was interrupted.
     try:
         return exit_from(json.loads(content.split(b"\n", 1)[0]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -1,11 +1,22 @@
-"""Requested and effective settings: containment, limits and the sandbox. Server's side."""
+"""Containment, limits, and the sandbox: requested settings, and modes that work on this machine.
+
+Used by the server, which detects the modes by trying them.
+"""
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, field, replace
 from enum import StrEnum
 
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.launchers.containment import cgroup
+from orchestrator.security.product_files import PACKAGES
 
 _WATCHED = "is checked ten times a second: a worker may exceed it briefly before it is killed"
 
@@ -35,11 +46,11 @@ class WorkerLimits:
     cpu: float | None = None
     #: Bytes.
     memory: int | None = None
-    #: Number of processes and threads.
+    #: Number of processes and threads of the worker.
     processes: int | None = None
     #: Bytes of each file.
     file_size: int | None = None
-    #: Number of each process.
+    #: Number of open files of each process.
     open_files: int | None = None
 
 
@@ -50,25 +61,28 @@ class Sandbox:
     network: bool = True
     hide: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
-    #: Paths below the host's /tmp that stay visible, although /tmp is covered; ``hide`` has
-    #: priority.
+    #: Paths below the host's /tmp that stay visible, although /tmp is covered. ``hide`` overrides
+    #: this list.
     visible: tuple[str, ...] = ()
     #: Paths that must stay readable: this package, the interpreter.
     needed: tuple[str, ...] = ()
-    #: Path of bubblewrap, which ``probing`` finds.
+    #: Path of bubblewrap, which ``choose`` finds.
     program: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainmentPlan:
-    """``mode`` is the requested mode; after ``probing``, the effective one."""
+    """The containment of all workers: mode, limits, and sandbox.
+
+    ``mode`` is the requested mode; in a plan that ``choose`` returned, it is the effective mode.
+    """
 
     mode: Mode = Mode.AUTO
     limits: WorkerLimits = field(default_factory=WorkerLimits)
-    #: True if limits that are not enforced exactly are rejected.
+    #: True to reject limits that are not enforced exactly.
     strict: bool = False
     sandbox: Sandbox = field(default_factory=Sandbox)
-    #: Parent directory of the workers' control groups; only with ``cgroup``.
+    #: Parent directory of the workers' control groups; only with the mode ``cgroup``.
     cgroup: str = ""
     #: Resources that the children of this directory can limit: "cpu", "memory", "pids".
     controllers: tuple[str, ...] = ()
@@ -85,11 +99,13 @@ class ContainmentPlan:
         return [name for name, limit in asked if limit and controllers.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
-        """Yield requested settings that the effective mode does not enforce, or not exactly."""
+        """Yield one sentence for each requested setting that the effective mode does not enforce,
+        or enforces only in part.
+        """
         if self.mode is Mode.BASIC:
             yield (
-                "containment basic does not end a process that leaves its group and clears its "
-                "environment, or that forks faster than the search runs"
+                "containment basic misses two kinds of processes: those that leave their group and "
+                "clear their environment, and those that fork faster than the search finds them"
             )
         yield from self.loose_limits().values()
         if self.mode is Mode.SANDBOX and not self.sandbox.network:
@@ -99,7 +115,7 @@ class ContainmentPlan:
         """Return the requested limits that are not enforced exactly, each with the reason."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
-            found["cpu"] = f"workers.limits.cpu is not held by {self._holder('cpu')}"
+            found["cpu"] = f"workers.limits.cpu is not enforced by {self._holder('cpu')}"
         if limits.memory is not None and "memory" not in self.controllers:
             found["memory"] = f"workers.limits.memory {_WATCHED} ({self._holder('memory')})"
         if limits.processes is not None and "pids" not in self.controllers:
@@ -107,13 +123,187 @@ class ContainmentPlan:
         return found
 
     def notice(self) -> str:
-        """Return the limits of ``loose_limits`` in one line; empty for none."""
+        """Return the limits of ``loose_limits`` in one line; "" if there are none."""
         loose = self.loose_limits()
         names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
-        text = f"not held exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
+        text = f"not enforced exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
         return text if names else ""
 
     def _holder(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:
             return f"cgroup: the {controller} controller is not delegated here"
         return f"{self.mode}: only cgroup does that exactly"
+
+
+_PROGRAM = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from orchestrator.launchers.containment.trial import main; main()"
+)
+_TRIAL_SECONDS = 30.0
+
+#: How to fix a mode that does not work.
+ADVICE: Mapping[Mode, str] = {
+    Mode.SUBREAPER: "run on Linux and allow prctl(PR_SET_CHILD_SUBREAPER) in the seccomp profile",
+    Mode.CGROUP: "start the server in a delegated control group: "
+    f"systemd-run --user --scope -p Delegate=yes {COMMAND} serve",
+    Mode.PIDNS: "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and on Ubuntu "
+    "kernel.apparmor_restrict_unprivileged_userns=0) and an unmasked /proc, or run as root",
+    Mode.SANDBOX: "install bubblewrap (apt-get install bubblewrap) and allow user namespaces",
+    Mode.BASIC: "check that this user may start processes",
+}
+
+
+def choose(asked: ContainmentPlan) -> ContainmentPlan:
+    """Return the containment plan to use. Raise ContainmentUnavailable if the requested one is
+    impossible.
+    """
+    plan = _strongest(asked)
+    if asked.strict and (loose := plan.loose_limits()):
+        advice = ADVICE[Mode.CGROUP]
+        if asked.mode not in (Mode.AUTO, Mode.CGROUP):
+            advice = f"set workers.containment: auto and {advice}"
+        raise ContainmentUnavailable(
+            f"workers.limits.strict: {', '.join(loose.values())}; {advice}; "
+            "or set workers.limits.strict: false"
+        )
+    return plan
+
+
+def _strongest(asked: ContainmentPlan) -> ContainmentPlan:
+    if asked.mode is not Mode.AUTO:
+        return _settle(asked)
+    faults = []
+    for mode in _strongest_first():
+        try:
+            return _settle(replace(asked, mode=mode))
+        except ContainmentUnavailable as error:
+            faults.append(error.message)
+    raise ContainmentUnavailable("\n".join(faults))
+
+
+def _strongest_first() -> tuple[Mode, ...]:
+    if sys.platform != "linux":
+        return (Mode.BASIC,)
+    return (Mode.CGROUP, Mode.SUBREAPER) if _is_delegated() else (Mode.SUBREAPER,)
+
+
+def _settle(plan: ContainmentPlan) -> ContainmentPlan:
+    try:
+        prepared = _PREPARE.get(plan.mode, _as_it_is)(plan)
+    except OSError as error:
+        raise _unavailable(plan.mode, str(error)) from error
+    fault = _try(prepared)
+    if fault:
+        raise _unavailable(plan.mode, fault)
+    return prepared
+
+
+def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
+    return ContainmentUnavailable(
+        f"workers.containment: {mode} does not work here: {fault}; "
+        f"{ADVICE[mode]}; or set workers.containment: auto"
+    )
+
+
+def _try(plan: ContainmentPlan) -> str:
+    """Start and kill a process in this mode. Return why that failed; "" if it worked."""
+    argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
+    try:
+        done = subprocess.run(
+            argv,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TRIAL_SECONDS,
+            start_new_session=True,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"a trial timed out after {_TRIAL_SECONDS:.0f} s"
+    if done.returncode == 0:
+        return ""
+    said = (done.stdout + done.stderr).strip().splitlines()
+    return said[-1] if said else f"a trial failed with exit code {done.returncode}"
+
+
+def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:
+    return plan
+
+
+def _with_group(plan: ContainmentPlan) -> ContainmentPlan:
+    base = _own_group()
+    if not os.access(base, os.W_OK):
+        raise OSError(f"{base} belongs to another user")
+    controllers = cgroup.enable(base, cgroup.wanted_controllers(plan.limits))
+    return replace(plan, cgroup=base, controllers=controllers)
+
+
+def _own_group() -> str:
+    """Return the server's own control group (v2). Raise OSError."""
+    mount = _mount_point()
+    path = next(
+        (line[3:] for line in cgroup.read("/proc/self/cgroup").splitlines() if line[:3] == "0::"),
+        None,
+    )
+    if mount is None or path is None:
+        raise OSError("control groups of version 2 are not mounted")
+    directory = (mount + path).rstrip("/")
+    if os.path.basename(directory) == cgroup.SERVER_GROUP:
+        directory = os.path.dirname(directory)
+    if not os.path.isdir(directory):
+        raise OSError(f"this server's control group {path} is not below {mount}")
+    return directory
+
+
+def _mount_point() -> str | None:
+    for line in cgroup.read("/proc/self/mounts").splitlines():
+        _, place, kind, *_ = line.split()
+        if kind == "cgroup2":
+            return place
+    return None
+
+
+def _is_delegated() -> bool:
+    """True if the control group is delegated to this server.
+
+    For root, write access is no proof, because root may write to every group.
+    """
+    try:
+        group = _own_group()
+    except OSError:
+        return False
+    if group == _mount_point():
+        return False
+    return _is_marked(group) or (os.geteuid() != 0 and os.access(group, os.W_OK))
+
+
+def _is_marked(group: str) -> bool:
+    """True if systemd has marked the group as delegated, by an extended attribute."""
+    for name in ("user.delegate", "trusted.delegate"):
+        try:
+            if os.getxattr(group, name) == b"1":
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
+    program = shutil.which("bwrap")
+    if program is None:
+        raise OSError("bwrap is not installed")
+    return replace(plan, sandbox=replace(plan.sandbox, program=program, needed=_needed()))
+
+
+def _needed() -> tuple[str, ...]:
+    """Return paths that a sandbox must be able to read: this package and its Python."""
+    own = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
+    return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
+
+
+_PREPARE: Mapping[Mode, Callable[[ContainmentPlan], ContainmentPlan]] = {
+    Mode.CGROUP: _with_group,
+    Mode.SANDBOX: _with_bubblewrap,
+}

@@ -1,6 +1,7 @@
 """The launcher that runs workers on this machine, each under a shim.
 
-If a shim cannot report how its attempt ended, a background thread finds out.
+If a shim cannot report how its attempt ended, a background thread finds the end. ``Listener`` is
+for programs without an event loop.
 """
 
 import logging
@@ -14,14 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
+from types import TracebackType
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.outcome.resource_exhaustion import NO_ROOM
-from orchestrator.core.ports.launcher import Launch, LauncherEvents
+from orchestrator.core.outcome.full_disk import NO_ROOM
+from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
-from orchestrator.launchers.local.containment_probe import choose
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
+from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
 from orchestrator.launchers.local.recovery import Adopted, settle
 from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.process.channel import Message
@@ -41,23 +42,27 @@ class Inquiries:
         """``tell`` is called with an attempt's id and its end, from any thread."""
         self._tell = tell
         self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
-        # Starts the first thread now, because later none may be available.
+        # Start the first thread now, because later the system may have no thread free.
         self._threads.submit(int)
         self._closing = threading.Event()
 
     def begin(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # If no further thread can be started, the existing threads process the queue.
+        # If no further thread can be started, the existing threads still process the queue.
         with suppress(RuntimeError):
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries; the next server repeats the others. Idempotent."""
+        """Wait for running queries, and discard the others, which the next server repeats.
+
+        Idempotent.
+        """
         self._closing.set()
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Repeat the query until it succeeds, because the next attempt must not begin before. A
-        full disk may make it fail.
+        """Repeat the query until it succeeds, for example after a full disk.
+
+        The worker's next attempt must not begin before the end of this one is known.
         """
         while not self._closing.is_set():
             try:
@@ -76,7 +81,7 @@ _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
 #: Maximum seconds of one wait: epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
-#: Error of an attempt whose leftover processes no process of the product adopted.
+#: Error of an attempt whose leftover processes were adopted by no process of the product.
 _UNHELD = (
     "processes without the marker ORCHESTRATOR_WORKER may remain, because its spawner and keeper "
     "were also killed"
@@ -84,7 +89,8 @@ _UNHELD = (
 
 
 class LocalLauncher:
-    """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
+    """The launcher of this machine; implements ``core.ports.launcher.Launcher``, whose contract
+    ``tests/contract/test_launcher.py`` tests.
 
     Any thread may call; one thread listens. Calls write to the shims' sockets directly, without
     blocking; the listening thread sends the remainder. ``_lock`` guards the whole state, and is not
@@ -99,13 +105,16 @@ class LocalLauncher:
         self._attempts: dict[str, ShimLink | Adopted] = {}
         self._adopted: dict[int, Adopted] = {}
         self._longest_grace = 0.0
-        #: Attempts that a second shim started.
+        #: Attempts that were started on a second shim, because the first shim never began them.
         self._begun_anew: set[str] = set()
-        #: Attempts whose shim died after its spawner and keeper, or with them.
+        #: Attempts whose shim died without a living spawner or keeper.
         self._unheld: set[str] = set()
-        #: Ends that no shim has reported; the listening thread reports them.
+        #: Ends that no shim has reported. The listening thread reports them.
         self._found_out: deque[tuple[str, Exit]] = deque()
         self._inquiries = Inquiries(self._report_soon)
+        #: By serial number: shims with preloaded launches that are not sent yet.
+        self._unsent: dict[int, ShimLink] = {}
+        self._is_listening = False
         self._wake_lock = threading.Lock()
         self._is_open = False
 
@@ -119,7 +128,7 @@ class LocalLauncher:
 
     @property
     def plan(self) -> ContainmentPlan:
-        """The effective containment; before ``open``, the requested one."""
+        """The containment plan: before ``open`` the requested one, afterwards the effective one."""
         return self._plan or self._asked
 
     @property
@@ -140,7 +149,7 @@ class LocalLauncher:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._pool = ShimPool(self._epoll, self._plan)
-        # started in the constructor, so that an unsuitable machine fails at once
+        # Start the spawner now, so that an unsuitable machine fails at once.
         _ = self._pool.spawner
         self._is_open = True
 
@@ -148,6 +157,35 @@ class LocalLauncher:
         with self._lock:
             self._longest_grace = max(self._longest_grace, launch.grace)
             self._start_on_shim(launch, lambda link: link.start(launch))
+
+    def preload(self, launch: Launch) -> bool:
+        with self._lock:
+            link = self._pool.least_loaded()
+            if link is None:
+                return False
+            self._longest_grace = max(self._longest_grace, launch.grace)
+            self._attempts[launch.attempt_id] = link
+            link.preload(launch)
+            # The listening thread sends the launch, so that a shim gets all launches of a turn
+            # at once.
+            self._unsent[link.serial] = link
+        if self._is_listening:
+            self.wake()
+        return True
+
+    def _send_preloads(self) -> None:
+        with self._lock:
+            links, self._unsent = self._unsent, {}
+            for link in links.values():
+                if link.is_open:
+                    link.flush()
+                    self._pool.watch(link)
+
+    def take_back(self, attempt_id: str) -> None:
+        with self._lock:
+            holder = self._attempts.get(attempt_id)
+            if isinstance(holder, ShimLink):
+                holder.take_back(attempt_id)
 
     def _start_on_shim(self, launch: Launch, begin: Callable[[ShimLink], None]) -> None:
         try:
@@ -161,7 +199,7 @@ class LocalLauncher:
             self._pool.watch(link)
 
     def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
-        now, why = time.time(), f"{why} (cannot start a shim)"
+        now, why = time.time(), f"{why} (cannot start the supervising process)"
         ended = Exit(
             ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
         )
@@ -177,18 +215,20 @@ class LocalLauncher:
         with self._lock:
             holder = self._attempts.get(attempt_id)
             if holder is not None:
-                holder.stop(ended_by, stopped_by, cause)
+                holder.stop(attempt_id, ended_by, stopped_by, cause)
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
         with self._lock:
             holder = self._attempts.get(attempt_id)
             if holder is not None:
-                holder.waiting(waiting)
+                holder.waiting(attempt_id, waiting)
 
-    def adopt(self, attempt_id: str, exit_path: str, digest: str = "") -> bool:
-        """Watch an attempt that an earlier server started; its end is reported like any other.
+    def adopt(
+        self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
+    ) -> bool:
+        """Watch an attempt that an earlier server started, and report its end.
 
-        Return False if the attempt does not run: ``exit_record.inspect`` then returns its state.
+        Return False if the attempt does not run. Then ``exit_record.inspect`` returns its state.
         """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
@@ -204,8 +244,21 @@ class LocalLauncher:
         """Return the number of running attempts that an earlier server started."""
         return len(self._adopted)
 
+    def expect_late(
+        self,
+        attempt_id: str,
+        exit_path: str,
+        digest: str,
+        *,
+        node: str,
+        log: str,
+        is_replaced: bool,
+    ) -> None:
+        """Do nothing: a shim of this machine writes its exit record itself."""
+
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run; after this call it can never start.
+        """Return the end of an attempt that does not run, and ensure that it can never start.
+
         Idempotent.
         """
         return settle(attempt_id, exit_path, digest=digest)
@@ -230,14 +283,16 @@ class LocalLauncher:
         The grace time of an adopted attempt is unknown, so the longest grace time is used.
         """
         with self._lock:
-            for holder in self._attempts.values():
-                holder.stop(EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
+            for attempt_id, holder in self._attempts.items():
+                holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
         while self._attempts and time.monotonic() < give_up_at:
             self.listen(_CLOSE_LOOK_SECONDS)
 
     def wake(self) -> None:
-        with self._wake_lock:  # another file may get the number once this one is closed
+        # Without the lock, ``close`` could close the descriptor now, and a new file could get the
+        # same number.
+        with self._wake_lock:
             if self._is_open:
                 os.eventfd_write(self._wake, 1)
 
@@ -250,7 +305,12 @@ class LocalLauncher:
     def listen(self, seconds: float | None) -> bool:
         if not self._is_open:
             return False
-        for descriptor, ready in self._epoll.poll(self._patience(seconds)):
+        self._is_listening = True
+        if self._unsent:
+            self._send_preloads()
+        found = self._epoll.poll(self._patience(seconds))
+        self._is_listening = False
+        for descriptor, ready in found:
             self._guarded(self._serve, descriptor, ready)
         while self._found_out:
             self._guarded(self._report_end, *self._found_out.popleft())
@@ -300,17 +360,49 @@ class LocalLauncher:
         elif launch is not None and "started" in message:
             link.has_begun()
             self._events.started(launch.attempt_id, message["started"])
-        elif launch is not None:
+        elif launch is not None and "ended" in message:
+            self._take_end(link, launch, message)
+        for attempt_id in message.get("returned", ()):
+            self._take_returned(link, attempt_id)
+
+    def _take_end(self, link: ShimLink, launch: Launch, message: Message) -> None:
+        if message.get("pid"):
+            self._events.started(launch.attempt_id, message["pid"])
+        ended = message["ended"]
+        with self._lock:
+            link.launch, link.is_leaving = None, not message["clean"]
+            if message["clean"] and not link.is_busy:
+                self._pool.give_back(link)
+        if ended.get("refused"):
+            self._inquire(launch)
+        else:
+            self._report_end(launch.attempt_id, exit_from(ended))
+        if "next" in message:
+            self._take_start(link, message["next"])
+        elif message["clean"] and link.preloaded:
+            # The shim reported the end before it read the preloaded launch, and begins the launch
+            # as soon as it reads it.
+            self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
+
+    def _take_start(self, link: ShimLink, message: Message) -> None:
+        """Handle the start of a preloaded launch."""
+        attempt_id = message["begun"]
+        with self._lock:
+            link.begins_next(attempt_id)
             if message.get("pid"):
-                self._events.started(launch.attempt_id, message["pid"])
-            with self._lock:
-                link.launch = None
-                if message["clean"]:
-                    self._pool.give_back(link)
-            if message["ended"].get("refused"):
-                self._inquire(launch)
-            else:
-                self._report_end(launch.attempt_id, exit_from(message["ended"]))
+                link.has_begun()
+        if message.get("pid"):
+            self._events.started(attempt_id, message["pid"])
+        self._events.begun(attempt_id, message["at"])
+
+    def _take_returned(self, link: ShimLink, attempt_id: str) -> None:
+        with self._lock:
+            self._attempts.pop(attempt_id, None)
+            known = link.preloaded.pop(attempt_id, None)
+            link.is_slow = True
+            if known is not None and not (link.is_busy or link.is_leaving):
+                self._pool.give_back(link)
+        self._events.returned(attempt_id)
 
     def _shim_fell(self, link: ShimLink) -> None:
         with self._lock:
@@ -322,7 +414,8 @@ class LocalLauncher:
         with self._lock:
             gone = self._pool.gone()
         for link, strays in gone:
-            # The last message and the end of the shim may still be unread.
+            # Read twice, because two things may be unread: the shim's last message, and the end of
+            # its stream.
             for _ in range(2):
                 if link.is_open:
                     self._serve_shim(link)
@@ -333,38 +426,49 @@ class LocalLauncher:
 
         If its spawner reported the death, its leftover processes are dead, too.
         """
-        launch, link.launch = link.launch, None
+        preloaded, launch = list(link.preloaded.values()), link.launch
+        has_begun = link.may_have_begun
+        link.preloaded, link.launch = {}, None
+        for each in preloaded:
+            if link.refused:
+                self._take_returned(link, each.attempt_id)
+            else:
+                self._inquire(each)
         if launch is None:
             return
         if link.refused:
             self._fail(launch, EndedBy.LOST, ExitCause.NO_ROOM, f"{NO_ROOM}: {link.refused}")
             return
-        if not link.may_have_begun and self._never_began(launch):
+        if not has_begun and self._never_began(launch):
             with self._lock:
                 self._start_on_shim(launch, lambda new: new.take_over(link, launch))
             return
         if not link.is_gone and self.plan.mode is Mode.SUBREAPER:
             self._unheld.add(launch.attempt_id)
-        self._inquire(launch, strays, has_begun=link.may_have_begun)
+        self._inquire(launch, strays, has_begun=has_begun, with_server=link.stops_with_server)
 
     def _inquire(
-        self, launch: Launch, strays: tuple[Stray, ...] = (), *, has_begun: bool = False
+        self,
+        launch: Launch,
+        strays: tuple[Stray, ...] = (),
+        *,
+        has_begun: bool = False,
+        with_server: bool = False,
     ) -> None:
-        """Find the state of an attempt that no shim of this server serves: running or ended.
+        """Adopt an attempt that no connected shim serves, or find its end in the background.
 
-        It is running if its shim is about to die, or if an earlier server started it and lost its
-        record of the start in a power loss.
+        The attempt still runs if its shim has not exited yet. It also runs if an earlier server
+        started it, but a power loss has removed the stored start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
-            asked = partial(_settled, launch, strays, has_begun)
+            asked = partial(_settled, launch, strays, has_begun, with_server)
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """True if the shim was killed before it began the attempt, for example together with its
-        spawner.
+        """True if the shim was killed before it began the attempt, for example with its spawner.
 
-        Return True once per attempt, so that an attempt that no shim can begin is not retried
-        forever.
+        Return True at most once per attempt, so that an attempt that no shim can begin is not
+        restarted forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False
@@ -389,7 +493,7 @@ class LocalLauncher:
         self._events.ended(attempt_id, ended)
 
 
-def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool) -> Exit:
+def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_server: bool) -> Exit:
     masker = Masker(launch.secrets)
     masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
     digest = launch.proof.digest
@@ -400,4 +504,39 @@ def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool) -> Exit
         masker,
         digest=digest,
         has_begun=has_begun,
+        with_server=with_server,
     )
+
+
+class Listener:
+    """A context manager that reports the ends of attempts inside it. Can be entered once."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self._begun = threading.Event()
+        self._leaving = False
+        self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread now, because later the machine may have none free. Idempotent."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def __enter__(self) -> None:
+        self.start()
+        self._begun.set()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._leaving = True
+        self._launcher.wake()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        self._begun.wait()
+        while not self._leaving and self._launcher.listen(None):
+            pass

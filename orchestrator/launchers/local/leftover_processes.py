@@ -1,11 +1,14 @@
-"""Processes that outlive their attempt, found by its marker or by their directory. Only reads."""
+"""Processes that outlive their attempt, found by its marker or by their directory.
+
+Changes nothing.
+"""
 
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.launchers.exit_record.claim import run_path
 from orchestrator.launchers.process import proc
 
@@ -22,11 +25,10 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield living processes of this workspace's attempts that have ended, or whose shim was
-    killed.
+    """Yield living processes of this workspace's attempts that have ended or have lost their shim.
 
-    Only processes that this user may inspect, and none of the caller's own attempt. A process
-    without a marker is found if it is an orphan in a worker's directory.
+    Yields only processes that this user may inspect, and no process of the caller's own attempt. A
+    process without a marker is found if it is an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
@@ -38,13 +40,14 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
-        # This check comes last: a process that has exited since ended with its attempt.
+        # Check last whether the process lives, because a process that has just exited ended with
+        # its attempt.
         if attempt_id != own and _has_ended(record) and _lives(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 
 
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
-    """Yield orphans in a worker's directory that removed the marker from their environment."""
+    """Yield orphans in a worker's directory that have removed the marker from their environment."""
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(is_orphan, proc.everything()):
@@ -55,8 +58,9 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
 
 
 def is_orphan(process: proc.Process) -> bool:
-    """Return True if its parent has exited, and the first process of the machine or of the user's
-    session has taken it.
+    """True if the process's parent has exited, so that an init process has adopted it.
+
+    The init process is the first process of the machine or of the user's session.
     """
     parent = process.parent
     return parent == 1 or proc.read(f"/proc/{parent}/comm") == b"systemd\n"
@@ -71,10 +75,13 @@ def _directory(pid: int) -> str:
 
 
 def _has_ended(record: str) -> bool:
-    """True if no shim runs the attempt, which may be a gate with its own record name."""
+    """True if no shim runs the attempt.
+
+    The attempt may be a gate, whose record has another name.
+    """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):
-            # Imported here: most machines have no such process.
+            # Imported only when needed, because most machines have no such process.
             from orchestrator.launchers.exit_record.exit_record import holder
 
             return holder(path) is None

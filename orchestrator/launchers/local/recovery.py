@@ -1,4 +1,4 @@
-"""Ends of attempts whose shim cannot report them, and watching shims of an earlier server."""
+"""Ends of attempts whose shim cannot report them; watching shims that an earlier server started."""
 
 import os
 import signal
@@ -17,10 +17,14 @@ from orchestrator.security.untrusted_files import read_regular
 #: Seconds after which a killed process counts as unkillable: it hangs in the kernel.
 _KILL_SECONDS = 2.0
 _NEVER = ExitCause.NEVER_BEGAN, "not started: the server stopped first"
-_DIED = ExitCause.SHIM_DIED, "outcome unknown: the shim was killed"
+_STOPPED = (
+    ExitCause.SHUTDOWN,
+    "outcome unknown: the supervising process was killed while the server was being stopped",
+)
+_DIED = ExitCause.SHIM_DIED, "outcome unknown: the supervising process was killed"
 _FORGED = (
     ExitCause.RECORD_FORGED,
-    "outcome unknown: the shim was killed, and the existing exit record is not its own",
+    "outcome unknown: the supervising process was killed, and its exit record was forged",
 )
 
 
@@ -32,12 +36,14 @@ def settle(
     *,
     digest: str = "",
     has_begun: bool = False,
+    with_server: bool = False,
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    For LOST, kills the attempt's processes first, then writes a tombstone. ``has_begun``: the
-    worker certainly ran, even if it removed the files that show it. Without a masker, only short
-    names of processes are listed.
+    For LOST, kills the attempt's processes first, then writes a tombstone. ``has_begun`` is True if
+    the worker certainly ran, even if it removed the files that prove this. ``with_server`` is True
+    if this server stopped the attempt because the server itself was shut down. Without a masker,
+    only the short names of processes are listed.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):
@@ -47,6 +53,7 @@ def settle(
         told = {stray.pid for stray in strays}
         strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
         died = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
+        died = _STOPPED if with_server else died
         never_began = state is exit_record.Unfinished.NEVER and not has_begun
         cause, reason = _NEVER if never_began else died
         ended = exit_record.tombstone(exit_path, reason, strays, cause, digest)
@@ -69,8 +76,9 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
 
 
 def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
-    """Kill all processes with the attempt's marker until none remains, or the remaining processes
-    cannot be killed.
+    """Kill all processes with the attempt's marker. Return the killed processes.
+
+    The search is repeated until it finds no process, or only processes that cannot be killed.
     """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS
@@ -84,7 +92,7 @@ def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, .
 
 
 class Adopted:
-    """An attempt under a shim that this server did not start."""
+    """A running attempt whose shim has no connection to this server, which uses signals instead."""
 
     def __init__(
         self, attempt_id: str, exit_path: str, shim: proc.Process, pidfd: int, digest: str
@@ -119,12 +127,18 @@ class Adopted:
     def close(self) -> None:
         os.close(self._pidfd)
 
-    def stop(self, ended_by: str, stopped_by: str, cause: ExitCause = ExitCause.NONE) -> None:
+    def stop(
+        self,
+        _attempt_id: str,
+        ended_by: str,
+        stopped_by: str,
+        cause: ExitCause = ExitCause.NONE,
+    ) -> None:
         if self._asked is None:
             self._asked = (ended_by, stopped_by, cause)
             self._signal(signal.SIGTERM)
 
-    def waiting(self, waiting: bool) -> None:
+    def waiting(self, _attempt_id: str, waiting: bool) -> None:
         self._signal(signal.SIGUSR1 if waiting else signal.SIGUSR2)
 
     def _signal(self, number: int) -> None:
@@ -132,8 +146,14 @@ class Adopted:
 
     def ended(self) -> Exit:
         """Return the attempt's end, after its shim has exited."""
-        ended = settle(self.attempt_id, self.exit_path, digest=self._digest, has_begun=True)
-        # A signal has neither sender nor reason.
+        ended = settle(
+            self.attempt_id,
+            self.exit_path,
+            digest=self._digest,
+            has_begun=True,
+            with_server=self._asked is not None and self._asked[2] is ExitCause.SHUTDOWN,
+        )
+        # This server stopped the attempt. The record lacks the reason, because a signal has none.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked
             kind = EndedBy(ended_by)

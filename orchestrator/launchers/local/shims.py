@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
@@ -22,8 +23,8 @@ from orchestrator.launchers.process import crash_injection
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.security.product_files import PACKAGES
 
-#: -S and -E keep the start short and independent of the server's environment. They also remove
-#: this package from the import path, so its path is an argument.
+#: -S and -E make the start fast and independent of the server's environment. They also remove this
+#: package from the import path, so its path is an argument.
 _PROGRAM = (
     "import sys; sys.path[0] = sys.argv[1]; "
     "from orchestrator.launchers.spawner.spawner import main; main()"
@@ -34,10 +35,10 @@ _PASSED = ("LD_LIBRARY_PATH", crash_injection.VARIABLE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShimGone:
-    """Message: a shim and all its leftover processes have ended."""
+    """Message of the spawner: a shim and all its leftover processes have ended."""
 
     serial: int
-    #: The killed processes.
+    #: Leftover processes that the spawner has killed.
     strays: tuple[Stray, ...]
     #: Why the shim could not be forked; empty if it was forked.
     refused: str = ""
@@ -49,12 +50,12 @@ class SpawnerProcess:
     """
 
     def __init__(self, plan: ContainmentPlan, serials: Iterator[int]) -> None:
-        """``serials``: serial numbers for its shims, shared with all other spawners."""
+        """``serials`` yields the serial numbers of shims. All spawners share it."""
         self._serials = serials
-        #: True if the spawner or the keeper has ended: it forks no more shims, but still reports
-        #: existing ones.
+        #: True if the spawner or the keeper has ended. Then no more shims are forked, but the ends
+        #: of existing shims are still reported.
         self.is_retired = False
-        # Packets, so that a request and its descriptor stay together.
+        # A packet socket keeps each request together with its descriptor.
         self._control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other_end:
             try:
@@ -66,7 +67,7 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
-        """The pid of the keeper; in mode ``basic``, which has none, of the spawner."""
+        """The PID of the keeper; in mode ``basic``, which has no keeper, the PID of the spawner."""
         return self._process.pid
 
     def fileno(self) -> int:
@@ -87,7 +88,7 @@ class SpawnerProcess:
         return serial, own_end
 
     def receive(self) -> tuple[list[ShimGone], bool]:
-        """Return received messages, and True if the spawner or its keeper still runs."""
+        """Return the received messages, and True if the spawner or its keeper still runs."""
         told: list[ShimGone] = []
         while True:
             try:
@@ -105,14 +106,15 @@ class SpawnerProcess:
                 told.append(_shim_gone(message))
 
     def close(self, has_work: bool = False) -> None:
-        """Disconnect: the spawner ends with its last shim. If shims have work, do not wait for
-        that.
+        """Disconnect, and wait for the spawner to end.
+
+        A spawner ends with its last shim; therefore do not wait if a shim ``has_work``.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0 if has_work else _END_SECONDS)
         if self._process.returncode is None:
-            # The spawner continues without this process. Otherwise Popen would warn when it is
+            # The spawner continues. Set a return code, because Popen otherwise warns when it is
             # deleted.
             self._process.returncode = 0
 
@@ -125,8 +127,9 @@ def _shim_gone(message: dict[str, Any]) -> ShimGone:
 def _start(plan: ContainmentPlan, control: int) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM]
     argv += [PACKAGES, plan.for_shims(), str(control)]
-    # An empty environment, because other processes of the user could read the server's keys.
-    # Without the server's output, too, which an outliving shim would keep open.
+    # The environment is empty, because other processes of the user could read the server's keys in
+    # it. The server's output is not inherited, because a shim that outlives the server would keep
+    # it open.
     return subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -139,6 +142,10 @@ def _start(plan: ContainmentPlan, control: int) -> subprocess.Popen[bytes]:
     )
 
 
+#: Seconds that a worker may run before its shim returns the preloaded launches.
+KEPT_SECONDS = 0.05
+
+
 class ShimLink:
     """A shim: its socket, its spawner, and the attempt that it serves. Not thread-safe."""
 
@@ -147,15 +154,22 @@ class ShimLink:
         self.spawner = spawner
         self.serial, end = spawner.fork_shim()
         self._channel = Channel(end)
-        #: The launch at work; None if the shim is idle.
+        #: The launch that is being run; None if the shim is idle.
         self.launch: Launch | None = None
-        #: The latest launch that the shim knows; the next message has only the differences.
+        #: Launches that the shim keeps, by attempt, in the order in which it begins them.
+        self.preloaded: dict[str, Launch] = {}
+        #: True if the shim serves no further attempt, because a process remains.
+        self.is_leaving = False
+        #: True if the shim has returned launches because its running worker takes long.
+        self.is_slow = False
+        #: The latest launch that was sent to the shim. The next message has only the differences
+        #: from it.
         self._told: Mapping[str, Any] = {}
         self._told_env: Mapping[str, str] = {}
         self.idle_since = 0.0
         self._asked_to_stop: tuple[str, str, ExitCause] | None = None
         self._is_waiting = False
-        #: The spawner has reported that the shim and all its leftovers have ended.
+        #: True after the spawner's report that the shim and all its leftover processes have ended.
         self.is_gone = False
         #: True if the shim has started its worker.
         self.is_at_work = False
@@ -173,58 +187,99 @@ class ShimLink:
     def may_have_begun(self) -> bool:
         """True if the worker of an exited shim may have started.
 
-        The shim reports a start with a delay. Before that, the worker may kill its shim and remove
-        the attempt's claim.
+        The shim reports a start with a delay. During that delay, the worker may kill its shim and
+        remove the attempt's claim.
         """
-        return self.is_at_work or not self._channel.is_unread
+        # Unread data shows that the shim has not read its launch. With preloaded launches, this is
+        # uncertain, because the unread data may be one of them.
+        return self.is_at_work or bool(self.preloaded) or not self._channel.is_unread
+
+    @property
+    def is_busy(self) -> bool:
+        """True if the shim has a launch that it has not reported as ended."""
+        return self.launch is not None or bool(self.preloaded)
 
     @property
     def is_open(self) -> bool:
         return self.fileno() >= 0
 
+    @property
+    def stops_with_server(self) -> bool:
+        """True if this server stopped the attempt because the server itself was shut down."""
+        return self._asked_to_stop is not None and self._asked_to_stop[2] is ExitCause.SHUTDOWN
+
     def start(self, launch: Launch) -> None:
         self.launch = launch
-        self.is_at_work = False
+        self.is_at_work = self.is_slow = False
         self._asked_to_stop = None
         self._is_waiting = False
         self._channel.send({"launch": self._message(launch)})
 
+    def preload(self, launch: Launch) -> None:
+        """Queue a launch that the shim begins after its other launches; ``flush`` sends it."""
+        self.preloaded[launch.attempt_id] = launch
+        self._channel.queue({"launch": self._message(launch), "kept_seconds": KEPT_SECONDS})
+
+    def take_back(self, attempt_id: str) -> None:
+        """Request the return of a preloaded launch. A launch that has begun is not returned."""
+        self._channel.send({"return": attempt_id})
+
+    def begins_next(self, attempt_id: str) -> None:
+        """Record that the shim now runs a launch that was preloaded."""
+        self.launch = self.preloaded.pop(attempt_id)
+        self.is_at_work = self.is_slow = False
+        self._asked_to_stop = None
+        self._is_waiting = False
+
     def _message(self, launch: Launch) -> dict[str, Any]:
-        # Workers of a job differ in few fields, and encoding all fields took three times as long.
+        # Send only the differences, because the workers of a job differ in few fields, and encoding
+        # all fields takes three times as long.
         fields = _fields(launch)
         message = _differences(fields, self._told)
         message["env"] = _differences(launch.env, self._told_env)
-        # Only in the message, never in the stored launch.
+        # The secret is sent to the shim only; the stored launch never has it.
         message["record_secret"] = launch.proof.secret
         message["env_gone"] = [name for name in self._told_env if name not in launch.env]
         self._told, self._told_env = fields, launch.env
         return message
 
     def has_begun(self) -> None:
-        """Record that the shim runs with the secret, and delete the secret here, because no other
-        process needs it.
+        """Record that the shim has started its worker.
+
+        Deletes the exit record's secret in this process: from now on, only the shim needs it.
         """
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
             self.launch = replace(self.launch, proof=Proof(self.launch.proof.digest))
 
-    def stop(self, ended_by: str, stopped_by: str, cause: ExitCause = ExitCause.NONE) -> None:
-        self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by, cause)
-        self._channel.send({"stop": [ended_by, stopped_by, cause]})
+    def stop(
+        self,
+        attempt_id: str,
+        ended_by: str,
+        stopped_by: str,
+        cause: ExitCause = ExitCause.NONE,
+    ) -> None:
+        """Stop the running attempt, or request the return of a preloaded launch."""
+        if attempt_id in self.preloaded:
+            self.take_back(attempt_id)
+        else:
+            self._asked_to_stop = self._asked_to_stop or (ended_by, stopped_by, cause)
+        self._channel.send({"stop": [ended_by, stopped_by, cause], "attempt": attempt_id})
 
-    def waiting(self, waiting: bool) -> None:
+    def waiting(self, attempt_id: str, waiting: bool) -> None:
         self._is_waiting = waiting
-        self._channel.send({"waiting": waiting})
+        self._channel.send({"waiting": waiting, "attempt": attempt_id})
 
     def take_over(self, other: "ShimLink", launch: Launch) -> None:
-        """Start an attempt that another shim did not begin, and send this shim the other's
-        messages.
+        """Start an attempt that the shim ``other`` did not begin.
+
+        Repeats the messages on this attempt that were sent to ``other``.
         """
         self.start(launch)
         if other._is_waiting:
-            self.waiting(True)
+            self.waiting(launch.attempt_id, True)
         if other._asked_to_stop is not None:
-            self.stop(*other._asked_to_stop)
+            self.stop(launch.attempt_id, *other._asked_to_stop)
 
     def flush(self) -> None:
         self._channel.flush()
@@ -253,6 +308,7 @@ def _fields(launch: Launch) -> dict[str, Any]:
         "secrets": launch.secrets,
         "lease_lock": launch.lease_lock,
         "lease_seconds": launch.lease_seconds,
+        "lease_file": launch.lease_file,
     }
 
 
@@ -282,12 +338,14 @@ class ShimPool:
         self._plan = plan
         self._serials = itertools.count(1)
         self._spawner: SpawnerProcess | None = None
-        #: The present spawner, and replaced spawners that still report their last shims.
+        #: The present spawner, and replaced spawners that have not yet reported the ends of all
+        #: their shims.
         self._spawners: list[SpawnerProcess] = []
         self._links: dict[int, ShimLink] = {}
-        #: Idle shims; the most recently used one is last, and is used next.
+        #: Idle shims. The most recently used shim is last, and is used next.
         self._idle: list[ShimLink] = []
-        #: By serial number: shims that ended at work, until their leftover processes have ended.
+        #: Shims that died during an attempt, until their leftover processes have ended; by serial
+        #: number.
         self._fallen: dict[int, ShimLink] = {}
 
     @property
@@ -303,11 +361,20 @@ class ShimPool:
         """Return an idle shim, or a new one. Raise OSError if there is none."""
         return self._idle.pop() if self._idle else self._new_link()
 
+    def least_loaded(self) -> ShimLink | None:
+        """Return the busy shim with the fewest preloaded launches; None if there is none."""
+        busy = (
+            link
+            for link in self._links.values()
+            if link.launch and link.spawner is self._spawner and not (link.is_slow or link.is_gone)
+        )
+        return min(busy, key=lambda link: len(link.preloaded), default=None)
+
     def _new_link(self) -> ShimLink:
         try:
             link = ShimLink(self.spawner)
         except ConnectionError:
-            # The spawner has just died, and its end was not yet noticed.
+            # The spawner died a moment ago, and its end was not processed yet.
             self._replace_spawner()
             link = ShimLink(self.spawner)
         self._links[link.fileno()] = link
@@ -315,8 +382,9 @@ class ShimPool:
         return link
 
     def give_back(self, link: ShimLink) -> None:
-        """Keep a shim for the next attempt, if a spawner would still adopt its leftover
-        processes.
+        """Keep a shim for the next attempt, or close it if its spawner was replaced.
+
+        A replaced spawner would not adopt the leftover processes of the next attempt.
         """
         if link.spawner is not self._spawner:
             self._drop(link)
@@ -328,7 +396,7 @@ class ShimPool:
         return self._links.get(descriptor)
 
     def watch(self, link: ShimLink) -> None:
-        """Watch for writability if unsent data remains."""
+        """Watch a shim's socket for data; if unsent data remains, also for writability."""
         self._epoll.modify(link, _READ_WRITE if link.has_unsent else _READ)
 
     @property
@@ -341,11 +409,14 @@ class ShimPool:
             self._drop(self._idle.pop(0))
 
     def fell(self, link: ShimLink) -> bool:
-        """Handle a closed shim socket. Return True if no spawner will report its leftovers' end."""
+        """Handle a closed shim socket.
+
+        Return True if no spawner will report the end of the shim's leftover processes.
+        """
         self._drop(link)
         if link in self._idle:
             self._idle.remove(link)
-        if link.launch is None:
+        if not link.is_busy:
             return False
         if link.is_gone or link.spawner not in self._spawners:
             return True
@@ -358,8 +429,9 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Return busy shims that have died with all leftover processes, as reported by their
-        spawners.
+        """Return shims that died during an attempt and whose leftover processes have ended.
+
+        Each comes with the processes that its spawner has killed.
         """
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
@@ -393,7 +465,10 @@ class ShimPool:
         return lonely
 
     def _replace_spawner(self) -> None:
-        """Start another spawner; busy shims continue without their earlier spawner."""
+        """Start another spawner.
+
+        Busy shims continue, and their earlier spawner still reports their ends.
+        """
         old, self._spawner = self._spawner, None
         if old is not None:
             logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})
@@ -402,14 +477,15 @@ class ShimPool:
         try:
             _ = self.spawner
         except OSError:
-            # The next required shim retries, and its attempt reports the failure.
+            # The next call that needs a shim retries the start. If the retry fails, the attempt of
+            # that call reports the failure.
             logger.exception("cannot start a spawner", extra={"action": "spawner_start"})
 
     def close(self) -> None:
         """Disconnect all shims: idle shims end; busy shims continue until their attempt
         has ended.
         """
-        has_work = any(link.launch for link in self._links.values())
+        has_work = any(link.is_busy for link in self._links.values())
         for link in list(self._links.values()):
             self._drop(link)
         for spawner in self._spawners:

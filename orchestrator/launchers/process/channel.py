@@ -11,8 +11,8 @@ from typing import Any
 Message = dict[str, Any]
 
 _LENGTH = struct.Struct(">I")
-#: Bytes of one read. Small, because each read allocates so much, and most messages have some
-#: hundred bytes.
+#: Bytes per read. Small, because each read allocates this size, and most messages have some hundred
+#: bytes.
 _CHUNK = 8 * 1024
 _encode = json.JSONEncoder(check_circular=False).encode
 
@@ -39,12 +39,13 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """True if the peer has exited without reading all data, as the kernel reports."""
+        """True if the peer has exited without reading all data, according to the kernel."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:
-        """Send a message, or queue it. An exited peer is detected by ``receive``, not by this
-        method.
+        """Send a message, or queue it if the socket is full.
+
+        Only ``receive`` detects that the peer has exited.
         """
         self.queue(message)
         self.flush()
@@ -70,9 +71,9 @@ class Channel:
             self._has_lost = True
 
     def receive(self) -> tuple[list[Message], bool]:
-        """Return all whole messages received, and True if the peer still runs.
+        """Return the whole messages received so far, and True if the peer still runs.
 
-        An end that directly follows messages is reported by the next call.
+        If the stream ends directly after a message, the next call reports the end.
         """
         connected = self._read()
         messages = []

@@ -1,9 +1,9 @@
-"""Crash injection for tests: this process kills itself at the n-th reached failpoint.
+"""Crash injection for tests: the process kills itself at the n-th failpoint that is reached.
 
-``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts through all processes that share the file
-(the server, its spawner, and its shims), and through their restarts. The file gets one line of
-fixed length for each reached failpoint: its size gives the count, and a test can read the names.
-Instead of a number, a failpoint's name may be given: for every time, or once with ``<name>#<n>``.
+``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts in all processes that share the file: the
+server, its spawner, its shims, and the processes after a restart. Each reached failpoint adds one
+line of fixed length to the file. The file's size gives the count, and a test can read the names. A
+failpoint's name instead of a number means every time; ``<name>#<n>`` means the n-th time.
 """
 
 import os
@@ -39,7 +39,8 @@ class _Crash:
 
     def _count(self, name: str) -> int:
         line = f"{os.getpid()} {name}"[: LINE_BYTES - 1].ljust(LINE_BYTES - 1) + "\n"
-        # Opened each time: the position after an append is the count, also with other writers.
+        # Open the file for each write. After an append, the position gives the count, even with
+        # other writers.
         file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.write(file, line.encode())
@@ -48,7 +49,7 @@ class _Crash:
             os.close(file)
 
     def _times(self, name: str, number: int) -> int:
-        """Return how often this failpoint is among the first ``number`` ones, in any process."""
+        """Return how often this failpoint is among the first ``number`` lines, of all processes."""
         with open(self._path, "rb") as trace:
             lines = trace.read(number * LINE_BYTES).decode().splitlines()
         return sum(line.partition(" ")[2].rstrip() == name for line in lines)

@@ -1,5 +1,6 @@
-"""Processes as /proc shows them. A process is identified by (PID, start ticks); a zombie counts as
-dead.
+"""Processes as /proc shows them.
+
+A process is identified by (PID, start ticks). A zombie counts as dead.
 """
 
 import os
@@ -15,9 +16,9 @@ COMMAND_LIMIT = 200
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 _ZOMBIES = "ZX"
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-#: Positions in /proc/<pid>/stat, counted from the state.
+#: Positions of fields in /proc/<pid>/stat, counted from the field "state".
 _VSIZE, _ENV_END = 20, 48
-#: Maximum wait for a process to become its program.
+#: Maximum seconds to wait for a process in the middle of an exec.
 _EXEC_SECONDS = 1.0
 
 
@@ -35,7 +36,7 @@ class Process:
         self.session = int(fields[3])
         self.threads = int(fields[17])
         self.ticks = int(fields[19])
-        #: The process's short name in the kernel.
+        #: The kernel's short name for the process.
         self.command = command
 
     @property
@@ -48,7 +49,7 @@ def look_up(pid: int) -> Process | None:
     content = read(f"/proc/{pid}/stat")
     if not content:
         return None
-    # The name is in parentheses and may hold anything, also parentheses.
+    # The name is in parentheses, and may itself contain any character, including parentheses.
     name_start, name_end = content.index(b"(") + 1, content.rindex(b")")
     fields = content[name_end + 2 :].split()
     name = content[name_start:name_end].decode("utf-8", "replace")
@@ -136,7 +137,8 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
     """Return the given processes that have an attempt's marker, if this user may read them.
 
-    Waits for processes in the middle of an exec, whose environment is empty for a moment.
+    During an exec, the environment is empty for a moment. Therefore this function waits for such
+    processes.
     """
     wanted = f"{MARKER}={attempt_id}".encode()
     give_up_at = time.monotonic() + _EXEC_SECONDS
@@ -158,12 +160,12 @@ def _environment(pid: int) -> bytes | None:
 
 
 def _between_programs(pids: list[int]) -> list[int]:
-    """Return processes whose environment is empty, possibly because they are in the middle of an
-    exec.
+    """Return the processes with an empty environment that may be in the middle of an exec.
 
-    An exec creates new memory, and writes arguments and environment there a little later. The
-    addresses of the environment are first 0, then equal. They stay equal if the environment is
-    really empty, as in every shim and spawner; one pause is enough to see that for all processes.
+    An exec creates new memory, and writes the arguments and the environment to it a little later.
+    Until then, the addresses of the environment's start and end are first 0, and then equal. If
+    they are still equal after a pause, the environment is really empty, as in every shim and
+    spawner. One pause is enough for all processes.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
@@ -175,7 +177,10 @@ def _between_programs(pids: list[int]) -> list[int]:
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:
-    """Return the start and the end of a process's environment; (-1, -1) if there is none."""
+    """Return the addresses of a process's environment: start and end.
+
+    (-1, -1) if the process has exited or has no memory.
+    """
     content = read(f"/proc/{pid}/stat")
     fields = content[content.rfind(b")") + 2 :].split()
     if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":
@@ -192,8 +197,9 @@ def everything() -> Iterator[Process]:
 
 
 def send_signal(process: Process, number: int) -> None:
-    """Signal exactly this process, never another process that got its PID. Does nothing if it has
-    exited.
+    """Signal exactly this process, never another process that got its PID.
+
+    Does nothing if the process has exited.
     """
     try:
         handle = os.pidfd_open(process.pid)
@@ -210,8 +216,8 @@ def send_signal(process: Process, number: int) -> None:
 
 def signal_group(leader: int, number: int) -> None:
     """Signal a process group whose leader has not been reaped."""
-    # ProcessLookupError: the process has ended and waits to be reaped. PermissionError: another
-    # user's process.
+    # ProcessLookupError: the process has ended and was not reaped yet. PermissionError: the process
+    # belongs to another user.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
 
@@ -224,20 +230,17 @@ def become_subreaper() -> None:
 
 
 def hide_memory(hidden: bool = True) -> None:
-    """Hide this process's memory, descriptors, and environment from other processes of the same
-    user.
+    """Hide this process's memory, descriptors, and environment from the user's other processes.
 
-    They cannot trace it either, and it leaves no core dump. Forks inherit this until an exec. Root
-    with CAP_SYS_PTRACE still has access. Does nothing without /proc.
+    They cannot trace it either, and it leaves no core dump. A forked child inherits this until its
+    exec. Root with CAP_SYS_PTRACE still has access. Does nothing without /proc.
     """
     if has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Request a signal to this process at the end of its parent, which must have only one
-    thread.
-    """
+    """Request a signal for the end of this process's parent, which must have only one thread."""
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -245,7 +248,7 @@ def _prctl(option: int, value: int) -> None:
     import ctypes  # imported here, because the server imports this module and does not need ctypes
 
     if ctypes.CDLL(None).prctl(option, value, 0, 0, 0) != 0:
-        raise OSError(f"prctl({option}) was refused")
+        raise OSError(f"prctl({option}) failed")
 
 
 @cache
@@ -273,9 +276,7 @@ def _threads(pid: int) -> list[str]:
 
 
 def read(path: str, limit: int = -1) -> bytes:
-    """Return a file of /proc; empty if the process has exited, or if the file is not readable for
-    this user.
-    """
+    """Return a file of /proc; empty if the process has exited or the file is unreadable."""
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(limit) or b""

@@ -1,6 +1,6 @@
-"""Limits of one worker: limits that the kernel enforces, and limits that its shim checks.
+"""Limits of one worker, enforced by the kernel or checked by its shim.
 
-Also measures the memory of its processes.
+Also measures the memory of the worker's processes.
 """
 
 import os
@@ -14,19 +14,20 @@ from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import Enter
 
 _WATCH_SECONDS = 0.1
-#: Checks take at most one part in so many of a processor's time.
+#: A check is followed by a pause of this many times its processor time, so that checks take at most
+#: a tenth of a processor.
 _PAUSE_FACTOR = 10
 _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
-#: A shell's exit code is this number plus the signal that ended its command.
+#: The exit code of a shell is this number plus the signal that ended the shell's command.
 _SHELL_OFFSET = 128
 _DIRECTORY = "/dev/shm"
-#: Beginnings of links in /proc/<pid>/fd to files in memory.
+#: Prefixes of the targets of links in /proc/<pid>/fd that are files in memory.
 _IN_MEMORY = (f"{_DIRECTORY}/", "/memfd:")
-#: Bit of a link's mode: the file is open for writing.
+#: Mode bit of a link in /proc/<pid>/fd if the file is open for writing.
 _WRITES = 0o200
 _BLOCK, _KIB = 512, 1024
 
-#: (device, inode)
+#: Identity of a file: (device, inode).
 File = tuple[int, int]
 
 
@@ -45,7 +46,7 @@ def _set(wanted: list[tuple[int, int]]) -> None:
 
 
 def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
-    """Return the limit that the worker's exit code or signal indicates, as text, or ""."""
+    """Return the limit that the worker's exit code or signal indicates, as text; "" if none."""
     if limits.get("file_size") is None:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):
@@ -54,10 +55,10 @@ def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
 
 
 class LimitWatch:
-    """Checks a worker's processes at intervals; times are monotonic seconds."""
+    """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held``: limits that another mechanism enforces, and that this class need not check."""
+        """``held``: limits that another mechanism enforces, so that they are not checked here."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
@@ -65,10 +66,10 @@ class LimitWatch:
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
     def look(self, members: list[proc.Process], now: float) -> str:
-        """Return the exceeded limit, as text, or ""."""
+        """Return the exceeded limit, as text; "" if none is exceeded."""
         begun = time.process_time()
         exceeded = self._exceeded(members)
-        # Reading the pages of many large processes takes long.
+        # Checking many large processes takes long, so the pause grows with the time of the check.
         self.due = now + max(_WATCH_SECONDS, (time.process_time() - begun) * _PAUSE_FACTOR)
         return exceeded
 
@@ -94,9 +95,9 @@ def size(count: int) -> str:
 
 
 class Memory:
-    """Measures the memory of a worker's processes, including shared memory that they write.
+    """Measures the memory of a worker's processes, including the shared memory that they write.
 
-    Remembers the memory files that the processes were seen to write.
+    Remembers every memory file that was open for writing in one of the processes.
     """
 
     def __init__(self) -> None:
@@ -107,7 +108,8 @@ class Memory:
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())
-        # Shares are at most the resident size, and to compute them the kernel reads all pages.
+        # Compare the resident sizes first. They are an upper bound, and the kernel must read all
+        # pages to compute the exact shares.
         if held + sum(map(proc.resident_bytes, pids)) <= limit:
             return False
         return held + sum(_share(pid, files) for pid in pids) > limit
@@ -136,7 +138,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
     for name in names:
         path = f"/proc/{pid}/fd/{name}"
         try:
-            # Other files are not checked, because a lost network drive would not answer.
+            # Skip all other files, because the stat of a file on a lost network drive may hang.
             if os.readlink(path).startswith(_IN_MEMORY):
                 yield *_identity(os.stat(path)), bool(os.lstat(path).st_mode & _WRITES)
         except OSError:
@@ -144,7 +146,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
 
 
 def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
-    """Yield (file, bytes) of the files in the /dev/shm that a process sees."""
+    """Yield (file, bytes) of the files in /dev/shm as the process sees it."""
     for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:
@@ -158,9 +160,7 @@ def _identity(found: os.stat_result) -> tuple[File, int]:
 
 
 def _share(pid: int, files: dict[File, int]) -> int:
-    """Return the bytes of a process's share of memory that is in no file, and of memory files
-    except ``files``.
-    """
+    """Return a process's share of the memory that belongs to no file in ``files``, in bytes."""
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not visible for this user
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")
@@ -173,7 +173,7 @@ def _total(pid: int, name: str, *fields: bytes) -> int:
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
-    """Return the bytes of a process's share of ``files``."""
+    """Return a process's share of the memory of ``files``, in bytes."""
     total, counts = 0, False
     for line in proc.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()

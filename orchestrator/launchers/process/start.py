@@ -1,7 +1,15 @@
-"""Starts a worker's own process."""
+"""Starts a worker's own process.
+
+Starting a shell doubles the cost of a short command, so a command for ``bash -c`` that needs no
+shell is started without one. The rule is that of GNU make (``construct_command_argv_internal`` in
+its job.c, ``sh_chars_sh`` and ``sh_cmds_sh``), but stricter. A command is split here only if no
+character has a meaning for bash, and its first word is neither a builtin nor a keyword. Bash runs
+all other commands.
+"""
 
 import errno
 import os
+import re
 import signal
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -9,25 +17,71 @@ from contextlib import suppress
 from functools import cache
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.outcome.resource_exhaustion import NO_ROOM, STARTS_LATER
-from orchestrator.launchers.process import direct_command
+from orchestrator.core.outcome.full_disk import NO_ROOM, STARTS_LATER
 
-#: Python ignores some signals, and nohup ignores SIGHUP: a worker must start with none ignored.
+#: Characters without a meaning for bash, including the blanks between words.
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./ \t-]+")
+#: The output of ``compgen -b`` and ``compgen -k`` in bash 5.3, plus names from other versions.
+_BUILTINS = (
+    ". : [ alias bg bind break builtin caller cd command compgen complete compopt continue declare"
+    " dirs disown echo enable eval exec exit export false fc fg getopts hash help history jobs kill"
+    " let local logout mapfile popd printf pushd pwd read readarray readonly return set shift shopt"
+    " source suspend test times trap true type typeset ulimit umask unalias unset wait"
+)
+_KEYWORDS = "if then else elif fi case esac for select while until do done in function time coproc"
+_OF_BASH = frozenset(f"{_BUILTINS} {_KEYWORDS}".split())
+#: Variables that change what bash does or passes on. A command with one of them is run by bash.
+_MEANING = frozenset(("OLDPWD", "SHELLOPTS", "POSIXLY_CORRECT", "_", "SHLVL", "PWD"))
+_VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Paths of bash. The rule of this module does not hold for other shells.
+_SHELLS = frozenset(("/bin/bash", "/usr/bin/bash"))
+
+
+def direct_words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
+    """Return the words of a command that needs no shell; empty if the command needs bash."""
+    if len(argv) != 3 or (argv[:2] != ["bash", "-c"] and argv[:2] != ("bash", "-c")):
+        return ()
+    command = argv[2]
+    if not _PLAIN.fullmatch(command) or any(map(_matters_to_bash, env)):
+        return ()
+    found = command.split()
+    # Bash is needed if the first word is an assignment, a job such as ``%1``, a builtin, or a
+    # keyword.
+    if not found or "=" in found[0] or found[0].startswith("%") or found[0] in _OF_BASH:
+        return ()
+    return found
+
+
+def _matters_to_bash(name: str) -> bool:
+    return name in _MEANING or name.startswith("BASH") or not _VARIABLE_NAME.fullmatch(name)
+
+
+def is_bash(path: str) -> bool:
+    """True if a program is bash: the rule of this module holds for no other shell."""
+    return path in _SHELLS
+
+
+def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
+    """Return the environment that bash would give to a single program."""
+    return {**env, "PWD": os.getcwd(), "SHLVL": "0", "_": program}
+
+
+#: All signals are reset in a worker, because Python ignores some signals, and nohup ignores SIGHUP.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-#: The C library reserves these two signals.
+#: All signals except 32 and 33, which the C library reserves.
 _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 #: Added to a worker's OOM score (of 1,000), so that the kernel kills workers before the server.
 OOM_SCORE_ADDED = 300
-#: Maximum number of processes that a worker may have started before the score is set.
+#: Maximum number of processes whose score is set, in case the worker has already started some.
 _MOST_STARTED = 64
 
 Enter = Callable[[], None]
 
 
-#: Errors of a program that does not exist, or that an update is replacing.
+#: Errors if a program does not exist, or is being replaced by an update.
 PROGRAM_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 #: Errors after which a later start may succeed.
 _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
@@ -50,23 +104,24 @@ def start_worker(
     output: int,
     enter: Enter | None = None,
 ) -> int:
-    """Start a program as the leader of a new session; return its PID. Raise SpawnFailed.
+    """Start a program as the leader of a new session, and return its PID.
 
-    ``source`` and ``output``: descriptors. The new process calls ``enter`` just before the exec,
-    to join a group or to set limits.
+    ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
+    to join a group or to set limits. Raise SpawnFailed if the start fails.
 
     Without ``enter``, posix_spawn (vfork inside) is used, which takes 0.4 of the time of fork and
-    exec. It cannot set a working directory. So this process changes its own directory and back;
-    this is safe because it has one thread and does not use its own directory.
+    exec. It cannot set a working directory, so this process changes its own directory and changes
+    it back. That is safe, because this process has one thread and does not depend on its directory.
     """
     try:
         os.chdir(cwd)
         path = env.get("PATH", _NO_PATH)
         program, pid = _find(argv[0], path), 0
-        words = direct_command.words(argv, env) if direct_command.is_bash(program) else ()
+        words = direct_words(argv, env) if is_bash(program) else ()
         if words:
             pid = _directly(words, path, env, source, output, enter)
-        # Bash reports a program that cannot be started, and runs a text file as a script.
+        # If the direct start failed, let bash run the command: bash reports a missing program, and
+        # runs a text file as a script.
         pid = pid or _begin(program, argv, env, source, output, enter)
         offer_to_oom_killer(pid)
         return pid
@@ -88,10 +143,10 @@ def _directly(
     output: int,
     enter: Enter | None,
 ) -> int:
-    """Start a program without its shell. Return 0 if that is impossible."""
+    """Start a program without its shell. Return 0 if that fails."""
     try:
         program = _find(words[0], path)
-        around = direct_command.surroundings(env, program)
+        around = surroundings(env, program)
         return _begin(program, words, around, source, output, enter)
     except SpawnFailed as error:
         if error.number in _SHORTAGES:
@@ -113,8 +168,9 @@ def _begin(
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise a process's OOM score from outside, because a process that is not dumpable cannot
-    write its own.
+    """Raise a process's OOM score from outside.
+
+    A process that is not dumpable cannot write its own score.
     """
     score = _oom_score_of_workers(os.getpid())
     if not score:
@@ -127,16 +183,25 @@ def offer_to_oom_killer(pid: int) -> None:
                 os.write(descriptor, score)
             finally:
                 os.close(descriptor)
-            # Children that the worker has started since: on a busy machine a shell already runs
-            # its first command. Later processes inherit the score.
-            with open(f"/proc/{each}/task/{each}/children", "rb") as children:
-                processes += children.read().decode().split()[: _MOST_STARTED - len(processes)]
+            # Include processes that the worker has already started: on a busy machine, a shell may
+            # already run its first command. Later processes inherit the score.
+            processes += _children(each)[: _MOST_STARTED - len(processes)]
+
+
+def _children(pid: str) -> list[str]:
+    """Return the PIDs of a process's children; of many children, only the first. Raise OSError."""
+    descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096).decode().split()
+    finally:
+        os.close(descriptor)
 
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Return the OOM score for workers; "" if /proc belongs to another namespace with
-    other PIDs.
+    """Return the OOM score for workers.
+
+    "" if /proc belongs to another namespace, in which PIDs differ.
     """
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
@@ -158,7 +223,8 @@ def open_input(path: str | None) -> int:
     except OSError as error:
         raise SpawnFailed(f"cannot read the input {path}: {error.strerror}") from None
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-        # Another worker has put a pipe there; without a writer, reading it would never end.
+        # Another worker has put a FIFO there. Reading it would block forever if no process writes
+        # to it.
         os.close(descriptor)
         raise SpawnFailed(f"cannot read the input: {path} is a FIFO")
     os.set_blocking(descriptor, True)
@@ -211,7 +277,7 @@ def _fork(
         finally:
             os._exit(127)
     os.close(telling)
-    # Without content once the program has started: the exec closes the pipe's other end.
+    # Empty if the program has started, because the exec closes the other end of the pipe.
     reason = os.read(told, _LONGEST_REASON)
     os.close(told)
     if reason:
@@ -223,16 +289,18 @@ def _fork(
 
 @cache
 def _ignored() -> tuple[int, ...]:
-    """Return signals that this process always ignores; exec itself resets handled signals.
+    """Return the signals that this process ignores.
 
-    Each signal passed to posix_spawn costs a system call.
+    An exec keeps ignored signals, but resets handled ones. Only the ignored signals are passed to
+    posix_spawn, because each signal costs a system call.
     """
     return tuple(each for each in _DEFAULTED if signal.getsignal(each) is signal.SIG_IGN)
 
 
 def fork_quietly() -> int:
-    """Fork. The child has no signal handlers, so that signals to it are not handled as signals to
-    this process.
+    """Fork.
+
+    The child has no signal handlers, so that it does not handle signals in its parent's way.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     pid = os.fork()
@@ -274,7 +342,7 @@ def _why(error: OSError | ValueError) -> str:
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
     """Return ``ended_by``, cause, and error of an attempt that could not be started.
 
-    A shortage of resources is not the worker's fault.
+    A shortage of resources does not count as the worker's failure.
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

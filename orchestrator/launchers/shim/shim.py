@@ -1,33 +1,86 @@
-"""A shim: the small parent process of a worker. It serves one attempt at a time, then the next.
+"""A shim: the small parent process of a worker. It runs attempts one after another.
 
-Without its server, it lives until its attempt has ended. For later servers, which have no socket
-to it, there are signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the
-clock.
+While it runs an attempt, a shim may keep preloaded launches. It begins them by itself, in their
+order. If the running worker takes long, the shim returns them, so that other shims begin them.
+
+If its server exits, the shim continues until its attempt has ended, or until the orphan timeout
+stops the worker, because the worker may cost money. A later server has no socket to this shim, and
+controls it by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the clock.
 """
 
+import fcntl
 import os
 import select
 import signal
 import socket
 import time
 import traceback
+from collections import deque
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.factory import family_for, held_by_family
+from orchestrator.launchers.exit_record.claim import encoded
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
+from orchestrator.launchers.process.lease_file import LeaseWatch
 from orchestrator.launchers.shim.shim_attempt import ShimAttempt, sooner
+
+#: Maximum seconds between two checks for a server.
+_LOOK_SECONDS = 60.0
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class OrphanTimeout:
+    """Measures how long no server has existed. Times are monotonic seconds.
+
+    A server exists while a process holds the workspace's lock. Any server counts, also a newer one.
+    """
+
+    def __init__(self, lock: str, seconds: float, now: float) -> None:
+        self._lock = lock
+        self._seconds = seconds
+        self._seen_at = now
+        self._look_at = now
+
+    @property
+    def wakes_at(self) -> float | None:
+        """Time of the next check of ``is_over``; None: never."""
+        return self._look_at if self._seconds else None
+
+    def is_over(self, now: float) -> bool:
+        if not self._seconds or now < self._look_at:
+            return False
+        if self._is_served():
+            self._seen_at = now
+        ends_at = self._seen_at + self._seconds
+        self._look_at = min(now + min(_LOOK_SECONDS, self._seconds / 4), max(ends_at, now))
+        return now >= ends_at
+
+    def _is_served(self) -> bool:
+        try:
+            descriptor = os.open(self._lock, _FLAGS)
+        except OSError:
+            return False
+        try:
+            # The lock is released at once. A server that cannot acquire it at this moment retries.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-#: A worker that ends within this time is reported once.
+#: Seconds to wait before a start is reported. If the worker ends earlier, one message reports the
+#: start and the end.
 _GATHER_SECONDS = 0.02
-#: Maximum timeout of poll: 24 days.
+#: Maximum milliseconds of one poll (24 hours).
 _LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
-    """Run a shim in its own process; report a fatal error on its socket."""
+    """Run a shim in its own process. Report a fatal error on the shim's socket."""
     channel = Channel(end)
     try:
         _Shim(channel, plan).run()
@@ -37,7 +90,7 @@ def serve(end: socket.socket, plan: Message) -> None:
 
 
 def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
-    """Return a descriptor from which the numbers of received signals can be read as bytes."""
+    """Return a descriptor from which the numbers of received signals are read, one byte each."""
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     for number in numbers:
@@ -58,13 +111,20 @@ class _Shim:
         self._channel = channel
         self._connected = True
         self._attempt: ShimAttempt | None = None
-        #: The attempt's descriptors in ``_poll``: its output, and its family's notices.
+        #: Descriptors of the attempt that are registered in ``_poll``: its output, and its family's
+        #: notices.
         self._watched: tuple[int | None, int | None] = (None, None)
-        #: The latest launch; the next message has only the differences from it.
+        #: The latest launch. The next message has only the differences from it.
         self._launched: Message = {"env": {}}
-        #: Orphan timeout, which runs while no server is connected.
+        #: Preloaded launches, in the order in which they begin.
+        self._preloaded: deque[Message] = deque()
+        #: When the present attempt began, and seconds after which preloaded launches are returned.
+        self._began_at = self._kept_seconds = 0.0
+        #: The orphan timeout; None while a server is connected.
         self._lease: OrphanTimeout | None = None
-        #: The worker's pid until its start is reported, and the time of the start.
+        #: The lease that the launch names; None if it names none, or the lease has ended.
+        self._lease_watch: LeaseWatch | None = None
+        #: The worker's PID until its start is reported (then 0), and the time to report it.
         self._untold = 0
         self._tell_at = 0.0
         self._poll = select.poll()
@@ -79,8 +139,8 @@ class _Shim:
         output, notices = self._watched
         ready = dict(self._poll.poll(self._patience()))
         if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
-            # Set before the end of a worker that ends at the same time: no server saves its
-            # record.
+            # Set this before a worker's end is handled in the same pass, because no server will
+            # store its record.
             self._attempt.has_server = False
         if self._untold and time.monotonic() >= self._tell_at:
             self._tell_start()
@@ -99,10 +159,15 @@ class _Shim:
             self._heed_lease(self._attempt)
             self._attempt.pass_time(time.monotonic())
             self._report_if_done()
+        if self._preloaded and time.monotonic() >= self._began_at + self._kept_seconds:
+            self._return(self._take_preloaded())
         self._watch()
 
     def _watch(self) -> None:
-        """Unregister closed descriptors, which would count as ready forever."""
+        """Update the registered descriptors.
+
+        Unregister closed ones, which would count as ready forever.
+        """
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._family.notices), self._watched
         if wanted == watched:
@@ -116,12 +181,16 @@ class _Shim:
         self._watched = wanted
 
     def _patience(self) -> float | None:
-        """Return the milliseconds until the next action is due; None if there is none."""
+        """Return the milliseconds until the next action is due; None if no action is planned."""
         wakes_at = self._attempt.wakes_at if self._attempt else None
         if self._lease is not None and self._lease.wakes_at is not None:
             wakes_at = sooner(wakes_at, self._lease.wakes_at)
+        if self._lease_watch is not None and self._attempt is not None:
+            wakes_at = sooner(wakes_at, self._lease_watch.wakes_at)
         if self._untold:
             wakes_at = sooner(wakes_at, self._tell_at)
+        if self._preloaded:
+            wakes_at = sooner(wakes_at, self._began_at + self._kept_seconds)
         if wakes_at is None:
             return None
         return min(max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5), _LONGEST_MILLISECONDS)
@@ -130,6 +199,9 @@ class _Shim:
         if self._lease is not None and self._lease.is_over(time.monotonic()):
             self._lease = None
             attempt.stop("cancel", "orphan_lease", ExitCause.ORPHAN_LEASE, time.monotonic())
+        if self._lease_watch is not None and self._lease_watch.is_over(time.monotonic()):
+            self._lease_watch = None
+            attempt.end_lease(time.monotonic())
 
     def _read_output(self) -> None:
         if self._attempt is not None:
@@ -161,8 +233,16 @@ class _Shim:
 
     def _take_message(self, message: Message) -> None:
         if "launch" in message:
-            self._launch(message["launch"])
-        elif self._attempt is None:
+            self._launched = completed(message["launch"], self._launched)
+            if self._attempt is None:
+                self._begin(self._launched)
+                self._report_if_done()
+            else:
+                self._kept_seconds = message["kept_seconds"]
+                self._preloaded.append(self._launched)
+        elif "return" in message:
+            self._return(self._take_preloaded(message["return"]))
+        elif self._attempt is None or message.get("attempt") not in (None, self._attempt.id):
             return  # The message was for an attempt that has just ended.
         elif "stop" in message:
             ended_by, stopped_by, cause = message["stop"]
@@ -170,47 +250,73 @@ class _Shim:
         elif "waiting" in message:
             self._attempt.set_waiting(message["waiting"], time.monotonic())
 
-    def _launch(self, told: Message) -> None:
-        launch = self._launched = completed(told, self._launched)
+    def _begin(self, launch: Message) -> ShimAttempt:
         self._attempt = ShimAttempt(launch, self._family, self._limits, self._held)
-        pid = self._attempt.start(time.monotonic())
-        self._untold, self._tell_at = pid, time.monotonic() + _GATHER_SECONDS
-        self._report_if_done()
+        # A server of an earlier release sends no lease.
+        lease, now = launch.get("lease_file", ""), time.monotonic()
+        self._lease_watch = LeaseWatch(lease, now) if lease else None
+        self._untold = self._attempt.start(now)
+        self._tell_at, self._began_at = now + _GATHER_SECONDS, now
+        return self._attempt
+
+    def _begin_preloaded(self, launch: Message) -> Message:
+        """Begin a preloaded launch. Return the message that reports its start."""
+        attempt = self._begin(launch)
+        pid, self._untold = self._untold, 0
+        return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
+
+    def _take_preloaded(self, attempt: str = "") -> list[str]:
+        """Remove the preloaded launch of ``attempt``; all if empty. Return the removed attempts."""
+        found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
+        for each in found:
+            self._preloaded.remove(each)
+        return [each["attempt"] for each in found]
+
+    def _return(self, attempts: list[str]) -> None:
+        if attempts:
+            self._channel.send({"returned": attempts})
 
     def _tell_start(self) -> None:
         self._channel.send({"started": self._untold})
         self._untold = 0
 
     def _report_if_done(self) -> None:
-        """Report the attempt's end. The shim ends after an attempt that left a process behind."""
-        attempt = self._attempt
-        if attempt is None or not attempt.is_done:
-            return
-        self._attempt = None
-        # Never blocks: there are at most two small messages between two launches.
-        end = b'{"ended": %s, "clean": %s, "pid": %d}'
-        clean = b"true" if attempt.is_clean else b"false"
-        self._channel.queue_encoded(end % (attempt.encoded_record, clean, self._untold))
-        self._channel.flush()
-        self._untold = 0
-        if not attempt.is_clean:
-            self._disconnect()
+        """Report the attempt's end, and begin the next preloaded launch.
+
+        Disconnect if a process of the attempt remains, so that the shim ends.
+        """
+        while self._attempt is not None and self._attempt.is_done:
+            attempt, self._attempt = self._attempt, None
+            more: Message = {"clean": attempt.is_clean, "pid": self._untold}
+            self._untold = 0
+            if not attempt.is_clean:
+                more["returned"] = self._take_preloaded()
+            elif self._preloaded and attempt.has_server:
+                more["next"] = self._begin_preloaded(self._preloaded.popleft())
+            # This cannot block, because there are few small messages between two launches.
+            report = b'{"ended": %s, %s' % (attempt.encoded_record, encoded(more)[1:])
+            self._channel.queue_encoded(report)
+            self._channel.flush()
+            if not attempt.is_clean:
+                self._disconnect()
 
     def _disconnect(self) -> None:
         if self._connected:
             self._connected = False
+            self._preloaded.clear()
             if self._attempt is not None:
                 self._attempt.has_server = False
             self._poll.unregister(self._channel)
-            # An earlier release of the server sends no orphan timeout.
+            # A server of an earlier release does not send these two fields.
             terms = self._launched.get("lease_lock", ""), self._launched.get("lease_seconds", 0.0)
             self._lease = OrphanTimeout(*terms, time.monotonic())
 
 
 def completed(told: Message, before: Message) -> Message:
-    """Return a whole launch from the previous launch and the differences."""
+    """Return the whole launch, from the previous launch and the differences."""
     if "env_gone" not in told:
-        # The server is of an earlier release, because its folder was updated while it runs.
+        # The server runs an earlier release, which sends whole launches: its folder was updated
+        # since it started.
         return told
     env = {**before["env"], **told["env"]}
     for name in told["env_gone"]:

@@ -19,8 +19,9 @@ from orchestrator.security.masking import Masker
 
 
 class Clock:
-    """Counts the seconds of work for a timeout; time spent waiting does not count. Times are
-    monotonic seconds.
+    """Counts the working seconds for a timeout.
+
+    Waiting time does not count. Times are monotonic seconds.
     """
 
     def __init__(self, timeout: float | None) -> None:
@@ -41,7 +42,7 @@ class Clock:
 
     @property
     def deadline(self) -> float | None:
-        """Time at which the timeout expires if the clock keeps running; None: never."""
+        """Return when the timeout expires if the clock keeps running; None if it never does."""
         if self._left is None or self._since is None:
             return None
         return self._since + self._left
@@ -70,12 +71,15 @@ class Strays:
         return list(self._found.values())
 
 
-#: Seconds of silence after which the beginning of a possible short secret is written.
+#: Seconds of silence after which held-back output is written although it may be the beginning of a
+#: short secret.
 _SILENCE_SECONDS = 0.05
-#: Seconds for leftover processes to end after a SIGTERM.
+#: Seconds between SIGTERM and SIGKILL after the end of the attempt's lease.
+LEASE_GRACE_SECONDS = 1.0
+#: Seconds between SIGTERM and SIGKILL for leftover processes.
 _STRAY_GRACE_SECONDS = 0.2
 _KILL_INTERVAL_SECONDS = 0.002
-#: Seconds for killed processes to end; a process that hangs in the kernel does not end.
+#: Seconds to wait for killed processes to end. A process that hangs in the kernel does not end.
 _UNKILLABLE_SECONDS = 10.0
 _CHUNK = 64 * 1024
 #: Maximum bytes that are read from the pipe after the worker's end.
@@ -103,11 +107,12 @@ class ShimAttempt:
         family.
         """
         self._launch = launch
+        self.id: str = launch["attempt"]
         self._family = family
         self._limits = limits
         self._watch = LimitWatch(limits, held)
         self._phase = _Phase.RUNNING
-        #: End of the present phase; in RUNNING the clock decides.
+        #: End of the present phase. In the phase RUNNING, the clock decides instead.
         self._phase_ends = 0.0
         self._kill_until = 0.0
         self._clock = Clock(launch["timeout"])
@@ -118,14 +123,14 @@ class ShimAttempt:
         self._strays = Strays(self._masker)
         self._cpu_seconds = 0.0
         self._peak_kib = 0
-        #: Pid of the worker's own process, until it is reaped.
+        #: PID of the worker's own process; 0 once it is reaped.
         self._worker = 0
         #: Read end of the worker's output; None once the output is complete.
         self.output: int | None = None
-        #: Write end of the pipe. Kept open, so that a worker's end causes one event (SIGCHLD), not
-        #: two.
+        #: Write end of the pipe. It stays open, so that a worker's end causes one event (SIGCHLD)
+        #: instead of two.
         self._output_kept = -1
-        #: True if a server gets the worker's end and stores it.
+        #: True if a connected server will receive and store the worker's end.
         self.has_server = True
         self.record: Message = {"attempt": launch["attempt"], "ended_by": "exit", "cause": ""}
         self.record["containment"] = family.mode
@@ -156,7 +161,7 @@ class ShimAttempt:
             failpoints.reached("worker: started")
             self._claim.add_worker(self._worker, self._family.traces)
         except ClaimRefused as error:
-            # The server checks the result itself.
+            # The server then determines the outcome itself.
             self.record["refused"] = True
             self._fail("lost", ExitCause.NONE, str(error), now)
         except (SpawnFailed, OSError) as error:
@@ -184,19 +189,32 @@ class ShimAttempt:
             self._kill(now)
 
     def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
-        """Begin to stop: SIGTERM, later SIGKILL. Idempotent; the first caller's reason is
-        stored.
+        """Begin to stop:
+
+        SIGTERM, later SIGKILL. Idempotent; the reason of the first call is stored.
         """
         if self._phase is not _Phase.RUNNING:
             return
         self.record.update(ended_by=ended_by, stopped_by=stopped_by, cause=cause)
         self._enter(_Phase.STOPPING, now + self._launch["grace"])
-        # Only the worker's own group, so that an agent has time to end its tools.
+        # Signal only the worker's own process group, so that an agent has time to end its tools.
         for number in (SIGTERM, SIGCONT):
             proc.signal_group(self._worker, number)
 
+    def end_lease(self, now: float) -> None:
+        """Stop the attempt because its lease has ended. Idempotent.
+
+        If the attempt is already stopping with a long grace time, that time is shortened. Another
+        attempt may start elsewhere.
+        """
+        self.stop("cancel", "", ExitCause.LEASE_ENDED, now)
+        if self._phase is _Phase.STOPPING:
+            self._phase_ends = min(self._phase_ends, now + LEASE_GRACE_SECONDS)
+
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """Pause the clock while the worker waits for child jobs."""
+        """Pause the clock if ``waiting``, because time spent waiting for child jobs does not count;
+        else resume it.
+        """
         if waiting:
             self._clock.pause(now)
         else:
@@ -220,8 +238,8 @@ class ShimAttempt:
 
     @property
     def wakes_at(self) -> float | None:
-        """Return the time of the next necessary call of ``pass_time``; None if only an event makes
-        one necessary.
+        """Return when ``pass_time`` must be called next; None if only an event makes a call
+        necessary.
         """
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
@@ -243,7 +261,7 @@ class ShimAttempt:
                 self.stop("timeout", by, ExitCause.TASK_TIMEOUT, now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
             if self._worker == 0 and self._family.is_empty:
-                # No signal reports the end of a process that was not a child of this process.
+                # The last process was no child of this process, so that no signal reported its end.
                 self._finish()
             else:
                 self._kill(now)
@@ -256,9 +274,10 @@ class ShimAttempt:
             self._kill(now)
 
     def reap(self, now: float) -> None:
-        """Handle the exit of a process of the tree."""
+        """Handle the exits of the attempt's processes."""
         for pid, status, usage in self._family.reap():
-            # The peak is at least this shim's own size, because Linux counts it until the exec.
+            # The kernel's peak includes the worker before its exec, when it still has this shim's
+            # memory. Therefore the peak is never smaller than the shim's own size.
             self._cpu_seconds += usage.ru_utime + usage.ru_stime
             self._peak_kib = max(self._peak_kib, usage.ru_maxrss)
             if pid == self._worker:
@@ -292,7 +311,7 @@ class ShimAttempt:
     def _kill(self, now: float) -> None:
         """Kill all processes once.
 
-        Later calls of ``reap`` and later passes kill the remaining processes.
+        Processes that remain are killed by later calls of ``reap`` and later passes.
         """
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
@@ -308,8 +327,9 @@ class ShimAttempt:
 
     @property
     def _may_list(self) -> bool:
-        """True if killed processes may be listed as leftover processes. After a stop they may not,
-        because they are the worker's own tools.
+        """True if killed processes may be listed as leftover processes.
+
+        False after a stop, because the processes killed then are the worker's own tools.
         """
         swept = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
         return swept and not self._strays.is_full
@@ -338,14 +358,14 @@ class ShimAttempt:
         self._publish()
 
     def _blame(self, hit: str) -> None:
-        """Record the limit that ended the worker, if one did."""
+        """Record the limit that ended the worker, if a limit did."""
         code, number = self.record.get("code"), self.record.get("signal")
         hit = hit_by_end(self._limits, code, number) or hit
         if hit and self.record["ended_by"] == "exit" and (code or number):
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        """Read the rest of the pipe; its writers have exited, so it has an end."""
+        """Read the rest of the pipe. The rest is finite, because its writers have exited."""
         drained = 0
         while drained < _DRAIN_BYTES and (length := self._read_chunk()):
             drained += length
@@ -361,7 +381,8 @@ class ShimAttempt:
         try:
             self._claim.publish(self.encoded_record, synced=not self.has_server)
         except OSError as error:
-            # The server still gets the end; a restarted server finds a dead attempt.
+            # The connected server still receives the end, in this shim's next message. Only a
+            # restarted server would find the attempt without a record.
             said = self.record.get("error") or "cannot write the exit record"
             self.record["error"] = f"{said}: {error}"
             self.encoded_record = encoded(self.record)
@@ -369,5 +390,5 @@ class ShimAttempt:
 
 
 def sooner(time: float | None, other: float) -> float:
-    """Return the earlier of two times; None means never."""
+    """Return the earlier of two times. None means never."""
     return other if time is None or other < time else time

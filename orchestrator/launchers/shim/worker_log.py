@@ -1,4 +1,4 @@
-"""The log of one attempt: masked, bounded, safe to print; its errors never stop the worker."""
+"""The log of one attempt: masked, bounded, and safe to print. Its errors never stop the worker."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ import stat
 from orchestrator.security.control_sequences import Cleaner
 from orchestrator.security.masking import Masker
 
-#: Maximum bytes of the end of a too long output that are stored.
+#: Maximum bytes that are stored of the end of an output that is too long.
 _LARGEST_TAIL = 256 * 1024
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-#: Directory next to the logs with the workers' output including control sequences.
+#: Directory next to the logs. Its files have the workers' output with all control sequences.
 _RAW = "raw"
 #: Components of a log's path below the workspace: job, "logs", name.
 _BELOW_WORKSPACE = 3
@@ -30,10 +30,10 @@ class WorkerLog:
         self._file = _BoundedFile(_open_regular(path), limit_bytes)
         self._begins_at = self._file.size()
         self._cleaner = Cleaner()
-        # After the cleaner: a secret may be interrupted by control sequences.
+        # The masker comes after the cleaner, because control sequences may interrupt a secret.
         self._masker = masker
         self._raw: _RawFile | None = None
-        #: True if nothing was written since the latest silence.
+        #: True if nothing was written since the latest call of ``silence``.
         self._silent = True
         self._is_replaced = False
 
@@ -53,7 +53,7 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if ``silence`` may have output to write."""
+        """True if output is held back that ``silence`` may write."""
         return self._masker.holds_back and not self._silent
 
     def write(self, chunk: bytes) -> None:
@@ -64,7 +64,7 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """Write held-back output that is safe to write after a moment without output."""
+        """Write held-back output, because no output has continued it for a moment."""
         self._silent = True
         self._file.keep(self._masker.release())
 
@@ -85,20 +85,18 @@ class WorkerLog:
         self._raw.write(original)
 
     def _is_there(self) -> bool:
-        """True if the log still exists; a worker without a sandbox can remove, replace, or empty
-        it.
+        """True if the whole log is still at its path.
+
+        A worker without a sandbox can remove, replace, or empty the log.
         """
         try:
-            in_place = self._file.is_at(self._file.place(self._path))
+            return self._file.is_whole_at(self._path, self._begins_at + self.written_bytes)
         except OSError:
             return False
-        return in_place and self._file.size() >= self._begins_at + self.written_bytes
 
 
 class _RawFile:
-    """The raw output with control sequences. Never raises: output that finds no disk space is
-    lost.
-    """
+    """The raw output with control sequences. Never raises. Output is lost if the disk is full."""
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker
@@ -122,15 +120,16 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """Writes the beginning of an output that exceeds the file's limit, and holds its end for
-    ``end``.
+    """A log file with a size limit. Of a longer output, it contains the beginning and the end.
+
+    The end of the output is held in memory until ``end`` writes it.
     """
 
     def __init__(self, descriptor: int, limit_bytes: int) -> None:
         self._descriptor = descriptor
         self._tail_limit = min(_LARGEST_TAIL, limit_bytes // 4)
         self._room = limit_bytes - self._tail_limit
-        #: The latest output beyond the limit, until its continuation is known.
+        #: The latest output beyond the limit. ``end`` writes it.
         self._tail = bytearray()
         self._dropped = 0
         self.written_bytes = 0
@@ -150,13 +149,20 @@ class _BoundedFile:
             return path
         with contextlib.suppress(OSError):  # no /proc
             moved = os.readlink(f"/proc/self/fd/{self._descriptor}")
-            # Within a job only its worker can have moved the log.
+            # Accept only the same path below the workspace: within a job, only the worker itself
+            # can have moved the log.
             if moved.split("/")[-_BELOW_WORKSPACE:] == path.split("/")[-_BELOW_WORKSPACE:]:
                 return moved
         return path
 
-    def is_at(self, path: str) -> bool:
-        return os.path.samestat(os.fstat(self._descriptor), os.lstat(path))
+    def is_whole_at(self, path: str, size: int) -> bool:
+        """True if the file is still at its path, with at least ``size`` bytes. Raise OSError."""
+        own = os.fstat(self._descriptor)
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            found = os.lstat(self.place(path))
+        return os.path.samestat(own, found) and own.st_size >= size
 
     def keep(self, output: bytes) -> None:
         if len(output) <= self._room:
@@ -187,7 +193,7 @@ class _BoundedFile:
                 self.written_bytes += written
                 output = output[written:]
         except OSError:
-            # A full or broken disk: the worker continues, and the log is marked as incomplete.
+            # The disk is full or broken. The worker continues, and the log is marked as incomplete.
             self.is_lost = True
 
 
@@ -200,7 +206,7 @@ def _open_regular(path: str, directory: int | None = None) -> int:
 
 
 def _open_beside(log: str) -> int:
-    """Open the file in ``raw``, which may not be a link to a directory elsewhere."""
+    """Open the file in the directory ``raw``. That directory must not be a link."""
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):

@@ -1,9 +1,8 @@
-"""The keeper: parent of shims. Kills the leftover processes of a dead shim, and reports its end to
-the server.
+"""The keeper: parent of shims. Kills a dead shim's leftover processes, and reports the shim's end.
 
 Two keepers form a chain. The spawner is a keeper that also forks shims. Its parent only waits: if
-the spawner is killed, the parent inherits the shims and their leftover processes. Each of them
-lives, also without a server, until the last shim has ended and no leftover process remains.
+the spawner is killed, the parent inherits the shims and their leftover processes. Both live, even
+without a server, until the last shim has ended and no leftover process remains.
 """
 
 import json
@@ -25,14 +24,14 @@ from orchestrator.launchers.shim import shim
 _MOST_LISTED = 20
 #: Milliseconds between two passes while processes are being killed.
 _KILL_MILLISECONDS = 5.0
-#: Seconds after which a killed process counts as unkillable: it hangs in the kernel, or belongs to
-#: another user.
+#: Seconds after which a killed process counts as unkillable, because it hangs in the kernel or
+#: belongs to another user.
 _UNKILLABLE_SECONDS = 10.0
 
-#: A shim that is stopped so often is killed, because the end of a killed shim is reported.
+#: Number of times that a stopped shim is continued. At the next stop it is killed instead.
 _MOST_STOPS = 10
 
-#: Number of rows in the table of shims. Untouched memory costs nothing.
+#: Number of rows in the table of shims. Rows that were never used take no memory.
 _MOST = 1 << 16
 _SERIAL, _PID = 0, 1
 
@@ -42,45 +41,46 @@ Request = tuple[int, list[int]]
 class ShimTable:
     """The table of shims, in memory that a keeper, its spawner, and their shims share.
 
-    It outlives the spawner: the keeper reads in it which of its inherited processes are shims, and
-    which ends were not reported yet. A shim's row has its serial number until its end has been
-    reported, and its PID from its first moment until it has been reaped. Serial numbers begin with
-    1.
+    It outlives the spawner. The keeper reads in it which inherited processes are shims, and which
+    ends were not reported yet. A shim's row has two cells. The serial number is set until the
+    shim's end has been reported. The PID is set from the shim's first moment until it has been
+    reaped. Serial numbers begin with 1.
 
-    Each cell has one writer at a time, and is written in one step. Each process knows the owner of
-    each row.
+    Each cell has one writer at a time, and each write is a single step. Each process knows which
+    process owns a row.
     """
 
     def __init__(self) -> None:
         memory = memoryview(mmap.mmap(-1, 8 * _MOST))
         self._table = memory.cast("B").cast("I", (_MOST, 2))
         self._rows: dict[int, int] = {}
-        #: Rows that were used and are free again.
+        #: Rows that were used before and are free now.
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
         """Reserve a row for a shim that is about to be forked. Raise OSError if the table is
         full.
         """
-        # Row 0 has the number of rows that were ever used.
+        # Row 0 holds the number of rows that were ever used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1
         if row >= _MOST:
-            raise OSError(f"shim limit reached: {_MOST - 1}")
+            raise OSError(f"limit of supervising processes reached: {_MOST - 1}")
         self._table[row, _PID] = 0
         self._table[row, _SERIAL] = serial
         self._table[0, _SERIAL] = max(row, self._table[0, _SERIAL])
         self._rows[serial] = row
 
     def enter(self, serial: int) -> None:
-        """Record this process as the shim with the serial number. The shim itself calls it."""
+        """Record this process as the shim with this serial number. Called by the shim itself."""
         self._table[self._rows[serial], _PID] = os.getpid()
 
     def reaped(self, serial: int) -> None:
         self._table[self._rows[serial], _PID] = 0
 
     def told(self, serial: int) -> None:
-        """Free the row of a shim whose end was reported to the server. Unknown serial numbers are
-        ignored.
+        """Free the row of a shim whose end was reported to the server.
+
+        Ignore unknown serial numbers.
         """
         row = self._rows.pop(serial, None)
         if row is not None:
@@ -106,21 +106,22 @@ class Reaper:
         self._signals = shim.wake_on_signals((signal.SIGCHLD,))
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
-        #: With a namespace, the only orphan is the namespace's init, which is ours and not listed.
+        #: True if killed processes are reported as leftover processes. With PID namespaces they are
+        #: not: the only possible orphan is a namespace's init, which is no process of the worker.
         self._may_list = plan["mode"] not in ("pidns", "sandbox")
         self._family = Subreaper(adopts=plan["mode"] != "basic")
-        #: Serial numbers of the living shims by pid.
+        #: Serial numbers of the living shims, by PID.
         self._shims: dict[int, int] = {}
         #: Serial numbers of ended shims whose end is not yet reported.
         self._ended: list[int] = []
-        #: By serial number of shims that could not be forked: the reason.
+        #: Why a shim could not be forked, by serial number.
         self._refused: dict[int, str] = {}
         self._killed: dict[tuple[int, int], dict[str, object]] = {}
-        #: Start of the present kill; None: nothing to kill.
+        #: Time at which the present killing began; None if nothing is being killed.
         self._killing_since: float | None = None
-        #: How often each shim was stopped.
+        #: How often each shim was stopped, by PID.
         self._stops: Counter[int] = Counter()
-        #: Children that a SIGKILL has not ended.
+        #: PIDs of children that survived a SIGKILL.
         self._unkillable: set[int] = set()
 
     def take_over(self) -> None:
@@ -158,7 +159,7 @@ class Reaper:
         """Do nothing: only the spawner forks shims."""
 
     def _retire(self) -> None:
-        """Accept no more requests for shims; the server then starts another spawner."""
+        """Reject further requests for shims. The server then starts another spawner."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_RD)
         while (request := self._receive()) is not None:
@@ -174,15 +175,17 @@ class Reaper:
         return (int(serial), descriptors) if serial else None
 
     def _refuse(self, serial: int, descriptors: list[int]) -> None:
-        """Reject a request. The server notices it because the shim's socket closes here, and gets
-        the reason.
+        """Reject a request.
+
+        The server receives the reason, and notices the rejection because the shim's socket closes
+        here.
         """
         self._ended.append(serial)
         for descriptor in descriptors:
             os.close(descriptor)
 
     def _clean_up(self) -> None:
-        """Reap; kill the leftover processes of dead shims; report shims without remaining
+        """Reap, kill the leftover processes of dead shims, and report shims without remaining
         processes.
         """
         self._continue_stopped()
@@ -202,8 +205,9 @@ class Reaper:
             self._report()
 
     def _continue_stopped(self) -> None:
-        """Continue shims that a worker has stopped: a stopped shim enforces no timeout and reads
-        nothing.
+        """Continue shims that a worker has stopped; kill a shim that was stopped too often.
+
+        A stopped shim would enforce no timeout and read no message.
         """
         for pid in _stopped_children():
             if pid in self._shims:
@@ -218,7 +222,9 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Limit the time of waiting for processes that do not exit."""
+        """Treat orphans as unkillable if they survive a kill for too long, so that they are not
+        awaited forever.
+        """
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:

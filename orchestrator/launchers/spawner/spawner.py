@@ -1,9 +1,9 @@
 """The spawner: a small process with one thread that forks shims for the server, which never forks.
 
-Each request is a packet with a serial number and a socket for the new shim. When that shim and all
+Each request is a packet with a serial number and a socket for the new shim. After that shim and all
 its leftover processes have ended, the spawner returns the serial number with the names of the
-processes that it killed. It is a subreaper and kills every process that it did not start itself.
-Its keeper, the parent process, does the same after the spawner was killed. Living shims continue.
+processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts. Its
+keeper, the parent process, does the same after the spawner was killed. Living shims continue then.
 """
 
 import gc
@@ -22,14 +22,15 @@ from orchestrator.launchers.process import crash_injection, proc
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
-#: Pause before a keeper that cannot fork ends, so that the server does not restart it in a tight
-#: loop.
+#: Seconds to wait before a keeper that cannot fork exits, so that the server does not restart it in
+#: a tight loop.
 _NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
     """Run the spawner. The last arguments are the plan and the control socket's descriptor."""
-    # Before a shim exists: a shim has the secret of its attempt's exit record.
+    # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
+    # record.
     proc.hide_memory()
     told, descriptor = sys.argv[-2:]
     control = socket.socket(fileno=int(descriptor))
@@ -39,15 +40,15 @@ def main() -> None:
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":
-        # No process would fall to a keeper, so there is none.
+        # Start no keeper, because in this mode it would adopt no orphans.
         Spawner(control, plan, roster, os.getppid()).run()
     else:
         _run_under_keeper(control, plan, roster)
 
 
 def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: ShimTable) -> None:
-    # Before the spawner is forked: the setting is not inherited, and all orphans must fall to this
-    # process.
+    # Set this before the spawner is forked, so that this process adopts all orphans. The forked
+    # spawner does not inherit the setting.
     proc.become_subreaper()
     keeper = os.getpid()
     try:
@@ -71,7 +72,10 @@ class Spawner(Reaper):
     def __init__(
         self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
     ) -> None:
-        """``parent``: the keeper's PID. The spawner stops forking when the keeper has exited."""
+        """``parent`` is the PID of the keeper.
+
+        The spawner stops forking when the keeper has exited.
+        """
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
@@ -121,13 +125,14 @@ class Spawner(Reaper):
         status = 1
         try:
             self._roster.enter(serial)
-            # Otherwise the keeper may have checked just before, and miss this process.
+            # Serve only while the spawner lives. If it has died, its keeper may have read the table
+            # before this entry, and would not know this shim.
             if os.getppid() == self._pid:
                 self._control.close()
                 os.close(self._signals)
                 os.close(signal.set_wakeup_fd(-1))
-                # recv_fds returns an inheritable descriptor in any case, and no worker may inherit
-                # it.
+                # recv_fds always returns an inheritable descriptor, and no worker may inherit this
+                # one.
                 os.set_inheritable(descriptor, False)
                 shim.serve(socket.socket(fileno=descriptor), self._plan)
                 status = 0

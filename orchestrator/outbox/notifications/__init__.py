@@ -1,1 +1,1 @@
-"""Notifications to people: "needs me" and "finished"."""
+"""Notifications to people: a job needs a person, or has ended."""

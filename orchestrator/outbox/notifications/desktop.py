@@ -37,6 +37,9 @@ def show(title: str, text: str, *, urgent: bool) -> Outcome:
     except (OSError, subprocess.SubprocessError) as error:
         return Outcome(error=f"{arguments[0]} failed: {type(error).__name__}", final=True)
     if done.returncode:
-        why = f"{arguments[0]} failed with exit code {done.returncode}; is there a desktop?"
+        why = (
+            f"{arguments[0]} failed with exit code {done.returncode}; "
+            "run the server in a desktop session"
+        )
         return Outcome(error=why, final=True)
     return Outcome()

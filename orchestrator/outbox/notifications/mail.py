@@ -11,7 +11,7 @@ from orchestrator.outbox.http import Outcome
 from orchestrator.outbox.notifications.notice import Notice
 
 TIMEOUT_SECONDS = 20.0
-#: Of a whole mail, with the login.
+#: Timeout of a whole mail, including the login, in seconds.
 DEADLINE_SECONDS = 60.0
 _PORTS = {"smtp": 25, "smtps": 465}
 
@@ -25,7 +25,7 @@ def check(url: str) -> None:
 
 
 def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
-    """Send one mail. A server that offers STARTTLS gets no password without it.
+    """Send one mail. If the server offers STARTTLS, the password is sent only with TLS.
 
     ``within``: seconds until the connection ends.
     """
@@ -44,7 +44,7 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
 
 
 def _connection(parts: SplitResult, deadline: Deadline) -> smtplib.SMTP:
-    # smtplib has no other place to see its socket before the first byte.
+    # smtplib gives no other access to its socket before the first byte.
     class Plain(smtplib.SMTP):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
             return deadline.watch(socket.create_connection((host, port), timeout))

@@ -1,10 +1,11 @@
 """The text of a notification, made from the body of a message. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.formatting import cut
 
 #: Characters of a notification: a phone shows about two lines.

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.header import Header
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.outbox.http import Outcome, Poster
 from orchestrator.outbox.notifications import desktop, mail, other_services
 from orchestrator.outbox.notifications.notice import Notice
@@ -15,14 +16,14 @@ from orchestrator.outbox.notifications.notice import Notice
 class TargetKind(StrEnum):
     """The kind of a target, which decides how a notification is sent."""
 
-    #: Slack, Mattermost, and others that accept its messages
+    #: Slack, Mattermost, and other services that accept messages in the format of Slack.
     SLACK = "slack"
     NTFY = "ntfy"
-    #: an object with title, text, needs_you, and the whole message
+    #: A receiver of JSON objects with title, text, needs_you, and the whole message.
     JSON = "json"
     SMTP = "smtp"
     DESKTOP = "desktop"
-    #: any address that the package apprise knows
+    #: A service that the package apprise supports.
     APPRISE = "apprise"
 
 

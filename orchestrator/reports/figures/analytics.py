@@ -1,4 +1,4 @@
-"""The figures of a job and everything below it, and their form in ``analytics.json``.
+"""The figures of a job with all its descendants, and their form in ``analytics.json``.
 
 ``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
 seconds, memory is bytes, and null means unknown, never zero.
@@ -36,10 +36,11 @@ seconds, memory is bytes, and null means unknown, never zero.
 ``prompt_bytes_left_out``
     ``{"value", "known", "unknown"}``: the sum over started workers whose value is known, the
     number of these workers, and the number of the others. With ``unknown`` above zero the sum is
-    partial. Input tokens exclude those that a provider read from its cache: ``cache_read_tokens``,
-    as the agents report them. Prompts, in bytes: all; beginnings that an earlier worker of the job
-    and agent received, too, so that a provider may have them in its cache; and results of other
-    tasks that were replaced by their paths.
+    partial. Tokens are as the agents report them; ``input_tokens`` exclude ``cache_read_tokens``,
+    which a provider read from its cache. ``prompt_bytes`` is the size of all prompts.
+    ``prompt_bytes_shared`` is the size of their beginnings that an earlier worker of the same job
+    and agent received, so that a provider may have them in its cache. ``prompt_bytes_left_out`` is
+    the size of results of other tasks that the prompts replace by paths.
 ``peak_memory_bytes``, ``peak_memory_worker``
     The highest peak of one worker, and its id.
 ``workers_by_status``, ``jobs_by_status``
@@ -62,21 +63,21 @@ seconds, memory is bytes, and null means unknown, never zero.
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.candidates.comparison import Comparison
-from orchestrator.core.limits.budget import caps_in_words, caps_of
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import caps_in_words, caps_of
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.listed_workers import (
+from orchestrator.core.outcome.job.job_outcome import (
     all_workers_call,
     listed_workers,
     worker_pages_call,
 )
-from orchestrator.reports.figures.job_tree import Family
-from orchestrator.reports.figures.worker_figures import (
+from orchestrator.reports.figures.job_tree import (
     CriticalPath,
+    Family,
     WorkerFigures,
     critical_path,
     worker_figures,
@@ -190,8 +191,8 @@ class Analytics:
 
 
 def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
-    """Return the figures of a job with all its descendants. ``processors``: those of the job
-    manager.
+    """Return the figures of a job with all its descendants. ``processors``: number of processors
+    that the job manager may use.
     """
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
@@ -251,7 +252,7 @@ def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
 
 
 def as_json(figures: Analytics) -> str:
-    """Format with one line for each field, and for each job and listed worker."""
+    """Return the figures as JSON: one line for each field, each job, and each listed worker."""
     fields = _by_name(figures)
     listed = tuple(listed_workers(figures.workers))
     if omitted := len(figures.workers) - len(listed):

@@ -13,16 +13,16 @@ from orchestrator.schemas.fields.text import Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
 
 KIND = "invalid-review"
-MOST_FAULTS_TOLD = 10
+MOST_FAULTS_LISTED = 10
 
 
 class Ranked(Wire):
     """A candidate with its rank."""
 
     worker_id: Annotated[str, Field(min_length=1, max_length=200)]
-    """Its name, as it was given."""
+    """Name of the candidate, as in the prompt."""
     reason: Annotated[Text, Field(min_length=1, max_length=2000)]
-    """Why it stands where it stands, in one or two sentences."""
+    """Reason for its rank, in one or two sentences."""
 
 
 class Review(Wire):
@@ -52,7 +52,7 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
     try:
         review = Review.model_validate(found)
     except ValidationError as error:
-        told = [str(fault) for fault in faults(error, Review)[:MOST_FAULTS_TOLD]]
+        told = [str(fault) for fault in faults(error, Review)[:MOST_FAULTS_LISTED]]
         raise InvalidRequest("; ".join(told), kind=KIND) from error
     _check_names([each.worker_id for each in review.ranking], candidates)
     return review
@@ -62,6 +62,6 @@ def _check_names(named: list[str], candidates: Collection[str]) -> None:
     if Counter(named) != Counter(candidates):
         raise InvalidRequest(
             f"ranking must name each of {', '.join(candidates)} once, and names "
-            f"{', '.join(named[:MOST_FAULTS_TOLD])}",
+            f"{', '.join(named[:MOST_FAULTS_LISTED])}",
             kind=KIND,
         )

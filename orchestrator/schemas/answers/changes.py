@@ -1,6 +1,6 @@
 """Differences between commits, and files in conflict."""
 
-from orchestrator.core.repository.changes import FileStatus, VersionState
+from orchestrator.core.repository.diffs import FileStatus, VersionState
 from orchestrator.schemas.answers.common import Answer
 
 

@@ -44,17 +44,17 @@ class ColumnsAnswer(Answer):
     title: Any
     """Titles; empty if equal to the task's id."""
     j: Any
-    """Places in jobs."""
+    """Indexes in jobs, from 0."""
     s: Any
-    """Places in statuses."""
+    """Indexes in statuses, from 0."""
     a: Any
-    """Places in agents."""
+    """Indexes in agents, from 0."""
     t0: Any
     """Start in seconds after at; null: not started."""
     t1: Any
     """End in seconds after at; null: not ended."""
     idle: Any
-    """Seconds between attempts, which are not the worker's time: that is t1 - t0 - idle."""
+    """Seconds between attempts. The worker's own time is t1 - t0 - idle."""
     cost: Any
     """Known cost in US dollars."""
     tokens: Any
@@ -66,12 +66,12 @@ class ColumnsAnswer(Answer):
     chosen: Any
     """true or false for candidates of a task; otherwise 0."""
     parent: Any
-    """Places of parent workers; -1: none."""
+    """Indexes of parent workers, from 0; -1: none."""
     gates: Any
     """Numbers of gates that passed, failed, and did not run; 0: no gates."""
     deps: Any
-    """Places of workers of required tasks; 0: none."""
+    """Lists of indexes of workers of required tasks, from 0; the number 0: none."""
     reason: dict[int, str]
-    """By place: reasons of workers that have not succeeded; the first 1,000."""
+    """By index: reasons of workers that have not succeeded; the first 1,000."""
     chain: list[int]
-    """Places of the critical path's workers."""
+    """Indexes of the critical path's workers, from 0."""

@@ -6,14 +6,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
-from orchestrator.core.model.decisions.question import Decision
 from orchestrator.core.model.gate import GateCause
+from orchestrator.core.model.human_input import Decision, PauseCause, RunningMode
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
-from orchestrator.core.outcome.job.whereabouts import OutsideCause
+from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
 from orchestrator.core.text.field_descriptions import DescribedFields
 
 
@@ -161,7 +160,7 @@ class MissingAnswer(Answer):
     """True if a person excluded the changes."""
     command: str
     """Command that merges the changes, or that shows them if only a person can merge them; empty:
-    no branch has them. For promised files: the command that has them created."""
+    no branch has them. For promised files: the command that creates them."""
     brings_in: bool = True
     """False if the command does not change this job."""
     otherwise: str = ""
@@ -300,13 +299,14 @@ class StatusAnswer(Answer):
     merge_state: MergeState
     """Merge state of the workers' changes."""
     missing: list[MissingAnswer]
-    """What the result lacks, with what the results of child jobs lack at any depth."""
+    """Changes that the result lacks, including those of child jobs at any depth."""
     not_in_parent: list[str] = Field(default_factory=list)
     """Of a child job: files that its parent worker also changed, so that the result was not added
     to the parent worker's files."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
-    """Everything that was made and is not in the result, with losing candidates and failed workers;
-    once the job has ended."""
+    """All changes that are not in the result, including those of failed workers and of candidates
+    that were not chosen. Present after the end of the job.
+    """
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=list)
     """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
     counts: dict[str, int]
@@ -359,7 +359,7 @@ class JobSummary(Answer):
 
 
 class NeedAnswer(Answer):
-    """What a job waits for from a person."""
+    """A need: a decision that a job waits for from a person."""
 
     kind: NeedKind
     job_id: str
@@ -375,7 +375,7 @@ class NeedAnswer(Answer):
 
 
 class NeedsAnswer(Answer):
-    """What jobs wait for from a person, the latest first."""
+    """Needs of jobs that wait for a person, the latest first."""
 
     needs: list[NeedAnswer]
     total: int

@@ -8,7 +8,7 @@ from pydantic import Field
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.failure import FailureKind, RetryStrategy
-from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
@@ -27,9 +27,8 @@ from orchestrator.schemas.answers.common import (
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
-from orchestrator.schemas.answers.feedback import FeedbackAnswer
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
-from orchestrator.schemas.answers.message import MessageAnswer
+from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
 
 
 class UsageAnswer(Answer):
@@ -129,9 +128,11 @@ class WorkerAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds to its end; with several attempts: their sum, the running one until now."""
+    """Seconds from its start to its end; with several attempts, their sum, including the running
+    attempt so far.
+    """
     work_seconds: float | None = None
-    """Sum of all attempts."""
+    """Seconds of all ended attempts."""
     cpu_seconds: float | None = None
     peak_memory_bytes: int | None = None
     exit_code: int | None = None
@@ -155,9 +156,9 @@ class WorkerAnswer(Answer):
     commit: str = ""
     """Head of the worker's branch at the end of its latest attempt; empty without a branch."""
     messages: list[MessageAnswer] = Field(default_factory=list)
-    """Messages of people to the worker, in order."""
+    """Messages from people to the worker, in order."""
     feedback: list[FeedbackAnswer] = Field(default_factory=list)
-    """Comments of people on the worker's change, the oldest first."""
+    """Comments from people on the worker's change, the oldest first."""
     question: QuestionAnswer | None = None
     """The question that the worker's task asked; omitted for a task that an agent runs."""
     workspace: str
@@ -207,6 +208,10 @@ class TaskAnswer(Answer):
     git: str | None = None
     workdir: str = "own"
     """Directory of its worker: own or project."""
+    requires: dict[str, str] = Field(default_factory=dict)
+    """Labels that the machine of its worker must have."""
+    node: str = ""
+    """Machine of its worker; empty: any."""
     gates: list[GateAnswer]
     """Gates in addition to the job's."""
     review: str = ""
@@ -328,7 +333,7 @@ class JobAnswer(Answer):
     awaits_approval: bool = False
     """True if the job has a plan that waits for a person's approval."""
     plan_source: str
-    """``given``, ``rules``, the agent that made the plan, or ``none``: no plan was made."""
+    """``given``, ``rules``, the agent that created the plan, or ``none``: there is no plan."""
     plan_fallback: PlanFallbackAnswer | None = None
     """Fallback to the rules instead of an agent; null: no fallback."""
     config: ConfigAnswer
@@ -466,3 +471,24 @@ class TreeAnswer(Answer):
     caps: dict[str, float] | None = None
     """Caps: max_steps, max_tokens, and max_cost_usd; omitted if there is none."""
     workers: list[TreeWorker]
+
+
+class ServerPauseAnswer(Answer):
+    """The pause of everything."""
+
+    paused: PausedAnswer | None = None
+    """Omitted if jobs run."""
+
+
+class PlanAnswer(Answer):
+    """The plan of a job."""
+
+    job_id: str
+    version: int
+    """Grows with each edit; PUT plan needs it."""
+    awaits_approval: bool
+    """True if the plan can be edited, approved, and rejected."""
+    tasks: list[dict[str, Any]]
+    """Tasks as in a plan file, without empty fields; env is omitted, and PUT plan keeps it."""
+    estimate: EstimateAnswer | None = None
+    """Estimated usage; present while the job waits for approval."""

@@ -32,6 +32,26 @@ class KeysAnswer(Answer):
     keys: list[KeyAnswer]
 
 
+class DoctorCheckAnswer(Answer):
+    """One check of the installation."""
+
+    name: str
+    ok: bool | None = None
+    """True: works; false: a problem; absent: a note."""
+    message: str
+    fix: str = ""
+    """How to fix a problem: a command or a setting."""
+
+
+class DoctorAnswer(Answer):
+    """What ``orchestrator doctor`` finds."""
+
+    ok: bool
+    """True if no check failed."""
+    checks: list[DoctorCheckAnswer]
+    """The checks, in the order in which to fix problems."""
+
+
 class OtherServerAnswer(Answer):
     """Another server of the same user on this machine."""
 

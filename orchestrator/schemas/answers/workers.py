@@ -32,7 +32,7 @@ class WorkerRowAnswer(Answer):
     job_id: str
     task_id: str
     title: str
-    """Title of the task; without one, the beginning of its prompt or command."""
+    """Title of the task; if it has no title, the beginning of its prompt or command."""
     agent: str
     model: str | None = None
     """Model that the task names; omitted if it names none."""
@@ -44,7 +44,7 @@ class WorkerRowAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds of its attempts, the running one until now; null while it waits for another one."""
+    """Seconds of its attempts, including the running one so far; null between two attempts."""
     usage: WorkerUsage
     gates: GateCountsAnswer
     files: int
@@ -70,7 +70,7 @@ class OneWorkerAnswer(WorkerAnswer):
 
     job_id: str
     title: str
-    """Title of the task; without one, the beginning of its prompt or command."""
+    """Title of the task; if it has no title, the beginning of its prompt or command."""
     prompt_url: str
     log_url: str
     can: list[str]

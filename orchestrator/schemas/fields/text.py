@@ -10,17 +10,19 @@ from pydantic import (
     Field,
     PlainValidator,
     StringConstraints,
+    WithJsonSchema,
 )
 
 from orchestrator.core.limits.quotas import LARGEST_COUNT, MOST_SECONDS
-from orchestrator.core.locks.lock_names import LONGEST_NAME as LONGEST_LOCK
-from orchestrator.core.locks.lock_names import MOST_NAMES as MOST_LOCKS
-from orchestrator.core.locks.lock_names import lock_name
+from orchestrator.core.locks.lock_table import LONGEST_NAME as LONGEST_LOCK
+from orchestrator.core.locks.lock_table import MOST_NAMES as MOST_LOCKS
+from orchestrator.core.locks.lock_table import lock_name
+from orchestrator.core.model import machine_labels
 from orchestrator.core.text.field_descriptions import DescribedFields
 
 REQUEST_LIMIT_CHARACTERS = 200_000
 
-#: Prefix of variables that tell a worker its identity.
+#: Prefix of variables that the orchestrator sets for a worker, such as its id.
 RESERVED_VARIABLES = "ORCHESTRATOR_"
 
 TASK_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
@@ -31,10 +33,11 @@ COMMIT_PATTERN = r"^[0-9a-f]{7,64}$"
 TEXT_PATTERN = r"\S"
 GATE_NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,59}$"
 CHECKPOINT_PATTERN = r"^[a-z0-9-]{1,40}$"
-#: What a value must be, for people who do not read patterns.
+#: Expected forms of values as text, for people who do not read patterns.
 PATTERN_WORDS = {
     TASK_ID_PATTERN: TASK_ID_WORDS,
     LABEL_PATTERN: "a name and a value, such as team:web",
+    machine_labels.LABEL_PATTERN: "1 to 63 letters, digits, '.', '_', '/', and '-'",
     LINES_PATTERN: "the first and the last line, such as 120-180",
     COMMIT_PATTERN: "7 to 64 of the characters 0-9 and a-f",
     TEXT_PATTERN: "more than blanks",
@@ -74,13 +77,13 @@ def not_blank(value: object) -> object:
 
 
 def checked_command(value: object) -> str | tuple[str, ...]:
-    """Return a text for ``bash -c``, or a list of arguments as a tuple."""
+    """Return a string for ``bash -c``, or a list of arguments as a tuple."""
     if isinstance(value, str):
         not_blank(value)
         _checked_length(value)
         checked_text(value)
         return value
-    words = _texts(value, "must be a text for bash -c, or a list of arguments (all text)")
+    words = _texts(value, "must be a string for bash -c, or a list of strings")
     not_blank(words[0])
     return words
 
@@ -150,6 +153,17 @@ LabelName = Annotated[
 ]
 LabelValue = Annotated[
     str, BeforeValidator(checked_text), StringConstraints(max_length=LONGEST_LABEL)
+]
+
+
+_MachineLabel = Annotated[str, StringConstraints(pattern=machine_labels.LABEL_PATTERN)]
+_GivenLabel = Annotated[_MachineLabel, BeforeValidator(machine_labels.label_text)]
+#: Labels of a machine, by name.
+MachineLabels = Annotated[
+    dict[_MachineLabel, _GivenLabel],
+    Field(max_length=64),
+    # Short, because every AI that uses the tools reads it.
+    WithJsonSchema({"type": "object"}),
 ]
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]

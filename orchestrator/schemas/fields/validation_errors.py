@@ -2,11 +2,11 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.schemas.fields.text import PATTERN_WORDS
 
 Place = tuple[int | str, ...]
@@ -41,6 +41,9 @@ _PLAIN_LIMITS = {
     "string_too_long": "must have at most {max_length} characters",
 }
 
+
+#: Types of faults whose only problem is the size of a text or a list.
+TOO_LONG = frozenset({"string_too_long", "too_long", "too_large"})
 
 #: Parts of pydantic's locations that are not in the request: a mapping's key, and a form of a
 #: value.

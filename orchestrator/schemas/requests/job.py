@@ -34,6 +34,7 @@ from orchestrator.schemas.fields.text import (
     LabelName,
     LabelValue,
     LockNames,
+    MachineLabels,
     Money,
     MoneyOrZero,
     RequestText,
@@ -188,7 +189,7 @@ class TaskRequest(Wire):
     description: Text | None = None
     """Alias of prompt."""
     command: Command | None = None
-    """Command for the agent shell: a text for bash -c, or a list of arguments."""
+    """Command for the agent shell: a string for bash -c, or a list of arguments."""
     approve: Annotated[Text, Field(min_length=1, max_length=4096)] | None = None
     """A question for a person, in place of prompt and command: the tasks that depend on this task
     start when a person approves."""
@@ -226,6 +227,10 @@ class TaskRequest(Wire):
     """Worktree for the worker: auto, on, or off (default: the job's setting)."""
     workdir: WorkdirName | None = None
     """Directory: own, project (the user's checkout), or worktree (same as git: on)."""
+    requires: MachineLabels = Field(default_factory=dict)
+    """Labels of the worker's machine, such as {gpu: true}."""
+    node: Annotated[Text, Field(max_length=63)] = ""
+    """The worker's machine: a node, or here; empty: any."""
     review: Annotated[Text, Field(max_length=200)] = ""
     """Agent that reviews the candidates, or auto; only with several agents."""
     gates: Gates = ()
@@ -261,7 +266,7 @@ class TaskRequest(Wire):
             return
         other = sorted(self.model_fields_set - _OF_QUESTIONS)
         if other:
-            raise ValueError(f"a person answers approve; remove {', '.join(other)}")
+            raise ValueError(f"approve is answered by a person; remove {', '.join(other)}")
         if self.on_timeout is not None and self.timeout is None:
             raise ValueError("on_timeout needs a timeout; add timeout, or remove on_timeout")
         if not self.approve.strip():
@@ -428,7 +433,7 @@ def _free_names(position: int) -> Iterator[str]:
     name = f"task_{position}"
     yield name
     while True:
-        # With an underscore at the end, no other position can get the same name.
+        # Underscores at the end make the name unique: names of other positions end with a digit.
         name += "_"
         yield name
 

@@ -7,9 +7,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.text import Count, Money, Seconds, Text, Wire, Word
-from orchestrator.schemas.requests.feedback import CommentBodies, CommitName, FeedbackText
+from orchestrator.schemas.requests.human_input import (
+    CommentBodies,
+    CommitName,
+    FeedbackText,
+    MessageBody,
+)
 from orchestrator.schemas.requests.job import JobRequest
-from orchestrator.schemas.requests.message import MessageBody
 
 #: Maximum seconds of a call, because clients stop waiting after 60 s.
 LONGEST_CALL_SECONDS = 44.0

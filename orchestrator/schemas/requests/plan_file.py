@@ -50,7 +50,7 @@ def parse_plan(text: str, source: str) -> OrchestrateRequest:
     value, root = _read(text, source)
     if not isinstance(value, dict):
         raise _invalid(
-            f"{source}: a plan is a mapping with request:, and if need be config: and tasks:"
+            f"{source}: a plan is a mapping with request:, and optionally config: and tasks:"
         )
     try:
         return OrchestrateRequest.model_validate(value)
@@ -93,7 +93,7 @@ def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
             continue
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{key.value!r} is there twice", key.start_mark
+                None, None, f"{key.value!r} occurs twice", key.start_mark
             )
         seen.add(key.value)
 

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
-from orchestrator.core.ports.listings import WorkerOrder
 from orchestrator.core.ports.outbox import EntryState
+from orchestrator.core.ports.read_models import WorkerOrder
 from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.text import LABEL_PATTERN, LINES_PATTERN
 

@@ -1,10 +1,11 @@
 """Reads an event of GitHub about a job's pull request: comments and failed checks."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from orchestrator.core.model.decisions.feedback import Comment, Side
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.human_input import Comment, Side
 from orchestrator.core.text.formatting import cut
 from orchestrator.core.text.json_values import dig, mapping, text
 from orchestrator.schemas.triggers.template import clean
@@ -66,7 +67,7 @@ def _review(event: object) -> Remark | str:
     review = mapping(event, "review")
     state, body = text(review, "state").lower(), _body(review)
     if state not in ("changes_requested", "commented") or not body:
-        return f"a review with the state {state} is no request by itself"
+        return f"a review with the state {state} requests no change"
     if why := _untrusted(review):
         return why
     sentence = "requests changes" if state == "changes_requested" else "comments"

@@ -6,7 +6,8 @@ list.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from orchestrator.core.dataclass import dataclass
 
 _STEP = re.compile(
     r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*) | \['(?P<quoted>[^']+)'\] | \[(?P<item>\d{1,6}|\*)\]""",

@@ -7,11 +7,11 @@ All other places, such as a command, reject placeholders.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.text.formatting import cut, fence
 from orchestrator.schemas.fields.validation_errors import Place, faults, summary

@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import parse_qs
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.submission import Submission
 from orchestrator.schemas.triggers.paths import EventPath

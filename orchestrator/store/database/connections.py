@@ -1,7 +1,7 @@
 """Database connections: one for writing, which stays open, and a pool for reading.
 
-A reader from the pool sees one moment of the database, and never waits for the writer. Commits are
-flushed to the disk in the background, many at once.
+A reader from the pool sees one snapshot of the database, and never waits for the writer. A commit
+of a change that need not be durable is flushed to the disk in the background, together with others.
 """
 
 import logging
@@ -37,7 +37,7 @@ from sqlalchemy.exc import DBAPIError
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Change
@@ -45,7 +45,7 @@ from orchestrator.store import queries
 from orchestrator.store.database import file_lock, postgresql
 from orchestrator.store.schema import tables
 
-#: A job's request, and a worker's task, never change.
+#: Columns that are never updated, by table: for example, a job's request and a worker's task.
 _FIXED: Mapping[str, frozenset[str]] = {
     "jobs": frozenset(
         {
@@ -91,7 +91,7 @@ class Writing:
         self._text = str(compiled)
         sources = [tables.source_of(table.c[name]) for name in names]
         self._fields = attrgetter(*(each for each in sources if isinstance(each, str)))
-        #: Columns that are made from the whole value, in their order.
+        #: Positions of columns that a function computes from the whole value, and the functions.
         self._made = [(at, make) for at, make in enumerate(sources) if not isinstance(make, str)]
         self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
 
@@ -170,6 +170,12 @@ def _plan_removals() -> tuple[Delete, Delete]:
     )
 
 
+def _attempt_removal() -> Delete:
+    """Return the removal of an attempt, by root, worker and number."""
+    columns = tables.attempts.primary_key.columns
+    return delete(tables.attempts).where(*(each == bindparam(each.key) for each in columns))
+
+
 class Writings:
     """Every statement that a change may need."""
 
@@ -178,7 +184,10 @@ class Writings:
         self._old_plans = [Removal(each, dialect) for each in _plan_removals()]
         self._new_tasks = inserting(tables.tasks, dialect)
         self._new_workers = inserting(tables.workers, dialect)
-        self._new_attempts = inserting(tables.attempts, dialect)
+        #: Replaces existing rows, because a change without events may be written twice: only its
+        #: first event would show that the change is already stored (``Connections._is_stored``).
+        self._new_attempts = replacing(tables.attempts, dialect)
+        self._dropped_attempts = str(_attempt_removal().compile(dialect=dialect))
         self._events = inserting(tables.events, dialect)
         self._jobs = updating(tables.jobs, dialect)
         self._workers = updating(tables.workers, dialect)
@@ -190,6 +199,9 @@ class Writings:
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for removal in self._old_plans if change.replaced_plans else ():
             removal.run(cursor, change.replaced_plans)
+        if change.dropped_attempts:
+            dropped = [(*key, number) for key, number in change.dropped_attempts]
+            cursor.executemany(self._dropped_attempts, dropped)
         for writing, values in self._parts(change):
             if values:
                 writing.run(cursor, values)
@@ -211,7 +223,7 @@ class Writings:
 
 logger = logging.getLogger(__name__)
 
-#: Time from a commit to the start of its flush, at most.
+#: Maximum seconds from a commit to the start of its flush.
 LATE_SECONDS = 0.02
 #: Suffix of the name of SQLite's write-ahead log.
 _LOG_SUFFIX = "-wal"
@@ -224,7 +236,7 @@ class LateSync:
     """
 
     def __init__(self, database: str) -> None:
-        # SQLite follows links, too.
+        # Follow links, because SQLite names its log after the file to which the links lead.
         self._path = os.path.realpath(database) + _LOG_SUFFIX
         self._due = threading.Event()
         self._closed = threading.Event()
@@ -234,7 +246,9 @@ class LateSync:
 
     def ask(self) -> None:
         """Request a flush of a new commit. Does not wait."""
-        self._due.set()
+        # The flush that is due includes this commit, because it begins after the event is cleared.
+        if not self._due.is_set():
+            self._due.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="late-sync", daemon=True)
             self._thread.start()
@@ -262,7 +276,8 @@ class LateSync:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            # While a disk is missing, commits continue, at least twice a second: log once.
+            # Log each error once, because commits, and therefore flushes, continue without the
+            # disk, at least twice a second.
             if self._told != error.errno:
                 logger.warning("cannot write %s to the disk: %s", self._path, error.strerror)
             self._told = error.errno
@@ -277,7 +292,8 @@ POOLED_READERS = 8
 EXTRA_READERS = 56
 
 #: Pages of 4 KiB in the write-ahead log after which the pages are written to the database, while
-#: the supervisor waits. Rare is cheaper: a page that changed many times is written once.
+#: the supervisor waits. The number is large because a page that changed many times is then written
+#: only once.
 CHECKPOINT_PAGES = 4000
 
 _WRITER_PRAGMAS = (
@@ -310,7 +326,7 @@ class Connections:
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         shared = {"echo": echo, "hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
-        # Connects with the first message to a receiver outside.
+        # The engine connects when the outbox first uses it (``write_aside``).
         self._aside_engine = create_engine(url, poolclass=NullPool, **shared, **options)
         self._aside: Connection | None = None
         self._readers = create_engine(
@@ -342,7 +358,10 @@ class Connections:
         self._locks: list[int] = []
 
     def take_file(self) -> None:
-        """Lock the file for this server. (A database on a server is locked by the connection.)"""
+        """Lock SQLite's file for this server.
+
+        Does nothing for PostgreSQL, where the writer's connection has locked the database.
+        """
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
 
@@ -379,7 +398,8 @@ class Connections:
         only once.
         """
         try:
-            # Directly through the driver, because the supervisor waits for this in every turn.
+            # Write through the driver instead of SQLAlchemy, which is slower: the supervisor waits
+            # for this write in every turn.
             driver = self._driver()
             if not (self._in_doubt and self._is_stored(change)):
                 self._wait_for_disk(driver, change.durable)
@@ -464,7 +484,8 @@ def _sqlite_options() -> dict[str, Any]:
 def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
     @event.listens_for(engine, "connect")
     def connected(connection: Any, record: object) -> None:
-        # Otherwise the driver itself begins transactions, and too late.
+        # Without this, the driver would begin each transaction itself, and only before the first
+        # write, so that earlier reads would not be in the transaction.
         connection.isolation_level = None
         for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")

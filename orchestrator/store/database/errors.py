@@ -1,4 +1,4 @@
-"""Translates database errors into StoreError, with a message that says how to fix them."""
+"""Converts database errors to StoreError, with a message on how to fix them."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -31,7 +31,7 @@ _LOST = frozenset({"OperationalError", "InterfaceError"})
 
 
 @contextmanager
-def told_as_store_errors(where: str) -> Iterator[None]:
+def as_store_errors(where: str) -> Iterator[None]:
     """Convert exceptions of the database or its driver to StoreError."""
     try:
         yield
@@ -46,7 +46,7 @@ def told_as_store_errors(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def told_as_unreadable(where: str) -> Iterator[None]:
+def as_unreadable(where: str) -> Iterator[None]:
     """Convert exceptions from invalid rows to StoreError."""
     try:
         yield

@@ -8,7 +8,8 @@ import struct
 from orchestrator.core.errors import StoreError
 from orchestrator.store.database.errors import in_use
 
-#: A separate file, because closing any handle of the database file ends SQLite's locks on it.
+#: Suffix of the lock file. It is a separate file, because closing any handle of the database file
+#: ends SQLite's locks on that file.
 SUFFIX = "-lock"
 #: Offset in the file itself, far behind its content and SQLite's locks.
 _BYTE = 1 << 62
@@ -52,8 +53,9 @@ def _open(path: str, more: int = 0) -> int:
 
 
 def _lock_inside(handle: int) -> None:
-    """Lock the database file. Raise OSError if another server holds the lock; file systems without
-    such locks are ignored.
+    """Lock the database file. Raise OSError if another server holds the lock.
+
+    Does nothing on file systems without such locks.
     """
     wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: The newest migration.
-LATEST = "0017"
+LATEST = "0018"
 _TABLE = "alembic_version"
 
 
@@ -62,7 +62,7 @@ def create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
-    """Run the migrations that follow the revisions ``found``; all of them without one."""
+    """Run the migrations that follow the revisions ``found``, or all migrations if it is empty."""
     # Imported here, because it takes a fifth of a second, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory

@@ -8,8 +8,8 @@ from sqlalchemy import URL, Engine, event
 
 from orchestrator.store.database.errors import in_use
 
-#: Options of the client library, in seconds: then a silent server counts as lost. The URL may set
-#: other values.
+#: Timeouts of the client library, after which a silent database server counts as lost. All are
+#: seconds, except the number of probes in ``keepalives_count``. The URL may set other values.
 _PATIENCE: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -24,17 +24,19 @@ LOCK_SECONDS = 3.0
 #: PostgreSQL's error code for this timeout.
 _LOCK_NOT_AVAILABLE = "55P03"
 
-#: Seconds until an earlier server's statements have ended.
+#: Maximum seconds to wait for the lock of a server that was killed: PostgreSQL releases the lock
+#: when that server's last statement has ended.
 PREDECESSOR_SECONDS = 10.0
 _PAUSE_SECONDS = 0.1
 
-#: Taken for as long as the connection exists; each schema of a database is a separate store.
+#: Acquires the lock, which is held for as long as the connection exists. Each schema of a database
+#: has its own lock, because it is a separate store.
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 _KEY = 0x6F726368
 
 
 def patience(url: URL) -> dict[str, int | str]:
-    """Return arguments of a connection with its timeouts."""
+    """Return the connection arguments that set the timeouts which the URL does not set."""
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
     # The last option takes precedence.
@@ -51,11 +53,12 @@ def is_locked(error: Exception) -> bool:
 def take_for_one_writer(engine: Engine) -> None:
     """Make each connection lock the database before its use. Raises StoreError.
 
-    The lock is granted after the server has closed the former connection: its last changes are
-    then either stored or lost. A second server, which would run the same jobs again, never gets
-    the lock.
+    PostgreSQL grants the lock after it has closed the former connection. The last changes of that
+    connection are then either stored or lost. While a server runs, a second server, which would run
+    the same jobs again, does not get the lock.
     """
-    #: The first connection waits for a server that was killed; later ones are retried.
+    #: The first connection waits for the lock of a server that was killed. Later connections do not
+    #: wait, because the caller repeats a failed write.
     seconds = [PREDECESSOR_SECONDS]
 
     @event.listens_for(engine, "connect")

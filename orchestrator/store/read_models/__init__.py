@@ -1,1 +1,1 @@
-"""Reads of many workers at once, from columns beside their documents."""
+"""Lists of many jobs or workers, from columns, without their JSON documents."""

@@ -1,22 +1,110 @@
-"""The fields of each job in lists: progress, usage, and marks of needs."""
+"""Lists of jobs: their conditions, and the fields of each job, such as progress and usage."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    or_,
+    select,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from orchestrator.core.model.attempt.attempt_result import INCOMPLETE
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Page
-from orchestrator.core.ports.listings import JobFilter, StatusCount
-from orchestrator.store.queries import bounded, values
-from orchestrator.store.read_models.job_filter import job_conditions, submitted_by
-from orchestrator.store.read_models.snapshot import plain, tokens
+from orchestrator.core.ports.read_models import JobFilter, ListedJob, ListedPage, StatusCount
+from orchestrator.store.queries import bounded, plain, tokens, values
 from orchestrator.store.schema import tables
+from orchestrator.store.schema.tables import label_line, line_in
 
-_jobs, _workers = tables.jobs.c, tables.workers.c
+_jobs = tables.jobs.c
+
+
+class PlaceIn(FunctionElement[int]):
+    """The position of a text in another text, from 1; 0 if the text is missing.
+
+    Case matters, unlike in LIKE.
+    """
+
+    type = Integer()
+    name = "place_in"
+    inherit_cache = True
+
+
+@compiles(PlaceIn, "sqlite")
+def _in_sqlite(element: PlaceIn, compiler: Any, **options: Any) -> str:
+    return f"instr({compiler.process(element.clauses, **options)})"
+
+
+@compiles(PlaceIn, "postgresql")
+def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
+    return f"strpos({compiler.process(element.clauses, **options)})"
+
+
+def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions, all of which must hold."""
+    equal = (
+        (_jobs.parent_job_id, wanted.parent),
+        (_jobs.root_id, wanted.root),
+        (_jobs.depth, wanted.depth),
+    )
+    found: list[ColumnElement[bool]] = [
+        column == value for column, value in equal if value is not None
+    ]
+    return [*found, *_of_lists(wanted)]
+
+
+def _of_lists(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.statuses:
+        yield _jobs.status.in_(list(wanted.statuses))
+    if wanted.submitted_by is not None:
+        yield submitted_by(wanted.submitted_by)
+    if wanted.since is not None:
+        yield _jobs.created_at >= wanted.since
+    if wanted.ids is not None:
+        yield _jobs.id.in_(list(wanted.ids))
+    for name, value in wanted.labels:
+        yield has_text(_jobs.labels, line_in(label_line(name, value)))
+    if wanted.text:
+        columns = (_jobs.request, _jobs.id)
+        yield or_(*(has_text(lowered(each), lowered(wanted.text)) for each in columns))
+
+
+def submitted_by(name: str) -> ColumnElement[bool]:
+    """Return the condition that a caller submitted the root of a job."""
+    return _jobs.root_id.in_(select(_jobs.id).where(_jobs.submitted_by == name))
+
+
+def has_text(column: ColumnElement[Any], text: ColumnElement[Any] | str) -> ColumnElement[bool]:
+    given = _text(text) if isinstance(text, str) else text
+    return PlaceIn(column, given).op(">", return_type=Boolean())(0)
+
+
+def lowered(text: ColumnElement[Any] | str) -> ColumnElement[Any]:
+    """Return a text in lower case, as the database has it."""
+    given = _text(text) if isinstance(text, str) else text
+    return func.lower(given, type_=_jobs.request.type)
+
+
+def _text(text: str) -> ColumnElement[Any]:
+    return literal(text, _jobs.request.type)
+
+
+_workers = tables.workers.c
 _named: Any = bindparam("root_ids", expanding=True)
 _lacks_cost = func.max(_workers.cost_marks.op("&")(INCOMPLETE))
 _does_a_task = case((_workers.kind == WorkerKind.TASK, 1), else_=0)
@@ -37,24 +125,43 @@ _needy_workers = select(_workers.job_id).where(_workers.need.is_not(None))
 
 
 def job_page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> Page:
-    conditions = job_conditions(wanted)
-    statement = (
-        select(*tables.told(tables.jobs))
-        .where(*conditions)
+    columns = tables.value_columns(tables.jobs)
+    found = values(connection, Job, _newest(columns, wanted, offset, limit))
+    return Page(jobs=found, total=_total(connection, wanted))
+
+
+def listed_page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
+    statement = _newest((_jobs.id, _jobs.root_id), wanted, offset, limit)
+    found = connection.execute(statement)
+    return ListedPage(
+        jobs=[ListedJob._make(row) for row in found], total=_total(connection, wanted)
+    )
+
+
+def _newest(
+    columns: Sequence[Column[Any]], wanted: JobFilter, offset: int, limit: int
+) -> Select[Any]:
+    return (
+        select(*columns)
+        .where(*job_conditions(wanted))
         .order_by(_jobs.created_at.desc(), _jobs.id.desc())
         .offset(bounded(offset))
         .limit(bounded(limit))
     )
-    counting = select(func.count()).select_from(tables.jobs).where(*conditions)
-    return Page(
-        jobs=values(connection, Job, statement), total=connection.execute(counting).scalar_one()
-    )
+
+
+def _total(connection: Connection, wanted: JobFilter) -> int:
+    counting = select(func.count()).select_from(tables.jobs).where(*job_conditions(wanted))
+    return connection.execute(counting).scalar_one()
 
 
 def status_counts(
     connection: Connection, root_ids: Collection[str]
 ) -> dict[str, Sequence[StatusCount]]:
-    """Return the counts of every named root job, by root job; also of one without workers."""
+    """Return the numbers of workers by status, and their usage, for each given root job.
+
+    A root job without workers has an empty list.
+    """
     found: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}
     for row in connection.execute(_counts, {"root_ids": list(root_ids)}):
         root_id, job_id, status, number, cost, used, lacks = row
@@ -67,12 +174,12 @@ def status_counts(
 def needy(
     connection: Connection, root_ids: Collection[str] | None, by: str | None
 ) -> list[tuple[Job, Sequence[Worker]]]:
-    """Return jobs that may have needs, with the workers of the tasks that have some.
+    """Return jobs that may have needs, each with the workers of its tasks that may have needs.
 
     ``root_ids``: only these trees; None: all. ``by``: only jobs that this caller submitted.
     """
     marked = or_(_jobs.needs != "", _jobs.id.in_(_needy_workers))
-    statement = select(*tables.told(tables.jobs)).where(marked)
+    statement = select(*tables.value_columns(tables.jobs)).where(marked)
     if root_ids is not None:
         statement = statement.where(_jobs.root_id.in_(list(root_ids)))
     if by is not None:
@@ -90,7 +197,7 @@ def _rivals(job_ids: Sequence[str]) -> Select[Any]:
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()
     return (
-        select(*tables.told(tables.workers))
+        select(*tables.value_columns(tables.workers))
         .where(_workers.job_id.in_(job_ids), needed)
         .order_by(_workers.job_id, _workers["index"])
     )

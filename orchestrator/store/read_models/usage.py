@@ -21,8 +21,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE
 from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerKind
-from orchestrator.core.ports.listings import UsageBy, UsageFilter, UsageRow
-from orchestrator.store.read_models.job_filter import submitted_by
+from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
+from orchestrator.store.read_models.job_list import submitted_by
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.columns import restored
 
@@ -47,7 +47,7 @@ def _in_postgresql(element: Whole, compiler: Any, **options: Any) -> str:
     return f"CAST(floor({compiler.process(element.clauses, **options)}) AS BIGINT)"
 
 
-#: A worker that runs counts at its start.
+#: Time at which a worker's usage counts: the worker's end, or its start while it runs.
 _at = func.coalesce(_workers.ended_at, _workers.started_at)
 _is_task = _workers.kind == WorkerKind.TASK
 _succeeded = and_(_is_task, _workers.status.in_(SUCCEEDED_WORKER))
@@ -137,7 +137,10 @@ def _row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
 
 
 def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
-    """Return rows of root jobs as rows of their values of a label; empty: without the label."""
+    """Sum rows of root jobs into one row for each value of the label ``name``.
+
+    The value "" is for jobs without the label.
+    """
     labels = select(_jobs.id, _jobs.labels).where(_jobs.depth == 0, _jobs.labels != "")
     values = {job_id: _value(text, name) for job_id, text in connection.execute(labels)}
     groups: dict[tuple[str, float | None], list[UsageRow]] = defaultdict(list)

@@ -6,25 +6,25 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, exists, func, or_, select
 
 from orchestrator.core.model.states import WorkerKind, WorkerStatus
-from orchestrator.core.ports.listings import (
+from orchestrator.core.ports.read_models import (
     TaskLabel,
     WorkerFilter,
     WorkerOrder,
     WorkerPage,
     WorkerRow,
 )
-from orchestrator.store.queries import bounded
-from orchestrator.store.read_models.job_filter import has_text, lowered
-from orchestrator.store.read_models.snapshot import (
+from orchestrator.store.queries import (
     IDLE_SECONDS,
     WORKER_COLUMNS,
+    bounded,
     last_seq,
     worker_columns,
 )
+from orchestrator.store.read_models.job_list import has_text, lowered
 from orchestrator.store.schema import tables
 
 _workers, _tasks = tables.workers.c, tables.tasks.c
-#: What needs a person's attention first.
+#: Statuses in the order by attention: those that a person should look at come first.
 _ATTENTION = (
     WorkerStatus.FAILED,
     WorkerStatus.TIMEOUT,
@@ -52,30 +52,35 @@ _labels = select(_tasks.id, _tasks.title, _tasks.model, _tasks.role).where(
 )
 
 
+def ordered_ids(
+    connection: Connection,
+    wanted: WorkerFilter,
+    now: float,
+    offset: int = 0,
+    limit: int | None = None,
+) -> list[str]:
+    """Return the ids of the workers that match, in order; ``limit`` None: all."""
+    # Only the ids, because sorting whole rows of a large job takes twice as long.
+    ordered = select(_workers.id).where(*_conditions(wanted)).order_by(*_ORDERS[wanted.order])
+    if limit is not None:
+        ordered = ordered.offset(bounded(offset)).limit(bounded(limit))
+    given = {"now": now} if wanted.order is WorkerOrder.SECONDS else {}
+    return list(connection.scalars(ordered, given))
+
+
 def worker_page(
     connection: Connection,
     root_id: str,
     wanted: WorkerFilter,
-    offset: int,
-    limit: int,
-    now: float,
+    names: Sequence[str],
     total: int | None,
 ) -> WorkerPage:
-    """Return a page; ``total``: the number of workers that match, if it is known."""
-    conditions = _conditions(wanted)
-    # First the ids alone: sorting whole rows of a large job takes twice as long.
-    ordered = (
-        select(_workers.id)
-        .where(*conditions)
-        .order_by(*_ORDERS[wanted.order])
-        .offset(bounded(offset))
-        .limit(bounded(limit))
-    )
-    given = {"now": now} if wanted.order is WorkerOrder.SECONDS else {}
-    names = list(connection.scalars(ordered, given))
+    """Return the page of the workers ``names``; ``total``: the number of workers that match, if it
+    is known.
+    """
     found = _rows(connection, root_id, names)
     if total is None:
-        counting = select(func.count()).select_from(tables.workers).where(*conditions)
+        counting = select(func.count()).select_from(tables.workers).where(*_conditions(wanted))
         total = connection.execute(counting).scalar_one()
     return WorkerPage(
         workers=found,
@@ -89,7 +94,8 @@ def _rows(connection: Connection, root_id: str, names: Sequence[str]) -> list[Wo
     statement = select(*WORKER_COLUMNS).where(_workers.root_id == root_id, _workers.id.in_(names))
     rows = connection.execute(statement).fetchall() if names else []
     found = {row[0]: WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)}
-    return [found[name] for name in names]
+    # A job may have been removed since its names were read.
+    return [found[name] for name in names if name in found]
 
 
 def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:

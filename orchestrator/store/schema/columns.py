@@ -23,6 +23,7 @@ from orchestrator.core.model.attempt.attempt_result import (
     PromptSize,
     Stray,
     Usage,
+    cause_of,
 )
 from orchestrator.core.model.attempt.delivery import (
     Delivery,
@@ -32,16 +33,10 @@ from orchestrator.core.model.attempt.delivery import (
     SideWork,
     SideWorkKind,
 )
-from orchestrator.core.model.attempt.earlier_exits import cause_of
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.attempt.message import WorkerMessage
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
-from orchestrator.core.model.decisions.feedback import Comment, Feedback, Side
-from orchestrator.core.model.decisions.pause import Pause, PauseCause, RunningMode
-from orchestrator.core.model.decisions.question import Decision, Question
 from orchestrator.core.model.gate import (
     Gate,
     GateCause,
@@ -49,6 +44,17 @@ from orchestrator.core.model.gate import (
     GateResult,
     GateSource,
     GateStatus,
+)
+from orchestrator.core.model.human_input import (
+    Comment,
+    Decision,
+    Feedback,
+    Pause,
+    PauseCause,
+    Question,
+    RunningMode,
+    Side,
+    WorkerMessage,
 )
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec, WaitingFor
 from orchestrator.core.model.job_facts import (
@@ -76,7 +82,7 @@ from orchestrator.core.model.repository_changes import (
     RepositoryChange,
 )
 from orchestrator.core.model.states import WaitKind
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 
 #: SUBSTITUTE, a control character that rarely occurs in text.
 ESCAPE = "\x1a"
@@ -116,7 +122,7 @@ _any_to_json = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(
 
 def _to_json(value: Any) -> str:
     try:
-        # Takes a third of the time of the general encoder; every end of a worker needs it twice.
+        # This encoder takes a third of the time of json's. Each end of a worker encodes two values.
         return pydantic_core.to_json(value, fallback=_plain).decode()
     except pydantic_core.PydanticSerializationError:
         return _any_to_json(value)  # the value has a lone surrogate
@@ -132,8 +138,8 @@ def _from_json(text: str) -> Any:
 class Kept(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
-    These functions are themselves the processors, because the usual hooks cost two more calls per
-    value.
+    SQLAlchemy calls ``write`` and ``read`` through the two processors below. The usual hooks of a
+    ``TypeDecorator`` would cost two more calls per value.
     """
 
     impl = Text
@@ -167,7 +173,8 @@ class PlainText(Kept):
 
 
 def _stored_or_none(text: str | None) -> str | None:
-    # Like ``stored``; most of a worker's 35 texts are printable, and a call would take longer.
+    # The check of ``stored`` is repeated here, because it saves a call for printable text, and most
+    # of a worker's 35 texts are printable.
     return text if text is None or text.isprintable() else stored(text)
 
 
@@ -307,6 +314,13 @@ def _read_failure(found: Found) -> Failure:
     return Failure(**{**found, "kind": kind, "strategy": strategy, "gates": gates})
 
 
+#: Fields of ``JobFacts`` that are tuples of names, and stored as lists.
+_LISTS_OF_NAMES = (
+    *("not_in_parent", "taken", "taken_jobs", "landed_on"),
+    *("both_kept", "gates_passed", "unpriced"),
+)
+
+
 def read_facts(found: Found) -> JobFacts:
     missing = tuple(_read_missing(each) for each in found.get("missing", ()))
     below = tuple(_read_missing(each) for each in found.get("lost_below", ()))
@@ -318,18 +332,13 @@ def read_facts(found: Found) -> JobFacts:
     return JobFacts(
         **{
             **found,
+            **{name: tuple(found.get(name, ())) for name in _LISTS_OF_NAMES},
             "missing": missing,
             "lost_below": below,
-            "not_in_parent": tuple(found.get("not_in_parent", ())),
-            "taken": tuple(found.get("taken", ())),
-            "taken_jobs": tuple(found.get("taken_jobs", ())),
-            "landed_on": tuple(found.get("landed_on", ())),
             "overruled": overruled,
             "overruled_below": also,
             "shortfalls": shortfalls,
-            "both_kept": tuple(found.get("both_kept", ())),
             "gates": gates,
-            "gates_passed": tuple(found.get("gates_passed", ())),
             "flaky": tuple(
                 FlakyGate(**{**each, "findings": tuple(each["findings"])})
                 for each in found.get("flaky", ())
@@ -354,7 +363,6 @@ def read_facts(found: Found) -> JobFacts:
                 )
                 for each in found.get("unjudged_work", ())
             ),
-            "unpriced": tuple(found.get("unpriced", ())),
             "repository_changes": tuple(
                 _read_repository_change(each) for each in found.get("repository_changes", ())
             ),

@@ -53,7 +53,7 @@ def labels_text(job: Job) -> str:
 
 
 def label_line(name: str, value: str) -> str:
-    """Return a label as one line: values may have line ends."""
+    """Return a label as one line: values may have line breaks."""
     return json.dumps(f"{name}:{value}")
 
 
@@ -75,28 +75,31 @@ metadata = MetaData(
     }
 )
 
-#: Makes a column's value from the whole stored value.
+#: A function that computes a column's value from the stored value, such as a ``Worker``.
 Make = Callable[[Any], object]
 
 
 def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
-    """Return a column that is computed from other columns, so that lists are made without reading
-    whole documents. ``source``: attributes of the stored value, such as "usage.steps", or a
-    function of it.
+    """Return a column that repeats a fact of the stored value, so that lists need not read whole
+    documents.
+
+    ``source``: path of an attribute of the stored value, such as "usage.steps", or a function of
+    the stored value.
     """
     return Column(name, kind, info={"source": source}, **options)
 
 
 @event.listens_for(metadata, "before_create")
 def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: object) -> None:
-    # Naming PostgreSQL's option in the tables would load its dialect at the start of each server.
+    # Copy the conditions from SQLite's option only for PostgreSQL. If the tables named PostgreSQL's
+    # option, each start of a server would load its dialect.
     if connection.dialect.name == "postgresql":
         for index in chain.from_iterable(table.indexes for table in target.tables.values()):
             condition = index.dialect_options["sqlite"]["where"]
             index.dialect_options["postgresql"]["where"] = condition
 
 
-def told(table: Table) -> list[Column[Any]]:
+def value_columns(table: Table) -> list[Column[Any]]:
     """Return the columns from which a value of the core is created."""
     return [column for column in table.c if not column.info]
 
@@ -164,7 +167,7 @@ tasks = Table(
         server_default="[]",
     ),
     Column("task", Document(columns.read_task), nullable=False),
-    # All that a page of workers reads of a task.
+    # All columns of a task that a page of workers reads, so that the index is enough.
     Index("ix_tasks_labels", "job_id", "id", "title"),
 )
 
@@ -216,7 +219,7 @@ workers = Table(
 )
 Index("ix_jobs_needs", jobs.c.root_id, sqlite_where=jobs.c.needs != text("''"))
 Index("ix_workers_need", workers.c.job_id, workers.c.need, sqlite_where=workers.c.need.is_not(None))
-# The workers of a time, as usage counts them.
+# Workers by the time at which their usage counts (``read_models/usage``).
 Index("ix_workers_time", func.coalesce(workers.c.ended_at, workers.c.started_at))
 # The latest successful workers of an agent; a worker is added when it ends.
 Index(
@@ -242,6 +245,7 @@ attempts = Table(
     Column("exit", Document(columns.read_exit)),
     Column("reason", PlainText, nullable=False),
     Column("session", Document(columns.read_session)),
+    Column("node", PlainText, nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["root_id", "worker_id"], ["workers.root_id", "workers.id"]),
     Index(None, "token_hash"),
 )
@@ -265,7 +269,7 @@ deliveries = Table(
     Column("root_id", PlainText, ForeignKey("jobs.id"), primary_key=True),
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("endpoint", PlainText, primary_key=True),
-    # A computed column of the key.
+    # PREFIX_ROOT_SEQ_NAME, from the three columns of the primary key.
     Column("id", PlainText, nullable=False),
     Column("job_id", PlainText, nullable=False),
     Column("topic", Member(Topic), nullable=False),

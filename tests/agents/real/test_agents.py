@@ -66,7 +66,7 @@ def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> Non
     assert "cached-" in own["text"]
 
 
-@each_with("splits a request; by a JSON schema")
+@each_with("splits a request; by a JSON schema", nightly=("gemini", "opencode"))
 def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     site.api.scripts[f"{agent}-plan"] = scripts.plan(agent)
     site.api.scripts["part-a"] = scripts.part("a")
@@ -112,7 +112,7 @@ def check_children(site: Site, agent: str, *, commands: bool) -> None:
     assert {child["status"] for child in children} == {"completed"}
 
 
-@each_with("cancelled while a tool runs: no process remains")
+@each_with("cancelled while a tool runs: no process remains", nightly=("gemini", "opencode"))
 def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
     job_id = site.submit(agent, f"{agent}-hanging", scripts.hanging())
     until(lambda: site.begun(job_id), "a command of the agent runs", 60)
@@ -125,7 +125,7 @@ def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
     assert marked(job_id) == []
 
 
-@each_with("401: one attempt, class `auth`")
+@each_with("401: one attempt, class `auth`", nightly=("gemini", "opencode"))
 def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
     script = Script.failing(unauthorized())
     job = site.run(agent, f"{agent}-401", script, retries=2)
@@ -149,7 +149,7 @@ def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
     assert [worker["status"] for worker in job["workers"]] == ["success"] * 4
 
 
-@each_with("`max_steps` held")
+@each_with("`max_steps` held", nightly=("gemini", "opencode"))
 def test_max_steps_is_held(site: Site, agent: str) -> None:
     job = site.run(agent, f"{agent}-forever", scripts.FOREVER, max_steps=3)
 
@@ -178,7 +178,7 @@ def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
     assert used["steps"] <= 12
 
 
-@each_with("`read-only`: nothing written, the worker fails")
+@each_with("`read-only`: nothing written, the worker fails", nightly=("gemini", "opencode"))
 def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: str) -> None:
     job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
 

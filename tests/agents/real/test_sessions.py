@@ -105,7 +105,7 @@ def test_a_refused_gate(places: Places, agent: str) -> None:
     tell(agent, "refused gate", used)
 
 
-@AGENTS
+@pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("gemini", "opencode")))
 def test_a_tool_that_is_killed(site: Site, agent: str) -> None:
     name = f"{agent}-killed"
     script = Script.of(

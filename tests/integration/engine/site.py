@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ import yaml
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import serve
 from orchestrator.app import build
+from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.server_process import api_options
 from orchestrator.config import load
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.store import SqlStore, sqlite_url
 from tests.faults.zygote import Forked, Zygote
 
@@ -207,10 +210,18 @@ class InProcess(Site):
         self.manager = build(folder, settings)
         with_schema(self.manager.store)
         self.manager.open()
-        self._app = create_app(self.manager.service, api_options(settings))
+        doctor = DoctorProcess(folder, folder / "project", os.environ)
+        options = replace(api_options(settings), doctor=doctor)
+        self._app = create_app(self.manager.service, options)
         self._server = serve(self._app, host="127.0.0.1", port=0, threads=8)
         self.url = self._server.url
-        self.manager.start(self.url)
+        try:
+            self.manager.start(self.url)
+        except OrchestratorError:
+            close_app(self._app)
+            self._server.close()
+            self.manager.close()
+            raise
         self._server.start()
 
     def stop(self) -> None:

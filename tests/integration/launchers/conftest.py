@@ -18,8 +18,7 @@ from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.listener import Listener
+from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.launchers.process import proc
 from tests.support import above
 
@@ -33,11 +32,24 @@ class Reports:
 
     pids: dict[str, int] = field(default_factory=dict)
     exits: dict[str, list[Exit]] = field(default_factory=dict)
+    #: Preloaded launches: the times of their starts, and the returned ones.
+    begun_at: dict[str, float] = field(default_factory=dict)
+    back: list[str] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def started(self, attempt_id: str, pid: int) -> None:
         with self.changed:
             self.pids[_name(attempt_id)] = pid
+            self.changed.notify_all()
+
+    def begun(self, attempt_id: str, at: float) -> None:
+        with self.changed:
+            self.begun_at[_name(attempt_id)] = at
+            self.changed.notify_all()
+
+    def returned(self, attempt_id: str) -> None:
+        with self.changed:
+            self.back.append(_name(attempt_id))
             self.changed.notify_all()
 
     def ended(self, attempt_id: str, exit: Exit) -> None:

@@ -9,8 +9,7 @@ sys.path.insert(0, os.getcwd())
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
-from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.local.listener import Listener
+from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 
 
 class Ears:
@@ -19,6 +18,12 @@ class Ears:
 
     def started(self, attempt_id: str, pid: int) -> None:
         print(self._launcher.keeper_pid, flush=True)
+
+    def begun(self, attempt_id: str, at: float) -> None:
+        pass
+
+    def returned(self, attempt_id: str) -> None:
+        pass
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         pass
@@ -35,6 +40,7 @@ launcher.start(
         env={"PATH": os.environ["PATH"]},
         log=f"{directory}/a.log",
         exit_path=f"{directory}/a.json",
+        lease_file=os.environ.get("LEASE_FILE", ""),
     )
 )
 with Listener(launcher):

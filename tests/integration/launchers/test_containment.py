@@ -13,7 +13,7 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.local import containment_probe
+from orchestrator.launchers.local import containment_settings
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, Sandbox
 from orchestrator.launchers.process import proc
 
@@ -208,7 +208,7 @@ def test_basic_holds_what_keeps_its_group_or_its_marker(
 
 def test_basic_says_what_it_does_not_hold() -> None:
     [said] = ContainmentPlan(mode=Mode.BASIC).soft_spots()
-    assert "leaves its group and clears its environment" in said
+    assert "those that leave their group and clear their environment" in said
 
 
 def test_basic_never_touches_others(basic: Any) -> None:
@@ -253,12 +253,12 @@ def test_only_a_group_that_is_meant_for_this_server_is_taken_by_auto(
 ) -> None:
     group = tmp_path / "group"
     group.mkdir()
-    monkeypatch.setattr(containment_probe, "_own_group", lambda: str(group))
+    monkeypatch.setattr(containment_settings, "_own_group", lambda: str(group))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert containment_probe._strongest_first() == (Mode.SUBREAPER,), (
+    assert containment_settings._strongest_first() == (Mode.SUBREAPER,), (
         "root may write to every group"
     )
     monkeypatch.setattr(os, "getxattr", lambda path, name: b"1", raising=False)
-    assert containment_probe._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
-    monkeypatch.setattr(containment_probe, "_mount_point", lambda: str(group))
-    assert containment_probe._strongest_first() == (Mode.SUBREAPER,)
+    assert containment_settings._strongest_first() == (Mode.CGROUP, Mode.SUBREAPER)
+    monkeypatch.setattr(containment_settings, "_mount_point", lambda: str(group))
+    assert containment_settings._strongest_first() == (Mode.SUBREAPER,)

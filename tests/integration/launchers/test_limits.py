@@ -12,8 +12,12 @@ import pytest
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.containment import cgroup
-from orchestrator.launchers.local.containment_probe import choose
-from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
+from orchestrator.launchers.local.containment_settings import (
+    ContainmentPlan,
+    Mode,
+    WorkerLimits,
+    choose,
+)
 from orchestrator.launchers.process import proc
 
 from .conftest import Stage
@@ -100,6 +104,8 @@ def test_limits_become_files_of_the_worker_s_group() -> None:
 def test_what_a_group_counted_says_which_limit_was_hit(tmp_path: Path) -> None:
     wanted = {"memory": 512 * MIB, "processes": 20}
     assert cgroup.limit_hit(str(tmp_path), wanted) == ""
+    (tmp_path / "memory.events").write_text("low 0\noom 0\noom_kill 1\n")
+    assert cgroup.limit_hit(str(tmp_path), wanted) == "", "the machine had no memory left"
     (tmp_path / "pids.events").write_text("max 3\n")
     assert "20 processes" in cgroup.limit_hit(str(tmp_path), wanted)
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
@@ -128,8 +134,8 @@ def test_a_group_with_its_controllers_holds_all() -> None:
 def test_limits_that_are_not_held_exactly_are_named_in_one_line() -> None:
     limits = WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
     assert ContainmentPlan(mode=Mode.SUBREAPER, limits=limits).notice() == (
-        "not held exactly on this machine: workers.limits.cpu (not at all), workers.limits.memory; "
-        "see: bin/orchestrator doctor"
+        "not enforced exactly on this machine: workers.limits.cpu (not at all), "
+        "workers.limits.memory; see: bin/orchestrator doctor"
     )
     assert ContainmentPlan(mode=Mode.SUBREAPER, limits=WorkerLimits(file_size=9)).notice() == ""
 
@@ -141,7 +147,7 @@ def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() ->
     with pytest.raises(ContainmentUnavailable) as refused:
         choose(asked)
     said = refused.value.message
-    assert said.startswith("workers.limits.strict: workers.limits.cpu is not held by subreaper")
+    assert said.startswith("workers.limits.strict: workers.limits.cpu is not enforced by subreaper")
     assert "workers.limits.memory is checked" in said and "file_size" not in said
     assert "start the server in a delegated control group: systemd-run" in said
     assert "set workers.containment: auto" in said

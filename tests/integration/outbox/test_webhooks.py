@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from orchestrator.app.outward import tokens_of
+from orchestrator.app.receivers import tokens_of
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
 from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until

@@ -307,6 +307,7 @@ def _back_to_0008(connection: Connection) -> None:
         connection.execute(text(f"DROP INDEX ix_{index}"))
     for column in ("need", "question", "cancelled_by"):
         connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
+    connection.execute(text("ALTER TABLE attempts DROP COLUMN node"))
     for table in ("server_pause", "deliveries"):
         connection.execute(text(f"DROP TABLE {table}"))
     ours = ("needs", "labels", "run", "pause", "paused_seconds", "plan_version", "callback")

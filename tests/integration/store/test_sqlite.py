@@ -118,7 +118,7 @@ def test_only_a_durable_change_waits_for_the_disk(store: SqlStore) -> None:
     job, worker = a_job(), a_worker(a_job())
     submission = Change(new_jobs=[job], new_workers=[worker])
     start = Change(new_attempts=[an_attempt(worker)])
-    refused = Change(new_attempts=[an_attempt(worker)])
+    refused = Change(new_workers=[worker])
     end = Change(jobs=[replace(job, status=JobStatus.COMPLETED)])
     assert [change.durable for change in (submission, start, end)] == [True, False, True]
 

@@ -10,20 +10,30 @@ from typing import Any
 
 from orchestrator.core.errors import Conflict, Forbidden, NotFound, Outdated, Unauthorized
 from orchestrator.core.events import Event, EventKind
-from orchestrator.core.locks.lock_table import Lease, LockView
+from orchestrator.core.locks.lock_table import LockLease, LockView
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.core.model.candidate_rank import CandidateRank
-from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
 from orchestrator.core.ports import Page, Tree
-from orchestrator.core.ports.listings import CardPage, JobCard, JobFilter, Progress
-from orchestrator.core.ports.read_models import Availability, Checkpoint, Detail, Health, RolledBack
+from orchestrator.core.ports.read_models import (
+    Availability,
+    Checkpoint,
+    Detail,
+    Health,
+    JobCard,
+    JobFilter,
+    ListedJob,
+    ListedPage,
+    NodeState,
+    Progress,
+    RolledBack,
+)
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.engine.supervisor.lease_calls import LockCall
+from orchestrator.engine.supervisor.lock_calls import LockCall
 from orchestrator.security.keys import hash_key
 
 KEY = "a-key-for-tests-only"
@@ -39,16 +49,18 @@ class FakeReads:
 
     def __init__(self, service: "FakeService") -> None:
         self._service = service
+        self._versions = itertools.count(1)
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
         return len(self._service.events(caller, job_id, 0, 1_000_000))
 
-    def version(self, job: Job) -> int:
-        return 0
+    def version(self, job: Job | ListedJob) -> int:
+        """A new version each time, so that no answer is kept."""
+        return next(self._versions)
 
     def jobs(
         self, caller: Caller, wanted: JobFilter, kinds: object, *, page: int, page_size: int
-    ) -> CardPage:
+    ) -> ListedPage:
         status = next(iter(wanted.statuses), None)
         found = self._service.jobs(
             caller,
@@ -58,8 +70,12 @@ class FakeReads:
             page=page,
             page_size=page_size,
         )
-        cards = [JobCard(job=job, own=Progress(), tree=Progress()) for job in found.jobs]
-        return CardPage(cards=cards, total=found.total)
+        listed = [ListedJob(job.id, job.root_id) for job in found.jobs]
+        return ListedPage(jobs=listed, total=found.total)
+
+    def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
+        jobs = [self._service._jobs[job_id] for job_id in job_ids]
+        return [JobCard(job=job, own=Progress(), tree=Progress()) for job in jobs]
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def read(caller: Caller, job_id: str, *given: object, **named: object) -> Any:
@@ -78,6 +94,7 @@ class FakeService:
         self.ready = True
         self.left: dict[str, object] = {**LEFT}
         self.failure: Exception | None = None
+        self.node_states: list[NodeState] = []
         self.submissions: list[Submission] = []
         self.given: FeedbackRequest | None = None
         self._jobs: dict[str, Job] = {}
@@ -345,6 +362,9 @@ class FakeService:
     def agents(self) -> Sequence[Availability]:
         return [Availability(name="shell", description="runs a command")]
 
+    def nodes(self, caller: Caller) -> Sequence[NodeState]:
+        return self.node_states
+
     def stats(self, caller: Caller) -> Mapping[str, object]:
         jobs: dict[str, int] = {}
         for job in self._jobs.values():
@@ -361,10 +381,10 @@ class FakeService:
 
     # Locks: never held
 
-    def leases(self) -> Sequence[Lease]:
+    def leases(self) -> Sequence[LockLease]:
         return []
 
-    def leases_on(self, name: str) -> Sequence[Lease]:
+    def leases_on(self, name: str) -> Sequence[LockLease]:
         return []
 
     def locks(self, caller: Caller) -> Sequence[LockView]:
@@ -376,7 +396,7 @@ class FakeService:
     def lock_decided(self, call: LockCall) -> bool:
         return True
 
-    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[Lease] | None:
+    def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
         return []
 
     def lock_dropped(self, call: LockCall) -> None: ...

@@ -5,7 +5,7 @@ from unittest.mock import patch
 from flask import Flask, url_for
 from werkzeug.routing import Rule
 
-from orchestrator.api.server.url_rules import LateRule
+from orchestrator.api.server.app import LateRule
 
 
 def test_a_path_is_built_from_its_rule(shared_app: Flask) -> None:

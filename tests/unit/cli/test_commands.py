@@ -46,7 +46,7 @@ def test_the_first_line_has_the_number_of_workers_that_auto_means(tmp_path: Path
 def test_the_start_line_says_when_other_machines_reach_the_server(
     url: str, capsys: Capture
 ) -> None:
-    serve._tell(url, Path("/shop"))
+    serve._print_address(url, Path("/shop"))
     said = capsys.readouterr().err
     assert said.startswith(f"serving at {url} for the project /shop")
     assert ("other machines can reach it" in said) is ("0.0.0.0" in url)
@@ -54,7 +54,7 @@ def test_the_start_line_says_when_other_machines_reach_the_server(
 
 
 def test_the_start_line_says_that_only_a_proxy_reaches_the_server(capsys: Capture) -> None:
-    serve._tell("http://0.0.0.0:1", Path("/shop"), True)
+    serve._print_address("http://0.0.0.0:1", Path("/shop"), True)
     said = capsys.readouterr().err
     assert said.endswith("; only the proxies of api.trusted_proxies may call it\n")
     assert "plain HTTP" not in said
@@ -77,7 +77,7 @@ def test_submit_prints_the_id_and_nothing_else(
 def test_limits_that_are_not_held_exactly_are_named_once(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
 ) -> None:
-    served.accepted = {"limits_notice": "not held exactly on this machine: workers.limits.cpu"}
+    served.accepted = {"limits_notice": "not enforced exactly on this machine: workers.limits.cpu"}
     assert orchestrator(command, "Say this") == ExitCode.OK
     out, err = capsys.readouterr()
     assert err.count("workers.limits.cpu\n") == 1 and "workers.limits" not in out
@@ -107,14 +107,14 @@ def test_submit_takes_a_plan_file_and_flags_win_over_it(
     assert body["tasks"] == [{"id": "a", "agent": ["shell"], "command": "true"}]
 
 
-@pytest.mark.parametrize(("tasks", "is_told"), [("tasks: []\n", True), ("", False)])
+@pytest.mark.parametrize(("tasks", "is_shown"), [("tasks: []\n", True), ("", False)])
 def test_a_plan_whose_tasks_are_empty_is_split_and_says_so(
     served: FakeApi,
     orchestrator: Orchestrator,
     tmp_path: Path,
     capsys: Capture,
     tasks: str,
-    is_told: bool,
+    is_shown: bool,
 ) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(f"request: Build\n{tasks}")
@@ -123,7 +123,7 @@ def test_a_plan_whose_tasks_are_empty_is_split_and_says_so(
 
     assert served.jobs["j1"].body["request"] == "Build"
     told = "plan.yaml: tasks: is empty; the request is split into tasks\n"
-    assert capsys.readouterr().err == (told if is_told else "")
+    assert capsys.readouterr().err == (told if is_shown else "")
 
 
 def test_a_plan_comes_by_standard_input(
@@ -592,57 +592,90 @@ def test_help_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-#: By module of a command: the packages of others, and rooms of this product, that it may load with
-#: the client.
-_LIGHT = {
-    "orchestrator.cli.jobs.status": {"click", "api", "cli", "core", "launchers", "security"},
-    "orchestrator.cli.jobs.submit": {"click", "api", "cli", "core", "launchers", "security"},
+#: Packages of others, and rooms of this product, that a light command may load.
+_LIGHT = {"click", "api", "cli", "core", "launchers", "security"}
+#: By command: what it may load besides.
+_COMMANDS: dict[tuple[str, ...], set[str]] = {
+    ("status",): set(),
+    ("jobs",): set(),
+    ("job", "--help"): {"workspace"},
+    ("diff", "--help"): set(),
+    ("wait", "x"): set(),
+    ("logs", "x"): set(),
+    ("submit", "a request"): set(),
+    ("run", "--help"): set(),
 }
+#: Modules of the standard library that take as long as a short command.
+_SLOW = {"asyncio", "email.parser", "http.client", "importlib.metadata", "secrets", "ssl"}
 
 
-@pytest.mark.parametrize("module", _LIGHT)
-def test_a_light_command_loads_little(module: str) -> None:
+@pytest.mark.parametrize("words", _COMMANDS, ids=" ".join)
+def test_a_light_command_loads_little(words: tuple[str, ...], tmp_path: Path) -> None:
     code = (
-        f"import sys, {module}, orchestrator.api.client.client, orchestrator.cli.server_record\n"
+        "import os, sys\n"
+        "from orchestrator.cli import execute\n"
+        "from orchestrator.cli.context import CliContext\n"
+        f"execute({list(words)}, CliContext(environ=os.environ))\n"
         "own = {each.split('.')[1] for each in sys.modules if each.startswith('orchestrator.')}\n"
         "others = {each.partition('.')[0] for each in sys.modules} - sys.stdlib_module_names\n"
-        "slow = {'asyncio', 'http.client', 'email.parser', 'ssl', 'secrets'} & set(sys.modules)\n"
-        "print(*own | others | slow)"
+        f"slow = {_SLOW} & set(sys.modules)\n"
+        "print(*own | others | slow, file=sys.stderr)"
     )
 
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-S",
-            "-c",
-            f"sys_path = {sys.path!r}\nimport sys\nsys.path = sys_path\n{code}",
-        ],
-        env={**os.environ, "PYTHONPATH": str(FOLDER)},
-        capture_output=True,
-        text=True,
-        timeout=60,
+    loaded = _loaded(code, ORCHESTRATOR_HOME=str(tmp_path / "home"))
+
+    assert loaded - {"orchestrator", "__main__"} <= _LIGHT | _COMMANDS[words]
+
+
+@pytest.mark.parametrize("module", ["status", "submit"])
+def test_calling_a_server_on_this_machine_loads_no_requests(module: str) -> None:
+    code = (
+        f"import sys, orchestrator.cli.jobs.{module}\n"
+        "import orchestrator.api.client.client, orchestrator.cli.server_record\n"
+        "print(*{each.partition('.')[0] for each in sys.modules}, file=sys.stderr)"
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert set(done.stdout.split()) - {"orchestrator", "__main__"} <= _LIGHT[module]
+    assert not _loaded(code) & {"requests", "urllib3", "pydantic", "yaml"}
+
+
+#: Needed by some servers only, or after the port is open.
+_LATER = (
+    *("alembic", "sqlalchemy.dialects.postgresql", "orchestrator.api.openapi"),
+    *("requests", "orchestrator.cli.jobs", "orchestrator.cli.follow"),
+)
 
 
 def test_the_server_loads_what_only_some_servers_need_later() -> None:
     code = (
-        "import sys, orchestrator.app.assembly, orchestrator.api.server.app\n"
-        "later = ('alembic', 'orchestrator.api.openapi', 'sqlalchemy.dialects.postgresql')\n"
-        "print(*(each for each in sys.modules if each.startswith(later)))"
+        "import sys, orchestrator.cli.server.server_process\n"
+        f"print(*(each for each in sys.modules if each.startswith({_LATER})), file=sys.stderr)"
     )
 
+    assert _loaded(code) == set()
+
+
+def test_settings_load_no_scheduler_and_no_git() -> None:
+    code = (
+        "import sys, orchestrator.config, orchestrator.cli.server.background_server\n"
+        "later = ('orchestrator.core.scheduler', 'orchestrator.git', 'sqlalchemy', 'flask')\n"
+        "print(*(each for each in sys.modules if each.startswith(later)), file=sys.stderr)"
+    )
+
+    assert _loaded(code) == set()
+
+
+def _loaded(code: str, **environ: str) -> set[str]:
+    """The last line of the program's errors: modules that it names."""
+    # -S: without modules that files of site-packages load at every start.
     done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(FOLDER)},
+        [sys.executable, "-S", "-c", f"import sys\nsys.path = {sys.path!r}\n{code}"],
+        env={**os.environ, "PYTHONPATH": str(FOLDER), **environ},
         capture_output=True,
         text=True,
         timeout=60,
     )
-
-    assert (done.returncode, done.stdout.split(), done.stderr) == (0, [], "")
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.splitlines()[-1].split()) if done.stderr else set()
 
 
 def test_completion_knows_the_commands() -> None:

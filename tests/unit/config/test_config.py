@@ -23,9 +23,9 @@ from orchestrator.config import (
     visible,
 )
 from orchestrator.config.api_key import ensure_key, load_with_key, with_key
-from orchestrator.config.errors import schema_at
+from orchestrator.config.errors import schema_at, settings_schema
 from orchestrator.config.layer import KeyPath
-from orchestrator.config.loading import setting_paths
+from orchestrator.config.setting_kinds import is_optional, is_text, setting_paths
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.submission import Scope
 
@@ -197,7 +197,7 @@ WRONG_FILES = {
     "port: 80": ["1:1: port: unknown section (did you mean 'api.port'?)"],
     "1: 2": [
         "1:1: 1: unknown section; known: orchestrator, workers, gates, recursion, limits, api,"
-        " store, logging, git, reports, webhooks, notify, agents, triggers"
+        " store, logging, git, reports, webhooks, notify, cluster, agents, triggers"
     ],
     "workers:\n  max_workers: ten\n  max_retries: true\n  grace_seconds:\n": [
         "2:3: workers.max_workers: invalid value 'ten'; must be a whole number from 1 to"
@@ -367,6 +367,10 @@ CONFLICTS = {
     ),
     "reports: {template_dir: config.yaml}": "is not a directory; name an existing directory, or"
     " null",
+    "cluster: {scheduler: 'tls://head.lan:8785'}": (
+        "cluster.scheduler: its nodes need an address of this server; "
+        'set cluster.listen: "0.0.0.0:8786"'
+    ),
 }
 
 
@@ -618,7 +622,8 @@ def test_a_new_config_file_is_short_and_has_a_key(tmp_path: Path) -> None:
     found = visible(load(tmp_path, environ={}).settings)
     defaults = load(tmp_path / "none", environ={}, require_key=False).settings
     inside = {name for name, value in found.items() if value != visible(defaults)[name]}
-    assert inside <= {"api.api_key", "orchestrator.workspace_root", "logging.log_dir"}
+    places = {"orchestrator.workspace_root", "logging.log_dir", "cluster.certificates"}
+    assert inside <= {"api.api_key", *places}
 
 
 def test_a_setting_of_a_new_config_file_is_set_by_removing_its_mark(tmp_path: Path) -> None:
@@ -814,3 +819,19 @@ def test_a_wrong_key_entry_is_told_without_its_secret(
 def test_a_public_address_is_scheme_and_host(tmp_path: Path, address: str) -> None:
     with pytest.raises(ConfigError, match=r"api\.public_url: .*without a path"):
         loaded(tmp_path, environ={"ORCHESTRATOR_API__PUBLIC_URL": address})
+
+
+def test_names_and_kinds_of_settings_are_those_of_the_schema() -> None:
+    sections = settings_schema()["properties"]
+
+    assert setting_paths() == [
+        (section, key)
+        for section in sections
+        for key in schema_at((section,)).get("properties", ())
+    ]
+    for path in setting_paths():
+        schema = schema_at(path)
+        assert is_text(path) == (schema.get("type") == "string"), path
+        assert is_optional(path) == bool(schema.get("optional")), path
+    assert not is_text(("api", "no_such_key"))
+    assert not is_text(("no_such_section", "key"))

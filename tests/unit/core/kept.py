@@ -1,7 +1,7 @@
 """The content of a store, built only from the changes of turns."""
 
 from orchestrator.core.events import Event
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Change, Tree
 
@@ -58,6 +58,8 @@ class Kept:
             self.workers[worker.key] = worker
 
     def _save_attempts(self, change: Change) -> None:
+        for row in change.dropped_attempts:
+            assert self.attempts.pop(row).ended_at is None
         for attempt in change.new_attempts:
             assert attempt.number == 1 or (attempt.key, attempt.number - 1) in self.attempts
             assert (attempt.key, attempt.number) not in self.attempts

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sized
 
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.state.job_trees import Node
+from orchestrator.core.scheduler.state.job_trees import UnfinishedWorker
 
 
 def state_of(scheduler: Scheduler) -> Mapping[str, object]:
@@ -19,7 +19,7 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
             key: each for key, each in unit_of_work.workers.items() if key[0] in unfinished
         },
         "attempts": dict(unit_of_work.attempts),
-        "nodes": {key: _node(node) for key, node in trees.nodes.items()},
+        "nodes": {key: _unfinished(unfinished) for key, unfinished in trees.unfinished.items()},
         "slots": scheduler.view.slots(),
         "running": {each: scheduler._slots.running_in(each) for each in unit_of_work.jobs},
         "resuming": set(trees.ready._resuming),
@@ -33,25 +33,35 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
 
 
 def _to_ask(scheduler: Scheduler) -> set[WorkerKey]:
-    asked = (key for key in scheduler._trees.to_ask if key in scheduler._trees.nodes)
+    asked = (key for key in scheduler._trees.to_ask if key in scheduler._trees.unfinished)
     return {key for key in asked if _may_start(scheduler, key)}
 
 
-def _node(node: Node) -> tuple[object, ...]:
-    verdict = (node.verdict.status, node.verdict.reason) if node.verdict else None
-    return node.alive, node.has_slot, node.stopping, frozenset(node.open_children), verdict
+def _unfinished(unfinished: UnfinishedWorker) -> tuple[object, ...]:
+    verdict = (unfinished.verdict.status, unfinished.verdict.reason) if unfinished.verdict else None
+    return (
+        unfinished.alive,
+        unfinished.has_slot,
+        unfinished.stopping,
+        frozenset(unfinished.open_children),
+        verdict,
+    )
 
 
 def startable(scheduler: Scheduler) -> set[WorkerKey]:
     """Return queued, delayed, or held workers that were not cancelled since."""
-    ready, nodes, holds = scheduler._trees.ready, scheduler._trees.nodes, scheduler._trees.holds
+    ready, unfinished_workers, holds = (
+        scheduler._trees.ready,
+        scheduler._trees.unfinished,
+        scheduler._trees.holds,
+    )
     queued = {each[2] for queue in ready._queues.values() for each in queue}
     delayed = {each[2] for each in ready._delayed}
     waiting = [*holds._unprepared.values(), *(each.behind for each in holds._ahead.values())]
     return {
         key
         for key in queued | delayed | {key for keys in waiting for key in keys}
-        if key in nodes and _may_start(scheduler, key)
+        if key in unfinished_workers and _may_start(scheduler, key)
     }
 
 

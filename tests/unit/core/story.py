@@ -1,21 +1,21 @@
 """A scheduler with a clock, a store, and processes that tests control."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.decisions.pause import RunningMode
-from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
+from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.scheduler.planned_job import planner_of
+from orchestrator.core.scheduler.ready_queue_and_slots import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.start_queue import Capacity, Lack
 from orchestrator.engine.service.reruns.retry import check_reopens, check_rerun
 
 from .factories import (
@@ -46,6 +46,9 @@ class Story:
         self.now = START
         #: False: the memory allows no further process.
         self.admit = True
+        #: The machines of a cluster, and the memory that a worker of an agent needs there.
+        self.machines: Sequence[Machine] | None = None
+        self.memory_needed: Callable[[str], int] = lambda agent: 0
         #: Set: nothing starts.
         self.paused: Lack | None = None
         #: False: reports are never written; ``to_render`` has the requested ones.
@@ -144,7 +147,10 @@ class Story:
         return job
 
     def ends(self, key: WorkerKey, exit: Exit = EXIT_0, evidence: Evidence = DONE) -> None:
-        self.scheduler.exited(key, self.worker(key).attempt, exit, evidence, self.now)
+        attempt = self.scheduler.view.attempts.get(key)
+        # The attempt of a preloaded launch is not the worker's attempt yet.
+        number = attempt.number if attempt else self.worker(key).attempt
+        self.scheduler.exited(key, number, exit, evidence, self.now)
         self.turn()
 
     def fails(self, key: WorkerKey, output: str = "") -> None:
@@ -271,7 +277,12 @@ class Story:
         return True
 
     def _one_turn(self) -> None:
-        room = Capacity(self.paused, lambda agent: None if self.admit else NO_MEMORY)
+        room = Capacity(
+            self.paused,
+            lambda agent: None if self.admit else NO_MEMORY,
+            self.machines,
+            self.memory_needed,
+        )
         commands = self.scheduler.turn(self.now, room=room)
         change = self.scheduler.take_changes()
         recorded = {(attempt.key, attempt.number) for attempt in change.new_attempts}
@@ -307,8 +318,8 @@ class Story:
         raise AssertionError(f"it never ends: {self.statuses()}")
 
     def _waits(self, key: WorkerKey) -> bool:
-        node = self.scheduler._trees.nodes[key]
-        return not node.has_slot and not node.stopping
+        unfinished = self.scheduler._trees.unfinished[key]
+        return not unfinished.has_slot and not unfinished.stopping
 
     def _config(self, config: Mapping[str, Any]) -> JobConfig:
         return a_config(**{"max_workers": self._limits["max_workers"], **config})

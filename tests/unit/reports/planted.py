@@ -11,9 +11,8 @@ from orchestrator.core.candidates.selection import Opinion, candidates_of, ranke
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import Failure, Rollback
-from orchestrator.core.model.decisions.feedback import Feedback
-from orchestrator.core.model.decisions.question import Question
 from orchestrator.core.model.gate import GateResult
+from orchestrator.core.model.human_input import Feedback, Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig

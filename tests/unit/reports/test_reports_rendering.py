@@ -16,7 +16,7 @@ from planted import ROOT, Planted
 from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from orchestrator.core.outcome.listed_workers import LISTED_WORKERS
+from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.reports import Reports
 from orchestrator.reports.escaping import document
 from orchestrator.reports.template_values import BAR_LIMIT

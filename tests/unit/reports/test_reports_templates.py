@@ -1,5 +1,9 @@
 """A user's own templates take precedence, and cannot prevent a job's report."""
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +11,9 @@ import trees
 from planted import ROOT, Planted
 
 from orchestrator.reports import Reports
+from tests.support.sources import PACKAGE as SOURCES
+
+DONT_WRITE = "PYTHONDONTWRITEBYTECODE"
 
 
 def final_result(templates: Path, place: Path) -> str:
@@ -82,3 +89,48 @@ def test_text_of_a_worker_is_never_a_template(tmp_path: Path) -> None:
     report = (tmp_path / "FINAL_RESULT.md").read_text()
     assert "{{ 7 * 7 }}{% raw %}" in report
     assert not {"49", "42", "35"} & set(report.split())
+
+
+PREPARE = "import jinja2\nfrom orchestrator.reports.templates import Templates\n"
+COUNTED = """
+compiled, compile = [], jinja2.Environment.compile
+def counting(*given, **named):
+    compiled.append(given)
+    return compile(*given, **named)
+jinja2.Environment.compile = counting
+Templates(None).prepare()
+print(len(compiled))
+"""
+
+
+def _compiled(package: Path) -> int:
+    """The number of templates that a process with this copy of the package compiles."""
+    environ = {name: each for name, each in os.environ.items() if name != DONT_WRITE}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", PREPARE + COUNTED],
+        env={**environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    return int(done.stdout)
+
+
+def test_shipped_templates_are_compiled_once_for_all_processes(tmp_path: Path) -> None:
+    package = tmp_path / "orchestrator"
+    shutil.copytree(SOURCES, package, ignore=shutil.ignore_patterns("__pycache__"))
+    sources = package / "reports" / "templates"
+    every = len(list(sources.glob("*.j2")))
+
+    assert _compiled(package) == every
+    assert _compiled(package) == 0
+
+    with (sources / "job.md.j2").open("a") as template:
+        template.write("changed")
+    assert _compiled(package) == 1
+    for stored in (sources / "__pycache__").iterdir():
+        stored.write_bytes(stored.read_bytes()[:100])
+    assert _compiled(package) == every
+    assert _compiled(package) == 0
+    assert len(list((sources / "__pycache__").iterdir())) == every

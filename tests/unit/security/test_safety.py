@@ -3,6 +3,7 @@
 import os
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.security.environment import (
     worker_environment,
 )
 from orchestrator.security.keys import DEFAULT, ApiKeys, hash_key, new_key
-from orchestrator.security.untrusted_files import open_log, read_regular, read_tail, write_private
+from orchestrator.security.untrusted_files import open_log, read_regular, read_tail, replace_file
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
@@ -226,10 +227,25 @@ def test_a_file_is_replaced_as_a_whole_and_for_its_owner_only(tmp_path: Path) ->
     elsewhere.write_text("untouched")
     path.symlink_to(elsewhere)
 
-    write_private(path, b"new")
+    replace_file(path, b"new")
 
     assert path.read_bytes() == b"new"
     assert not path.is_symlink()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert elsewhere.read_text() == "untouched"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["elsewhere", "status.json"]
+
+
+def test_several_threads_may_replace_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    contents = [bytes([65 + each]) * 5000 for each in range(4)]
+
+    def replace_often(content: bytes) -> None:
+        for _ in range(100):
+            replace_file(path, content)
+
+    with ThreadPoolExecutor(len(contents)) as threads:
+        list(threads.map(replace_often, contents))
+
+    assert path.read_bytes() in contents
+    assert os.listdir(tmp_path) == ["a"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.outbox import signatures as outbox
+from orchestrator.outbox import webhooks as outbox
 from orchestrator.security.signatures import TOLERANCE_SECONDS, Verification, is_verified
 
 #: From GitHub's documentation, "Validating webhook deliveries".

@@ -16,7 +16,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.listed_workers import LISTED_WORKERS
+from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.core.ports import Change, Tree
 from orchestrator.security.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock
@@ -45,6 +45,20 @@ def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path
     directory.symlink_to(elsewhere)
 
     assert workspace.is_bare(WORKER) and workspace.snapshot(WORKER) == {}
+
+
+@pytest.mark.parametrize(("before", "after"), [("end", "end\n"), ("end\n", "end\n"), ("", "")])
+def test_the_line_that_marks_an_attempt_begins_in_the_log_s_first_column(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    layout = WorkspaceLayout(tmp_path)
+    log = Path(layout.log(WORKER))
+    log.parent.mkdir(parents=True)
+    log.write_text(before)
+
+    layout.mark_attempt(WORKER, 2)
+
+    assert log.read_text() == f"{after}--- attempt 2 ---\n"
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,19 @@
 """aider: edits files and reports in prose; runs no tools, so it starts no child jobs."""
 
-from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+from orchestrator.agents.adapters.invocation.call import (
+    AgentCall,
+    Ask,
+    shell_environment,
+    shell_files,
+)
 from orchestrator.agents.events.session_follower import SessionFile
 
 _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
     *("--no-check-update", "--no-analytics", "--no-show-release-notes", "--no-gitignore"),
     *("--no-detect-urls", "--disable-playwright"),
-    # The orchestrator commits for aider: each commit message of aider costs a call that aider does
-    # not report.
+    # The orchestrator commits for aider, because aider creates each commit message by a model call
+    # that it does not report.
     *("--no-auto-commits", "--no-dirty-commits"),
 )
 #: aider breaks its lines, also of errors, at the width of the terminal (80 without a terminal).

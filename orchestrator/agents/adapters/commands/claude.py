@@ -16,8 +16,9 @@ from orchestrator.agents.adapters.invocation.call import (
     kept_in,
     mcp_command,
     mcp_environment,
+    shell_environment,
+    shell_files,
 )
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
 from orchestrator.agents.events.session_follower import SessionFile
 
@@ -37,12 +38,40 @@ def call(ask: Ask) -> AgentCall:
     config = ask.control / "claude"
     own = Path(ask.environ.get("CLAUDE_CONFIG_DIR") or ask.user_home / ".claude")
     servers = _servers(ask, own)
+    reads_messages = not (ask.in_terminal or ask.windows or ask.schema)
+    return AgentCall(
+        argv=tuple(_arguments(ask, config, servers, reads_messages=reads_messages)),
+        reader="claude",
+        env={
+            "CLAUDE_CONFIG_DIR": str(config),
+            **_storage(ask, own),
+            # As root, Claude refuses to skip permissions without this variable.
+            **({"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}),
+            **_shell(ask),
+        },
+        files={**_files(ask, config, own, servers), **shell_files(ask)},
+        logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
+        links=kept_in(ask, config / "projects", "claude"),
+        inherited={
+            config / name: own / name
+            for kind, names in _INHERITED.items()
+            if kind in ask.inherit
+            for name in names
+        },
+        session=SessionFile(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
+        resumes=bool(ask.resume),
+        input_line=_input_line if reads_messages else None,
+    )
+
+
+def _arguments(
+    ask: Ask, config: Path, servers: Collection[str], *, reads_messages: bool
+) -> list[str]:
     argv = [*ask.command]
     if ask.in_terminal:
         argv += ["--permission-mode", "default"]
     else:
         argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(ask, servers)]
-    reads_messages = not (ask.in_terminal or ask.windows or ask.schema)
     if reads_messages:
         argv += ["--input-format", "stream-json", "--replay-user-messages"]
     if ask.model:
@@ -63,23 +92,7 @@ def call(ask: Ask) -> AgentCall:
     argv += ["--strict-mcp-config"]
     if servers:
         argv += ["--mcp-config", str(config / "mcp.json")]
-    return AgentCall(
-        argv=tuple(argv),
-        reader="claude",
-        env={"CLAUDE_CONFIG_DIR": str(config), **_storage(ask, own), **_root(ask), **_shell(ask)},
-        files={**_files(ask, config, own, servers), **shell_files(ask)},
-        logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
-        links=kept_in(ask, config / "projects", "claude"),
-        inherited={
-            config / name: own / name
-            for kind, names in _INHERITED.items()
-            if kind in ask.inherit
-            for name in names
-        },
-        session=SessionFile(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
-        resumes=bool(ask.resume),
-        input_line=_input_line if reads_messages else None,
-    )
+    return argv
 
 
 def _input_line(text: str, name: str) -> str:
@@ -99,11 +112,6 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
         return ["--permission-mode", "acceptEdits", "--allowedTools", given]
     denied = "Bash,Edit,Write,MultiEdit,NotebookEdit"
     return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
-
-
-def _root(ask: Ask) -> dict[str, str]:
-    # As root, Claude refuses to skip permissions without this variable.
-    return {"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:

@@ -19,8 +19,9 @@ from orchestrator.agents.adapters.invocation.call import (
     kept_in,
     mcp_command,
     mcp_environment,
+    shell_environment,
+    shell_files,
 )
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table, toml_table
 from orchestrator.agents.events.session_follower import SessionFile
 
@@ -156,9 +157,7 @@ def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
 
 
 def _home_skills(ask: Ask) -> list[Path]:
-    """Return the skills in the home directory, which codex reads whatever its
-    configuration says.
-    """
+    """Return the skills in the home directory, which codex reads with every configuration."""
     return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
 
 

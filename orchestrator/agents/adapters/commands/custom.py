@@ -2,8 +2,12 @@
 
 from collections.abc import Mapping
 
-from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
+from orchestrator.agents.adapters.invocation.call import (
+    AgentCall,
+    Ask,
+    shell_environment,
+    shell_files,
+)
 
 
 def call(ask: Ask) -> AgentCall:

@@ -14,8 +14,9 @@ from orchestrator.agents.adapters.invocation.call import (
     kept_in,
     mcp_command,
     mcp_environment,
+    shell_environment,
+    shell_files,
 )
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
 from orchestrator.agents.events.session_follower import SessionFile
 from orchestrator.core.model.known_agents import COMMAND_SECONDS

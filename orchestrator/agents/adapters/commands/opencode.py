@@ -18,8 +18,9 @@ from orchestrator.agents.adapters.invocation.call import (
     inherited_servers,
     mcp_command,
     mcp_environment,
+    shell_environment,
+    shell_files,
 )
-from orchestrator.agents.adapters.invocation.shell_env import shell_environment, shell_files
 from orchestrator.agents.adapters.invocation.user_config import json_object, kept, table
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")

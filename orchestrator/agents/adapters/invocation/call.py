@@ -1,12 +1,14 @@
 """The call of an agent's program (arguments, files, environment), in one form for all tools."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.events.session_follower import SessionFile
+from orchestrator.core.dataclass import dataclass
 
 #: What an agent may do without asking: everything; write files and run what its own sandbox
 #: allows; only read.
@@ -117,8 +119,8 @@ class AgentCall:
     inherited: Mapping[Path, Path] = field(default_factory=dict)
     #: The tool's own home, which is set up once, before any attempt begins in it.
     home: AgentHome | None = None
-    #: The tool's session files: they report usage while the tool runs, if its output does so only
-    #: at its end.
+    #: Session files that report usage while the tool runs, if its output reports usage only at the
+    #: end.
     session: SessionFile | None = None
     #: True if ``argv`` resumes a session, whose files have its earlier usage.
     resumes: bool = False
@@ -174,3 +176,22 @@ def mcp_command(ask: Ask) -> tuple[str, list[str]]:
         chosen = ["-d", distribution] if distribution else []
         return "wsl.exe", [*chosen, "--exec", program, "mcp"]
     return program, ["mcp"]
+
+
+def shell_environment(ask: Ask) -> dict[str, str]:
+    return {"BASH_ENV": str(_path(ask))}
+
+
+def shell_files(ask: Ask) -> dict[Path, str]:
+    return {_path(ask): _text(ask)}
+
+
+def _path(ask: Ask) -> Path:
+    return ask.control / "bash_env.sh"
+
+
+def _text(ask: Ask) -> str:
+    own, bin = ask.environ.get("BASH_ENV", ""), shlex.quote(str(ask.home / "bin"))
+    lines = [f"[ ! -r {shlex.quote(own)} ] || . {shlex.quote(own)}"] if own else []
+    lines.append(f'case ":$PATH:" in *:{bin}:*) ;; *) PATH={bin}:$PATH ;; esac')
+    return "\n".join(lines) + "\n"

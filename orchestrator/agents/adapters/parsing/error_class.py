@@ -53,7 +53,7 @@ _WORDS: tuple[tuple[ErrorClass, str], ...] = (
         ErrorClass.API,
         r"econn|etimedout|enotfound|fetch failed|network|timed? ?out|connection"
         r"|stream disconnected|high demand|server.?error|bad gateway|unavailable"
-        # The program's own database, while another program of the same user has locked it.
+        # "database is locked": another program of the same user has locked the program's database.
         r"|database is locked",
     ),
 )

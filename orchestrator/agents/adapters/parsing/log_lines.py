@@ -9,7 +9,7 @@ LINE_CHARS = 200
 
 
 def log_line(words: str, limit: int = LINE_CHARS) -> str:
-    """Return text for a log: no line ends, no control characters, at most ``limit`` characters."""
+    """Return text for a log: no line breaks or control characters, at most ``limit`` characters."""
     line = one_line(words[: 4 * limit])
     return cut("".join(char if char.isprintable() else "?" for char in line), limit)
 

@@ -4,12 +4,13 @@ Rows are tried in order; the first match decides.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from orchestrator.agents.adapters.parsing.error_class import classify, is_internal
 from orchestrator.agents.adapters.parsing.log_lines import log_line
 from orchestrator.agents.adapters.parsing.rate_limit_reset import resets_at
 from orchestrator.agents.events.agent_events import AgentOutcome, Ending
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
@@ -68,9 +69,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
 
 
 def _as_told(usage: Usage) -> Usage:
-    """Return the usage; without tokens if the program counted 0, because every model call uses
-    tokens.
-    """
+    """Return the usage. 0 tokens count as unknown, because every model call uses tokens."""
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
     return Usage(steps=usage.steps)

@@ -1,10 +1,11 @@
 """Usage of a running program, added up, and separated from earlier usage of a resumed session."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from orchestrator.agents.catalog.prices import Prices, cost
 from orchestrator.agents.events.agent_events import UsageEvent
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 _COUNTS = (

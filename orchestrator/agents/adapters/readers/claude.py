@@ -21,7 +21,7 @@ from orchestrator.agents.events.agent_events import (
     Sign,
     Troubled,
 )
-from orchestrator.core.limits.budget import tokens
+from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -52,7 +52,7 @@ class ClaudeReader:
         self._said = ""
         self._answer = ""
         self._turns = 0
-        #: True if calls of the model followed the last result, whose totals lack them.
+        #: True if the model was called after the last result: the result's totals lack these calls.
         self._behind = False
         self._began = False
         self._working_on = False
@@ -123,9 +123,7 @@ class ClaudeReader:
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
     def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
-        """Count the usage of a message once, although it comes with each of the message's
-        blocks.
-        """
+        """Count the usage of a message once, although each block of the message repeats it."""
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []
@@ -223,7 +221,7 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Return claude's final text, or the requested JSON value, whatever it printed afterwards."""
+    """Return claude's final text, or the requested JSON value; later output does not count."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 

@@ -10,8 +10,12 @@ from orchestrator.agents.adapters.parsing.error_class import classify, clipped
 from orchestrator.agents.adapters.parsing.log_lines import log_line, plain_error, summary
 from orchestrator.agents.adapters.parsing.outcome import FINE, Fault, RunReport, concluded
 from orchestrator.agents.adapters.parsing.usage import KnownUsage, Meter, Steps, minus, plus, priced
-from orchestrator.agents.adapters.readers.codex_sandbox_denied import kept_from_writing
-from orchestrator.agents.adapters.readers.codex_session_log import CodexSession, refused, tokens
+from orchestrator.agents.adapters.readers.codex_session_log import (
+    CodexSession,
+    kept_from_writing,
+    refused,
+    tokens,
+)
 from orchestrator.agents.events.agent_events import (
     AgentOutcome,
     Asked,
@@ -31,7 +35,7 @@ _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
 #: Output of the model that is not the use of a tool.
 _WORDS = ("agent_message", "reasoning")
-#: Codex' to-do list is no work, and its warnings are items, too.
+#: Kinds of items that are no work of the model: Codex' to-do list, and warnings.
 _IGNORED = ("todo_list", "error", "")
 
 
@@ -156,7 +160,7 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._count if self._began else None)
         if self._total is None:
-            # As far as earlier turns or the session's files reported the usage.
+            # Only the usage that earlier turns or the session's files reported.
             return replace(self._meter.total, steps=steps.steps)
         return plus(steps, self._priced(self._total))
 

@@ -9,10 +9,34 @@ from collections.abc import Iterable, Mapping
 
 from orchestrator.agents.adapters.parsing.error_class import clipped
 from orchestrator.agents.adapters.parsing.usage import minus, plus
-from orchestrator.agents.adapters.readers.codex_sandbox_denied import kept_from_writing
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
+
+_REFUSED = r"(?:Permission denied|Operation not permitted)"
+#: A relative path, possibly in quotation marks.
+_HERE = r"""['"‘]?+(?!/)[^\n:]+"""
+_SHELL = r"(?:/\S*/)?(?:ba|da|z|k)?sh"
+_WORDS = (
+    # GNU and busybox: "touch: cannot touch 'a': ...", "mkdir: cannot create directory ‘a’: ..."
+    rf"^\S+: (?:can't|cannot) (?:touch|create (?:directory|regular file)) {_HERE}: {_REFUSED}$",
+    # BSD, and tee: "mkdir: a: ..."
+    rf"^(?:touch|mkdir|tee): (?!can(?:'t|not) ){_HERE}: {_REFUSED}$",
+    # dash: "sh: 1: cannot create a: ..."
+    rf"^{_SHELL}: \d+: cannot create {_HERE}: {_REFUSED}$",
+    # A redirection of bash. With a slash, the path may be a program that cannot be executed.
+    rf"^{_SHELL}: (?:line \d+: )?(?!/)[^\n:/]+: {_REFUSED}$",
+    # A redirection of zsh, which reports a program that cannot be executed as "permission denied".
+    rf"^{_SHELL}:(?:\d+:)? operation not permitted: {_HERE}$",
+    # Only Seatbelt denies the opening of a file with these words.
+    rf"^PermissionError: \[Errno 1\] Operation not permitted: {_HERE}$",
+)
+_KEPT_FROM_WRITING = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
+
+
+def kept_from_writing(said: str) -> bool:
+    return bool(_KEPT_FROM_WRITING.search(said))
+
 
 #: The model asks for a tool.
 _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
@@ -20,7 +44,7 @@ _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
 def refused(text: str) -> bool:
-    """True if a line reports a command that failed because it may not write."""
+    """True if a line reports a command that failed because the sandbox forbids writing."""
     payload = json_values.dig(json_values.parsed(text), "payload")
     match json_values.text(payload, "type"):
         case "function_call_output":
@@ -86,7 +110,7 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """The larger of two sums, because not every release reports answers, or all of them."""
+        """The larger of two sums, by answers and by totals: releases may omit answers."""
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
 

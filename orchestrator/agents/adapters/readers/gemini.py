@@ -23,7 +23,7 @@ from orchestrator.agents.events.agent_events import (
     Sign,
     Troubled,
 )
-from orchestrator.core.limits.budget import tokens
+from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -245,7 +245,7 @@ class GeminiReader:
 
     def _tool_result(self, event: Object) -> list[Sign]:
         """Read a tool's result. A tool that does not exist was not offered, or the model invented
-        it.
+        the tool.
 
         It counts as invented if the model then uses another tool with success.
         """

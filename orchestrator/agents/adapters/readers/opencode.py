@@ -29,7 +29,8 @@ from orchestrator.core.text.json_values import Object
 
 #: Tools that exist unless the policy excludes them; a model made up any other name.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
-#: After so many answers whose end opencode cannot read, stop it: it would call the model forever.
+#: Number of answers with an unreadable end after which opencode is stopped, because it would call
+#: the model forever.
 _MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
 #: Retries of the agent's work, not of the call that finds a title for the session.

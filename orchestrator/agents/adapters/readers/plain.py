@@ -33,7 +33,7 @@ class PlainReader:
         report = RunReport(
             text=text,
             began=self._began,
-            # A plain program has no last event: that it printed something is the only evidence.
+            # A plain program has no final event: its output is the only evidence of a complete run.
             finished=self._began,
             only_its_code=True,
             accounted=True,

@@ -9,10 +9,11 @@ import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 
 from orchestrator.agents.loop.http.failure import ModelFailure
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 _PATH = re.compile(r"[\x21-\x7e]*")

@@ -102,7 +102,11 @@ class AnthropicMessages:
             self._messages.append({"role": "assistant", "content": kept})
         return Turn(
             text="\n".join(block["text"] for block in kept if block["type"] == "text"),
-            uses=tuple(_use(block) for block in kept if block["type"] == "tool_use"),
+            uses=tuple(
+                Use(id=block["id"], name=block["name"], arguments=block["input"])
+                for block in kept
+                if block["type"] == "tool_use"
+            ),
             usage=_usage(json_values.mapping(value, "usage")),
             stop=_STOPS.get(json_values.text(value, "stop_reason"), StopReason.DONE),
         )
@@ -125,10 +129,10 @@ class AnthropicMessages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Request JSON by a tool that the model must call, because every model with tools supports
-        this.
+        """Request JSON by a tool that the model must call: every model with tools supports such a
+        tool.
         """
-        words = "Hand over the answer."
+        words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
 
@@ -151,10 +155,6 @@ def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
             }
         elif kind in _KEPT:
             yield dict(block)
-
-
-def _use(block: Mapping[str, Any]) -> Use:
-    return Use(id=block["id"], name=block["name"], arguments=block["input"])
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:

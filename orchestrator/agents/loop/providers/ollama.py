@@ -49,7 +49,10 @@ class OllamaChat(Chat):
         text = json_values.text(message, "content")
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)
-        usage = _usage(value)
+        usage = Usage(
+            input_tokens=json_values.count(value, "prompt_eval_count"),
+            output_tokens=json_values.count(value, "eval_count"),
+        )
         return Turn(text=text, uses=uses, usage=usage, stop=self._stop(value, usage))
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
@@ -82,13 +85,6 @@ class OllamaChat(Chat):
         """Omit the schema, because older servers do not accept one."""
         had, self._format = self._format, {}
         return bool(had) and status == 400
-
-
-def _usage(value: Mapping[str, Any]) -> Usage:
-    return Usage(
-        input_tokens=json_values.count(value, "prompt_eval_count"),
-        output_tokens=json_values.count(value, "eval_count"),
-    )
 
 
 DIALECT = OllamaChat

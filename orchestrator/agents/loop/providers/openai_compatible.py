@@ -5,8 +5,7 @@ from typing import Any
 
 from orchestrator.agents.loop import instructions
 from orchestrator.agents.loop.http.failure import unlike
-from orchestrator.agents.loop.providers.chat import Chat
-from orchestrator.agents.loop.providers.functions import shown
+from orchestrator.agents.loop.providers.chat import Chat, shown
 from orchestrator.agents.loop.providers.turn import StopReason, Turn, Use
 from orchestrator.agents.loop.settings import LoopSettings, ModelService
 from orchestrator.agents.loop.tools.tool import Result
@@ -29,7 +28,7 @@ class ChatCompletions(Chat):
 
     def __init__(self, settings: LoopSettings) -> None:
         super().__init__(settings)
-        # OpenAI's newer models reject the old name; other servers do not know the new one.
+        # OpenAI's newer models reject ``max_tokens``; other servers do not know the new name.
         self._most = "max_completion_tokens" if self._is_openai else "max_tokens"
         self._renamed = False
 

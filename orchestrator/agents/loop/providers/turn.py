@@ -1,11 +1,12 @@
 """One answer of a model, in the same shape for every API."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.agents.loop.tools.tool import Result, Tool
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 

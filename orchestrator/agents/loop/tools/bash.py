@@ -7,12 +7,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.loop.settings import Timeouts
 from orchestrator.agents.loop.tools.tool import MAX_RESULT, Tool, Unusable, amount, words
+from orchestrator.core.dataclass import dataclass
 
 _CHUNK = 1 << 16
 #: Seconds between checks if the command has ended while its leftover processes keep its output
@@ -92,10 +93,10 @@ def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) ->
             process.stdout.close()
     if not ended:
         raise Unusable(f"{output.text()}\n[stopped: timed out after {seconds:g} s]".strip())
-    return _told(process.returncode, output.text())
+    return _output_text(process.returncode, output.text())
 
 
-def _told(code: int, text: str) -> str:
+def _output_text(code: int, text: str) -> str:
     if code == 0:
         return text or "[no output]"
     how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"

@@ -2,10 +2,10 @@
 
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.loop.tools.tool import ToolRefused, Unusable
+from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

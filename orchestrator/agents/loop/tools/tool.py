@@ -1,9 +1,9 @@
 """A tool, and the result of its use."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut_middle
 

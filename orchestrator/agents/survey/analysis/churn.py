@@ -7,7 +7,7 @@ from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import DIRECT_FILES, shown
 from orchestrator.agents.survey.result.result import ChurnRow, Owner, SurveyResult
 
-#: Older changes say little about where work happens now.
+#: Days before the newest commit; older changes are no sign of present work.
 HISTORY_DAYS = 730
 _SECONDS_PER_DAY = 86_400
 _AUTHOR_MARK = b"\x01"

@@ -26,7 +26,7 @@ _DOCKER_IMAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE | re.I
 _PACKAGE_REFERENCE = re.compile(r'<PackageReference\s+Include="([^"]+)"(?:\s+Version="([^"]+)")?')
 _PROCESS = re.compile(r"^([\w-]+):\s*(.+)$", re.MULTILINE)
 
-#: What a configuration file is for, by its name or ending; the first that matches.
+#: Purposes of configuration files, by name or ending; the first match counts.
 _CONFIG_KINDS: tuple[tuple[str, str], ...] = (
     (r"(?:^|/)\.github/workflows/[^/]+\.ya?ml$", "continuous integration"),
     (

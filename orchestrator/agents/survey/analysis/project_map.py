@@ -61,10 +61,11 @@ def map_files(
 
 
 def _notes(listing: Listing) -> list[str]:
-    if not listing.directories_skipped:
+    names = sorted({os.path.basename(path) for path in listing.directories_skipped} - {".git"})
+    if not names:
         return []
-    names = sorted({os.path.basename(path) for path in listing.directories_skipped})
-    return [f"Not a git repository, so these directories were skipped: {shown(', '.join(names))}."]
+    why = "Git lists no files here" if listing.in_repository else "Not a git repository"
+    return [f"{why}, so these directories were skipped: {shown(', '.join(names))}."]
 
 
 def _add_file(result: SurveyResult, file: ReadFile) -> None:

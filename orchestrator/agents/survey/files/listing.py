@@ -7,12 +7,13 @@ directly in a directory.
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from orchestrator.agents.survey.assignment import Surroundings
 from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.files.git_info import ask_git
+from orchestrator.core.dataclass import dataclass
 
 #: Suffix of a path that means only the files directly in a directory.
 DIRECT_FILES = "/*"
@@ -43,6 +44,8 @@ class Listing:
 
     files: list[FoundFile] = field(default_factory=list)
     by_git: bool = False
+    #: True if git answered, also if it lists no files.
+    in_repository: bool = False
     links: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
     directories_skipped: list[str] = field(default_factory=list)
@@ -68,7 +71,7 @@ def list_files(surroundings: Surroundings, paths: Sequence[str]) -> Listing:
     names = [scope.path for scope in scopes]
     answer = ask_git(surroundings.root, ["ls-files", "-co", "--exclude-standard", "-z"], names)
     candidates = {os.fsdecode(name) for name in (answer or b"").split(b"\0") if name}
-    listing.by_git = bool(candidates)
+    listing.by_git, listing.in_repository = bool(candidates), answer is not None
     if not candidates:
         candidates = set(_walk_all(surroundings, scopes, listing))
     inside = sorted(filter(within(paths or ["."]), candidates))

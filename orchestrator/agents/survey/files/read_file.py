@@ -3,7 +3,6 @@
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.survey.files.listing import FoundFile
@@ -29,6 +28,7 @@ from orchestrator.agents.survey.source.line_count import (
 from orchestrator.agents.survey.source.module_names import python_module
 from orchestrator.agents.survey.source.python import read_python
 from orchestrator.agents.survey.source.symbols import SourceFile
+from orchestrator.core.dataclass import dataclass
 
 #: Maximum size of a file that is read; of larger files only the size counts.
 LARGEST_READ_BYTES = 2 * 1024 * 1024
@@ -113,7 +113,7 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 
 def _decoded(content: bytes) -> str | None:
-    """Return the text with line feeds as line ends, or None if it is not text."""
+    """Return the text with line feeds as line endings, or None if it is not text."""
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
         return None

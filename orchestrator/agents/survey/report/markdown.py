@@ -29,14 +29,13 @@ def _visible(letter: str) -> str:
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str | int]]) -> list[str]:
     """Return the lines of a table; columns of numbers are aligned to the right."""
-    body = [[_cell(value) for value in row] for row in rows]
+    body = [
+        [f"{value:,}" if isinstance(value, int) else value.replace("|", "\\|") for value in row]
+        for row in rows
+    ]
     numeric = [isinstance(value, int) for value in rows[0]] if rows else [False] * len(heads)
     rule = ["---:" if is_number else "---" for is_number in numeric]
     return [_row(heads), _row(rule), *(_row(row) for row in body)]
-
-
-def _cell(value: str | int) -> str:
-    return f"{value:,}" if isinstance(value, int) else value.replace("|", "\\|")
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from orchestrator.agents.survey.request.intent import NOTHING_BUILT
 from orchestrator.agents.survey.result.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
+from orchestrator.security.untrusted_files import replace_file
 
 OUTPUT_FILE = "output.md"
 #: Maximum number of rows of a list; result.json has all rows.
@@ -28,9 +29,7 @@ NO_FILES = (
 def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
     """Write ``output.md``; ``task`` is the text of a request to build, otherwise empty."""
     text = "\n".join(render(result, title, task)) + "\n"
-    temporary = directory / f".{OUTPUT_FILE}.part"
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(temporary, directory / OUTPUT_FILE)
+    replace_file(directory / OUTPUT_FILE, text.encode("utf-8", "backslashreplace"))
 
 
 def render(result: SurveyResult, title: str, task: str = "") -> list[str]:

@@ -3,11 +3,11 @@
 import re
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 
 #: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (
@@ -37,7 +37,7 @@ _ENDINGS = (
     *("ation", "ments", "ment", "ings", "ing", "ers", "ors", "ies", "er", "or", "ed", "es"),
     *("s", "e", "y"),
 )
-#: Maximum number of characters that are read to find what a request asks for.
+#: Maximum number of characters that are read to find the intent of a request.
 MOST_READ_LETTERS = 20_000
 _SHORTEST_STEM = 3
 

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from orchestrator.agents.survey.request.intent import keywords
 
 _PATH = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*/?")
-#: Words next to a path that request nothing else.
+#: Words next to a path that have no further meaning, such as "the files in".
 _AROUND = frozenset(
     (
         *("directory", "directories", "folder", "folders", "file", "files", "code", "source"),

@@ -3,10 +3,11 @@ merged.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import ClassVar
 
 from orchestrator.agents.survey.source.line_count import LineCount
+from orchestrator.core.dataclass import dataclass
 
 
 @dataclass

@@ -1,16 +1,16 @@
 """``result.json``: a result written as JSON, and read back.
 
-The file holds one object. ``schema`` is 1; it changes when a field changes its meaning or
-goes; new fields may come. Paths are relative to the project root. All counts of two results of
-disjoint files add up, so the result of a whole is the merged results of its parts.
+The file holds one object. ``schema`` is 1; the number changes if a field is removed or gets another
+meaning. New fields may be added. Paths are relative to the project root. All counts of two results
+of disjoint files add up, so the result of a whole is the merged results of its parts.
 
 ==============  ==================================================================================
 field           one row (or object)
 ==============  ==================================================================================
 schema          1
 mode            ``survey``, or ``build request`` (then ``built`` is false)
-surveyed        the paths that were asked for; empty: the whole project
-rule            how lines are counted, in words
+surveyed        the requested paths; empty: the whole project
+rule            how lines are counted, as text
 totals          files, bytes, code, comment, blank, bare, binary, too_large, unreadable, links,
                 special; ``bare`` is part of ``blank``
 languages       language, files, code, comment, blank, bare
@@ -32,7 +32,6 @@ matches         build requests only: path, code, score, reasons
 """
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -48,6 +47,7 @@ from orchestrator.agents.survey.result.result import (
     SurveyTotals,
 )
 from orchestrator.agents.survey.source.line_count import RULE
+from orchestrator.security.untrusted_files import replace_file
 
 SCHEMA = 1
 RESULT_FILE = "result.json"
@@ -82,9 +82,8 @@ def _keyed(counts: Mapping[str, object], key: str) -> list[dict[str, Any]]:
 
 def write_result(result: SurveyResult, directory: Path) -> None:
     """Write ``result.json`` whole or not at all."""
-    temporary = directory / f".{RESULT_FILE}.part"
-    temporary.write_text(json.dumps(to_json(result), separators=(",", ":")), encoding="utf-8")
-    os.replace(temporary, directory / RESULT_FILE)
+    text = json.dumps(to_json(result), separators=(",", ":"))
+    replace_file(directory / RESULT_FILE, text.encode())
 
 
 def read_result(directory: Path) -> SurveyResult:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.agents.survey.source.line_count import mask_ranges
 from orchestrator.agents.survey.source.symbols import Import, SourceFile, Symbol
+from orchestrator.core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser, Query

@@ -1,8 +1,9 @@
 """The language of a file, from its name or its ``#!`` line."""
 
 import re
-from dataclasses import dataclass
 from pathlib import PurePosixPath
+
+from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,5 +195,5 @@ def interpreter_language(first_line: str) -> str | None:
 
 
 def syntax_of(language: str) -> Syntax:
-    """Return how comments look in ``language``; a language without comments has none."""
+    """Return the comment syntax of ``language``; it is empty for a language without comments."""
     return _SYNTAX.get(language, _NONE)

@@ -9,9 +9,9 @@ by some lines. Empty and generated files count here.
 """
 
 import re
-from dataclasses import dataclass
 
 from orchestrator.agents.survey.source.languages import Syntax, syntax_of
+from orchestrator.core.dataclass import dataclass
 
 RULE = (
     "Every line of a readable file counts once. Blank: nothing but white space, or nothing but"

@@ -1,12 +1,14 @@
 """Calls of people who control a job: pause, resume, answers, budgets."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import common, decisions
-from orchestrator.schemas.requests import decisions as requests
+from orchestrator.schemas.answers import common, job
+from orchestrator.schemas.requests import human_input as requests
 from orchestrator.schemas.requests.job import EmptyRequest
 
 _WORKER = "403: the caller is a worker."
-_ANSWERS = "409: the task has no question, or is not asked yet, or has its answer."
+_ANSWERS = (
+    "409: the task has no question, the question was not asked yet, or it is already answered."
+)
 
 DECIDING = (
     Operation(
@@ -41,7 +43,7 @@ DECIDING = (
         id="getPlan",
         tag="jobs",
         summary="Get the plan of a job, as in a plan file",
-        answers={OK: decisions.PlanAnswer},
+        answers={OK: job.PlanAnswer},
         tagged=True,
     ),
     Operation(
@@ -58,7 +60,7 @@ DECIDING = (
         body=requests.PlanRequest,
         body_required=True,
         examples={"one task": {"version": 1, "tasks": [{"id": "a", "command": "make test"}]}},
-        answers={OK: decisions.PlanAnswer},
+        answers={OK: job.PlanAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -84,7 +86,7 @@ DECIDING = (
         id="getQuestion",
         tag="jobs",
         summary="Get a question, with the results of the task's dependencies",
-        description="404: the task has no question, or is not asked yet.",
+        description="404: the task has no question, or it was not asked yet.",
         answers={OK: common.QuestionAnswer},
         tagged=True,
     ),
@@ -121,7 +123,7 @@ DECIDING = (
         description="Idempotent. 403: the key lacks the scope admin.",
         body=requests.PauseRequest,
         examples={"running ones finish": {}, "stop": {"running": "stop"}},
-        answers={OK: decisions.ServerPauseAnswer},
+        answers={OK: job.ServerPauseAnswer},
     ),
     Operation(
         method="post",
@@ -134,6 +136,6 @@ DECIDING = (
             "scope admin."
         ),
         body=EmptyRequest,
-        answers={OK: decisions.ServerPauseAnswer},
+        answers={OK: job.ServerPauseAnswer},
     ),
 )

@@ -3,13 +3,13 @@
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas import merging
 from orchestrator.schemas.answers import common
-from orchestrator.schemas.answers import feedback as feedback_answers
+from orchestrator.schemas.answers import human_input as feedback_answers
+from orchestrator.schemas.answers import human_input as message_answers
 from orchestrator.schemas.answers import job as job_answers
-from orchestrator.schemas.answers import message as message_answers
-from orchestrator.schemas.requests import feedback as feedback_requests
+from orchestrator.schemas.requests import human_input as feedback_requests
+from orchestrator.schemas.requests import human_input as message_requests
 from orchestrator.schemas.requests import job as requests
-from orchestrator.schemas.requests import message as message_requests
-from orchestrator.schemas.requests.decisions import AnswerRequest
+from orchestrator.schemas.requests.human_input import AnswerRequest
 
 STEERING = (
     Operation(

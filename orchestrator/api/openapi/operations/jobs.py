@@ -178,8 +178,8 @@ READING = (
         tag="jobs",
         summary="Get all workers of a job tree in columns",
         description=(
-            "For 10,000 workers, a tenth of the tree's size. A column whose values are all "
-            "equal is that value instead of a list."
+            "For 10,000 workers, the answer has a tenth of the tree's size. If all values of a "
+            "column are equal, the column is that value instead of a list."
         ),
         answers={OK: columns.ColumnsAnswer},
         tagged=True,
@@ -221,8 +221,8 @@ READING = (
         tag="watching",
         summary="Get or follow the log of a worker",
         description=(
-            "With from: a range of bytes, with Content-Range. With q: the numbers of lines with a "
-            "text, as JSON."
+            "With from: a range of bytes and Content-Range. With q: the numbers of the lines that "
+            "contain the text, as JSON."
         ),
         query=queries.LogQuery,
         answers={OK: (TEXT, JSON), HTTPStatus.PARTIAL_CONTENT: (TEXT,)},

@@ -1,11 +1,12 @@
 """One call in the table of calls."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from http import HTTPStatus
 
 from pydantic import BaseModel
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.schemas.requests import queries
 
 JSON = "application/json"

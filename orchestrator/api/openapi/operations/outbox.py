@@ -6,7 +6,7 @@ from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK
 from orchestrator.schemas.answers import outbox
 from orchestrator.schemas.requests import queries
 from orchestrator.schemas.requests.job import EmptyRequest
-from orchestrator.schemas.requests.outbox import NotifyTestRequest
+from orchestrator.schemas.requests.server import NotifyTestRequest
 
 _ADMIN = "403: the key lacks the scope admin."
 _MISSING = (HTTPStatus.NOT_FOUND,)

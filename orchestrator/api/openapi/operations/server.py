@@ -10,7 +10,7 @@ from orchestrator.api.openapi.operations.operation import (
     TEXT,
     Operation,
 )
-from orchestrator.schemas.answers import common
+from orchestrator.schemas.answers import common, nodes
 from orchestrator.schemas.requests import mcp
 
 SERVER = (
@@ -62,6 +62,14 @@ SERVER = (
         tag="server",
         summary="List agents and their availability",
         answers={OK: common.AgentsAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/nodes",
+        id="listNodes",
+        tag="server",
+        summary="List the nodes of the cluster",
+        answers={OK: nodes.NodesAnswer},
     ),
     Operation(
         method="get",

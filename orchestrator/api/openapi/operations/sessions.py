@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import OK, Operation
 from orchestrator.schemas.answers import session
-from orchestrator.schemas.requests.session import LoginRequest
+from orchestrator.schemas.requests.server import LoginRequest
 
 SESSION = "/api/v1/session"
 
@@ -65,5 +65,18 @@ SESSIONS = (
         tag="server",
         summary="List API keys by name, with their scopes",
         answers={OK: session.KeysAnswer},
+    ),
+    Operation(
+        method="get",
+        path="/api/v1/doctor",
+        id="getDoctor",
+        tag="server",
+        summary="Check the installation",
+        description=(
+            "The checks of `doctor`, each with the command that fixes it. Needs a key "
+            "with the scope admin. Takes a second, and at most 20; a result is returned again for "
+            "5 seconds."
+        ),
+        answers={OK: session.DoctorAnswer},
     ),
 )

@@ -12,11 +12,11 @@ from pydantic_core import to_json
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
 from orchestrator.api.http.problems import ProblemError
+from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON, tagged_answer, tagged_bytes
 from orchestrator.core.errors import TooLarge
-from orchestrator.core.repository.changes import DiffRequest
+from orchestrator.core.repository.diffs import DiffRequest
 from orchestrator.schemas.answers.changes import VersionsAnswer
 from orchestrator.schemas.requests.queries import DiffQuery, VersionsQuery
 
@@ -24,7 +24,8 @@ blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
 blueprint.before_request(authenticate)
 
 PATCH = "text/x-diff"
-#: Links in a problem: more would be a large answer again.
+#: Maximum number of links in a problem, because with more links the problem would be too large
+#: itself.
 MOST_LINKS = 2000
 
 Value = TypeVar("Value")

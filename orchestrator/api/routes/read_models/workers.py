@@ -4,12 +4,12 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.file_response import text_file
-from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.http.log_response import text_file
+from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import tagged_answer, tagged_bytes
 from orchestrator.api.serializers.columns import LatestColumns, columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
-from orchestrator.core.ports.listings import WorkerFilter
+from orchestrator.core.ports.read_models import WorkerFilter
 from orchestrator.engine.runtime import clock
 from orchestrator.schemas.answers.workers import StepAnswer, TranscriptAnswer, WorkersAnswer
 from orchestrator.schemas.requests.queries import NoQuery, WorkersQuery

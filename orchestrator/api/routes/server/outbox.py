@@ -24,8 +24,8 @@ from orchestrator.schemas.answers.outbox import (
     TestsAnswer,
 )
 from orchestrator.schemas.requests.job import EmptyRequest
-from orchestrator.schemas.requests.outbox import NotifyTestRequest
 from orchestrator.schemas.requests.queries import DeliveriesQuery, NoQuery
+from orchestrator.schemas.requests.server import NotifyTestRequest
 
 blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)

@@ -24,7 +24,7 @@ from orchestrator.api.routes.response import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
 from orchestrator.schemas.answers.session import BrowserSessionAnswer, TicketAnswer
 from orchestrator.schemas.requests.queries import NoQuery
-from orchestrator.schemas.requests.session import LoginRequest
+from orchestrator.schemas.requests.server import LoginRequest
 from orchestrator.security.keys import hash_key
 
 blueprint = Blueprint("session", __name__)

@@ -6,7 +6,7 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import (
     accepted_answer,
@@ -16,11 +16,9 @@ from orchestrator.api.serializers.common import (
     message_id_of,
 )
 from orchestrator.core.model.submission import Accepted
-from orchestrator.schemas.answers.feedback import FeedbackGivenAnswer
-from orchestrator.schemas.answers.message import MessageSentAnswer
-from orchestrator.schemas.requests.feedback import FeedbackBody
+from orchestrator.schemas.answers.human_input import FeedbackGivenAnswer, MessageSentAnswer
+from orchestrator.schemas.requests.human_input import FeedbackBody, MessageBody
 from orchestrator.schemas.requests.job import EmptyRequest
-from orchestrator.schemas.requests.message import MessageBody
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint(
@@ -35,7 +33,7 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), job)
-    asked = reading.body(FeedbackBody).to_request(reading.idempotency_key())
+    asked = reading.text_body(FeedbackBody).to_request(reading.idempotency_key())
     given = service().give_feedback(caller(), job, worker, asked)
     answer = FeedbackGivenAnswer(
         job_id=given.job_id,
@@ -73,7 +71,7 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), job)
-    text = reading.body(MessageBody).text
+    text = reading.text_body(MessageBody).text
     named = message_id_of(caller(), job, worker, reading.idempotency_key())
     sent = service().message(caller(), job, worker, text, named)
     answer = MessageSentAnswer(

@@ -4,7 +4,7 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.path_ids import checked_job_id, checked_worker_id
+from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.checkpoints import (
     checkpoints_answer,

@@ -1,19 +1,19 @@
-// The dashboard's entry: who is logged in, and which page the address names.
+// The dashboard's entry: the login, and the page for the address.
 //
 // How a page is written. A page is a component in pages/, listed in PAGES with its path; it is
-// fetched when it is first opened. It gets the parameters of its path, and returns what stands
-// between the frame's top and bottom: <main id="main"> with an <h1>.
+// fetched when it is first opened. It gets the parameters of its path, and returns
+// the content of the frame: <main id="main"> with an <h1>.
 //   - Reads: useQuery(path("jobs", id), {page: 2}) of core/query.js gives {data, error, loading,
 //     refresh}; show <Loading/> and <Failure/> of parts/empty.js. Live: follow() of core/live.js,
-//     ended in the cleanup of useEffect; batch what it brings by throttled().
-//   - Changes: post(path(...), body) of core/api.js within act() of parts/act.js, which says what
-//     went wrong. What cannot be undone asks first (ask() of parts/ask.js). A key of scope read
+//     ended in the cleanup of useEffect; batch its events by throttled().
+//   - Changes: post(path(...), body) of core/api.js within act() of parts/act.js, which shows
+//     errors. Actions that cannot be undone ask first (ask() of parts/ask.js). A key of scope read
 //     sees no buttons: mayChange() of core/session.js.
 //   - Text of workers is a child of an element, never markup: no innerHTML, no style="..." (the
 //     server's policy forbids both). plain() of text/format.js shows hidden characters.
 //   - Keys: useKeys({x: act}) of core/keys.js, and the list in parts/keysheet.js. Rows that j and
-//     k visit have data-row. State is icon and word: parts/state.js.
-//   - Classes are those of styles/; sizes that are computed are attributes of SVG, or style={{}}.
+//     k select have data-row. A state is shown as icon and word: parts/state.js.
+//   - CSS classes are in styles/. Computed sizes are attributes of SVG, or style={{}}.
 import { html, render, useEffect, useErrorBoundary, useState } from "./core/html.js";
 import { begin as beginKeys } from "./core/keys.js";
 import { begin as beginRouter, pattern, place } from "./core/router.js";
@@ -55,13 +55,14 @@ function Page() {
     Promise.resolve(load()).then((made) => {
       pages.set(String(load), made.Page || made);
       again((n) => n + 1);
-    });
+      sessionStorage.removeItem("reloads");
+    }, () => dispatchEvent(new Event("missing-file")));
   }, [String(load)]);
   if (!known) return html`<main id="main"><${Loading} /></main>`;
   return html`<${known} ...${given} />`;
 }
 
-// A fault in one page leaves the frame, and the way to the others.
+// After an error in one page, the frame and its links to other pages still work.
 function Guarded() {
   const { path } = useStore(place);
   return html`<${Boundary} key=${path.split("/").slice(0, 3).join("/")} />`;

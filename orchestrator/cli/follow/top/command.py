@@ -4,7 +4,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import click
 
@@ -16,6 +16,7 @@ from orchestrator.cli.follow.top.view import View
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import style_of
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 
 #: Lines of a frame without a terminal.
@@ -50,7 +51,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _Once:
-    """The rows of one frame; for ``source``."""
+    """The part of ``source.Wanted`` for a single frame: the rows that it shows."""
 
     job_id: str
     view: View = field(default_factory=View)

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.view import Row, View
 from orchestrator.cli.output.columns import columns, fit, padded
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import first_line, printable
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import WorkerStatus
 
 #: Smallest terminal for which rows are drawn.
@@ -75,7 +76,7 @@ class Frame:
     snapshot: Snapshot
     view: View
     pane: Pane | None = None
-    #: A question, or what is being typed; empty: the keys.
+    #: A question, or the text that the user types; empty: the keys.
     prompt: str = ""
     #: The outcome of the latest action.
     notice: str = ""
@@ -110,10 +111,11 @@ class Frame:
         parts = [
             "read-only: no server runs" if shown.is_offline else "orchestrator",
             f"{shown.unfinished} of {shown.total} jobs unfinished",
-            f"{shown.running} worker{'s' * (shown.running != 1)} running",
-            f"${shown.cost_usd:.2f}",
         ]
-        parts += [f"{shown.needs} need you"] if shown.needs else []
+        if not shown.is_offline:  # without a server, only old numbers are known
+            parts += [f"{shown.running} worker{'s' * (shown.running != 1)} running"]
+            parts += [f"${shown.cost_usd:.2f}"]
+        parts += [f"{shown.needs} need{'s' * (shown.needs == 1)} you"] if shown.needs else []
         parts += [f"order: {self.view.order.value}"] if width > 100 else []
         parts += [f"search: {self.view.text}"] if self.view.text else []
         parts += [shown.problem] if shown.problem else []
@@ -178,7 +180,7 @@ class Frame:
             "TRY": str(worker.attempt or "-"),
             "TOKENS": count(worker.tokens),
             "COST": cost(worker.cost_usd),
-            "TIME": clock(worker.seconds(self.snapshot.at)),
+            "TIME": clock(worker.seconds(row.job.now(self.snapshot.at))),
             "GATES": f"{gates[0]}/{gates[1]}" if gates else "-",
         }
         title = first_line(worker.title, width)

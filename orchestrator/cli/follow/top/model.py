@@ -1,9 +1,10 @@
 """Jobs and workers as the screen shows them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus, WorkerStatus
 
 Answer = Mapping[str, Any]
@@ -38,21 +39,21 @@ class WorkerLine:
     status: str
     started_at: float | None = None
     ended_at: float | None = None
-    #: Seconds between its attempts.
+    #: Sum of the pauses between the worker's attempts, in seconds.
     idle_seconds: float = 0.0
     tokens: int | None = None
     cost_usd: float | None = None
     attempt: int = 0
-    #: Gates that passed, and all that ran or did not run; None: no gates.
+    #: Number of gates that passed, and of all gates; None: no gates.
     gates: tuple[int, int] | None = None
     reason: str = ""
     #: Number of jobs above the worker's job.
     depth: int = 0
-    #: The worker that started the worker's job; empty: a person did.
+    #: The worker that started the worker's job; empty if a person started the job.
     parent_id: str = ""
 
     def seconds(self, now: float) -> float | None:
-        """Return its time; None before its first attempt, and while it waits for the next one."""
+        """Return the time of its attempts; None before its first attempt, and between attempts."""
         if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
         until = now if self.ended_at is None else self.ended_at
@@ -78,6 +79,8 @@ class JobLine:
     awaits_approval: bool = False
     is_paused: bool = False
     workers: Sequence[WorkerLine] | None = None
+    #: Time of these states, if no server knows newer ones; None: the time of the refresh.
+    known_at: float | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -96,9 +99,14 @@ class JobLine:
     def total(self) -> int:
         return sum(self.counts.values())
 
+    def now(self, refreshed_at: float) -> float:
+        """Return the time up to which running workers are known to run."""
+        return refreshed_at if self.known_at is None else self.known_at
+
     def seconds(self, now: float) -> float | None:
         if self.started_at is None:
             return None
+        now = self.now(now)
         return max(0.0, (now if self.ended_at is None else self.ended_at) - self.started_at)
 
 
@@ -114,15 +122,14 @@ class Snapshot:
     source: str = ""
     #: True if the jobs come from files: nothing can be changed.
     is_offline: bool = False
-    #: Why the latest refresh failed; empty: it did not.
+    #: Error of the latest refresh; empty if it succeeded.
     problem: str = ""
     #: Last lines of logs, by job and worker.
     last_lines: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     @property
     def running(self) -> int:
-        states = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
-        return sum(each.counts.get(state, 0) for each in self.jobs for state in states)
+        return sum(each.counts.get(WorkerStatus.RUNNING, 0) for each in self.jobs)
 
     @property
     def unfinished(self) -> int:

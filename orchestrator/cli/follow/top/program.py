@@ -24,7 +24,7 @@ NOTICE_SECONDS = 8.0
 #: Rows of a page while the window is unknown.
 PAGE = 10
 
-#: Does something with the server; returns the outcome as text.
+#: An action of the user on the server; returns its outcome as text.
 Action = Callable[[OrchestratorClient], str]
 
 
@@ -101,7 +101,7 @@ class Refresher:
                 return
 
     def _waits(self, seconds: float) -> bool:
-        """Run the requested actions. Return False at the end."""
+        """Wait for a requested action, and run it. Return False if the program ends."""
         try:
             action = self._asked.get(timeout=max(0.05, seconds))
         except queue.Empty:
@@ -331,7 +331,10 @@ class TopProgram:
             if not job.awaits_approval:
                 self._notify(f"job {job_id} does not wait for approval")
                 return
-            self._confirm(f"Approve the plan of job {job_id}?", lambda c: _approved(c, job_id))
+            self._confirm(
+                f"Approve the plan of job {job_id}?",
+                lambda c: f"job {job_id}: approved, {c.approve(job_id)['status']}",
+            )
 
     def _retry(self) -> None:
         row = self._frame.view.row
@@ -340,8 +343,10 @@ class TopProgram:
             self._confirm(f"Retry {worker.worker_id}?", lambda c: _worker_retried(c, worker))
         elif row is not None:
             job_id = row.job.job_id
-            question = f"Retry what did not succeed in job {job_id}?"
-            self._confirm(question, lambda client: _retried(client, job_id))
+            question = f"Retry the unsuccessful tasks of job {job_id}?"
+            self._confirm(
+                question, lambda client: f"job {job_id}: {client.retry(job_id)['status']}"
+            )
 
     def _cancel(self) -> None:
         row = self._frame.view.row
@@ -350,7 +355,10 @@ class TopProgram:
             self._confirm(f"Cancel {worker.worker_id}?", lambda c: _worker_cancelled(c, worker))
         elif row is not None:
             job_id = row.job.job_id
-            self._confirm(f"Cancel job {job_id}?", lambda client: _cancelled(client, job_id))
+            self._confirm(
+                f"Cancel job {job_id}?",
+                lambda client: f"job {job_id}: {client.cancel(job_id)['status']}",
+            )
 
     def _pause(self) -> None:
         if job := self._job():
@@ -396,18 +404,6 @@ def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
     else:
         shown = landing(folder, environ, job_id, job_id).diff(stat=False)
     return shown.decode("utf-8", "replace")
-
-
-def _approved(client: OrchestratorClient, job_id: str) -> str:
-    return f"job {job_id}: approved, {client.approve(job_id)['status']}"
-
-
-def _retried(client: OrchestratorClient, job_id: str) -> str:
-    return f"job {job_id}: {client.retry(job_id)['status']}"
-
-
-def _cancelled(client: OrchestratorClient, job_id: str) -> str:
-    return f"job {job_id}: {client.cancel(job_id)['status']}"
 
 
 def _worker_retried(client: OrchestratorClient, worker: WorkerLine) -> str:

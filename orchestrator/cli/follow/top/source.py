@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from orchestrator.api.client.errors import ApiError, ClientError, ServerUnreachable, error_of
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
-from orchestrator.cli.output.terminal import lines_of, moment
+from orchestrator.cli.output.terminal import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
 from orchestrator.security.light_client import LightClient, ServerReply, retried
@@ -22,14 +22,14 @@ Answer = Mapping[str, Any]
 
 #: Timeout of a read, and seconds for which it is retried.
 READ_SECONDS, PATIENCE_SECONDS = 60.0, 5.0
-#: Most jobs on the screen.
+#: Maximum number of jobs on the screen.
 MOST_JOBS = 100
-#: Most logs of which the last line is read in one refresh.
+#: Maximum number of logs whose last line is read in one refresh.
 MOST_LOGS = 10
 LAST_LINES = 5
-#: Most lines of a log in the pane.
+#: Maximum number of lines of a log in the pane.
 LOG_LINES = 500
-#: A refresh that takes long is made less often: at most this share of the time.
+#: Maximum share of the time for refreshes: a slow refresh is repeated less often.
 MOST_SHARE = 0.1
 
 
@@ -171,13 +171,15 @@ class FileSource:
         self._surroundings = surroundings
 
     def read(self, wanted: Wanted) -> Snapshot:
-        from orchestrator.cli.offline.jobs_on_disk import root_jobs
+        from orchestrator.cli.offline.jobs_on_disk import root_jobs, written_at
 
-        found = root_jobs(self._surroundings.workspace)
+        workspace = self._surroundings.workspace
+        found = root_jobs(workspace)
         if wanted.job_id:
             found = [each for each in found if each["job_id"] == wanted.job_id]
-        jobs = [_job_on_disk(each) for each in found[:MOST_JOBS]]
-        source = f"no server; files of {self._surroundings.workspace}"
+        shown = found[:MOST_JOBS]
+        jobs = [_job_on_disk(each, written_at(workspace, each["job_id"])) for each in shown]
+        source = f"no server; files of {workspace}"
         return Snapshot(jobs=jobs, at=time.time(), total=len(found), source=source, is_offline=True)
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
@@ -213,7 +215,7 @@ class AnySource:
         except ServerUnreachable:
             self.close()
         try:
-            # It may have a new port, since it was restarted.
+            # A restarted server may have another port.
             return self._find().read(wanted)
         except ServerUnreachable:
             self.close()
@@ -259,7 +261,7 @@ def of_columns(answer: Answer) -> list[WorkerLine]:
     columns = {name: _column(answer[name], number) for name in _COLUMNS}
     # Null: the workers are numbered from 1.
     numbers = range(1, number + 1) if answer["worker"] is None else columns["worker"]
-    names = [_worker_id(each) for each in numbers]
+    names = [f"worker_{each}" for each in numbers]
     reasons = {int(place): str(text) for place, text in answer["reason"].items()}
     jobs, agents, statuses = answer["jobs"], answer["agents"], answer["statuses"]
     found = []
@@ -301,20 +303,20 @@ def _column(value: Any, number: int) -> Sequence[Any]:
     return value if isinstance(value, list) else [value] * number
 
 
-def _worker_id(told: object) -> str:
-    return f"worker_{told}"
-
-
-def _job_on_disk(answer: Answer) -> JobLine:
+def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
+    """Return a job of its file. Its clocks stand still, because it may no longer run."""
     from orchestrator.cli.output.summary import all_tasks, tasks_of
 
     status = str(answer["status"])
+    reason = str(answer.get("reason") or "")
+    if status not in ENDED_JOB:
+        reason = f"as of {local_time(known_at)}; no server runs"
     return JobLine(
         job_id=str(answer["job_id"]),
-        # What runs without a server is not known to run.
         status=status,
+        known_at=known_at,
         request=str(answer.get("request") or ""),
-        reason=str(answer.get("reason") or ""),
+        reason=reason,
         counts=answer.get("counts") or {},
         started_at=moment(answer.get("started_at") or answer.get("created_at")),
         ended_at=moment(answer["ended_at"]) if answer.get("ended_at") else None,

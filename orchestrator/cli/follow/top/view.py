@@ -1,10 +1,11 @@
 """The rows of the screen: which are shown, in which order, and which one is selected. Pure."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from orchestrator.cli.follow.top.model import ATTENTION, JobLine, Snapshot, WorkerLine
+from orchestrator.core.dataclass import dataclass
 
 #: Order key after all known statuses.
 _LAST = len(ATTENTION)
@@ -30,7 +31,7 @@ class Row:
 
     job: JobLine
     worker: WorkerLine | None = None
-    #: Number of rows above in the tree.
+    #: Level in the tree: the number of the row's ancestors.
     indent: int = 0
 
     @property
@@ -68,7 +69,7 @@ class View:
 
     def _rows(self, snapshot: Snapshot) -> Iterator[Row]:
         for job in snapshot.jobs:
-            workers = self._workers(job)
+            workers = job.workers or ()
             named = self.text.lower() in f"{job.job_id} {job.request} {job.status}".lower()
             if not named:
                 workers = [each for each in workers if self._fits(each)]
@@ -77,9 +78,6 @@ class View:
             yield Row(job)
             if self.is_open(job):
                 yield from self._of_workers(job, workers)
-
-    def _workers(self, job: JobLine) -> Sequence[WorkerLine]:
-        return job.workers or ()
 
     def _fits(self, worker: WorkerLine) -> bool:
         text = f"{worker.worker_id} {worker.title} {worker.agent} {worker.status} {worker.reason}"

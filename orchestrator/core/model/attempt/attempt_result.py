@@ -1,11 +1,12 @@
 """The exit of an attempt and its evidence: frozen values.
 
-Times are seconds since the epoch, UTC; durations are seconds.
+Times are seconds since the epoch, UTC. Durations are seconds. Earlier versions recorded the cause
+of an exit as a sentence, which ``cause_of`` reads.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.final_text import FinalText
@@ -18,7 +19,7 @@ class EndedBy(StrEnum):
     EXIT = "exit"
     #: The attempt's timeout expired.
     TIMEOUT = "timeout"
-    #: A caller requested the end.
+    #: A caller requested the stop.
     CANCEL = "cancel"
     #: The attempt exceeded a cap.
     LIMIT = "limit"
@@ -82,7 +83,7 @@ class ErrorClass(StrEnum):
     API = "api"
     #: The tool does not accept its arguments or configuration.
     CONFIG = "config"
-    #: The agent reached its cap on steps, tokens, or money.
+    #: A cap on steps, tokens, or money stopped the agent, or the model's context was full.
     LIMIT = "limit"
     #: The agent was not allowed to use a tool that it needed.
     DENIED = "denied"
@@ -125,9 +126,10 @@ class Usage:
         return ESTIMATED * (known and self.cost_estimated) + INCOMPLETE * lacks
 
 
-#: Bits of ``Usage.cost_marks``, which are stored: their values never change.
+#: Bits of ``Usage.cost_marks``. The values never change, because they are stored.
 ESTIMATED, INCOMPLETE = 1, 2
-#: Unknown usage: one shared value, because a new one costs as much as the rest of a short result.
+#: Unknown usage. All results share this value, because creating a ``Usage`` takes as long as
+#: creating the rest of a short result.
 NO_USAGE = Usage()
 
 
@@ -138,7 +140,7 @@ class PromptSize:
     whole: int
     #: Size of the shared beginning, which is the same for every worker of the job.
     shared: int = 0
-    #: Size of results of other tasks for which the prompt has a path instead of the text.
+    #: Size of the results of other tasks of which the prompt contains only the paths.
     left_out: int = 0
 
 
@@ -182,7 +184,7 @@ class Evidence:
     #: A note on a successful attempt, as text.
     note: str = ""
     usage: Usage = NO_USAGE
-    #: True if an empty output is a failure, which it is not for a shell command.
+    #: True if an empty output is a failure; False for a shell command.
     output_required: bool = False
     error: str = ""
     error_class: ErrorClass = ErrorClass.NONE
@@ -204,3 +206,30 @@ class Evidence:
     session: Session | None = None
     #: Ids of messages that the attempt's agent has read.
     messages: tuple[str, ...] = ()
+
+
+_OF_LOST = {
+    "it never began: its server ended before it was started": ExitCause.NEVER_BEGAN,
+    "there was no room to start it": ExitCause.NO_ROOM,
+    "its server was gone for longer than workers.orphan_lease": ExitCause.ORPHAN_LEASE,
+    "the server was stopped while it ran": ExitCause.SHUTDOWN,
+    "its shim was told to end ": ExitCause.SIGNAL,
+    "its shim died": ExitCause.SHIM_DIED,
+}
+_OF_CANCEL = {
+    "": ExitCause.SIGNAL,
+    "shutdown": ExitCause.SHUTDOWN,
+    "orphan_lease": ExitCause.ORPHAN_LEASE,
+}
+
+
+def cause_of(ended_by: EndedBy, error: str, stopped_by: str) -> ExitCause:
+    """Return the cause of an exit that was recorded without one."""
+    if ended_by is EndedBy.LOST:
+        known = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
+        return next(known, ExitCause.NONE)
+    if ended_by is EndedBy.CANCEL:
+        return _OF_CANCEL.get(stopped_by, ExitCause.NONE)
+    if ended_by is EndedBy.TIMEOUT and not stopped_by.startswith("max_wall_seconds"):
+        return ExitCause.TASK_TIMEOUT
+    return ExitCause.NONE

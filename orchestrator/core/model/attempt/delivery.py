@@ -1,13 +1,14 @@
-"""What an attempt leaves to its worker: promised files, uncommitted files, and side work.
+"""Delivery of an attempt: promised files, uncommitted files, and side work.
 
 Side work: branches, worktrees, stash entries, and repositories that an agent created itself.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from posixpath import normpath
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.gate import AlteredJudges
 from orchestrator.core.model.path_patterns import matching
@@ -32,7 +33,10 @@ class HeldBackRule(StrEnum):
 
     @property
     def is_of_a_file(self) -> bool:
-        """True if the rule is about single files, which are saved: no command recreates them."""
+        """True if the rule is about single files.
+
+        Such files are saved, because no command recreates them.
+        """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
 
@@ -49,7 +53,8 @@ class HeldBack:
     size: int = 0
     #: True if the file is saved in `files/` of the worker's directory.
     saved: bool = False
-    #: True if the agent had committed the file, and one commit without it replaced the commits.
+    #: True if the agent had committed the file, and its commits were replaced by one commit without
+    #: the file.
     folded: bool = False
     #: True if commits of the worker still have the file.
     in_history: bool = False
@@ -86,8 +91,8 @@ class SideWorkKind(StrEnum):
     WORKTREE = "worktree"
     #: An entry of the stash.
     STASH = "stash"
-    #: A repository in the worker's worktree: its files are in the worker's branch, its history is
-    #: on a ref.
+    #: A repository in the worker's worktree. Its files are in the worker's branch, and its history
+    #: is on a ref.
     NESTED = "nested"
 
 
@@ -100,7 +105,7 @@ class SideWork:
     name: str
     #: The ref with the work; empty: it is merged into the worker's branch.
     ref: str = ""
-    #: The worker's attempt that created the object; 0: unknown, in results of earlier versions.
+    #: The worker's attempt that created the object; 0 if unknown (results of earlier versions).
     attempt: int = 0
 
     @property
@@ -121,7 +126,7 @@ def by_attempt(
 
 
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
-    """Return remarks on side work for readers of the result, as texts."""
+    """Return remarks on side work as texts, for readers of the result."""
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
@@ -157,7 +162,7 @@ def _listed(names: list[str]) -> str:
 BUILDING_ROLES = frozenset(
     {"backend", "frontend", "infrastructure", "testing", "documentation", "integration"}
 )
-#: Roles whose work is their output: a planner lists the files that it read.
+#: Roles whose work is their output. Files that a plan names for such a task are not promised.
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
 #: First words of the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
@@ -189,8 +194,8 @@ class Delivery:
     expected: bool = False
     #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: Kind of the worker's final text if its process ended before its child jobs: the worker is
-    #: judged after their end. None: the worker was judged.
+    #: Kind of the worker's final text, while the worker waits for its child jobs: it is judged
+    #: when they have ended. None if the worker was judged.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
@@ -240,8 +245,9 @@ class Delivery:
 
 
 def with_children(delivery: Delivery, files: Sequence[str] | None) -> Delivery:
-    """Return the delivery including files that child jobs changed after the worker's end; None:
-    they changed no file.
+    """Return the delivery including files that child jobs changed after the worker's end.
+
+    ``files`` None: the child jobs changed no file.
     """
     missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
     changed = delivery.changed or files is not None

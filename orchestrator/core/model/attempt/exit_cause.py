@@ -27,6 +27,10 @@ class ExitCause(StrEnum):
     SIGNAL = "signal"
     #: No server had run for ``workers.orphan_timeout`` seconds.
     ORPHAN_LEASE = "orphan_lease"
+    #: The attempt's lease has ended. Its launch named the file of the lease.
+    LEASE_ENDED = "lease_ended"
+    #: The attempt's node was lost, so the worker's end is unknown.
+    NODE_LOST = "node_lost"
     #: The attempt's shim was killed, so the worker's end is unknown.
     SHIM_DIED = "shim_died"
     #: The attempt's shim was killed, and the existing exit record lacked the shim's secret.
@@ -35,3 +39,7 @@ class ExitCause(StrEnum):
 
 #: Causes with which the attempt ran nothing.
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})
+#: Causes that are not the worker's fault. The next attempt does not count as a retry.
+FREE_RETRY = frozenset(
+    {ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE, ExitCause.SHUTDOWN, ExitCause.LEASE_ENDED}
+)

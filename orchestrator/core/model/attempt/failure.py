@@ -1,8 +1,9 @@
 """Classified failures of attempts, and the state in which the next attempt starts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
+
+from orchestrator.core.dataclass import dataclass
 
 #: Name of the checkpoint of a worker's start.
 START = "start"
@@ -18,10 +19,11 @@ def after(attempt: int) -> str:
     return f"{attempt}-after"
 
 
-#: Causes of failures, and names of their rows in ``core.outcome.attempt_outcome``.
-#: The worker had to change files and changed none, or reported that it did not do the work.
+#: These constants are causes of failures, and names of rows in ``core.outcome.attempt_outcome``.
+#: NO_CHANGES: the worker had to change files, but changed none or reported that it did not do the
+#: work.
 NO_CHANGES = "no_changes"
-#: The worker changed no file, because it waits for an answer that does not come.
+#: The worker changed no file, because it waits for an answer that will not come.
 ASKED = "asked"
 #: A gate blocks the worker's changes.
 GATES = "gates"
@@ -30,7 +32,7 @@ LOGIN = "login"
 
 #: Merge rejection: the attempt succeeded, but its changes cannot be merged.
 SENT_BACK = "sent back"
-#: A person commented on the change of an ended worker: another attempt follows.
+#: A person commented on the change of an ended worker, so another attempt follows.
 FEEDBACK = "feedback"
 #: Failure fingerprint of an attempt that was passed to another agent, so that the same-failure
 #: check does not stop its retry.
@@ -42,7 +44,8 @@ NOT_STARTED = "tool not started"
 class FailureKind(StrEnum):
     #: A temporary cause: a rate limit, a lost process, a timeout.
     TRANSIENT = "transient"
-    #: No attempt can continue from the worktree's state: it is broken, or files are incomplete.
+    #: The worktree is broken, or its files are incomplete, so that no attempt can continue from
+    #: its state.
     CORRUPTED_STATE = "corrupted_state"
     #: The worker's changes are wrong, or a retry would fail in the same way.
     LOGIC_ERROR = "logic_error"
@@ -62,13 +65,14 @@ _KINDS = {
 
 
 class RetryStrategy(StrEnum):
-    #: The next attempt continues from this one's state.
+    #: The next attempt continues from the state of this attempt.
     RETRY_CURRENT = "retry_current"
     #: Roll back to the checkpoint before this attempt.
     ROLLBACK_LAST = "rollback_last"
-    #: Roll back to the last good checkpoint, whose gates passed; otherwise to the worker's start.
+    #: Roll back to the last good checkpoint (``WorkerResult.good``), or to the worker's start if no
+    #: checkpoint is good.
     ROLLBACK_SAFE = "rollback_safe"
-    #: No further attempt without a person: the caller is notified.
+    #: No further attempt without a person. The caller is notified.
     ESCALATE = "escalate"
 
 
@@ -85,7 +89,7 @@ class Rollback:
     #: The checkpoint with the state before the rollback.
     kept: str
 
-    def told(self) -> Mapping[str, object]:
+    def payload(self) -> Mapping[str, object]:
         """Return the fields for events."""
         return {
             "by": self.by,
@@ -115,10 +119,11 @@ class Failure:
     checkpoint: str = ""
     #: The checkpoint with this attempt's changes; empty without a worktree.
     kept: str = ""
-    #: True if the next attempt starts without changes of this attempt: only ``kept`` has them.
+    #: True if the next attempt starts without the changes of this attempt. Then only the checkpoint
+    #: ``kept`` has them.
     undone: bool = False
 
-    def told(self) -> Mapping[str, object]:
+    def payload(self) -> Mapping[str, object]:
         """Return the fields for events."""
         return {
             "failure_kind": str(self.kind),

@@ -7,14 +7,14 @@ uses patterns, because no agent reports the kind in a field.
 import re
 from enum import StrEnum
 
-from orchestrator.core.text.formatting import cut, one_line
+from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 
-#: Characters of a text that are read at its beginning, and at its end.
+#: Characters that are read at the beginning of a text, and at its end.
 HEAD_CHARACTERS = 600
 TAIL_CHARACTERS = 1500
-#: A longer text counts as a report, even if its last sentence is a question.
+#: A text with more characters counts as a report, even if its last sentence is a question.
 REPORT_CHARACTERS = 1500
-#: Sentences at the end that may hold the question.
+#: Number of sentences at the end that may contain the question.
 LAST_SENTENCES = 3
 QUESTION_CHARACTERS = 300
 
@@ -34,15 +34,15 @@ class FinalText(StrEnum):
 
 
 def _any(*patterns: str) -> re.Pattern[str]:
-    return re.compile("|".join(f"(?:{each})" for each in patterns), re.I | re.S)
+    return lazy_pattern("|".join(f"(?:{each})" for each in patterns), re.I | re.S)
 
 
-#: Code, quotes, and quoted words, which are not the agent's own words.
-_QUOTED = re.compile(
+#: Code and quoted text. Neither has the agent's own words.
+_QUOTED = lazy_pattern(
     r"^(```|~~~).*?(?:^\1[^\n]*$|\Z)|^>[^\n]*$|`[^`\n]*`|\"[^\"\n]{0,200}\"", re.M | re.S
 )
-_BETWEEN = re.compile(r"(?<=[.!?])[\"')*_»”]*\s+|(?<=[。！？])|\n+")
-_ENDS_ASKING = re.compile(r"[?？؟][\"')*_»”\s]*$")
+_BETWEEN = lazy_pattern(r"(?<=[.!?])[\"')*_»”]*\s+|(?<=[。！？])|\n+")
+_ENDS_ASKING = lazy_pattern(r"[?？؟][\"')*_»”\s]*$")
 
 #: Offers of more work, after the task's work.
 _OFFERS = _any(
@@ -57,7 +57,7 @@ _OFFERS = _any(
     r"如果(?:您|你)?(?:还)?(?:需要|想)|ご希望でしたら|必要であれば",
 )
 _BEGIN = r"(?:proceed|go ahead|start|begin|continue|move forward)"
-#: Words that wait for an answer.
+#: Questions that the agent wants answered before it begins.
 _WAITS = _any(
     rf"\b(?:shall|should|may|can) I (?:now )?{_BEGIN}\b.*\?",
     r"\bhow (?:would|do) you (?:like|want|prefer)\b.*\?|\bhow (?:should|shall) I\b.*\?",
@@ -121,7 +121,7 @@ _NOT_DONE = _any(
     r"(?:抱歉|对不起|很遗憾).{0,40}(?:无法|不能|没能)|申し訳.{0,60}(?:できません|できなかった)",
     r"\b(?:к сожалению|извините)\b.{0,60}\b(?:не могу|не удалось)\b",
 )
-#: Words after which the text reports work or findings in spite of a refusal.
+#: Phrases after which the text reports work or findings in spite of a refusal.
 _ALL_THE_SAME = _any(
     r"\b(?:but|however|nevertheless|still|aber|dennoch|jedoch|mais|cependant|pero|mas)\b",
     r"但是?|しかし|\bоднако\b",
@@ -142,7 +142,8 @@ _NOTHING_TO_DO = _any(
     r"\bdéjà (?:implémentée?|présente?|en place)\b|\bya (?:existe|está implementad[oa])\b",
     r"已经?(?:存在|实现)|すでに(?:実装|存在)|\bуже (?:реализован|существует)",
 )
-#: Reports of the agent's own work: with these, "already" does not mean that it did nothing.
+#: Phrases that report the agent's own work. With one of them, "already" does not mean that the
+#: agent did nothing.
 _DID = _any(
     r"\bI(?:'ve| have)? (?:also |now |just |successfully )?(?:added|implemented|created|fixed"
     r"|updated|changed|wrote|written|removed|refactored|built|made|modified|renamed"
@@ -151,7 +152,7 @@ _DID = _any(
 _DO_IT = (
     r"(?:add|create|change|edit|modify|replace|insert|update|paste|put|write|implement|use|run)"
 )
-#: Words that leave the work to the reader.
+#: Phrases that leave the work to the reader.
 _INSTRUCTS = _any(
     rf"\byou(?:'ll| will)? (?:can|could|should|would|might|may|need to|have to|must|want to)?\s*"
     rf"(?:then |now |also |simply |just |need to |have to )?{_DO_IT}\b",
@@ -164,7 +165,7 @@ _INSTRUCTS = _any(
     r"\b(?:du kannst|Sie können|fügen Sie|füge)\b.{0,80}\b(?:hinzu|einfügen|hinzufügen|ändern)\b",
 )
 #: Signs of code: a block, an indented line, or a line with code characters.
-_CODE = re.compile(
+_CODE = lazy_pattern(
     r"^[ \t]*(?:```|~~~)|\n\n(?: {4}|\t)\S|`[^`\n]*[(){}=<>;][^`\n]*`|:[ \t]*\S*[(){}=<>]", re.M
 )
 
@@ -209,12 +210,12 @@ def _asks(sentence: str) -> bool:
 
 
 def _instructs(text: str, whole: str) -> bool:
-    """True if the text shows code, and does not say that the agent changed anything itself."""
+    """True if the text shows code, but does not say that the agent changed anything itself."""
     leaves = _INSTRUCTS.search(whole[:HEAD_CHARACTERS])
     return bool(leaves and _CODE.search(text)) and not _DID.search(whole)
 
 
 def _refuses(whole: str) -> bool:
-    """True if the text refuses early, and reports no work or findings afterwards."""
+    """True if the text refuses early, but reports no work or findings afterwards."""
     found = _NOT_DONE.search(whole[:HEAD_CHARACTERS])
     return found is not None and not _ALL_THE_SAME.search(whole, found.end())

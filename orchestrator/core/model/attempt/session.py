@@ -1,10 +1,10 @@
-"""Session of an AI tool with its model, and the decision if the next attempt resumes it."""
+"""Session of an AI tool with its model, and the decision whether the next attempt resumes it."""
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.failure import (
     ASKED,
     FEEDBACK,
@@ -15,7 +15,8 @@ from orchestrator.core.model.attempt.failure import (
     Rollback,
 )
 
-#: Allowed session ids: an id becomes an argument of its tool, and a worker can alter its file.
+#: Allowed session ids. Restricted, because an id becomes an argument of a program, and a worker can
+#: alter the file that contains it.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
@@ -48,8 +49,9 @@ class SessionStart(StrEnum):
     RESUME = "resume"
 
 
-#: By cause (a name of a row in ``core.outcome.failure_classifier``): True if the next attempt
-#: resumes the session. False if the files are in doubt, or the same failure was repeated.
+#: For each cause of an attempt's end (the name of a row in ``core.outcome.failure_classifier``):
+#: True if the next attempt resumes the session. False if the files are in doubt, or the same
+#: failure was repeated.
 RESUMED_AFTER: Mapping[str, bool] = {
     SENT_BACK: True,
     FEEDBACK: True,
@@ -64,14 +66,15 @@ RESUMED_AFTER: Mapping[str, bool] = {
     NO_CHANGES: True,
     "said it failed": True,
     "exit code": True,
-    #: A key, a setting, or a limit stopped the attempt, and a person has changed it since.
+    #: A key, a setting, or a limit stopped the attempt. A person has changed it since.
     "refused": True,
     LOGIN: True,
     "broken worktree": False,
     "disk full": False,
     "same failure": False,
     "unknown": False,
-    # Such attempts ran nothing and have no session, so the earlier session counts.
+    # An attempt that ended for these causes ran nothing and has no session of its own. The next
+    # attempt therefore resumes the earlier session.
     "never ran": True,
     "tool not started": True,
     "not started": True,
@@ -87,7 +90,7 @@ def start_of(
     model: str,
     able: bool,
 ) -> SessionStart:
-    """Return how the next attempt begins after an attempt that ended by ``cause``.
+    """Return how the next attempt begins, after an attempt that ended with ``cause``.
 
     ``rolled_back``: True if changes of the session were rolled back since. ``able``: True if the
     agent's tool can resume sessions, and the settings allow it.

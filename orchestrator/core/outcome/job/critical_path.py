@@ -4,7 +4,10 @@ from collections.abc import Iterator, Sequence
 
 
 def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
-    """Return the longest chain, in order. Tasks are numbers; ``needed``: what each task needs."""
+    """Return the longest chain, in order.
+
+    Tasks are numbers. ``needed`` has the dependencies of each task.
+    """
     total = [0.0] * len(needed)
     before = [-1] * len(needed)
     for task in _ordered(needed):
@@ -21,7 +24,7 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
 
 
 def _ordered(needed: Sequence[Sequence[int]]) -> Iterator[int]:
-    """Yield the tasks so that each follows the tasks that it needs; none of a cycle."""
+    """Yield the tasks so that each follows its dependencies. Tasks of a cycle are not yielded."""
     waiting = [len(names) for names in needed]
     needed_by: dict[int, list[int]] = {}
     for task, names in enumerate(needed):

@@ -1,6 +1,7 @@
-"""Status of an ended job, derived from its workers."""
+"""Status of an ended job, derived from its workers, and the workers that files list."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from orchestrator.core.gates.file_kinds import code_in, has_code, language_of
 from orchestrator.core.model.gate import SECRETS, GateCause, GateOutcome, GateResult
@@ -14,7 +15,7 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
 )
 from orchestrator.core.model.path_patterns import matches
-from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.states import JobStatus, WorkerStatus
 
 
 def job_outcome(
@@ -27,9 +28,9 @@ def job_outcome(
     """Return the final status of a job whose own workers have all ended.
 
     A task with several candidates succeeded if one of them did. A job that was cancelled after all
-    its tasks had succeeded is completed; a job without workers has failed. ``incomplete``: the
-    result lacks something (``Job.lacks_changes``). ``fails_unjudged``: no gate judged the changed
-    code, and the job requires one.
+    its tasks had succeeded is completed. A job without workers has failed. ``incomplete``: the
+    result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job requires that a gate
+    judges changed code, and none did.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
@@ -42,10 +43,10 @@ def job_outcome(
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
-    """Return the seconds from an ended job's start to its last worker's end; None before its end.
+    """Return the seconds from an ended job's start to the end of its last worker; None before its
+    end.
 
-    The job's own end is later than that of its last worker, because reports with this figure are
-    written first.
+    The job's own end is later, because the reports are written first, and they contain this figure.
     """
     if not job.status.ended:
         return None
@@ -55,21 +56,21 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
-    """Return, by task id, True if one of the task's candidates succeeded; in worker order."""
+    """Return for each task, in worker order, whether one of its candidates succeeded."""
     succeeded: dict[str, bool] = {}
     for worker in workers:
         succeeded[worker.task_id] = succeeded.get(worker.task_id, False) or worker.status.succeeded
     return succeeded
 
 
-#: Maximum number of reported gates of one job.
+#: Maximum number of gates that are stored as facts of one job.
 MOST_GATES = 20
-#: Maximum number of reported sources of one job.
+#: Maximum number of sources that are stored as facts of one job.
 MOST_FILES = 100
 
 
 def has_judged(results: Iterable[GateResult]) -> bool:
-    """True if a gate passed or failed; the scan for secrets judges no code."""
+    """True if a gate passed or failed, except the scan for secrets, which judges no code."""
     return any(map(_is_judge, results))
 
 
@@ -86,7 +87,7 @@ def is_unjudged(
     """True if a merged change has code that no gate judged.
 
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
-    the workers of the change, whose own gates count, too. ``unjudged_jobs``: ids of jobs of the
+    the workers of the change, whose own gates count as well. ``unjudged_jobs``: ids of jobs of the
     tree whose results have unjudged code.
     """
     if has_judged(results) or not has_code(touched):
@@ -100,7 +101,7 @@ def _has_unjudged_code(worker: Worker, unjudged_jobs: Collection[str]) -> bool:
         return True
     if has_judged(result.gates):
         return False
-    # Changes of child jobs are not among the worker's own files.
+    # The worker's own files do not include changes of its child jobs.
     return has_code(result.files_created) or any(
         each in unjudged_jobs for each in worker.child_job_ids
     )
@@ -114,10 +115,9 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return sources of a merged change that no gate judged, if some gates have results.
 
-    ``present``: paths of the change from the host project, without removed files, and the same
-    paths as workers' results name them. A gate that only a worker's task requests judges only this
-    worker's changes. ``below``: facts of the workers' child jobs, which have judged their own
-    changes.
+    ``present``: paths of the change relative to the host project, without removed files, each with
+    the path that workers' results use. A gate that only one worker's task requests judges only that
+    worker's changes. ``below``: facts of the workers' child jobs, whose changes were judged there.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -142,7 +142,7 @@ def unjudged_files(
 
 
 def _is_left(path: str, below: Sequence[JobFacts]) -> bool:
-    """True for a file that no gate of a child job has judged."""
+    """True if a child job's facts show that none of its gates judged the file."""
     return any(
         any(each.path == path for each in facts.unjudged_files)
         or (facts.unjudged and not facts.unjudged_files)
@@ -157,12 +157,12 @@ def _has_looked(result: GateResult, path: str) -> bool:
 
 
 def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
-    """True if these files are all code of the change."""
+    """True if ``files`` has all code files of a change. ``present``: all paths of the change."""
     return bool(files) and {*code_in(present)} == {each.path for each in files}
 
 
 def unjudged_code(worker: Worker) -> tuple[str, ...]:
-    """Return code that a worker changed without a worktree, if none of its own gates judged it."""
+    """Return code that a worker changed without a worktree, and that no gate of its task judged."""
     result = worker.result
     if result is None or result.delivery is None or has_judged(result.gates):
         return ()
@@ -172,10 +172,11 @@ def unjudged_code(worker: Worker) -> tuple[str, ...]:
 def gate_facts(
     touched: Iterable[str], results: Sequence[GateResult], workers: Iterable[Worker]
 ) -> tuple[GateFact, ...]:
-    """Return facts about gates that did not run, or failed and do not block; each name once.
+    """Return facts about gates that did not run, or that failed without blocking. Each name occurs
+    once.
 
-    Results on the merged state come before results of the workers. ``touched``: the paths that the
-    merged state changes.
+    Results on the merged state take precedence over results of the workers. ``touched``: the paths
+    that the merged state changes.
     """
     changes_code = has_code(touched)
     found = {each.name: each for each in results}
@@ -195,7 +196,10 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return new comments that switch off gates; each gate once, as in ``gate_facts``."""
+    """Return new comments that switch off gates.
+
+    Each gate occurs once, with the precedence of ``gate_facts``.
+    """
     found = {each.name: each for each in results}
     for worker in workers:
         for each in worker.result.gates if worker.result else ():
@@ -205,8 +209,10 @@ def comments_against(
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
-    """Return names of passed gates: gates that passed on the merged state, otherwise gates that
-    passed on every worker that has them.
+    """Return the names of passed gates.
+
+    A gate passed if it passed on the merged state. If it did not run there, it must have passed for
+    every worker that has it.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}
@@ -228,3 +234,51 @@ def _fact(result: GateResult, changes_code: bool) -> GateFact:
         why=first or note if failed else note,
         unjudged=not failed and had_to_judge and changes_code,
     )
+
+
+#: Maximum number of workers that a file lists. For a larger job, the file says where all workers
+#: are listed.
+LISTED_WORKERS = 1_000
+#: File next to ``status.json`` with the status of all workers. It exists if a job has ended and has
+#: more than ``LISTED_WORKERS`` workers.
+ALL_WORKERS = "all_workers.json"
+
+_RANKS: Mapping[WorkerStatus, int] = {
+    WorkerStatus.FAILED: 0,
+    WorkerStatus.TIMEOUT: 0,
+    WorkerStatus.RUNNING: 1,
+    WorkerStatus.WAITING: 1,
+    WorkerStatus.CANCELLED: 2,
+    WorkerStatus.SKIPPED: 2,
+}
+_LAST = 3
+
+
+class _HasStatus(Protocol):
+    @property
+    def status(self) -> WorkerStatus: ...
+
+
+Listed = TypeVar("Listed", bound=_HasStatus)
+
+
+def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
+    """Return at most ``LISTED_WORKERS`` workers, in the given order.
+
+    If there are more, failed workers are selected first, then running, then cancelled and skipped
+    ones.
+    """
+    if len(workers) <= LISTED_WORKERS:
+        return workers
+    ranked = sorted(range(len(workers)), key=lambda at: _RANKS.get(workers[at].status, _LAST))
+    return [workers[at] for at in sorted(ranked[:LISTED_WORKERS])]
+
+
+def all_workers_call(job_id: str) -> str:
+    """Return the API call that shows all workers of a job and of its descendants."""
+    return f"GET /api/v1/jobs/{job_id}/columns"
+
+
+def worker_pages_call(job_id: str) -> str:
+    """Return the API call that lists a job's workers in pages."""
+    return f"GET /api/v1/jobs/{job_id}/workers?page=1&order=attention"

@@ -1,31 +1,32 @@
 """The ``needs`` of a job: actions that it waits for from a person. Pure.
 
-Each need follows from one job or one worker alone, so that the store can keep its kind beside the
-row; the other workers of the job only decide if the need is obsolete.
+Each need follows from one job or one worker alone, so that the store can keep the kind of the need
+in the row of that job or worker. Other workers only decide whether the need is obsolete.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.failure import ASKED, LOGIN
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing
-from orchestrator.core.model.states import StopCause, WorkerStatus
+from orchestrator.core.model.states import LossCause, StopCause, WorkerStatus
 from orchestrator.core.outcome.job.reason import budget_command
-from orchestrator.core.outcome.job.whereabouts import has_worktree, way_in
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree, way_in
 from orchestrator.core.text.formatting import cut, one_line
 
-#: Characters of a need's text.
+#: Maximum number of characters of a need's text.
 TEXT_CHARACTERS = 300
 
 
 class NeedKind(StrEnum):
     #: The job's plan waits for approval.
     APPROVAL = "approval"
-    #: The result lacks changes of a worker, and another attempt of the worker can add them.
+    #: The result lacks changes of a worker. Another attempt of the worker, or a person's decision
+    #: about a conflict, can add them.
     CONFLICT = "conflict"
     #: The job has reached a limit, and asks if it may continue.
     LIMIT = "limit"
@@ -35,10 +36,13 @@ class NeedKind(StrEnum):
     ASKED = "asked"
     #: The login of an agent failed.
     LOGIN = "login"
+    #: A worker failed before it had answered a person's comments.
+    FEEDBACK = "feedback"
 
 
-#: Kinds that a worker shows; the others follow from its job.
+#: Kinds of needs that follow from a worker's failure. All other kinds follow from the job.
 _OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN}
+_WITHOUT_SUCCESS = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +54,7 @@ class Need:
     root_job_id: str
     worker_id: str | None = None
     task_id: str | None = None
-    #: One line.
+    #: The need, in one line.
     text: str
     #: Seconds since the epoch.
     since: float
@@ -74,21 +78,22 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
     """Return the kind of need that follows from a worker."""
     if worker.is_question:
         return NeedKind.QUESTION if worker.status is WorkerStatus.WAITING else None
-    if worker.status is not WorkerStatus.FAILED or worker.result is None:
+    if worker.status not in _WITHOUT_SUCCESS or worker.result is None:
         return None
     failures = worker.result.failures
     latest = failures[-1] if failures else None
-    if latest is None or latest.attempt != worker.attempt:
-        return None
-    kind = _OF_FAILURES.get(latest.cause)
-    # The parent worker answers the questions of child jobs.
-    return None if kind is NeedKind.ASKED and worker.depth else kind
+    kind = _OF_FAILURES.get(latest.cause) if latest and latest.attempt == worker.attempt else None
+    # Only root jobs ask a person: the parent worker answers the questions of a child job.
+    if kind is not None and not (kind is NeedKind.ASKED and worker.depth):
+        return kind
+    is_answered = all(each.answered_by for each in worker.result.feedback)
+    return None if is_answered else NeedKind.FEEDBACK
 
 
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     """Return the needs of one job.
 
-    ``workers``: the job's own workers; it must contain at least all workers of tasks with needs.
+    ``workers``: workers of the job. They must include all workers of tasks with needs.
     """
     own = list(workers)
     return [*_of_job(job), *_of_workers(job, own)]
@@ -117,13 +122,19 @@ def _of_job(job: Job) -> Iterator[Need]:
 
 
 def _conflicts(job: Job) -> Iterator[Missing]:
-    """Yield changes that the result of an ended job lacks, and that a person can have added."""
+    """Yield changes that the result of an ended job lacks and that a person can add."""
     if job.status.ended and not (job.facts.discarded or is_dropped(job)):
-        yield from (each for each in job.facts.missing if each.resolvable and not each.chosen)
+        for each in job.facts.missing:
+            is_own = job.is_root and each.job_id == job.id
+            # A command cannot resolve a conflict in another attempt, so a person has to decide.
+            if (
+                each.resolvable or (is_own and each.cause is LossCause.CONFLICT)
+            ) and not each.chosen:
+                yield each
 
 
 def is_dropped(job: Job) -> bool:
-    """True if a person stopped the job, so that no person waits for its result."""
+    """True if the job was stopped on request, so that no person waits for its result."""
     return job.stop_cause in (StopCause.USER, StopCause.WITHDRAWN, StopCause.PARENT)
 
 
@@ -155,6 +166,8 @@ def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
 def _text(kind: NeedKind, worker: Worker) -> str:
     if kind is NeedKind.QUESTION:
         return (worker.question.text if worker.question else "") or worker.reason
+    if kind is NeedKind.FEEDBACK:
+        return f"{worker.id} ({worker.agent}) did not answer your comments: {worker.reason}"
     return f"{worker.id} ({worker.agent}): {worker.reason}"
 
 
@@ -162,7 +175,7 @@ def _command(kind: NeedKind, worker: Worker) -> str:
     if kind is NeedKind.QUESTION:
         return f"{COMMAND} approve {worker.job_id} {quote(worker.task_id)}"
     if kind is NeedKind.ASKED and has_worktree(worker):
-        # The answer goes into the next attempt's prompt.
+        # The person's answer becomes part of the next attempt's prompt.
         return f"{COMMAND} feedback {worker.job_id} {worker.id} --edit"
     if kind is NeedKind.ASKED:
         return f"{COMMAND} attach {worker.job_id} {worker.id}"
@@ -178,31 +191,32 @@ class WorkerAction(StrEnum):
 
     #: Restore the worker's changes to a checkpoint.
     ROLLBACK = "rollback"
-    #: Adopt commits that were added to its branch after its end.
+    #: Include commits that were added to the worker's branch after its end.
     RECOUNT = "recount"
-    #: Send comments on its change back to it.
+    #: Send comments on the worker's change back to the worker.
     FEEDBACK = "feedback"
-    #: Run the worker again; it did not succeed.
+    #: Run the unsuccessful worker again.
     RETRY = "retry"
-    #: Send it a message while it works.
+    #: Send the worker a message while it works.
     MESSAGE = "message"
     #: Stop the worker and its child jobs.
     CANCEL = "cancel"
     #: Choose the worker in place of another candidate.
     CHOOSE = "choose"
-    #: Answer the question of its task.
+    #: Answer the question of the worker's task.
     APPROVE = "approve"
     REJECT = "reject"
 
 
-#: A skipped worker runs again with the worker because of which it was skipped.
+#: Statuses of workers that can be retried. SKIPPED is not among them, because a skipped worker runs
+#: automatically when the failed dependency is retried.
 _RETRYABLE = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT, WorkerStatus.CANCELLED)
 
 
 def actions_on(job: Job, worker: Worker, *, reads_messages: bool) -> Iterator[WorkerAction]:
     """Yield the actions that the states of a job and a worker allow.
 
-    ``reads_messages``: its agent reads messages while it works.
+    ``reads_messages``: True if the worker's agent reads messages while it works.
     """
     if worker.is_adviser:
         return

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from orchestrator.core.command_name import COMMAND
-from orchestrator.core.limits.budget import passed_in_words
+from orchestrator.core.limits.budgets import passed_in_words
 from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words, listed
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.model.decisions.pause import Pause, PauseCause
 from orchestrator.core.model.gate import SECRETS, AlteredJudges, GateCause
+from orchestrator.core.model.human_input import Pause, PauseCause
 from orchestrator.core.model.job import NO_PLAN, RULES, WALL_TIME, Job
 from orchestrator.core.model.job_facts import (
     GateFact,
@@ -19,7 +19,7 @@ from orchestrator.core.model.job_facts import (
 )
 from orchestrator.core.model.repository_changes import listed as changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
-from orchestrator.core.outcome.job.whereabouts import way_in
+from orchestrator.core.outcome.job.unmerged_changes import way_in
 
 #: Maximum number of workers that a sentence names.
 MOST_NAMED = 5
@@ -41,22 +41,22 @@ NOTHING_BUILT = "nothing was built: no AI agent"
 NOTHING_CHANGED = "nothing was changed"
 #: Begins the sentence on findings that a second run on the merged state did not confirm.
 FLAKY = "flaky on the merged result: "
-#: Begins the sentence on a job whose result is not all that its workers changed.
+#: Begins the sentence on changes of the job's workers that its result lacks.
 LEFT_OUT = "not in the result: "
-#: Begins the sentence on settings, hooks, branches, tags and pushes.
+#: Begins the sentence on changed settings, hooks, branches, and tags of the user's repository, and
+#: on pushes.
 REPOSITORY_CHANGED = "your repository changed outside of the workers' branches"
-#: The setting with which a user selects the better result.
+#: The setting with which one worker's hunks replace conflicting hunks of another worker.
 THEIRS = "merge_strategy theirs"
 #: Begins the sentence on changes of child jobs that their parent workers removed or overwrote.
 UNDONE = "undone after a child job"
 
 
 def reason_of(job: Job) -> str:
-    """Return one sentence for each fact of the job, joined by "; ", the most serious fact first;
-    "" for no facts.
+    """Return one sentence for each fact of the job, joined by "; "; "" if there are no facts.
 
-    Pure. The reason is composed again when the job is stopped, merged, and ended. No code reads a
-    reason to decide anything.
+    The most serious fact comes first. Pure. The reason is composed again when the job is stopped,
+    merged, or ended. No code reads a reason to decide anything.
 
     To add a fact: add a field to ``job_facts.JobFacts`` (or use another field of the job), a
     function here that returns its sentence or "", and its place in ``SENTENCES``. Code that learns
@@ -66,10 +66,10 @@ def reason_of(job: Job) -> str:
 
 
 def remarks_of(job: Job) -> list[str]:
-    """Return the sentences of a job's reason, except those on unmerged changes, which reports list
-    separately.
+    """Return the sentences of a job's reason, except those about unmerged changes.
 
-    A job of an earlier version has no facts: return its whole reason as one text.
+    Reports list unmerged changes separately. For a job of an earlier version, which has no facts,
+    return its whole reason as one text.
     """
     is_listed = job.merge_state is MergeState.IN_PART
     sentences = (say(job) for say in SENTENCES if not (is_listed and say is _merge))
@@ -78,7 +78,7 @@ def remarks_of(job: Job) -> list[str]:
 
 
 def _planned_by(job: Job) -> str:
-    """Return the sentence about a planner that is not done."""
+    """Return the sentence about a planner that has not ended."""
     is_planned = job.status is JobStatus.PLANNING and not job.awaits_approval
     has_planner = job.plan_source not in ("given", RULES, NO_PLAN)
     return f"being planned by {job.plan_source}" if is_planned and has_planner else ""
@@ -88,7 +88,7 @@ def _approval(job: Job) -> str:
     return WAITS_FOR_APPROVAL if job.awaits_approval else ""
 
 
-#: By the name of a limit, the option of the command ``budget`` that raises it.
+#: Options of the command ``budget``, by the name of the limit that the option raises.
 _BUDGET_OPTIONS = {
     "max_steps": "--max-steps N",
     "max_tokens": "--max-tokens N",
@@ -98,7 +98,7 @@ _BUDGET_OPTIONS = {
 
 
 def budget_command(pause: Pause) -> str:
-    """Return the command that raises the limit about which a job asks."""
+    """Return the command that raises the limit because of which a job waits."""
     return f"{COMMAND} budget {pause.job_id} {_BUDGET_OPTIONS.get(pause.limit, '')}".rstrip()
 
 
@@ -108,14 +108,14 @@ def paused(job: Job) -> str:
     if pause is None:
         return ""
     if pause.cause is PauseCause.LIMIT:
-        return f"asks a person: {pause.by} is reached; raise it: {budget_command(pause)}"
+        return f"paused at a limit: {pause.by}; to raise it: {budget_command(pause)}"
     if pause.cause is PauseCause.EVERYTHING:
-        return f"paused with everything by key {pause.by}; resume: {COMMAND} resume --all"
+        return f"paused with all jobs by key {pause.by}; resume: {COMMAND} resume --all"
     return f"paused by key {pause.by}; resume: {COMMAND} resume {pause.job_id}"
 
 
 def _stop(job: Job) -> str:
-    """Return the sentence about a stop; "" if all tasks had succeeded before the stop."""
+    """Return the sentence about a stop; "" if all tasks had succeeded before."""
     if job.stop_cause is None or job.status is JobStatus.COMPLETED:
         return ""
     limits = (StopCause.WALL_TIME, StopCause.LIMIT)
@@ -148,11 +148,8 @@ def _landed(job: Job) -> str:
     names = job.facts.landed_on
     if not names or job.facts.discarded:
         return ""
-    return f"{', '.join(names)} has the result from before the feedback; {_land(job)}"
-
-
-def _land(job: Job) -> str:
-    return f"land the present result: {COMMAND} land {job.id}"
+    landed = f"{', '.join(names)} has the result from before the feedback"
+    return f"{landed}; land the present result: {COMMAND} land {job.id}"
 
 
 def _merge(job: Job) -> str:
@@ -182,7 +179,9 @@ def _unchanged(job: Job) -> str:
 
 
 def changed_nothing(job: Job) -> list[str]:
-    """Return workers that succeeded without a change, although their tasks may require one."""
+    """Return workers that succeeded without a change, although their tasks may have required
+    one.
+    """
     return [each.worker_id for each in job.facts.shortfalls if each.unchanged]
 
 
@@ -230,8 +229,10 @@ def _named(job: Job) -> str:
 
 
 def _not_made(job: Job) -> str:
-    """Return a sentence on missing files, with the command to create them; in a child job, the
-    parent worker decides.
+    """Return a sentence about missing promised files.
+
+    It includes the command that creates them, except in a child job, where the parent worker
+    decides.
     """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
@@ -322,9 +323,7 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the job's changed code, or which required gates did not judge
-    it.
-    """
+    """Return why no gate judged the job's changed code, or which required gates did not."""
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
 
@@ -401,7 +400,7 @@ def _switched_off(job: Job) -> str:
 
 
 def _more(found: Sequence[object], noun: str) -> str:
-    """Return the rest of a cut list, such as ``2 more workers``."""
+    """Return the end of a shortened list, such as ``2 more workers``."""
     many = len(found) - MOST_NAMED
     return f"{many} more {noun}{'s' * (many != 1)}"
 
@@ -416,7 +415,7 @@ def _repository(job: Job) -> str:
     found = job.facts.repository_changes
     if not found:
         return ""
-    # Texts for people cut a long reason, so the command comes first.
+    # Put the command first, because a long reason is cut where people read it.
     shown = f"to see and restore it: {COMMAND} restore {job.id}"
     return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
 

@@ -1,36 +1,43 @@
-"""The unfinished job trees: their records, plans and nodes, and the place of each worker."""
+"""The unfinished job trees: their records, their plans, and the states of their workers."""
 
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from orchestrator.core.candidates.review import reviewing_task
-from orchestrator.core.limits.budget import NOTHING, Spending, breach, reached
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import NOTHING, Spending, breach, reached
 from orchestrator.core.limits.quotas import Quotas
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import NOT_STARTED
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.commands import Command
-from orchestrator.core.scheduler.dag import PlanProgress, planning_task
-from orchestrator.core.scheduler.start_order import NO_RANK, RunTimes, ranks
-from orchestrator.core.scheduler.start_queue import Order, Prompting, ReadyQueue, Slots, StartHolds
+from orchestrator.core.scheduler.dag import NO_RANK, PlanProgress, RunTimes, planning_task, ranks
+from orchestrator.core.scheduler.placement import MachineSlots
+from orchestrator.core.scheduler.ready_queue_and_slots import (
+    Order,
+    Prompting,
+    ReadyQueue,
+    Slots,
+    StartHolds,
+)
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
-#: Seconds after which the wall time of a job that waits for a person is checked again.
+#: Seconds after which the wall time of a job is checked again while the job waits for a person.
 LOOK_AGAIN_SECONDS = 60.0
-#: Seconds until a tool that did not start is started again; these attempts use no retry of the
-#: worker.
+#: Seconds until a tool that did not start is started again, one value per attempt. These attempts
+#: use no retry of the worker.
 PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
 class ToolStarts:
-    """Starts of tools: recognizes tools that worked before and cannot be started now, for example
+    """Starts of tools: finds tools that worked before but cannot be started now, for example
     during an update.
     """
 
@@ -43,7 +50,10 @@ class ToolStarts:
         self._began.add(agent)
 
     def pause(self, worker: Worker) -> float | None:
-        """Return seconds until the retry of a worker whose tool did not start; None: no retry."""
+        """Return the seconds until the retry of a worker whose tool did not start.
+
+        None if the worker gets no such retry.
+        """
         if worker.result is None or not self._worked(worker.agent):
             return None
         times = 0
@@ -54,7 +64,7 @@ class ToolStarts:
         return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
 
     def _worked(self, agent: str) -> bool:
-        """True if this server, or the store of unfinished trees, has seen the agent work."""
+        """True if the agent has worked: on this server, or in a worker of an unfinished tree."""
         found = self._unit_of_work.workers.values()
         return agent in self._began or any(
             each.agent == agent and each.status.succeeded for each in found
@@ -62,8 +72,8 @@ class ToolStarts:
 
 
 @dataclass(slots=True)
-class Node:
-    """State of an unfinished worker in addition to its record."""
+class UnfinishedWorker:
+    """State of an unfinished worker, in addition to its record."""
 
     alive: bool = False
     has_slot: bool = False
@@ -72,16 +82,16 @@ class Node:
     open_children: set[str] = field(default_factory=set)
     #: Number of child jobs of the present attempt that limits rejected.
     refused_child_jobs: int = 0
-    #: The worker's outcome after its child jobs have ended; its process has exited.
+    #: The worker's outcome if the worker's process has exited, but child jobs still run.
     verdict: Verdict | None = None
-    #: Time when the worker's latest attempt ended.
+    #: Time at which the worker's latest attempt ended.
     ended_at: float | None = None
     #: True if the worker has released its slot because it waits for a lease.
     waits_for_lock: bool = False
 
     @property
     def lends_slot(self) -> bool:
-        """True if the worker released its slot; it resumes when its child jobs have ended."""
+        """True if the worker has released its slot until its child jobs have ended."""
         return self.alive and not self.has_slot and not self.stopping and not self.waits_for_lock
 
 
@@ -98,6 +108,7 @@ class JobTrees:
         self.quotas = quotas or Quotas()
         self.unit_of_work = UnitOfWork()
         self.slots = slots
+        self.machine_slots = MachineSlots()
         self.ready = ReadyQueue()
         self.holds = StartHolds(prompting or Prompting())
         self.logins = AgentLogins(needs or Needs())
@@ -105,21 +116,24 @@ class JobTrees:
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, PlanProgress] = {}
-        #: By job id: the job's planner.
+        #: The planner of each job that has one.
         self.planners: dict[str, WorkerKey] = {}
-        self.nodes: dict[WorkerKey, Node] = {}
+        self.unfinished: dict[WorkerKey, UnfinishedWorker] = {}
+        #: Workers whose launches busy shims keep, with the attempts' numbers: not begun yet.
+        self.preloaded: dict[WorkerKey, int] = {}
         self.commands: list[Command] = []
-        #: (time at which an ask about a limit ends, job id), soonest first; may be outdated.
+        #: Times at which questions about limits expire, with job ids, soonest first. Entries may be
+        #: outdated.
         self.asks_due: list[tuple[float, str]] = []
-        #: Workers whose questions can be asked, in order.
+        #: Workers whose questions can be asked now, in order.
         self.to_ask: dict[WorkerKey, None] = {}
-        #: (time at which the timeout of a question decides, worker), soonest first.
+        #: Times at which the timeouts of questions expire, with workers, soonest first.
         self.questions_due: list[tuple[float, WorkerKey]] = []
-        #: The pause of everything; None: jobs run.
+        #: The pause of all jobs; None if jobs are not paused.
         self.pause: Pause | None = None
-        #: Root id -> ids of all jobs of its tree, parents before their children.
+        #: Ids of all jobs of each tree, parents before their children, by root id.
         self._trees: dict[str, list[str]] = {}
-        #: (end of the job's wall time, job id), soonest first.
+        #: Ends of jobs' wall times, with job ids, soonest first.
         self._deadlines: list[tuple[float, str]] = []
 
     def __contains__(self, root_id: str) -> bool:
@@ -130,7 +144,7 @@ class JobTrees:
 
     def task_of(self, worker: Worker) -> TaskSpec:
         if worker.is_planner:
-            # The planner may have created the job's tasks since.
+            # The planner may already have created the job's tasks.
             return planning_task(worker)
         plan = self.plans[worker.job_id]
         task = plan.tasks[worker.task_id]
@@ -141,14 +155,13 @@ class JobTrees:
         return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
     def workers_of(self, job_id: str) -> list[Worker]:
-        """Return a job's workers; for a job without tasks, its planner."""
+        """Return a job's workers; the planner for a job without tasks."""
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
-        """Return files that a worker's child jobs changed, at any depth; None if they changed
-        none.
+        """Return files that a worker's child jobs changed, at any depth; None if they changed none.
 
-        ``own_directories``: include files that commands left in their own directories.
+        ``own_directories``: True to include files that commands created in their own directories.
         """
         found: list[str] = []
         any_changed = False
@@ -174,7 +187,7 @@ class JobTrees:
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
         """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        If ``now`` is None, the stored sums already include the usage.
+        ``now`` is None if the stored sums of the day already include the usage.
         """
         if before == after:
             return
@@ -198,8 +211,10 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
-        """Return the highest unfinished job, from the root to the job itself, that exceeds a
-        limit, the limit's name, and the limit as text.
+        """Return the first unfinished job that has reached a limit, the limit's name, and the limit
+        as text.
+
+        The search goes from the root job down to ``job``. None if no job has reached a limit.
         """
         for above in (*reversed(self.ancestors(job)), job):
             spent = self.spending.of(above.id)
@@ -225,11 +240,11 @@ class JobTrees:
         return sorted(below, key=lambda each: -self.unit_of_work.jobs[each].depth)
 
     def waits_for_approval(self, job: Job) -> bool:
-        """True if the job has tasks, and none of them may start yet."""
+        """True if the job has tasks, but none of them may start before an approval."""
         return job.status is JobStatus.PLANNING and self.plans[job.id].planner is None
 
     def register(self, job: Job, plan: PlanProgress, planner: WorkerKey | None = None) -> None:
-        """Add a job whose record, workers and planner, if any, are in the unit of work."""
+        """Add a job whose record and workers are in the unit of work."""
         self._trees.setdefault(job.root_id, []).append(job.id)
         if planner is not None:
             self.planners[job.id] = planner
@@ -242,22 +257,22 @@ class JobTrees:
         self.install(job, plan)
 
     def install(self, job: Job, plan: PlanProgress) -> None:
-        """Create a node for every unfinished worker, and queue the workers that can start."""
+        """Add the state of every unfinished worker, and queue the workers that can start."""
         self._set_plan(job, plan)
         for key in plan.workers:
             worker = self.unit_of_work.workers[key]
             if not worker.status.ended:
-                self.nodes[key] = Node()
+                self.unfinished[key] = UnfinishedWorker()
         if not job.is_root:
             self._expect_claims(plan)
         if not self.waits_for_approval(job):
             self.queue_ready(job.id)
 
     def reinstall(self, job: Job, plan: PlanProgress, again: Iterable[WorkerKey]) -> None:
-        """Continue a running job with a plan in which workers that had ended are to run again."""
+        """Continue a running job with a plan in which some ended workers run again."""
         self._set_plan(job, plan)
         for key in again:
-            self.nodes[key] = Node()
+            self.unfinished[key] = UnfinishedWorker()
             if plan.is_ready(self.unit_of_work.workers[key].task_id):
                 self.queue(self.unit_of_work.workers[key])
         if not job.is_root:
@@ -306,13 +321,18 @@ class JobTrees:
         else:
             self.ready.push(worker.key, job, self._order(worker))
 
+    def queue_until(self, worker: Worker, not_before: float) -> None:
+        """Queue a worker that is checked again at the given time."""
+        job = self.job_of(worker)
+        self.ready.push_later(worker.key, job, not_before, self._order(worker))
+
     def _order(self, worker: Worker) -> Order:
         plan = self.plans.get(worker.job_id)
         seconds, descendants = plan.ranks.get(worker.task_id, NO_RANK) if plan else NO_RANK
         return -seconds, -descendants
 
     def queue_again(self, keys: Iterable[WorkerKey]) -> None:
-        """Queue workers that had to wait, unless they have ended or been stopped since."""
+        """Queue workers that had to wait, unless they have since ended or been stopped."""
         for key in keys:
             worker = self.unit_of_work.workers.get(key)
             if worker is not None and worker.status is WorkerStatus.PENDING:
@@ -324,13 +344,13 @@ class JobTrees:
     def is_ready(self, worker: Worker) -> bool:
         """True if the worker's dependencies are done.
 
-        Feedback may have reopened a dependency since the worker was queued. The worker is then
-        queued again when the dependency is done.
+        Feedback may have reopened a dependency after the worker was queued. Such a worker is queued
+        again when the dependency is done.
         """
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)
 
     def waits_for_person(self, job: Job) -> bool:
-        """True if nothing of the job runs, and a question waits for a person."""
+        """True if a question of the job waits for a person, and nothing of the job runs."""
         return not self.slots.running_in(job.id) and any(
             worker.is_question and worker.status is WorkerStatus.WAITING
             for job_id in self.subtree(job.id)
@@ -341,12 +361,12 @@ class JobTrees:
         heapq.heappush(self._deadlines, (job.wall_end, job.id))
 
     def jobs_out_of_time(self, now: float) -> Iterator[Job]:
-        """Yield jobs whose wall time has expired; each job once."""
+        """Yield jobs whose wall time has expired. Each job is yielded once."""
         while self._deadlines and self._deadlines[0][0] <= now:
             _, job_id = heapq.heappop(self._deadlines)
             job = self.unit_of_work.jobs[job_id]
             if job.status.ended or job.stop_cause or job.pause:
-                continue  # a job that resumes is watched again
+                continue  # A resumed job is watched again.
             if job.wall_end > now:
                 self.watch_wall_time(job)
             elif self.waits_for_person(job):
@@ -361,13 +381,13 @@ class JobTrees:
         return min((time for time in times if time is not None), default=None)
 
     def begin_job(self, job: Job, now: float) -> Job:
-        """Set a pending job to running; any other job is unchanged."""
+        """Set a pending job to running. Any other job is unchanged."""
         if job.status is not JobStatus.PENDING:
             return job
         return self.unit_of_work.move_job(job.id, JobStatus.RUNNING, **began(job, now))
 
     def forget(self, root_id: str) -> None:
-        """Drop a tree that has ended; it remains in the store."""
+        """Drop a tree that has ended from memory. It remains in the store."""
         job_ids = self._trees.pop(root_id)
         gone = set(job_ids)
         self._deadlines = [each for each in self._deadlines if each[1] not in gone]
@@ -380,6 +400,7 @@ class JobTrees:
             self.slots.drop_job(job_id)
             self.ready.drop_job(job_id)
         self.ready.forget_root(root_id)
+        self.machine_slots.forget_root(root_id)
         self.to_ask = {key: None for key in self.to_ask if key.root_id != root_id}
         self.questions_due = [each for each in self.questions_due if each[1].root_id != root_id]
         heapq.heapify(self.questions_due)
@@ -391,7 +412,10 @@ class JobTrees:
 
 
 def began(job: Job, now: float) -> dict[str, float]:
-    """Return the fields of a job with its start; pauses before it do not count."""
+    """Return the fields that change in a job that starts now.
+
+    Pauses before the start do not count as paused time.
+    """
     if job.started_at is not None:
         return {"started_at": job.started_at}
     return {"started_at": now, "paused_seconds": 0.0}

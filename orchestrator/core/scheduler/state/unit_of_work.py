@@ -1,17 +1,18 @@
 """Unit of work: the state of all unfinished job trees, and the changes since the last turn.
 
-Every state change goes through this module: check the transition, record it, emit the event.
+Every state change goes through this module, which checks the transition, records the change, and
+emits the event.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
-from orchestrator.core.model.decisions.pause import Pause
+from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import (
     JobStatus,
@@ -30,11 +31,11 @@ _set = object.__setattr__
 
 
 def changed(value: Value, /, **changes: Any) -> Value:
-    """Return a changed copy, as ``dataclasses.replace`` does; for frozen dataclasses with slots
-    and no ``__post_init__``.
+    """Return a changed copy, like ``dataclasses.replace``.
 
-    Takes half the time of ``replace``, because the unit of work copies five values per worker.
-    Raise AttributeError for an unknown field.
+    Only for frozen dataclasses with slots and without ``__post_init__``. Takes half the time of
+    ``replace``, which matters because the unit of work copies five values per worker. Raise
+    AttributeError for an unknown field.
     """
     kind: Any = type(value)
     new: Value = object.__new__(kind)
@@ -48,8 +49,9 @@ def changed(value: Value, /, **changes: Any) -> Value:
 
 @cache
 def _slots(kind: type) -> tuple[list[Any], Any]:
-    """Return setters of all fields, and one getter for all fields. Only for kinds with at least
-    two fields.
+    """Return setters of all fields, and one getter for all fields.
+
+    Only for classes with at least two fields.
     """
     names: Any = tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     return [getattr(kind, name).__set__ for name in names], attrgetter(*names)
@@ -57,7 +59,7 @@ def _slots(kind: type) -> tuple[list[Any], Any]:
 
 @dataclass(slots=True)
 class _Pending:
-    """Changes for the next ``take``; later values of a row replace earlier ones."""
+    """Changes for the next ``take``. Later values of a row replace earlier ones."""
 
     new_jobs: dict[str, None]
     new_tasks: list[tuple[str, int, TaskSpec]]
@@ -68,13 +70,14 @@ class _Pending:
     attempts: dict[AttemptKey, None]
     events: list[Event]
     spent_days: dict[tuple[int, str], DaySpent]
-    #: Pauses of everything; the last one holds.
+    #: Pauses of all jobs. Only the last one counts.
     pauses: list[Pause | None]
     replaced_plans: dict[str, None]
+    dropped_attempts: dict[AttemptKey, None]
 
     @classmethod
     def empty(cls) -> "_Pending":
-        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [], {})
+        return cls({}, [], {}, {}, {}, {}, {}, [], {}, [], {}, {})
 
 
 class UnitOfWork:
@@ -88,7 +91,7 @@ class UnitOfWork:
         self._pending = _Pending.empty()
 
     def load(self, tree: Tree, root_id: str) -> None:
-        """Load a stored tree; nothing in it counts as changed."""
+        """Load a stored tree. None of its rows count as changed."""
         self.jobs.update((job.id, job) for job in tree.jobs)
         everybody = (*tree.workers, *tree.advisers)
         self.workers.update((worker.key, worker) for worker in everybody)
@@ -114,7 +117,7 @@ class UnitOfWork:
         tasks: Iterable[TaskSpec],
         workers: Iterable[Worker],
     ) -> None:
-        """Replace the tasks and workers of a job of which none has started."""
+        """Replace the tasks and workers of a job. None of the replaced workers may have started."""
         pending = self._pending
         for key in before:
             del self.workers[key]
@@ -137,8 +140,8 @@ class UnitOfWork:
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
         if "reason" in changes:
-            # The reason describes the wait, so a new reason ends the wait unless the change also
-            # sets one.
+            # ``waiting_for`` belongs to the former reason, so a new reason clears it. The caller
+            # may set another value.
             changes.setdefault("waiting_for", None)
         worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:
@@ -150,7 +153,7 @@ class UnitOfWork:
         return self.update_worker(key, status=status, **changes)
 
     def hold_worker(self, key: WorkerKey, waiting: WaitingFor, reason: str) -> None:
-        """Record why a worker does not start. Idempotent: called in every turn."""
+        """Record why a worker does not start. Idempotent, because it is called in every turn."""
         worker = self.workers[key]
         if (worker.waiting_for, worker.reason) != (waiting, reason):
             self.update_worker(key, reason=reason, waiting_for=waiting)
@@ -158,6 +161,15 @@ class UnitOfWork:
     def begin_attempt(self, attempt: Attempt) -> None:
         self.attempts[attempt.key] = attempt
         self._pending.new_attempts[attempt.key, attempt.number] = None
+
+    def drop_attempt(self, key: WorkerKey) -> None:
+        """Remove a recorded attempt that never began."""
+        row = key, self.attempts.pop(key).number
+        self._pending.attempts.pop(row, None)
+        if row in self._pending.new_attempts:
+            del self._pending.new_attempts[row]
+        else:
+            self._pending.dropped_attempts[row] = None
 
     def update_attempt(self, key: WorkerKey, **changes: Any) -> Attempt:
         attempt = self.attempts[key] = changed(self.attempts[key], **changes)
@@ -178,7 +190,7 @@ class UnitOfWork:
             self._pending.attempts[attempt.key, attempt.number] = None
 
     def note_day(self, spent: DaySpent) -> None:
-        """Record the new sum of a day."""
+        """Record the new cost sum of a key on one day."""
         self._pending.spent_days[spent.day, spent.key_name] = spent
 
     def note_pause(self, pause: Pause | None) -> None:
@@ -221,6 +233,7 @@ class UnitOfWork:
             new_workers=[self.workers[key] for key in pending.new_workers],
             jobs=[self.jobs[job_id] for job_id in pending.jobs],
             workers=[self.workers[key] for key in pending.workers],
+            dropped_attempts=list(pending.dropped_attempts),
             new_attempts=[self._attempt(key, ended) for key in pending.new_attempts],
             attempts=[self._attempt(key, ended) for key in pending.attempts],
             events=pending.events,
@@ -233,7 +246,7 @@ class UnitOfWork:
         return self.attempts[key[0]] if found is None else found
 
     def forget(self, root_id: str, job_ids: Iterable[str], keys: Iterable[WorkerKey]) -> None:
-        """Drop a tree that has ended; it remains in the store."""
+        """Drop a tree that has ended from memory. It remains in the store."""
         for job_id in job_ids:
             del self.jobs[job_id]
         for key in keys:

@@ -12,11 +12,10 @@ from orchestrator.core.candidates.selection import candidates_of, ranked
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
+from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 
 
 class CandidateSelection:
@@ -25,7 +24,10 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """Begin the review of an ended worker's task, or make the selection, if due."""
+        """Begin the review of an ended worker's task, or select a candidate.
+
+        Do nothing if neither is due yet.
+        """
         candidates = self._candidates(worker)
         if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
             return
@@ -43,8 +45,9 @@ class CandidateSelection:
     def _after_rerun(
         self, worker: Worker, candidates: Sequence[Worker], reviewer: Worker, now: float
     ) -> None:
-        """After a candidate that ran again since the review: repeat the review, or choose without a
-        review.
+        """Handle a reviewed candidate that has run again.
+
+        Repeat the review if the task still needs a review; otherwise select a candidate.
         """
         if not self._is_to_be_reviewed(worker, candidates):
             self._choose(candidates, None, now)
@@ -61,13 +64,13 @@ class CandidateSelection:
             result=result,
         )
         self._trees.plans[worker.job_id].begin_again(reviewer.task_id)
-        self._trees.nodes[reviewer.key] = Node()
+        self._trees.unfinished[reviewer.key] = UnfinishedWorker()
         self._trees.queue(begun)
 
     def overrule(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
-        """Select a candidate as a person decides, whatever the comparison found. Idempotent.
+        """Select a candidate by a person's decision, whatever the comparison says. Idempotent.
 
-        Raise Conflict for a worker that is no candidate, or did not succeed.
+        Raise Conflict if the worker is not a candidate, or did not succeed.
         """
         candidates = self._candidates(worker)
         check_choosable(worker, candidates)
@@ -79,7 +82,8 @@ class CandidateSelection:
         for place, each in enumerate(others, 2):
             self._place(each, place, f"{worker.id} was {why}")
         payload = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
-        # The job has ended: its status.json is written when the root job changes.
+        # Save the root job, because the status.json of an ended job is written only when its root
+        # job changes.
         self._unit_of_work.update_job(worker.root_id)
         names = [worker.id, *(each.id for each in others)]
         job = self._trees.job_of(worker)
@@ -88,7 +92,10 @@ class CandidateSelection:
         )
 
     def _place(self, worker: Worker, place: int, why: str) -> None:
-        """Store a candidate's rank. A failed candidate keeps its criterion and reason."""
+        """Store a candidate's rank.
+
+        A candidate that failed keeps its criterion and reason.
+        """
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)
         if worker.status.succeeded:
@@ -112,11 +119,11 @@ class CandidateSelection:
         reviewer = reviewer_of(plan.tasks[worker.task_id], candidates)
         self._unit_of_work.add_tasks(job, (), (reviewer,))
         plan.add_reviewer(reviewer)
-        self._trees.nodes[reviewer.key] = Node()
+        self._trees.unfinished[reviewer.key] = UnfinishedWorker()
         self._trees.queue(reviewer)
 
     def _is_by_person(self, worker: Worker) -> bool:
-        """True if a person chose this candidate, and it succeeded: that choice stays."""
+        """True if a person chose this candidate, and it succeeded. Then the choice stays."""
         standing = worker.result.standing if worker.result else None
         by_person = standing is not None and standing.by is Criterion.PERSON
         return by_person and bool(worker.chosen) and worker.status.succeeded
@@ -147,7 +154,7 @@ class CandidateSelection:
 
 
 def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
-    """Raise Conflict for a worker that is no candidate, or did not succeed."""
+    """Raise Conflict if the worker is not a candidate, or did not succeed."""
     if worker.is_adviser or len(candidates) < 2:
         raise Conflict(
             f"task {worker.task_id!r} has no candidates to choose from; nothing was changed"

@@ -1,4 +1,6 @@
-"""Completion of attempts: retry, wait for child jobs, final status, skipped dependent tasks."""
+"""Completion of attempts: retry, waiting for child jobs, final status, and skipping of dependent
+tasks.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -6,12 +8,12 @@ from dataclasses import replace
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budget import NOTHING, is_unpriced, passed, passed_in_words, spent_by
+from orchestrator.core.limits.budgets import NOTHING, is_unpriced, passed, passed_in_words, spent_by
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivery import with_children
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.decisions.feedback import answered, open_rounds
 from orchestrator.core.model.gate import altered_judges
+from orchestrator.core.model.human_input import answered, open_rounds
 from orchestrator.core.model.job import (
     NO_PLAN,
     SURVEY,
@@ -27,19 +29,18 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, judge, judged_las
 from orchestrator.core.outcome.failure_classifier import classify, escalated, failure_of, noted
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded, unjudged_code
 from orchestrator.core.outcome.job.reason import reason_of
-from orchestrator.core.outcome.job.whereabouts import has_worktree
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, retry_delay
 from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
-from orchestrator.core.scheduler.state.job_trees import JobTrees, Node
+from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.state.unit_of_work import changed
-from orchestrator.core.scheduler.transitions.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection
-from orchestrator.core.scheduler.transitions.retry import Retries
 from orchestrator.core.scheduler.transitions.worker_events import WorkerMessages
+from orchestrator.core.scheduler.transitions.worker_retry import AgentFallback, Retries
 from orchestrator.core.scheduler.transitions.worker_start import TaskLocks, waits_for_account
 
-#: Of a worker that succeeded without a change after a person's comments.
+#: Note on a worker that succeeded without a change after a person's comments.
 UNCHANGED = "the feedback led to no change"
 
 
@@ -51,29 +52,31 @@ class Completion:
         self.selection = CandidateSelection(trees)
         self._fallback = fallback
         self._retries = Retries(trees, self._task_locks, fallback)
-        #: Jobs whose workers are all done and whose reports are being written.
+        #: Jobs whose workers have all ended, and which are being merged and reported.
         self.rendering: set[str] = set()
-        #: Jobs whose planner is done and whose tasks are being added.
+        #: Jobs whose planner has ended, and whose tasks are being added.
         self.planning: set[str] = set()
 
     def paused(self, key: WorkerKey, now: float) -> None:
-        """Queue the worker again after a pause of its job stopped its attempt.
+        """Queue the worker again, after a pause of its job stopped its attempt.
 
         This uses no retry.
         """
-        worker, node = self._unit_of_work.workers[key], self._trees.nodes[key]
-        node.stopping, free = False, worker.budget_from + 1
+        worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
+        unfinished.stopping, free = False, worker.budget_from + 1
         why = "stopped while the job is paused; runs again when it resumes"
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def answered(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """End a worker by the answer of a person to its question."""
+        """End a worker with a person's answer to its question."""
         self._record_end(worker, verdict, now)
         self._task_progress(self._unit_of_work.workers[worker.key], now)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the outcome of a paused attempt whose worker or job was stopped since the pause;
-        None for any other attempt.
+        """Return the outcome of an attempt that a pause stopped, if a cancel followed; otherwise
+        None.
+
+        The cancel may concern the worker or its job.
         """
         return self._stopped_verdict(worker) if exit.cause is ExitCause.PAUSED else None
 
@@ -82,34 +85,38 @@ class Completion:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: a rate limit ended the process, and lasts until this time.
+        ``limited_until``: the end of the rate limit that ended the process; None if none did.
         """
-        node, worker = self._trees.nodes[key], self._unit_of_work.workers[key]
-        if node.verdict is not None and not node.open_children:
+        unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
+        if unfinished.verdict is not None and not unfinished.open_children:
             verdict = self._with_promise(worker, verdict)
             worker = self._unit_of_work.workers[key]
         if worker.cancelled_by is not None and not verdict.succeeded:
-            # A server that has restarted since may have found the attempt lost.
+            # If the server was restarted since the cancel, the exit may say that the attempt was
+            # lost.
             verdict = _stopped(EndedBy.CANCEL, worker.cancelled_by)
-        if node.open_children:
-            # Otherwise a child job could outlive the cancel because its parent has succeeded since.
+        if unfinished.open_children:
+            # Apply the cancel even if the worker has succeeded since. Otherwise a child job could
+            # outlive it.
             verdict = self._stopped_verdict(worker) or verdict
-        if not verdict.succeeded and self._try_again(worker, node, verdict, now, limited_until):
+        if not verdict.succeeded and self._try_again(
+            worker, unfinished, verdict, now, limited_until
+        ):
             return
         if not verdict.succeeded:
-            for child in sorted(node.open_children):
+            for child in sorted(unfinished.open_children):
                 by = f"{worker.id} ({verdict.status})"
                 self.stop_tree(child, StopCause.PARENT, by, now)
-        if node.open_children:
-            self._wait_without_process(worker, node, verdict)
+        if unfinished.open_children:
+            self._wait_without_process(worker, unfinished, verdict)
         else:
             self._end_worker(worker, self._with_children(worker, verdict), now)
 
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by``: the cause as text. If a parent worker withdraws the job, the cause of descendants
-        is ``PARENT``, because their own parent workers did not request the stop.
+        ``by``: the cause as text. If a worker withdraws its child job, the cause of that job's
+        descendants is ``PARENT``, because their own parent workers did not request the stop.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -118,7 +125,7 @@ class Completion:
             is_below = each != job_id and cause is StopCause.WITHDRAWN
             self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
             self._unit_of_work.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
-            # Merging existing changes costs nothing, so a cap does not stop it.
+            # A cap does not stop a merge, because merging existing changes costs nothing.
             if each in self.rendering and cause is not StopCause.LIMIT:
                 self._trees.commands.append(StopMerging(each))
             self._stop_workers(each, _ENDED_BY[cause], by, now)
@@ -129,8 +136,9 @@ class Completion:
         self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
 
     def check_job(self, job_id: str, now: float) -> None:
-        """Request a job's reports if all its workers have ended, or its plan if its planner has
-        ended.
+        """Request a job's reports if all its workers have ended.
+
+        If its planner has ended, request its plan.
         """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         if plan.open_workers or job_id in self.rendering:
@@ -169,7 +177,7 @@ class Completion:
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
         """Yield code that no gate judged, with the workers that may have changed it.
 
-        Code of child jobs belongs to the parent worker if it has a worktree.
+        If a worker has a worktree, the code of its child jobs counts as its own.
         """
         if job.config.gates_off:
             return
@@ -190,7 +198,10 @@ class Completion:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return changed files of the project that workers of the same time may have changed."""
+        """Return changed files of the project whose author is unknown.
+
+        The author is this worker, or another worker that worked in the project at the same time.
+        """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
         return frozenset(delivery.checkout if delivery and is_there else ())
@@ -219,54 +230,67 @@ class Completion:
 
         Raise Conflict while the job's plan waits for approval.
         """
-        node = self._trees.nodes.get(worker.key)
+        unfinished = self._trees.unfinished.get(worker.key)
         job = self._trees.job_of(worker)
-        if node is not None and self._trees.waits_for_approval(job):
+        if unfinished is not None and self._trees.waits_for_approval(job):
             raise Conflict(
                 f"the plan of job {job.id} waits for approval, and {worker.id} is a part of it; "
                 f"nothing was changed; reject the plan: {COMMAND} reject {job.id}"
             )
-        if node is None or worker.cancelled_by is not None or job.stop_cause is not None:
+        if unfinished is None or worker.cancelled_by is not None or job.stop_cause is not None:
             return
-        # A pause may be stopping its attempt already.
-        node.stopping = True
+        # Set this even if a pause is already stopping the attempt.
+        unfinished.stopping = True
         worker = self._unit_of_work.update_worker(worker.key, cancelled_by=by)
         self._unit_of_work.emit(EventKind.WORKER_CANCEL_REQUESTED, job, now, worker.id, by=by)
-        for child in sorted(node.open_children):
+        for child in sorted(unfinished.open_children):
             self.stop_tree(child, StopCause.PARENT, f"{worker.id} (cancelled)", now)
-        if node.alive:
-            stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by)
-            self._trees.commands.append(stop)
-        elif node.open_children:
-            # Its process has exited or not restarted yet: it ends after its child jobs.
-            self._wait_without_process(worker, node, _stopped(EndedBy.CANCEL, by))
+        if self._may_run(worker, unfinished):
+            self._stop(worker, EndedBy.CANCEL, by)
+        elif unfinished.open_children:
+            # The worker's process has exited, or has not started again. The worker ends after its
+            # child jobs.
+            self._wait_without_process(worker, unfinished, _stopped(EndedBy.CANCEL, by))
         else:
             self._end_worker(worker, _stopped(EndedBy.CANCEL, by), now)
 
     def stop_again(self, worker: Worker) -> None:
-        """After a restart, continue to cancel the worker, or its job."""
+        """Cancel the worker, or its job, again after a restart."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
-            self._trees.nodes[worker.key].stopping = True
-            stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, worker.cancelled_by)
-            self._trees.commands.append(stop)
+            self._trees.unfinished[worker.key].stopping = True
+            self._stop(worker, EndedBy.CANCEL, worker.cancelled_by)
         elif job.stop_cause is not None:
-            self._trees.nodes[worker.key].stopping = True
-            stop = Stop(worker.key, worker.attempt, _ENDED_BY[job.stop_cause], _by(job))
-            self._trees.commands.append(stop)
+            self._trees.unfinished[worker.key].stopping = True
+            self._stop(worker, _ENDED_BY[job.stop_cause], _by(job))
+
+    def returned(self, worker: Worker, now: float) -> None:
+        """End a worker whose preloaded launch was not begun, if it was stopped since."""
+        verdict = self._stopped_verdict(worker)
+        if verdict is not None:
+            self.settle(worker.key, verdict, now)
+
+    def _may_run(self, worker: Worker, unfinished: UnfinishedWorker) -> bool:
+        """True if the worker has a process, or a shim may begin it at any moment."""
+        return unfinished.alive or worker.key in self._trees.preloaded
+
+    def _stop(self, worker: Worker, ended_by: EndedBy, by: str) -> None:
+        number = self._trees.preloaded.get(worker.key, worker.attempt)
+        self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """After a restart, resume the wait of a worker whose process has ended: only its child
-        jobs run.
+        """Resume the wait of a worker after a restart.
+
+        Its process has ended, and only its child jobs run.
         """
-        node, stopped = self._trees.nodes[worker.key], self._stopped_verdict(worker)
-        node.stopping, node.verdict = stopped is not None, stopped or verdict
-        if not node.open_children:
-            self.settle(worker.key, node.verdict, now)
+        unfinished, stopped = self._trees.unfinished[worker.key], self._stopped_verdict(worker)
+        unfinished.stopping, unfinished.verdict = stopped is not None, stopped or verdict
+        if not unfinished.open_children:
+            self.settle(worker.key, unfinished.verdict, now)
 
     def _stopped_verdict(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped, alone or with its job; otherwise
-        None.
+        """Return the outcome of a worker that is being stopped, alone or with its job; None for
+        any other.
         """
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
@@ -276,16 +300,16 @@ class Completion:
     def _try_again(
         self,
         worker: Worker,
-        node: Node,
+        unfinished: UnfinishedWorker,
         verdict: Verdict,
         now: float,
         limited_until: float | None,
     ) -> bool:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
-        if job.stop_cause is not None or worker.cancelled_by is not None or node.stopping:
+        if job.stop_cause is not None or worker.cancelled_by is not None or unfinished.stopping:
             return False
         if limited_until is not None:
-            # Waiting for a rate-limited account uses none of the worker's retries.
+            # Waiting for a rate-limited account uses no retry of the worker.
             delay = limited_until - now
             reason = waits_for_account(worker.agent, delay)
             self._retries.begin(
@@ -300,7 +324,7 @@ class Completion:
             return True
         pause = self._trees.tool_starts.pause(worker) if verdict.not_started else None
         if pause is not None:
-            # Waiting for the end of the tool's update uses none of the worker's retries.
+            # Waiting for the end of the tool's update uses no retry of the worker.
             reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
             self._retries.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
             return True
@@ -310,19 +334,21 @@ class Completion:
         child_failed = self._failed_child(worker) is not None
         if not may_retry(worker, task, job.config, verdict, child_failed):
             return False
-        # The attempt never ran, so retry at once, without back-off.
+        # The attempt never ran, so retry at once, without a back-off.
         backoff = job.config.retry_backoff_seconds
         delay = 0.0 if verdict.never_began else retry_delay(worker, backoff)
         reason = f"{verdict.reason}; retrying in {delay:g} s"
         self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True
 
-    def _wait_without_process(self, worker: Worker, node: Node, verdict: Verdict) -> None:
-        node.verdict = verdict
-        # The stop of a pause ends with the process.
-        node.stopping = self._stopped_verdict(worker) is not None
+    def _wait_without_process(
+        self, worker: Worker, unfinished: UnfinishedWorker, verdict: Verdict
+    ) -> None:
+        unfinished.verdict = verdict
+        # The process has ended, so the stop that a pause requested is complete.
+        unfinished.stopping = self._stopped_verdict(worker) is not None
         why = f"process exited ({verdict.reason or 'exit code 0'}); waiting for its child jobs"
-        waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(node.open_children)))
+        waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(unfinished.open_children)))
         payload = {"reason": why, "waiting_for": waiting}
         if worker.status is WorkerStatus.WAITING:
             self._unit_of_work.update_worker(worker.key, **payload)
@@ -330,7 +356,9 @@ class Completion:
             self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **payload)
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Add the delivery of child jobs that ended after the worker."""
+        """Judge the worker's delivery again, with the changes of child jobs that ended after the
+        worker's process.
+        """
         result = worker.result
         delivery = result.delivery if result else None
         if result is None or delivery is None or delivery.deferred is None:
@@ -361,11 +389,13 @@ class Completion:
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
     def _failed_child(self, worker: Worker) -> Job | None:
-        """Return a child job that failed, and was neither withdrawn nor replaced by another child
-        job.
+        """Return a child job that failed; None if there is none.
 
-        A child job whose tasks all succeeded has not failed, even if its result lacks some
-        changes: the jobs above it report the missing changes.
+        A child job does not count if it was withdrawn, or if another child job with the same
+        request succeeded.
+
+        A child job whose tasks all succeeded has not failed, even if its result lacks changes. The
+        jobs above it report the missing changes.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
         done = {child.digest for child in children if self._did_its_tasks(child)}
@@ -390,14 +420,14 @@ class Completion:
             self._refused(worker, verdict, now)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
-        """Add usage beyond the limits of the worker's own task to its reason."""
+        """Add to the worker's reason the usage beyond the limits of its own task."""
         usage = worker.result.usage if worker.result else NOTHING
         caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return success for a worker whose own work succeeded, if only an agent's attempt to
-        resolve its conflicts failed.
+        """Return success for a worker whose own work succeeded, if only the resolution of its
+        conflicts failed.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):
@@ -407,14 +437,21 @@ class Completion:
         return Verdict(status=status, reason=f"conflicts not resolved: {verdict.reason}")
 
     def _refused(self, first: Worker, verdict: Verdict, now: float) -> None:
-        """After a failed login, replace the agent of workers of the tree that have not started, or
-        end these workers.
+        """After an agent's login failed, replace this agent in workers of the tree that have not
+        started.
+
+        If no other agent can be used, end these workers.
         """
         why = f"not started: {verdict.reason} (failure of {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):
             for worker in self._trees.workers_of(job_id):
-                node = self._trees.nodes.get(worker.key)
-                idle = worker.status is WorkerStatus.PENDING and node and not node.open_children
+                unfinished = self._trees.unfinished.get(worker.key)
+                idle = (
+                    worker.status is WorkerStatus.PENDING
+                    and unfinished
+                    and not unfinished.open_children
+                )
+                idle = idle and worker.key not in self._trees.preloaded
                 if not idle or worker.agent != first.agent:
                     continue
                 if other := self._fallback.agent_for(worker, verdict, now):
@@ -441,12 +478,13 @@ class Completion:
         self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **payload)
         WorkerMessages(self._trees).ended(ended, now)
         self._task_locks.done(ended, now)
-        del self._trees.nodes[worker.key]
+        del self._trees.unfinished[worker.key]
         self.selection.after(ended, now)
 
     def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Record that a successful worker has answered its open feedback; add a note if the attempt
-        changed nothing.
+        """Record that a successful worker has answered its open feedback.
+
+        If the attempt changed nothing, add a note to the verdict.
         """
         result = worker.result
         rounds = open_rounds(result.feedback) if result else ()
@@ -459,8 +497,10 @@ class Completion:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, UNCHANGED))))
 
     def _ended_at(self, worker: Worker, now: float) -> float:
-        """Return when the worker ended: the end of its latest attempt, or of its last child job."""
-        told = self._trees.nodes[worker.key].ended_at
+        """Return when the worker ended: at the end of its latest attempt, or of its last child
+        job.
+        """
+        told = self._trees.unfinished[worker.key].ended_at
         if told is None:
             return now
         children = (self._unit_of_work.jobs[job_id].ended_at for job_id in worker.child_job_ids)
@@ -473,13 +513,13 @@ class Completion:
             return {}
         failed = escalated(failed, "no automatic retry")
         self._unit_of_work.update_worker(worker.key, result=noted(worker.result, failed))
-        return failed.told()
+        return failed.payload()
 
     def _task_progress(self, worker: Worker, now: float) -> None:
         """Start the tasks that waited for this worker's task, or skip them and their dependents."""
         plan = self._trees.plans[worker.job_id]
         is_done = worker.status.succeeded and not worker.is_reviewer
-        # The time of a retried worker has pauses and failures in it.
+        # A retried worker's time also contains failures and pauses, so it is not learned.
         if is_done and worker.attempt == 1 and worker.started_at and worker.ended_at:
             seconds = worker.ended_at - worker.started_at
             self._trees.run_times.learn(worker.job_id, worker.task_id, max(0.0, seconds))
@@ -506,23 +546,22 @@ class Completion:
     def _stop_workers(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
         plan = self._trees.plans[job_id]
         for worker in self._trees.workers_of(job_id):
-            node = self._trees.nodes.get(worker.key)
-            if node is None or node.stopping:
+            unfinished = self._trees.unfinished.get(worker.key)
+            if unfinished is None or unfinished.stopping:
                 continue
-            node.stopping = True
-            if node.alive:
-                stop = Stop(worker.key, worker.attempt, ended_by, by)
-                self._trees.commands.append(stop)
-            elif node.open_children:
-                # No process of the worker runs now: the worker ends after its child jobs.
-                self._wait_without_process(worker, node, _stopped(ended_by, by))
+            unfinished.stopping = True
+            if self._may_run(worker, unfinished):
+                self._stop(worker, ended_by, by)
+            elif unfinished.open_children:
+                # The worker has no process now, and ends after its child jobs.
+                self._wait_without_process(worker, unfinished, _stopped(ended_by, by))
             else:
                 self._record_end(worker, _stopped(ended_by, by), now)
                 plan.ended(worker.task_id, False)
         self.check_job(job_id, now)
 
 
-#: How an attempt ends if its job is stopped.
+#: How a job's attempts end, by the cause of the job's stop.
 _ENDED_BY: Mapping[StopCause, EndedBy] = {
     StopCause.USER: EndedBy.CANCEL,
     StopCause.WITHDRAWN: EndedBy.CANCEL,
@@ -533,14 +572,17 @@ _ENDED_BY: Mapping[StopCause, EndedBy] = {
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """Return the facts about a worker that counts; None if there are none."""
+    """Return what people should check in the changes of a worker; None if there is nothing.
+
+    None also if the worker's changes do not count.
+    """
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:
         return None
     altered = altered_judges(worker.result.gates if worker.result else ())
     unchanged = delivery.is_in_doubt
-    # For a worker with a worktree, the job's facts name the workers that may have changed the
-    # checkout.
+    # With a worktree, leave out the checkout: the job's facts already name all workers that may
+    # have changed it.
     checkout = () if delivery.has_worktree else delivery.checkout
     found = delivery.outside or altered.paths or unchanged or checkout
     if not (found or delivery.held_back):
@@ -558,7 +600,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
 
 
 def _by(job: Job) -> str:
-    """Return the caller that stopped the job, for people."""
+    """Return who or what stopped the job, for people."""
     return job.cancelled_by or ""
 
 

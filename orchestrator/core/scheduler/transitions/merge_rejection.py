@@ -14,7 +14,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.job.job_outcome import job_outcome
 from orchestrator.core.outcome.job.reason import reason_of
-from orchestrator.core.outcome.job.whereabouts import (
+from orchestrator.core.outcome.job.unmerged_changes import (
     lost_below,
     lost_without_worktree,
     not_made,
@@ -39,11 +39,11 @@ class MergeRejections:
         self._task_locks = claims
 
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry these workers. Return True if the job continues because of a retry.
+        """Retry the rejected workers. Return True if the job continues because of a retry.
 
-        A worker without a remaining attempt has failed. A worker whose locks are held by a worker
-        that waits for it has failed, too. If the job is being stopped, or some of its workers are
-        not done, nothing follows.
+        A worker without a remaining attempt fails. So does a worker whose locks are held by another
+        worker that waits for it. Nothing happens if the job is being stopped, or some of its
+        workers have not ended.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._completion.rendering:
@@ -60,10 +60,10 @@ class MergeRejections:
         return again
 
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry rejected workers. Return True if any is retried.
+        """Retry rejected workers. Return True if a worker is retried.
 
-        If several workers conflict in one file, only the first is retried now. The others follow
-        on top of the new file, so that each of them needs only one attempt.
+        If several workers conflict in one file, only the first is retried now. The others follow on
+        top of the new file, so that each of them needs only one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:
@@ -81,7 +81,7 @@ class MergeRejections:
         self._unit_of_work.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
-        """Store the outcome of another merge of an ended job: it replaces the former outcome."""
+        """Store the outcome of another merge of an ended job, which replaces the former outcome."""
         job = self._unit_of_work.jobs[job_id]
         if not job.status.ended:
             return
@@ -105,7 +105,7 @@ class MergeRejections:
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _forget_conflicts(self, job: Job, merged: Merged) -> None:
-        """Clear reasons about conflicts of workers whose changes are now in the result."""
+        """Clear the reasons about conflicts of workers whose changes are now in the result."""
         missing = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
             was_left = worker.result is not None and worker.result.unresolved
@@ -160,7 +160,7 @@ class MergeRejections:
         return {"merge_state": state, "facts": facts}
 
     def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
-        """Return losses of child jobs: missing changes, and hunks that other changes replaced."""
+        """Return the changes that child jobs' results lack, and the hunks that were replaced."""
         lost: list[Missing] = []
         overruled: list[Overruled] = []
         for worker in self._trees.workers_of(job.id):
@@ -198,8 +198,9 @@ class MergeRejections:
         ended_at = None if again else now
         result = worker.result or WorkerResult()
         if refusal.conflicts:
-            # If the agent does not resolve the conflicts, the next attempt starts from the
-            # worker's own work.
+            # ``good`` names the checkpoint of the worker's own work, before the conflicts were
+            # added. If the agent does not resolve the conflicts, the next attempt starts from this
+            # checkpoint.
             result = replace(result, good=before(worker.attempt + 1))
         result = replace(result, gates=refusal.gates, conflicts=refusal.conflicts)
         result = replace(result, unresolved=False)
@@ -219,7 +220,7 @@ class MergeRejections:
 
 
 def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
-    """Yield files of workers without a worktree, which no merge reports."""
+    """Yield files of workers without a worktree, because no merge reports these files."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

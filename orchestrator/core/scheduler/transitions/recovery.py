@@ -1,19 +1,143 @@
-"""Recovery: loads unfinished job trees from the store after a restart."""
+"""Recovery: restores stored job trees after a restart, and accepts late results.
 
-from collections.abc import Sequence
+A late result is an exit record that appears after the server declared its attempt lost. It counts
+if no newer attempt has started and the worker has not ended. Otherwise it is not used. Then its
+path is added to the attempt's reason and to a ``late_result`` event.
+"""
 
-from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.job import Attempt, Worker
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.limits.budgets import NOTHING
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.attempt_outcome import Verdict, judge
-from orchestrator.core.outcome.failure_classifier import failure_of
+from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
+from orchestrator.core.outcome.failure_classifier import classify, failure_of, noted
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions import Pauses, Questions, plan_of
 from orchestrator.core.scheduler.transitions.finish import Completion
-from orchestrator.core.scheduler.transitions.late_results import LateResults
-from orchestrator.core.scheduler.transitions.usage import LimitAsks
+from orchestrator.core.scheduler.transitions.human_decisions import Pauses, Questions, plan_of
+from orchestrator.core.scheduler.transitions.preloads import Preloads
+from orchestrator.core.scheduler.transitions.usage_and_limits import LimitAsks
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
+
+#: Seconds between two checks of the attempts of ended workers.
+LOOK_SECONDS = 0.5
+
+
+class LateResults:
+    def __init__(self, trees: JobTrees, completion: Completion) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._completion = completion
+        #: Lost attempts of unfinished trees, by number. Their exit records may still appear.
+        self._given_up: dict[WorkerKey, dict[int, Attempt]] = {}
+        #: Workers whose attempt has just ended. The exit records of their earlier attempts are read
+        #: next.
+        self._ended: set[WorkerKey] = set()
+        #: Time of the next check of the attempts of ended workers.
+        self._look_again_at = 0.0
+
+    @property
+    def expects_any(self) -> bool:
+        return bool(self._given_up)
+
+    @property
+    def given_up(self) -> Sequence[Attempt]:
+        """The lost attempts of unfinished trees."""
+        return [each for attempts in self._given_up.values() for each in attempts.values()]
+
+    def ended(self, attempt: Attempt) -> None:
+        """Record the end of an attempt. A lost attempt may still get a late result."""
+        if attempt.key in self._given_up:
+            self._ended.add(attempt.key)
+        if attempt.exit is not None and attempt.exit.ended_by is EndedBy.LOST:
+            self._given_up.setdefault(attempt.key, {})[attempt.number] = attempt
+
+    def sought(self, now: float) -> Sequence[Attempt]:
+        """Return the lost attempts whose exit records should be read now.
+
+        A record is read before the worker's next start, and after the worker's next attempt has
+        ended. After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
+        """
+        if not self._given_up:
+            return ()
+        found = list(self._sought(now))
+        self._ended.clear()
+        if now >= self._look_again_at:
+            self._look_again_at = now + LOOK_SECONDS
+        return found
+
+    def _sought(self, now: float) -> Iterator[Attempt]:
+        for key, attempts in list(self._given_up.items()):
+            worker = self._unit_of_work.workers.get(key)
+            if worker is None:
+                del self._given_up[key]
+            elif key in self._ended or self._is_done(worker, now):
+                yield from attempts.values()
+            elif self._may_start(worker, now) and worker.attempt in attempts:
+                yield attempts[worker.attempt]
+
+    def _may_start(self, worker: Worker, now: float) -> bool:
+        return worker.status is WorkerStatus.PENDING and worker.not_before <= now
+
+    def _is_done(self, worker: Worker, now: float) -> bool:
+        """True if the worker has ended, its job has not, and the next check is due.
+
+        A late result of such a worker is not used, but the job's reports can still name its path.
+        """
+        if now < self._look_again_at or not worker.status.ended:
+            return False
+        return not self._trees.job_of(worker).status.ended
+
+    def arrived(
+        self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
+    ) -> None:
+        """Process the end of an attempt that ``sought`` returned.
+
+        ``record``: path of the attempt's exit record.
+        """
+        if self._given_up.get(attempt.key, {}).pop(attempt.number, None) is None:
+            return
+        worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
+        taken = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number
+        how = verdict.reason or "exit code 0"
+        payload = {"attempt": attempt.number, "taken": taken, "ended": how, "record": record}
+        self._unit_of_work.emit(
+            EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **payload
+        )
+        if taken:
+            self._take(worker, attempt, exit, evidence, verdict, now)
+        else:
+            kept = f"late result not used ({how}); saved in {record}"
+            reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
+            self._unit_of_work.amend_attempt(replace(attempt, exit=exit, reason=reason))
+
+    def _take(
+        self,
+        worker: Worker,
+        attempt: Attempt,
+        exit: Exit,
+        evidence: Evidence,
+        verdict: Verdict,
+        now: float,
+    ) -> None:
+        over_at = ended_at(attempt, exit, evidence, now)
+        self._unit_of_work.amend_attempt(
+            replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
+        )
+        # Count no seconds, because they were counted when the attempt was declared lost.
+        result = result_of(worker.result, attempt, exit, evidence, 0.0)
+        result = noted(result, classify(worker, exit, evidence, verdict))
+        had = worker.result.usage if worker.result else NOTHING
+        self._trees.spend(worker, had, result.usage, now)
+        self._unit_of_work.update_worker(worker.key, result=result)
+        if not verdict.retry:
+            self._trees.unfinished[worker.key].ended_at = over_at
+            self._unit_of_work.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
+            self._completion.settle(worker.key, verdict, now)
 
 
 class Recovery:
@@ -24,6 +148,7 @@ class Recovery:
         claims: TaskLocks,
         completion: Completion,
         late: LateResults,
+        preloads: Preloads,
         pauses: Pauses,
         questions: Questions,
         asks: LimitAsks,
@@ -34,6 +159,7 @@ class Recovery:
         self._task_locks = claims
         self._completion = completion
         self._late = late
+        self._preloads = preloads
         self._pauses = pauses
         self._questions = questions
         self._asks = asks
@@ -59,21 +185,25 @@ class Recovery:
         by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
         for worker in (*tree.workers, *tree.reviewers):
             by_job[worker.job_id].append(worker)
-        # Parents first, by depth: after a change of the clock, a child job may look older than its
-        # parent.
+        # Sort by depth, so that parents come first. After a change of the clock, a child job may
+        # look older than its parent.
         for job in sorted(tree.jobs, key=lambda job: job.depth):
             planner = planners.get(job.id)
             plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
             self._trees.register(job, plan, planner.key if planner else None)
 
     def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
-        jobs, node = self._unit_of_work.jobs, self._trees.nodes[worker.key]
-        node.open_children = {
+        jobs, unfinished = self._unit_of_work.jobs, self._trees.unfinished[worker.key]
+        unfinished.open_children = {
             child for child in worker.child_job_ids if not jobs[child].status.ended
         }
-        self._task_locks.found(worker, node, now)
-        if worker.key in self._unit_of_work.attempts:
-            self._running.found_alive(worker, node)
+        self._task_locks.found(worker, unfinished, now)
+        attempt = self._unit_of_work.attempts.get(worker.key)
+        if attempt is not None and attempt.number > worker.attempt:
+            self._preloads.found(worker, attempt.number)
+            self._completion.stop_again(worker)
+        elif attempt is not None:
+            self._running.found_alive(worker, unfinished)
             self._completion.stop_again(worker)
             self._pauses.stop_again(worker)
         elif worker.is_question:
@@ -84,9 +214,9 @@ class Recovery:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """Return the verdict on a stored attempt, without its evidence.
+    """Return the verdict on a stored attempt, whose evidence is not stored.
 
-    A failed attempt has a stored failure. The reason of a success is a note.
+    The worker's record has the failure of a failed attempt. The reason of a success is only a note.
     """
     status = judge(exit, Evidence()).status
     failed = failure_of(worker, last.number) is not None

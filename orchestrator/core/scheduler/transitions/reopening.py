@@ -1,6 +1,6 @@
-"""Runs ended workers again, of an ended or a running job.
+"""Runs ended workers again, in an ended or a running job.
 
-A retry runs the unsuccessful workers. Feedback runs a worker once more, whatever its outcome was.
+A retry runs the unsuccessful workers. Feedback runs one worker again, whatever its outcome was.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,18 +9,19 @@ from typing import Any
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.failure import FEEDBACK, before
-from orchestrator.core.model.decisions.feedback import MOST_ROUNDS, Feedback
+from orchestrator.core.model.human_input import MOST_ROUNDS, Feedback
 from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
-from orchestrator.core.outcome.job.whereabouts import earlier_parts
+from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.decisions import PlanApproval
 from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.human_decisions import PlanApproval
 
-#: Makes the parent worker wait for a job again: the key, the job's id, and the time.
+#: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the
+#: time.
 Attach = Callable[[WorkerKey, str, float], None]
 
 
@@ -35,8 +36,10 @@ class Reopening:
         self._attach = attach
 
     def retry(self, job_id: str, by: str, now: float) -> int:
-        """Run the unsuccessful tasks of an ended job again, and workers that did not create all
-        promised files. Return the number of workers.
+        """Run again the unsuccessful tasks of an ended job, and workers whose promised files are
+        missing.
+
+        Return the number of workers.
         """
         workers = self._trees.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
@@ -46,7 +49,8 @@ class Reopening:
         refused = facts.refused
         for worker in workers:
             if worker.id in refused and worker.status.succeeded:
-                # A merge rejection may retry the worker, with a new retry budget.
+                # A later merge rejection may retry the worker. Then the worker has a new retry
+                # budget.
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
         earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
         self._rewind_all(again)
@@ -61,8 +65,9 @@ class Reopening:
         self._reopen(job_id, by, now, retried=0)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one worker again that did not succeed, and the tasks that were skipped because of
-        it. Return the number of workers.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+
+        Return the number of workers.
         """
         again = [worker, *self._skipped_after(worker)]
         self._rewind_all(again)
@@ -74,12 +79,13 @@ class Reopening:
     ) -> None:
         """Begin one more attempt of an ended worker, with comments on its change.
 
-        ``agent``: the agent of the attempt; empty: the same as before. ``landed``: the branches
-        that have the job's result. The attempt uses none of the worker's retries.
+        ``agent``: the agent of the attempt; empty: the same agent as before. ``landed``: the user's
+        branches that have the job's result. The attempt uses no retry of the worker.
         """
         result = worker.result or WorkerResult()
         rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
-        # If it fails and has to be undone, the next attempt starts from what was commented on.
+        # If this attempt fails and is rolled back, the next one starts from the change with the
+        # comments.
         good = before(worker.attempt + 1)
         result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
         changes = {"result": result, "agent": agent or worker.agent}
@@ -96,7 +102,7 @@ class Reopening:
         self._run_again(job.id, [again], feedback.by, now, landed_on=earlier, **kept)
 
     def _skipped_after(self, worker: Worker) -> Iterator[Worker]:
-        """Yield skipped workers of tasks that can start once the worker's task is done."""
+        """Yield the skipped workers of tasks that can start once the worker's task is done."""
         plan = self._trees.plans[worker.job_id]
         hopeful = {worker.task_id}
         for task in plan.tasks.values():
@@ -114,7 +120,7 @@ class Reopening:
     def _run_again(
         self, job_id: str, again: Sequence[Worker], by: str, now: float, **how: Any
     ) -> None:
-        """Continue with these workers: in the job's present run, or in a new one."""
+        """Run these workers again, in the job's present run, or in a new one if it has ended."""
         job = self._unit_of_work.jobs[job_id]
         if job.status.ended:
             self._reopen(job_id, by, now, **how)

@@ -1,4 +1,4 @@
-"""Starts of workers: starting, releasing the slot while child jobs run, resuming."""
+"""Starts of workers: starting, releasing the slot while child jobs run, and resuming."""
 
 from collections.abc import Sequence, Set
 
@@ -7,12 +7,16 @@ from orchestrator.core.locks.lock_table import LockKind, Party
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start
-from orchestrator.core.scheduler.start_queue import AgentThrottle, Capacity, Lack
-from orchestrator.core.scheduler.state.job_trees import JobTrees, Node, began
+from orchestrator.core.scheduler.placement import HERE, Unplaced, Wants, machine_of
+from orchestrator.core.scheduler.ready_queue_and_slots import AgentThrottle, Capacity, Lack
+from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 
 
 class TaskLocks:
-    """Claims of tasks (``locks``): acquired all at once at a start, held until the worker ends."""
+    """Claims of tasks (``locks``).
+
+    They are acquired all at once at a start, and held until the worker ends.
+    """
 
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
@@ -30,12 +34,12 @@ class TaskLocks:
             waiting = WaitingFor(WaitKind.LOCK, ", ".join(names))
             self._unit_of_work.hold_worker(worker.key, waiting, why)
             return True
-        self._tell(EventKind.LOCK_TAKEN, worker, names, now)
+        self._emit(EventKind.LOCK_TAKEN, worker, names, now)
         return False
 
     def step_back(self, worker: Worker) -> None:
-        """Let other workers acquire the claims first, because this worker cannot start yet for
-        another reason.
+        """Let other workers acquire the claims first, because something else keeps this worker
+        from starting.
         """
         self._locks.step_back(worker.key)
 
@@ -44,30 +48,30 @@ class TaskLocks:
         self._locks.forgo(worker.key)
         self._release(worker, now)
 
-    def begins_again(self, worker: Worker, node: Node, now: float) -> None:
+    def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        The claims stay while child jobs of the previous attempt run, because they work under these
+        The claims stay while child jobs of the previous attempt run, because these work under the
         claims.
         """
-        if not node.open_children and self._release(worker, now):
+        if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)
 
     def children_ended(self, worker: Worker, now: float) -> None:
-        """Release claims after the last unfinished child job has ended."""
+        """Release the claims of a worker that waits for a retry, after its last child job has
+        ended.
+        """
         if worker.status is WorkerStatus.PENDING and self._release(worker, now):
             self._expect(worker)
 
-    def found(self, worker: Worker, node: Node, now: float) -> None:
-        """After a restart, restore the claims of a worker from its record."""
+    def found(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
+        """Restore the claims of a worker from its record, after a restart."""
         names = self._trees.task_of(worker).locks
-        if names and (worker.status is not WorkerStatus.PENDING or node.open_children):
+        if names and (worker.status is not WorkerStatus.PENDING or unfinished.open_children):
             self._locks.hold_claim(self._trees.party_of(worker), names, now)
 
     def check(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
-        """Raise Deadlock for a child job that would wait for a worker which waits for the child
-        job.
-        """
+        """Raise Deadlock if a child job would wait for a worker that waits for the child job."""
         if job.parent_key is None or not any(task.locks for task in tasks):
             return
         parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])
@@ -78,7 +82,7 @@ class TaskLocks:
     def _release(self, worker: Worker, now: float) -> bool:
         names = self._locks.release_claim(worker.key)
         if names:
-            self._tell(EventKind.LOCK_RELEASED, worker, names, now)
+            self._emit(EventKind.LOCK_RELEASED, worker, names, now)
         return bool(names)
 
     def _expect(self, worker: Worker) -> None:
@@ -86,7 +90,7 @@ class TaskLocks:
             names = self._trees.task_of(worker).locks
             self._locks.expect(self._trees.party_of(worker), names)
 
-    def _tell(self, kind: EventKind, worker: Worker, names: Sequence[str], now: float) -> None:
+    def _emit(self, kind: EventKind, worker: Worker, names: Sequence[str], now: float) -> None:
         payload = {"names": list(names), "lock": str(LockKind.CLAIM)}
         self._unit_of_work.emit(kind, self._trees.job_of(worker), now, worker.id, **payload)
 
@@ -103,17 +107,23 @@ def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
     )
 
 
+#: Seconds after which a worker that no machine of the cluster could start is tried again.
+PLACEMENT_SECONDS = 1.0
+
+
 class RunningWorkers:
     def __init__(self, trees: JobTrees) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._slots = trees.slots
         self._task_locks = TaskLocks(trees)
+        self._machine_slots = trees.machine_slots
         self.throttle = AgentThrottle()
 
     def start_what_has_room(self, now: float, room: Capacity, rendering: Set[str]) -> None:
-        """Resume waiting workers first, then start new ones. ``rendering``: jobs for which only
-        reports are unfinished.
+        """Resume waiting workers, then start new workers, while slots are free.
+
+        ``rendering``: jobs whose workers have all ended, but whose merge or reports are unfinished.
         """
         ready, slots = self._trees.ready, self._slots
         self._trees.queue_again(self._trees.holds.overdue(now))
@@ -122,53 +132,80 @@ class RunningWorkers:
             self._resume(key, now)
         slots.keep_free([worker.job_id for worker in self._about_to_resume(rendering)])
         self._start_ready(now, room)
-        # If the worker has to wait for locks, other workers that waited for it may start.
+        # A worker that yields its place in a lock queue may wake workers that waited behind it.
         while woken := self._trees.locks.take_woken():
             self._let_ahead(woken)
             self._trees.queue_again(woken)
             self._start_ready(now, room)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
-        """Return workers whose child jobs are done except for their reports, which take almost no
+        """Return workers whose child jobs are complete except for reports, which take almost no
         time.
 
-        No slot is reserved during a merge with gates, because it may take long.
+        A merge with gates may take long, so a child job that is being merged does not count.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
-        found = {key: self._trees.nodes.get(key) for key in parents}
+        found = {key: self._trees.unfinished.get(key) for key in parents}
         return [
             self._unit_of_work.workers[key]
-            for key, node in found.items()
-            if node and node.lends_slot and node.open_children <= rendering
+            for key, unfinished in found.items()
+            if unfinished and unfinished.lends_slot and unfinished.open_children <= rendering
         ]
 
     def _start_ready(self, now: float, room: Capacity) -> None:
         ready, slots = self._trees.ready, self._slots
         while (found := ready.next(self._may_start, slots.running_in)) is not None:
             job_id, key = found
-            startable = self._startable(key, now) and not self._is_put_off(key)
-            if startable and self._is_held_back(key, room, now):
+            startable = self.is_startable(key, now) and not self._is_put_off(key)
+            machine = self._machine_for(key, room, now) if startable else HERE
+            if startable and self._is_held_back(key, room, machine, now):
                 break
             ready.take(job_id)
             if not startable or self._is_throttled(key, now):
                 continue
-            if not self._task_locks.lacks(self._unit_of_work.workers[key], now):
-                self._start(key, now)
+            if isinstance(machine, Unplaced):
+                self._put_off_unplaced(key, machine, now)
+            elif not self._task_locks.lacks(self._unit_of_work.workers[key], now):
+                self._start(key, machine, room, now)
+
+    def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | Unplaced:
+        """Return the machine for a worker; without a cluster, the server's own machine."""
+        if room.machines is None:
+            return HERE
+        worker = self._unit_of_work.workers[key]
+        plan = self._trees.plans.get(worker.job_id)
+        task = plan.tasks.get(worker.task_id) if plan else None
+        names = task.depends_on if task else ()
+        needed = [key for each in names for key in plan.workers_of(each)] if plan else ()
+        wants = Wants(
+            agent=worker.agent,
+            memory_bytes=room.memory_needed(worker.agent),
+            labels=task.requires if task else {},
+            machine=machine_of(task) if task else None,
+        )
+        return self._machine_slots.choose(room.machines, key, needed, wants, now)
+
+    def _put_off_unplaced(self, key: WorkerKey, unplaced: Unplaced, now: float) -> None:
+        """Queue a worker for later: no machine can start it now. Other workers may start."""
+        worker = self._unit_of_work.workers[key]
+        self._task_locks.step_back(worker)
+        self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.NODE), unplaced.reason)
+        self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
 
     def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
-        """Let other requests for locks go ahead of workers whose jobs are paused."""
+        """Let other requests go ahead of the requests of workers whose jobs are paused."""
         for key in woken:
-            if key in self._trees.nodes and self._is_paused(key):
+            if key in self._trees.unfinished and self._is_paused(key):
                 self._task_locks.step_back(self._unit_of_work.workers[key])
 
     def _may_start(self, job_id: str) -> bool:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
     def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker has to wait.
+        """True if the worker has to wait for something other than locks.
 
-        Workers that request its locks may then acquire them first.
+        Other workers may then acquire its locks first.
         """
         put_off = self._is_set_aside(key)
         if put_off:
@@ -176,8 +213,9 @@ class RunningWorkers:
         return put_off
 
     def _is_set_aside(self, key: WorkerKey) -> bool:
-        """True if the worker must wait for a shared precondition of its job's workers, such as the
-        shared context. Other workers continue.
+        """True if the worker must wait for a precondition that its job's workers share.
+
+        An example is the shared context. Other workers continue.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
@@ -196,8 +234,9 @@ class RunningWorkers:
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
-        """True if the agent's account is rate-limited; then the worker is queued for later, and
-        other workers continue.
+        """True if the agent's account is rate-limited.
+
+        The worker is then queued for later, and other workers continue.
         """
         worker = self._unit_of_work.workers[key]
         until = self.throttle.held_until(worker.agent, now)
@@ -212,41 +251,46 @@ class RunningWorkers:
         self._trees.queue(later)
         return True
 
-    def _is_held_back(self, key: WorkerKey, room: Capacity, now: float) -> bool:
+    def _is_held_back(
+        self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
+    ) -> bool:
         """True if the machine has too few resources for the worker."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
                 return True
-            lack = room.lack(self._unit_of_work.workers[key].agent)
+            if machine == HERE:
+                lack = room.lack(self._unit_of_work.workers[key].agent)
+        if lack is None and isinstance(machine, Unplaced) and machine.is_full:
+            lack = Lack(WaitKind.NODE, machine.reason)
         if lack is not None:
             self._say_why(lack, now)
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """In every job, record the reason on the worker that would start next."""
+        """Record the reason on the next worker of each job."""
         for key in self._trees.ready.first_of_each():
-            if self._startable(key, now) and not self._is_paused(key):
+            if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)
 
     def _is_paused(self, key: WorkerKey) -> bool:
         return self._trees.is_paused(self._unit_of_work.workers[key].job_id)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        """Make the worker wait for a child job, unless that has ended. Idempotent."""
+        """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
         if self._unit_of_work.jobs[child_job_id].status.ended:
             return
-        node = self._trees.nodes[key]
-        node.open_children.add(child_job_id)
+        unfinished = self._trees.unfinished[key]
+        unfinished.open_children.add(child_job_id)
         self._trees.ready.drop_resuming(key)
-        if node.has_slot:
-            self._begin_waiting(key, node, now)
+        if unfinished.has_slot:
+            self._begin_waiting(key, unfinished, now)
 
     def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
         """Release the worker's slot until its lease is granted."""
-        node = self._trees.nodes[key]
-        node.waits_for_lock = True
-        self._lend_slot(key, node, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
+        unfinished = self._trees.unfinished[key]
+        unfinished.waits_for_lock = True
+        self._lend_slot(key, unfinished, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
         self._unit_of_work.emit(
             EventKind.WORKER_WAITING,
             self._trees.job_of(self._unit_of_work.workers[key]),
@@ -259,32 +303,33 @@ class RunningWorkers:
 
     def lock_wait_over(self, key: WorkerKey) -> None:
         """End the worker's wait for a lease. Idempotent."""
-        node = self._trees.nodes.get(key)
-        if node is None or not node.waits_for_lock:
+        unfinished = self._trees.unfinished.get(key)
+        if unfinished is None or not unfinished.waits_for_lock:
             return
-        node.waits_for_lock = False
-        if node.alive and not node.has_slot and not node.open_children:
+        unfinished.waits_for_lock = False
+        if unfinished.alive and not unfinished.has_slot and not unfinished.open_children:
             self.wait_for_slot(self._unit_of_work.workers[key])
 
-    def process_gone(self, worker: Worker, node: Node) -> None:
-        node.alive = node.waits_for_lock = False
+    def process_gone(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+        unfinished.alive = unfinished.waits_for_lock = False
         self._slots.process_gone()
         self.throttle.gone(worker.agent)
         self._trees.queue_again(self._trees.holds.gone(worker))
         self._trees.ready.drop_resuming(worker.key)
-        if node.has_slot:
-            self._give_slot(worker, node)
+        if unfinished.has_slot:
+            self._give_slot(worker, unfinished)
 
-    def found_alive(self, worker: Worker, node: Node) -> None:
-        """After a restart, restore a worker whose process may still exist."""
-        node.alive = True
+    def found_alive(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+        """Restore a worker whose process may still exist, after a restart."""
+        unfinished.alive = True
         self._slots.process_added()
         self.throttle.started(worker.agent)
-        # Whether it got an answer is unknown, so no other worker waits for it.
+        self._machine_slots.found(worker.key, self._unit_of_work.attempts[worker.key].node)
+        # It is unknown whether the model has answered the worker, so no other worker waits for it.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
-            self._take_slot(worker, node)
-        elif not node.open_children:
+            self._take_slot(worker, unfinished)
+        elif not unfinished.open_children:
             self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def wait_for_slot(self, worker: Worker) -> None:
@@ -292,37 +337,50 @@ class RunningWorkers:
         self._unit_of_work.update_worker(worker.key, reason=reason, waiting_for=waiting)
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
-    def _startable(self, key: WorkerKey, now: float) -> bool:
-        """False for outdated queue entries: after a cancel and a retry, the earlier entry is still
-        queued.
+    def is_startable(self, key: WorkerKey, now: float) -> bool:
+        """True if a queue entry is valid.
+
+        After a cancel and a retry, the worker's earlier entry is still queued, but not valid any
+        more.
         """
         worker = self._unit_of_work.workers.get(key)
         return (
             worker is not None
             and worker.status is WorkerStatus.PENDING
+            and key not in self._trees.preloaded
             and worker.not_before <= now
             and self._trees.is_ready(worker)
         )
 
-    def _start(self, key: WorkerKey, now: float) -> None:
+    def _start(self, key: WorkerKey, machine: str, room: Capacity, now: float) -> None:
+        worker = self._unit_of_work.workers[key]
+        number = worker.attempt + 1
+        self._trees.unfinished[key].stopping = False
+        self._machine_slots.started(key, machine, room.memory_needed(worker.agent), now)
+        job = self.run(key, number, now)
+        self._unit_of_work.begin_attempt(attempt_of(worker, number, now, machine))
+        started = {"attempt": number, "agent": worker.agent}
+        if machine != HERE:
+            started["node"] = machine
+        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
+        self._trees.commands.append(Start(key, number, node=machine))
+
+    def run(self, key: WorkerKey, number: int, now: float) -> Job:
+        """Set a worker to running, with its attempt's number. Return its job."""
         worker = self._unit_of_work.workers[key]
         job = self.begin(worker, now)
-        number = worker.attempt + 1
         first = worker.started_at or now
         worker = self._unit_of_work.move_worker(
             key, WorkerStatus.RUNNING, attempt=number, reason="", started_at=first
         )
-        node = self._trees.nodes[key]
-        node.alive, node.stopping, node.verdict = True, False, None
+        unfinished = self._trees.unfinished[key]
+        unfinished.alive, unfinished.verdict = True, None
         self._slots.process_added()
         self.throttle.started(worker.agent)
         doubtful = self._trees.logins.doubtful(worker.agent, now)
         self._trees.holds.started(worker, now, doubtful)
-        self._take_slot(worker, node)
-        self._unit_of_work.begin_attempt(_attempt(worker, now))
-        started = {"attempt": number, "agent": worker.agent}
-        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
-        self._trees.commands.append(Start(key, number))
+        self._take_slot(worker, unfinished)
+        return job
 
     def begin(self, worker: Worker, now: float) -> Job:
         """Set the worker's job to running, and return it."""
@@ -334,38 +392,42 @@ class RunningWorkers:
             job = self._unit_of_work.update_job(job.id, **began(job, now))
         return job
 
-    def _begin_waiting(self, key: WorkerKey, node: Node, now: float) -> None:
-        children = sorted(node.open_children)
+    def _begin_waiting(self, key: WorkerKey, unfinished: UnfinishedWorker, now: float) -> None:
+        children = sorted(unfinished.open_children)
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(children))
-        worker = self._lend_slot(key, node, "waiting for its child jobs", waiting)
+        worker = self._lend_slot(key, unfinished, "waiting for its child jobs", waiting)
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(
             EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children
         )
 
-    def _lend_slot(self, key: WorkerKey, node: Node, why: str, waiting: WaitingFor) -> Worker:
+    def _lend_slot(
+        self, key: WorkerKey, unfinished: UnfinishedWorker, why: str, waiting: WaitingFor
+    ) -> Worker:
         worker = self._unit_of_work.move_worker(
             key, WorkerStatus.WAITING, reason=why, waiting_for=waiting
         )
-        self._give_slot(worker, node)
+        self._give_slot(worker, unfinished)
         self._trees.commands.append(SetWaiting(key, worker.attempt, True))
         return worker
 
     def _resume(self, key: WorkerKey, now: float) -> None:
         worker = self._unit_of_work.move_worker(key, WorkerStatus.RUNNING, reason="")
-        self._take_slot(worker, self._trees.nodes[key])
+        self._take_slot(worker, self._trees.unfinished[key])
         self._trees.commands.append(SetWaiting(key, worker.attempt, False))
         self._unit_of_work.emit(
             EventKind.WORKER_RESUMED, self._trees.job_of(worker), now, worker.id
         )
 
-    def _take_slot(self, worker: Worker, node: Node) -> None:
-        node.has_slot = True
+    def _take_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+        unfinished.has_slot = True
         self._slots.acquire(worker.job_id)
+        self._machine_slots.acquire(worker.key)
 
-    def _give_slot(self, worker: Worker, node: Node) -> None:
-        node.has_slot = False
+    def _give_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+        unfinished.has_slot = False
         self._slots.release(worker.job_id)
+        self._machine_slots.release(worker.key)
 
 
 WAITS_FOR_CONTEXT = "waiting: shared context is being built"
@@ -382,11 +444,13 @@ def waits_for_account(agent: str, seconds: float) -> str:
     return f"waiting: {agent} is rate-limited; retrying in {max(0.0, seconds):.0f} s"
 
 
-def _attempt(worker: Worker, now: float) -> Attempt:
+def attempt_of(worker: Worker, number: int, now: float, machine: str = HERE) -> Attempt:
+    """Return the worker's attempt with this number, to be recorded before it begins."""
     return Attempt(
         root_id=worker.root_id,
         worker_id=worker.id,
-        number=worker.attempt,
+        number=number,
         job_id=worker.job_id,
         started_at=now,
+        node=machine,
     )

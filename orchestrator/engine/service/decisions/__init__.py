@@ -1,1 +1,1 @@
-"""Use cases by which people control a job: approval, pauses, cancel."""
+"""Use cases by which people control a job: approval, answers, pauses, cancel."""

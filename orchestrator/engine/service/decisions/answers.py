@@ -1,10 +1,10 @@
-"""The use case that answers a task's question, and the information for the person who answers."""
+"""The use cases for questions: show a question with the results that it is about, and answer it."""
 
 from collections.abc import Sequence
 
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import NotFound
-from orchestrator.core.model.decisions.question import Decision
+from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
@@ -32,7 +32,7 @@ class AnswerCalls:
         worker = self._worker(job_id, task_id)
         given = worker.question
         if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
-            # The answer to the same call was lost.
+            # The caller repeats a call whose response was lost.
             return self._access.job(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:

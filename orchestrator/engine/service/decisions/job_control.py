@@ -9,7 +9,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.attempt.message import CANNOT_MESSAGE, WorkerMessage
+from orchestrator.core.model.human_input import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.model.submission import Caller
@@ -25,7 +25,7 @@ _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 class ReadsMessages(Protocol):
-    """True if an agent reads messages while it works."""
+    """A function that returns True if an agent reads messages while it works."""
 
     def __call__(self, name: str, *, windows: bool) -> bool: ...
 
@@ -72,7 +72,7 @@ class JobControl:
         return not worker.is_adviser and self._reads_messages(worker.agent, windows=windows)
 
     def _check_reads(self, job: Job, worker: Worker) -> None:
-        """Raise Conflict for a worker whose agent reads no messages, or has ended."""
+        """Raise Conflict if the worker has ended, or its agent reads no messages."""
         feedback = f"{COMMAND} feedback {job.id} {worker.id}"
         if worker.status.ended:
             raise Conflict(
@@ -89,8 +89,10 @@ class JobControl:
             )
 
     def _pass_on(self, worker: Worker) -> None:
-        """Write the messages of a running worker for its driver. A failed write is repeated for the
-        next attempt, and after a restart.
+        """Write the messages of a running worker for its driver.
+
+        Errors are logged only, because the next attempt and the next server write the messages
+        again.
         """
         if worker.status not in _AT_WORK or worker.result is None:
             return
@@ -103,7 +105,7 @@ class JobControl:
                     logger.warning("cannot pass on a message: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
-        """Write messages that a crash kept from running attempts. Never raises."""
+        """Write messages that did not reach running attempts because of a crash. Never raises."""
         for attempt in attempts:
             worker = self._store.worker(attempt.key)
             if worker is not None:
@@ -154,7 +156,7 @@ class JobControl:
         try:
             self._supervisor.call(action)
         except Conflict:
-            # The answer to the same call may have been lost.
+            # The caller may repeat a call whose response was lost.
             given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
             payload = given.data if given else {}
             if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):

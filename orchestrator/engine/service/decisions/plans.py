@@ -54,7 +54,7 @@ class PlanCalls:
             try:
                 scheduler.check_plan(job_id, version)
             except OutdatedPlan as error:
-                # The answer to the same call may have been lost.
+                # The caller may repeat a call whose response was lost.
                 present = scheduler.view.tasks_of(job_id)
                 edited = _with_env(tasks, present, keeps_env)
                 planned, _ = self._submitting.edited(scheduler, job, edited, now)
@@ -76,7 +76,11 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the tasks with the environment of the present tasks, which answers do not contain."""
+    """Return the tasks; those in ``keeps`` get the environment of the present task with the same
+    id.
+
+    Answers contain no environment, so a plan that was edited from an answer lacks it.
+    """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task
         for task in tasks

@@ -1,26 +1,27 @@
-"""The feed: events of all jobs, in the order of the server's own numbers.
+"""The feed: events of all jobs, numbered in the order in which this server stored them.
 
-An observer of stored changes. The numbers begin with the time of the server's start, so that a
-number of an earlier start is never taken for one of this start.
+The feed is an observer of stored changes. The first number is the time of the server's start, so
+that a number from before a restart is never mistaken for a number from after it.
 """
 
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.needs import Need, kind_of_worker, kinds_of_job, needs_of
 from orchestrator.core.ports import Change, Store
-from orchestrator.core.ports.listings import Progress
+from orchestrator.core.ports.read_models import Progress
 from orchestrator.engine.runtime import clock
 
-#: Items that a reader can resume after.
+#: Maximum number of stored items. A reader can resume after any of them.
 KEPT = 2000
-#: Seconds between two figures of one job tree.
+#: Minimum seconds between two items with figures of one job tree.
 FIGURES_SECONDS = 1.0
 #: Events of jobs that the feed passes on.
 PASSED_ON = frozenset(
@@ -41,11 +42,11 @@ PASSED_ON = frozenset(
 
 
 class FeedKind(StrEnum):
-    """Kinds of items besides the events of jobs."""
+    """Kinds of items, in addition to the events of jobs."""
 
-    #: What a job tree waits for from a person has changed.
+    #: The needs of a job tree have changed. A need is something that only a person can do for it.
     NEEDS = "needs"
-    #: Numbers of workers and usage of a job tree, at most once a second.
+    #: Numbers of workers and usage of a job tree; at most one item per second.
     USAGE = "usage"
 
 
@@ -72,14 +73,15 @@ class Feed:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        #: For what is not an item yet.
+        #: Held while needs and figures are read, and until their items are added.
         self._working = threading.Lock()
         self._items: deque[FeedItem] = deque(maxlen=KEPT)
         self._last = int(clock.now() * 1000)
-        #: The greatest number after which nothing is missing.
+        #: Smallest number after which no item is missing.
         self._complete_after = self._last
         self._listeners: list[Callable[[], None]] = []
-        #: Roots with changed workers, and when their figures were read.
+        #: Root jobs whose workers have changed since their figures were read. The next field has
+        #: the times of the latest readings, by root job.
         self._changed: set[str] = set()
         self._read_at: dict[str, float] = {}
         self._needy: dict[str, Sequence[Need]] = {}
@@ -102,7 +104,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read the present needs, so that their end is noticed."""
+        """Read the present needs, so that the feed notices when one of them ends."""
         with self._working:
             found = self._store.needy(None, None)
             needs = [need for job, workers in found for need in needs_of(job, workers)]
@@ -112,7 +114,11 @@ class Feed:
             }
 
     def after(self, number: int) -> Sequence[FeedItem] | None:
-        """Return the items after a number; None if some of these items are no longer stored."""
+        """Return the items after a number.
+
+        Return None if one of these items is no longer stored, or this server has not used the
+        number yet.
+        """
         with self._lock:
             if not self._complete_after <= number <= self._last:
                 return None
@@ -121,7 +127,7 @@ class Feed:
     def __call__(self, change: Change) -> None:
         with self._working:
             self._take(change)
-        self._tell()
+        self._notify()
 
     def _take(self, change: Change) -> None:
         for event in change.events:
@@ -185,7 +191,7 @@ class Feed:
             self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """Add the figures of changed trees that are due; the timer adds the others."""
+        """Add the figures of changed trees that are due, and start a timer for the other trees."""
         now, given = time.monotonic(), set(at_once)
         due = {
             root_id
@@ -210,9 +216,9 @@ class Feed:
         with self._working:
             self._timer = None
             self._add_figures()
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:

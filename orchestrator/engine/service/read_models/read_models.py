@@ -6,16 +6,18 @@ from itertools import compress
 from typing import Final
 
 from orchestrator.core.errors import Forbidden, NoSuchJob, UnknownAgent
-from orchestrator.core.model.decisions.question import PERSON
+from orchestrator.core.model.human_input import PERSON
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.needs import Need, NeedKind, actions_on, needs_of
-from orchestrator.core.ports import Page, Store
-from orchestrator.core.ports.listings import (
-    CardPage,
+from orchestrator.core.ports import Store
+from orchestrator.core.ports.read_models import (
     JobCard,
     JobFilter,
     JobNode,
+    ListedJob,
+    ListedPage,
+    OneWorker,
     Progress,
     StatusCount,
     TreeSnapshot,
@@ -25,13 +27,25 @@ from orchestrator.core.ports.listings import (
     WorkerFilter,
     WorkerPage,
 )
-from orchestrator.core.ports.read_models import OneWorker
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.service.read_models.changes import ChangeReads
 from orchestrator.engine.service.read_models.feed import Feed, FeedItem
-from orchestrator.engine.service.read_models.job_cards import below, of_jobs
-from orchestrator.engine.service.read_models.worker_files import WorkerFiles
+from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFiles
+
+
+def below(job_id: str, parents: Mapping[str, str | None]) -> set[str]:
+    """Return a job and its descendants; ``parents`` has the parent of every job of the tree."""
+    children: dict[str | None, list[str]] = {}
+    for child, parent in parents.items():
+        children.setdefault(parent, []).append(child)
+    found = [job_id]
+    for each in found:
+        found += children.get(each, ())
+    return set(found)
+
+
+def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[StatusCount]:
+    return [each for each in counts if each.job_id in job_ids]
 
 
 class ReadModels:
@@ -59,7 +73,7 @@ class ReadModels:
         self.changes: Final = changes
         #: Prompts and transcripts of workers.
         self.files: Final = files
-        #: What happens to all jobs.
+        #: Events of all jobs.
         self.feed: Final = feed
 
     # Jobs
@@ -72,26 +86,25 @@ class ReadModels:
         *,
         page: int,
         page_size: int,
-    ) -> CardPage:
-        """Return jobs that the caller may see, newest first, with progress and needs.
+    ) -> ListedPage:
+        """Return jobs that the caller may see, newest first.
 
-        ``kinds``: only jobs that have one of these needs, or a descendant with one.
+        ``kinds``: only jobs that have one of these needs themselves, or have a descendant with one.
         """
         if kinds:
             ids = _with_needs(self.needs(caller), kinds)
             wanted = replace(wanted, ids=ids)
-        found = self._page(caller, wanted, (page - 1) * page_size, page_size)
-        return CardPage(cards=self._cards(found.jobs), total=found.total)
-
-    def _page(self, caller: Caller, wanted: JobFilter, offset: int, limit: int) -> Page:
+        offset = (page - 1) * page_size
         if caller.attempt is None:
             submitted_by = None if caller.sees_all else caller.name
-            return self._store.jobs_of(replace(wanted, submitted_by=submitted_by), offset, limit)
+            return self._store.listed(replace(wanted, submitted_by=submitted_by), offset, page_size)
         below = [job.id for job in self._access.jobs_below(caller)]
         mine = below if wanted.ids is None else [each for each in below if each in wanted.ids]
-        return self._store.jobs_of(replace(wanted, ids=mine), offset, limit)
+        return self._store.listed(replace(wanted, ids=mine), offset, page_size)
 
-    def _cards(self, jobs: Sequence[Job]) -> Sequence[JobCard]:
+    def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
+        """Return jobs of ``jobs`` with progress and needs, in any order, without deleted ones."""
+        jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
         counts = self._store.status_counts(roots)
         needs = _needs(self._store.needy(roots, None)) if roots else []
@@ -104,7 +117,7 @@ class ReadModels:
     def needs(self, caller: Caller) -> Sequence[Need]:
         """Return the needs of jobs that the caller may see, latest first."""
         if caller.attempt is not None:
-            raise Forbidden("a worker answers no needs; use an API key from config.yaml")
+            raise Forbidden("needs are not available to workers; use an API key from config.yaml")
         found = self._store.needy(None, None if caller.sees_all else caller.name)
         return sorted(_needs(found), key=lambda need: -need.since)
 
@@ -127,8 +140,9 @@ class ReadModels:
     def workers(
         self, caller: Caller, wanted: WorkerFilter, *, page: int, page_size: int
     ) -> WorkerPage:
-        """Return a page of one job's workers. Raise UnknownAgent for an agent that is neither known
-        nor that of a worker.
+        """Return a page of one job's workers.
+
+        Raise UnknownAgent for an agent that neither the server nor one of the workers has.
         """
         job = self._access.job(caller, wanted.job_id)
         self._check_agents(job, wanted)
@@ -166,7 +180,7 @@ class ReadModels:
             raise NoSuchJob(repr(job_id))
         return found if job.is_root else _branch(found, job_id)
 
-    def version(self, job: Job) -> int:
+    def version(self, job: Job | ListedJob) -> int:
         """Return a number that grows with each change of the job's tree, while the server runs."""
         return self._store.version(job.root_id)
 

@@ -1,6 +1,6 @@
 """Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
 
-A review arrives as many events. They are stored until the job has ended and no event has come for
+A review arrives as many events. They are stored until the job has ended, and no event has come for
 some seconds. Then one attempt gets all of them.
 """
 
@@ -12,35 +12,35 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     InvalidRequest,
     NotFound,
     OrchestratorError,
     Outdated,
 )
-from orchestrator.core.model.decisions.feedback import Comment, FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input import Comment, FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut
-from orchestrator.security.untrusted_files import write_private
+from orchestrator.security.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 
 DIRECTORY = ".events"
-#: The kind of error for a key that was used for other feedback.
+#: The kind of error if a key was already used for other feedback.
 REPEATED = "idempotency-mismatch"
 POLL_SECONDS = 0.5
-#: Seconds without a further event after which the stored events are sent together.
+#: Seconds after the latest event before the stored events are sent together.
 SETTLE_SECONDS = 10.0
-#: Seconds of retries if a worker cannot get feedback now.
+#: Seconds for which sending is retried if a worker cannot get feedback now.
 PATIENCE_SECONDS = 3600.0
-#: GitHub delivers an event again for 3 days.
+#: Seconds for which delivery ids are stored. GitHub may repeat a delivery for 3 days.
 REMEMBERED_SECONDS = 7 * 86_400.0
 MOST_COMMENTS, MOST_CHARACTERS = 200, 20_000
 
@@ -54,7 +54,7 @@ class EventRemark(Protocol):
 
 
 class Jobs(Protocol):
-    """The use cases that feedback from events needs; see ``Service``."""
+    """The use cases that this module needs. Contracts: see ``Service``."""
 
     def job(self, caller: Caller, job_id: str) -> Job: ...
     def detail(self, caller: Caller, job_id: str) -> Detail: ...
@@ -76,7 +76,7 @@ class _Stored:
 
 
 class EventFeedback:
-    """Stores remarks on disk, and sends them.
+    """Stores remarks on disk, and sends them later.
 
     A crash at any time neither loses nor repeats a remark.
     """
@@ -109,8 +109,7 @@ class EventFeedback:
     def put(
         self, trigger: str, delivery: str, remark: EventRemark, summary: str
     ) -> tuple[str, bool]:
-        """Store a remark. Return the job of its branch, and False if this delivery was stored
-        before.
+        """Store a remark. Return its job, and False if this delivery was stored before.
 
         ``summary``: the remark as text that names its place. Raise NotFound if the branch is not
         the result branch of a job.
@@ -123,7 +122,7 @@ class EventFeedback:
                 return job.id, False
             for directory in (self._pending / job.id, self._seen):
                 directory.mkdir(parents=True, exist_ok=True)
-            write_private(self._pending / job.id / f"{named}.json", content.encode())
+            replace_file(self._pending / job.id / f"{named}.json", content.encode())
             (self._seen / named).touch()
         return job.id, True
 
@@ -146,8 +145,7 @@ class EventFeedback:
                 logger.warning("feedback from events is delayed: %s", error)
 
     def send_settled(self) -> None:
-        """Send the remarks of all jobs that are ready: the job has ended, and no event has come for
-        some seconds.
+        """Send the remarks of all jobs that have ended and had no event for some seconds.
 
         Raise OSError or StoreError; the next call continues.
         """
@@ -158,8 +156,8 @@ class EventFeedback:
                 self._send(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
-        """Move the remarks on one job into a group if the job has ended and no recent event
-        follows.
+        """Move the remarks on one job into a group, if the job has ended and its latest event is
+        old enough.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
@@ -184,7 +182,8 @@ class EventFeedback:
         try:
             done = self._given(job_id, group.name, remarks)
         except OrchestratorError as error:
-            # Other errors, such as a merge that runs or a store that is away, end.
+            # These two errors are permanent. Other errors are temporary, for example during a merge
+            # or while the store is unavailable.
             lasts = isinstance(error, InvalidRequest | NotFound)
             done = lasts or self._now() - group.stat().st_mtime > PATIENCE_SECONDS
             if done:
@@ -226,7 +225,9 @@ class EventFeedback:
                 commit = error.commit
             except InvalidRequest as error:
                 if error.kind == REPEATED:
-                    return  # given before a crash, on an earlier commit
+                    # The comments were sent before a crash, when the branch was at an earlier
+                    # commit.
+                    return
                 if not on_lines:
                     raise
 
@@ -260,9 +261,9 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
 def _request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    """Return a remark as feedback.
+    """Return the remarks as feedback.
 
-    A comment is attached to its lines only if its commit is the worker's; otherwise it is text.
+    A comment is attached to its lines only if it is on the worker's commit. Otherwise it is text.
     """
     fitting = [each for each in remarks if on_lines and _is_on_lines(each, commit)][:MOST_COMMENTS]
     rest = [each.summary for each in remarks if each not in fitting]
@@ -284,7 +285,7 @@ def _remarks(group: Path) -> Iterator[_Stored]:
             found: Mapping[str, Any] = json.loads(file.read_bytes())
             yield _Stored(**{name: found[name] for name in _Stored.__slots__})
         except (ValueError, KeyError, TypeError):
-            logger.error("%s is damaged; its comment is left out", file)
+            logger.error("%s is damaged; its comment is omitted", file)
 
 
 def _directories(directory: Path) -> list[Path]:

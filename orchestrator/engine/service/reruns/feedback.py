@@ -8,14 +8,14 @@ from dataclasses import asdict, replace
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
-from orchestrator.core.model.decisions.feedback import (
+from orchestrator.core.model.gate import GateFiles
+from orchestrator.core.model.human_input import (
     Comment,
     Feedback,
     FeedbackGiven,
     FeedbackRequest,
     Side,
 )
-from orchestrator.core.model.gate import GateFiles
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Agents, Store
@@ -34,7 +34,7 @@ from orchestrator.engine.submission.submit import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Most characters of the lines that a comment is on, and of all comments together.
+#: Maximum characters of the lines that a comment is on, and of all comments together.
 MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
 
 
@@ -53,7 +53,9 @@ class FeedbackCalls:
         agents: Agents,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns why nothing may start, if workspace or project was moved."""
+        """``moved`` returns an error text if the workspace or the project was moved, so that
+        nothing starts; otherwise "".
+        """
         self._supervisor = supervisor
         self._store = store
         self._access = access
@@ -73,7 +75,7 @@ class FeedbackCalls:
             raise Unavailable(moved)
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
-        # An attempt that begins now, a rollback, and another call wait until this is done.
+        # Until this block ends, a new attempt, a rollback, and another call wait.
         with self._worktrees.checkpoints.held(worker.key):
             worker = self._access.worker(caller, job_id, worker_id)
             if stored := self._stored_before(caller, worker, request):
@@ -103,7 +105,10 @@ class FeedbackCalls:
     def _checked(
         self, caller: Caller, job: Job, worker: Worker, request: FeedbackRequest
     ) -> Feedback:
-        """Return the feedback with the code of its lines. Raise Conflict or InvalidRequest."""
+        """Return the feedback, with the code of the commented lines.
+
+        Raise Conflict or InvalidRequest.
+        """
         check_worker_ended(worker)
         check_can_run_again(job)
         self._trees.check_not_attached(worker)
@@ -151,7 +156,9 @@ class FeedbackCalls:
             yield _with_lines(comment, sides[comment.side], f"comments[{number}]", self._below())
 
     def _below(self) -> str:
-        """Return the path of the project in its repository, with a slash; empty at its top."""
+        """Return the project's path in its repository, with a trailing slash; "" if it is the
+        top.
+        """
         inside = self._repository.inside("").strip("/")
         return f"{inside}/" if inside not in ("", ".") else ""
 

@@ -1,4 +1,6 @@
-"""The use cases that retry or cancel one worker, and the checks of a retry of a worker or a job."""
+"""The use cases that retry or cancel one worker, and the checks before a retry of a worker or a
+job.
+"""
 
 from collections.abc import Callable
 
@@ -21,7 +23,7 @@ RUNNING = "running"
 
 
 def check_worker_ended(worker: Worker) -> None:
-    """Raise Conflict for a worker that has not ended, or is a planner or reviewer."""
+    """Raise Conflict if a worker has not ended, or is a planner or reviewer."""
     if worker.is_adviser:
         kind = "planner" if worker.is_planner else "reviewer"
         raise Conflict(f"{worker.id} is a {kind}, which changes no file; name a worker of a task")
@@ -45,10 +47,11 @@ def check_can_run_again(job: Job) -> None:
 def check_reopens(
     scheduler: Scheduler, job: Job, worker: Worker, command: str = "feedback"
 ) -> None:
-    """Raise Conflict if the worker's job cannot continue with it; this includes Deadlock.
+    """Raise Conflict if the job cannot continue with another attempt of the worker.
 
-    ``command``: what a person does to the worker above, if only that worker can still run. Call in
-    the supervisor's turn, so that nothing changes between this check and the change.
+    Deadlock is a kind of Conflict. ``command``: the command that the error names if only the worker
+    that started the job can still run. Call this in the supervisor's turn, so that nothing changes
+    between this check and the change.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -84,18 +87,18 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 
 
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
-    """Raise Conflict if the worker that started the job cannot wait for it again."""
+    """Raise Conflict if the worker that started the job cannot wait for the job again."""
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
     if not scheduler.view.is_open(parent.key):
         raise Conflict(
             f"{parent.id}, which started job {job.id}, has ended, and its change contains the "
-            f"result; name that worker: {COMMAND} {command} {parent.job_id} {parent.id}"
+            f"result; use that worker: {COMMAND} {command} {parent.job_id} {parent.id}"
         )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
-            f"{parent.id}, which started job {job.id}, is queued and may request it again; wait "
-            f"for the root job: {COMMAND} wait {job.root_id}"
+            f"{parent.id} has started job {job.id} and is queued for another attempt, which may "
+            f"start it again; wait for the root job: {COMMAND} wait {job.root_id}"
         )
 
 
@@ -111,7 +114,9 @@ class WorkerCalls:
         merge_queue: MergeQueue,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns why nothing may start, if workspace or project was moved."""
+        """``moved`` returns an error text if the workspace or the project was moved, so that
+        nothing starts; otherwise "".
+        """
         self._supervisor = supervisor
         self._access = access
         self._trees = trees
@@ -147,7 +152,9 @@ class WorkerCalls:
         self._access.changeable(caller, job_id)
         job, worker = self._asked(caller, job_id, worker_id)
         if worker.is_adviser:
-            raise Conflict(f"{worker.id} works for the whole job: {COMMAND} cancel {job.id}")
+            raise Conflict(
+                f"{worker.id} works for the whole job; cancel the job: {COMMAND} cancel {job.id}"
+            )
 
         def action(scheduler: Scheduler, now: float) -> None:
             found = scheduler.view.workers.get(worker.key)
@@ -158,7 +165,7 @@ class WorkerCalls:
         return self._access.job(caller, job.id)
 
     def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
-        """Return the worker and its own job, which may be a descendant of the named job."""
+        """Return the worker and its own job. That job may be a descendant of the named job."""
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)
@@ -166,7 +173,7 @@ class WorkerCalls:
 
 
 def _check_failed(worker: Worker) -> None:
-    """Raise Conflict for a worker that succeeded, or has not ended."""
+    """Raise Conflict if a worker succeeded or has not ended."""
     check_worker_ended(worker)
     if worker.status.succeeded:
         raise Conflict(
@@ -188,8 +195,9 @@ def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
 
 
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict if no task can run again, or the job cannot; this includes Deadlock, a kind
-    of Conflict.
+    """Raise Conflict if the job has not ended, has nothing to retry, or cannot run again.
+
+    Deadlock is a kind of Conflict.
     """
     if not job.status.ended:
         raise Conflict(

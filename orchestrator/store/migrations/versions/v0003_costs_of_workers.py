@@ -1,4 +1,4 @@
-"""the cost of a worker as a column beside its result, and an index for sums over all workers"""
+"""the cost of a worker as its own column, and an index for sums over all workers"""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,8 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-#: In JSON text, a quotation mark has a backslash before it, so no text contains this mark.
+#: Beginning of the usage in a result's JSON. No string in the JSON contains it, because quotation
+#: marks in strings are escaped by a backslash.
 _MARK = '"usage":{'
 #: Maximum characters of a usage; the rest of the row stays unchanged.
 _CHARACTERS = 600

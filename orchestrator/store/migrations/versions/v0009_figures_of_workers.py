@@ -1,4 +1,4 @@
-"""figures of workers and tasks beside their documents, for lists that read many of them"""
+"""figures of workers and tasks as columns, for lists that read many of them"""
 
 import json
 import sqlite3

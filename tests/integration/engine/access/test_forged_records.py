@@ -59,7 +59,7 @@ def test_a_forged_success_is_a_lost_attempt_and_is_named(
 
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
-    assert "the existing exit record is not its own" in worker["reason"]
+    assert "its exit record was forged" in worker["reason"]
     assert began.read_text().split() == ["1", "2"], "a lost attempt is tried again as before"
     assert not marked(job_id)
 
@@ -82,7 +82,7 @@ def test_a_worker_that_claims_to_be_lost_uses_its_retries(
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
     assert began.read_text().split() == ["1", "2"], worker["reason"]
-    assert "is not its own" in worker["reason"]
+    assert "its exit record was forged" in worker["reason"]
     assert not marked(job_id)
 
 
@@ -131,7 +131,7 @@ def test_a_record_that_was_forged_without_a_server_is_not_believed_by_the_next_o
     answer = server.wait(job_id)
     (worker,) = answer["results"]["tasks"]
     assert (answer["status"], worker["status"]) == ("failed", "failed")
-    assert "is not its own" in worker["reason"]
+    assert "its exit record was forged" in worker["reason"]
     # A second call gives the same answer.
     assert json.loads(record.read_text())["ended_by"] == "lost"
     assert record.with_name(record.name + ".foreign").exists()

@@ -166,6 +166,7 @@ RUNNERS = {
 AT_NIGHT = ("poetry", "pdm")
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     "runner",
@@ -197,6 +198,7 @@ def test_what_runs_programs_of_the_environment_runs_the_worktrees(
     assert gate(site, sound)["outcome"] == "passed", gate(site, sound)
 
 
+@pytest.mark.nightly
 def test_packages_of_a_monorepo_are_the_worktrees(made: Any, backends: Path) -> None:
     files = {
         "packages/calc/src/calc/__init__.py": CALC,
@@ -272,6 +274,7 @@ def test_what_is_installed_in_a_worktree_stays_there(made: Any, backends: Path) 
     assert after == before
 
 
+@pytest.mark.nightly
 def test_an_environment_elsewhere_that_leads_to_the_checkout_is_derived(
     made: Any, backends: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -316,6 +319,7 @@ OWN_PATH = {
 }
 
 
+@pytest.mark.nightly
 def test_a_gate_with_a_python_path_of_its_own_runs(made: Any, backends: Path) -> None:
     """Only the report of the gate's imports is lost."""
     files = {

@@ -210,7 +210,8 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
     # No text offers another command.
     texts = (status.stdout, *answer["results"]["changes"], answer["reason"])
     offered = re.compile(rf"bin/orchestrator (?:merge|retry) {job}(?: --\w+ \w+)?")
-    may = {loss["command"], loss["otherwise"], f"bin/orchestrator merge {job} --strategy auto"}
+    may = {loss["command"], loss["otherwise"]}
+    may |= {f"bin/orchestrator merge {job} {end}" for end in ("--strategy auto", "--resolve AGENT")}
     assert {each for text in texts for each in offered.findall(text)} <= may, texts
 
     ran = typed(site, loss["command"])

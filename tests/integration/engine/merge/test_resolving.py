@@ -339,7 +339,7 @@ def test_a_command_is_not_run_again_for_its_conflicts(make_site: MakeSite, tmp_p
     assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 1]
     assert site.get(f"/jobs/{job}/conflicts")["hindrances"] == {"worker_2": "no_agent"}
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "option --resolve of merge, with its name" in report
+    assert "--resolve AGENT. To list agents: " in report
 
 
 def test_nobody_is_asked_where_resolve_is_off(make_site: MakeSite, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing
 from tests.integration.engine.repositories.conftest import FILES, Host
 from tests.integration.engine.site import shell, until
+from tests.support.examples import every_second
 from tests.support.project import Project, edit
 
 SCAFFOLD = """
@@ -212,7 +213,7 @@ def test_what_an_agent_does_elsewhere_is_merged_or_named_with_a_command(host: Ho
     assert (outside["command"], outside["in_part"], outside["brings_in"]) == (command, True, True)
 
 
-@pytest.mark.parametrize("point", crash_points.OF_SIDE_WORK)
+@pytest.mark.parametrize("point", every_second(crash_points.OF_SIDE_WORK))
 def test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing(
     crashing: MakeCrashing, point: str
 ) -> None:

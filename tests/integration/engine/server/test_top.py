@@ -1,5 +1,6 @@
 """``top`` on a real server: what it reads, and what its keys do."""
 
+import json
 import os
 
 import pytest
@@ -87,3 +88,24 @@ def test_it_goes_on_with_files_when_the_server_is_gone(make_site: MakeSite) -> N
         view.show(each)
         assert [row.key for row in view.rows] == [(job, ""), (job, "worker_1")]
     assert source.log(job, "worker_1") == ["hello"]
+
+
+def test_usage_has_rows_of_agents_days_and_labels(
+    make_site: MakeSite, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site = make_site()
+    tasks = [shell("true"), shell("exit 3")]
+    site.run("Labelled", tasks, labels={"team": "web"})
+
+    assert execute(["usage"], around(site)) == 0
+    found = capfd.readouterr().out.splitlines()
+    assert found[0].split()[0] == "AGENT"
+    assert found[1].split()[:4] == ["shell", "1", "2", "1"]
+    assert execute(["usage", "--by", "label:team"], around(site)) == 0
+    assert capfd.readouterr().out.splitlines()[1].split()[0] == "web"
+    assert execute(["usage", "--by", "day", "--json"], around(site)) == 0
+    assert json.loads(capfd.readouterr().out)["rows"][0]["workers"] == 2
+    assert execute(["usage", "--since", "1s"], around(site)) == 0
+    capfd.readouterr()
+    assert execute(["usage", "--by", "color"], around(site)) != 0
+    assert "agent" in capfd.readouterr().err

@@ -161,7 +161,7 @@ def test_what_a_worker_made_in_the_project_is_there_already(
     assert "in the project already: the files of worker_1" in capfd.readouterr().err
     assert command(site, "land", job, "--yes") == 3, "apply brings own.txt"
     assert command(site, "land", alone, "--yes") == 0
-    assert "in the project already: the files of worker_1" in capfd.readouterr().err
+    assert "the files of worker_1 are already in the project" in capfd.readouterr().err
 
 
 def test_a_merged_result_is_copied_elsewhere(

@@ -16,6 +16,7 @@ from orchestrator.engine.worktrees.checkpoints import pending
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
+from tests.support.examples import every_second
 from tests.support.project import Project, agents, edit
 
 FILES = {"app.py": "one\n", ".gitignore": "*.log\n"}
@@ -188,7 +189,7 @@ def test_without_a_worktree_all_is_as_before(made: MakeProject) -> None:
 # Crashes
 
 
-@pytest.mark.parametrize("point", crash_points.OF_CHECKPOINTS)
+@pytest.mark.parametrize("point", every_second(crash_points.OF_CHECKPOINTS))
 def test_a_crash_between_decision_and_rollback_changes_nothing(
     crashing: MakeCrashing, tmp_path: Path, point: str
 ) -> None:

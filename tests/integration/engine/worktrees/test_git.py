@@ -16,6 +16,7 @@ from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.engine.conftest import MakeCrashing, MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, Site, shell, until
+from tests.support.examples import every_second
 from tests.support.project import BOTH_CHANGE, Project, agents, edit
 
 FILES = {"README.md": "hello\n", "src/app.py": "one\ntwo\nthree\n", ".gitignore": "*.tmp\n"}
@@ -555,7 +556,7 @@ def test_land_onto_another_branch_than_the_base_names_both(
 
 
 #: Every worker reaches each failpoint, so the server dies there repeatedly.
-@pytest.mark.parametrize("point", crash_points.OF_WORKTREES)
+@pytest.mark.parametrize("point", every_second(crash_points.OF_WORKTREES))
 def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, point: str) -> None:
     site, project = crashing(point, files=FILES)
     before = project.everything()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.ports import Change
-from orchestrator.engine.retention import JobRemoval
+from orchestrator.engine.finished_jobs import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import WorkspaceJobFiles
 from tests.contract.store_values import a_job
@@ -18,6 +18,7 @@ from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import HOLD, Site, shell, until, whole_lines
+from tests.support.examples import every_second
 
 KEEP = {"keep_jobs_seconds": 1.0}
 
@@ -66,7 +67,7 @@ def test_without_the_setting_no_job_is_removed(make_site: MakeSite) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", crash_points.OF_REMOVAL)
+@pytest.mark.parametrize("point", every_second(crash_points.OF_REMOVAL))
 def test_a_crash_leaves_no_job_half_removed(zygote: Zygote, tmp_path: Path, point: str) -> None:
     place = {"workspace_root": "./workspace", "project_root": "./project"}
     site = FaultSite(tmp_path / "site", zygote, (point,), orchestrator={**place, **KEEP})

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.agents.adapters.commands import call_for, tools
 from orchestrator.agents.adapters.commands.codex import as_toml
 from orchestrator.agents.adapters.invocation.call import POLICIES, AgentCall, Ask, CallLimits
-from orchestrator.config.agents import INHERITABLE
+from orchestrator.config.sections.agents import INHERITABLE
 from orchestrator.config.settings import Workers
 from orchestrator.core.model.known_agents import CLAUDE, KNOWN, OPENCODE
 

@@ -238,3 +238,20 @@ def test_a_language_with_next_to_no_share_is_not_among_the_main_ones(tmp_path: P
     assert render(result, "it")[2].startswith(
         "**2 files, 501 lines of code in 2 languages**: Python 99 %."
     )
+
+
+def test_a_note_says_why_directories_were_skipped(tmp_path: Path) -> None:
+    plant(tmp_path, {"dist/a.py": ""})
+    assert mapped(tmp_path).notes == [
+        "Not a git repository, so these directories were skipped: dist."
+    ]
+    git(tmp_path, "init", "-q")
+    plant(tmp_path, {".gitignore": "*\n"})
+    assert mapped(tmp_path).notes == [
+        "Git lists no files here, so these directories were skipped: dist."
+    ]
+
+
+def test_an_empty_repository_has_no_note(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    assert mapped(tmp_path).notes == []

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.http import log_lines
-from orchestrator.api.http.log_lines import lines_between, search
+from orchestrator.api.http import log_response
+from orchestrator.api.http.log_response import lines_between, search
 
 TEXT = b"one\nTwo two\nthree\n\ntwo and \xff\nlast two"
 
 
 @pytest.fixture(params=[4, 7, 4096])
 def log(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(log_lines, "BLOCK_BYTES", request.param)
+    monkeypatch.setattr(log_response, "SEARCH_BLOCK_BYTES", request.param)
     path = tmp_path / "log"
     path.write_bytes(TEXT)
     return path
@@ -26,7 +26,7 @@ def test_lines_with_a_text_are_counted_once(log: Path) -> None:
 
 
 def test_only_the_first_lines_are_named(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_lines, "MOST_FOUND", 2)
+    monkeypatch.setattr(log_response, "MOST_FOUND", 2)
     with log.open("rb") as opened:
         found = search(opened, "two")
     assert (found.lines, found.total) == ([2, 5], 3)

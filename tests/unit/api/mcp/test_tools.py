@@ -13,9 +13,8 @@ from orchestrator.api.mcp.tool_calls import LOG_CHARACTERS, REPORT_CHARACTERS
 from orchestrator.api.mcp.tools import TOOLS
 from orchestrator.core.errors import Refused
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.schemas.requests.mcp import WaitArguments
 from tests.unit.api.fake_service import KEY, LEFT, TIP, FakeService
 from tests.unit.api.mcp_calls import Answer, call, complaint, message, post, submitted, values

@@ -3,19 +3,23 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
+from orchestrator.api.options import ApiOptions, DoctorCheck
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Submission
+from orchestrator.core.ports.read_models import NodeState
 from orchestrator.schemas.answers import common
-from tests.unit.api.fake_service import KEY, FakeService
+from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
 
 @pytest.fixture
@@ -185,6 +189,16 @@ def test_jobs_come_newest_first_page_by_page(client: FlaskClient, service: FakeS
     page = read(client, "/api/v1/jobs?page=2&page_size=2")
     assert [job["job_id"] for job in page["jobs"]] == [ids[2], ids[1]]
     assert (page["total"], page["page"], page["page_size"]) == (5, 2, 2)
+
+
+def test_an_unchanged_list_of_jobs_is_not_sent_again(
+    client: FlaskClient, service: FakeService, job: Job
+) -> None:
+    tag = client.get("/api/v1/jobs").headers["ETag"]
+    again = client.get("/api/v1/jobs", headers={"If-None-Match": tag})
+    assert (again.status_code, again.data) == (304, b"")
+    service.end(job)
+    assert client.get("/api/v1/jobs").headers["ETag"] != tag
 
 
 def test_jobs_are_chosen_by_depth(client: FlaskClient, service: FakeService, job: Job) -> None:
@@ -452,6 +466,37 @@ def test_stats_and_metrics_count_the_same(client: FlaskClient, job: Job) -> None
     assert job.id not in metrics.text
 
 
+def test_metrics_show_each_node(client: FlaskClient, service: FakeService) -> None:
+    assert "orchestrator_node" not in client.get("/metrics").text
+    node = NodeState(
+        name="gpu1",
+        state="drained",
+        slots=4,
+        running=1,
+        waiting=2,
+        agents=("shell",),
+        labels={},
+        memory_bytes=None,
+        disk_bytes=4096,
+        address="",
+        version="",
+        seen_seconds=0.5,
+        clock_skew_seconds=-2.0,
+        notice="",
+    )
+    service.node_states = [node, replace(node, name="gpu2", state="up", memory_bytes=1024)]
+
+    metrics = client.get("/metrics").text
+
+    assert 'orchestrator_node_up{node="gpu1"} 0.0' in metrics
+    assert 'orchestrator_node_up{node="gpu2"} 1.0' in metrics
+    assert 'orchestrator_node_slots{node="gpu1"} 4.0' in metrics
+    assert 'orchestrator_node_clock_skew_seconds{node="gpu1"} -2.0' in metrics
+    assert 'orchestrator_node_disk_free_bytes{node="gpu1"} 4096.0' in metrics
+    assert 'orchestrator_node_memory_available_bytes{node="gpu1"}' not in metrics
+    assert 'orchestrator_node_memory_available_bytes{node="gpu2"} 1024.0' in metrics
+
+
 def test_health_needs_no_key(anonymous: FlaskClient, service: FakeService) -> None:
     healthy = anonymous.get("/health")
     assert (healthy.status_code, healthy.json["status"]) == (HTTPStatus.OK, "ok")
@@ -516,3 +561,29 @@ def test_a_worker_is_told_without_attempts_that_began_after_it_was_read(
     (told,) = client.get(f"/api/v1/jobs/{job.id}").get_json()["workers"]
 
     assert (told["status"], told["attempts"]) == ("pending", [])
+
+
+def test_the_doctors_checks_are_for_admins(
+    client: FlaskClient, app: Flask, anonymous: FlaskClient
+) -> None:
+    checks = (
+        DoctorCheck(name="git", ok=True, message="git version 2.39"),
+        DoctorCheck(name="disk", ok=False, message="only 1 MB free", fix="orchestrator clean"),
+        DoctorCheck(name="AI agents", ok=None, message="none"),
+    )
+    options: ApiOptions = app.extensions["orchestrator.options"]
+    app.extensions["orchestrator.options"] = replace(options, doctor=lambda: checks)
+
+    answer = read(client, "/api/v1/doctor")
+
+    assert answer["ok"] is False
+    assert answer["checks"][1] == {
+        "name": "disk",
+        "ok": False,
+        "message": "only 1 MB free",
+        "fix": "orchestrator clean",
+    }
+    assert "ok" not in answer["checks"][2]
+    anonymous.environ_base["HTTP_X_API_KEY"] = READ_KEY
+    problem = read(anonymous, "/api/v1/doctor", HTTPStatus.FORBIDDEN)
+    assert "scope admin" in problem["detail"]

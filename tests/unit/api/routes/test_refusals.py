@@ -25,6 +25,8 @@ from orchestrator.core.model.submission import Submission
 from tests.unit.api.fake_service import KEY, FakeService
 
 ORCHESTRATE = "/api/v1/orchestrate"
+#: Longer than a comment, and shorter than the server's limit of a whole body.
+LONG = "x" * 20_000
 
 
 @pytest.fixture
@@ -387,3 +389,38 @@ def test_other_paths_are_not_found(client: FlaskClient, path: str) -> None:
 def test_static_files_are_only_those_of_the_folder(anonymous: FlaskClient) -> None:
     for path in ("/static/../app.py", "/static/%2e%2e/app.py", "/static/vendor/../../app.py"):
         problem(anonymous.get(path), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "pointer"),
+    [
+        ("workers/worker_1/feedback", {"commit": "0" * 40, "summary": LONG}, "/summary"),
+        (
+            "workers/worker_1/feedback",
+            {"commit": "0" * 40, "comments": [{"path": "a", "line": 1, "text": LONG}]},
+            "/comments/0/text",
+        ),
+        (
+            "workers/worker_1/feedback",
+            {"commit": "0" * 40, "comments": [{"path": "a", "line": 1, "text": "x" * 9000}] * 12},
+            "",
+        ),
+        ("workers/worker_1/message", {"text": LONG}, "/text"),
+        ("tasks/task_1/approve", {"comment": LONG}, "/comment"),
+        ("tasks/task_1/reject", {"comment": LONG}, "/comment"),
+    ],
+)
+def test_words_of_a_person_that_are_too_long_are_too_large(
+    client: FlaskClient, job: Job, call: str, body: dict[str, Any], pointer: str
+) -> None:
+    response = client.post(f"/api/v1/jobs/{job.id}/{call}", json=body)
+    assert (response.status_code, response.json["type"]) == (413, "too-large")
+    assert "at most 10" in response.json["detail"]
+    assert "put the text into a file" in response.json["detail"]
+    assert [each["pointer"] for each in response.json["errors"]] == [pointer]
+
+
+def test_a_second_fault_beside_a_long_text_is_wrong_input(client: FlaskClient, job: Job) -> None:
+    body = {"text": LONG, "loud": True}
+    response = client.post(f"/api/v1/jobs/{job.id}/workers/worker_1/message", json=body)
+    assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from orchestrator.api.serializers.columns import columns_answer
-from orchestrator.core.ports.listings import JobNode, TaskRow, TreeSnapshot, WorkerColumns
+from orchestrator.core.ports.read_models import JobNode, TaskRow, TreeSnapshot, WorkerColumns
 from orchestrator.schemas.answers.columns import ColumnsAnswer
 
 ROOT = JobNode("a", None, None, 0, "running", "Do it", 100.0, 101.0)

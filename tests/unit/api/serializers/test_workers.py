@@ -8,7 +8,7 @@ from orchestrator.api.routes.response import encoded
 from orchestrator.api.serializers.common import worker_seconds
 from orchestrator.api.serializers.workers import workers_answer
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports.listings import WorkerPage, WorkerRow
+from orchestrator.core.ports.read_models import WorkerPage, WorkerRow
 from tests.contract.store_values import a_job, a_worker
 
 

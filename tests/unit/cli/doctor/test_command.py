@@ -95,7 +95,7 @@ def test_a_limit_that_the_containment_does_not_hold_is_told(
     }
     orchestrator("doctor", **variables)
     lines = capsys.readouterr().out.splitlines()
-    assert "note  containment: workers.limits.cpu is not held by pidns" in "\n".join(lines)
+    assert "note  containment: workers.limits.cpu is not enforced by pidns" in "\n".join(lines)
     assert "ok    limits: enforced exactly: open_files" in lines
 
 
@@ -107,7 +107,7 @@ def test_a_strict_limit_that_cannot_be_held_is_a_failure(
         "ORCHESTRATOR_WORKERS__LIMITS": "{cpu: 0.5, strict: true}",
     }
     check = checks(orchestrator, capsys, **variables)["containment"]
-    assert check["ok"] is False and "workers.limits.cpu is not held" in check["message"]
+    assert check["ok"] is False and "workers.limits.cpu is not enforced" in check["message"]
     assert "systemd-run --user --scope" in check["fix"]
 
 

@@ -35,7 +35,7 @@ def test_it_shows_the_text_of_one(
     orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert orchestrator("roles", "planner") == ExitCode.OK
-    assert "Three to seven tasks" in capsys.readouterr().out
+    assert "three to seven tasks" in capsys.readouterr().out
 
 
 def test_an_unknown_one_is_wrong_usage(

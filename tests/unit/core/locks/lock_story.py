@@ -5,8 +5,7 @@ from itertools import count
 from typing import Any
 
 from orchestrator.core.errors import Deadlock
-from orchestrator.core.locks.lock_names import overlap
-from orchestrator.core.locks.lock_table import Lease, LockEntry
+from orchestrator.core.locks.lock_table import LockEntry, LockLease, overlap
 from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from tests.unit.core.story import Story
@@ -15,7 +14,7 @@ from tests.unit.core.story import Story
 class LockStory(Story):
     def __init__(self, **limits: Any) -> None:
         #: The store's leases by worker and name.
-        self.leases: dict[tuple[WorkerKey, str], Lease] = {}
+        self.leases: dict[tuple[WorkerKey, str], LockLease] = {}
         self._numbers = count(1)
         super().__init__(**limits)
 
@@ -72,7 +71,7 @@ class LockStory(Story):
     def _grant(self, entry: LockEntry) -> None:
         worker, number = self.scheduler.view.workers[entry.key], next(self._numbers)
         leases = [
-            Lease(
+            LockLease(
                 name=name,
                 number=number,
                 root_id=worker.root_id,

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.errors import Deadlock
 from orchestrator.core.events import EventKind
-from orchestrator.core.locks.lock_names import lock_name, names_above, overlap
+from orchestrator.core.locks.lock_table import lock_name, names_above, overlap
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from tests.unit.core.factories import LOST, a_task

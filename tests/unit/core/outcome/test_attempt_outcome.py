@@ -75,7 +75,14 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         "claude was killed by signal 11",
         True,
     ),
-    ("signal", Exit(ended_by=EndedBy.EXIT, signal=9), DONE, "failed", "killed by signal 9", True),
+    (
+        "signal",
+        Exit(ended_by=EndedBy.EXIT, signal=9),
+        DONE,
+        "failed",
+        "killed by signal 9 (perhaps the machine had no memory left)",
+        True,
+    ),
     ("command not found", replace(EXIT_1, code=127), Evidence(), "failed", "code 127", False),
     (
         "exit code",

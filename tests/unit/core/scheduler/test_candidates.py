@@ -7,10 +7,10 @@ import pytest
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Evidence, Usage
-from orchestrator.core.model.candidate_rank import CandidateRank, Criterion
 from orchestrator.core.model.gate import GateResult, GateStatus
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.worker_result import CandidateRank, Criterion
 from tests.unit.core.factories import EXIT_0, LOST, TIMED_OUT, a_task
 from tests.unit.core.remains import memory_of
 from tests.unit.core.story import Story

@@ -7,9 +7,9 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence
 from orchestrator.core.model.attempt.delivery import Delivery
 from orchestrator.core.model.attempt.failure import FEEDBACK
-from orchestrator.core.model.candidate_rank import Criterion
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.worker_result import Criterion
 from tests.unit.core.factories import BASE, EXIT_0, a_task
 from tests.unit.core.story import NO_MEMORY, Story, a_family
 

@@ -6,7 +6,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
+from orchestrator.core.model.human_input import PauseCause, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.scheduler.commands import Stop
@@ -306,9 +306,9 @@ def test_a_job_that_falls_back_to_the_pause_of_everything_follows_its_mode(
     assert stops(story), "one of the two stops"
 
     story.resume(job)
-    stopping = story.scheduler._trees.nodes[story.key(job)].stopping
+    stopping = story.scheduler._trees.unfinished[story.key(job)].stopping
     story.crash()
 
-    assert story.scheduler._trees.nodes[story.key(job)].stopping is stopping
+    assert story.scheduler._trees.unfinished[story.key(job)].stopping is stopping
     pause = story.job(job.id).pause
     assert pause is not None and pause.stops is stopping is (running is RunningMode.STOP)

@@ -16,8 +16,7 @@ from hypothesis.stateful import (
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.decisions.pause import PauseCause, RunningMode
-from orchestrator.core.model.decisions.question import PERSON, Decision
+from orchestrator.core.model.human_input import PERSON, Decision, PauseCause, RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import (
     JOB_TRANSITIONS,
@@ -25,7 +24,7 @@ from orchestrator.core.model.states import (
     JobStatus,
     WorkerStatus,
 )
-from orchestrator.core.scheduler.start_queue import Prompting
+from orchestrator.core.scheduler.ready_queue_and_slots import Prompting
 from tests.support.examples import examples
 from tests.unit.core.factories import (
     CANCELLED,
@@ -431,17 +430,25 @@ class Stories(RuleBasedStateMachine):
     @invariant()
     def slots_are_counted_right(self) -> None:
         scheduler = self.story.scheduler
-        nodes = scheduler._trees.nodes
-        assert scheduler._slots.running == sum(node.has_slot for node in nodes.values())
-        assert scheduler._slots.live == sum(node.alive for node in nodes.values())
-        assert {key for key, node in nodes.items() if node.has_slot} == set(self.story.running)
+        unfinished_workers = scheduler._trees.unfinished
+        assert scheduler._slots.running == sum(
+            unfinished.has_slot for unfinished in unfinished_workers.values()
+        )
+        assert scheduler._slots.live == sum(
+            unfinished.alive for unfinished in unfinished_workers.values()
+        )
+        assert {
+            key for key, unfinished in unfinished_workers.items() if unfinished.has_slot
+        } == set(self.story.running)
 
     @invariant()
     def no_worker_runs_twice(self) -> None:
         current = [attempt.key for attempt in self.story.kept.running]
         assert len(current) == len(set(current))
-        nodes = self.story.scheduler._trees.nodes
-        assert {key for key, node in nodes.items() if node.alive} == set(current)
+        unfinished_workers = self.story.scheduler._trees.unfinished
+        assert {key for key, unfinished in unfinished_workers.items() if unfinished.alive} == set(
+            current
+        )
 
     @invariant()
     def no_parent_ends_before_its_children(self) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.start_order import MOST_NAMES, RunTimes, ranks
-from orchestrator.core.scheduler.start_queue import ReadyQueue
+from orchestrator.core.scheduler.dag import MOST_NAMES, RunTimes, ranks
+from orchestrator.core.scheduler.ready_queue_and_slots import ReadyQueue
 from tests.unit.core.factories import a_job, a_key
 
 GRAPHS = json.loads((Path(__file__).parents[4] / "benchmarks" / "workflows.json").read_text())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.engine.planning.planning_heuristic import worth_planning
+from orchestrator.engine.planning.rule_planner import worth_planning
 
 
 @pytest.mark.parametrize(

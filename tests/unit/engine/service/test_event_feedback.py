@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Outdated, StoreAway
 from orchestrator.core.model.attempt.delivery import Delivery
-from orchestrator.core.model.decisions.feedback import FeedbackGiven, FeedbackRequest
+from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Caller

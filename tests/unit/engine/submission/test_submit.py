@@ -13,7 +13,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.scheduler.commands import Start
-from orchestrator.core.scheduler.scheduler import MOST_REFUSALS_TOLD, Scheduler
+from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
 from orchestrator.engine.submission.submit import ResolvedSubmission, Submitting, check_tasks
 
 ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))
@@ -208,23 +208,23 @@ def test_a_worker_that_does_not_stop_asking_fills_no_table_and_is_counted() -> N
     [caller] = desk.start_all()
     desk.scheduler.take_changes()
 
-    refuse(desk, caller, MOST_REFUSALS_TOLD + 40)
+    refuse(desk, caller, MOST_REFUSAL_EVENTS + 40)
     events = desk.scheduler.take_changes().events
     assert caller.attempt is not None
     exit = Exit(ended_by=EndedBy.EXIT, code=1)
     desk.scheduler.exited(caller.attempt.key, 1, exit, Evidence(), 2.0)
 
-    assert [event.data["number"] for event in events] == list(range(1, MOST_REFUSALS_TOLD + 1))
+    assert [event.data["number"] for event in events] == list(range(1, MOST_REFUSAL_EVENTS + 1))
     assert "only counted" in str(events[-1].data["detail"])
     result = desk.scheduler.view.workers[caller.attempt.key].result
-    assert result and result.refused_child_jobs == MOST_REFUSALS_TOLD + 40
+    assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 40
 
 
 def test_the_next_attempt_counts_on() -> None:
     desk = Desk(max_child_jobs_per_worker=0)
     desk.submit("x", task("a", retries=1))
     [first] = desk.start_all()
-    refuse(desk, first, MOST_REFUSALS_TOLD)
+    refuse(desk, first, MOST_REFUSAL_EVENTS)
     assert first.attempt is not None
     key = first.attempt.key
     desk.scheduler.exited(key, 1, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 2.0)
@@ -237,4 +237,4 @@ def test_the_next_attempt_counts_on() -> None:
     desk.scheduler.exited(key, 2, Exit(ended_by=EndedBy.EXIT, code=1), Evidence(), 101.0)
 
     result = desk.scheduler.view.workers[key].result
-    assert result and result.refused_child_jobs == MOST_REFUSALS_TOLD + 2
+    assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 2

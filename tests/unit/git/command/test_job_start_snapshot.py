@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orchestrator.git.command.job_start_snapshot import note_once
+from orchestrator.git.command.frozen_config import note_once
 
 
 def test_what_comes_later_does_not_count(tmp_path: Path) -> None:

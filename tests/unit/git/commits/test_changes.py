@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import TooLarge
-from orchestrator.core.repository.changes import (
+from orchestrator.core.repository.diffs import (
     Blobs,
     ChangedFile,
     DiffRequest,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
+from orchestrator.launchers.shim.shim import OrphanTimeout
 
 
 @pytest.fixture

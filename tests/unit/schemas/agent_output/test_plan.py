@@ -95,6 +95,5 @@ def test_gates_become_what_the_worker_checks_itself() -> None:
     plan = plan_in(json.dumps({"tasks": [{**TASK, "gates": ["tests pass", "docs agree"]}]}))
 
     assert plan.to_tasks()[0].prompt == (
-        "Do a\n\nBefore you say that it is done, check that this is true:\n"
-        "- tests pass\n- docs agree"
+        "Do a\n\nBefore you finish, check that these conditions hold:\n- tests pass\n- docs agree"
     )

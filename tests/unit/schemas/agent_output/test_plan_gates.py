@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.core.model.gate import GateSource
-from orchestrator.schemas.agent_output.plan_gates import planned_gates
+from orchestrator.schemas.agent_output.plan import planned_gates
 
 
 @pytest.mark.parametrize(

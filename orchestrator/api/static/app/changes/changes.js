@@ -1,4 +1,4 @@
-// The changes of a job: of its result, or of one worker, file by file, with comments on lines.
+// The view Changes of a job: the diff of its result or of one worker, file by file, with comments.
 import { get, path, text } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -15,9 +15,9 @@ import { ReviewBar, useComments } from "./comments.js";
 import { Conflict } from "./conflict.js";
 import { FileDiff, PlusMinus } from "./file.js";
 
-// A diff with more lines is fetched file by file, when a file is opened.
+// Maximum lines of a diff that is fetched at once. Files of a larger diff are fetched when opened.
 const WHOLE_LINES = 4000;
-// Files with more lines start folded.
+// Maximum lines of a file that is open at first.
 const OPEN_LINES = 600;
 const SPLIT_WIDTH = 1100;
 
@@ -25,7 +25,7 @@ const lines = (file) => (file.additions || 0) + (file.deletions || 0);
 const sum = (files, name) => files.reduce((all, file) => all + (file[name] || 0), 0);
 const startsFolded = (file) => file.binary || file.too_big || lines(file) > OPEN_LINES;
 
-// The diff without lines first: it says how much there is, and which commit is shown.
+// Fetches the diff without lines first, to learn its size and its commit; then the lines.
 function useDiff(job, worker, against) {
   const address = path("jobs", job, "diff");
   const stat = useQuery(address, { worker, against, stat: 1 });
@@ -101,7 +101,7 @@ function useWide() {
   return is;
 }
 
-// Which files a person has looked at, for one commit.
+// The files that a person has marked as viewed, for one commit.
 function useViewed(commit) {
   const key = commit && `viewed ${commit}`;
   const [viewed, set] = useState(new Set());
@@ -136,7 +136,7 @@ function Files({ id, worker, workers, row, against, diff, refresh }) {
   const current = decodeURIComponent(hash.slice(1));
   return html`<${Tools} id=${id} workers=${workers} worker=${worker} against=${against} base=${base} split=${split} setSplit=${setSplit}
       viewed=${viewed} files=${files} />
-    ${!files.length && html`<section class="card"><${Empty} icon="i-diff" title="No file was changed">${worker ? "The worker left the files as they were." : "No change of a worker is in the result."}<//></section>`}
+    ${!files.length && html`<section class="card"><${Empty} icon="i-diff" title="No file was changed">${worker ? "The worker changed no file." : "The result contains no changes."}<//></section>`}
     ${files.length > 0 && html`<div class="review"><${Tree} files=${files} current=${current} comments=${remarks.comments} viewed=${viewed} />
       <div class="stack">${files.map((file) => html`<${FileDiff} key=${`${commit} ${file.path}`} file=${file} known=${diff.whole?.get(file.path)}
         fetchFile=${diff.small ? null : diff.fetchFile} folded=${startsFolded(file)} viewed=${viewed.has(file.path)} turnViewed=${turnViewed}
@@ -145,7 +145,7 @@ function Files({ id, worker, workers, row, against, diff, refresh }) {
     ${!worker && mayChange() && workers.length > 0 && html`<p class="foot"><span>To comment on lines and send them back, <a class="link" href=${`?worker=${workers[0].worker_id}`}>show the changes of ${workers.length > 1 ? "one worker" : workers[0].worker_id}</a>.</span></p>`}`;
 }
 
-// What is shown is read again when the worker, or the whole job, begins or ends.
+// The diff is fetched again when the worker, or the whole job, starts or ends.
 function useTurns(model, worker, again) {
   const at = worker ? model.place.get(worker) : undefined;
   const turn = at === undefined ? model.status : `${model.state[at]} ${model.attempt[at]} ${model.status}`;

@@ -1,4 +1,4 @@
-// Comments on lines of a worker's change: kept in this browser until they are sent back to it.
+// Comments on lines of a worker's change. This browser stores them until they are sent.
 import { path, post } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { act } from "../parts/act.js";
@@ -16,7 +16,7 @@ function stored(key) {
   }
 }
 
-// The comments that wait. `outdated`: they were written on another state of the branch.
+// The unsent comments. `outdated`: they were written on another commit of the branch.
 export function useComments(job, worker, commit) {
   const key = keyOf(job, worker);
   const [kept, keep] = useState(() => stored(key));
@@ -76,7 +76,7 @@ export function Thread({ comment, remarks }) {
 const sent = ({ path: name, side, line, text }) => ({ path: name, side, line, text });
 const isRunning = (row) => ["running", "waiting", "pending"].includes(row?.status);
 
-// The comments and a summary become one more attempt of the worker.
+// Sends the comments and a summary, which start another attempt of the worker.
 export function ReviewBar({ id, worker, row, commit, remarks, done }) {
   const summary = useRef(null);
   const [busy, setBusy] = useState(false);
@@ -105,7 +105,7 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
     done();
   };
   const late = remarks.outdated || moved;
-  return html`<section class="reviewbar" aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
+  return html`<section class=${`reviewbar ${remarks.comments.length ? "" : "idle"}`} aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>They still fit</button>`}
     <label class="sr" for="summary">Summary</label><input class="in" id="summary" ref=${summary} placeholder=${`Summary for ${worker}`} maxlength="10000" />

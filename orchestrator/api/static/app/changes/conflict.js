@@ -1,4 +1,4 @@
-// A worker's change that conflicts with the result: the three texts of each file, and the ways on.
+// A worker's change that conflicts with the result: three texts of each file, and the resolutions.
 import { path, post } from "../core/api.js";
 import { html, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -13,7 +13,7 @@ import { many, plain } from "../text/format.js";
 
 const NO_TEXT = "The file does not exist here.";
 
-// Lines of a text; those that the base does not have stand out.
+// Lines of a text. Lines that the base does not have are highlighted.
 function Lines({ text, base, hue }) {
   if (text === null || text === undefined) return html`<pre class="soft"><span>${NO_TEXT}</span></pre>`;
   const known = new Set((base ?? "").split("\n"));
@@ -37,7 +37,7 @@ function File({ id, conflict, at, all }) {
     <${Texts} id=${id} conflict=${conflict} /></section>`;
 }
 
-// Each way is one merge of the ended job; its gates run again before it counts.
+// Each resolution is another merge of the ended job, which runs the gates again.
 function useWays(id, worker, refresh) {
   const [busy, set] = useState(false);
   const merge = (body, done) => async () => {
@@ -48,25 +48,28 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = `Where both changed the same lines, ${worker}'s lines replace those of the result. The report names each place.`;
-    if (await ask({ title: `Take ${worker}'s lines`, text, yes: "Take them", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
+    const text = "Where both changed the same lines, the better result wins: fewer findings of gates, then more passing tests, then the later worker. The report names each replaced place.";
+    if (await ask({ title: `Merge ${worker} by better result`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {
-    const text = `The job is then complete without the changes of ${worker}. They stay on its branch.`;
-    if (await ask({ title: `Leave ${worker} out`, text, yes: "Leave it out", no: "Not yet" })) await merge({ exclude: [worker] }, `${worker} is left out`)();
+    const text = `The job is then complete without the changes of ${worker}. These changes stay on the branch of ${worker}.`;
+    if (await ask({ title: `Exclude ${worker}`, text, yes: "Exclude it", no: "Not yet" })) await merge({ exclude: [worker] }, `${worker} is excluded`)();
   };
   return { busy, resolve: merge({ resolve: "worker" }, `${worker} resolves it in one more attempt`), theirs, leave };
 }
 
 function Ways({ id, worker, merging, refresh }) {
   const ways = useWays(id, worker, refresh);
+  const { data: status } = useQuery(path("jobs", id, "status"), { tasks: "none" });
+  // A command neither resolves a conflict nor reads feedback.
+  const helps = !status?.missing?.some((each) => each.worker_id === worker && !each.resolvable);
   if (!mayChange()) return null;
   if (merging) return html`<div class="reviewbar"><${State} state="running">merging<//></div>`;
   return html`<div class="reviewbar"><span class="small soft grow hide-s">The gates run again before a merge counts</span>
-    <button type="button" class="btn primary" disabled=${ways.busy} onClick=${ways.resolve}><${Icon} name="i-retry" />Let ${worker} resolve it</button>
-    <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.theirs}>Take ${worker}'s lines</button>
-    <a class="btn" href=${`/jobs/${id}/changes?worker=${encodeURIComponent(worker)}`}><${Icon} name="i-comment" />Give feedback</a>
-    <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.leave}>Leave it out</button></div>`;
+    ${helps && html`<button type="button" class="btn primary" disabled=${ways.busy} onClick=${ways.resolve}><${Icon} name="i-retry" />Let ${worker} resolve it</button>`}
+    <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.theirs}>Let the better result win</button>
+    ${helps && html`<a class="btn" href=${`/jobs/${id}/changes?worker=${encodeURIComponent(worker)}`}><${Icon} name="i-comment" />Give feedback</a>`}
+    <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.leave}>Exclude ${worker}</button></div>`;
 }
 
 export function Conflict({ id, worker }) {
@@ -79,7 +82,7 @@ export function Conflict({ id, worker }) {
   if (!mine.some((each) => !each.resolved)) {
     return html`<section class="card"><${Empty} icon="s-success" title="No conflict is open" acts=${html`<button type="button" class="btn"
       onClick=${() => { note({ conflict: "", worker: "" }); go(`/jobs/${id}/changes`); }}>Show the changes</button>`}>
-      ${data.merging ? "A merge runs." : "The changes are merged, or were left out."}<//></section>`;
+      ${data.merging ? "The merge is running." : "All changes are merged or excluded."}<//></section>`;
   }
   return html`<div class="stack"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">${name} conflicts with the result</b> in
       ${" "}${many(mine.length, "file")}. Blue lines are in the result, violet ones in the worker's change.</p></div>

@@ -5,7 +5,7 @@ import { plain } from "../text/format.js";
 import { Editor, Thread } from "./comments.js";
 import { marked, numbered, paired } from "./lines.js";
 
-// How much a file changed.
+// Numbers of added and removed lines of a file.
 export const PlusMinus = ({ file }) => html`<span class="pm">${file.additions > 0 && html`<span class="p">+${file.additions}</span>`}${" "}
   ${file.deletions > 0 && html`<span class="m">−${file.deletions}</span>`}</span>`;
 
@@ -64,7 +64,7 @@ const SIGN = { "+": "+", "-": "−", " ": "" };
 const Words = ({ parts, kind }) => parts.map(([text, differs], at) =>
   differs ? html`<${kind === "-" ? "del" : "ins"} key=${at}>${plain(text)}<//>` : plain(text));
 
-// The open editor of a file: at one line of one side.
+// The open comment editor of a file: at one line of one side.
 function useEditor(file, remarks) {
   const [at, set] = useState(null);
   const is = (side, line) => at?.side === side && at?.line === line;
@@ -79,7 +79,7 @@ function useEditor(file, remarks) {
   };
 }
 
-// A line's place for a comment: the old side for what was removed, else the new one.
+// The place of a comment on a line: the old side for a removed line, otherwise the new side.
 const sideOf = (row) => (row.kind === "-" ? ["old", row.old] : ["new", row.new]);
 
 function Below({ file, row, editor, remarks, columns }) {

@@ -1,6 +1,6 @@
-// Lines of a hunk: their numbers, what differs within them, and which stand side by side.
+// Lines of a hunk: their numbers, the differences within a line, and pairs for two columns.
 
-// [{kind, text, old, new}]; a line has no number on the side where it is not.
+// [{kind, text, old, new}]. `old` and `new` are line numbers; missing if that side lacks the line.
 export function numbered(hunk) {
   let [before, after] = [hunk.old_start, hunk.new_start];
   const rows = [];
@@ -14,7 +14,7 @@ export function numbered(hunk) {
   return rows;
 }
 
-// Adds parts [[text, differs]]: of as many removed as added lines, what one has and the other not.
+// Adds `parts` [[text, differs]] to each row. Only runs of as many removed as added lines are compared.
 export function marked(rows) {
   let at = 0;
   while (at < rows.length) {
@@ -36,7 +36,7 @@ function run(rows, from, kind) {
   return length;
 }
 
-// What two lines have in common at their ends, in whole words.
+// Splits two lines into their common beginning, the difference, and their common end, by words.
 function differing(old, made) {
   const [first, second] = [words(old), words(made)];
   let start = 0;
@@ -53,7 +53,7 @@ function differing(old, made) {
 
 const words = (text) => text.match(/\w+|\s+|[^\w\s]/g) || [];
 
-// [[before, after]]: removed lines beside the added ones that follow them.
+// [[before, after]]: pairs of a removed line and an added line for two columns.
 export function paired(rows) {
   const pairs = [];
   let at = 0;

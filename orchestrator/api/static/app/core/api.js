@@ -31,7 +31,7 @@ export function address(given, query = {}) {
   return search.size ? `${given}?${search}` : given;
 }
 
-// The response; a Problem if the server refuses, Away if there is no answer.
+// Returns the response. Throws Problem for an error answer, and Away if there is no answer.
 export async function request(given, { method = "GET", body, headers, signal } = {}) {
   const sent = { ...(method === "GET" ? {} : token()), ...headers };
   if (body !== undefined) sent["Content-Type"] = "application/json";

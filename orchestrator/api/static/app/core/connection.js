@@ -1,10 +1,10 @@
-// Whether the server answers. While it does not, one probe asks for it, and all others wait.
+// The state of the connection. While the server does not answer, one probe polls it; other calls wait.
 import { store } from "./store.js";
 
 const PROBE_MS = 700;
 const GREETING_MS = 3000;
 
-// state: ok, lost, or back (for three seconds after it was lost)
+// state: ok, lost, or back (for three seconds after the server answers again)
 export const connection = store({ state: "ok", since: 0 });
 let waiting = [];
 
@@ -20,7 +20,7 @@ export async function probe() {
     const answer = await fetch("/healthz", { cache: "no-store", signal: AbortSignal.timeout(4000) });
     if (answer.ok) return restored();
   } catch {
-    // Still away.
+    // The server still does not answer.
   }
   setTimeout(probe, PROBE_MS);
 }
@@ -35,7 +35,7 @@ function restored() {
   for (const each of all) each();
 }
 
-// Resolves at once, or as soon as the server answers again.
+// Resolves at once if the connection is ok, otherwise when the server answers again.
 export function answering() {
   if (connection.get().state !== "lost") return Promise.resolve();
   return new Promise((resolve) => waiting.push(resolve));

@@ -1,4 +1,4 @@
-// Preact and htm, bound once. Pages import from here only.
+// Preact and htm, bound together once. Pages import them from here only.
 import { h, render, Fragment } from "../../vendor/preact.js";
 import htm from "../../vendor/htm.js";
 
@@ -7,7 +7,7 @@ export {
   useCallback, useEffect, useErrorBoundary, useId, useLayoutEffect, useMemo, useRef, useState,
 } from "../../vendor/preact-hooks.js";
 
-// Constant nodes are created each time, too, because this Preact does not accept one node twice.
+// htm must not cache constant nodes, because this Preact does not accept one node twice.
 export const html = htm.bind(function make(...given) {
   this[0] = 3;
   return h(...given);

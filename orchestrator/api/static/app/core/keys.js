@@ -1,4 +1,4 @@
-// Single keys, off while a field has the focus. The page that was opened last answers first.
+// Keyboard shortcuts, off while a field has the focus. The latest registered handler runs first.
 import { useEffect, useRef } from "./html.js";
 
 const layers = [];
@@ -17,7 +17,7 @@ function pressed(event) {
   prefix = event.key === "g" && !prefix ? "g " : "";
   for (const layer of [...layers].reverse()) {
     const act = layer.current[name];
-    // A handler that answers false leaves the key to the next one.
+    // A handler that returns false passes the key to the next handler.
     if (act && act(event) !== false) {
       event.preventDefault();
       return;
@@ -36,7 +36,7 @@ export function useKeys(map) {
   }, []);
 }
 
-// j and k over what is marked data-row.
+// Move the focus by j and k among elements with the attribute data-row.
 export function step(by) {
   const rows = [...document.querySelectorAll("[data-row]")];
   const at = rows.indexOf(document.activeElement);

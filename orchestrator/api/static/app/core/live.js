@@ -1,11 +1,11 @@
-// Event streams: read by fetch, resumed after the last event, closed while nobody looks.
+// Event streams: read by fetch, resumed after the last event, closed while the page is hidden.
 import { request, address, Away, Problem } from "./api.js";
 import { answering } from "./connection.js";
 
 const HIDDEN_MS = 5000;
 const PAUSE_MS = 400;
 
-// Calls onEvent({id, kind, data}) for each; returns a function that ends it.
+// Calls onEvent({id, kind, data}) for each event. Returns a function that ends the stream.
 export function follow(given, { from, query = {}, onEvent, onOpen }) {
   let last = from;
   let stopped = false;
@@ -92,7 +92,7 @@ function parsed(block) {
   return event;
 }
 
-// At most one call of `act` in `ms`, and always one after the last wish.
+// Returns a function that calls `act` at most once per `ms`, and always after its own last call.
 export function throttled(act, ms) {
   let timer = 0;
   let next = 0;

@@ -1,4 +1,4 @@
-// What a page shows of one address: fetched, fetched again when asked, never two at a time.
+// Data of one address for a page: fetched at first, again on request, never twice at a time.
 import { Away, get } from "./api.js";
 import { answering } from "./connection.js";
 import { useEffect, useState } from "./html.js";
@@ -40,7 +40,7 @@ class Query {
   }
 }
 
-// {data, error, loading, refresh}. `every`: milliseconds between two reads while the page is seen.
+// Returns {data, error, loading, refresh}. `every`: milliseconds between reads while the page is visible.
 export function useQuery(address, query, { every, load } = {}) {
   const [shown, show] = useState({ loading: true });
   const [made, make] = useState(null);

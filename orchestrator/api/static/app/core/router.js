@@ -1,4 +1,4 @@
-// Pages by path: links are followed here, the address and the history stay the browser's.
+// Pages by path: handles links in the page, and updates the browser's address and history.
 import { store } from "./store.js";
 
 const current = () => ({ path: location.pathname, search: location.search, hash: location.hash });
@@ -14,7 +14,7 @@ export function go(to, { replace = false } = {}) {
   if (!replace && !samePage) scrollTo(0, 0);
 }
 
-// The address says what is shown (a filter, a line), without a new entry in the history.
+// Puts the state of a view (a filter, a line) into the address, without a new entry in the history.
 export function note(search) {
   const made = new URLSearchParams(location.search);
   for (const [name, value] of Object.entries(search)) {
@@ -42,7 +42,7 @@ function clicked(event) {
 
 const isPage = (path) => !/^\/(docs|openapi\.json|api|static|metrics)(\/|$)/.test(path);
 
-// "/jobs/:job/w/:worker" as a function from a path to its parameters, or null.
+// Converts "/jobs/:job/w/:worker" to a function that returns a path's parameters, or null.
 export function pattern(text) {
   const made = new RegExp(`^${text.replace(/:(\w+)/g, "(?<$1>[^/]+)")}/?$`);
   return (path) => {

@@ -1,4 +1,4 @@
-// Who is logged in: undefined until known, null for nobody.
+// The session: undefined until it is known, null if the browser is not logged in.
 //
 // The session is a cookie that no script can read. Browsers send it to every port of this host, so
 // that a change also needs a token, which stays with this port.
@@ -22,7 +22,7 @@ export async function begin() {
   }
 }
 
-// The fragment of the address is in no request; history forgets it at once.
+// Requests do not contain the fragment of the address. It is removed from the history at once.
 function takeTicket() {
   const given = new URLSearchParams(location.hash.slice(1)).get("ticket");
   if (given) history.replaceState(null, "", location.pathname + location.search);
@@ -31,7 +31,7 @@ function takeTicket() {
 
 export const logIn = (key) => open({ headers: { "X-API-Key": key } });
 
-// An empty text if the key or the ticket is right, else what is wrong.
+// Returns "" if the key or the ticket is valid, otherwise the error.
 async function open(given) {
   const answer = await fetch(ADDRESS, { method: "POST", ...given });
   const { token: made, ...body } = await answer.json().catch(() => ({}));

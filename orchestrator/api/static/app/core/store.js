@@ -1,4 +1,4 @@
-// A value that components follow.
+// A value whose changes update the components that use it.
 import { useEffect, useState } from "./html.js";
 
 export function store(value) {

@@ -1,4 +1,4 @@
-// A very large job: one cell a worker, then one row a rank, then why some failed.
+// A very large job: one cell per worker, one row per rank, and the reasons of failures.
 import { path, post } from "../core/api.js";
 import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { throttled } from "../core/live.js";
@@ -8,7 +8,7 @@ import { act } from "../parts/act.js";
 import { Icon } from "../parts/icon.js";
 import { Legend, Mark, said, State, total } from "../parts/state.js";
 import { count, many, plain, seconds } from "../text/format.js";
-import { place as cellAt, draw } from "./canvas.js";
+import { place as cellAt, draw, redrawn } from "./canvas.js";
 import { ranked } from "./layout.js";
 import { useTick } from "./model.js";
 
@@ -25,16 +25,8 @@ function Strip({ model, places, name, big }) {
   const wish = useMemo(() => throttled(again, DRAW_MS), [places]);
   useEffect(() => wish(), [model.version, wish]);
   useEffect(() => {
-    const seen = matchMedia("(prefers-color-scheme: dark)");
-    addEventListener("resize", again);
-    addEventListener("themechange", again);
-    seen.addEventListener("change", again);
-    return () => {
-      removeEventListener("resize", again);
-      removeEventListener("themechange", again);
-      seen.removeEventListener("change", again);
-      wish.cancel();
-    };
+    const end = redrawn(again);
+    return () => { end(); wish.cancel(); };
   }, [places]);
   const open = (event) => {
     const i = places[cellAt(canvas.current, places.length, event.offsetX, event.offsetY)];
@@ -49,7 +41,7 @@ function counted(model, places) {
   return counts;
 }
 
-// Workers in order of their start, those that have not started last.
+// Workers in the order of their start; workers that have not started come last.
 function byStart(model) {
   const all = [...model.members[0]];
   return all.sort((a, b) => (model.t0[a] ?? Infinity) - (model.t0[b] ?? Infinity) || a - b);
@@ -68,7 +60,7 @@ function Ranks({ model, ranks }) {
       <${Legend} counts=${counted(model, places)} href=${(state) => tablePath(model, { status: state })} /></li>`)}</ol></section>`;
 }
 
-// Reasons without what differs from worker to worker.
+// Groups similar reasons: without numbers, which differ from worker to worker.
 const kind = (reason) => reason.replace(/\d+/g, "#").slice(0, 90);
 
 function reasons(model) {

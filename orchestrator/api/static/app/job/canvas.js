@@ -1,13 +1,21 @@
-// Drawing on canvas: the colours of the tokens, read once for each theme; and heat strips, one cell
+// Drawing on canvas: the page's colours, read once for each theme, and heat strips with one cell
 // for each worker.
 
 const STATES = ["pending", "running", "waiting", "success", "failed", "timeout", "skipped", "cancelled"];
 let known = null;
 const hatches = new Map();
 
+// Calls `draw` again when the window or the theme changes. Returns a function that ends this.
+export function redrawn(draw) {
+  const seen = matchMedia("(prefers-color-scheme: dark)");
+  const sources = [[window, "resize"], [window, "themechange"], [seen, "change"]];
+  for (const [source, name] of sources) source.addEventListener(name, draw);
+  return () => sources.forEach(([source, name]) => source.removeEventListener(name, draw));
+}
+
 const theme = () => `${document.documentElement.dataset.theme || ""}${matchMedia("(prefers-color-scheme: dark)").matches}`;
 
-// A canvas knows no light-dark(): the colour that the page has for a token now.
+// Returns the present colour of a CSS variable, because a canvas does not evaluate light-dark().
 export function colour(name) {
   const probe = document.createElement("i");
   probe.style.color = `var(--${name})`;
@@ -52,7 +60,7 @@ export function hatch(context, colour, ground) {
 
 const WRONG = new Set(["failed", "timeout"]);
 
-// Cells by column, top to bottom: their size, and how many are in a column.
+// The size of cells, and their number in a column. Cells fill a column from top to bottom.
 function grid(width, height, n) {
   let size = Math.min(14, Math.max(3, Math.floor(Math.sqrt((width * height) / Math.max(1, n)))));
   while (size > 2 && Math.ceil(n / Math.floor(height / size)) * size > width) size -= 1;
@@ -78,7 +86,7 @@ export function draw(canvas, states) {
   const known = tokens();
   const palette = { ...known, pending: known.line, skipped: known.line2, cancelled: known.line2 };
   const { size, lines, step, gap } = grid(width, height, states.length);
-  // One path for each colour, and one rectangle for equal cells below each other.
+  // For speed: one path for each colour, and one rectangle for adjacent equal cells of a column.
   const paths = Object.fromEntries(STATES.map((name) => [name, new Path2D()]));
   for (let from = 0; from < states.length;) {
     const column = Math.floor(from / lines);
@@ -95,7 +103,7 @@ export function draw(canvas, states) {
   marks(context, palette, states, { size, lines, step, gap });
 }
 
-// What went wrong is told by size and by a rim, too, not by its colour alone.
+// Failures also differ by size and border, because some readers cannot see the colour.
 function marks(context, palette, states, { size, lines, step, gap }) {
   const mark = Math.max(size - gap, 5);
   const wide = Math.max(step - gap, 5);

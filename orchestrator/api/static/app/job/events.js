@@ -1,4 +1,4 @@
-// What happened, newest first: the journal of the job, live.
+// The view Events: the job's events, the newest first, live.
 import { path } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { follow } from "../core/live.js";
@@ -46,7 +46,7 @@ export function View({ model }) {
   const [begin] = useState(from);
   const events = useEvents(model.job, begin);
   const shown = events.slice(-SHOWN).reverse();
-  if (!events.length) return html`<section class="card"><${Empty} icon="i-pulse" title="Nothing yet">What happens is listed here at once.<//></section>`;
+  if (!events.length) return html`<section class="card"><${Empty} icon="i-pulse" title="No events yet">Events appear here as they happen.<//></section>`;
   return html`<div class="card"><table class="tbl cards events"><caption class="sr">Events, newest first</caption><thead><tr><th>Time</th><th>Event</th><th>Worker</th><th>What</th></tr></thead>
     <tbody>${shown.map((event) => html`<${Row} key=${event.id} event=${event} job=${model.job} />`)}</tbody></table></div>
     <p class="foot"><span>${count(shown.length)} of the last ${count(events.length)} events${begin ? `; earlier ones: GET /api/v1/jobs/${model.job}/events` : ""}</span></p>`;

@@ -1,4 +1,4 @@
-// The graph: what waits for what. Up to 300 tasks as boxes; above that by rank (big.js).
+// The view Graph: tasks and their dependencies. Up to 300 tasks as boxes, more by rank (big.js).
 import { path } from "../core/api.js";
 import { html, useEffect, useMemo, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -64,7 +64,7 @@ function Child({ model, child, toggle }) {
 
 function Unit({ model, box, selected, select, toggle }) {
   const several = box.unit.workers.length > 1;
-  const title = `${plain(model.name(box.unit.workers[0]))} · ${box.unit.workers.length} candidates, one is taken`;
+  const title = `${plain(model.name(box.unit.workers[0]))} · ${box.unit.workers.length} candidates, one is chosen`;
   return html`<g transform=${`translate(${box.x} ${box.y})`}>
     ${box.framed && html`<rect class="frame" width=${box.width} height=${box.height} rx="10" />`}
     ${several && html`<text class="lab" x="12" y="19"><a href=${`/jobs/${model.job}/t/${encodeURIComponent(box.unit.task)}`} tabindex="-1">${cut(title, 50)}</a></text>`}
@@ -83,7 +83,7 @@ function edgeClass(model, edge) {
 
 const bend = ({ x1, y1, x2, y2 }) => `M${x1} ${y1}C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`;
 
-// Up and down within a rank, left and right along the edges.
+// Arrow keys: up and down within a rank, left and right along the edges.
 function moved(drawn, selected, key) {
   const boxes = drawn.boxes;
   const at = boxes.find((box) => box.unit.workers.includes(selected)) || boxes[0];
@@ -108,7 +108,7 @@ function useArrows(drawn, selected, select, toggle, model) {
   useKeys({ ArrowUp: arrow, ArrowDown: arrow, ArrowLeft: arrow, ArrowRight: arrow, o: child, Enter: (event) => event.target.closest?.("[data-node]") ? go(workerPath(model, selected)) : false });
 }
 
-// What the merge of the workers' branches came to, and the gates that judged it; null without one.
+// The state of the merge of the workers' branches, with its gates; null without a merge.
 function useMerge(model, details) {
   const given = useQuery(details?.config?.base && details.merge_state ? path("jobs", model.job, "conflicts") : null, {});
   useEffect(() => { given.refresh(); }, [model.status, details?.merge_state, !model.counts.running && !model.counts.pending]);
@@ -122,7 +122,7 @@ function useMerge(model, details) {
   return { state: details.merge_state === "merged" ? "success" : "failed", words };
 }
 
-// The last step, with an edge from each task that no other task needs.
+// The box of the merge, with an edge from each task on which no other task depends.
 function Last({ model, drawn, merge }) {
   const feeding = drawn.boxes.filter((box) => !drawn.edges.some((edge) => edge.from === box.unit) && box.unit.workers.some((i) => model.state[i] !== "skipped"));
   const middle = feeding.reduce((sum, box) => sum + box.y + box.height / 2, 0) / (feeding.length || 1);
@@ -154,7 +154,7 @@ export function View({ model, details, refresh }) {
   return html`<${Graph} model=${model} details=${details} refresh=${refresh} />`;
 }
 
-// What the eye goes to first.
+// The worker that is selected at first.
 const first = (model) => ["failed", "running", "timeout", "waiting", "pending"].map((state) => model.members[0].find((i) => model.state[i] === state))
   .find((i) => i !== undefined) ?? model.members[0][0];
 

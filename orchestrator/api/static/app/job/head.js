@@ -1,4 +1,4 @@
-// The head of a job, the same on all its views: where, request, actions, bar with legend, figures.
+// The head of a job, equal in all its views: path, request, actions, progress bar, figures.
 import { html, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
 import { go } from "../core/router.js";
@@ -9,7 +9,7 @@ import { Bar, Legend, said, State, total } from "../parts/state.js";
 import { count, many, money, plain, seconds, time } from "../text/format.js";
 import { useTick } from "./model.js";
 
-// The views of a job: one line each. `key` opens it, `icon` gives it a tab.
+// The views of a job. `key` is the key that opens the view; a view with `icon` has a tab.
 export const VIEWS = [
   { name: "graph", word: "Graph", icon: "i-graph", key: "1", load: () => import("./graph.js") },
   { name: "table", word: "Table", icon: "i-table", key: "2", load: () => import("./table.js") },

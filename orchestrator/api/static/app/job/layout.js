@@ -1,5 +1,5 @@
-// The graph's layout: a task's column is the longest path to it; within a column, near what it needs.
-// Linear in tasks and edges.
+// The graph's layout. A task's column is the length of the longest path to it. In a column, tasks are
+// near their dependencies. The time is linear in tasks and edges.
 
 const NODE = { height: 52, gap: 10 };
 const CHIP = { height: 32, gap: 6, pad: 10 };
@@ -9,7 +9,7 @@ const COLUMN_GAP = 60;
 const TOP = 34;
 const LEFT = 20;
 
-// Tasks of the job with their workers, and the places of the tasks that each needs.
+// Returns the job's tasks, each with its workers and the indexes of its dependencies.
 function units(model) {
   const made = [];
   const byTask = new Map();
@@ -36,7 +36,7 @@ function units(model) {
 export function ranked(model) {
   const all = units(model);
   const ranks = new Map();
-  // Without recursion: a chain may be 10,000 tasks long. Cycles cannot be: the server refuses them.
+  // Without recursion, because a chain may have 10,000 tasks. The server rejects cycles.
   const left = new Map(all.map((unit) => [unit, unit.needs.size]));
   const users = new Map(all.map((unit) => [unit, []]));
   for (const unit of all) for (const needed of unit.needs) users.get(needed).push(unit);
@@ -66,7 +66,7 @@ function chips(names, width) {
   return { rows, height: names.length ? y + CHIP.height : 0 };
 }
 
-// One unit: its boxes relative to its own corner.
+// The boxes of one task, with positions relative to the task's corner.
 function drawnUnit(model, unit, isOpen) {
   const jobs = unit.workers.flatMap((i) => model.children.get(i) || []);
   const shown = jobs.filter(isOpen);

@@ -1,13 +1,13 @@
-// All workers of a job tree: read in columns once, then kept by the job's brief events.
+// All workers of a job tree: read in columns once, then updated by the job's brief events.
 import { get, path, Away } from "../core/api.js";
 import { answering } from "../core/connection.js";
 import { useEffect, useState } from "../core/html.js";
 import { follow, throttled } from "../core/live.js";
 import { drawn, ENDED } from "../parts/state.js";
 
-// What events do not tell (files, gates, new child jobs) is read again, more rarely for large jobs.
+// Events lack files, gates, and new child jobs: these are read again, less often for large jobs.
 const AGAIN_MS = [[500, 1500], [3000, 5000], [Infinity, 15000]];
-// A large job is drawn again ten times a second, a small one with the next frame.
+// A large job is redrawn ten times a second, a small one with the next frame.
 const LARGE = 1000;
 const DRAW_MS = 100;
 const COLUMNS = ["worker", "task", "title", "j", "s", "a", "t0", "t1", "idle", "cost", "tokens", "attempt", "files", "chosen", "parent", "gates", "deps"];
@@ -27,7 +27,7 @@ export class Model {
       n: given.n, seq: given.seq, at: given.at, jobs: given.jobs, agents: given.agents, reason: given.reason,
       chain: new Set(given.chain), state: this.s.map((each) => drawn(given.statuses[each])),
     });
-    // Null: all workers in the order of their numbers.
+    // Null means that the workers are numbered from 1, in order.
     this.id = this.worker.map((each, index) => `worker_${each ?? index + 1}`);
     this.place = new Map(this.id.map((id, index) => [id, index]));
     this.count();
@@ -45,7 +45,7 @@ export class Model {
     if (this.j[i] === 0) this.own[state] = (this.own[state] || 0) + by;
   }
 
-  // True if the event changes what is shown.
+  // Returns true if the event changes a shown value.
   apply({ k, j, w, st, at, cost, tokens }) {
     if (!w) return this.applyToJob(j, st);
     const i = this.place.get(w);
@@ -66,7 +66,7 @@ export class Model {
 
   start(i, at) {
     if (this.t0[i] === null) this.t0[i] = at - this.at;
-    // The time from the end of an attempt to the next start is not the worker's.
+    // The time between two attempts does not count as the worker's time.
     if (this.t1[i] !== null) this.idle[i] += Math.max(0, at - this.at - this.t1[i]);
     this.t1[i] = null;
     this.attempt[i] += 1;
@@ -87,7 +87,7 @@ export class Model {
   }
 
   seconds(i) {
-    // The time of a worker that waits for its next attempt does not run.
+    // While a worker waits for its next attempt, its time does not increase.
     if (this.t0[i] === null || ["skipped", "pending"].includes(this.state[i])) return null;
     const end = this.t1[i] ?? (ENDED.has(this.state[i]) ? null : this.now());
     return end === null ? null : Math.max(0, end - this.t0[i] - this.idle[i]);
@@ -105,7 +105,7 @@ export class Model {
     return !ENDED.has(this.status);
   }
 
-  // The numbers of child jobs of worker i, by place in jobs.
+  // By index of a worker: the indexes of its child jobs in `jobs`.
   get children() {
     if (this.childrenOf?.seq !== this.version) {
       const made = new Map();
@@ -136,7 +136,7 @@ export class Model {
 const ATTENTION = { failed: 0, timeout: 1, running: 2, waiting: 3, pending: 4, skipped: 5, cancelled: 6, success: 7 };
 export const attention = (state) => ATTENTION[state];
 
-// One model for the pages of one job; it stays while one goes from view to view.
+// The model of one job, which all its views share.
 let open = null;
 
 class Following {
@@ -187,7 +187,7 @@ class Following {
     if (known && !this.drawing) this.draw();
   }
 
-  // One drawing for all events since the last one.
+  // All events since the last redraw cause one redraw.
   draw() {
     this.drawing = true;
     const now = () => requestAnimationFrame(() => {
@@ -221,7 +221,7 @@ export function useJob(job) {
     return () => {
       mine.model.listeners.delete(show);
       mine.users -= 1;
-      // The next view may take it over at once.
+      // The next view of the same job may use the model again within this time.
       setTimeout(() => {
         if (mine.users || open !== mine) return;
         mine.end();
@@ -237,7 +237,7 @@ export function useJob(job) {
   };
 }
 
-// Draws again while something runs, so that its time moves.
+// Redraws regularly while a worker runs, so that its shown time increases.
 export function useTick(active, ms = 1000) {
   const [, tick] = useState(0);
   useEffect(() => {

@@ -1,4 +1,4 @@
-// Beside the graph: the selected worker, what it does now, and the end of its log.
+// The panel next to the graph: the selected worker, its activity, and the end of its log.
 import { path, post, text } from "../core/api.js";
 import { html, useEffect, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -27,12 +27,12 @@ function Tail({ model, i }) {
 }
 
 export async function messageTo(job, worker) {
-  const words = await ask({ title: `Message to ${worker}`, text: "It gets this before its next step.", field: "Message", required: true, yes: "Send", no: "Close" });
+  const words = await ask({ title: `Message to ${worker}`, text: "The agent reads the message before its next step.", field: "Message", required: true, yes: "Send", no: "Close" });
   return words && act(() => post(path("jobs", job, "workers", worker, "message"), { text: words }), "Sent");
 }
 
 export async function stopWorker(job, worker) {
-  const yes = await ask({ title: `Stop ${worker}`, text: "What it did stays on its branch. The tasks that need it are skipped.", yes: "Stop", danger: true });
+  const yes = await ask({ title: `Stop ${worker}`, text: "Its changes stay on its branch. Tasks that depend on it are skipped.", yes: "Stop", danger: true });
   return yes && act(() => post(path("jobs", job, "workers", worker, "cancel")), "Stopped");
 }
 

@@ -1,4 +1,4 @@
-// A plan that waits for a person: its tasks, edited in place, what they may cost, and the decision.
+// A plan that waits for approval: its tasks, which can be edited, the estimate, and the decision.
 import { path, post, send } from "../core/api.js";
 import { html, useEffect, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -14,7 +14,7 @@ const text = (task) => task.title || task.prompt || (Array.isArray(task.command)
 const agentOf = (task) => (Array.isArray(task.agent) ? task.agent.map((each) => each.name || each).join(", ") : task.agent || "auto");
 const isPlain = (task) => !Array.isArray(task.agent) && !task.command && !task.approve;
 
-// The tasks as they were fetched, and as they are edited here.
+// The fetched tasks, and the tasks as edited here.
 function useDraft(id) {
   const plan = useQuery(path("jobs", id, "plan"));
   const [tasks, set] = useState(null);
@@ -36,7 +36,7 @@ function fresh(tasks) {
   return `task_${number}`;
 }
 
-// The numbers of the tasks that must succeed first.
+// The numbers of a task's dependencies.
 function After({ task, at, draft, number, may }) {
   const after = (task.depends_on || []).map((each) => number.get(each));
   if (!may) return html`<span class="chips">${after.length ? after.map((each) => html`<span class="chip line" key=${each}>${each}</span>`) : html`<span class="muted">nothing</span>`}</span>`;
@@ -54,7 +54,7 @@ const BODIES = { prompt: "Prompt", command: "Command" };
 function Row({ task, at, agents, draft, number }) {
   const may = mayChange();
   const name = (event) => draft.change(at, { agent: event.target.value });
-  // A prompt that repeats the title stays its repetition.
+  // A prompt that equals the title changes with the title.
   const title = (event) => draft.change(at, { title: event.target.value, ...(task.prompt && task.prompt === task.title && { prompt: event.target.value }) });
   const body = ["prompt", "command"].find((each) => typeof task[each] === "string" && task[each] && task[each] !== text(task));
   const more = [body && !may ? task[body] : "", (task.writes || []).join(", ")].filter(Boolean).join(" · ");

@@ -1,4 +1,4 @@
-// The reports as they are written, and beside them the files and what the job was worth.
+// The view Report: the reports of the job, its files, and its figures.
 import { path, text } from "../core/api.js";
 import { html } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -9,7 +9,7 @@ import { Icon } from "../parts/icon.js";
 import { many, money, plain, seconds, tokens } from "../text/format.js";
 import { markdown } from "../text/markdown.js";
 
-// What a report of this job may be named; the server answers 404 for one that is not there.
+// Names of possible reports of this job. The server answers 404 for a report that does not exist.
 function files(model, details) {
   const depth = details?.depth ?? model.jobs[0].depth;
   const own = depth ? `job_${model.job}.md` : "FINAL_RESULT.md";
@@ -17,7 +17,7 @@ function files(model, details) {
   return depth ? [own, ...levels] : [own, ...levels, "timeline.md", "tree.txt", "analytics.json"];
 }
 
-// Links in reports are paths of the workspace.
+// Converts links in reports, which are paths in the workspace, to addresses of pages.
 function target(model, given) {
   const name = given.split("#")[0].split("/").pop();
   const log = /^depth_\d+_(worker_[\d_]+)\.log$/.exec(name);
@@ -38,7 +38,7 @@ function Worth({ model, details }) {
     cost += model.cost[i] || 0;
     used += model.tokens[i] || 0;
   }
-  return html`<section class="card"><header><h2>Figures</h2></header><div class="pad"><dl class="facts"><dt>Cost</dt><dd class="num">${cost ? money(cost) : "not known"}</dd>
+  return html`<section class="card"><header><h2>Figures</h2></header><div class="pad"><dl class="facts"><dt>Cost</dt><dd class="num">${cost ? money(cost) : "unknown"}</dd>
     <dt>Time</dt><dd class="num">${seconds(details?.seconds)}</dd><dt>Tokens</dt><dd class="num">${tokens(used)}</dd>
     <dt>Workers</dt><dd class="num">${many(model.n, "worker")} in ${many(model.jobs.length, "job")}</dd></dl></div></section>`;
 }

@@ -1,4 +1,4 @@
-// The table: what needs attention first, the reason below the task, child jobs below their worker.
+// The view Table: workers that need attention first, child jobs below the worker that started them.
 import { path, post } from "../core/api.js";
 import { html, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -17,7 +17,7 @@ import { attention } from "./model.js";
 import { retryWorker } from "./panel.js";
 
 const ROW = { wide: 48, phone: 92 };
-// Thousands of rows are sorted again once in two seconds.
+// A table with thousands of rows is sorted at most once in two seconds.
 const SORT_MS = 2000;
 const NONE = new Set();
 const GROUPS = {
@@ -43,7 +43,7 @@ function matching(model, { status, q }) {
   return found;
 }
 
-// By state: one pass, as thousands of workers are ordered while they run.
+// Orders workers by state in one pass, because thousands of workers are ordered while they run.
 function sorted(model, found, order) {
   if (ORDERS[order]) return found.sort(ORDERS[order](model));
   const groups = [];
@@ -51,12 +51,15 @@ function sorted(model, found, order) {
   return groups.flat();
 }
 
-// Workers of child jobs below the worker that started them, unless the list is narrowed or sorted.
+// Puts workers of child jobs below the worker that started them, if the list is not filtered or sorted.
 function ordered(model, { status, q, order }) {
   const found = sorted(model, matching(model, { status, q }), order);
-  if (status || q || order !== "state") return found.map((i) => ({ i, depth: 0 }));
+  if (model.jobs.length === 1 || status || q || order !== "state") return found.map((i) => ({ i, depth: 0 }));
   const below = new Map();
-  for (const i of found) below.set(model.parent[i], [...(below.get(model.parent[i]) || []), i]);
+  for (const i of found) {
+    if (!below.has(model.parent[i])) below.set(model.parent[i], []);
+    below.get(model.parent[i]).push(i);
+  }
   const rows = [];
   const add = (parent, depth) => {
     for (const i of below.get(parent) || []) {
@@ -68,20 +71,12 @@ function ordered(model, { status, q, order }) {
   return rows;
 }
 
-// Flat appends of 10,000 workers would copy their lists each time: one list for each parent.
-function fast(model, filter) {
-  if (model.jobs.length === 1 || filter.status || filter.q || filter.order !== "state") {
-    return sorted(model, matching(model, filter), filter.order).map((i) => ({ i, depth: 0 }));
-  }
-  return ordered(model, filter);
-}
-
 function gates(model, i) {
   const given = model.gates[i];
   return given ? `${given[0]}/${given[0] + given[1] + given[2]}` : "–";
 }
 
-// Drawn again only if something that it shows has changed: thousands of events a minute leave most rows as they are.
+// Redrawn only if a shown value has changed, because most of thousands of events change other rows.
 function Row({ model, row, selected, marked, select, mark }) {
   const { i, depth } = row;
   const took = seconds(model.seconds(i));
@@ -90,7 +85,7 @@ function Row({ model, row, selected, marked, select, mark }) {
   return useMemo(() => html`<tr class=${depth ? "sub" : ""} aria-selected=${selected || marked ? "true" : undefined} onFocusIn=${() => select(i)}>
     <td>${mayChange() && html`<input type="checkbox" class="mark" checked=${marked} aria-label=${`Select ${model.id[i]}`} onChange=${() => mark(i)} />`}<${State} state=${model.state[i]} /></td>
     <td class=${`full ${depth ? `ind${Math.min(depth, 3)}` : ""}`}><span class="t">${depth > 0 && html`<${Icon} name="i-tree" small=${true} />`}<a class="cut" href=${workerPath(model, i)} data-row data-worker=${model.id[i]}>${plain(model.name(i))}</a>
-      <span class="mono small muted">${model.id[i]}</span>${model.chosen[i] === true && html`<span class="chip">taken</span>`}</span><span class="why">${why}</span></td>
+      <span class="mono small muted">${model.id[i]}</span>${model.chosen[i] === true && html`<span class="chip">chosen</span>`}</span><span class="why">${why}</span></td>
     <td class="soft">${model.agent(i)}</td><td class="r num" data-l="try">${model.attempt[i] || "–"}</td><td class="r num">${took}</td>
     <td class="r num hide-s">${tokens(model.tokens[i])}</td><td class="r num">${model.cost[i] ? money(model.cost[i]) : "–"}</td>
     <td class="r num hide-s">${gates(model, i)}</td><td class="r num hide-s">${model.files[i] || "–"}</td></tr>`, [shown]);
@@ -99,21 +94,21 @@ function Row({ model, row, selected, marked, select, mark }) {
 const MAY_RETRY = new Set(["failed", "timeout", "skipped", "cancelled"]);
 const MAY_STOP = new Set(["running", "waiting", "pending"]);
 
-// One call for each worker, all at once: a job may end between two. What the server refuses is said.
+// Makes one call for each worker, all at once. The message has the calls that the server rejected.
 async function each(model, places, name, done) {
   const calls = places.map((i) => post(path("jobs", model.job, "workers", model.id[i], name)));
   const refused = (await Promise.allSettled(calls)).filter((call) => call.status === "rejected");
   say(`${many(places.length - refused.length, "worker")} ${done}${refused.length ? `; ${refused.length} not: ${refused[0].reason.message}` : ""}`);
 }
 
-// What is marked, and what may be done with it.
+// The number of selected workers, and the actions for them.
 function Marked({ model, marks, clear, refresh }) {
   if (!marks.size) return null;
   const of = (states) => [...marks].filter((i) => states.has(model.state[i]));
   const [again, stop] = [of(MAY_RETRY), of(MAY_STOP)];
   const retry = async () => { await each(model, again, "retry", "to run again"); clear(); refresh(); };
   const cancel = async () => {
-    const text = `Cancel ${many(stop.length, "worker")}? What they did stays on their branches. The tasks that need them are skipped.`;
+    const text = `Cancel ${many(stop.length, "worker")}? Their changes stay on their branches. Tasks that depend on them are skipped.`;
     if (!(await ask({ title: "Cancel workers", text, yes: "Cancel them", danger: true }))) return;
     await each(model, stop, "cancel", "cancelled");
     clear();
@@ -153,13 +148,13 @@ export function View({ model, refresh }) {
   const [selected, select] = useState(null);
   const kept = useRef({ at: 0 });
   const height = innerWidth <= 720 ? ROW.phone : ROW.wide;
-  // Under the focus nothing is sorted again.
+  // The order does not change while the focus is in the table.
   const key = JSON.stringify([filter, model.n]);
   const rows = useMemo(() => {
     const { key: before, at } = kept.current;
     const recent = model.n > 1000 && performance.now() - at < SORT_MS;
     const held = before === key && (recent || document.activeElement?.closest?.("tbody"));
-    if (!held) kept.current = { key, rows: fast(model, filter), at: performance.now() };
+    if (!held) kept.current = { key, rows: ordered(model, filter), at: performance.now() };
     return kept.current.rows;
   }, [key, model.version]);
   const { holder, from, to, before, after } = useWindow(rows.length, height);

@@ -1,5 +1,5 @@
-// The timeline on canvas: it draws the lanes in sight, whatever their number is. A lane is a worker,
-// with its attempts, gates, and waits; or a slot, with the attempts that it ran one after the other.
+// The view Timeline, on canvas: only visible lanes are drawn. A lane is a worker with its attempts,
+// gates, and waits, or a slot with the attempts that it ran one after the other.
 import { path } from "../core/api.js";
 import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -9,15 +9,15 @@ import { useStore } from "../core/store.js";
 import { Icon } from "../parts/icon.js";
 import { attemptState } from "../parts/state.js";
 import { many, plain, seconds } from "../text/format.js";
-import { hatch, tokens } from "./canvas.js";
+import { hatch, redrawn, tokens } from "./canvas.js";
 import { workerPath } from "./graph.js";
 import { useTick } from "./model.js";
 
 const LANE = 36;
 const AXIS = 28;
-// An attempt that begins this soon after another has ended may have its slot.
+// Seconds by which two attempts may overlap and still be shown in one slot, because times are rounded.
 const SAME_SECONDS = 0.011;
-// Above this number of workers their attempts are too much to read: one bar a worker.
+// Maximum number of workers whose attempts are read; with more workers, each has one bar.
 const MOST_DETAILED = 500;
 const SHOWS = { "": "Workers", slots: "Slots" };
 
@@ -48,13 +48,13 @@ function ofAttempts(model, i, attempts) {
     const to = attempt.ended_at ? at(attempt.ended_at) : model.now();
     if (made.length) made.push({ kind: "pause", from: made.at(-1).to, to: from, title: "between attempts" });
     made.push({ kind: "work", from, to, state: attemptState(attempt, model.state[i], last), title: `attempt ${attempt.number}${attempt.reason ? `: ${attempt.reason}` : ""}` });
-    // After its last attempt a worker's end is that of its gates.
+    // A worker ends after the gates of its last attempt.
     if (last && model.t1[i] !== null && model.t1[i] - to > 0.05) made.push({ kind: "gate", from: to, to: model.t1[i], state: model.state[i], title: "gates" });
   });
   return made;
 }
 
-// One lane a worker, child jobs below the worker that started them.
+// One lane per worker; workers of child jobs are below the worker that started them.
 function lanes(model, attempts) {
   const made = [];
   const add = (job, depth) => {
@@ -78,7 +78,7 @@ function held(model, i, attempts) {
   ));
 }
 
-// One lane a slot: each attempt in the first slot that is free when it begins.
+// One lane per slot: each attempt is in the first slot that is free at its start.
 function slots(model, attempts) {
   const made = [];
   const work = [...Array(model.n).keys()].flatMap((i) => held(model, i, attempts.get(model.id[i]))).sort((a, b) => a.from - b.from || a.to - b.to);
@@ -103,7 +103,7 @@ function span(model) {
   return from === Infinity ? { from: 0, to: 1 } : { from, to: Math.max(to, from + 0.1) };
 }
 
-// Round steps, at most about ten of them.
+// Steps of the axis: round values, at most about ten.
 function ticks(from, to, most) {
   const least = (to - from) / most;
   const power = 10 ** Math.floor(Math.log10(least));
@@ -209,7 +209,7 @@ function paintAll(canvas, model, all, from, view) {
   inSight.forEach((each, index) => label(context, paint, each, AXIS + index * lane, narrow ? width : left, narrow));
 }
 
-// How far one has zoomed in and gone to the right: fractions of the whole.
+// The visible part: `scale` is the zoom factor, `at` the left edge as a fraction of the whole time.
 function useView() {
   const [zoom, set] = useState({ scale: 1, at: 0 });
   const by = (factor) => set(({ scale, at }) => {
@@ -240,7 +240,7 @@ const KINDS = [["work", "attempt"], ["child", "waits for a child job"], ["pause"
 const Key = () => html`<div class="key grow">${KINDS.map(([kind, words]) => html`<span key=${kind}><svg><rect width="10" height="10" rx="2"
   class=${kind === "work" || kind === "gate" ? "f-success" : ""} opacity=${kind === "gate" ? 0.5 : 1} fill=${{ child: "url(#hatch)", pause: "url(#hatch-r)" }[kind]} /></svg>${words}</span>`)}</div>`;
 
-// Attempts by worker; read again when a worker has begun or ended.
+// Attempts by worker; read again when a worker has started or ended.
 function useAttempts(model) {
   const { data, refresh } = useQuery(model.n <= MOST_DETAILED ? path("jobs", model.job) : null);
   const beat = `${model.status}${model.counts.running}${model.counts.pending}`;
@@ -268,9 +268,7 @@ export function View({ model }) {
   useEffect(() => {
     const again = () => canvas.current && paintAll(canvas.current, model, all, first, view);
     again();
-    const events = ["resize", "themechange"];
-    events.forEach((name) => addEventListener(name, again));
-    return () => events.forEach((name) => removeEventListener(name, again));
+    return redrawn(again);
   });
   useKeys({ "+": () => by(1.6), "-": () => by(1 / 1.6), "−": () => by(1 / 1.6), 0: whole, ArrowLeft: () => move(-0.2), ArrowRight: () => move(0.2) });
   const drag = useDrag(move);
@@ -292,6 +290,6 @@ export function View({ model }) {
       <canvas ref=${canvas} class="gantt" role="img" aria-label=${`Timeline of ${many(all.length, "lane")} over ${seconds(to - from)}; the table has the same as text`}
         style=${{ height: `${height - 2}px` }} onClick=${open} onPointerDown=${drag.onPointerDown} onPointerMove=${drag.onPointerMove}></canvas>
       <div style=${{ height: `${Math.max(0, all.length * lane + AXIS + 12 - height)}px` }}></div></div></div>
-    <p class="foot"><span class="hide-s"><kbd>+</kbd> <kbd>−</kbd> zoom · <kbd>0</kbd> all of it · drag to move · a click opens the worker${shows && "; the server does not name slots: they are filled by the times of the attempts"}</span>
+    <p class="foot"><span class="hide-s"><kbd>+</kbd> <kbd>−</kbd> zoom · <kbd>0</kbd> show all · drag to move · a click opens the worker${shows && "; slots are computed from the times of the attempts"}</span>
       <span>As text: <a class="link" href=${`/jobs/${model.job}/table`}>table</a></span></p>`;
 }

@@ -1,5 +1,5 @@
-// Agents with what makes each usable, the server's own checks, locks, and keys by name.
-import { html } from "../core/html.js";
+// The page Agents: agents and how to fix them, nodes, the server's checks, locks, and keys by name.
+import { html, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { mayChange } from "../core/session.js";
 import { send } from "../core/api.js";
@@ -10,7 +10,7 @@ import { Icon } from "../parts/icon.js";
 import { say } from "../parts/toast.js";
 import { State } from "../parts/state.js";
 import { Title } from "../parts/title.js";
-import { ago, count, money, plain } from "../text/format.js";
+import { ago, count, many, money, plain } from "../text/format.js";
 
 const SINCE_MS = 30 * 86400000;
 
@@ -51,15 +51,53 @@ function Agents() {
       <tbody>${data.agents.map((agent) => html`<${Agent} key=${agent.name} agent=${agent} used=${used.get(agent.name)} />`)}</tbody></table></section>`;
 }
 
-function Checks() {
-  const { data, error } = useQuery("/health", {}, { every: 5000 });
-  const checks = Object.entries(data?.checks || error?.body?.checks || {});
-  const bad = checks.filter(([, text]) => text !== "ok").length;
-  return html`<section class="card"><header><h2>Doctor</h2><span class="small muted">${bad ? `${bad} to fix` : "all well"}</span></header><ul class="list">
-    ${checks.map(([part, text]) => html`<li key=${part}><${State} state=${text === "ok" ? "success" : "failed"}>${text === "ok" ? "well" : "to fix"}<//>
-      <span class="grow"><b class="strong">${plain(part.replaceAll("_", " "))}</b> ${text !== "ok" && html`<span class="soft small">${plain(text)}</span>`}</span></li>`)}
-    ${data?.paused && html`<li><${State} state="paused">paused<//><span class="grow">${plain(data.paused)}</span></li>`}
-    <li><span class="grow soft small">${data ? `version ${data.version} · containment ${data.containment}` : ""}. All checks: <code>orchestrator doctor</code></span></li></ul></section>`;
+const NODES = { up: "success", drained: "paused", unreachable: "failed", rejected: "failed", unknown: "pending" };
+
+function Node({ node }) {
+  const labels = Object.entries(node.labels).map(([name, value]) => `${name}=${value}`);
+  const size = (bytes) => (bytes === null ? "–" : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
+  const seen = node.seen_seconds === null ? "–" : `${node.seen_seconds.toFixed(1)} s ago`;
+  return html`<tr><td><${State} state=${NODES[node.state]}>${node.state}<//></td><td class="full"><b class="strong">${plain(node.name)}</b>${" "}
+      <span class="muted">${plain(node.version)}</span> ${labels.map((text) => html`<span class="chip" key=${text}>${plain(text)}</span>`)}
+      <span class="small muted block">${plain(node.agents.join(", ") || "no agents")}</span>${node.notice && html`<span class="small block">${plain(node.notice)}</span>`}</td>
+    <td class="r num">${node.running} of ${node.slots || "–"}</td><td class="r num">${size(node.memory_bytes)}</td><td class="r num hide-s">${size(node.disk_bytes)}</td><td class="r num hide-s">${seen}</td></tr>`;
+}
+
+// Nothing without a cluster.
+function Nodes() {
+  const { data } = useQuery("/api/v1/nodes", {}, { every: 3000 });
+  const nodes = data?.nodes || [];
+  if (!nodes.length) return null;
+  const up = nodes.filter((node) => node.state === "up").length;
+  return html`<section class="card"><header><h2>Nodes</h2><span class="small muted">${up} of ${nodes.length} take workers</span></header>
+    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Node</th><th class="r">Workers</th><th class="r">Memory</th><th class="r">Disk</th><th class="r">Heard</th></tr></thead>
+      <tbody>${nodes.map((node) => html`<${Node} key=${node.name} node=${node} />`)}</tbody></table></section>`;
+}
+
+const RESULTS = { true: ["success", "passed"], false: ["failed", "to fix"], undefined: ["pending", "note"] };
+
+function Check({ check }) {
+  const [state, words] = RESULTS[check.ok];
+  return html`<li><${State} state=${state}>${words}<//><span class="grow"><b class="strong">${plain(check.name)}</b> <span class="soft small">${plain(check.message)}</span>
+    ${!check.ok && check.fix && html`<span class="fix">${check.fix.split("\n").map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</span></li>`;
+}
+
+// Without the scope admin, a key reads the health of the server in place of all checks.
+function Doctor() {
+  const health = useQuery("/health", {}, { every: 5000 });
+  const { data, error, loading, refresh } = useQuery("/api/v1/doctor");
+  const [whole, showAll] = useState(false);
+  const parts = Object.entries(health.data?.checks || health.error?.body?.checks || {});
+  const own = parts.map(([name, text]) => ({ name: name.replaceAll("_", " "), ok: text === "ok", message: text === "ok" ? "" : text }));
+  const checks = error ? own : data?.checks || [];
+  const bad = checks.filter((check) => check.ok === false).length;
+  const shown = whole || error ? checks : checks.filter((check) => !check.ok);
+  return html`<section class="card" aria-busy=${loading || undefined}><header><h2>Doctor</h2><span class="small muted">${loading ? "checking" : bad ? `${bad} to fix` : "all well"}</span>
+      ${!error && html`<button type="button" class="btn sm" disabled=${loading} onClick=${refresh}><${Icon} name="i-retry" />Check again</button>`}</header>
+    <ul class="list">${health.data?.paused && html`<li><${State} state="paused">paused<//><span class="grow">${plain(health.data.paused)}</span></li>`}
+      ${shown.map((check) => html`<${Check} key=${check.name + check.message} check=${check} />`)}
+      ${shown.length < checks.length && html`<li><button type="button" class="btn sm" onClick=${() => showAll(true)}>Show ${many(checks.length - shown.length, "check", "checks")} that passed</button></li>`}
+      <li><span class="grow soft small">${health.data && `version ${health.data.version} · containment ${health.data.containment}`}${error && ` · ${error.message}`}</span></li></ul></section>`;
 }
 
 function Lock({ lock, refresh }) {
@@ -93,6 +131,6 @@ function Keys() {
 }
 
 export function Page() {
-  return html`<main id="main"><${Title} text="Agents" /><div class="page-h"><h1>Agents and server</h1></div><div class="stack"><${Agents} />
-    <div class="half"><${Checks} /><${Locks} /></div><div class="half"><${Keys} /></div></div></main>`;
+  return html`<main id="main"><${Title} text="Agents" /><div class="page-h"><h1>Agents and server</h1></div><div class="stack"><${Agents} /><${Nodes} />
+    <div class="half"><${Doctor} /><${Locks} /></div><div class="half"><${Keys} /></div></div></main>`;
 }

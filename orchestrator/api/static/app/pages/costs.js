@@ -1,4 +1,4 @@
-// What was spent: by day, and by agent, model or label.
+// The page Costs: cost by day, and by agent, model, job, or label.
 import { html, useEffect, useMemo, useRef } from "../core/html.js";
 import { useQuery } from "../core/query.js";
 import { note, place } from "../core/router.js";
@@ -8,13 +8,13 @@ import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { Title } from "../parts/title.js";
 import { count, many, money, plain, tokens } from "../text/format.js";
-import { colour } from "../job/canvas.js";
+import { colour, redrawn } from "../job/canvas.js";
 import uPlot from "../../vendor/uplot.js";
 
 const RANGES = { 1: "24 h", 14: "14 days", 90: "90 days" };
 const BY = { agent: "Agent", model: "Model", job: "Job" };
 const LABEL = /^label:.+/;
-// Labels to choose from are those of the latest jobs.
+// The selectable labels are those of the latest jobs.
 const LATEST = { depth: 0, page_size: 200 };
 const titleOf = (by) => BY[by] || plain(by.slice(6));
 const unnamed = (by) => (LABEL.test(by) ? "without this label" : "unknown");
@@ -29,10 +29,10 @@ const dayStart = (days) => {
 };
 const sum = (rows, name) => rows.reduce((all, row) => all + (row[name] || 0), 0);
 const known = (rows) => rows.some((row) => row.cost_usd !== undefined && row.cost_usd !== null);
-// "–" if nobody told tokens or a cost: commands, and people who answered.
+// "–" if no tokens or cost were reported, as for commands and for questions that people answered.
 const costOf = (rows) => money(known(rows) ? sum(rows, "cost_usd") : undefined, rows.some((row) => row.partial) ? "unknown" : "–");
 
-// Days (or hours) as rows of [time, cost of each key], the largest keys first, the rest as one.
+// Returns days or hours as rows [time, cost of each key]; the last key is the sum of small ones.
 function table(rows, keys, since, step) {
   const times = [];
   for (let at = since.getTime(); at <= Date.now(); at += step) times.push(at / 1000);
@@ -53,7 +53,7 @@ function keysOf(rows) {
   return all.length > MOST_SERIES ? [...all.slice(0, MOST_SERIES - 1), "others"] : all;
 }
 
-// Each series stands on those before it: drawn from the top down.
+// Stacks the series: each value includes the series before it. The topmost series is drawn first.
 function stacked([times, ...columns]) {
   const heights = times.map(() => 0);
   const made = columns.map((column) => column.map((value, at) => (heights[at] += value)));
@@ -85,14 +85,8 @@ function Chart({ rows, keys, since, step, label }) {
       plot = new uPlot(options(keys, holder.current.clientWidth), data, holder.current);
     };
     draw();
-    const watching = new ResizeObserver(() => holder.current && plot.setSize({ width: holder.current.clientWidth, height: HEIGHT }));
-    watching.observe(holder.current);
-    addEventListener("themechange", draw);
-    return () => {
-      watching.disconnect();
-      removeEventListener("themechange", draw);
-      plot.destroy();
-    };
+    const end = redrawn(draw);
+    return () => { end(); plot.destroy(); };
   }, [data]);
   return html`<div class="timeplot" ref=${holder} role="img" aria-label=${label}></div>`;
 }
@@ -111,7 +105,7 @@ function Tiles({ rows, days }) {
   return html`<div class="tiles">${tile("Today", costOf(today), many(sum(today, "workers"), "worker"))}
     ${tile(RANGES[days], costOf(rows), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
     ${tile("A worker that succeeded", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
-    ${tile("Not known", many(missing, "worker"), missing ? "their cost is missing here" : known(rows) ? "all costs are known" : "no cost was reported")}</div>`;
+    ${tile("Unknown cost", many(missing, "worker"), missing ? "not included in these sums" : known(rows) ? "all costs are known" : "commands have no cost")}</div>`;
 }
 
 const COLUMNS = ["at", "key", "jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read", "cost_usd", "estimated", "partial"];
@@ -151,8 +145,8 @@ export function Page() {
       ${Object.entries(RANGES).map(([value, words]) => turn("days", value, words))}</div>
       ${rows.length > 0 && html`<button type="button" class="btn hide-s" onClick=${() => download(rows)}><${Icon} name="i-download" />CSV</button>`}</div></div>
     ${error && html`<${Failure} error=${error} />`}${loading && html`<${Loading} />`}
-    ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="Nothing was used">Agents that call a model report what they used; commands cost nothing.<//></section>`}
-    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
+    ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="No usage">Agents that call a model report their usage; commands have none.<//></section>`}
+    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header class="wrap"><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
         <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}<${Labels} by=${by} /></div></header>
       <div class="pad stack">${known(rows) ? html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
         <${Key} keys=${keys} rows=${rows} by=${by} />` : html`<p class="muted">No agent has reported a cost in this time.</p>`}</div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;

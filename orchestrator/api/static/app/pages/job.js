@@ -1,4 +1,4 @@
-// A job: its head, and one of its views below it.
+// The page of a job: its head, and one of its views.
 import { path } from "../core/api.js";
 import { html, useEffect, useMemo, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -21,7 +21,7 @@ function useView(name) {
   return { known: Boolean(found), View: loaded.name === name ? loaded.View : null };
 }
 
-// The job as in the list (needs, pause, cost of the tree), and its settings: the model has the workers.
+// The job as in the list (needs, pause, cost of the tree), with its settings. Workers are in the model.
 function useDetails(model) {
   const details = useQuery(model ? path("jobs", model.job) : null, { page_size: 1 });
   const card = useQuery(model ? "/api/v1/jobs" : null, { q: model?.job });

@@ -1,4 +1,4 @@
-// All jobs: what needs you, then the running ones, then the others by day.
+// The page of all jobs: needs, then running jobs, then ended jobs by day.
 import { get } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { follow, throttled } from "../core/live.js";
@@ -20,7 +20,7 @@ const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiti
 const STATUSES = {
   running: ["running", "planning", "pending"], failed: ["failed", "partial"], ended: ["completed", "partial", "failed", "cancelled"],
 };
-const NEEDS = ["approval", "question", "conflict", "asked", "login", "limit"];
+const NEEDS = ["approval", "question", "conflict", "asked", "feedback", "login", "limit"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
@@ -61,7 +61,7 @@ function Actions({ job, changed }) {
 function Row({ job, changed }) {
   const all = counts(job);
   return html`<li><div class="job-l"><${Mark} state=${stateOf(job)} />
-    <div class="name"><b><a href=${`/jobs/${job.job_id}`} data-row>${plain(job.request) || "(no words)"}</a></b><${Meta} job=${job} /></div>
+    <div class="name"><b><a href=${`/jobs/${job.job_id}`} data-row>${plain(job.request) || "(no request)"}</a></b><${Meta} job=${job} /></div>
     <div class="prog"><${Bar} counts=${all} label=${progress(job)} /><span class="num">${progress(job)}</span></div>
     <div class="cost r num">${money(job.usage?.cost_usd)}${job.usage?.cost_partial && html`<span class="small muted hide-s"><br />and more</span>`}</div>
     <div class="time r num soft">${seconds(elapsed(job))}</div><${Actions} job=${job} changed=${changed} /></div></li>`;
@@ -77,7 +77,7 @@ function grouped(jobs) {
   return groups.filter((group) => group.jobs.length);
 }
 
-// Under the pointer or the focus nothing moves: what is new waits until it is asked for.
+// While the pointer or the focus is in the list, rows do not move: new jobs wait for a click.
 function useStill(jobs) {
   const list = useRef(null);
   const shown = useRef([]);
@@ -110,7 +110,7 @@ function Tools({ filter, q }) {
       aria-pressed=${String(filter === name)} onClick=${() => note({ show: name, page: "" })}>${word}</button>`)}</div></div>`;
 }
 
-// All of what runs, however old it is, stands above the first page of what has ended.
+// The first page has all running jobs, whatever their age, and then the latest ended jobs.
 async function load(asked, { page, filter }, signal) {
   const read = (more) => get("/api/v1/jobs", { ...asked, ...more }, { signal });
   if (filter) return read(filter === "needs" ? { needs: NEEDS } : { status: STATUSES[filter] });
@@ -128,7 +128,7 @@ function useJobs() {
   return { filter, q, page, ...useQuery("/api/v1/jobs", { ...asked, filter }, { every: 15000, load: (signal) => load(asked, { page, filter }, signal) }) };
 }
 
-// Counts up at each change that the server tells of.
+// A number that grows with each change that the server reports.
 function useBeat(refresh) {
   const [beat, set] = useState(0);
   const latest = useRef(refresh);
@@ -148,7 +148,7 @@ function Body({ data, error, loading, filter, q, page, refresh }) {
   const narrowed = filter || q;
   if (!jobs.length) {
     return html`<section class="card">${narrowed
-      ? html`<${Empty} icon="i-search" title="No job matches" acts=${html`<button class="btn" onClick=${() => note({ q: "", show: "" })}>Show all</button>`}>Another word, or all jobs.<//>`
+      ? html`<${Empty} icon="i-search" title="No job matches" acts=${html`<button class="btn" onClick=${() => note({ q: "", show: "" })}>Show all</button>`}>Search for other words, or show all jobs.<//>`
       : html`<${Empty} title="No jobs yet" acts=${mayChange() && html`<a class="btn primary" href="/new">New job</a>`}>A job is a request that workers carry out, each in its own directory.<//>`}</section>`;
   }
   const pages = data.pages ?? Math.ceil(data.total / PAGE_SIZE);

@@ -1,4 +1,4 @@
-// What needs a person, with one primary and one other action for each kind.
+// Needs of jobs, with one primary and one other action for each kind of need.
 import { html, useEffect, useMemo, useRef, useState } from "../core/html.js";
 import { throttled } from "../core/live.js";
 import { useQuery } from "../core/query.js";
@@ -8,9 +8,9 @@ import { Icon } from "../parts/icon.js";
 import { ago, many, plain } from "../text/format.js";
 import { answerQuestion } from "../worker/question.js";
 
-// A job of thousands of workers changes with each event.
+// Limits the refreshes, because a job with thousands of workers has many events.
 const REFRESH_MS = 500;
-// More are shown when asked for, so that the list of jobs stays in sight.
+// Maximum number of needs at first, so that the list of jobs is visible; a button shows all.
 const MOST = 5;
 
 const worker = (need) => `/jobs/${need.root_job_id || need.job_id}/w/${need.worker_id}`;
@@ -18,14 +18,15 @@ const job = (need) => `/jobs/${need.job_id}`;
 
 const answer = (need, word) => answerQuestion(need.job_id, need.task_id, word, plain(need.text));
 
-// icon, words, address, word of the primary action (a link, or a call), and the other action
+// Each kind: icon, text, address, the primary action (a link or a call), and the other action.
 const KINDS = {
   approval: { icon: "i-check", words: "Approve a plan", to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
   question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
   conflict: { icon: "i-conflict", words: "Conflict", to: (need) => `${job(need)}/changes?conflict=${need.worker_id || ""}`, word: "Resolve" },
-  asked: { icon: "i-comment", words: "A worker asks", to: worker, word: "Answer" },
+  asked: { icon: "i-comment", words: "A worker has a question", to: worker, word: "Answer" },
+  feedback: { icon: "i-comment", words: "Comments not answered", to: worker, word: "Open" },
   login: { icon: "i-key", words: "Login failed", to: () => "/agents", word: "How to fix" },
-  limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["End it here", (need) => cancelJob(need.job_id)] },
+  limit: { icon: "s-paused", words: "Limit reached", to: job, word: "Raise the limit", call: (need) => () => raiseLimits(need.job_id), other: ["Cancel the job", (need) => cancelJob(need.job_id)] },
 };
 const UNKNOWN = { icon: "s-needs", words: "Needs you", to: job, word: "Open" };
 
@@ -46,7 +47,7 @@ function Need({ need, changed }) {
     <${Actions} need=${need} kind=${kind} changed=${changed} /></li>`;
 }
 
-// Of all jobs, or of one job and those below it.
+// The needs of all jobs, or of one job and its descendants.
 export function Needs({ beat, changed, job }) {
   const { data: all, refresh } = useQuery("/api/v1/needs", { page_size: 200 }, { every: 10000 });
   const [whole, showAll] = useState(false);

@@ -1,4 +1,4 @@
-// A new job: the request, who does it, its limits, and what happens before it starts.
+// The page of a new job: its request, agents, limits, and options.
 import { post } from "../core/api.js";
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -23,7 +23,7 @@ function labels(text) {
 const commands = (text) => text.split("\n").map((each) => each.trim()).filter(Boolean)
   .map((command) => ({ title: command.slice(0, 80), agent: "shell", command }));
 
-// YAML, of which JSON is a part; its reader is fetched when a plan is sent.
+// Parses a plan as YAML, which includes JSON. The parser is loaded when a plan is sent.
 async function planOf(text) {
   const { load } = await import("../../vendor/js-yaml.js");
   const given = load(text) ?? {};
@@ -34,7 +34,7 @@ async function planOf(text) {
   return { request, config, tasks: workdir ? tasks?.map((task) => ({ workdir, ...task })) : tasks };
 }
 
-// What is sent; an Error with the field's name if a field is wrong.
+// Returns the body of the request. Throws an Error with the field's name for an invalid field.
 async function body(form) {
   const optional = (text, read) => (text.trim() ? read(text) : undefined);
   const config = {
@@ -53,7 +53,7 @@ async function body(form) {
   if (form.source === "commands") delete config.agent;
   if (form.source !== "split" && !tasks?.length) throw new Error("There are no tasks yet.");
   const request = form.request.trim() || plan.request || (tasks && tasks.map((task) => task.title || task.command).join("; ").slice(0, 300));
-  if (!request) throw new Error("Say what should be done.");
+  if (!request) throw new Error("Describe the work.");
   const kept = Object.fromEntries(Object.entries(config).filter(([, value]) => value !== undefined));
   return { request, config: { ...plan.config, ...kept }, ...(tasks ? { tasks } : {}) };
 }
@@ -70,7 +70,7 @@ function Agents({ chosen, choose }) {
   const card = (name, words, about, usable = true) => html`<label key=${name} class=${usable ? "" : "off"}><input type="radio" name="agent" value=${name} checked=${chosen === name}
     disabled=${!usable} onChange=${() => choose(name)} /><span>${words}</span><span class="d">${about}</span></label>`;
   return html`<fieldset class="field"><legend class="lab">Agent</legend><div class="pick">
-    ${card("auto", "Best that works", best ? `now: ${best.name}` : "no AI agent works here yet: the rules and survey are used")}
+    ${card("auto", "Best available", best ? `now: ${best.name}` : "no AI agent is available: the rules and survey are used")}
     ${agents.filter((agent) => agent.usable).map((agent) => card(agent.name, agent.name, agent.version || agent.description))}</div>
     ${lacking.length > 0 && html`<details><summary class="small muted press">${many(lacking.length, "agent does", "agents do")} not work here yet</summary><div class="pick">
       ${lacking.map((agent) => card(agent.name, agent.name, html`${agent.installed ? "not logged in" : "not installed"}. To fix: <span class="mono">${plain(agent.mend[0] || "see Agents")}</span>`, false))}</div></details>`}</fieldset>`;
@@ -81,7 +81,7 @@ tasks:
   - {id: lint, command: ruff check .}
   - {id: docs, prompt: "...", depends_on: [lint]}`;
 
-// /tasks/0/promt of the server is task 1, promt.
+// Converts the server's pointer /tasks/0/promt to "task 1 promt".
 const placed = (pointer) => pointer.slice(1).replace(/^tasks\/(\d+)/, (_, at) => `task ${Number(at) + 1}`).replaceAll("/", " ");
 
 function faults(error) {
@@ -94,9 +94,9 @@ function Source({ form, put, wrong }) {
     const [file] = event.target.files;
     if (file) put("plan", await file.text());
   };
-  return html`<section class="card"><header><h2>Tasks</h2><div class="seg-c" role="group" aria-label="Where the tasks come from">${Object.entries(SOURCES).map(([name, word]) => html`<button key=${name} type="button"
+  return html`<section class="card"><header class="wrap"><h2>Tasks</h2><div class="seg-c" role="group" aria-label="Where the tasks come from">${Object.entries(SOURCES).map(([name, word]) => html`<button key=${name} type="button"
       aria-pressed=${String(form.source === name)} onClick=${() => put("source", name)}>${word}</button>`)}</div></header><div class="pad form">
-    ${form.source === "split" && html`<p class="small muted">The request is split into tasks by the planner: an agent if one works, else rules.</p>`}
+    ${form.source === "split" && html`<p class="small muted">The planner splits the request into tasks: an agent if one is available, otherwise rules.</p>`}
     ${form.source === "commands" && html`<div class="field"><label for="cm">Commands, one a line</label><textarea class="in mono" id="cm" rows="4" value=${form.commands} onInput=${(event) => put("commands", event.target.value)}></textarea>
       <span class="hint">Each is a task for the agent shell; they run side by side.</span></div>`}
     ${form.source === "plan" && html`<div class="field"><label for="pt">A plan, as YAML or JSON</label>

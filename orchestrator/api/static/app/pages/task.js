@@ -1,4 +1,5 @@
-// The candidates of a task, side by side: which one is chosen, why, and the other's way in.
+// The page of a task: two of its candidates in columns, the reason of the choice, and a button to
+// change the choice.
 import { path, post } from "../core/api.js";
 import { html, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -49,10 +50,10 @@ function useChoice(job, task, refresh) {
   const [busy, set] = useState(false);
   const choose = (worker) => async () => {
     const text = `The changes of ${worker} are merged in place of the present choice. The others stay on their branches.`;
-    const reason = await ask({ title: `Take ${worker}`, text, field: "Reason (optional)", yes: "Take this one", no: "Not yet" });
+    const reason = await ask({ title: `Choose ${worker}`, text, field: "Reason (optional)", yes: "Choose this candidate", no: "Not yet" });
     if (reason === null) return;
     set(true);
-    await act(() => post(path("jobs", job, "tasks", task, "choice"), { worker_id: worker, ...(reason ? { reason } : {}) }), `${worker} is taken`);
+    await act(() => post(path("jobs", job, "tasks", task, "choice"), { worker_id: worker, ...(reason ? { reason } : {}) }), `${worker} is chosen`);
     set(false);
     refresh();
   };
@@ -64,7 +65,7 @@ function Who({ each, chosen, choice, root }) {
   const changes = html`<a class="btn sm" href=${`/jobs/${root}/changes?worker=${each.worker_id}`}><${Icon} name="i-diff" />Changes</a>
     <a class="btn sm" href=${`/jobs/${root}/w/${each.worker_id}`}><${Icon} name="i-log" />Log</a>`;
   return html`<div class=${wins ? "win" : ""}>${!wins && mayChange() && ["success", "recursive_success"].includes(each.status)
-    && html`<button type="button" class="btn sm primary" disabled=${choice.busy} onClick=${choice.choose(each.worker_id)}>Take this one</button>`}${changes}</div>`;
+    && html`<button type="button" class="btn sm primary" disabled=${choice.busy} onClick=${choice.choose(each.worker_id)}>Choose this candidate</button>`}${changes}</div>`;
 }
 
 function Head({ each, chosen, why }) {
@@ -102,7 +103,7 @@ export function Page({ job, task }) {
     <nav class="crumb" aria-label="Where you are"><a href="/">Jobs</a><${Icon} name="i-right" small /><a class="mono" href=${`/jobs/${job}`}>${job}</a><${Icon} name="i-right" small /><span class="mono">${plain(task)}</span></nav>
     <div class="page-h"><h1>${plain(data.title || task)}: ${many(candidates.length, "candidate")}</h1>${data.by && html`<span class="chip line">decided by ${DECIDED[data.by] || data.by}</span>`}</div>
     <div class="stack">${chosen ? html`<div class="note good"><${Icon} name="s-success" /><p class="grow"><b class="strong">${chosen} is chosen.</b> ${plain(data.why)}</p></div>`
-      : html`<div class="note info"><${Icon} name="s-running" /><p class="grow">None is chosen yet: all candidates have to end first, and one has to succeed.</p></div>`}
+      : html`<div class="note info"><${Icon} name="s-running" /><p class="grow">No candidate is chosen yet: all candidates must have ended, and one must have succeeded.</p></div>`}
     ${others.length > 1 && html`<label class="field"><span class="lab">Compare with</span><select class="in w-auto" value=${other.worker_id} onChange=${(event) => pick(event.target.value)}>
       ${others.map((each) => html`<option key=${each.worker_id} value=${each.worker_id}>${each.worker_id} · ${each.agent}</option>`)}</select></label>`}
     ${other ? html`<${Pair} given=${data} two=${[best, other]} choice=${choice} />${best.branch && other.branch && html`<${Between} job=${job} from=${other.worker_id} to=${best.worker_id} />`}`

@@ -1,4 +1,4 @@
-// One worker: its log first; what it said and did; its prompt; at the side attempts, gates, files.
+// The page of a worker: its log, steps, and prompt; next to them its attempts, gates, and files.
 import { path } from "../core/api.js";
 import { html, useEffect } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -20,7 +20,7 @@ import { Prompt, Steps } from "../worker/steps.js";
 
 const LIVE_MS = 2000;
 const PERSON = "person";
-const TABS = [["", "Log", "i-log"], ["steps", "Said and did", "i-comment"], ["prompt", "Prompt", "i-report"]];
+const TABS = [["", "Log", "i-log"], ["steps", "Steps", "i-comment"], ["prompt", "Prompt", "i-report"]];
 
 function Actions({ job, worker, refresh }) {
   const then = (call) => async () => { await call(job, worker.worker_id); refresh(); };
@@ -39,7 +39,7 @@ function Actions({ job, worker, refresh }) {
 }
 
 const used = (usage) => (usage.input_tokens || 0) + (usage.output_tokens || 0) + (usage.cache_write_tokens || 0);
-// The time of its attempts; a worker without attempts, such as a question, has only its own times.
+// The sum of the attempts' times; without attempts, as for a question, from start to end.
 const elapsed = (worker) => (worker.ended_at ? worker.seconds : worker.started_at && worker.status !== "pending" ? total(worker) : undefined);
 const total = ({ attempts, started_at: from }) => (attempts.length ? attempts : [{ started_at: from }])
   .reduce((sum, each) => sum + (each.ended_at ? each.seconds : (Date.now() - Date.parse(each.started_at)) / 1000), 0);

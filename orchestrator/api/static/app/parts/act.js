@@ -1,4 +1,4 @@
-// One change: what it did is said, and what went wrong, too.
+// Actions: each calls the server, and shows the outcome or the error.
 import { ask } from "./ask.js";
 import { get, path, post } from "../core/api.js";
 import { duration, number } from "../text/format.js";
@@ -18,14 +18,14 @@ export async function act(change, done) {
 const jobCall = (job, name, body) => post(path("jobs", job, name), body);
 
 export async function cancelJob(job, workers) {
-  const text = `${workers ? `Cancel ${workers}?` : "Cancel this job?"} What they did stays on their branches.`;
+  const text = `${workers ? `Cancel ${workers}?` : "Cancel this job?"} Changes of its workers stay on their branches.`;
   if (!(await ask({ title: "Cancel the job", text, yes: "Cancel the job", danger: true }))) return null;
   return act(() => jobCall(job, "cancel"), "Cancelled");
 }
 
 export const pauseJob = (job) => act(() => jobCall(job, "pause"), "Paused: nothing new starts");
 export const resumeJob = (job) => act(() => jobCall(job, "resume"), "Resumed");
-export const retryJob = (job) => act(() => jobCall(job, "retry"), "What did not succeed runs again");
+export const retryJob = (job) => act(() => jobCall(job, "retry"), "The unsuccessful tasks run again");
 
 export async function landJob(job) {
   const text = "Its result is merged into the branch that is checked out in the project.";
@@ -34,7 +34,7 @@ export async function landJob(job) {
 }
 
 export async function undoJob(job) {
-  const text = "The landing is taken back from the branch.";
+  const text = "The branch is reset to its commit before the landing.";
   if (!(await ask({ title: "Undo the landing", text, yes: "Undo", danger: true }))) return null;
   return act(() => jobCall(job, "undo"), "The landing is undone");
 }
@@ -49,12 +49,12 @@ const LIMITS = {
   max_cost_usd: ["Cost, in dollars", number], max_tokens: ["Tokens", number], max_steps: ["Steps", number], max_wall_seconds: ["Time, such as 90 min or 2 h", duration],
 };
 
-// Asks for larger limits, the one that was reached first. What the server refuses is said in the form.
+// Asks for larger limits; the limit that was reached comes first. The form shows the server's errors.
 export async function raiseLimits(job) {
   const { config, paused } = await get(path("jobs", job), { page_size: 1 });
   const names = Object.keys(LIMITS).filter((name) => name === paused?.limit || config[name] !== undefined).sort((a, b) => (b === paused?.limit) - (a === paused?.limit));
   const fields = names.map((name) => ({ name, word: LIMITS[name][0], value: name === "max_wall_seconds" ? `${config[name]} s` : String(config[name]) }));
-  const text = `${paused?.by ? `Reached: ${paused.by}. ` : ""}The job continues with what you write here; it has used what it has used.`;
+  const text = `${paused?.by ? `Reached: ${paused.by}. ` : ""}The job continues with these limits. Earlier usage still counts.`;
   const send = (typed) => {
     const changed = fields.filter(({ name, value }) => typed[name].trim() !== value);
     if (!changed.length) throw new Error("Write a larger value.");

@@ -1,4 +1,4 @@
-// A question before what cannot be taken back, and sheets: both the browser's own dialog.
+// Confirmations of actions that cannot be undone, and sheets; both are the browser's own dialog.
 import { html, useEffect, useRef, useState } from "../core/html.js";
 import { store, useStore } from "../core/store.js";
 import { plain } from "../text/format.js";
@@ -6,8 +6,8 @@ import { Icon } from "./icon.js";
 
 const asked = store(null);
 
-// Resolves with the text that was typed (or true), or with null. With `fields` and `send`: calls
-// send({name: text}), says beside the fields what went wrong, and resolves with the answer.
+// Resolves with the typed text (or true), or with null. With `fields` and `send`: calls
+// send({name: text}), shows an error next to the fields, and resolves with the answer.
 export function ask(question) {
   return new Promise((resolve) => asked.set({ ...question, resolve }));
 }

@@ -1,4 +1,4 @@
-// Banner above all pages: the server is away, is back, or cannot continue.
+// The banner above all pages: the server does not answer, answers again, or cannot continue.
 import { connection, probe } from "../core/connection.js";
 import { html } from "../core/html.js";
 import { useStore } from "../core/store.js";

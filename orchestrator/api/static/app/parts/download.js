@@ -1,6 +1,6 @@
-// Files that the page itself writes.
+// Downloads of files that the page creates.
 
-// A cell that a spreadsheet would run as a formula begins with an apostrophe.
+// An apostrophe is put before a value that a spreadsheet would run as a formula.
 const cell = (value) => `"${String(value ?? "").replaceAll('"', '""').replace(/^[=+\-@\t\r]/, "'$&")}"`;
 export const csv = (names, rows) => [names.join(","), ...rows.map((row) => row.map(cell).join(","))].join("\r\n");
 

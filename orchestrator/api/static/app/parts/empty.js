@@ -1,4 +1,4 @@
-// Pages without their content: nothing there, gone, not allowed, still loading.
+// Pages without content: empty, not found, forbidden, or loading.
 import { html } from "../core/html.js";
 import { Icon } from "./icon.js";
 
@@ -10,8 +10,8 @@ export const Loading = ({ lines = 5 }) => html`<div class="card loading" aria-bu
 
 export function Failure({ error, back = "/" }) {
   if (error.status === 404) {
-    return html`<${Empty} icon="i-search" title="This is not here" acts=${html`<a class="btn" href=${back}>Back</a>`}>
-      ${error.message} It may have been removed, or this key does not see it.<//>`;
+    return html`<${Empty} icon="i-search" title="Not found" acts=${html`<a class="btn" href=${back}>Back</a>`}>
+      ${error.message.replace(/\.?$/, ".")} It may have been removed, or this key does not see it.<//>`;
   }
   return html`<div class="note bad" role="alert"><${Icon} name="s-failed" /><p class="grow">${error.message}</p></div>`;
 }

@@ -1,4 +1,4 @@
-// What stands around each page: top, places on a phone, banner, dialogs, keys that work everywhere.
+// The frame of each page: head, navigation on a phone, banner, dialogs, and keys of all pages.
 import { html, useEffect } from "../core/html.js";
 import { step, useKeys } from "../core/keys.js";
 import { useQuery } from "../core/query.js";
@@ -23,7 +23,7 @@ function turnTheme() {
   try {
     localStorage.setItem("theme", next);
   } catch {
-    // A private window: until it is closed.
+    // A private window has no storage, so the theme lasts until the window is closed.
   }
   dispatchEvent(new Event("themechange"));
   say(`Theme: ${next || "as the system"}`);
@@ -49,7 +49,7 @@ function above(path) {
   return `/jobs/${parts[1]}`;
 }
 
-// Slots as ten ticks, whatever their number is.
+// Used slots as a scale of ten ticks, whatever the number of slots is.
 function Slots({ running, most }) {
   const lit = most ? Math.round((running / most) * 10) : 0;
   return html`<span class="lo"><span class="slots" aria-hidden="true">${[...Array(10).keys()].map((each) =>
@@ -71,7 +71,7 @@ const at = (path, to) => (to === "/" ? path === "/" || path.startsWith("/jobs") 
 
 const lastPart = (path) => path.split("/").filter(Boolean).pop() || "/";
 
-// The project, and this user's other servers: each is a dashboard of its own.
+// The project, and links to the dashboards of this user's other servers.
 function Project({ project, servers }) {
   if (!project) return null;
   if (!servers.length) return html`<span class="chip hide-s" title=${project}>${plain(lastPart(project))}</span>`;
@@ -120,7 +120,7 @@ const midnight = () => {
   return new Date(now.getFullYear(), now.getMonth(), now.getDate()).toISOString();
 };
 
-// Patterns for what waits: they must stand in the same document.
+// Hatch patterns of waiting workers. SVG finds patterns only in the same document.
 const Hatches = () => html`<svg width="0" height="0" class="sr" aria-hidden="true"><defs>
   <pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0v6" class="hatch-w" /></pattern>
   <pattern id="hatch-r" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><path d="M0 0v6" class="hatch-p" /></pattern></defs></svg>`;

@@ -1,6 +1,6 @@
 import { html } from "../core/html.js";
 
-// Its own version of the sprite, as of all other files.
+// The address of the icons with this module's version, as for all files of the dashboard.
 export const sprite = new URL("../../icons.svg", import.meta.url).pathname;
 
 export const Icon = ({ name, small, extra = "" }) => html`<svg

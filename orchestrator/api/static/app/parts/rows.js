@@ -1,9 +1,9 @@
-// A window of rows: of thousands, those in sight are in the document. The page itself scrolls.
+// A window of rows: of thousands of rows, only the visible ones are in the document.
 import { useEffect, useLayoutEffect, useRef, useState } from "../core/html.js";
 
 const SPARE = 12;
 
-// Returns {holder, from, to, before, after}: which rows to draw, and the heights around them.
+// Returns {holder, from, to, before, after}: the rows to draw, and the heights before and after them.
 export function useWindow(count, height, { above = 200 } = {}) {
   const holder = useRef(null);
   const [from, setFrom] = useState(0);
@@ -39,7 +39,7 @@ export function useWindow(count, height, { above = 200 } = {}) {
   return { holder, from: start, to: end, before: start * height, after: (count - end) * height };
 }
 
-// Scrolls the page so that a row is in the middle.
+// Scrolls the page until a row is in the middle.
 export function scrollToRow(holder, index, height) {
   if (!holder) return;
   const top = holder.getBoundingClientRect().top + scrollY;

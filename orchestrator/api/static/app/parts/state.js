@@ -1,4 +1,4 @@
-// State is told by shape, by word and by colour: components for all three.
+// Components that show a state by shape, word, and colour.
 import { html } from "../core/html.js";
 import { count } from "../text/format.js";
 import { Icon } from "./icon.js";
@@ -10,12 +10,12 @@ const LEGEND = {
   waiting: "waiting", pending: "pending", skipped: "skipped", cancelled: "cancelled",
 };
 
-// What the API says, as one of the drawn states.
+// Converts a status of the API to one of the drawn states.
 export function drawn(status) {
   return { recursive_success: "success", completed: "success", planning: "running", passed: "success", did_not_run: "skipped" }[status] || status || "pending";
 }
 
-// Of one attempt. A later one can follow a success (feedback) or a stop (a pause), too.
+// The state of one attempt. Another attempt may follow a success (feedback) or a stop (a pause).
 export function attemptState(attempt, status, isLast) {
   if (isLast) return status;
   if (attempt.failure) return "failed";
@@ -23,12 +23,12 @@ export function attemptState(attempt, status, isLast) {
   return attempt.exit_code === 0 && !attempt.reason ? "success" : "failed";
 }
 
-export const StateIcon = ({ state, small }) => html`<${Icon} name=${`s-${drawn(state)}`} small=${small} />`;
+const StateIcon = ({ state, small }) => html`<${Icon} name=${`s-${drawn(state)}`} small=${small} />`;
 
 export const State = ({ state, pill, children }) => html`<span
   class=${`st st-${drawn(state)} ${pill ? "pill" : ""}`}><${StateIcon} state=${state} />${children ?? state}</span>`;
 
-// The icon beside a line that has the word; readers hear it here.
+// The icon of a state in a line that shows no word; screen readers read the word.
 export const Mark = ({ state }) => html`<span class=${`st st-${drawn(state)}`}
   ><${StateIcon} state=${state} /><span class="sr">${state}</span></span>`;
 
@@ -36,7 +36,7 @@ export function total(counts) {
   return ORDER.reduce((sum, name) => sum + (counts[name] || 0), 0);
 }
 
-// Each part is at least 3 px wide: 1 of 10,000 is seen.
+// Each part is at least 3 px wide, so that 1 of 10,000 workers is visible.
 function segments(counts) {
   const all = total(counts);
   const present = ORDER.filter((name) => counts[name]);

@@ -1,4 +1,4 @@
-// The name of the page, for tabs and for history.
+// Sets the title of the page, which browser tabs and the history show.
 import { useEffect } from "../core/html.js";
 
 export function Title({ text }) {

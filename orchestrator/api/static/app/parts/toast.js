@@ -1,4 +1,4 @@
-// One line at the bottom left for six seconds, also said to screen readers.
+// A message at the bottom left for six seconds, which screen readers read, too.
 import { html } from "../core/html.js";
 import { store, useStore } from "../core/store.js";
 

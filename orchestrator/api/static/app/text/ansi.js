@@ -1,4 +1,4 @@
-// Terminal colours as classes. Only colours and bold are obeyed; bright colours fold to bold.
+// Terminal colours as CSS classes. Only colours and bold are supported; bright colours become bold.
 const CODES = /\u001b\[([0-9;:]*)m/g;
 const OTHER = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|.)/g;
 const COLOURS = ["a-d", "a-r", "a-g", "a-y", "a-u", "a-m", "a-c", ""];
@@ -15,13 +15,13 @@ function styled(style, codes) {
     else if (code === 39) colour = "";
     else if (code >= 30 && code <= 37) colour = COLOURS[code - 30];
     else if (code >= 90 && code <= 97) [colour, bold] = [COLOURS[code - 90] || "", code > 90];
-    // Colours by number: two or four more codes, which are no codes of their own.
+    // A colour by number is followed by two or four numbers, which are not codes.
     else if (code === 38 || code === 48) k += given[k + 1] === 5 ? 2 : 4;
   }
   return { colour, bold };
 }
 
-// [text, class] for each stretch of one line.
+// Returns [text, class] for each part of a line with one style.
 export function spans(line) {
   const made = [];
   let style = { colour: "", bold: false };

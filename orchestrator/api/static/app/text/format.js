@@ -1,4 +1,4 @@
-// Numbers, times and words as the design writes them.
+// Formats numbers, times, and words.
 const whole = new Intl.NumberFormat("en-US");
 export const count = (value) => whole.format(value);
 export const many = (value, one, more = `${one}s`) => `${count(value)} ${value === 1 ? one : more}`;
@@ -13,7 +13,7 @@ export function seconds(value) {
   return `${Math.round(value / 86400)} days`;
 }
 
-// Unknown costs are not zero.
+// An unknown cost is "–", not zero.
 export function money(value, unknown = "–") {
   if (value === undefined || value === null) return unknown;
   if (value > 0 && value < 0.01) return "< $0.01";
@@ -48,19 +48,19 @@ const midnight = (date) => new Date(date.getFullYear(), date.getMonth(), date.ge
 
 export const ago = (iso, now = Date.now()) => `${seconds(Math.max(0, (now - Date.parse(iso)) / 1000))}`;
 
-// Control and direction characters are shown, not obeyed.
+// Replaces control and direction characters by visible ones.
 const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]/g;
 export const plain = (given) =>
   String(given ?? "").replace(HIDDEN, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-// What a person types, as a number; an Error that names the field if it is none.
+// Parses a number that a person typed. Throws an Error with the field's name for other text.
 export function number(text, name) {
   const value = Number(String(text).replace(/[$\s]/g, ""));
   if (!Number.isFinite(value) || value < 0) throw new Error(`${name}: a number is needed, not “${text}”`);
   return value;
 }
 
-// "90 s", "30 min", "2 h", "1 d" as seconds; a bare number is minutes.
+// Parses "90 s", "30 min", "2 h", or "1 d" to seconds; a number without a unit means minutes.
 export function duration(text) {
   const found = /^([\d.]+)\s*(s|min|m|h|d)?$/.exec(text.trim());
   if (!found) throw new Error(`Time: write 90 s, 30 min, 2 h or 1 d, not “${text}”`);

@@ -1,20 +1,22 @@
-// Reports as elements: headings, lists, tables, code, quotes, emphasis, links. No markup passes.
+// Converts Markdown to elements: headings, lists, tables, code, quotes, emphasis, links. HTML stays text.
 import { html } from "../core/html.js";
 import { plain } from "./format.js";
 
-const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^()\s]+)\)|\\([\\`*_[\]<>|#])/g;
+const INLINE = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\(([^()\s]+)\)|\\([!-/:-@[-`{-~])|&(?:(amp|lt|gt)|#(\d{1,5}));/g;
+const NAMED = { amp: "&", lt: "<", gt: ">" };
 
-// `link` says where a relative address leads, or null; javascript: and the like lead nowhere.
+// `link` converts a relative address to a target, or null. Other schemes than http(s) are not linked.
 function inline(text, link) {
   const made = [];
   let at = 0;
   for (const found of text.matchAll(INLINE)) {
     made.push(plain(text.slice(at, found.index)));
     at = found.index + found[0].length;
-    const [, code, bold, words, target, escaped] = found;
+    const [, code, bold, words, target, escaped, named, number] = found;
     if (code !== undefined) made.push(html`<code>${plain(code)}</code>`);
     else if (bold !== undefined) made.push(html`<b class="strong">${inline(bold, link)}</b>`);
     else if (escaped !== undefined) made.push(escaped);
+    else if (named || number) made.push(plain(named ? NAMED[named] : String.fromCodePoint(Number(number))));
     else made.push(anchor(words, target, link));
   }
   return [...made, plain(text.slice(at))];

@@ -1,4 +1,4 @@
-// Beside the log: attempts, gates, what was said and done, where it works.
+// The column next to the log: attempts, gates, checkpoints, paths, and files of the worker.
 import { path } from "../core/api.js";
 import { html } from "../core/html.js";
 import { useQuery } from "../core/query.js";
@@ -28,7 +28,7 @@ export function Gates({ worker }) {
 }
 
 async function rollBack(job, worker, checkpoint) {
-  const yes = await ask({ title: "Roll back", text: `The files and the branch of ${worker} become those of checkpoint ${checkpoint}. What is there now is kept as a checkpoint, too.`, yes: "Roll back", danger: true });
+  const yes = await ask({ title: "Roll back", text: `Restores the files and the branch of ${worker} to checkpoint ${checkpoint}. The present state is saved as another checkpoint.`, yes: "Roll back", danger: true });
   return yes && act(() => post(path("jobs", job, "workers", worker, "rollback"), { checkpoint }), "Rolled back");
 }
 
@@ -49,7 +49,7 @@ export function Place({ job, worker }) {
   ].filter(([, value]) => value);
   return html`<section class="card"><header><h2>Where</h2></header><div class="pad"><dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd class="mono">${plain(value)}</dd>`)}
     ${worker.child_job_ids.map((child) => html`<dt key=${child}>Child job</dt><dd><a class="link mono" href=${`/jobs/${child}`}>${child}</a></dd>`)}
-    ${worker.leftover_processes.map((left) => html`<dt key=${left.pid}>Left over</dt><dd class="mono">${left.pid} ${plain(left.command)}</dd>`)}</dl></div></section>`;
+    ${worker.leftover_processes.map((left) => html`<dt key=${left.pid}>Leftover process</dt><dd class="mono">${left.pid} ${plain(left.command)}</dd>`)}</dl></div></section>`;
 }
 
 export function Files({ job, worker }) {

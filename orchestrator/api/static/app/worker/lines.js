@@ -1,9 +1,9 @@
-// One line of a log: colours, matches of the search, hidden characters shown.
+// One line of a log, with colours, matches of the search, and visible control characters.
 import { html } from "../core/html.js";
 import { spans } from "../text/ansi.js";
 import { plain } from "../text/format.js";
 
-// A carriage return begins the line again, as in a terminal.
+// A carriage return replaces the line's text before it, as in a terminal.
 export function linesOf(text) {
   if (!text) return [];
   const lines = text.replace(/\r+\n/g, "\n").split("\n");
@@ -11,7 +11,7 @@ export function linesOf(text) {
   return lines.map((line) => line.slice(line.lastIndexOf("\r") + 1));
 }
 
-// A line of 50 MB is shown as far as a person reads.
+// Maximum characters of a shown line, because a line may have 50 MB.
 const LONGEST = 10_000;
 
 function marked(text, found, current) {

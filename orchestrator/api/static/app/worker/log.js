@@ -1,4 +1,4 @@
-// A worker's log: live, with colours, search, sections that fold, and a link to each line.
+// A worker's log: live, with colours, search, foldable sections, and a link to each line.
 import { path } from "../core/api.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -10,12 +10,12 @@ import { scrollToRow, useWindow } from "../parts/rows.js";
 import { attemptState, State } from "../parts/state.js";
 import { say } from "../parts/toast.js";
 import { bare } from "../text/ansi.js";
-import { bytes, count, plain, seconds } from "../text/format.js";
+import { bytes, count, many, plain, seconds } from "../text/format.js";
 import { Line } from "./lines.js";
 import { useLog } from "./logtext.js";
 
 const LINE = 20;
-// Wrapped lines have no height that is known before: only logs of some hundred lines wrap.
+// Maximum lines of a log that can wrap, because the height of a wrapped line is unknown beforehand.
 const MOST_WRAPPED = 800;
 const numberOf = (hash) => Number(/^#L(\d+)$/.exec(hash)?.[1]) || 0;
 
@@ -33,7 +33,7 @@ function useSearch(lines) {
   return { typed, word, found, current, next, type: (value) => { type(value); set(0); } };
 }
 
-// What is drawn, in order: the place of a line, or a section {id, attempt | group}. Null: all lines.
+// Returns the rows to draw: the index of a line, or a section {id, attempt | group}. Null: all lines.
 function rowsOf(log, several, folded) {
   const marks = log.marks.filter((mark) => several || !mark.attempt);
   if (!marks.length) return null;
@@ -70,7 +70,7 @@ function Lines({ log, rows, folded, turn, search, worker, chosen, wrap, holder, 
   const drawn = [];
   const known = log.start === 0;
   let next = 0;
-  // The last mark before a line tells if the line is in a section.
+  // The last mark before a line shows if the line is in a section.
   const isGrouped = (line) => {
     while (next < log.marks.length && log.marks[next].at < line) next += 1;
     const mark = log.marks[next - 1];
@@ -98,13 +98,13 @@ function Bar({ log, search, following, follow, wrap, setWrap, running, url, name
     ${search.word && html`<span class="small soft num" role="status">${search.found.length ? `${search.current + 1} of ${count(search.found.length)}` : "no match"}</span>
       <button class="btn sm icon ghost" aria-label="Previous match" onClick=${() => search.next(-1)}>↑</button><button class="btn sm icon ghost" aria-label="Next match" onClick=${() => search.next(1)}>↓</button>`}
     <span class="fill"></span>${running && html`<span class="live">live</span>`}
-    <span class="small muted num hide-s">${count(log.lines.length)} lines</span>
+    <span class="small muted num hide-s">${many(log.lines.length, "line")}</span>
     <button class="btn sm" aria-pressed=${String(following)} onClick=${() => follow(!following)}>Follow<kbd class="hide-s">f</kbd></button>
     <button class="btn sm icon hide-s" aria-label="Wrap lines" aria-pressed=${String(wrap)} disabled=${log.lines.length > MOST_WRAPPED} onClick=${() => setWrap(!wrap)}><${Icon} name="i-wrap" /></button>
     <a class="btn sm icon hide-s" aria-label="Download the raw log" href=${url} download=${name}><${Icon} name="i-download" /></a></div>`;
 }
 
-// Follows the end until one scrolls up, and again when one is back at the end.
+// Follows the end of the log until the user scrolls up, and again after the user scrolls to the end.
 function useFollow(lines, running) {
   const [following, set] = useState(running);
   const last = useRef(0);
@@ -131,7 +131,7 @@ function useGoTo(rows, holder) {
   };
 }
 
-// The line that the address names: what hides it is opened, and earlier parts are fetched.
+// Shows the line that the address names: opens its section, and fetches earlier parts if needed.
 function useChosen(log, goTo, unfold) {
   const chosen = numberOf(useStore(place).hash);
   const shown = useRef(0);
@@ -146,7 +146,7 @@ function useChosen(log, goTo, unfold) {
   return chosen;
 }
 
-// A large log opens at its end, and what is read does not move when earlier lines come.
+// A large log opens at its end. The shown lines do not move when earlier lines are loaded.
 function useStill({ start, lines, loading }, chosen) {
   const before = useRef(null);
   useLayoutEffect(() => {
@@ -158,7 +158,7 @@ function useStill({ start, lines, loading }, chosen) {
   }, [start, lines.length, loading]);
 }
 
-// Which sections are closed; none while one searches.
+// The closed sections; none during a search.
 function useFolds() {
   const [folded, set] = useState(new Set());
   const turn = (id) => set((known) => {
@@ -201,13 +201,13 @@ export function Log({ job, id, worker }) {
   }, [search.current, search.word]);
   useKeys({ f: () => follow(!following), y: () => chosen && copy(chosen) });
   const body = () => {
-    if (!started) return html`<${Empty} icon="i-log" title="Not started">The log begins with the worker.<//>`;
+    if (!started) return html`<${Empty} icon="i-log" title="Not started">The log begins when the worker starts.<//>`;
     if (log.error) return html`<div class="pad"><${Failure} error=${log.error} /></div>`;
-    if (!log.loading && !log.lines.length) return html`<${Empty} icon="i-log" title="No output">${running ? "Nothing was written yet." : "The worker wrote nothing."}<//>`;
+    if (!log.loading && !log.lines.length) return html`<${Empty} icon="i-log" title="No output">${running ? "The worker has written nothing yet." : "The worker wrote nothing."}<//>`;
     if (!log.lines.length) return html`<${Loading} />`;
     return html`${log.start !== 0 && html`<p class="note"><span class="grow">${log.start > 0
-      ? `The log is large: here is its end. ${bytes(log.start)} are before it; line numbers are known from the beginning on.`
-      : "The log is large: this is its end. The download has the whole log."}</span>
+      ? `The log is large, so only its end is loaded; ${bytes(log.start)} before it are not. Lines get numbers when the whole log is loaded.`
+      : "The log is large, so only its end is shown. The download has the whole log."}</span>
       ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier()}>Load earlier lines</button>
         <button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier(true)}>Load all, to search it</button>`}</p>`}
       <${Lines} log=${log} rows=${rows} folded=${folded} turn=${turn} search=${search} worker=${worker} chosen=${chosen} wrap=${wrap} ...${shown} />`;

@@ -1,5 +1,5 @@
-// The text of a worker's log: whole if it is not large, else its end, then what grows, and earlier
-// parts when they are asked for. Its sections: attempts, and what a program marks with ::group::.
+// The text of a worker's log: all of a small log; of a large log its end, and earlier parts on request.
+// New output is added. Sections are attempts, and parts that a program marks with ::group::.
 import { address, request, text, Away } from "../core/api.js";
 import { answering } from "../core/connection.js";
 import { useEffect, useRef, useState } from "../core/html.js";
@@ -32,7 +32,7 @@ class Reading {
     this.clear(0);
   }
 
-  // `start`: the byte that the lines begin at; `end`: the byte after the last one that was read.
+  // `start`: offset of the first loaded byte; `end`: offset after the last loaded byte.
   clear(start) {
     this.state = { lines: [], marks: [], rest: "", start, loading: true, busy: false };
     this.end = start;
@@ -89,7 +89,7 @@ class Reading {
     return new Uint8Array(await answer.arrayBuffer());
   }
 
-  // A part that begins within a line begins with the next one.
+  // Drops the beginning of a part up to the first line end, because that line is incomplete.
   fromLine(bytes) {
     if (!this.state.start) return bytes;
     const skipped = bytes.indexOf(NEWLINE) + 1;
@@ -97,7 +97,7 @@ class Reading {
     return bytes.subarray(skipped);
   }
 
-  // One part more, or `all` of them.
+  // Loads one more part, or `all` parts.
   async earlier(all) {
     if (this.state.busy || !this.state.start) return;
     this.tell({ busy: true });
@@ -105,7 +105,7 @@ class Reading {
       do await this.part();
       while (all && this.state.start > 0 && !this.stopped.signal.aborted);
     } catch {
-      // The button is there again.
+      // The button appears again, so that the user can retry.
     }
     this.tell({ busy: false });
   }
@@ -129,7 +129,7 @@ class Reading {
     for (const line of fresh) lines.push(line);
     this.state.rest = whole.slice(end);
     if (lines.length > MOST_LINES) {
-      // Its first byte is not known any more, so that earlier parts are in the download alone.
+      // The offset of the first line is unknown now, so only the download has earlier parts.
       Object.assign(this.state, { lines: lines.slice(-MOST_LINES / 2), marks: [], start: NaN });
     }
     this.frame ||= requestAnimationFrame(() => this.tell({}));
@@ -148,8 +148,8 @@ class Reading {
   }
 }
 
-// {lines, marks, start, loading, ended, error, busy, earlier}: `start` is 0 if the lines are known
-// from the first one on.
+// {lines, marks, start, loading, ended, error, busy, earlier}: `start` is 0 if the first line of the
+// log is loaded.
 export function useLog(url, follow) {
   const [state, show] = useState({ lines: [], marks: [], start: 0, loading: true });
   const reading = useRef(null);

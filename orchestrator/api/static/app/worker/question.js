@@ -1,4 +1,4 @@
-// The question of a task that waits for a person, with what the tasks before it made.
+// The question of a task that waits for a person, with the results of the task's dependencies.
 import { path, post } from "../core/api.js";
 import { html } from "../core/html.js";
 import { useQuery } from "../core/query.js";

@@ -13,8 +13,8 @@ export function Steps({ job, id, running }) {
   if (loading) return html`<${Loading} />`;
   if (error && error.status !== 404) return html`<${Failure} error=${error} />`;
   const steps = data?.steps || [];
-  if (!steps.length) return html`<section class="card"><${Empty} icon="i-comment" title="Nothing was recorded">Agents that report their steps have them here; the log has the rest.<//></section>`;
-  return html`<section class="card" aria-label="Said and did"><ul class="steps">${steps.map((step, index) => html`<li key=${index}><${Icon} name=${ICONS[step.kind] || "i-log"} />
+  if (!steps.length) return html`<section class="card"><${Empty} icon="i-comment" title="No steps">This agent has not reported steps. Read its log.<//></section>`;
+  return html`<section class="card" aria-label="Steps"><ul class="steps">${steps.map((step, index) => html`<li key=${index}><${Icon} name=${ICONS[step.kind] || "i-log"} />
     <span>${step.tool && html`<b class="strong">${plain(step.tool)}</b><br />`}${step.kind === "said" ? html`<span class="prose-text">${plain(step.text)}</span>` : html`<code class="prose-text">${plain(step.text)}</code>`}</span>
     <span class="small muted num">${step.at ? time(typeof step.at === "number" ? step.at * 1000 : step.at) : ""}</span></li>`)}</ul></section>`;
 }

@@ -2,6 +2,7 @@
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from orchestrator.cli.follow.top.screen import decoded
 from orchestrator.cli.follow.top.source import of_columns
 from orchestrator.cli.follow.top.view import Order, View
 from orchestrator.cli.output.style import Style
+from orchestrator.cli.output.terminal import local_time
 
 NOW = 1000.0
 
@@ -135,7 +137,7 @@ def test_a_frame_fits_any_terminal_and_says_states_in_words() -> None:
     frame = Frame(snapshot=shown, view=view, style=Style(is_on=True))
 
     wide = drawn(frame, 140)
-    assert "1 need you" in wide[0] and "approval: the plan" in wide[2]
+    assert "1 needs you" in wide[0] and "approval: the plan" in wide[2]
     row = " ".join(wide[3].split())
     assert row == "! worker_1 task 1 claude failed 2 12.0k $0.02 00:33 1/2"
     for width, height in ((40, 6), (80, 24), (200, 50)):
@@ -261,6 +263,24 @@ def test_once_prints_one_frame_without_a_terminal_and_without_a_server(
     assert "def456" not in capfd.readouterr().out
     assert execute(["top"], surroundings) == 2
     assert "top --once" in capfd.readouterr().err
+
+
+def test_without_a_server_the_clocks_stand_at_the_last_known_state(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "150")
+    write_job(tmp_path, "abc123")
+    begun = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    status = tmp_path / "workspace" / "job_abc123" / "status.json"
+    os.utime(status, (begun + 33, begun + 33))
+    surroundings = CliContext(folder=tmp_path, environ={"PATH": os.environ["PATH"]})
+
+    assert execute(["top", "--once"], surroundings) == 0
+
+    head, _, job, worker, *_ = capfd.readouterr().out.splitlines()
+    assert "running" not in head
+    assert " 00:33 " in job and " 00:33 " in worker
+    assert f"as of {local_time(begun + 33)}; no server runs"[:30] in job
 
 
 def test_the_time_of_a_worker_that_waits_for_its_next_attempt_does_not_run() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.job.whereabouts import lacks_worktrees, lost_without_worktree
+from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, lost_without_worktree
 from tests.unit.core.factories import BASE, a_config, a_job, a_task
 
 

@@ -12,6 +12,7 @@ from orchestrator.core.model.attempt.failure import (
     FailureKind,
     RetryStrategy,
 )
+from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
@@ -67,6 +68,13 @@ def test_a_conflict_that_an_attempt_can_resolve_needs_a_person() -> None:
     assert need.command.endswith("merge a --resolve worker")
 
 
+def test_the_conflict_of_a_command_needs_a_person() -> None:
+    [need] = needs_of(ended(replace(LOST, resolvable=False)), [])
+
+    assert (need.kind, need.worker_id) == (NeedKind.CONFLICT, "worker_2")
+    assert need.command.endswith("merge a --strategy theirs")
+
+
 def test_promised_files_that_are_missing_need_a_retry() -> None:
     [need] = needs_of(ended(replace(LOST, cause=LossCause.NOT_MADE, paths=("a.py",))), [])
 
@@ -76,7 +84,8 @@ def test_promised_files_that_are_missing_need_a_retry() -> None:
 @pytest.mark.parametrize(
     "job",
     [
-        ended(replace(LOST, resolvable=False)),
+        ended(replace(LOST, resolvable=False, cause=LossCause.REFUSED)),
+        ended(replace(LOST, resolvable=False, job_id="b")),
         ended(LOST, stop_cause=StopCause.USER),
         ended(facts=JobFacts(missing=(LOST,), discarded=True)),
         a_job(status=JobStatus.RUNNING, facts=JobFacts(missing=(LOST,))),
@@ -107,6 +116,31 @@ def test_a_failed_login_is_told_once_for_each_agent() -> None:
 
     assert [need.worker_id for need in found] == ["worker_1", "worker_4"]
     assert {need.kind for need in found} == {NeedKind.LOGIN}
+
+
+def commented(answered_by: int) -> WorkerResult:
+    feedback = Feedback(at=4.0, by="ann", attempt=2, commit="c", answered_by=answered_by)
+    return WorkerResult(feedback=(feedback,))
+
+
+@pytest.mark.parametrize("status", [WorkerStatus.FAILED, WorkerStatus.TIMEOUT])
+def test_comments_that_no_attempt_answered_need_a_person(status: WorkerStatus) -> None:
+    job = a_job()
+    given = {"status": status, "attempt": 2, "reason": "exit code 1", "ended_at": 9.0}
+
+    [need] = needs_of(job, [a_worker(job, result=commented(0), **given)])
+
+    assert (need.kind, need.worker_id) == (NeedKind.FEEDBACK, "worker_1")
+    assert need.text == "worker_1 (shell) did not answer your comments: exit code 1"
+    assert need.command.endswith("retry a")
+    assert list(needs_of(job, [a_worker(job, result=commented(2), **given)])) == []
+
+
+def test_comments_of_a_worker_that_a_person_cancelled_need_nobody() -> None:
+    job = a_job()
+    worker = a_worker(job, result=commented(0), status=WorkerStatus.CANCELLED)
+
+    assert list(needs_of(job, [worker])) == []
 
 
 def test_a_question_is_obsolete_when_another_candidate_succeeded() -> None:

@@ -35,6 +35,7 @@ def test_nothing_changed_is_an_empty_change() -> None:
         new_workers=[],
         jobs=[],
         workers=[],
+        dropped_attempts=[],
         new_attempts=[],
         attempts=[],
         spent_days=[],

@@ -1,0 +1,132 @@
+"""CPU time of a program with all its processes, also those that have exited or left its tree."""
+
+import atexit
+import os
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.processes import children, tree_cpu_seconds
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_NAMES = iter(range(1_000_000))
+
+
+class Account(Protocol):
+    """The processes of one program."""
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        """Put it before the arguments of a program to count all its processes."""
+
+    def hold(self, pid: int) -> None:
+        """Count a process that was started with the prefix, and its descendants."""
+
+    def seconds(self) -> float:
+        """User and system time of all processes so far. Only differences have a meaning."""
+
+    def pids(self) -> Sequence[int]:
+        """The running processes."""
+
+
+class GroupAccount:
+    """A control group, so that no process can leave the account."""
+
+    def __init__(self, directory: Path, usage: str) -> None:
+        self._directory, self._usage = directory, directory / usage
+        entry = directory / "cgroup.procs"
+        self._prefix = ("sh", "-c", f'echo $$ > {entry} && exec "$@"', "sh")
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        return self._prefix
+
+    def hold(self, pid: int) -> None:
+        """The prefix has put the process into the group."""
+
+    def seconds(self) -> float:
+        text = self._usage.read_text()
+        if self._usage.name == "cpuacct.usage":
+            return int(text) / 1e9
+        return int(dict(map(str.split, text.splitlines()))["usage_usec"]) / 1e6
+
+    def pids(self) -> Sequence[int]:
+        return [int(pid) for pid in (self._directory / "cgroup.procs").read_text().split()]
+
+    def close(self) -> None:
+        """Remove the group, if its processes have ended."""
+        with suppress(OSError):
+            self._directory.rmdir()
+
+
+class TreeAccount:
+    """Running descendants, and what ended children of this process have used.
+
+    Start one program at a time. A process that leaves the tree is not counted.
+    """
+
+    def __init__(self) -> None:
+        self._held: set[int] = set()
+
+    @property
+    def prefix(self) -> Sequence[str]:
+        return ()
+
+    def hold(self, pid: int) -> None:
+        self._held.add(pid)
+
+    def seconds(self) -> float:
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return ended.ru_utime + ended.ru_stime + sum(map(tree_cpu_seconds, self.pids()))
+
+    def pids(self) -> Sequence[int]:
+        by_parent = children()
+        found, unread = [], [pid for pid in self._held if Path(f"/proc/{pid}").exists()]
+        while unread:
+            found.append(unread.pop())
+            unread += by_parent.get(found[-1], ())
+        return found
+
+
+def method() -> str:
+    """How CPU time is counted on this machine."""
+    with account() as made:
+        grouped = isinstance(made, GroupAccount)
+    return "control groups" if grouped else "rusage and /proc"
+
+
+@contextmanager
+def account() -> Iterator[Account]:
+    """A control group if this user may create one, else a tree of processes."""
+    group = _group()
+    try:
+        yield group or TreeAccount()
+    finally:
+        if group is not None:
+            # The group of a program that is still stopping is removed at the end.
+            atexit.register(group.close)
+            group.close()
+
+
+def _group() -> GroupAccount | None:
+    for parent, usage in _parents():
+        directory = parent / f"orchestrator-bench-{os.getpid()}-{next(_NAMES)}"
+        try:
+            directory.mkdir()
+        except OSError:
+            continue
+        group = GroupAccount(directory, usage)
+        if os.access(directory / "cgroup.procs", os.W_OK) and (directory / usage).exists():
+            return group
+        group.close()
+    return None
+
+
+def _parents() -> Iterator[tuple[Path, str]]:
+    for name in ("cpuacct", "cpu,cpuacct"):
+        if (_CGROUPS / name / "cpuacct.usage").exists():
+            yield _CGROUPS / name, "cpuacct.usage"
+    if (_CGROUPS / "cgroup.controllers").exists():
+        yield _CGROUPS, "cpu.stat"

@@ -1,0 +1,79 @@
+"""Many simulated nodes: connections that send beats, and run nothing.
+
+    python -m benchmarks.members DIRECTORY COUNT SECONDS
+
+Connects one node for each join file ``m<number>.join`` of the directory. Prints "up" when all are
+welcome, and the number of answered beats at the end.
+"""
+
+import asyncio
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.link import SERVER_NAME, Link, Message, tls
+from orchestrator.launchers.cluster.node_agent import NodeAgent, NodeSettings
+
+BEAT_SECONDS = 0.5
+
+
+class Member:
+    def __init__(self, settings: NodeSettings) -> None:
+        self.settings = settings
+        self.answers = 0
+
+    async def connect(self, hello: Message) -> None:
+        settings = self.settings
+        context = tls(settings.directory, "node", is_server=False)
+        reader, writer = await asyncio.open_connection(
+            settings.host, settings.port, ssl=context, server_hostname=SERVER_NAME
+        )
+        self._link = Link(reader, writer)
+        own = {"name": settings.name, "instance": settings.name, "time": time.time()}
+        self._link.post({**hello, **own})
+        welcome = await self._link.receive()
+        if welcome["do"] != "welcome":
+            raise RuntimeError(f"{settings.name}: {welcome}")
+        self._link.post({"is": "agents", "names": ["shell"]})
+
+    async def beat(self) -> None:
+        """Send beats, as a node does, until the task is cancelled."""
+        count = 0
+        while True:
+            count += 1
+            # Memory differs with each beat, as on a real machine.
+            memory = 8 * 1024**3 + count * 7919 % 4096 * 4096
+            self._link.post({"is": "beat", "n": count, "memory": memory, "disk": None})
+            await asyncio.sleep(BEAT_SECONDS)
+
+    async def listen(self) -> None:
+        with suppress(OSError):
+            while True:
+                self.answers += (await self._link.receive())["do"] == "ok"
+
+
+async def run(directory: Path, count: int, seconds: float) -> int:
+    members = []
+    for number in range(count):
+        found = JoinFile.read(directory / f"m{number}.join")
+        members.append(Member(found.unpack(directory / f"m{number}", 4)))
+    hello = NodeAgent(members[0].settings, lambda line: None)._hello()
+    tasks = []
+    for member in members:
+        await member.connect(hello)
+        # At once: a connection without beats is closed.
+        tasks += [asyncio.ensure_future(each) for each in (member.beat(), member.listen())]
+    # The work of connecting is over after a while.
+    await asyncio.sleep(1.0)
+    print("up", flush=True)
+    before = sum(each.answers for each in members)
+    await asyncio.sleep(seconds)
+    for each in tasks:
+        each.cancel()
+    return sum(each.answers for each in members) - before
+
+
+if __name__ == "__main__":
+    print(asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))), flush=True)

@@ -1,0 +1,431 @@
+"""Nodes of a cluster against the local launcher, on one machine, in one run.
+
+    python -m benchmarks.nodes [--quick] [--rounds N]
+
+prints the table of docs/cluster.md. The nodes are processes of this machine, so several nodes
+share its processors with the server, and with each other.
+"""
+
+import argparse
+import logging
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+from benchmarks.cluster import Cluster, Site, launch
+from benchmarks.figures import Figure, Findings, quantile
+from benchmarks.jobs import run_job
+from benchmarks.options import Options, place
+from benchmarks.processes import children, memory_of
+from benchmarks.server import FOLDER, Client, running_server, until
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.cluster.growth import GrowthWatch
+from orchestrator.launchers.local.launcher import LocalLauncher
+
+MIB = 1024 * 1024
+#: Workers of a node at the same time.
+SLOTS = 4
+NODES = ("n1", "n2", "n3")
+#: Smallest dispatch through one node, as a share of the local launcher's.
+DISPATCH_SHARE = 0.6
+#: Prints its time of day fifty times a second.
+PRINTER = """
+import sys, time
+for n in range(int(sys.argv[1])):
+    print(time.time(), flush=True)
+    time.sleep(0.02)
+"""
+#: Six processes of five kinds, all with one unusual argument.
+ESCAPEES = (
+    "setsid sleep {n} & (sleep {n} &) & env -i sleep {n} & nohup sleep {n} >/dev/null & "
+    "(setsid setsid sleep {n} &) & echo ready; exec sleep {n}"
+)
+
+
+def measure(options: Options) -> Findings:
+    figures = [
+        *_launchers(options),
+        *_partitions(options),
+        *_members(options),
+        *_servers(options),
+    ]
+    return Findings(figures=figures)
+
+
+# The launcher alone
+
+
+def _launchers(options: Options) -> Iterator[Figure]:
+    """Dispatch, age of log lines, cancel, and memory: local, and through nodes, interleaved."""
+    with _sites() as (cluster, local, nodes):
+        yield from _dispatch(local, nodes, options)
+        yield from _ages(local, nodes, options)
+        yield from _cancels(local, nodes, options)
+        yield from _memory(cluster, nodes)
+
+
+@contextmanager
+def _sites() -> Iterator[tuple[Cluster, Site, Site]]:
+    cluster = Cluster()
+    local, nodes = Site(LocalLauncher()), Site(cluster.launcher())
+    try:
+        for name in NODES:
+            cluster.join(name, SLOTS)
+        nodes.wait_for(*NODES)
+        yield cluster, local, nodes
+    finally:
+        cluster.close()
+        nodes.close()
+        local.close()
+
+
+def _dispatch(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
+    count = options.pick(500, 40)
+    kinds: dict[str, tuple[Site, Sequence[str]]] = {
+        "local launcher": (local, ("",)),
+        "1 node": (nodes, NODES[:1]),
+        "2 nodes": (nodes, NODES[:2]),
+        "3 nodes": (nodes, NODES),
+    }
+    for site, names in kinds.values():
+        _run_many(site, names, 20)
+    rates: dict[str, list[float]] = {name: [] for name in kinds}
+    for number in range(options.rounds):
+        order = list(kinds)
+        for name in order[number % 4 :] + order[: number % 4]:
+            rates[name].append(_run_many(*kinds[name], count))
+    for name in kinds:
+        what = f"dispatch of /bin/true, {name}"
+        yield Figure(what=what, value=statistics.median(rates[name]), unit="a second")
+    for name in list(kinds)[1:]:
+        pairs = zip(rates[name], rates["local launcher"], strict=True)
+        yield Figure(
+            what=f"dispatch, {name} / local launcher",
+            value=statistics.median(ours / theirs for ours, theirs in pairs),
+            at_least=DISPATCH_SHARE if name == "1 node" else None,
+        )
+
+
+_runs = 0
+
+
+def _run_many(site: Site, names: Sequence[str], count: int) -> float:
+    """Run workers with ``SLOTS`` slots for each node; return the workers per second."""
+    global _runs
+    _runs += 1
+    directory, done, lock = place(), threading.Event(), threading.Lock()
+    left, running, failures = count, 0, 0
+
+    def start(node: str) -> None:
+        nonlocal left
+        left -= 1
+        site.launcher.start(launch(directory, f"{_runs}-{left}", node, "/bin/true"))
+
+    nodes: dict[str, str] = {}
+
+    def on_end(attempt_id: str, exit: Exit) -> None:
+        nonlocal running, failures
+        with lock:
+            failures += exit.code != 0
+            if left:
+                node = nodes.pop(attempt_id)
+                nodes[f"bench/{_runs}-{left - 1}/1"] = node
+                start(node)
+            else:
+                running -= 1
+                if not running:
+                    done.set()
+
+    site.on_end = on_end
+    began = time.perf_counter()
+    with lock:
+        for node in [each for each in names for _ in range(SLOTS)]:
+            nodes[f"bench/{_runs}-{left - 1}/1"] = node
+            running += 1
+            start(node)
+    if not done.wait(300):
+        raise RuntimeError("not all workers have ended")
+    seconds = time.perf_counter() - began
+    site.on_end = lambda attempt_id, exit: None
+    if failures:
+        raise RuntimeError(f"{failures} workers failed")
+    return count / seconds
+
+
+def _ages(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
+    lines = options.pick(250, 10)
+    kinds = {"local launcher": (local, ("", "")), "3 nodes": (nodes, NODES)}
+    ages: dict[str, list[float]] = {name: [] for name in kinds}
+    for number in range(min(options.rounds, 3)):
+        for name, (site, names) in kinds.items():
+            ages[name] += _age_of_lines(site, names, lines, f"{number}")
+    for name, found in ages.items():
+        for share in (0.5, 0.99):
+            what = f"age of a log line in the server's file, 6 workers, {name}, p{share * 100:.0f}"
+            yield Figure(what=what, value=quantile(found, share) * 1000, unit="ms")
+
+
+def _age_of_lines(site: Site, names: Sequence[str], lines: int, run: str) -> list[float]:
+    directory = place()
+    watch, ages, seen = GrowthWatch(), [], {}
+    watch.add(str(directory))
+    workers = [names[n % len(names)] for n in range(6)]
+    attempts = []
+    for number, node in enumerate(workers):
+        argv = (sys.executable, "-S", "-E", "-c", PRINTER, str(lines))
+        told = launch(directory, f"age-{run}-{number}", node, *argv)
+        attempts.append(told)
+        seen[told.log] = b""
+        site.exits.pop(told.attempt_id, None)
+        site.launcher.start(told)
+    offsets = dict.fromkeys(seen, 0)
+    deadline = time.monotonic() + 120
+    while len(ages) < lines * len(workers):
+        if time.monotonic() > deadline:
+            raise RuntimeError("not all lines have come")
+        watch.grown()
+        for log in seen:
+            with suppress(OSError), open(log, "rb", buffering=0) as file:
+                file.seek(offsets[log])
+                data = file.read()
+                now = time.time()
+                offsets[log] += len(data)
+                *whole, seen[log] = (seen[log] + data).split(b"\n")
+                ages += [now - float(line) for line in whole]
+        time.sleep(0.001)
+    for told in attempts:
+        site.exit(told.attempt_id)
+    return ages
+
+
+def _cancels(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
+    for name, site, node in (("local launcher", local, ""), ("1 node", nodes, "n1")):
+        seconds, remain = [], 0
+        for number in range(options.pick(5, 1)):
+            found, survivors = _cancel(site, node, f"cancel-{number}")
+            seconds.append(found)
+            remain += survivors
+        what = f"cancel of 6 processes of 5 kinds, {name}"
+        yield Figure(
+            what=f"{what}: until none is alive", value=max(seconds) * 1000, unit="ms", at_most=300
+        )
+        yield Figure(what=f"{what}: survivors", value=remain, at_most=0)
+
+
+def _cancel(site: Site, node: str, name: str) -> tuple[float, int]:
+    unusual = f"{86_400 + time.time() % 1000:.3f}"
+    directory = place()
+    told = launch(directory, name, node, "bash", "-c", ESCAPEES.format(n=unusual))
+    site.exits.pop(told.attempt_id, None)
+    site.launcher.start(told)
+    until(lambda: len(_with_argument(unusual)) == 6, "all six processes run")
+    began = time.perf_counter()
+    site.launcher.stop(told.attempt_id, "cancel", "benchmark")
+    while _with_argument(unusual) and time.perf_counter() - began < 10:
+        time.sleep(0.002)
+    seconds = time.perf_counter() - began
+    site.exit(told.attempt_id)
+    return seconds, len(_with_argument(unusual))
+
+
+def _with_argument(argument: str) -> list[int]:
+    """Living processes of ``sleep`` with this argument."""
+    found = []
+    for directory in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            words = (directory / "cmdline").read_bytes().split(b"\0")
+            if words[:2] == [b"sleep", argument.encode()]:
+                found.append(int(directory.name))
+    return found
+
+
+def _memory(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
+    of = children()
+    parent = cluster.processes["n1"].pid
+    daemons = list(of.get(parent, ()))
+    below = [child for each in daemons for child in of.get(each, ())]
+    figures = {"its two processes": [parent, *daemons], "keeper and spawner": _descend(of, below)}
+    for name, pids in figures.items():
+        what = f"memory of a node at rest (PSS), {name}"
+        yield Figure(what=what, value=memory_of(pids).pss / MIB, unit="MiB")
+
+
+def _descend(of: object, pids: Sequence[int]) -> list[int]:
+    found = children()
+    return [*pids, *(child for each in pids for child in found.get(each, ()))]
+
+
+# Loss of a node
+
+
+def _partitions(options: Options) -> Iterator[Figure]:
+    cluster = Cluster()
+    nodes = Site(cluster.launcher())
+    try:
+        cluster.join("n1", SLOTS)
+        nodes.wait_for("n1")
+        yield from _lost_silently(cluster, nodes)
+        yield from _lost_with_its_connection(cluster, nodes)
+    finally:
+        cluster.close()
+        nodes.close()
+
+
+def _lost_silently(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
+    """All processes of the node's own stand still: no byte comes, and no connection ends."""
+    unusual, told = _held(nodes, "silent")
+    parent = cluster.processes["n1"].pid
+    pids = [parent, *children().get(parent, ())]
+    began = time.perf_counter()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    noticed = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
+    dead = _seconds_until(began, lambda: not _with_argument(unusual))
+    exit = nodes.exit(told, 60)
+    lost = time.perf_counter() - began
+    if exit.cause is not ExitCause.NODE_LOST:
+        raise RuntimeError(f"the node was not lost: {exit}")
+    for pid in reversed(pids):
+        os.kill(pid, signal.SIGCONT)
+    back = _seconds_until(time.perf_counter(), lambda: nodes.nodes()["n1"].state == "up")
+    what = "partition"
+    yield Figure(what=f"{what}: noticed", value=noticed, unit="s")
+    yield Figure(what=f"{what}: all workers dead", value=dead, unit="s", at_most=10)
+    yield Figure(what=f"{what}: they start anew elsewhere", value=lost, unit="s", at_most=15)
+    yield Figure(what=f"{what}: the node works again after its end", value=back, unit="s")
+
+
+def _lost_with_its_connection(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
+    parent = cluster.processes["n1"].pid
+    pids = [parent, *children().get(parent, ())]
+    began = time.perf_counter()
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    noticed = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
+    cluster.processes.pop("n1").wait()
+    yield Figure(what="loss of a node whose connection ends: noticed", value=noticed, unit="s",
+                 at_most=1)  # fmt: skip
+
+
+def _held(nodes: Site, name: str) -> tuple[str, str]:
+    """Start a worker that only sleeps; return its unusual argument, and its id."""
+    unusual = f"{86_400 + time.time() % 1000:.3f}"
+    told = launch(place(), name, "n1", "sleep", unusual)
+    nodes.launcher.start(told)
+    until(lambda: bool(_with_argument(unusual)), "the worker runs")
+    return unusual, told.attempt_id
+
+
+def _seconds_until(began: float, condition: Callable[[], bool]) -> float:
+    while not condition():
+        if time.perf_counter() - began > 60:
+            raise RuntimeError("it did not happen within 60 s")
+        time.sleep(0.005)
+    return time.perf_counter() - began
+
+
+# Many nodes
+
+
+def _members(options: Options) -> Iterator[Figure]:
+    count, seconds = options.pick((1000, 20.0), (20, 1.0))
+    cluster = Cluster()
+    for number in range(count):
+        cluster.add(f"m{number}")
+    server = Site(cluster.launcher())
+    argv = [sys.executable, "-P", "-m", "benchmarks.members"]
+    argv += [str(cluster.directory), str(count), str(seconds)]
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
+    members = subprocess.Popen(
+        argv, cwd=cluster.directory, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert members.stdout is not None
+        if members.stdout.readline() != "up\n":
+            raise RuntimeError("the simulated nodes did not connect")
+        cpu, began = time.process_time(), time.perf_counter()
+        answered = int(members.stdout.readline())
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - began
+    finally:
+        members.kill()
+        members.wait()
+        server.close()
+    if answered < 0.5 * count * seconds:
+        raise RuntimeError(f"only {answered} beats were answered")
+    what = f"{count:,} simulated nodes"
+    share = 5 * count / 1000
+    yield Figure(what=f"{what}: CPU of the server", value=cpu / wall * 100, unit="% of a core",
+                 at_most=share)  # fmt: skip
+    yield Figure(what=f"{what}: CPU per node", value=cpu / wall / count * 1e6, unit="µs a second")
+    yield Figure(what=f"{what}: CPU per beat", value=cpu / answered * 1e6, unit="µs")
+    yield Figure(what=f"{what}: answered beats", value=answered / wall, unit="a second")
+
+
+# With the server
+
+
+def _servers(options: Options) -> Iterator[Figure]:
+    many = options.pick(10_000, 40)
+    sleepers, seconds = options.pick((60, 1.0), (12, 0.2))
+    for names in (("local",), NODES[:1], NODES):
+        slots = SLOTS * len(names)
+        cluster = Cluster()
+        is_local = names == ("local",)
+        given = {"LIMITS__MAX_TASKS_PER_JOB": "20000", "LIMITS__MAX_REQUEST_BYTES": "100000000"}
+        settings = {**({} if is_local else cluster.settings), **given}
+        label = "local launcher" if is_local else f"{len(names)} node{'s' * (len(names) > 1)}"
+        with running_server(slots, settings=settings) as server:
+            try:
+                client = server.client()
+                for name in () if is_local else names:
+                    cluster.join(name, SLOTS)
+                if not is_local:
+                    until(partial(_are_up, client, len(names)), "the nodes are up")
+                run = run_job(client, ["/bin/sleep", f"{seconds:g}"], sleepers, slots)
+                ideal = -(-sleepers // slots) * seconds
+                what = f"{sleepers} workers of {seconds:g} s on {slots} slots, {label}"
+                yield Figure(
+                    what=f"{what}: ideal / measured",
+                    value=ideal / run.work_seconds,
+                    at_least=0.95,
+                )
+                if names == NODES[:1]:
+                    continue
+                run = run_job(client, ["/bin/true"], many, slots)
+                what = f"{many:,} tasks of /bin/true, {label}"
+                yield Figure(what=what, value=run.end_seconds, unit="s")
+            finally:
+                cluster.close()
+
+
+def _are_up(client: Client, count: int) -> bool:
+    rows = client.get("/nodes")["nodes"]
+    return sum(row["state"] == "up" and bool(row["agents"]) for row in rows) == count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    # Lost nodes are intended here.
+    logging.disable(logging.WARNING)
+    load = os.getloadavg()
+    print(f"load average at the start: {load[0]:.1f}; {os.cpu_count()} processors", flush=True)
+    options = Options(quick=given.quick, rounds=1 if given.quick else given.rounds)
+    print(measure(options).to_markdown())
+    print(f"load average at the end: {os.getloadavg()[0]:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Writes ``docs/performance.md`` and its pictures from ``benchmarks/results.json``.
+
+``benchmarks/render.sh`` calls this. Every sentence about a figure is made from the figure, so that
+the page is true for every result.
+"""
+
+import json
+import re
+import sys
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dispatch import (
+    CPU_TIME,
+    DISK,
+    MEMORY,
+    OUR_CPU,
+    OURS,
+    RATE,
+    THEIR_WALL,
+    WALL,
+    WORK,
+)
+from benchmarks.figures import Figure, number, table, table_of_rows
+
+FOLDER = Path(__file__).resolve().parents[1]
+RESULTS = FOLDER / "benchmarks" / "results.json"
+PAGE = Path("docs/performance.md")
+PICTURES = {
+    "light": Path("docs/pictures/performance-light.svg"),
+    "dark": Path("docs/pictures/performance-dark.svg"),
+}
+#: A load per processor from which other work on the machine counts.
+BUSY = 0.25
+_PLACES = {DISK: "On disk", MEMORY: "In memory (tmpfs)"}
+_PATH = re.compile(r"(?<![\w.])(?:/[\w.+@-]+){2,}")
+
+Result = Mapping[str, Any]
+_Row = Mapping[str, Any]
+
+
+def main() -> int:
+    """Write the files. With ``--check``, write nothing; 1 if a file differs from the results."""
+    results = json.loads(RESULTS.read_text("utf-8"))
+    different = [
+        path
+        for path, text in rendered(results).items()
+        if not (FOLDER / path).exists() or (FOLDER / path).read_text("utf-8") != text
+    ]
+    for path in different:
+        if "--check" in sys.argv[1:]:
+            print(f"{path} differs from {RESULTS.name}; write it: benchmarks/render.sh")
+        else:
+            (FOLDER / path).write_text(rendered(results)[path], "utf-8")
+            print(f"{path} was written")
+    return 1 if different and "--check" in sys.argv[1:] else 0
+
+
+def rendered(results: Mapping[str, Any]) -> Mapping[Path, str]:
+    """The text of each file, by its path below the folder. Raise ValueError for a quick run."""
+    found: Sequence[Result] = results["benchmarks"]
+    quick = [each["name"] for each in found if each["quick"]]
+    if quick:
+        raise ValueError(f"results of a quick run say nothing about speed: {', '.join(quick)}")
+    files = {PAGE: "\n".join(_page(found)) + "\n"}
+    dispatch = _dispatch_of(found)
+    for theme, path in PICTURES.items():
+        files[path] = chart(dispatch, theme)
+    return files
+
+
+def _dispatch_of(found: Sequence[Result]) -> Result:
+    for each in found:
+        if each["name"] == "dispatch" and each.get("rows"):
+            return each
+    raise ValueError("the results lack the benchmark dispatch: run benchmarks/run.sh dispatch")
+
+
+def _page(found: Sequence[Result]) -> Iterator[str]:
+    yield from ("# Performance", "", *_lines(_INTRODUCTION))
+    dispatch = _dispatch_of(found)
+    yield from _dispatch(dispatch)
+    for each in found:
+        if each is not dispatch:
+            yield from _other(each)
+    yield from _REPEAT
+
+
+def _lines(*sentences: str) -> Sequence[str]:
+    return textwrap.wrap(" ".join(sentences), _COLUMNS, break_on_hyphens=False)
+
+
+_COLUMNS = 128
+_INTRODUCTION = (
+    "`benchmarks/render.sh` writes this page from `benchmarks/results.json`, which a run of the "
+    "benchmarks writes. Every section names the machine and the load of its run, because times "
+    "depend on both. Ratios compare runs in the same minutes on the same machine. CPU time depends "
+    "less on other work than wall time does."
+)
+_WORK_OF_DISPATCH = (
+    "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. "
+    f"{OURS} also stores every start and end, contains each worker's processes, and writes "
+    "reports; its times end when all reports are written. Start-up counts for no program."
+)
+
+
+def _dispatch(result: Result) -> Iterator[str]:
+    yield from ("", "## Short commands, compared with other programs", "")
+    yield from (*_lines(_WORK_OF_DISPATCH), "", *_stamp(result), "")
+    yield "<picture>"
+    dark, light = (PICTURES[theme].relative_to(PAGE.parent) for theme in ("dark", "light"))
+    yield f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">'
+    yield f'  <img src="{light}" width="800" alt="{ALT}">'
+    yield "</picture>"
+    for place, title in _PLACES.items():
+        rows = _ranked(result, place)
+        if rows:
+            yield from ("", f"### {title}", "", *_compared(rows), "")
+            yield table_of_rows([_shown(row) for row in rows])
+    yield from _targets(result)
+    yield from _notes(result)
+
+
+ALT = "Tasks per second of orchestrator and of other programs, on disk and in memory"
+
+
+def _ranked(result: Result, place: str) -> Sequence[_Row]:
+    rows = [row for row in result["rows"] if row["on"] == place]
+    return sorted(rows, key=lambda row: float(row[WALL]))
+
+
+def _shown(row: _Row) -> Mapping[str, str | float]:
+    return {
+        "program": row["program"],
+        "wall, ms per task": row[WALL],
+        "tasks per second": row[RATE],
+        "CPU, ms per task": row[CPU_TIME],
+        f"wall, {OURS} = 1": row[THEIR_WALL],
+        f"CPU, {OURS} = 1": 1 / row[OUR_CPU],
+    }
+
+
+def _compared(rows: Sequence[_Row]) -> Iterator[str]:
+    """Sentences on orchestrator and the other programs, in the order of their wall time."""
+    [own] = [row for row in rows if row["program"] == OURS]
+    peers = [row for row in rows if row["program"] not in (OURS, WORK)]
+    wall, cpu = number(own[WALL]), number(own[CPU_TIME])
+    yield f"{OURS}: {wall} ms of wall time and {cpu} ms of CPU time per task. In this run:"
+    yield ""
+    faster = [row["program"] for row in peers if row[THEIR_WALL] < 1]
+    lighter = [row["program"] for row in peers if row[OUR_CPU] > 1]
+    for of, names in (("wall", faster), ("CPU", lighter)):
+        others = [row["program"] for row in peers if row["program"] not in names]
+        yield f"- less {of} time than {OURS}: {', '.join(names) or 'none'}"
+        yield f"- more {of} time, or as much: {', '.join(others) or 'none'}"
+
+
+def _other(result: Result) -> Iterator[str]:
+    yield from ("", f"## {result['title']}", "", *_stamp(result))
+    if "error" in result:
+        yield from ("", "The run failed, so there are no figures.")
+        return
+    if result["rows"]:
+        yield from ("", table_of_rows(result["rows"]))
+    yield from _targets(result, all_figures=True)
+    yield from _notes(result)
+    if result["text"]:
+        yield from ("", "```text", result["text"].strip(), "```")
+
+
+def _targets(result: Result, *, all_figures: bool = False) -> Iterator[str]:
+    fields = ("what", "value", "unit", "at_least", "at_most")
+    figures = [Figure(**{name: each[name] for name in fields}) for each in result["figures"]]
+    judged = [each for each in figures if each.verdict]
+    shown = figures if all_figures else judged
+    if not shown:
+        return
+    if judged:
+        missed = sum(each.verdict == "MISSED" for each in judged)
+        yield from ("", f"Targets: {len(judged) - missed} of {len(judged)} reached.")
+    yield from ("", table(shown))
+
+
+def _notes(result: Result) -> Iterator[str]:
+    if result["notes"]:
+        yield ""
+    for note in result["notes"]:
+        yield f"- {_PATH.sub('(path)', note)}"
+
+
+def _stamp(result: Result) -> Sequence[str]:
+    machine, (load, *_) = result["machine"], result["load_average"]
+    at = datetime.fromisoformat(result["started_at"])
+    measured = (
+        f"Measured on {at:%Y-%m-%d} at {at:%H:%M} UTC: {machine['processors']} processors, "
+        f"{machine['memory_gib']} GiB of memory, Linux {machine['kernel']}, "
+        f"Python {machine['python']}; load average {load:.1f} at the start."
+    )
+    busy = (
+        "Other work ran on the machine, so wall times are too long, and not equally for all "
+        "programs."
+    )
+    return _lines(measured, *([busy] if load >= BUSY * machine["processors"] else []))
+
+
+_REPEAT = (
+    "",
+    "## Repeat it",
+    "",
+    "```bash",
+    "benchmarks/run.sh dispatch --rounds 5    # about 5 minutes; all names and options: --help",
+    "benchmarks/run.sh growth                 # 11 rounds of jobs with up to 30,000 workers",
+    "benchmarks/render.sh                     # writes this page and its pictures",
+    "```",
+    "",
+    *_lines(
+        "Use a machine without other work. A benchmark replaces its own section and keeps the "
+        "others. What counts, and what other programs store:",
+        "[benchmarks/README.md](../benchmarks/README.md#how-it-is-measured).",
+    ),
+)
+
+_COLOURS = {
+    "light": {"text": "#1f2328", "quiet": "#59636e", "own": "#0969da", "peer": "#b6bfc9"},
+    "dark": {"text": "#e6edf3", "quiet": "#9198a1", "own": "#4493f8", "peer": "#4b535d"},
+}
+_WIDTH, _LEFT, _ROW, _BAR = 800, 170, 24, 400
+_FONT = "font-family=\"system-ui, -apple-system, 'Segoe UI', sans-serif\""
+
+
+def chart(result: Result, theme: str) -> str:
+    """Bars of tasks per second, longest first, for each place."""
+    colours = _COLOURS[theme]
+    rows = [row for row in result["rows"] if row["program"] != WORK]
+    most = max(float(row[RATE]) for row in rows)
+    parts: list[str] = []
+    y = 28
+    parts.append(
+        _text(
+            0,
+            18,
+            "Tasks per second: /bin/true, 4 slots, a log file each",
+            colours["text"],
+            15,
+            "600",
+        )
+    )
+    for place, title in _PLACES.items():
+        ranked = [row for row in _ranked(result, place) if row["program"] != WORK]
+        if not ranked:
+            continue
+        y += 22
+        parts.append(_text(0, y, title, colours["quiet"], 13, "600"))
+        y += 8
+        for row in ranked:
+            parts += _bar(row, y, most, colours)
+            y += _ROW
+    at = datetime.fromisoformat(result["started_at"])
+    machine, load = result["machine"], result["load_average"][0]
+    said = (
+        f"Measured on {at:%Y-%m-%d}: {machine['processors']} processors, load average {load:.1f} "
+        "at the start. CPU: time of all processes per task.",
+        f"{OURS} and Huey (with fsync) wait until results are on the disk; other programs do not.",
+    )
+    for line in said:
+        y += 20
+        parts.append(_text(0, y, line, colours["quiet"], 12))
+    height = y + 12
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}" '
+        f'viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escape(ALT)}" {_FONT}>'
+    )
+    return "\n".join([head, *parts, "</svg>"]) + "\n"
+
+
+def _bar(row: _Row, y: int, most: float, colours: Mapping[str, str]) -> Sequence[str]:
+    own = row["program"] == OURS
+    width = max(1.0, _BAR * float(row[RATE]) / most)
+    said = f"{number(row[RATE])} ({number(row[CPU_TIME])} ms CPU)"
+    weight = "600" if own else "400"
+    return (
+        _text(_LEFT - 10, y + 15, row["program"], colours["text"], 13, weight, "end"),
+        f'<rect x="{_LEFT}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 6}" rx="3" '
+        f'fill="{colours["own" if own else "peer"]}"/>',
+        _text(_LEFT + round(width) + 8, y + 15, said, colours["text"], 13, weight),
+    )
+
+
+def _text(
+    x: int, y: int, text: str, fill: str, size: int, weight: str = "400", anchor: str = "start"
+) -> str:
+    return (
+        f'<text x="{x}" y="{y}" font-size="{size}" font-weight="{weight}" fill="{fill}" '
+        f'text-anchor="{anchor}">{escape(text)}</text>'
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

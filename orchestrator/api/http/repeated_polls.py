@@ -1,0 +1,148 @@
+"""Answers requests that repeat an earlier request, in the server's loop.
+
+A client that polls sends the same bytes each time. While the earlier answer is current, most of the
+cost of another one is the switch to a thread and the dispatch of the application.
+"""
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from email.utils import formatdate
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import OrchestratorError
+
+#: Keys in a request's environment: the bytes of the request, and a call that repeats its answer.
+HEAD, AGAIN = "orchestrator.head", "orchestrator.again"
+#: Maximum number of requests whose answers are stored, and maximum bytes of a request's head.
+MOST_KEPT = 512
+LONGEST_HEAD = 2048
+#: Headers that are not stored, because each repeated answer gets new values.
+_OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
+#: The number in the request line that differs between the polls of one client. A request with a tag
+#: is compared as a whole, because its answer depends on both.
+_SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
+_TAG = b"if-none-match:"
+_NOT_MODIFIED = "304"
+#: Environment keys of requests that are never repeated: these requests have a body, or a session
+#: that may end.
+_MORE_THAN_THE_HEAD = frozenset(
+    {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
+)
+
+Pieces = Sequence[bytes | memoryview]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A current body in pieces, and its weak tag."""
+
+    tag: str
+    pieces: Pieces
+
+
+#: Function that returns the current answer, or None if the application must answer. Its arguments:
+#: True for a body in gzip, and the ``since_seq`` of the request if it is plain (else None: as in
+#: the request that was answered).
+Again = Callable[[bool, int | None], Repeated | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An answered request."""
+
+    #: The status line and the headers that do not change.
+    head: bytes
+    again: Again
+    is_packed: bool
+    #: The ETag of a 304, which is repeated only while it is current; empty for an answer with a
+    #: body.
+    unchanged: str
+
+
+class Repeats:
+    """WSGI middleware around all other middleware. Any thread may call."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+        self._lock = threading.Lock()
+        self._answered: OrderedDict[tuple[bytes, str], _Answered] = OrderedDict()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if HEAD not in environ or not _may_be_repeated(environ):
+            return self._application(environ, start_response)
+
+        def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
+            if AGAIN in environ:
+                self._keep(environ, status, headers)
+            # The return value is waitress' own method, by which the hub finds the connection.
+            return start_response(status, headers, exc_info)
+
+        return self._application(environ, start)
+
+    def _keep(
+        self, environ: WSGIEnvironment, status: str, headers: Sequence[tuple[str, str]]
+    ) -> None:
+        lines = [f"HTTP/1.1 {status}"]
+        lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _OWN_HEADERS]
+        found = _Answered(
+            "\r\n".join([*lines, ""]).encode("latin-1"),
+            environ[AGAIN],
+            is_packed=("Content-Encoding", "gzip") in headers,
+            unchanged=dict(headers)["ETag"] if status.startswith(_NOT_MODIFIED) else "",
+        )
+        key = (_parts(environ[HEAD])[0], environ["REMOTE_ADDR"])
+        with self._lock:
+            self._answered[key] = found
+            self._answered.move_to_end(key)
+            if len(self._answered) > MOST_KEPT:
+                self._answered.popitem(last=False)
+
+    def answer(self, head: bytes, address: str) -> Pieces | None:
+        """Return the whole answer to a request with these bytes, from this address.
+
+        None if the application must answer.
+        """
+        request, since = _parts(head)
+        key = (request, address)
+        found = self._answered.get(key)
+        if found is None:
+            return None
+        try:
+            current = found.again(found.is_packed, since)
+        except OrchestratorError:
+            current = None  # the application answers with the error
+        tag = f'W/"{current.tag}"' if current else ""
+        if current is None or found.unchanged not in ("", tag):
+            with self._lock:
+                self._answered.pop(key, None)
+            return None
+        lines = f"ETag: {tag}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        if found.unchanged:
+            return [found.head, f"{lines}\r\n".encode()]
+        length = sum(map(len, current.pieces))
+        return [found.head, f"{lines}Content-Length: {length}\r\n\r\n".encode(), *current.pieces]
+
+
+def _parts(head: bytes) -> tuple[bytes, int | None]:
+    """Return a request without its number ``since_seq``, and the number."""
+    found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
+    if found is None:
+        return head, None
+    return found[1] + head[found.end() :], int(found[2])
+
+
+def _may_be_repeated(environ: WSGIEnvironment) -> bool:
+    """True for a request that its head describes completely, on a connection that stays open.
+
+    False with a cookie: its session ends at the logout, which only the application notices.
+    """
+    return (
+        environ["REQUEST_METHOD"] == "GET"
+        and environ["SERVER_PROTOCOL"] == "HTTP/1.1"
+        and len(environ[HEAD]) <= LONGEST_HEAD
+        and environ.get("HTTP_CONNECTION", "keep-alive").lower() == "keep-alive"
+        and not _MORE_THAN_THE_HEAD & environ.keys()
+    )

@@ -1,0 +1,113 @@
+"""Calls over all jobs: their stream of events, what they need from people, usage over time."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+from flask import Blueprint, Response, request
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.problems import invalid
+from orchestrator.api.routes.response import tagged_answer
+from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parking
+from orchestrator.api.serializers.common import moment_or_none
+from orchestrator.api.serializers.job_cards import need_answer
+from orchestrator.api.streaming.feed_stream import FeedStream
+from orchestrator.api.streaming.parked_connection import ParkedStream
+from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
+from orchestrator.schemas.answers.common import NeedsAnswer, UsageRowAnswer, UsageRowsAnswer
+from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
+from orchestrator.schemas.requests.queries import FeedQuery, PageQuery, UsageQuery
+
+blueprint = Blueprint("all_jobs", __name__, url_prefix="/api/v1")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/events")
+def stream_feed() -> Response:
+    after = reading.last_event_id(reading.query(FeedQuery).last_event_id)
+    reads = service().reads
+    sees = reads.seen_in_feed(caller())
+    if request.method == "HEAD":
+        return Response(content_type="text/event-stream", headers=NO_STORE)
+    parked = parking()
+    parked.hub.check_room()
+    stream = FeedStream(parked.hub, reads.feed, sees, parked.feed_frames, after=after)
+    return ParkedStream(
+        parked.hub,
+        parked.threads,
+        stream,
+        TOO_MANY,
+        content_type="text/event-stream; charset=utf-8",
+        headers=NO_STORE,
+    )
+
+
+@blueprint.get("/needs")
+def list_needs() -> Response:
+    query = reading.query(PageQuery)
+    who = caller()
+
+    def answer() -> NeedsAnswer:
+        found = service().reads.needs(who)
+        start = (query.page - 1) * query.page_size
+        return NeedsAnswer(
+            needs=[need_answer(need) for need in found[start : start + query.page_size]],
+            total=len(found),
+            page=query.page,
+            page_size=query.page_size,
+        )
+
+    return tagged_answer(answer)
+
+
+DAY_SECONDS = 86_400
+_BUCKETS = {None: 0, "hour": 3600, "day": DAY_SECONDS}
+
+
+@blueprint.get("/usage")
+def get_usage() -> Response:
+    query = reading.query(UsageQuery)
+    by, label = _by(query.by)
+    seconds = _BUCKETS[query.bucket]
+    wanted = UsageFilter(
+        by=by,
+        label=label,
+        since=_seconds(query.since),
+        until=_seconds(query.until),
+        bucket_seconds=seconds or (DAY_SECONDS if by is UsageBy.DAY else 0),
+    )
+    who = caller()
+
+    def answer() -> UsageRowsAnswer:
+        rows = service().reads.usage(who, wanted)
+        return UsageRowsAnswer(
+            rows=[
+                UsageRowAnswer(
+                    **{**asdict(row), "key": _key(by, row), "at": moment_or_none(row.at)}
+                )
+                for row in rows
+            ]
+        )
+
+    return tagged_answer(answer)
+
+
+def _by(text: str) -> tuple[UsageBy, str]:
+    """Return the kind of key and the label. Raise a 422 with the known kinds."""
+    kind, _, label = text.partition(":")
+    if kind in set(map(str, UsageBy)) and (kind == UsageBy.LABEL) == bool(label):
+        return UsageBy(kind), label
+    known = [f"{each}:NAME" if each is UsageBy.LABEL else str(each) for each in UsageBy]
+    detail = unknown_name("key", text, known)
+    raise invalid([Fault(place=("by",), detail=detail, type="enum")])
+
+
+def _key(by: UsageBy, row: UsageRow) -> str:
+    if by is UsageBy.DAY and row.at is not None:
+        return f"{datetime.fromtimestamp(row.at, UTC):%Y-%m-%d}"
+    return row.key
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return None if time is None else time.timestamp()

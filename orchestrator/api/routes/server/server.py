@@ -1,0 +1,84 @@
+"""Calls about the server itself: project, other servers, names of keys, agents, and counts.
+
+Counts are JSON for programs, and text for Prometheus.
+"""
+
+from dataclasses import asdict
+
+from flask import Blueprint, Response, current_app
+
+from orchestrator import __version__
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request
+from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.routes.response import json_answer
+from orchestrator.api.serializers.common import agents_answer
+from orchestrator.core.errors import Forbidden
+from orchestrator.core.model.submission import Scope
+from orchestrator.schemas.answers.common import StatsAnswer
+from orchestrator.schemas.answers.session import (
+    DoctorAnswer,
+    DoctorCheckAnswer,
+    KeyAnswer,
+    KeysAnswer,
+    OtherServerAnswer,
+    ServerAnswer,
+)
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint("server", __name__)
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/api/v1/server")
+def get_server() -> Response:
+    request.query(NoQuery)
+    service().check_person(caller())
+    options: ApiOptions = current_app.extensions["orchestrator.options"]
+    found = options.other_servers()
+    others = [OtherServerAnswer(url=each.url, project=each.project) for each in found]
+    return json_answer(ServerAnswer(version=__version__, project=options.project, servers=others))
+
+
+@blueprint.get("/api/v1/keys")
+def list_keys() -> Response:
+    request.query(NoQuery)
+    found = service().keys(caller())
+    keys = [KeyAnswer(name=each.name, scopes=sorted(each.scopes)) for each in found]
+    return json_answer(KeysAnswer(keys=keys))
+
+
+@blueprint.get("/api/v1/doctor")
+def get_doctor() -> Response:
+    request.query(NoQuery)
+    service().check_person(caller())
+    if Scope.ADMIN not in caller().scopes:
+        raise Forbidden(
+            f"key {caller().name!r} may not read the checks of the installation; use a key with "
+            "the scope admin"
+        )
+    options: ApiOptions = current_app.extensions["orchestrator.options"]
+    found = options.doctor()
+    checks = [DoctorCheckAnswer(**asdict(each)) for each in found]
+    return json_answer(DoctorAnswer(ok=all(each.ok is not False for each in found), checks=checks))
+
+
+@blueprint.get("/api/v1/agents")
+def get_agents() -> Response:
+    request.query(NoQuery)
+    return json_answer(agents_answer(service().agents()))
+
+
+@blueprint.get("/api/v1/stats")
+def get_stats() -> Response:
+    request.query(NoQuery)
+    return json_answer(StatsAnswer.model_validate(dict(service().stats(caller()))))
+
+
+@blueprint.get("/metrics")
+def get_metrics() -> Response:
+    request.query(NoQuery)
+    metrics: Metrics = current_app.extensions["orchestrator.metrics"]
+    text = metrics.text(service().stats(caller()), service().nodes(caller()))
+    return Response(text, content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})

@@ -1,0 +1,25 @@
+"use strict";
+// Reloads the page if one of its files could not be fetched, for example while the server restarts.
+// A module that failed to load is not fetched again without a reload.
+const RELOADS = "reloads";
+const PAUSES_MS = [250, 500, 1000, 2000, 4000];
+
+function reload() {
+  const made = Number(sessionStorage.getItem(RELOADS) || 0);
+  if (made < PAUSES_MS.length) {
+    sessionStorage.setItem(RELOADS, String(made + 1));
+    setTimeout(() => location.reload(), PAUSES_MS[made]);
+    return;
+  }
+  sessionStorage.removeItem(RELOADS);
+  const said = document.createElement("p");
+  said.className = "empty";
+  said.setAttribute("role", "alert");
+  said.textContent = "The dashboard could not be loaded. Check that the server runs (bin/orchestrator status), then reload this page.";
+  document.getElementById("app").replaceChildren(said);
+}
+
+// Only for scripts: an error event of an element does not bubble, so it is seen on its way down.
+addEventListener("error", (event) => event.target instanceof HTMLScriptElement && reload(), true);
+// A page of the dashboard that is fetched later: see main.js.
+addEventListener("missing-file", reload);

@@ -1,0 +1,144 @@
+"""Calls that wait, until they are answered or time out: for the end of a job, and for leases."""
+
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+
+from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.supervisor.lock_calls import LockCall
+
+logger = logging.getLogger(__name__)
+
+#: Returns the job's present state as a whole answer; never raises. Runs in a reader thread.
+Answering = Callable[[], Reply]
+#: Returns the job if the wait can be answered now. Runs in a reader thread.
+Checking = Callable[[], Job | None]
+
+
+class PendingWait(ParkedConnection):
+    """A parked ``wait`` call, which an event or the hub's timer ends."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        job: Job,
+        *,
+        waiter: WorkerKey | None,
+        seconds: float,
+        check: Checking,
+        answer: Answering,
+        stopping: Reply,
+    ) -> None:
+        super().__init__(hub, job.root_id)
+        self._job_id = job.id
+        self._waiter = waiter
+        self._seconds = seconds
+        self._check = check
+        self._answer = answer
+        self._stopping = stopping
+        self._checking = False
+        self._check_again = False
+        self._answering = False
+
+    def begin(self) -> None:
+        self._hub.call_after(self._seconds, self._reply, self)
+        self._look()
+
+    def published(self, events: Sequence[Event]) -> None:
+        if any(self._matters(event) for event in events):
+            self._look()
+
+    def beat(self) -> None:
+        # Check at each heartbeat, so that a lost event only delays the answer.
+        self._look()
+
+    def stopped(self) -> None:
+        self._sink.respond(self._stopping)
+
+    def _matters(self, event: Event) -> bool:
+        if event.kind is EventKind.JOB_ENDED:
+            return event.job_id == self._job_id
+        # A waiting worker gets the answer only after it has acquired a slot.
+        return self._waiter is not None and event.worker_id == self._waiter.worker_id
+
+    def _look(self) -> None:
+        if self._checking:
+            self._check_again = True
+            return
+        self._checking, self._check_again = True, False
+        self._hub.read(self._check, self._looked, self)
+
+    def _looked(self, check: Future[Job | None]) -> None:
+        self._checking = False
+        if not self._open or check.cancelled():
+            return
+        if check.exception() is not None or check.result() is not None:
+            self._reply()  # the answer reports the error, if there is one
+        elif self._check_again:
+            self._look()
+
+    def _reply(self) -> None:
+        if self._open and not self._answering:
+            self._answering = True
+            self._hub.read(self._answer, self._send, self)
+
+    def _send(self, answer: Future[Reply]) -> None:
+        if not self._open or answer.cancelled():
+            return
+        if answer.exception() is not None:
+            logger.error("a wait could not be answered", exc_info=answer.exception())
+            self.drop()
+            return
+        self._sink.respond(answer.result())
+
+
+class PendingLock(PendingWait):
+    """A parked call for leases. The call's result wakes it, and so does the worker's new slot."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        service: Service,
+        call: LockCall,
+        *,
+        seconds: float,
+        answer: Answering,
+        stopping: Reply,
+    ) -> None:
+        super().__init__(
+            hub,
+            call.job,
+            waiter=call.key,
+            seconds=seconds,
+            check=partial(_decided, service, call),
+            answer=answer,
+            stopping=stopping,
+        )
+        self._call = call
+        self._drop: Callable[[], None] = partial(service.lock_dropped, call)
+
+    def begin(self) -> None:
+        self._call.tell = lambda: self._hub.call_soon(self._look, self)
+        super().begin()
+
+    def gone(self) -> None:
+        # The client has disconnected: other workers must not wait for leases that it would get.
+        self._hub.read(self._drop, _dropped, self)
+        super().gone()
+
+
+def _decided(service: Service, call: LockCall) -> Job | None:
+    return call.job if service.lock_decided(call) else None
+
+
+def _dropped(done: Future[None]) -> None:
+    """Ignore the result of dropping a lock request.
+
+    If dropping failed, the request remains until its attempt ends.
+    """

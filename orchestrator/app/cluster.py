@@ -1,0 +1,54 @@
+"""The parts of a server with several machines. Imported only with ``cluster.listen``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.agents.registry import AgentRegistry
+from orchestrator.config import Settings
+from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
+from orchestrator.launchers.cluster.join_file import host_and_port
+from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.local.launcher import LocalLauncher
+
+
+def cluster_launcher(
+    local: LocalLauncher,
+    settings: Settings,
+    workspace: Path,
+    shared: Sequence[Path],
+    agents: AgentRegistry,
+    api_url: Callable[[], str],
+) -> ClusterLauncher:
+    """Return the launcher for the machines of the settings. Raise ConfigError.
+
+    ``shared``: paths outside the workspace that workers on nodes use.
+    """
+    cluster, workers = settings.cluster, settings.workers
+    host, port = host_and_port(cluster.listen or "")
+    slots = int(workers.max_workers) if cluster.slots_here is None else cluster.slots_here
+    own = ClusterSettings(
+        host=host,
+        port=port,
+        directory=cluster.certificates,
+        slots_here=slots,
+        labels_here=cluster.labels_here,
+        terms=LeaseTerms(
+            lease=cluster.lease,
+            absence=workers.orphan_timeout,
+            refusal_is_absence=cluster.refusal_is_absence,
+        ),
+        workspace=workspace,
+        shared=shared,
+        least_memory_bytes=workers.min_available_memory_bytes,
+        scheduler=cluster.scheduler or "",
+    )
+
+    def programs() -> Mapping[str, str]:
+        return {each.name: each.command for each in agents.available()}
+
+    def api() -> tuple[str, int]:
+        found = urlsplit(api_url())
+        return found.hostname or "127.0.0.1", found.port or 80
+
+    return ClusterLauncher(local, own, programs, api)

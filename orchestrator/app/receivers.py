@@ -1,0 +1,209 @@
+"""Converts the settings of webhooks and notifications to the parts of the outbox."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from pydantic import SecretStr
+
+from orchestrator.config import Settings
+from orchestrator.config.sections.receivers import NotifyTarget, WebhookEndpoint
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.ports.outbox import CALLBACK, Subscription
+from orchestrator.outbox import webhooks as hooks
+from orchestrator.outbox.addresses import ForbiddenUrl, check_form
+from orchestrator.outbox.notifications import mail
+from orchestrator.outbox.notifications import notifications as notes
+from orchestrator.outbox.notifications.targets import Target, TargetKind, kind_of
+from orchestrator.outbox.webhooks import KEY_PREFIX, key_of
+
+#: Seconds within which several notifications are joined into one message.
+JOIN_SECONDS = 5.0
+#: A part of an address that may be a token.
+_TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
+
+#: Names of headers whose values are secrets. Values of other headers, such as a team's name, are
+#: not secret.
+_SECRET_HEADER = re.compile(r"(?i)auth|token|key|secret|pass|cookie|sign")
+
+
+#: Header fields (RFC 9110), as http.client accepts them.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receivers:
+    """The receivers of the settings, with their secrets."""
+
+    endpoints: Mapping[str, hooks.Endpoint] = field(default_factory=dict)
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    callback_keys: tuple[bytes, ...] = field(default=(), repr=False)
+    subscriptions: Sequence[Subscription] = ()
+    #: Settings that cannot be used, one line each.
+    trouble: Sequence[str] = ()
+
+
+class _Checks:
+    """Collects the errors of settings.
+
+    The values of unset variables are empty, and are not checked.
+    """
+
+    def __init__(self) -> None:
+        self.trouble: list[str] = []
+
+    def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
+        """Return the key of a secret; empty if none is set. Records an error if it is invalid."""
+        text = secret.get_secret_value() if secret else ""
+        try:
+            return (key_of(text),) if text else ()
+        except ValueError as error:
+            self.trouble.append(f"{where}: {error}")
+            return ()
+
+    def headers(self, where: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+                self.trouble.append(
+                    f"{where}.{name!r}: HTTP does not allow this name or its value; remove spaces "
+                    "from the name, and line breaks from the value"
+                )
+        return headers
+
+    def address(self, where: str, url: str, check: Callable[[str], None] = check_form) -> None:
+        try:
+            if url:
+                check(url)
+        except (ForbiddenUrl, ValueError) as error:
+            self.trouble.append(f"{where}: {error}")
+
+
+def receivers(settings: Settings) -> Receivers:
+    checks = _Checks()
+    endpoints, targets = settings.webhooks.endpoints, settings.notify.targets
+    checks.trouble += _repeated("webhooks.endpoints", [each.name for each in endpoints])
+    checks.trouble += _repeated("notify.targets", [each.name for each in targets])
+    checks.trouble += [
+        f"webhooks.allow_hosts: {each!r} names no host; write HOST or HOST:PORT"
+        for each in settings.webhooks.allow_hosts
+        if "*" in each or "/" in each
+    ]
+    return Receivers(
+        endpoints={each.name: _endpoint(each, checks) for each in endpoints},
+        targets={each.name: _target(each, checks) for each in targets},
+        callback_keys=checks.key("webhooks.callback_secret", settings.webhooks.callback_secret),
+        subscriptions=[*map(_of_endpoint, endpoints), *map(_of_target, targets)],
+        trouble=[f"config.yaml: {each}" for each in checks.trouble],
+    )
+
+
+def check_receivers(settings: Settings) -> None:
+    """Raise ConfigError with one line for each receiver that cannot be used."""
+    if trouble := receivers(settings).trouble:
+        raise ConfigError("\n".join(trouble))
+
+
+def _repeated(where: str, names: Sequence[str]) -> Iterator[str]:
+    for name in sorted({each for each in names if names.count(each) > 1}):
+        yield f"{where}: the name {name} is used twice; rename one of them"
+    if CALLBACK in names:
+        yield f"{where}: the name {CALLBACK} is reserved; rename it"
+
+
+def _endpoint(given: WebhookEndpoint, checks: _Checks) -> hooks.Endpoint:
+    where = f"webhooks.endpoints[{given.name}]"
+    url = given.url.get_secret_value()
+    checks.address(f"{where}.url", url)
+    return hooks.Endpoint(
+        name=given.name,
+        url=url,
+        keys=(
+            *checks.key(f"{where}.secret", given.secret),
+            *checks.key(f"{where}.old_secret", given.old_secret),
+        ),
+        headers=checks.headers(
+            f"{where}.headers",
+            {name: value.get_secret_value() for name, value in given.headers.items()},
+        ),
+    )
+
+
+def _target(given: NotifyTarget, checks: _Checks) -> Target:
+    where, url = f"notify.targets[{given.name}].url", given.url.get_secret_value()
+    asked = "slack" if given.kind == "mattermost" else given.kind
+    kind = kind_of(url) if asked == "auto" else TargetKind(asked)
+    if kind is TargetKind.SMTP:
+        checks.address(where, url, mail.check)
+    elif kind is TargetKind.APPRISE:
+        checks.address(where, url, _check_scheme)
+    elif kind is not TargetKind.DESKTOP:
+        checks.address(where, url)
+    return Target(name=given.name, kind=kind, url=url, quiet=_quiet(given.quiet))
+
+
+def _check_scheme(url: str) -> None:
+    if "://" not in url:
+        raise ValueError("must begin with a scheme, such as https:// or tgram://, or be desktop:")
+
+
+def _quiet(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    begin, end = (
+        int(hours) * 60 + int(minutes)
+        for hours, _, minutes in (part.partition(":") for part in text.split("-"))
+    )
+    return begin, end
+
+
+def _of_endpoint(given: WebhookEndpoint) -> Subscription:
+    return Subscription(
+        endpoint=f"{hooks.PREFIX}{given.name}",
+        topics=given.events,
+        labels=tuple(given.labels.items()),
+    )
+
+
+def _of_target(given: NotifyTarget) -> Subscription:
+    return Subscription(
+        endpoint=f"{notes.PREFIX}{given.name}",
+        topics=given.events,
+        labels=tuple(given.labels.items()),
+        statuses=given.on,
+        min_seconds=given.min_seconds,
+        delay_seconds=JOIN_SECONDS,
+    )
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Yield the secrets of signatures, headers, and addresses.
+
+    No log or report may contain them.
+    """
+    hidden = [settings.webhooks.callback_secret]
+    for each in settings.webhooks.endpoints:
+        hidden += [each.secret, each.old_secret]
+        for name, value in each.headers.items():
+            if _SECRET_HEADER.search(name):
+                # The part after "Bearer" is a secret, too.
+                yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
+        yield from tokens_of(each.url.get_secret_value())
+    for secret in filter(None, hidden):
+        # Also without the prefix, as some tools show it.
+        yield from (secret.get_secret_value(), secret.get_secret_value().removeprefix(KEY_PREFIX))
+    for target in settings.notify.targets:
+        yield from tokens_of(target.url.get_secret_value())
+
+
+def tokens_of(url: str) -> Iterator[str]:
+    """Yield the parts of an address that look like passwords or tokens."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return
+    yield from filter(None, (unquote(parts.password or ""),))
+    values = [value for _, value in parse_qsl(parts.query)]
+    yield from (each for each in (*parts.path.split("/"), *values) if _TOKEN.fullmatch(each))

@@ -1,0 +1,87 @@
+"""``orchestrator usage``: tokens and cost by agent, model, day, job, or label."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from orchestrator.cli.context import CliContext, age, json_option, pass_surroundings
+from orchestrator.cli.follow.top.frame import count as tokens
+from orchestrator.cli.output.terminal import table
+
+Row = Mapping[str, Any]
+
+COUNTS = ("jobs", "workers", "succeeded", "tokens_in", "tokens_out", "cache_read")
+HEAD = ("JOBS", "WORKERS", "SUCCEEDED", "TOKENS IN", "TOKENS OUT", "CACHED", "COST")
+NONE = "no worker ended in this period; use a longer period: --since 90d"
+ESTIMATED = "~ a part of the cost is computed from a price table"
+PARTIAL = "+ a part of the cost is unknown, and not included"
+
+
+@click.command("usage")
+@click.option(
+    "--by",
+    default="agent",
+    show_default=True,
+    metavar="KEY",
+    help="Key of the rows: agent, model, day, job, or label:NAME.",
+)
+@click.option(
+    "--since",
+    callback=age,
+    default="14d",
+    show_default=True,
+    metavar="AGE",
+    help="Maximum time since the end of a worker, such as 24h or 90d.",
+)
+@json_option
+@pass_surroundings
+def usage_command(surroundings: CliContext, by: str, since: int) -> None:
+    """Show tokens and cost, by agent, model, day, job, or label."""
+    begin = datetime.now(UTC) - timedelta(seconds=since)
+    with surroundings.client() as client:
+        found = client.usage(by=by, since=begin.isoformat(timespec="seconds"))
+    if surroundings.as_json:
+        click.echo(json.dumps(found, indent=2))
+    elif not found["rows"]:
+        click.echo(NONE, err=True)
+    else:
+        click.echo("\n".join(usage_lines(by, found["rows"])))
+
+
+def usage_lines(by: str, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield a table with the sum in its last row, and the meaning of its marks."""
+    name = by.partition(":")[2] or by
+    # A job with workers of two agents counts in both rows, so there is no sum of jobs.
+    total = {each: sum(row[each] for row in rows) for each in COUNTS} | {"jobs": None}
+    costs = [row["cost_usd"] for row in rows if row.get("cost_usd") is not None]
+    total["cost_usd"] = sum(costs) if costs else None
+    for mark in ("estimated", "partial"):
+        total[mark] = any(row[mark] for row in rows)
+    ordered = rows if by == "day" else sorted(rows, key=_costs_most)
+    lines = [_cells(row["key"] or "-", row) for row in ordered]
+    yield table([(name.upper(), *HEAD), *lines, _cells("total", total)])
+    if total["estimated"]:
+        yield ESTIMATED
+    if total["partial"]:
+        yield PARTIAL
+
+
+def _costs_most(row: Row) -> tuple[float, int]:
+    return -(row.get("cost_usd") or 0.0), -row["workers"]
+
+
+def _cells(key: str, row: Row) -> tuple[str, ...]:
+    counts = ["-" if row[each] is None else str(row[each]) for each in COUNTS[:3]]
+    return key, *counts, *(tokens(row[each]) for each in COUNTS[3:]), _cost(row)
+
+
+def _cost(row: Row) -> str:
+    dollars = row.get("cost_usd")
+    if dollars is None:
+        return "unknown" if row["partial"] else "-"
+    digits = 2 if dollars >= 1 or not dollars else 4
+    marks = "~" if row["estimated"] else ""
+    return f"{marks}${dollars:.{digits}f}{'+' if row['partial'] else ''}"

@@ -1,0 +1,77 @@
+"""``doctor`` for the server's API: a process, so that no check can block or grow the server."""
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.api.options import DoctorCheck
+from orchestrator.cli.server.home import home_option
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Unavailable
+from orchestrator.security.product_files import FOLDER
+
+logger = logging.getLogger(__name__)
+
+#: Seconds after which the process is killed. A healthy machine needs about one second.
+DOCTOR_SECONDS = 20.0
+#: Seconds for which a result is returned again, also while the next check runs.
+FRESH_SECONDS, OLDEST_SECONDS = 5.0, 60.0
+
+
+class DoctorProcess:
+    """Runs ``doctor --json`` with the server's user, home, and environment. Any thread may call."""
+
+    def __init__(self, folder: Path, project: Path, environ: Mapping[str, str]) -> None:
+        self._folder = folder
+        self._project = project
+        self._environ = environ
+        self._running = threading.Lock()
+        self._found: Sequence[DoctorCheck] = ()
+        self._found_at = -OLDEST_SECONDS
+
+    def __call__(self) -> Sequence[DoctorCheck]:
+        """Return the checks. Raise Unavailable while the first check runs for another caller."""
+        age = time.monotonic() - self._found_at
+        if age < FRESH_SECONDS:
+            return self._found
+        if not self._running.acquire(blocking=False):
+            if age < OLDEST_SECONDS:
+                return self._found
+            raise Unavailable("the checks are running for another caller; retry in a few seconds")
+        try:
+            self._found = self._run()
+            self._found_at = time.monotonic()
+            return self._found
+        finally:
+            self._running.release()
+
+    def _run(self) -> Sequence[DoctorCheck]:
+        home = home_option(self._folder, self._environ)
+        command = [*home, "doctor", "--json", "--project", str(self._project)]
+        try:
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "orchestrator", *command],
+                cwd=self._folder,
+                env={**self._environ, "PYTHONPATH": str(FOLDER)},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=DOCTOR_SECONDS,
+                check=False,
+            )
+            return [DoctorCheck(**each) for each in json.loads(done.stdout)["checks"]]
+        except subprocess.TimeoutExpired:
+            return [_failed(f"the checks took longer than {DOCTOR_SECONDS:g} s")]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            logger.error("doctor failed", exc_info=error)
+            return [_failed("the checks did not run; the cause is in logs/orchestrator.log")]
+
+
+def _failed(message: str) -> DoctorCheck:
+    fix = f"run it in a terminal: {COMMAND} doctor"
+    return DoctorCheck(name="doctor", ok=False, message=message, fix=fix)

@@ -1,0 +1,170 @@
+"""Builds the systemd unit that serves a folder, from the folder's settings and the unit's user."""
+
+import os
+import pwd
+import shlex
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from orchestrator import IS_INSTALLED
+from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
+from orchestrator.cli.server.systemd.unit import Unit
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import InvalidRequest, NotFound
+from orchestrator.security import home
+from orchestrator.security.product_files import FOLDER
+
+#: Variable with the Python of a folder without ``.venv``.
+PYTHON_VARIABLE = "ORCHESTRATOR_PYTHON"
+PREFIX = "ORCHESTRATOR_"
+
+#: Subdirectories of a home directory that workers' tools fill, and that may be lost without harm.
+CACHES = (
+    *(".cache", ".npm", ".cargo/registry", ".cargo/git", "go/pkg"),
+    *(".gradle/caches", ".m2/repository"),
+)
+#: Subdirectories of a home directory in which users install programs.
+PROGRAMS = (".local/bin", "bin")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """A user of this machine."""
+
+    name: str
+    uid: int
+    home: Path
+
+    @classmethod
+    def named(cls, name: str) -> "Account":
+        """Return a user. Raise NotFound if there is no such user."""
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            raise NotFound(f"no user {name!r} on this machine; create the user first") from None
+        return cls(name=found.pw_name, uid=found.pw_uid, home=Path(found.pw_dir))
+
+    @classmethod
+    def owner_of(cls, directory: Path) -> "Account":
+        """Return the owner. Raise NotFound if the owner has no name."""
+        uid = directory.stat().st_uid
+        try:
+            return cls.named(pwd.getpwuid(uid).pw_name)
+        except KeyError:
+            raise NotFound(
+                f"{directory} belongs to user {uid}, who has no name on this machine; "
+                f"give it to a user: sudo chown -R USER: {shlex.quote(str(directory))}"
+            ) from None
+
+
+def unit_of(
+    surroundings: CliContext, account: Account, *, for_user: bool, systemd_version: int
+) -> Unit:
+    """Return the unit that serves the folder. ``for_user``: in the user's own service manager.
+
+    Raise ConfigError for settings that a server would reject.
+    """
+    from orchestrator.app.assembly import repository_of
+    from orchestrator.config import load, project_root
+
+    folder = surroundings.folder
+    settings = load(folder, environ=surroundings.environ, require_key=False).settings
+    project = project_root(settings, folder)
+    limits = settings.workers.limits
+    workspace, logs = settings.orchestrator.workspace_root, settings.logging.log_dir
+    written = [folder, workspace, logs, project]
+    written += map(Path, repository_of(folder, settings, workspace).directories())
+    writable = list(_outermost(each.resolve() for each in written))
+    private_tmp = not any(map(_is_temporary, [*writable, FOLDER]))
+    return Unit(
+        command=[*entry_point(surroundings), "serve"],
+        folder=folder,
+        project=project,
+        environment=_environment(surroundings, account),
+        environment_file="%E/orchestrator.env",
+        user="" if for_user else account.name,
+        writable=writable,
+        writable_if_present=_of_tools(account, writable),
+        private_tmp=private_tmp,
+        systemd_version=systemd_version,
+        has_limits=any((limits.cpu, limits.memory, limits.processes)),
+    )
+
+
+def entry_point(surroundings: CliContext) -> list[str]:
+    """Return the arguments that run this program with the same home, from any directory."""
+    script = FOLDER / "bin" / "orchestrator"
+    if IS_INSTALLED:
+        script = Path(sys.executable).with_name("orchestrator")
+    program = [str(script)]
+    if not script.is_file():
+        program = [sys.executable, "-P", "-m", "orchestrator"]
+    if home.is_home(surroundings.folder, surroundings.environ):
+        program += ["--home", str(surroundings.folder)]
+    return program
+
+
+def not_carried(environ: Mapping[str, str]) -> list[str]:
+    """Return settings in the caller's environment that the unit does not have."""
+    carried = {home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
+    return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
+
+
+def _environment(surroundings: CliContext, account: Account) -> dict[str, str]:
+    found = {"PATH": _search_path(surroundings.environ, account)}
+    if not IS_INSTALLED and not (FOLDER / ".venv").exists():
+        found[PYTHON_VARIABLE] = sys.executable
+    if project := surroundings.environ.get(PROJECT_VARIABLE):
+        found[PROJECT_VARIABLE] = project
+    return found
+
+
+def _search_path(environ: Mapping[str, str], account: Account) -> str:
+    """Return the PATH on which workers find AI tools, because systemd's own PATH has few
+    directories.
+    """
+    places = environ.get("PATH", os.defpath).split(os.pathsep)
+    if account.uid != os.getuid():
+        # The caller is root, whose PATH lacks the user's programs.
+        own = (account.home / each for each in PROGRAMS)
+        places = [*(str(each) for each in own if each.is_dir()), *places]
+    return os.pathsep.join(dict.fromkeys(each for each in places if os.path.isabs(each)))
+
+
+def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
+    """Return directories with the logins of AI tools, which the tools renew, and caches of
+    tools.
+    """
+    from orchestrator.agents.catalog.availability import login_path
+    from orchestrator.core.model.known_agents import KNOWN
+
+    environ = {"HOME": str(account.home)}
+    logins = [login_path(each, environ).parent for tool in KNOWN for each in tool.logins]
+    caches = [account.home / each for each in CACHES]
+    found = dict.fromkeys(each for each in (*logins, *caches) if each != account.home)
+    return [each for each in found if not any(map(each.is_relative_to, writable))]
+
+
+def _outermost(paths: Iterator[Path]) -> Iterator[Path]:
+    """Yield the paths that are not below another of the paths."""
+    unique = list(dict.fromkeys(paths))
+    for path in unique:
+        if not any(path != other and path.is_relative_to(other) for other in unique):
+            yield path
+
+
+def _is_temporary(path: Path) -> bool:
+    from orchestrator.config.project import SHARED_TEMPORARY
+
+    return any(path.is_relative_to(each) for each in SHARED_TEMPORARY)
+
+
+def check_owner(account: Account, workspace: Path) -> None:
+    """Raise InvalidRequest if ``account`` cannot write to the workspace."""
+    owner = workspace.stat().st_uid
+    if account.uid not in (0, owner):
+        raise InvalidRequest(
+            f"{workspace} belongs to user {owner}, and the service would run as {account.name}; "
+            f"type: sudo chown -R {account.name}: {workspace}"
+        )

@@ -1,0 +1,74 @@
+"""The service manager: systemd of the machine, or the calling user's own."""
+
+import os
+import pwd
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from orchestrator.cli.context import CliContext
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import Unavailable
+
+SYSTEM_UNITS = Path("/etc/systemd/system")
+#: Exists if systemd is this machine's service manager (sd_booted).
+BOOTED = Path("/run/systemd/system")
+SYSTEMCTL_SECONDS = 1200.0
+
+
+def systemd_version() -> int:
+    """Return the version of this machine's systemd; 0 if there is none."""
+    if shutil.which("systemctl") is None:
+        return 0
+    done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True)
+    found = re.match(r"systemd (\d+)", done.stdout)
+    return int(found[1]) if found else 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manager:
+    """A service manager: the machine's, or the calling user's own."""
+
+    of_user: bool
+
+    @property
+    def words(self) -> list[str]:
+        return ["systemctl", "--user"] if self.of_user else ["systemctl"]
+
+    def directory(self, surroundings: CliContext) -> Path:
+        """Return the directory of its unit files."""
+        if not self.of_user:
+            return SYSTEM_UNITS
+        home = surroundings.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
+        config = surroundings.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        return Path(config) / "systemd" / "user"
+
+    def is_running(self, surroundings: CliContext) -> bool:
+        if not BOOTED.is_dir() or shutil.which("systemctl") is None:
+            return False
+        runtime = surroundings.environ.get("XDG_RUNTIME_DIR", "")
+        return not self.of_user or (Path(runtime) / "systemd").is_dir()
+
+    def ask(self, *words: str) -> str:
+        """Return the output of a query; empty if it fails."""
+        done = self._run(*words)
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    def do(self, *words: str) -> None:
+        """Run a command of systemctl. Raise Unavailable if it fails."""
+        done = self._run(*words)
+        if done.returncode:
+            reason = done.stderr.strip() or f"exit code {done.returncode}"
+            raise Unavailable(f"{shlex.join([*self.words, *words])} failed: {reason}")
+
+    def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.words, "--no-pager", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=SYSTEMCTL_SECONDS,
+        )

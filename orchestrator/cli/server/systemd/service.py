@@ -1,0 +1,252 @@
+"""``orchestrator service``: the server of this folder as a service of systemd."""
+
+import os
+import pwd
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from orchestrator.cli.context import CliContext, pass_surroundings, project_option
+from orchestrator.cli.server.home import prepare_home
+from orchestrator.cli.server.systemd.folder_unit import (
+    Account,
+    check_owner,
+    entry_point,
+    not_carried,
+    unit_of,
+)
+from orchestrator.cli.server.systemd.manager import BOOTED, Manager, systemd_version
+from orchestrator.cli.server.systemd.unit import Unit, folder_of
+from orchestrator.cli.server_record import running_server
+from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
+from orchestrator.security.home import is_home
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DEFAULT_NAME = "orchestrator"
+
+
+def unit_options(command: Command) -> Command:
+    """The options ``--user`` and ``--name``."""
+    of_user = click.option("--user", "of_user", is_flag=True, help="Service of your user alone.")
+    name = click.option(
+        "--name",
+        default=DEFAULT_NAME,
+        show_default=True,
+        callback=_unit_name,
+        metavar="NAME",
+        help="Name of the unit.",
+    )
+    return of_user(name(command))
+
+
+def _unit_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    bare = name.removesuffix(".service")
+    if not re.fullmatch(r"[A-Za-z0-9:_.@-]{1,200}", bare) or "@" in bare:
+        raise click.BadParameter("letters, digits, ':', '-', '_' and '.'")
+    return bare
+
+
+run_as_option = click.option(
+    "--run-as", metavar="NAME", help="User that the server runs as (default: owner of workspace/)."
+)
+
+
+@click.group("service")
+def service_command() -> None:
+    """Run the server of this folder as a service of systemd."""
+
+
+@service_command.command("install")
+@unit_options
+@run_as_option
+@project_option
+@pass_surroundings
+def install_command(surroundings: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
+    """Write the unit, and start the service now and at each boot.
+
+    Idempotent: run the command again after a change of paths, users, or agents.
+    """
+    manager = Manager(of_user=of_user)
+    path = _path(surroundings, manager, name)
+    _check_manager(surroundings, manager)
+    _check_place(path, manager, surroundings, "install")
+    prepare_home(surroundings.folder, surroundings.environ, _note)
+    unit = _unit(surroundings, of_user, run_as)
+    is_active = manager.ask("is-active", path.name) == "active"
+    if not is_active:
+        _check_no_server(surroundings)
+    changed = _write(path, unit.text())
+    manager.do("daemon-reload")
+    manager.do("enable", path.name)
+    if not is_active:
+        _start(manager, path.name)
+    _show_installed(surroundings, manager, path, unit, needs_restart=is_active and changed)
+
+
+@service_command.command("show")
+@unit_options
+@run_as_option
+@project_option
+@pass_surroundings
+def show_command(surroundings: CliContext, of_user: bool, name: str, run_as: str | None) -> None:
+    """Print the unit, and write nothing."""
+    unit = _unit(surroundings, of_user, run_as)
+    click.echo(unit.text(), nl=False)
+    path = _path(surroundings, Manager(of_user=of_user), name)
+    click.echo(f"not written; `service install` writes it to {path}", err=True)
+
+
+@service_command.command("uninstall")
+@unit_options
+@pass_surroundings
+def uninstall_command(surroundings: CliContext, of_user: bool, name: str) -> None:
+    """Stop the service and remove its unit; jobs and settings stay."""
+    manager = Manager(of_user=of_user)
+    path = _path(surroundings, manager, name)
+    if not path.exists():
+        click.echo(f"nothing to remove: {path} does not exist")
+        return
+    _check_place(path, manager, surroundings, "uninstall")
+    if manager.is_running(surroundings):
+        manager.do("disable", "--now", path.name)
+    path.unlink()
+    if manager.is_running(surroundings):
+        manager.do("daemon-reload")
+        manager.ask("reset-failed", path.name)
+    click.echo(f"removed {path}; jobs stay in {surroundings.workspace}")
+
+
+def _unit(surroundings: CliContext, of_user: bool, run_as: str | None) -> Unit:
+    if of_user and run_as:
+        raise InvalidRequest("--user and --run-as conflict: a user's service runs as that user")
+    workspace = surroundings.workspace
+    place = workspace if workspace.exists() else surroundings.folder
+    if of_user:
+        account = Account.named(pwd.getpwuid(os.getuid()).pw_name)
+    elif run_as:
+        account = Account.named(run_as)
+    else:
+        account = Account.owner_of(place)
+        if account.uid == 0:
+            raise InvalidRequest(
+                f"{place} belongs to root, and workers of a service of root may change the whole "
+                "machine; to accept that, pass --run-as root; or give the folder to another user: "
+                f"sudo chown -R USER: {shlex.quote(str(surroundings.folder))}"
+            )
+    check_owner(account, place)
+    return unit_of(surroundings, account, for_user=of_user, systemd_version=systemd_version())
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _path(surroundings: CliContext, manager: Manager, name: str) -> Path:
+    return manager.directory(surroundings) / f"{name}.service"
+
+
+def _check_manager(surroundings: CliContext, manager: Manager) -> None:
+    """Raise Unavailable if the service manager does not exist."""
+    if manager.is_running(surroundings):
+        return
+    program = entry_point(surroundings)
+    show = shlex.join([*program, "service", "show", *(["--user"] * manager.of_user)])
+    if manager.of_user and BOOTED.is_dir():
+        user = pwd.getpwuid(os.getuid()).pw_name
+        raise Unavailable(
+            f"systemd does not run services for {user} here; nothing was changed; "
+            f"type: sudo loginctl enable-linger {user}, then log in again"
+        )
+    raise Unavailable(
+        "systemd is not this machine's service manager; nothing was changed; "
+        f"to run the server without it: {shlex.join([*program, 'serve'])}; "
+        f"to write the unit for another machine: {show} > orchestrator.service"
+    )
+
+
+def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: str) -> None:
+    """Raise Conflict for another folder's unit, Unavailable if the file cannot be written."""
+    if path.exists():
+        owner = folder_of(path.read_text("utf-8", "replace"))
+        if owner != str(surroundings.folder):
+            whose = f"serves {owner}" if owner else "was not written by this command"
+            raise Conflict(
+                f"{path} {whose}; nothing was changed; choose another name: --name {path.stem}-2"
+            )
+    if not manager.of_user and not os.access(path.parent, os.W_OK):
+        again = _command(surroundings, verb, path.stem)
+        as_root = f"sudo {again}"
+        if verb == "install" and is_home(surroundings.folder, surroundings.environ):
+            # Root must not use the settings of a home that belongs to another user.
+            show = _command(surroundings, "show", path.stem)
+            enable = shlex.join(["sudo", "systemctl", "enable", "--now", str(path)])
+            as_root = f"{show} | sudo tee {path} && {enable}"
+        raise Unavailable(
+            f"only root may change {path.parent}; nothing was changed; type: {as_root}; "
+            f"or, for a service of your user: {again} --user"
+        )
+
+
+def _command(surroundings: CliContext, verb: str, name: str) -> str:
+    named = [] if name == DEFAULT_NAME else ["--name", name]
+    return shlex.join([*entry_point(surroundings), "service", verb, *named])
+
+
+def _check_no_server(surroundings: CliContext) -> None:
+    record = running_server(surroundings.workspace)
+    if record is not None:
+        raise Conflict(
+            f"a server runs for this folder (process {record.pid}), outside of the service; "
+            f"nothing was changed; stop it: kill {record.pid}"
+        )
+
+
+def _write(path: Path, text: str) -> bool:
+    """Write the unit; return False if it exists already."""
+    if path.exists() and path.read_bytes() == text.encode():
+        return False
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(text.encode())
+    new.chmod(0o644)
+    new.replace(path)
+    return True
+
+
+def _start(manager: Manager, unit: str) -> None:
+    try:
+        manager.do("start", unit)
+    except Unavailable as error:
+        log = shlex.join(["journalctl", *(["--user"] * manager.of_user), "-n", "20", "-u", unit])
+        raise Unavailable(f"{error.message}; the reason is in its log: {log}") from error
+
+
+def _show_installed(
+    surroundings: CliContext, manager: Manager, path: Path, unit: Unit, needs_restart: bool
+) -> None:
+    systemctl = shlex.join(manager.words)
+    of_user = " --user" * manager.of_user
+    sudo = "" if manager.of_user else "sudo "
+    record = running_server(surroundings.workspace)
+    click.echo(f"wrote {path}; the server runs as {unit.user or 'you'}")
+    if record is not None:
+        click.echo(f"serving at {record.url} for the project {unit.project}")
+    if needs_restart:
+        click.echo(f"to apply the change: {sudo}{systemctl} restart {path.stem}")
+    click.echo(f"status:  {systemctl} status {path.stem}")
+    click.echo(f"log:     journalctl{of_user} -f -u {path.stem}")
+    again = _command(surroundings, "uninstall", path.stem)
+    click.echo(f"remove:  {sudo}{again}{of_user}")
+    if manager.of_user:
+        click.echo("to start it at boot, and keep it after you log out: loginctl enable-linger")
+    if names := not_carried(surroundings.environ):
+        click.echo(
+            f"not in the unit: {', '.join(names)}; set them in config.yaml, or in the file that "
+            "EnvironmentFile names",
+            err=True,
+        )

@@ -1,0 +1,182 @@
+"""The text of a systemd unit that runs the server of one folder."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ConfigError
+from orchestrator.launchers.containment.cgroup import SERVER_GROUP
+
+#: Beginning of a unit's first line, before the folder's path. It identifies our units, and each
+#: folder's unit.
+MARK = "# Runs the orchestrator of "
+#: Seconds that the server has to stop its workers and to write the last state.
+STOP_SECONDS = 120
+#: Seconds that the recovery of unfinished jobs may take.
+START_SECONDS = 900
+
+#: Characters that a unit cannot have: control characters, invalid UTF-8, and blanks or a backslash
+#: at the wrong place.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|[\s\\]$")
+
+#: Needs no privileges, so users' own units have it, too.
+COMMON_HARDENING = """\
+UMask=0077
+NoNewPrivileges=yes
+LockPersonality=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM
+"""
+
+SYSTEM_HARDENING = """\
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectHostname=yes
+ProtectKernelModules=yes
+# Not set, because containment pidns and sandbox mount a /proc of their own: ProtectProc,
+# ProcSubset, ProtectKernelLogs, ProtectKernelTunables, RestrictNamespaces. Not set, because
+# containment cgroup writes there: ProtectControlGroups. Not set, because AI tools compile at
+# run time: MemoryDenyWriteExecute. Not set, because workers may need a GPU: PrivateDevices.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """The facts of a unit."""
+
+    #: The program and its arguments.
+    command: Sequence[str]
+    folder: Path
+    project: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    #: A file with further variables; it need not exist. Specifiers such as ``%E`` count.
+    environment_file: str
+    #: The user that the server runs as; empty: the unit belongs to the user's own service manager.
+    user: str = ""
+    #: Directories that the server and its workers write to. Each directory must exist.
+    writable: Sequence[Path] = ()
+    #: Further writable directories, which are ignored if they do not exist.
+    writable_if_present: Sequence[Path] = ()
+    private_tmp: bool = True
+    #: The version of systemd; 0: unknown.
+    systemd_version: int = 0
+    #: True if control groups limit the memory, processors, or processes of workers.
+    has_limits: bool = False
+
+    def text(self) -> str:
+        """Return the content of the unit file. Raise ConfigError for a path that a unit
+        cannot name.
+        """
+        return (
+            f"{MARK}{_line(self.folder)}\n\n{self._about()}\n{self._service()}\n{self._install()}"
+        )
+
+    def _about(self) -> str:
+        lines = [
+            "[Unit]",
+            f"Description=Orchestrator for {_line(self.project)}",
+            "StartLimitIntervalSec=60",
+            "StartLimitBurst=5",
+        ]
+        if self.user:
+            lines += ["Wants=network-online.target", "After=network-online.target"]
+        return _joined(lines)
+
+    def _service(self) -> str:
+        first, *rest = self.command
+        lines = [
+            "[Service]",
+            "Type=notify",
+            *([f"User={self.user}"] if self.user else []),
+            f"WorkingDirectory={_line(self.folder)}",
+            f"ExecStart={_program(first)} {' '.join(map(_word, rest))}",
+            *(f"Environment={_word(f'{k}={v}')}" for k, v in self.environment.items()),
+            f"EnvironmentFile=-{self.environment_file}",
+            "",
+            *self._ends(),
+            f"TimeoutStartSec={START_SECONDS}",
+            f"TimeoutStopSec={STOP_SECONDS}",
+            "Restart=on-failure",
+            "RestartSec=5",
+            "# Exit code 2 is an error of the configuration: a restart would not repair it.",
+            "RestartPreventExitStatus=2",
+            "# Workers have control groups of their own; one that runs out of memory ends alone.",
+            "Delegate=yes",
+            *([f"DelegateSubgroup={SERVER_GROUP}"] if self._has_subgroup else []),
+            "OOMPolicy=continue",
+            "",
+        ]
+        return _joined(lines) + COMMON_HARDENING + (self._system() if self.user else "")
+
+    @property
+    def _has_subgroup(self) -> bool:
+        return self.systemd_version >= 254
+
+    def _ends(self) -> Sequence[str]:
+        if self.has_limits and not self._has_subgroup:
+            return (
+                "# While control groups with limits exist, systemd before 254 cannot start a",
+                "# server (exit status 219): so workers end with the server, and are retried.",
+                "KillMode=mixed",
+            )
+        return (
+            "# After a crash of the server, its workers continue, and the next server adopts them.",
+            "# A server that is stopped stops them itself (workers.on_shutdown).",
+            "KillMode=process",
+        )
+
+    def _system(self) -> str:
+        lines = [f"ReadWritePaths={_word(str(each))}" for each in self.writable]
+        lines += [f"ReadWritePaths={_word(str(each), '-')}" for each in self.writable_if_present]
+        if self.private_tmp:
+            lines.append("PrivateTmp=yes")
+        else:
+            lines.append("ReadWritePaths=/tmp /var/tmp")
+        # Root without capabilities could not start containment pidns.
+        capabilities = [] if self.user == "root" else ["CapabilityBoundingSet="]
+        return _joined(capabilities) + SYSTEM_HARDENING + _joined(lines)
+
+    def _install(self) -> str:
+        target = "multi-user.target" if self.user else "default.target"
+        return _joined(["[Install]", f"WantedBy={target}"])
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
+def folder_of(text: str) -> str | None:
+    """Return the folder of a unit that ``Unit.text`` wrote; None for any other text."""
+    first = text.partition("\n")[0]
+    return first.removeprefix(MARK).replace("%%", "%") if first.startswith(MARK) else None
+
+
+def _line(path: Path) -> str:
+    """Return a path as the rest of a line in which nothing is quoted."""
+    return _checked(str(path)).replace("%", "%%")
+
+
+def _word(text: str, prefix: str = "") -> str:
+    """Return one word of a line, quoted if necessary."""
+    escaped = _checked(text).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
+    plain = re.fullmatch(r"[\w%+,./:=@-]+", escaped, re.ASCII)
+    return f"{prefix}{escaped}" if plain else f'"{prefix}{escaped}"'
+
+
+def _program(path: str) -> str:
+    """Return the first word of a command. ``:`` lets systemd expand no ``$`` in the command."""
+    if re.search(r"[\"'\\]", path):  # systemd rejects such a program, however it is quoted
+        raise ConfigError(f"a systemd unit cannot start {path!r}; rename it")
+    return _word(path, ":")
+
+
+def _checked(text: str) -> str:
+    if _UNFIT.search(text):
+        raise ConfigError(f"a systemd unit cannot name {text!r}; rename it")
+    return text

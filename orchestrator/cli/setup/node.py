@@ -1,0 +1,46 @@
+"""``orchestrator node``: this machine as a node of a cluster."""
+
+import os
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.context import CliContext, pass_surroundings
+
+
+@click.group("node")
+def node_command() -> None:
+    """Run workers of a server on another machine."""
+
+
+@node_command.command("join")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@click.option("--slots", type=click.IntRange(1, 10_000), help="Workers (default: processors).")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Directory on a local disk for records and logs of running workers.",
+)
+@pass_surroundings
+def join_command(
+    surroundings: CliContext, file: Path, slots: int | None, state: Path | None
+) -> int:
+    """Join the cluster of FILE, and run workers until a signal ends the command.
+
+    SIGTERM and Ctrl-C stop the workers, which then start again on other machines.
+    """
+    from orchestrator.launchers.cluster.join_file import JoinFile
+    from orchestrator.launchers.cluster.node_process import locked, run
+
+    found = JoinFile.read(file)
+    directory = state or _state_home(surroundings) / "orchestrator" / "nodes" / found.name
+    place = Path(os.path.abspath(directory))
+    # Before the certificates are written, because a running node reads them when it reconnects.
+    with locked(place, found.name):
+        return run(found.unpack(place, slots), click.echo)
+
+
+def _state_home(surroundings: CliContext) -> Path:
+    named = surroundings.environ.get("XDG_STATE_HOME")
+    return Path(named) if named else Path.home() / ".local" / "state"

@@ -1,0 +1,277 @@
+"""``orchestrator nodes``: more machines that run workers."""
+
+import json
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.core.command_name import COMMAND, IN_FOLDER
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.model.machine_labels import LABEL_PATTERN
+from orchestrator.schemas.fields.text import PATTERN_WORDS
+from orchestrator.security.product_files import product_file
+
+if TYPE_CHECKING:
+    from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
+_DAYS = 730.0
+_HEADS = ("NAME", "STATE", "SLOTS", "WAITING", "MEMORY", "DISK", "SEEN", "LABELS", "AGENTS")
+_GIB = 1024**3
+NONE = f"no nodes; create certificates: {COMMAND} nodes init --address HOST:PORT"
+
+days_option = click.option(
+    "--days",
+    type=click.FloatRange(min=0, min_open=True),
+    default=_DAYS,
+    show_default=True,
+    help="Days for which the certificate is valid.",
+)
+
+
+def _named(_: click.Context, __: click.Parameter, name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise click.BadParameter("must have 1 to 63 letters, digits, '.', '-', and '_'")
+    return name
+
+
+def _pairs(labels: Iterable[str]) -> dict[str, str]:
+    """Return the labels of NAME=VALUE texts. Raise click.BadParameter."""
+    found = dict(each.partition("=")[::2] for each in labels)
+    for each in (*found, *found.values()):
+        if not re.fullmatch(LABEL_PATTERN, each):
+            raise click.BadParameter(
+                f"write NAME=VALUE, such as gpu=true: each part has {PATTERN_WORDS[LABEL_PATTERN]}"
+            )
+    return found
+
+
+name_argument = click.argument("name", callback=_named)
+
+
+@click.group("nodes", invoke_without_command=True)
+@json_option
+@click.pass_context
+@pass_surroundings
+def nodes_command(surroundings: CliContext, context: click.Context) -> None:
+    """List and manage the machines that run workers.
+
+    Without a command: list them. A machine joins with: orchestrator node join FILE
+    """
+    if context.invoked_subcommand is None:
+        _list(surroundings)
+
+
+@nodes_command.command("init")
+@click.option(
+    "--address",
+    required=True,
+    metavar="HOST:PORT",
+    help="Address of this machine for nodes, such as head.lan:8786.",
+)
+@days_option
+@pass_surroundings
+def init_command(surroundings: CliContext, address: str, days: float) -> None:
+    """Create the certificates of a cluster. Run it again to renew the server's certificate."""
+    from orchestrator.launchers.cluster.certificates import CertificateAuthority
+    from orchestrator.launchers.cluster.join_file import host_and_port
+
+    _, port = host_and_port(address)
+    directory = _directory(surroundings)
+    authority = CertificateAuthority(directory)
+    if not authority.exists:
+        authority.create()
+    authority.renew_server(days)
+    _registry(surroundings).init(address)
+    click.echo(f"Certificates: {directory}")
+    click.echo("Add this to config.yaml, and restart the server:", err=True)
+    click.echo(f'cluster: {{listen: "0.0.0.0:{port}"}}')
+    click.echo(f"Then add machines: {COMMAND} nodes add NAME", err=True)
+
+
+@nodes_command.command("add")
+@name_argument
+@click.option("--slots", type=click.IntRange(1, 10_000), help="Workers (default: its processors).")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of the node.")
+@days_option
+@json_option
+@pass_surroundings
+def add_command(
+    surroundings: CliContext, name: str, slots: int | None, labels: tuple[str, ...], days: float
+) -> None:
+    """Create a join file for the machine NAME, and print the commands that use it.
+
+    For an existing name, the former certificate becomes invalid.
+    """
+    from orchestrator.launchers.cluster.certificates import CertificateAuthority
+    from orchestrator.launchers.cluster.join_file import JoinFile
+    from orchestrator.launchers.cluster.registry import NodeEntry
+
+    authority, registry = CertificateAuthority(_directory(surroundings)), _registry(surroundings)
+    if not authority.exists:
+        raise ConfigError(NONE)
+    issued = authority.issue(name, days)
+    path = _directory(surroundings) / f"{name}.join"
+    found = JoinFile(
+        name=name,
+        address=registry.address,
+        authority=authority.certificate,
+        certificate=issued.certificate,
+        key=issued.key,
+    )
+    found.write(path)
+    before = registry.entries().get(name)
+    had = before.labels if before else {}
+    registry.put(
+        NodeEntry(name=name, serial=issued.serial, slots=slots, labels={**had, **_pairs(labels)})
+    )
+    copy = f"scp -p {shlex.quote(str(path))} {name}:"
+    join = f"{_program()} node join {shlex.quote(str(path))}"
+    if surroundings.as_json:
+        click.echo(json.dumps({"name": name, "join_file": str(path), "copy": copy, "join": join}))
+        return
+    click.echo(
+        "Copy the join file, which has a private key, unless the folder is shared:", err=True
+    )
+    click.echo(copy)
+    click.echo(f"On {name}, as the same user, with the workspace at the same path:", err=True)
+    click.echo(join)
+
+
+@nodes_command.command("drain")
+@name_argument
+@click.option("--off", is_flag=True, help="Let workers start there again.")
+@pass_surroundings
+def drain_command(surroundings: CliContext, name: str, off: bool) -> None:
+    """Start no more workers on the node NAME; its running workers continue."""
+    _registry(surroundings).change(name, is_drained=not off)
+    click.echo(f"{name}: {'workers start again' if off else 'no more workers start'}")
+
+
+@nodes_command.command("label")
+@name_argument
+@click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE|NAME-...")
+@pass_surroundings
+def label_command(surroundings: CliContext, name: str, changes: tuple[str, ...]) -> None:
+    """Set labels of the node NAME, or remove them: gpu=true zone-
+
+    A task with `requires: {gpu: true}` runs only on machines with this label.
+    """
+    registry = _registry(surroundings)
+    registry.change(name)
+    labels = dict(registry.entries()[name].labels)
+    for gone in [each for each in changes if each.endswith("-") and "=" not in each]:
+        labels.pop(gone.removesuffix("-"), None)
+    labels |= _pairs([each for each in changes if "=" in each or not each.endswith("-")])
+    registry.change(name, labels=labels)
+    words = " ".join(f"{each}={value}" for each, value in sorted(labels.items()))
+    click.echo(f"{name}: {words or 'no labels'}")
+
+
+@nodes_command.command("remove")
+@name_argument
+@pass_surroundings
+def remove_command(surroundings: CliContext, name: str) -> None:
+    """Remove the node NAME and reject its certificate; its workers start again elsewhere."""
+    _registry(surroundings).remove(name)
+    (_directory(surroundings) / f"{name}.join").unlink(missing_ok=True)
+    click.echo(f"{name}: removed")
+
+
+@nodes_command.command("forget")
+@name_argument
+@pass_surroundings
+def forget_command(surroundings: CliContext, name: str) -> None:
+    """Start the workers of an unreachable node again without waiting for its lease.
+
+    Use it only if the machine is switched off; otherwise its workers run twice.
+    """
+    _registry(surroundings).forget(name)
+    click.echo(f"if {name} is unreachable, its workers start again on other machines")
+
+
+def _program() -> str:
+    """Return the command as it is typed on a machine that shares the product's folder."""
+    if COMMAND == IN_FOLDER:
+        return shlex.quote(str(product_file(IN_FOLDER)))
+    return COMMAND
+
+
+def _directory(surroundings: CliContext) -> Path:
+    from orchestrator.config import load
+
+    found = load(surroundings.folder, environ=surroundings.environ, require_key=False)
+    return found.settings.cluster.certificates
+
+
+def _registry(surroundings: CliContext) -> "NodeRegistry":
+    from orchestrator.launchers.cluster.registry import NodeRegistry
+
+    return NodeRegistry(_directory(surroundings))
+
+
+def _list(surroundings: CliContext) -> None:
+    client = surroundings.client_if_running()
+    if client is None:
+        entries = _registry(surroundings).entries().values()
+        found: list[dict[str, Any]] = [_without_server(each) for each in entries]
+    else:
+        with client:
+            found = client.nodes()["nodes"]
+    if surroundings.as_json:
+        click.echo(json.dumps({"nodes": found}, indent=2))
+        return
+    if not found:
+        click.echo(NONE, err=True)
+        return
+    rows = [_HEADS, *map(_row, found)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADS))]
+    for row, each in zip(rows, [None, *found], strict=True):
+        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        click.echo(line.rstrip())
+        if each and each["notice"]:
+            click.echo(f"  {each['notice']}")
+
+
+def _row(each: dict[str, Any]) -> tuple[str, ...]:
+    seen = each["seen_seconds"]
+    return (
+        each["name"],
+        each["state"],
+        f"{each['running']}/{each['slots'] or '-'}",
+        str(each["waiting"]),
+        _size(each["memory_bytes"]),
+        _size(each["disk_bytes"]),
+        "-" if seen is None else f"{seen:.1f} s",
+        ",".join(f"{name}={value}" for name, value in sorted(each["labels"].items())) or "-",
+        ", ".join(each["agents"]) or "-",
+    )
+
+
+def _size(number: int | None) -> str:
+    return "-" if number is None else f"{number / _GIB:.1f} GiB"
+
+
+def _without_server(entry: "NodeEntry") -> dict[str, Any]:
+    """Return the answer about a node while no server runs."""
+    return {
+        "name": entry.name,
+        "state": "drained" if entry.is_drained else "unknown",
+        "slots": entry.slots or 0,
+        "running": 0,
+        "waiting": 0,
+        "agents": [],
+        "labels": dict(entry.labels),
+        "memory_bytes": None,
+        "disk_bytes": None,
+        "address": "",
+        "version": "",
+        "seen_seconds": None,
+        "clock_skew_seconds": 0.0,
+        "notice": "no server is running",
+    }

@@ -1,0 +1,1 @@
+"""Sections of the settings with entries of their own: agents, triggers, receivers."""

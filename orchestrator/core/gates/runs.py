@@ -1,0 +1,211 @@
+"""Compares runs of a gate: on the base, on candidates, and on a merged state. Pure.
+
+Only findings of both runs on a state are certain. A candidate must not win by tests that it added
+itself. Therefore the base's tests are counted separately, by their names on the base, and with the
+base's versions of tests and configuration.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
+
+from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading, new_flaws
+from orchestrator.core.gates.same_failure import are_alike
+from orchestrator.core.gates.tampering import reads_tests
+from orchestrator.core.model.gate import Check, Gate, GateCause, GateOutcome, GatePlace, GateResult
+
+#: Maximum number of findings that a note names if two runs differ.
+MOST_NAMED_OF_BASE = 3
+
+
+def needs_another(first: Ran) -> bool:
+    """True if the run has findings, which may excuse a change with the same findings.
+
+    A second run must then confirm the findings.
+    """
+    return not first.broken and bool(first.reading.flaws or first.rewritten)
+
+
+def both(first: Ran, second: Ran) -> Ran:
+    """Combine two runs: the findings that both runs have, and the tests that passed in both runs.
+
+    If the second run has no verdict, return the second run, which excuses nothing.
+    """
+    if second.broken:
+        return second
+    one, other = first.reading, second.reading
+    reading = Reading(
+        flaws=tuple(common(one.flaws, other.flaws)),
+        passed=_passed(one.passed, other.passed),
+        skipped=_in_both(one.skipped, other.skipped),
+        note=_difference(one.flaws, other.flaws),
+    )
+    return replace(
+        second,
+        reading=reading,
+        rewritten=tuple(of_files_in_both(first.rewritten, second.rewritten)),
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+    """Yield the findings in files that have findings in both runs.
+
+    Only the files are compared, because the content of a log or report differs in each run.
+    """
+    paths = {each.text for each in one}
+    return (each for each in other if each.text in paths)
+
+
+def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
+    """Yield the findings that both runs have.
+
+    A test that failed in both runs counts, even if its messages differ.
+    """
+    left: dict[str, list[Flaw]] = {}
+    for each in other:
+        left.setdefault(each.key, []).append(each)
+    for flaw in one:
+        if left.get(flaw.key):
+            is_same = are_alike(flaw.failure, left[flaw.key].pop(0).failure)
+            yield flaw if is_same else replace(flaw, failure="")
+
+
+def _passed(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return None if one is None or other is None else _in_both(one, other)
+
+
+def _in_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    again = set(other)
+    return tuple(name for name in one if name in again)
+
+
+def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
+    counts = Counter(each.key for each in one)
+    counts.subtract(Counter(each.key for each in other))
+    found = sorted(key for key, count in counts.items() if count)
+    if not found:
+        return ""
+    more = f" and {len(found) - MOST_NAMED_OF_BASE} more" if len(found) > MOST_NAMED_OF_BASE else ""
+    named = ", ".join(found[:MOST_NAMED_OF_BASE])
+    return f"two runs on the base commit differ: {named}{more}"
+
+
+#: Maximum number of new tests of one gate that are stored, in alphabetical order.
+MOST_NEW_TESTS = 500
+
+
+def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | None) -> GateResult:
+    """Return the result with its counts; unchanged if the gate did not judge the work.
+
+    ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
+    configuration, or ``now`` if the worker altered none of them. ``base``: the run on the base
+    commit.
+    """
+    if result.outcome is GateOutcome.DID_NOT_RUN:
+        return result
+    if now.reading.passed is None:
+        found = len(result.failures) if as_base is now else _findings(gate, as_base, base)
+        return replace(result, is_of_files=not reads_tests(gate), base_findings=found)
+    known = Reading() if base is None or base.broken else base.reading
+    passing = [] if as_base.broken else list(_of_base(as_base.reading, known))
+    there = {*passing, *(known.passed or ()), *(each.key for each in known.flaws)}
+    new = {without_parameters(each) for each in set(now.reading.passed) - there}
+    new -= {without_parameters(each) for each in there}
+    names = tuple(sorted(new)[:MOST_NEW_TESTS])
+    return replace(result, base_tests=len(passing), new_tests=names)
+
+
+def without_parameters(test: str) -> str:
+    """Return a test's name without parameters: ``test_one[2-3]`` becomes ``test_one``.
+
+    Otherwise a candidate could easily multiply its tests.
+    """
+    return test.partition("[")[0]
+
+
+def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
+    if not gate.new_only or base is None or base.broken:
+        return len(as_base.reading.flaws)
+    return len(new_flaws(as_base.reading, base.reading))
+
+
+def _of_base(now: Reading, base: Reading) -> Iterator[str]:
+    """Yield passed tests that the base has, under the same name or under the name before a move.
+
+    Each name counts once. If the base cannot load a file, each test of the file counts.
+    """
+    names = {*(base.passed or ()), *(each.key for each in base.flaws)}
+    unloaded = {each.key for each in base.flaws if each.is_error}
+    is_listed = bool(names - {EXIT_KEY})
+    gone = names - {*(now.passed or ()), *(each.key for each in now.flaws)}
+    moved = Counter(map(_own_name, gone))
+    for test in sorted(set(now.passed or ())):
+        if not is_listed or test in names or _is_below(test, unloaded):
+            yield test
+        elif moved[_own_name(test)] > 0:
+            moved[_own_name(test)] -= 1
+            yield test
+
+
+def _is_below(test: str, files: Collection[str]) -> bool:
+    return any(test.startswith((f"{each}::", f"{each}.")) for each in files)
+
+
+def _own_name(test: str) -> str:
+    return test.rpartition("::")[2]
+
+
+#: Maximum number of findings that a note names if only one run has them.
+MOST_NAMED = 5
+#: Causes that may come from the change, but also from a machine under load.
+_MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
+
+
+def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
+    """True if a run rejects the work of several tasks. A second run must confirm a rejection."""
+    is_of_result = check.place is GatePlace.RESULT and bool(check.base)
+    return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
+
+
+def confirmed(first: Ran, second: Ran) -> Ran:
+    """Combine two runs: the findings that both runs have, and the tests that passed in either run.
+
+    If the second run has no verdict, the first run's findings remain.
+    """
+    if second.broken:
+        return first
+    one, other = first.reading, second.reading
+    reading = replace(
+        other,
+        flaws=tuple(common(one.flaws, other.flaws)),
+        passed=_in_one(one.passed, other.passed),
+        skipped=_in_one(one.skipped, other.skipped) or (),
+    )
+    return replace(
+        second,
+        reading=reading,
+        rewritten=tuple(of_files_in_both(first.rewritten, second.rewritten)),
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
+    """Return the names that failed in one run and passed in the other.
+
+    The name "" means the whole gate.
+    """
+    if second.broken:
+        return ()
+    if first.broken:
+        return ("",) if second.passed else ()
+    counts = Counter(each.key for each in first.reading.flaws)
+    counts.subtract(Counter(each.key for each in second.reading.flaws))
+    names = sorted(key for key, count in counts.items() if count)
+    return tuple("" if each == EXIT_KEY else each for each in names)[:MOST_NAMED]
+
+
+def _in_one(one: Iterable[str] | None, other: Iterable[str] | None) -> tuple[str, ...] | None:
+    if one is None or other is None:
+        return None if one is other else tuple(one or other or ())
+    return tuple(dict.fromkeys((*one, *other)))

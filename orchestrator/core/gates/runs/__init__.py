@@ -1,1 +1,0 @@
-"""Comparing runs of a gate: on the base, on candidates, on a merged state."""

@@ -1,0 +1,394 @@
+"""Changes that would make gates pass although the work is wrong. Pure.
+
+- Files that decide how gates judge, such as tests and their configuration. A gate that passed runs
+  a second time, with the base's versions of these files. A test or check that then fails is a
+  finding.
+- Files that a gate itself changed. Such a gate fails, because a gate must judge and not repair.
+- Comments that switch off a tool's findings in a line or a file.
+"""
+
+import configparser
+import json
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import field, replace
+from typing import Any
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.gates.file_kinds import has_code, is_of_tests
+from orchestrator.core.gates.findings import (
+    LONGEST_SHOWN,
+    MOST_LISTED,
+    Flaw,
+    Ran,
+    Reading,
+    lost_tests,
+    new_flaws,
+)
+from orchestrator.core.gates.removed_tests import CHANGE, to_allow
+from orchestrator.core.gates.same_failure import digest_of
+from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
+from orchestrator.core.model.path_patterns import matches
+
+#: Tables of pyproject.toml that build, install, or release, and judge nothing.
+_BUILD_TOOLS = frozenset(
+    {"poetry", "uv", "hatch", "setuptools", "setuptools_scm", "pdm", "flit", "scikit-build"}
+    | {"maturin", "bumpversion", "semantic_release", "commitizen", "towncrier", "cibuildwheel"}
+)
+#: Keys of package.json with the configuration of checks.
+_OF_PACKAGE = (
+    *("scripts", "jest", "vitest", "mocha", "ava", "tap", "nyc", "c8", "babel", "xo", "standard"),
+    *("eslintConfig", "eslintIgnore", "prettier", "stylelint", "lint-staged", "browserslist"),
+)
+#: Sections of setup.cfg that describe the package.
+_OF_SETUP = ("metadata", "options")
+
+
+def judging_part(path: str, text: str) -> object:
+    """Return the part of a file that configures gates. Versions with equal parts judge alike.
+
+    For any other file, and for a file that cannot be parsed, return the whole text.
+    """
+    read = _READERS.get(path.rpartition("/")[2])
+    try:
+        return text if read is None else read(text)
+    except (ValueError, RecursionError, configparser.Error):
+        return text
+
+
+def _pyproject(text: str) -> object:
+    tools = tomllib.loads(text).get("tool", {})
+    return {name: table for name, table in tools.items() if name not in _BUILD_TOOLS}
+
+
+def _package(text: str) -> object:
+    found: Mapping[str, Any] = json.loads(text or "{}")
+    return {name: found.get(name) for name in _OF_PACKAGE}
+
+
+def _setup(text: str) -> object:
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    own = (name for name in parser.sections() if not name.startswith(_OF_SETUP))
+    return {name: dict(parser[name]) for name in own}
+
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    "pyproject.toml": _pyproject,
+    "package.json": _package,
+    "setup.cfg": _setup,
+}
+#: Names of the files that this module can read.
+MIXED = tuple(_READERS)
+
+
+#: Maximum number of files that a sentence names.
+MOST_NAMED = 3
+#: Manifests of dependencies. They stay in the second run, because code with new dependencies does
+#: not build with the base's manifest.
+_MANIFESTS = ("Cargo.toml", "go.mod", "go.work", "build.rs")
+#: Reports of gates whose findings are in files. Tests do not decide the verdict of such gates.
+_OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateReport.PRE_COMMIT})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgeAlteration:
+    """How the work altered files that decide how gates judge it."""
+
+    #: Files to replace for the second run, by path. The value is a path of the base, whose content
+    #: the file gets. A file with the value None is removed.
+    swap: Mapping[str, str | None] = field(default_factory=dict)
+    #: Altered files by which gates already judged before the change. New tests are excluded,
+    #: because they judge nothing on the base.
+    judges: tuple[str, ...] = ()
+    #: Files that decide how gates judge, and that the work altered with its task's permission.
+    allowed: tuple[str, ...] = ()
+    #: True if the task may repair those tests among ``judges`` that fail on the base.
+    repairs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeMove:
+    """A moved file that decides how gates judge."""
+
+    before: str
+    #: True if the file's content is the same.
+    is_exact: bool
+
+
+def held_to_tests(
+    gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
+) -> tuple[Leave, ...]:
+    """Limit the files that tasks may alter.
+
+    A change that also touches other code may only repair failing tests. Otherwise one change could
+    break code and weaken the tests that would show it.
+    """
+
+    def held(leave: Leave) -> Leave:
+        is_held = leave.tests and changes_code(gate, [*{*touched} - leave.judged])
+        return replace(leave, tests=False, failing_tests=True) if is_held else leave
+
+    return tuple(map(held, leaves))
+
+
+def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
+    """True if the change touches code other than tests and settings.
+
+    Only files that this gate checks, and files in hidden directories, count.
+    """
+    own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
+    return has_code(each for each in own if not matches(each, gate.configured_by))
+
+
+def alteration(
+    gate: Gate,
+    touched: Mapping[str, bool],
+    moves: Mapping[str, JudgeMove],
+    equal: Collection[str],
+    removed: Collection[str],
+    leaves: Sequence[Leave],
+    is_compared: bool = False,
+) -> JudgeAlteration:
+    """Return the alteration of judging files.
+
+    ``touched``: changed paths. The value is True if the base has the path. ``moves``: moved files,
+    by their new path. ``equal``: files whose judging part is as on the base. ``removed``: paths of
+    ``touched`` that the work removed. ``is_compared``: True for candidates, which also run without
+    their new tests.
+    """
+    left = {move.before for move in moves.values()}
+    swap: dict[str, str | None] = {}
+    judges, allowed = [], []
+    for path, was_there in touched.items():
+        move, kind = moves.get(path), _kind(gate, path)
+        if not kind or path in left or path in equal:
+            continue
+        if kind == _TESTS and path in removed and gate.tests_may_vanish:
+            continue
+        if move is not None and move.is_exact:
+            continue
+        is_judge = kind == _CONFIGURATION or was_there or move is not None
+        is_of_child = any(path in each.judged for each in leaves)
+        if is_of_child or (is_judge and any(_is_allowed(gate, path, each) for each in leaves)):
+            allowed += [path] if is_judge else []
+            continue
+        swap[path] = move.before if move else path if was_there else None
+        judges += [path] if is_judge else []
+    is_swapped = judges or is_compared
+    return JudgeAlteration(
+        swap=swap if is_swapped else {},
+        judges=tuple(judges),
+        allowed=tuple(allowed),
+        repairs=any(each.failing_tests for each in leaves) and all(map(is_of_tests, judges)),
+    )
+
+
+_CONFIGURATION, _TESTS = "configuration", "tests"
+
+
+def _kind(gate: Gate, path: str) -> str:
+    """Return the kind of a judging file; "" for a file that does not affect the gate's findings."""
+    if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
+        return _TESTS
+    return _CONFIGURATION if _is_configuration(gate, path) else ""
+
+
+def _is_configuration(gate: Gate, path: str) -> bool:
+    return matches(path, gate.configured_by) and not matches(path, _MANIFESTS)
+
+
+def reads_tests(gate: Gate) -> bool:
+    return gate.report not in _OF_FILES and not gate.is_of_files
+
+
+def _is_allowed(gate: Gate, path: str, leave: Leave) -> bool:
+    if matches(path, leave.writes):
+        return True
+    return is_of_tests(path) and (leave.tests or gate.tests_may_change)
+
+
+def needs_base_of(now: Ran, second: Ran) -> bool:
+    """True if the second run must be compared with the run on the base."""
+    return not second.passed or now.reading.passed is not None
+
+
+def with_second_run(
+    gate: Gate,
+    result: GateResult,
+    now: Ran,
+    second: Ran,
+    base: Ran | None,
+    altered: JudgeAlteration,
+) -> GateResult:
+    """Set the result to failed if the gate passes only with the worker's versions of judging
+    files.
+    """
+    found = swayed(gate, now, second, base, altered.repairs)
+    if not found:
+        repaired = altered.judges if altered.repairs else ()
+        return replace(result, judges=(*result.judges, *repaired))
+    files = named(altered.judges)
+    told = [
+        f"with {files} of the base commit: {each.text}"[:LONGEST_SHOWN]
+        for each in found[:MOST_LISTED]
+    ]
+    return replace(
+        result,
+        status=GateStatus.FAILED,
+        failures=(*result.failures, *told),
+        advice=to_allow(altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""),
+        output=second.output,
+        digest=digest_of([result.digest, *altered.judges, *(each.key for each in found)]),
+    )
+
+
+def swayed(
+    gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
+) -> list[Flaw]:
+    """Return the tests and checks that pass now, but fail with the base's versions of judging
+    files.
+
+    Empty if the run on the base has no verdict. ``repairs``: leave out tests that fail on the base.
+    """
+    if base is None or base.broken:
+        return []
+    if second.broken:
+        return [Flaw(second.cause or "", second.broken, is_error=True)]
+    if now.reading.passed is not None:
+        found = _swayed_tests(gate, now.reading, second.reading, base.reading)
+        known = {each.key for each in base.reading.flaws} if repairs else set()
+        return [each for each in found if each.key not in known]
+    flaws = new_flaws(second.reading, now.reading)
+    return new_flaws(Reading(flaws=tuple(flaws)), base.reading)
+
+
+def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
+    """Return tests that pass only with the worker's versions of judging files.
+
+    ``second``: the run with the base's versions. New tests are excluded, because they may need new
+    code.
+    """
+    failing = {each.key for each in now.flaws}
+    passing = {_own_name(name) for name in now.passed or ()}
+    flaws = [
+        each for each in second.flaws if each.key not in failing and _own_name(each.key) in passing
+    ]
+    failed = {each.key for each in flaws}
+    lost = set(lost_tests(second, base)) - {*lost_tests(now, base), *failing, *failed}
+    if gate.tests_may_vanish:
+        lost = {name for name in lost if _own_name(name) in passing}
+    errors = [each.text for each in second.flaws if _own_name(each.key) not in passing]
+    why = f" ({errors[0]})" if errors else ""
+    return [
+        *flaws,
+        *(Flaw(name, f"{name}: does not run{why}") for name in sorted(lost)),
+    ]
+
+
+def _own_name(test: str) -> str:
+    return test.rpartition("::")[2]
+
+
+def named(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return f"{', '.join(paths[:MOST_NAMED])}{more}"
+
+
+REWRITTEN = "the gate changed this tracked file; gates must not change files"
+
+
+def with_rewrites(
+    result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
+) -> GateResult:
+    """Set the result to failed if the gate changed tracked files that it does not change at the
+    base.
+    """
+    if ran.broken or not ran.rewritten:
+        return result
+    paths = new_rewrites(ran, base, touched)
+    if not paths:
+        return result
+    told = tuple(f"{path}: {REWRITTEN}" for path in paths)
+    digest = digest_of([result.digest, *paths])
+    failures = (*result.failures, *told)
+    return replace(result, status=GateStatus.FAILED, failures=failures, digest=digest)
+
+
+def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
+    """Return the paths that a gate changed, except paths that it also changes on the base.
+
+    If the worker changed the file, too, only changed places that the base does not have count.
+    """
+    before = base.rewritten if base is not None else ()
+    own, own_before = (
+        Reading(flaws=tuple(each for each in flaws if each.text in touched))
+        for flaws in (now.rewritten, before)
+    )
+    places = new_flaws(own, own_before)
+    known = {each.text for each in before}
+    others = {each.text for each in now.rewritten if each.text not in touched}
+    return sorted({each.text for each in places} | (others - known))
+
+
+#: Patterns of suppressing comments, by the word in a gate's command that runs the tool.
+_COMMENTS = {
+    "ruff": r"#\s*(?:flake8:\s*|ruff:\s*)?noqa\b.*",
+    "flake8": r"#\s*(?:flake8:\s*)?noqa\b.*",
+    "mypy": r"#\s*(?:type:\s*ignore|mypy:\s*(?:ignore-errors|disable-error-code))\b.*",
+    "pyright": r"#\s*(?:type|pyright):\s*ignore\b.*",
+    "pylint": r"#\s*pylint:\s*(?:disable|skip-file)\b.*",
+    "bandit": r"#\s*nosec\b.*",
+    "--cov": r"#\s*pragma:\s*no cover\b.*",
+    "eslint": r"(?://|/\*)\s*eslint-disable\b.*",
+    "biome": r"(?://|/\*)\s*biome-ignore\b.*",
+    "tsc": r"(?://|/\*)\s*@ts-(?:ignore|nocheck|expect-error)\b.*",
+    "golangci-lint": r"//\s*nolint\b.*",
+    "shellcheck": r"#\s*shellcheck\s+disable\b.*",
+}
+#: Maximum number of characters of a line that are searched.
+_MOST = 2000
+
+
+def comments_of(command: str) -> re.Pattern[str] | None:
+    """Return the pattern of comments that switch off the tools of a command; None if there is
+    none.
+    """
+    tools = (each for each in _COMMENTS if re.search(rf"(?<![\w-]){each}(?![\w-])", command))
+    found = [_COMMENTS[each] for each in tools]
+    return re.compile("|".join(found)) if found else None
+
+
+def switched_off(
+    comments: re.Pattern[str], now: Mapping[str, str], before: Iterable[str]
+) -> Iterator[str]:
+    """Yield the places of new comments, such as ``a.py:3``.
+
+    ``now``: texts of the files, by path. ``before``: texts of the files before the change. A
+    comment that was moved, or whose line was changed, is not new.
+    """
+    lines, known = Counter[str](), Counter[str]()
+    for text in before:
+        for _, line, comment in _found(comments, text):
+            lines[line] += 1
+            known[comment] += 1
+    left = []
+    for path, text in now.items():
+        for number, line, comment in _found(comments, text):
+            if lines[line] > 0:
+                lines[line] -= 1
+                known[comment] -= 1
+            else:
+                left.append((f"{path}:{number}", comment))
+    for place, comment in left:
+        known[comment] -= 1
+        if known[comment] < 0:
+            yield place
+
+
+def _found(comments: re.Pattern[str], text: str) -> Iterator[tuple[int, str, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if comment := comments.search(line[:_MOST]):
+            yield number, line.strip(), comment[0].strip()

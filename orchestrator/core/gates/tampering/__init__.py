@@ -1,1 +1,0 @@
-"""Changes that would make gates pass although the work is wrong."""

@@ -1,0 +1,240 @@
+"""Budgets: limits on agents' usage, sums of usage, and the estimate of a plan. Pure.
+
+A job's sum includes all its descendants, so that splitting the work does not evade a limit. The
+estimate of a plan is made before the plan runs, and is no limit.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import field
+from operator import attrgetter
+from typing import Any, Protocol
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.job_facts import CapPassed
+from orchestrator.core.model.job_settings import BUDGET_LIMITS
+
+_UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
+_CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
+#: Tolerance factor, because sums of costs are not exact.
+_ROUNDING = 1 + 1e-9
+#: Amounts from this value on are shown with two decimal places.
+_CENTS = 0.1
+_COUNTED = (
+    "steps",
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+)
+
+_counted_figures = attrgetter(*_COUNTED)
+_NONE_KNOWN = (None,) * len(_COUNTED)
+
+NOTHING = NO_USAGE
+
+
+class Limited(Protocol):
+    """Limits of a task or job; None is no limit."""
+
+    @property
+    def max_steps(self) -> int | None: ...
+
+    @property
+    def max_tokens(self) -> int | None: ...
+
+    @property
+    def max_cost_usd(self) -> float | None: ...
+
+
+@dataclass(slots=True)
+class Spent:
+    """Usage, by the name of the limit on it. Unknown usage counts as zero."""
+
+    by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET_LIMITS, 0.0))
+
+    def change(self, before: Usage, after: Usage) -> None:
+        for name, had, has in zip(BUDGET_LIMITS, _figures(before), _figures(after), strict=True):
+            self.by_limit[name] += has - had
+
+
+class Spending:
+    """The sums of usage of all jobs in unfinished trees, by job."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, Spent] = {}
+
+    def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
+        """Add a worker's new usage to its job and the job's ancestors, which are ``line``."""
+        for job in line:
+            self._spent.setdefault(job.id, Spent()).change(before, after)
+
+    def of(self, job_id: str) -> Mapping[str, float]:
+        found = self._spent.get(job_id)
+        return found.by_limit if found else dict.fromkeys(BUDGET_LIMITS, 0.0)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        for job_id in job_ids:
+            self._spent.pop(job_id, None)
+
+
+def total(*usages: Usage) -> Usage:
+    """Sum usages. A figure that is unknown in all of them is unknown in the sum."""
+    sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
+    return Usage(
+        **sums,
+        cost_estimated=any(each.cost_estimated for each in usages),
+        partial=any(each.partial for each in usages),
+    )
+
+
+def is_known(usage: Usage) -> bool:
+    """True if at least one figure is known."""
+    return _counted_figures(usage) != _NONE_KNOWN
+
+
+def reached(limited: Limited, spent: Mapping[str, float]) -> str:
+    """Return the name of a reached limit; "" if no limit is reached."""
+    for name in BUDGET_LIMITS:
+        limit = getattr(limited, name)
+        if limit is not None and spent[name] >= limit:
+            return name
+    return ""
+
+
+def breach(limited: Limited, spent: Mapping[str, float]) -> str:
+    """Return the reached limit as text; "" if no limit is reached."""
+    name = reached(limited, spent)
+    return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
+
+
+def caps_of(limited: Limited) -> dict[str, float]:
+    """Return the limits that have a value, by name."""
+    found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
+    return {name: most for name, most in found.items() if most is not None}
+
+
+def caps_in_words(caps: Mapping[str, float]) -> str:
+    """Format limits, such as "10 steps, $2.00"; "" if there are none."""
+    units = {"max_steps": " steps", "max_tokens": " tokens"}
+    return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
+
+
+def passed(
+    limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
+) -> tuple[CapPassed, ...]:
+    """Return the exceeded limits. ``at_least``: True if the sums are incomplete."""
+    caps = ((name, getattr(limited, name)) for name in BUDGET_LIMITS)
+    return tuple(
+        CapPassed(limit=name, most=most, used=spent[name], at_least=at_least)
+        for name, most in caps
+        if most is not None and spent[name] > most * _ROUNDING
+    )
+
+
+def passed_in_words(cap: CapPassed) -> str:
+    """Format an exceeded limit, such as "cost cap exceeded: $1.23 of $1.00 (23 % over)"."""
+    percent = max(1, round((cap.used / cap.most - 1) * 100))
+    more = "at least " if cap.at_least else ""
+    used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
+    return f"{_CAPS[cap.limit]} cap exceeded: {more}{used} of {most} ({percent:,} % over)"
+
+
+def amount(limit: str, value: float) -> str:
+    """Format an amount of a limited unit, for people."""
+    if limit != "max_cost_usd":
+        return f"{value:,.0f}"
+    digits = 2 if value >= _CENTS or not value else 4 if value >= _CENTS / 100 else 6
+    return f"${value:,.{digits}f}"
+
+
+def is_unpriced(usage: Usage) -> bool:
+    """True if a model was used, and the cost is unknown."""
+    return usage.cost_usd is None and tokens(usage) > 0
+
+
+def spent_by(usage: Usage) -> Mapping[str, float]:
+    return dict(zip(BUDGET_LIMITS, _figures(usage), strict=True))
+
+
+def tokens(usage: Usage) -> int:
+    """Return the tokens that count for ``max_tokens``: output, uncached input, and input written to
+    the cache.
+
+    Reading from a cache does not count, because it costs a tenth and is repeated with every step.
+    """
+    return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
+
+
+def _figures(usage: Usage) -> tuple[float, float, float]:
+    return usage.steps or 0, tokens(usage), usage.cost_usd or 0.0
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+#: Estimated tokens of one worker if no usage of its agent is known: about twenty calls of a model.
+#: Most input of these calls comes from the provider's cache, and does not count.
+RULE_OF_THUMB_TOKENS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """Estimated usage of a plan. None means unknown."""
+
+    workers: int
+    #: Number of workers that compare candidates, in addition to ``workers``.
+    reviewers: int = 0
+    tokens: int
+    cost_usd: float | None
+    #: The reviewers' part of the tokens and the cost.
+    review_tokens: int = 0
+    review_cost_usd: float | None = 0.0
+    #: Number of earlier workers from which the estimate was computed; 0 if some agent had no
+    #: earlier worker.
+    from_workers: int
+
+
+def estimate(
+    agents: Sequence[str],
+    uses_model: Callable[[str], bool],
+    earlier: Callable[[str], Sequence[Usage]],
+    reviewers: Sequence[str] = (),
+) -> Estimate:
+    """Return the estimate for one attempt of each worker and reviewer, without child jobs and
+    retries.
+
+    ``earlier``: usage of earlier workers, by agent.
+    """
+    asked = [name for name in (*agents, *reviewers) if uses_model(name)]
+    known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}
+    reviewing = [name for name in reviewers if uses_model(name)]
+    complete = all(known.values())
+    return Estimate(
+        workers=len(agents),
+        reviewers=len(reviewers),
+        tokens=sum(_mean_tokens(known[name]) for name in asked),
+        cost_usd=_total_of([_mean_cost(known[name]) for name in asked]),
+        review_tokens=sum(_mean_tokens(known[name]) for name in reviewing),
+        review_cost_usd=_total_of([_mean_cost(known[name]) for name in reviewing]),
+        from_workers=sum(map(len, known.values())) if complete else 0,
+    )
+
+
+def _total_of(costs: Sequence[float | None]) -> float | None:
+    return sum(each for each in costs if each) if None not in costs else None
+
+
+def _mean_tokens(usages: Sequence[Usage]) -> int:
+    if not usages:
+        return RULE_OF_THUMB_TOKENS
+    return round(sum(map(tokens, usages)) / len(usages))
+
+
+def _mean_cost(usages: Sequence[Usage]) -> float | None:
+    costs = [each.cost_usd for each in usages if each.cost_usd is not None]
+    return sum(costs) / len(costs) if costs else None

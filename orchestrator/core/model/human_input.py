@@ -1,0 +1,252 @@
+"""What people send to jobs: messages to workers, feedback, pauses, and answers to questions.
+
+Frozen values, stored with the job or the worker.
+"""
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
+from enum import StrEnum
+
+from orchestrator.core.dataclass import dataclass
+
+#: Kind of the error if a worker cannot receive a message.
+CANNOT_MESSAGE = "cannot-message"
+#: Maximum number of messages to one worker.
+MOST_MESSAGES = 100
+#: Maximum number of characters of a message.
+MOST_CHARACTERS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerMessage:
+    """A person's message, as data for the worker's agent."""
+
+    #: A UUID.
+    id: str
+    at: float
+    by: str
+    text: str
+    #: The latest attempt whose agent has read the message; 0: none yet.
+    attempt: int = 0
+    #: Time at which an agent first read the message; None if no agent has read it.
+    delivered_at: float | None = None
+
+
+def delivered(
+    messages: Sequence[WorkerMessage], ids: Collection[str], attempt: int, now: float
+) -> tuple[WorkerMessage, ...]:
+    """Return the messages after an attempt's agent has read those with the given ids."""
+    return tuple(
+        replace(each, attempt=attempt, delivered_at=each.delivered_at or now)
+        if each.id in ids
+        else each
+        for each in messages
+    )
+
+
+def undelivered(messages: Sequence[WorkerMessage]) -> tuple[WorkerMessage, ...]:
+    """Return the messages that no agent has read."""
+    return tuple(each for each in messages if each.delivered_at is None)
+
+
+#: Parts of the name of a message's file in the control directory of an attempt. The suffix shows
+#: whether the message is new, or was read by the agent.
+FILE_PREFIX, NEW_SUFFIX, READ_SUFFIX = "message-", ".json", ".read"
+
+
+def message_file_name(message_id: str) -> str:
+    return f"{FILE_PREFIX}{message_id}{NEW_SUFFIX}"
+
+
+def message_document(message: WorkerMessage) -> str:
+    """Return the content of a message's file."""
+    return json.dumps(asdict(message))
+
+
+#: Maximum number of rounds of feedback that are stored with a worker.
+MOST_ROUNDS = 20
+
+
+class Side(StrEnum):
+    """The side of a diff that a comment is on."""
+
+    #: The worker's change.
+    NEW = "new"
+    #: The commit from which the worker started.
+    OLD = "old"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Comment:
+    """A comment on lines of one file."""
+
+    path: str
+    line: int
+    #: The last line; equal to ``line`` for one line.
+    end_line: int
+    text: str
+    side: Side = Side.NEW
+    #: The lines themselves, shortened if they are long.
+    code: str = ""
+
+    @property
+    def place(self) -> str:
+        """The path with its lines, for people."""
+        lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"
+        return f"{self.path}:{lines}{' (before the change)' if self.side is Side.OLD else ''}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feedback:
+    """Comments that a person sent at one time."""
+
+    at: float
+    by: str
+    #: The attempt that begins with these comments.
+    attempt: int
+    #: The commit whose diff the person commented on.
+    commit: str
+    comments: tuple[Comment, ...] = ()
+    summary: str = ""
+    #: The attempt that answered the comments: the first successful attempt since they were sent; 0
+    #: if there is none.
+    answered_by: int = 0
+    #: The Idempotency-Key of the call and a fingerprint of its content; empty without a key.
+    key: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedbackRequest:
+    """Comments as a person sends them, before the code of their lines is read."""
+
+    comments: tuple[Comment, ...]
+    summary: str
+    #: The commit whose diff the person commented on, or the beginning of its name.
+    commit: str
+    #: The agent for the next attempt; empty: the worker's agent.
+    agent: str = ""
+    #: The Idempotency-Key of the call; empty: none.
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeedbackGiven:
+    """Stored feedback, and the attempt that follows."""
+
+    job_id: str
+    worker_id: str
+    attempt: int
+    run: int
+    #: Branches of the user that contain the result from before the feedback.
+    landed: tuple[str, ...] = ()
+    #: True if an earlier call with the same Idempotency-Key had stored the feedback.
+    duplicate: bool = False
+
+
+def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
+    """Return the rounds with ``attempt``, which succeeded, as the answer to all open rounds."""
+    return tuple(
+        each if each.answered_by else replace(each, answered_by=attempt) for each in rounds
+    )
+
+
+def open_rounds(rounds: Sequence[Feedback]) -> tuple[Feedback, ...]:
+    """Return the rounds that no successful attempt has answered."""
+    return tuple(each for each in rounds if not each.answered_by)
+
+
+class RunningMode(StrEnum):
+    """What a pause does with running attempts."""
+
+    #: Running attempts continue to their end.
+    FINISH = "finish"
+    #: Running attempts are stopped. After the pause, they run again without using a retry.
+    STOP = "stop"
+
+
+class PauseCause(StrEnum):
+    """Why a job is paused, which decides how it resumes."""
+
+    #: A person paused the job, or a job above it.
+    PERSON = "person"
+    #: A person paused everything.
+    EVERYTHING = "everything"
+    #: The job reached a limit, and asks a person (``on_limit: ask``).
+    LIMIT = "limit"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """The pause of a job, or of everything."""
+
+    #: Time at which the pause stopped the job's wall time.
+    at: float
+    #: The caller who paused it, or the limit that was reached, for people.
+    by: str
+    running: RunningMode = RunningMode.FINISH
+    cause: PauseCause = PauseCause.PERSON
+    #: The job that was paused: this job or a job above it; empty for a pause of everything.
+    job_id: str = ""
+    #: The limit that was reached, such as ``max_cost_usd``; empty for other causes.
+    limit: str = ""
+    #: Time at which the job is stopped if no person raises the limit before.
+    until: float | None = None
+
+    def asks(self, job_id: str) -> bool:
+        """True if this job is paused because it reached its own limit and waits for a person."""
+        return self.cause is PauseCause.LIMIT and self.job_id == job_id
+
+    @property
+    def stops(self) -> bool:
+        return self.running is RunningMode.STOP
+
+
+#: Stands in place of an agent's name: a person answers the task's question.
+PERSON = "person"
+
+
+class Decision(StrEnum):
+    """An answer to a question, from a person or from a timeout (``on_timeout``)."""
+
+    APPROVE = "approve"
+    REJECT = "reject"
+
+
+#: The words for the decisions in ``Question.outcome``.
+DECIDED = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """An asked question, and its answer."""
+
+    asked_at: float
+    #: The question; empty for questions of earlier versions.
+    text: str = ""
+    #: Time at which the timeout decides; None: never.
+    due_at: float | None = None
+    #: Time of the question, or the end of the latest pause. From this time on, while the job only
+    #: waits for the answer and none of its workers runs, its wall time stands still.
+    counted_from: float = 0.0
+    #: None: it is open.
+    decision: Decision | None = None
+    #: Name of the caller's key; empty if the timeout decided.
+    by: str = ""
+    comment: str = ""
+    answered_at: float | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.decision is None
+
+    @property
+    def outcome(self) -> str:
+        """The answer as text, such as "approved by key alice: go ahead"; empty while the question
+        is open.
+        """
+        if self.decision is None:
+            return ""
+        who = f" by key {self.by}" if self.by else ", because no answer came in time"
+        return f"{DECIDED[self.decision]}{who}{f': {self.comment}' if self.comment else ''}"

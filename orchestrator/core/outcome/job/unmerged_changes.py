@@ -1,0 +1,511 @@
+"""Changes of workers that are not in the job's result: where they are, why, and how to get them.
+
+Pure.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from shlex import quote
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.delivery import (
+    SideWorkKind,
+    held_by,
+    listed,
+    merge_of,
+    missing_in_words,
+    promised_in_words,
+)
+from orchestrator.core.model.attempt.failure import Failure
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job_facts import EarlierPart, LossCause, Missing, Overruled
+from orchestrator.core.model.states import JobStatus, MergeState, StopCause
+from orchestrator.core.model.states import OutsideCause as OutsideCause
+from orchestrator.core.repository.git_refs import (
+    checkpoint_refs,
+    result_branch,
+    short,
+    worker_branch,
+)
+from orchestrator.core.repository.repository import Strategy, needs_worktree
+
+#: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
+NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
+
+
+def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
+    """True if a task of the job requires a worktree (``git: on``), but none could be created."""
+    return not job.config.base and any(needs_worktree(task, job.config.git) for task in tasks)
+
+
+def lacks_promised(worker: Worker) -> bool:
+    """True if promised files are missing. Another worker may have created them."""
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and bool(delivery.missing)
+
+
+def lost_without_worktree(
+    job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
+) -> Iterator[Missing]:
+    """Yield the lost changes of workers that succeeded in a plain directory, although they require
+    a worktree.
+
+    A submission with such tasks is rejected. Only a planner's tasks are not known at that time.
+    """
+    if not lacks_worktrees(job, tasks.values()):
+        return
+    for worker in workers:
+        counts = worker.counts and not worker.is_adviser
+        if counts and needs_worktree(tasks[worker.task_id], job.config.git):
+            yield Missing(
+                worker_id=worker.id, job_id=job.id, cause=LossCause.NO_BRANCH, why=NO_WORKTREE
+            )
+
+
+def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
+    """Yield promised files that the result lacks, of workers whose changes count.
+
+    ``present``: files that the result changes.
+    """
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if delivery is None or worker.is_adviser or not worker.counts:
+            continue
+        if paths := _absent(delivery.missing, present):
+            yield Missing(
+                worker_id=worker.id,
+                job_id=job.id,
+                cause=LossCause.NOT_MADE,
+                why=promised_in_words(paths),
+                resolvable=job.is_root,
+                paths=paths,
+            )
+
+
+def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
+    """Yield side work that is missing in the result, because it conflicts with its worker's own
+    branch.
+
+    ``workers``: workers whose changes are merged. Side work of an attempt that was rolled back is
+    excluded, because the result lacks it on purpose.
+    """
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        undone = _rolled_back_until(worker)
+        for each in delivery.side_work if delivery and not worker.is_adviser else ():
+            if each.is_missing and not 0 < each.attempt <= undone:
+                is_stash = each.kind is SideWorkKind.STASH
+                yield Missing(
+                    worker_id=worker.id,
+                    job_id=job.id,
+                    branch=each.ref,
+                    cause=LossCause.STASH if is_stash else LossCause.SIDE_WORK,
+                    why=missing_in_words(each),
+                    in_part=True,
+                )
+
+
+def _rolled_back_until(worker: Worker) -> int:
+    """Return the number of the latest attempt whose changes were rolled back; 0 if there is
+    none.
+    """
+    failures = worker.result.failures if worker.result else ()
+    return max((each.attempt for each in failures if each.undone), default=0)
+
+
+def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
+    """Yield the changes on the branches of workers that are about to run again."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
+            yield EarlierPart(worker_id=worker.id, attempt=worker.attempt)
+
+
+def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
+    """Yield the losses without those promised files that a worker of the parent job created."""
+    for each in lost:
+        paths = _absent(each.paths, present)
+        if each.is_made or paths == each.paths:
+            yield each
+        elif paths:
+            yield replace(each, paths=paths, why=promised_in_words(paths))
+
+
+def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
+    return tuple(each for each in paths if not held_by(each, present))
+
+
+def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
+    """Yield lost changes of a worker's descendants that no person chose to exclude.
+
+    ``children``: the worker's child jobs, in their order. No change is yielded if the worker's own
+    work does not count. A child job has lost nothing if it was withdrawn, or if a later child job
+    with the same request replaced it.
+    """
+    for child in counting(worker, children):
+        yield from (each for each in child.facts.missing if not each.chosen)
+        yield from child.facts.lost_below
+
+
+def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
+    """Yield hunks of a worker's descendants that other hunks replaced, or that were undone."""
+    for child in counting(worker, children):
+        yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
+        yield from child.facts.overruled_below
+
+
+def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
+    """Yield the child jobs whose losses count as losses of the worker.
+
+    ``children``: all child jobs of the worker, in their order.
+    """
+    if not worker.counts:
+        return
+    made_up, found = set[str](), []
+    for child in reversed(children):
+        if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
+            found.append(child)
+        if child.status is JobStatus.COMPLETED:
+            # A completed child job replaces earlier child jobs with the same request.
+            made_up.add(child.digest)
+    yield from reversed(found)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Way:
+    """The command that merges missing changes into a result, or shows them."""
+
+    #: Command that merges the changes into the result, or shows them; empty: no branch has them.
+    command: str = ""
+    #: Command that merges the changes without another attempt. Set if ``command`` starts an
+    #: attempt.
+    otherwise: str = ""
+    #: True if ``command`` merges the changes; False if it only shows them.
+    brings_in: bool = False
+
+
+def way_in(missing: Missing, above: Sequence[str]) -> Way:
+    """Return the command that can merge lost changes, by the cause of the loss.
+
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root. A merge
+    repeats the gates, so only another attempt helps after a rejection by gates. A retry does not
+    run the workers of a child job again.
+    """
+    if not missing.is_made:
+        return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
+    if not missing.branch:
+        return Way()
+
+    def merged(how: str) -> str:
+        return merge_chain(how, missing.job_id, above)
+
+    match missing.cause:
+        case LossCause.CONFLICT if missing.resolvable:
+            theirs = merged(" --strategy theirs")
+            return Way(command=merged(" --resolve worker"), otherwise=theirs, brings_in=True)
+        case LossCause.CONFLICT:
+            return Way(command=merged(" --strategy theirs"), brings_in=True)
+        case LossCause.REFUSED if missing.resolvable:
+            return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
+        case LossCause.MANUAL:
+            return Way(command=merged(" --strategy auto"), brings_in=True)
+        case LossCause.SIDE_WORK | LossCause.STASH:
+            is_stash = missing.cause is LossCause.STASH
+            return Way(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
+        case LossCause.UNDONE:
+            return Way(command=merged(f" --include {missing.child_job_id}"), brings_in=True)
+        case LossCause.CHOSEN:
+            return Way(command=merged(""), brings_in=True)
+        case _:
+            return Way(command=diff_of(missing.job_id, missing.worker_id))
+
+
+def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
+    """Return the command that creates the missing files.
+
+    If the worker belongs to a root job, the command starts another attempt of it. Otherwise it
+    submits a job that continues the root job.
+    """
+    if missing.resolvable:
+        return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
+    request = quote(f"Create {listed(missing.paths)}")
+    return Way(command=f"{COMMAND} continue {root_id} {request}")
+
+
+def diff_of(job_id: str, worker_id: str) -> str:
+    """Return the command that shows the changes of a worker, wherever they are."""
+    return f"{COMMAND} diff {job_id} {worker_id}"
+
+
+def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
+    """Return commands that merge a job again, and then each job above it."""
+    return " && ".join([f"{COMMAND} merge {job_id}{how}", *_above(above)])
+
+
+def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
+    """Return commands that merge a worker whose changes do not count, and then each job above.
+
+    The commands are not joined by ``&&``. A job with a failed worker stays partial, so the exit
+    code of the first command is not 0.
+    """
+    return "; ".join([f"{COMMAND} merge {job_id} --include {worker_id}", *_above(above)])
+
+
+def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
+    """Return commands that select another candidate, and then merge the jobs above."""
+    choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
+    return "; ".join([choose, *_above(above)])
+
+
+def _above(above: Sequence[str]) -> Iterator[str]:
+    return (f"{COMMAND} merge {each}" for each in above)
+
+
+_HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutsideWork:
+    """Existing changes of one worker that are not in the result."""
+
+    worker_id: str
+    #: Id of the worker's job: the job itself, or a descendant.
+    job_id: str
+    cause: OutsideCause
+    #: The cause as text.
+    why: str = ""
+    #: The branch that has the changes; empty: no branch has them.
+    branch: str = ""
+    #: Number of files that the worker created or changed.
+    files: int = 0
+    #: True if the result has some changes of the worker.
+    in_part: bool = False
+    #: Command that merges the changes, or only shows them; empty: no branch has them.
+    command: str = ""
+    #: Command that shows the changes; empty: no branch has them.
+    show: str = ""
+    #: True if ``command`` merges the changes; False if it only shows them.
+    brings_in: bool = True
+    #: Command that merges the changes without another attempt. Set if ``command`` starts an
+    #: attempt.
+    otherwise: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnmergedChanges:
+    """The changes in a tree that are not in its results. ``jobs`` are by id, ``workers`` by job."""
+
+    jobs: Mapping[str, Job]
+    workers: Mapping[str, Sequence[Worker]]
+
+    def in_result(self, job: Job) -> list[Worker]:
+        """Return the job's workers whose changes are in its result.
+
+        The changes of a worker include those of its child jobs.
+        """
+        if job.merge_state not in _HAS_RESULT:
+            return []
+        lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
+        lacking = {each.worker_id for each in lost}
+        return [each for each in self._counting(job) if each.id not in lacking]
+
+    def made_not_in_result(self, job: Job) -> list[OutsideWork]:
+        """Return existing changes of workers, at any depth, that the result lacks."""
+        if job.facts.discarded:
+            return []
+        found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
+        for each in self._jobs_that_count(job):
+            found += self._of_job(each, job)
+        return found
+
+    def _of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
+        if job is not top:
+            # The facts of the top job include all other losses, but not those that a person chose
+            # in a child job.
+            yield from (self._missing(each, top) for each in job.facts.missing if each.chosen)
+        if job.merge_state is MergeState.FAILED:
+            command = merge_chain("", job.id, self._above(job.id, top))
+            for worker in self._counting(job):
+                why = f"merge failed: {job.facts.merge_error}"
+                yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
+        # Do not list a worker with rejected changes a second time as a failed worker.
+        named = {each.worker_id for each in job.facts.missing if each.is_made}
+        for worker in self.workers.get(job.id, ()):
+            yield from self._rolled_back(worker, job, top)
+            if not self._made(worker) or worker.id in named or worker.id in job.facts.taken:
+                continue
+            take = take_chain(worker.id, job.id, self._above(job.id, top))
+            if worker.chosen is False:
+                command = take
+                if worker.status.succeeded:
+                    above = self._above(job.id, top)
+                    command = choose_chain(worker.task_id, worker.id, job.id, above)
+                yield self._kept(worker, OutsideCause.LOST_COMPARISON, _lost(worker), command)
+            elif worker.status.ended and not worker.status.succeeded:
+                # No command helps if the gates reject the worker's branch, because they would also
+                # reject the merged state.
+                command = "" if _is_blocked(worker) else take
+                yield self._kept(
+                    worker,
+                    OutsideCause.FAILED,
+                    f"{worker.status}: {worker.reason}" if worker.reason else str(worker.status),
+                    command,
+                )
+
+    def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
+        """Yield changes of attempts that were rolled back before the next attempt."""
+        for failure in worker.result.failures if worker.result else ():
+            if not failure.undone or failure.attempt >= worker.attempt:
+                continue
+            if _is_back(worker, failure) and (worker.counts or worker.id in job.facts.taken):
+                continue
+            show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
+            command = ""
+            if not (worker.status.succeeded or self._made(worker)):
+                back = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
+                above = self._above(job.id, top)
+                command = f"{back}; {take_chain(worker.id, job.id, above)}"
+            yield OutsideWork(
+                worker_id=worker.id,
+                job_id=job.id,
+                cause=OutsideCause.ROLLED_BACK,
+                why=f"attempt {failure.attempt} was rolled back: {failure.reason}",
+                branch=f"{checkpoint_refs(worker.root_id, worker.id)}{failure.kept}",
+                command=command or show,
+                show=show,
+                brings_in=bool(command),
+            )
+
+    def _missing(self, missing: Missing, top: Job) -> OutsideWork:
+        way = self.way_in(missing, top)
+        workers = self.workers.get(missing.job_id, ())
+        return OutsideWork(
+            worker_id=missing.worker_id,
+            job_id=missing.job_id,
+            cause=_cause(missing, self.jobs.get(missing.job_id, top)),
+            why=missing.why,
+            branch=missing.branch,
+            files=len(missing.paths)
+            or next((_files(each) for each in workers if each.id == missing.worker_id), 0),
+            in_part=missing.in_part,
+            command=way.command,
+            show=_show(missing),
+            brings_in=way.brings_in,
+            otherwise=way.otherwise,
+        )
+
+    def way_in(self, missing: Missing, top: Job) -> Way:
+        return way_in(missing, self._above(missing.job_id, top))
+
+    def _kept(
+        self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
+    ) -> OutsideWork:
+        """Return where a worker's changes are.
+
+        If the worker has no changes itself, this is the result of its child job.
+        """
+        branch = short(worker_branch(worker))
+        if not _changed(worker):
+            child = self._merged_children(worker)[-1]
+            branch = short(result_branch(worker.root_id, child))
+        show = diff_of(worker.job_id, worker.id)
+        return OutsideWork(
+            worker_id=worker.id,
+            job_id=worker.job_id,
+            cause=cause,
+            why=why,
+            branch=branch,
+            files=_files(worker),
+            command=command or show,
+            show=show,
+            brings_in=bool(command),
+        )
+
+    def _counting(self, job: Job) -> Iterator[Worker]:
+        for worker in self.workers.get(job.id, ()):
+            if (worker.counts or worker.id in job.facts.taken) and self._made(worker):
+                yield worker
+
+    def _made(self, worker: Worker) -> bool:
+        return _changed(worker) or bool(self._merged_children(worker))
+
+    def _merged_children(self, worker: Worker) -> list[str]:
+        known = (each for each in worker.child_job_ids if each in self.jobs)
+        return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
+
+    def _jobs_that_count(self, job: Job) -> Iterator[Job]:
+        """Yield the job, and its descendants whose changes count.
+
+        A worker that does not count loses the changes of its descendants with its own, so they are
+        not listed. A child job that was withdrawn or replaced has lost nothing.
+        """
+        yield job
+        for worker in self.workers.get(job.id, ()):
+            if not worker.counts:
+                continue
+            children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
+            for child in counting(worker, children):
+                yield from self._jobs_that_count(child)
+
+    def _above(self, job_id: str, top: Job) -> list[str]:
+        """Return job ids from the parent job to the root job."""
+        found = []
+        while job_id != top.id and job_id in self.jobs:
+            job_id = self.jobs[job_id].parent_job_id or top.id
+            found.append(job_id)
+        return found
+
+
+def _show(missing: Missing) -> str:
+    if missing.child_job_id:
+        return f"{COMMAND} diff {missing.child_job_id}"
+    return diff_of(missing.job_id, missing.worker_id) if missing.branch else ""
+
+
+def _cause(missing: Missing, job: Job) -> OutsideCause:
+    if missing.chosen:
+        manual = job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
+        return OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
+    if missing.cause is LossCause.UNDONE:
+        return OutsideCause.UNDONE
+    refused = missing.cause is LossCause.REFUSED
+    return OutsideCause.REFUSED if refused else OutsideCause.LEFT_OUT
+
+
+def has_worktree(worker: Worker) -> bool:
+    """True if the worker had a worktree.
+
+    If no worker of a tree had one, reports do not mention changes.
+    """
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and delivery.has_worktree
+
+
+def _changed(worker: Worker) -> bool:
+    delivery = worker.result.delivery if worker.result else None
+    return delivery is not None and delivery.has_worktree and delivery.changed
+
+
+def _files(worker: Worker) -> int:
+    return len(worker.result.files_created) if worker.result else 0
+
+
+def _is_back(worker: Worker, failure: Failure) -> bool:
+    """True if a person rolled the worker back to the result of the failed attempt."""
+    rollbacks = worker.result.rollbacks if worker.result else ()
+    return bool(rollbacks) and rollbacks[-1].checkpoint == failure.kept
+
+
+def _is_blocked(worker: Worker) -> bool:
+    """True if the gates reject the worker's own branch."""
+    result = worker.result
+    if result is None or (result.delivery and result.delivery.by_hand):
+        return False
+    return any(each.blocks for each in result.gates)
+
+
+def _lost(worker: Worker) -> str:
+    standing = worker.result.standing if worker.result else None
+    words = standing.why if standing else ""
+    return f"lost the comparison: {words}" if words else "lost the comparison"

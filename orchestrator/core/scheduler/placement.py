@@ -1,0 +1,223 @@
+"""Placement: the slots of a cluster's machines, and the choice of the one that starts a worker."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.job import TaskSpec, WorkerKey
+
+#: Name of the server's own machine, and the word for it in a task's ``node``.
+HERE, HERE_WORD = "", "here"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """A machine that runs workers, as the launcher reports it."""
+
+    name: str = HERE
+    #: Number of workers that may run there at the same time.
+    slots: int
+    #: Agents whose programs exist there; None: all.
+    agents: frozenset[str] | None = None
+    #: Memory in bytes that workers may still use; None: unknown, or checked elsewhere.
+    memory_bytes: int | None = None
+    #: True if the machine has a connection, and is not being drained.
+    takes_workers: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wants:
+    """The needs of a worker that is about to start."""
+
+    agent: str
+    #: Memory that must be available for the worker, in bytes.
+    memory_bytes: int = 0
+    #: Machines of the worker's earlier attempt and of its dependencies, the best one first.
+    near: Sequence[str] = ()
+    #: Labels that the machine must have.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    #: The only machine on which the worker may start; None: any.
+    machine: str | None = None
+
+
+def machine_of(task: TaskSpec) -> str | None:
+    """Return the machine that a task names; None if it names none."""
+    return HERE if task.node == HERE_WORD else task.node or None
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """No machine can start the worker now."""
+
+    #: The reason as a sentence for people.
+    reason: str
+    #: True if no machine can start any worker.
+    is_full: bool
+
+
+def check(task: TaskSpec, machines: Sequence[Machine], is_cluster: bool) -> None:
+    """Raise InvalidRequest for a task that no machine can ever run.
+
+    With a cluster, a machine with the required labels may be added later, so the task may wait.
+    """
+    wanted = machine_of(task)
+    if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):
+        known = ", ".join(sorted(_name(each) for each in machines))
+        raise InvalidRequest(f"task {task.id}: unknown node {task.node!r}; known: {known}")
+    if not is_cluster and not any(_has_labels(each, task.requires) for each in machines):
+        raise InvalidRequest(
+            f"task {task.id}: this machine lacks {_words(task.requires)}; set "
+            "cluster.labels_here in config.yaml, or add a machine that has it (docs/cluster.md)"
+        )
+
+
+def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants) -> str | Unplaced:
+    """Return the name of the machine for a worker, or why no machine can start it.
+
+    ``running``: number of workers that hold a slot, by machine. Among the suitable machines, the
+    first of ``near`` is preferred, then the machine with the largest share of free slots, then the
+    machine with the most free slots, then the first machine.
+    """
+    free = {
+        each.name: each.slots - running.get(each.name, 0)
+        for each in machines
+        if each.takes_workers and each.slots > running.get(each.name, 0)
+    }
+    if not free:
+        return Unplaced(_why_full(machines), is_full=True)
+    able = [each for each in machines if each.name in free and _suits(each, wants)]
+    if not able:
+        return Unplaced(_why_unsuitable(machines, wants), is_full=False)
+    names = {each.name for each in able}
+    for name in wants.near:
+        if name in names:
+            return name
+    best = max(able, key=lambda each: (free[each.name] / each.slots, free[each.name]))
+    return best.name
+
+
+def _suits(machine: Machine, wants: Wants) -> bool:
+    has_memory = machine.memory_bytes is None or machine.memory_bytes >= wants.memory_bytes
+    return has_memory and _is_wanted(machine, wants) and _has_agent(machine, wants)
+
+
+def _is_wanted(machine: Machine, wants: Wants) -> bool:
+    is_named = wants.machine is None or machine.name == wants.machine
+    return is_named and _has_labels(machine, wants.labels)
+
+
+def _has_labels(machine: Machine, labels: Mapping[str, str]) -> bool:
+    return all(machine.labels.get(name) == value for name, value in labels.items())
+
+
+def _has_agent(machine: Machine, wants: Wants) -> bool:
+    return machine.agents is None or wants.agent in machine.agents
+
+
+def _name(machine: Machine) -> str:
+    return machine.name or HERE_WORD
+
+
+def _words(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+
+
+def _why_full(machines: Sequence[Machine]) -> str:
+    away = [each.name for each in machines if not each.takes_workers]
+    slots = sum(each.slots for each in machines if each.takes_workers)
+    if not away:
+        return f"waiting for a node: all {slots} slots are in use"
+    if not slots:
+        return f"waiting for a node: not available: {', '.join(away)}"
+    return f"waiting for a node: all {slots} slots are in use; not available: {', '.join(away)}"
+
+
+def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
+    wanted = [each for each in machines if _is_wanted(each, wants)]
+    if not wanted and wants.labels:
+        where = f"node {wants.machine or HERE_WORD}" if wants.machine is not None else "a node"
+        labels = _words(wants.labels)
+        return (
+            f"waiting for {where} with {labels}: set labels with "
+            f"{COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
+        )
+    if not wanted:
+        return f"waiting for node {wants.machine}: it was removed"
+    with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
+    names = ", ".join(map(_name, with_agent))
+    if not with_agent and wants.machine is not None:
+        return f"waiting for node {_name(wanted[0])}: it has no {wants.agent}"
+    if not with_agent:
+        of = f" with {_words(wants.labels)}" if wants.labels else ""
+        return f"waiting for a node with {wants.agent}: no node{of} has it"
+    return f"waiting for a node with {wants.agent} and free slots and memory: {names}"
+
+
+#: Seconds until a machine's reported memory includes a new worker's memory.
+SETTLE_SECONDS = 5.0
+
+
+class MachineSlots:
+    """Counts running workers by machine. Without a cluster, all workers run on the server's
+    machine.
+    """
+
+    def __init__(self) -> None:
+        self._running: Counter[str] = Counter()
+        #: Machine of a worker's latest attempt, if it is another machine than the server's.
+        self._machines: dict[WorkerKey, str] = {}
+        #: (end of the reservation, machine, bytes) of recently started workers.
+        self._expected: deque[tuple[float, str, int]] = deque()
+
+    def choose(
+        self,
+        machines: Sequence[Machine],
+        key: WorkerKey,
+        dependencies: Iterable[WorkerKey],
+        wants: Wants,
+        now: float,
+    ) -> str | Unplaced:
+        """Return the machine on which the worker starts, or why none can start it."""
+        near = [self._machines[each] for each in (key, *dependencies) if each in self._machines]
+        while self._expected and self._expected[0][0] <= now:
+            self._expected.popleft()
+        return choose(self._less_expected(machines), self._running, replace(wants, near=near))
+
+    def _less_expected(self, machines: Sequence[Machine]) -> Sequence[Machine]:
+        expected: Counter[str] = Counter()
+        for _, name, size in self._expected:
+            expected[name] += size
+        return [
+            replace(each, memory_bytes=each.memory_bytes - expected[each.name])
+            if each.memory_bytes is not None and each.name in expected
+            else each
+            for each in machines
+        ]
+
+    def started(self, key: WorkerKey, machine: str, memory_bytes: int, now: float) -> None:
+        """Record the machine of a worker's new attempt."""
+        self.found(key, machine)
+        if machine != HERE:
+            self._expected.append((now + SETTLE_SECONDS, machine, memory_bytes))
+
+    def found(self, key: WorkerKey, machine: str) -> None:
+        """Record the machine of an attempt that may still run after a restart of the server."""
+        if machine != HERE:
+            self._machines[key] = machine
+        else:
+            self._machines.pop(key, None)
+
+    def acquire(self, key: WorkerKey) -> None:
+        self._running[self._machines.get(key, HERE)] += 1
+
+    def release(self, key: WorkerKey) -> None:
+        self._running[self._machines.get(key, HERE)] -= 1
+
+    def forget_root(self, root_id: str) -> None:
+        gone = [key for key in self._machines if key.root_id == root_id]
+        for key in gone:
+            del self._machines[key]

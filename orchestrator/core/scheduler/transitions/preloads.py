@@ -1,0 +1,266 @@
+"""Preloaded launches: starts of workers that the server passes to busy shims in advance.
+
+A shim begins its preloaded launch as soon as its present worker has ended, without waiting for the
+server. Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must
+decide something between two starts, such as the grant of a lock.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.scheduler.commands import Command, Start, Stop, TakeBack
+from orchestrator.core.scheduler.dag import PlanProgress
+from orchestrator.core.scheduler.ready_queue_and_slots import Capacity, Entry
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, attempt_of
+
+#: Maximum number of preloaded launches of one shim.
+MOST_PER_SHIM = 8
+#: A task that took longer ends the preloading, until the next tasks are short.
+SHORT_SECONDS = 0.05
+#: Number of short tasks in a row after which launches are preloaded.
+SHORT_IN_A_ROW = 4
+
+
+def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int:
+    """Return how many launches each busy shim may keep.
+
+    ``short_in_a_row``: number of the latest tasks that were all short. ``waiting``: number of
+    workers that could start, including preloaded ones. At the end of a job fewer launches are
+    preloaded, so that no shim keeps work while others have none.
+    """
+    if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
+        return 0
+    return min(MOST_PER_SHIM, waiting // (2 * running))
+
+
+def is_plain_job(job: Job) -> bool:
+    """True if the job is a root job without limits on usage, gates, and worktrees."""
+    config = job.config
+    limits = (config.max_cost_usd, config.max_steps, config.max_tokens)
+    return job.is_root and not config.base and not config.gates and limits == (None,) * len(limits)
+
+
+def is_plain(task: TaskSpec) -> bool:
+    """True if the server decides nothing between the task's readiness and its start."""
+    return bool(
+        task.command
+        and len(task.agents) <= 1
+        and task.workdir == "own"
+        and not (task.depends_on or task.locks or task.gates or task.writes or task.approve)
+        and not (task.review or task.candidate_settings or task.git)
+        and task.max_cost_usd is task.max_steps is task.max_tokens is None
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A shim has begun a preloaded launch."""
+
+    key: WorkerKey
+    attempt: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The attempt of a preloaded launch has ended."""
+
+    key: WorkerKey
+    attempt: int
+    exit: Exit
+    evidence: Evidence
+
+
+Report = Began | Ended
+
+
+class Preloads:
+    def __init__(self, trees: JobTrees, running: RunningWorkers) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._running = running
+        self._preloaded = trees.preloaded
+        #: Places of preloaded workers in the queue.
+        self._places: dict[WorkerKey, Entry] = {}
+        #: Reports of preloaded workers, which are processed when a slot is free.
+        self._reports: list[Report] = []
+        #: Preloaded workers whose launches are being taken back.
+        self._recalled: set[WorkerKey] = set()
+        #: By root job: number of the latest tasks that were all short.
+        self._short: Counter[str] = Counter()
+        #: By job: its plan, and whether all its tasks are plain.
+        self._plain: dict[str, tuple[PlanProgress, bool]] = {}
+
+    def task_ended(self, worker: Worker, seconds: float) -> None:
+        """Record how long an attempt ran."""
+        if seconds <= SHORT_SECONDS:
+            self._short[worker.root_id] += 1
+        else:
+            self._short.pop(worker.root_id, None)
+
+    def report(self, report: Report) -> None:
+        """Keep a report of a preloaded worker until a slot is free."""
+        self._reports.append(report)
+
+    def begin(self, key: WorkerKey, at: float, now: float) -> None:
+        """Set a preloaded worker to running. Idempotent."""
+        number = self._drop(key)
+        if number is None:
+            return
+        recorded_at = self._unit_of_work.attempts[key].started_at
+        at = min(max(at, recorded_at), now)
+        self._unit_of_work.update_attempt(key, started_at=at)
+        job = self._running.run(key, number, at)
+        worker = self._unit_of_work.workers[key]
+        started = {"attempt": number, "agent": worker.agent}
+        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
+
+    def returned(self, key: WorkerKey, number: int) -> bool:
+        """Drop a preloaded launch, with its attempt, that no shim has begun or will begin.
+
+        The worker returns to its place in the queue. Return False if there is no such launch.
+        """
+        if self._preloaded.get(key) != number:
+            return False
+        place = self._places.get(key)
+        self._drop(key)
+        self._unit_of_work.drop_attempt(key)
+        worker = self._unit_of_work.workers[key]
+        if place is None:
+            self._trees.queue(worker)
+        else:
+            self._trees.ready.put_back(place, self._trees.job_of(worker))
+        # The launch came back because a long task blocks the shim, or because no shim accepts
+        # launches. Preloading stops until the tasks are short again.
+        self._short.pop(key.root_id, None)
+        return True
+
+    def never_began(self, key: WorkerKey, exit: Exit, now: float) -> None:
+        """End a preloaded attempt that never began, which uses no retry of the worker."""
+        number = self._drop(key)
+        self._short.pop(key.root_id, None)
+        self._unit_of_work.end_attempt(key, ended_at=now, exit=exit, reason=exit.error)
+        spent = self._unit_of_work.workers[key].budget_from
+        worker = self._unit_of_work.update_worker(key, attempt=number, budget_from=spent + 1)
+        self._trees.queue(worker)
+
+    def found(self, worker: Worker, number: int) -> None:
+        """After a restart, restore a preloaded launch, which may have begun."""
+        self._preloaded[worker.key] = number
+
+    def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
+        """Return the commands, sorted: first the commands that take preloaded launches back.
+
+        Otherwise a stop could end a shim's worker, and the shim would begin its next launch.
+        """
+        if not self._preloaded:
+            return commands
+        return sorted(commands, key=lambda each: not self._returns(each))
+
+    def _returns(self, command: Command) -> bool:
+        is_stop = isinstance(command, Stop) and command.key in self._preloaded
+        return is_stop or isinstance(command, TakeBack)
+
+    def waits_for_slot(self, key: WorkerKey) -> bool:
+        """True if no slot is free for a preloaded worker, because another worker's end is not
+        recorded yet.
+        """
+        if key not in self._preloaded:
+            return False
+        return not self._trees.slots.has_room(self._unit_of_work.workers[key].job_id)
+
+    def take_reports(self) -> Sequence[Report]:
+        """Return the reports of preloaded workers that waited for a slot, in their order."""
+        reports, self._reports = self._reports, []
+        return reports
+
+    def turn(self, now: float, room: Capacity) -> None:
+        """Preload launches, or take all of them back if anything else needs a decision."""
+        if not self._preloaded and not self._short:
+            return
+        root_id = self._only_root()
+        # In a cluster, each start is placed by the server.
+        held = room.paused is not None or room.machines is not None
+        if root_id is None or held or not self._is_plain(root_id):
+            self._take_back()
+            return
+        self._preload(root_id, now)
+
+    def forget(self, root_id: str) -> None:
+        self._short.pop(root_id, None)
+        self._plain.pop(root_id, None)
+
+    def _drop(self, key: WorkerKey) -> int | None:
+        self._recalled.discard(key)
+        self._places.pop(key, None)
+        return self._preloaded.pop(key, None)
+
+    def _take_back(self) -> None:
+        for key, number in self._preloaded.items():
+            if key not in self._recalled:
+                self._recalled.add(key)
+                self._trees.commands.append(TakeBack(key, number))
+
+    def _only_root(self) -> str | None:
+        """Return the only root job that wants slots; None if there are several, or none."""
+        wanting = self._trees.ready.roots | {key.root_id for key in self._preloaded}
+        if len(wanting) != 1:
+            return None
+        (root_id,) = wanting
+        slots = self._trees.slots
+        is_alone = root_id in self._trees and slots.running_in(root_id) == slots.running
+        return root_id if is_alone else None
+
+    def _is_plain(self, root_id: str) -> bool:
+        job, plan = self._unit_of_work.jobs[root_id], self._trees.plans[root_id]
+        if len(self._trees.jobs_of(root_id)) > 1 or self._running.throttle.is_limiting:
+            return False
+        if job.status is not JobStatus.RUNNING or job.stop_cause or job.pause or self._trees.pause:
+            return False
+        known = self._plain.get(root_id)
+        if known is None or known[0] is not plan:
+            plain = plan.planner is None and is_plain_job(job)
+            plain = plain and all(map(is_plain, plan.tasks.values()))
+            known = self._plain[root_id] = (plan, plain)
+        return known[1]
+
+    def _preload(self, root_id: str, now: float) -> None:
+        ready, slots = self._trees.ready, self._trees.slots
+        running, preloaded = slots.running_in(root_id), len(self._preloaded)
+        waiting = ready.length_of(root_id) + preloaded
+        short = self._short[root_id]
+        most = running * launches_per_shim(short_in_a_row=short, running=running, waiting=waiting)
+        # Preload in batches: do nothing in a turn in which only a few workers have ended.
+        if slots.has_room_to_start(root_id) or 2 * preloaded > most:
+            return
+        while len(self._preloaded) < most and ready.length_of(root_id):
+            key = ready.first_of(root_id)
+            if not self._running.is_startable(key, now):
+                ready.take(root_id)
+            elif self._is_to_be_decided(self._unit_of_work.workers[key]):
+                return
+            else:
+                self._places[key] = ready.take(root_id)
+                self._add(key, now)
+
+    def _is_to_be_decided(self, worker: Worker) -> bool:
+        """True if the start of the worker needs a decision when a slot is free."""
+        holds = self._trees.holds
+        return (
+            worker.attempt > 0 or holds.reads_prompt(worker.agent) or bool(holds.ahead_of(worker))
+        )
+
+    def _add(self, key: WorkerKey, now: float) -> None:
+        worker = self._unit_of_work.workers[key]
+        number = worker.attempt + 1
+        if worker.reason:
+            self._unit_of_work.update_worker(key, reason="")
+        self._unit_of_work.begin_attempt(attempt_of(worker, number, now))
+        self._preloaded[key] = number
+        self._trees.commands.append(Start(key, number, preload=True))

@@ -1,0 +1,249 @@
+"""Usage of running workers: summed, emitted as events, and compared with the limits.
+
+A job that reaches a limit is stopped, or paused so that a person can decide (``on_limit: ask``).
+"""
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.limits.budgets import NOTHING, breach, is_unpriced, reached, spent_by, total
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
+from orchestrator.core.model.job import WALL_TIME, Job, Worker, WorkerKey
+from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
+from orchestrator.core.model.states import StopCause
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.human_decisions import Pauses
+
+#: Value of the setting ``on_limit`` with which a job asks a person.
+ASK = "ask"
+#: If the wall times of a child job and its parent job end within this many seconds of each other,
+#: both are treated as ending at the same time.
+SAME_END_SECONDS = 1.0
+
+
+class LimitAsks:
+    """Pauses a job that reaches a limit, and asks a person to raise the limit or stop the job."""
+
+    def __init__(self, trees: JobTrees, completion: Completion, pauses: Pauses) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._completion = completion
+        self._pauses = pauses
+
+    def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
+        """Handle a limit that a job has reached. Return True if the job is being stopped.
+
+        ``by``: the limit as text.
+        """
+        job = self._unit_of_work.jobs[job_id]
+        if job.config.on_limit != ASK:
+            self._completion.stop_tree(job_id, cause, by, now)
+            return True
+        if job.pause is None or job.pause.cause is not PauseCause.LIMIT:
+            self._ask(job, limit, by, now)
+        return False
+
+    def wall_time_over(self, job: Job, now: float) -> None:
+        """Handle the end of a job's wall time.
+
+        If the wall time of several jobs ends now, ask only about the job nearest to the root.
+        """
+        above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
+        ends = (each for each in above if each.wall_left(now) <= SAME_END_SECONDS)
+        first = next(ends, job) if job.config.on_limit == ASK else job
+        by = f"{WALL_TIME} ({first.config.max_wall_seconds:g} s)"
+        self.hit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
+
+    def check(self, job_id: str, now: float) -> None:
+        """After a pause, handle a limit on usage that the job has already reached."""
+        job = self._unit_of_work.jobs[job_id]
+        found = self._trees.breach_of(job)
+        if found is not None and job.pause is None and self._trees.plans[found[0]].unfinished:
+            above, limit, by = found
+            self.hit(above, limit, StopCause.LIMIT, by, now)
+
+    def turn(self, now: float) -> None:
+        """Stop the jobs whose time to answer a question about a limit has expired."""
+        due = self._trees.asks_due
+        while due and due[0][0] <= now:
+            _, job_id = heapq.heappop(due)
+            job = self._unit_of_work.jobs.get(job_id)
+            pause = job.pause if job else None
+            if pause and pause.asks(job_id) and pause.until is not None and pause.until <= now:
+                is_wall = pause.limit == WALL_TIME
+                cause = StopCause.WALL_TIME if is_wall else StopCause.LIMIT
+                self._completion.stop_tree(job_id, cause, pause.by, now)
+
+    @property
+    def next_time(self) -> float | None:
+        return self._trees.asks_due[0][0] if self._trees.asks_due else None
+
+    def found(self, job: Job) -> None:
+        """Watch the timeout of a question about a limit again, after a restart."""
+        if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
+            heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
+
+    def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
+        """Replace a job's limits with larger ones. Resume the job if it waits because of one of
+        them.
+
+        The limits of descendants grow by the same amount, except caps that the descendants
+        requested themselves.
+        """
+        job = self._unit_of_work.jobs[job_id]
+        more = dict(_additions(job.config, config))
+        for each in self._trees.subtree(job_id):
+            if each != job_id:
+                self._raise_below(self._unit_of_work.jobs[each], job, more, now)
+        raised = self._unit_of_work.update_job(job_id, config=config)
+        payload: dict[str, Any] = {name: getattr(config, name) for name in more}
+        self._unit_of_work.emit(EventKind.BUDGET_RAISED, raised, now, by=by, **payload)
+        self._trees.watch_wall_time(raised)
+        if raised.pause and raised.pause.asks(job_id):
+            self._pauses.lift(job_id, by, now)
+
+    def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
+        """Return the limit that a job with these settings has reached; "" for no limit."""
+        name = reached(config, self._trees.spending.of(job.id))
+        longer = config.max_wall_seconds - job.config.max_wall_seconds
+        return name or (WALL_TIME if job.wall_left(now) + longer <= 0 else "")
+
+    def _ask(self, job: Job, limit: str, by: str, now: float) -> None:
+        until = now + job.config.ask_seconds
+        pause = Pause(
+            at=now,
+            by=by,
+            running=RunningMode.STOP,
+            cause=PauseCause.LIMIT,
+            job_id=job.id,
+            limit=limit,
+            until=until,
+        )
+        self._pauses.impose(pause, now)
+        job = self._unit_of_work.jobs[job.id]
+        if job.pause and job.pause.asks(job.id):
+            heapq.heappush(self._trees.asks_due, (until, job.id))
+            payload: dict[str, Any] = {"limit": limit, "reason": by, "until": until}
+            self._unit_of_work.emit(EventKind.LIMIT_ASKED, job, now, **payload)
+
+    def _raise_below(self, child: Job, above: Job, more: Mapping[str, float], now: float) -> None:
+        if child.status.ended:
+            return
+        fields: dict[str, Any] = {}
+        for name, amount in more.items():
+            present = getattr(child.config, name)
+            same_end = child.wall_left(now) >= above.wall_left(now) - SAME_END_SECONDS
+            inherits = same_end if name == WALL_TIME else not child.config.budget_asked
+            if present is not None and inherits:
+                fields[name] = present + amount
+        if fields:
+            config = replace(child.config, **fields)
+            self._trees.watch_wall_time(self._unit_of_work.update_job(child.id, config=config))
+
+
+def _additions(before: JobConfig, after: JobConfig) -> Iterator[tuple[str, float]]:
+    for name in (*BUDGET_LIMITS, WALL_TIME):
+        had, has = getattr(before, name), getattr(after, name)
+        if had is not None and has is not None and has > had:
+            yield name, has - had
+
+
+_OVER = "this attempt has ended"
+
+
+class Accounting:
+    def __init__(self, trees: JobTrees, completion: Completion, asks: LimitAsks) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._completion = completion
+        self._asks = asks
+
+    def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
+        """Record an attempt's total usage so far. Return why the attempt must stop; "" if it may
+        continue.
+
+        Idempotent, because an attempt reports its whole usage every time.
+        """
+        current = self._unit_of_work.attempts.get(key)
+        if current is None or current.number != attempt:
+            return _OVER
+        worker = self._unit_of_work.workers[key]
+        if usage.input_tokens or usage.output_tokens or usage.cache_write_tokens:
+            self._trees.logins.worked(worker.agent, now)
+            self._trees.queue_again(self._trees.holds.heard(worker))
+        result = worker.result or WorkerResult()
+        so_far = total(result.usage_before or NOTHING, usage)
+        if so_far != result.usage:
+            self._trees.spend(worker, result.usage, so_far, now)
+            self._unit_of_work.update_worker(key, result=replace(result, usage=so_far))
+            payload = {name: getattr(so_far, name) for name in so_far.__dataclass_fields__}
+            job = self._trees.job_of(worker)
+            self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **payload)
+        return self._own_limit(worker, so_far) or self.check_limits(worker, now)
+
+    def check_limits(self, worker: Worker, now: float) -> str:
+        """Find the first job, from the root to the worker's job, that has reached a limit.
+
+        Stop this job, or pause it and ask a person. Return the reason of a stop.
+        """
+        found = self._trees.breach_of(self._trees.job_of(worker))
+        if found is None or not self._trees.plans[found[0]].unfinished:
+            return ""
+        job_id, limit, by = found
+        return by if self._asks.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
+
+    def check_price(self, worker: Worker, now: float) -> None:
+        """Stop the job nearest to the root whose cost cap cannot be enforced, because the ended
+        worker's cost is unknown.
+        """
+        result = self._unit_of_work.workers[worker.key].result
+        if result is None or not is_unpriced(result.usage):
+            return
+        job = self._trees.job_of(worker)
+        for above in (*reversed(self._trees.ancestors(job)), job):
+            limited = above.config.max_cost_usd is not None and not above.status.ended
+            if limited and self._trees.plans[above.id].unfinished:
+                by = f"max_cost_usd of job {above.id}: the cost of {worker.id} is unknown"
+                self._completion.stop_tree(above.id, StopCause.LIMIT, by, now)
+                return
+
+    def stop_spent_days(self, now: float) -> None:
+        """Stop the jobs that use a model, if their key has reached its cost limit for today."""
+        if not self._trees.quotas.limits_days:
+            return
+        for root_id in self._trees.roots:
+            job = self._unit_of_work.jobs[root_id]
+            if job.status.ended or job.stop_cause is not None:
+                continue
+            reached = self._trees.quotas.day_reached(job.submitted_by, now)
+            if reached is not None and self._spends(root_id):
+                self._completion.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
+
+    def _spends(self, root_id: str) -> bool:
+        """True if an unfinished worker of the tree uses a model."""
+        reads = self._trees.holds.reads_prompt
+        return any(
+            not worker.status.ended and reads(worker.agent)
+            for job_id in self._trees.jobs_of(root_id)
+            for worker in self._trees.workers_of(job_id)
+        )
+
+    def is_capped(self, key: WorkerKey) -> bool:
+        """True if a cap on agents' usage applies to the worker."""
+        worker = self._unit_of_work.workers.get(key)
+        if worker is None or worker.job_id not in self._trees.plans:
+            return False
+        if self._trees.quotas.limits_day_of(self._trees.key_of(worker.root_id)):
+            return True
+        limited = (self._trees.task_of(worker), self._trees.job_of(worker).config)
+        return any(getattr(each, name) is not None for each in limited for name in BUDGET_LIMITS)
+
+    def _own_limit(self, worker: Worker, so_far: Usage) -> str:
+        reached = breach(self._trees.task_of(worker), spent_by(so_far))
+        return f"{reached} of its task" if reached else ""

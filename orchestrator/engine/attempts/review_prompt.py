@@ -1,0 +1,115 @@
+"""Prompts of reviewers, which compare the work of candidates, and the check of their answers."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from orchestrator.core.candidates.review import reviewed
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
+from orchestrator.core.model.gate import GateOutcome
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports import Assignment, Entry, Workspace
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.formatting import cut_bytes
+from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.schemas.agent_output.review import review_in
+
+#: Maximum bytes that a prompt contains of all patches together, and of all outputs together.
+PATCH_BYTES = 128 * 1024
+OUTPUT_BYTES = 16 * 1024
+#: Maximum bytes of one patch that is written to a file next to the prompt.
+MOST_PATCH_BYTES = 8 * 1024 * 1024
+#: Maximum number of characters of a rejected answer that are shown to the reviewer again.
+MOST_REPEATED = 4000
+
+
+class Reviewing:
+    def __init__(self, scheduler: Scheduler, worktrees: Worktrees) -> None:
+        self._scheduler = scheduler
+        self._worktrees = worktrees
+
+    def equipped(self, assignment: Assignment) -> Assignment:
+        """Add the candidates' changes to the assignment. Raise RepositoryError.
+
+        Runs git, so the supervisor's thread must not call it.
+        """
+        room = PATCH_BYTES // max(1, len(assignment.entries))
+        entries = tuple(self._with_patch(assignment, each, room) for each in assignment.entries)
+        return replace(assignment, entries=entries)
+
+    def _with_patch(self, assignment: Assignment, entry: Entry, room: int) -> Entry:
+        if not assignment.job.config.base:
+            return entry
+        worker = replace(assignment.worker, id=entry.worker_id)
+        patch = self._worktrees.patch(worker, MOST_PATCH_BYTES)
+        return replace(entry, patch=patch, shown=cut_bytes(patch, room))
+
+    def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
+        """Return a reviewer's evidence with its ranking as the output, or with an error.
+
+        Any thread may call.
+        """
+        evidence = replace(evidence, files_created=(), files_changed=False)
+        if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
+            return evidence
+        names = [each.id for each in _candidates(self._scheduler, reviewer)]
+        try:
+            review = review_in(evidence.output, names)
+        except InvalidRequest as error:
+            return _refused(evidence, error.message)
+        return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
+
+
+def entries_for(scheduler: Scheduler, workspace: Workspace, worker: Worker) -> tuple[Entry, ...]:
+    """Return the candidates that a reviewer compares, without patches; empty if the worker is no
+    reviewer.
+    """
+    if not worker.is_reviewer:
+        return ()
+    candidates = _candidates(scheduler, worker)
+    room = OUTPUT_BYTES // len(candidates)
+    return tuple(_entry(workspace, each, room) for each in candidates)
+
+
+def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
+    return reviewed(scheduler.view.candidates_of(reviewer.job_id, reviewer.task_id))
+
+
+def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
+    """Return a candidate's entry.
+
+    It does not name the agent, because the reviewer may use the same agent.
+    """
+    result = worker.result or WorkerResult()
+    return Entry(
+        worker_id=worker.id,
+        facts=tuple(_facts(result)),
+        files_created=result.files_created,
+        directory=workspace.worker_directory(worker),
+        output=cut_bytes(result.output, room),
+    )
+
+
+def _facts(result: WorkerResult) -> Iterator[str]:
+    for gate in result.gates:
+        counted = f", {gate.tests} tests passed" if gate.tests is not None else ""
+        found = f": {', '.join(gate.failures[:10])}" if gate.failures else ""
+        unrun = f": {gate.note}" if gate.outcome is GateOutcome.DID_NOT_RUN else ""
+        yield f"gate {gate.name}: {gate.outcome.words}{unrun}{counted}{found}"
+    if result.change:
+        change = result.change
+        files = f"{change.files} file{'s' * (change.files != 1)}"
+        lines = f"{change.added} line{'s' * (change.added != 1)}"
+        yield f"{files} changed, {lines} added, {change.removed} removed"
+
+
+def _refused(evidence: Evidence, why: str) -> Evidence:
+    answer = evidence.output[:MOST_REPEATED].strip() or "(nothing)"
+    return replace(
+        evidence,
+        claimed_success=False,
+        error=f"its review was rejected: {why}",
+        output=f"Your review was rejected: {why}\n\nYour answer was:\n\n{answer}",
+    )

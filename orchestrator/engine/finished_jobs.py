@@ -1,0 +1,358 @@
+"""Reports and removal of finished jobs.
+
+A thread writes reports, so that no job waits for another job's reports. Background maintenance
+repairs files after a crash, and removes old jobs.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Protocol, TypeVar
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import Conflict
+from orchestrator.core.model.job import Job
+from orchestrator.core.outcome.full_disk import is_full_disk, is_shortage
+from orchestrator.core.ports import JobFiles, Reporter, Store, Tree, Workspace
+from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.core.scheduler.commands import Render
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.runtime.background import when_reachable
+from orchestrator.engine.runtime.messages import Post, ReportsRendered
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds from the server's start to the first check, so that callers are served first.
+BEGIN_SECONDS = 3.0
+#: Minimum and maximum seconds between two checks for old jobs.
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
+#: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
+MENDED = 1000
+#: Maximum number of directories without a job that a message names.
+MOST_NAMED = 10
+#: Maximum number of jobs that are removed between two checks.
+AT_ONCE = 100
+
+
+class JobRemoval:
+    """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
+
+    First, the directory is set aside, which records the removal. Then one transaction deletes the
+    rows. At last, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
+    thread that writes to the store may call ``begin``, so that no retry can run the job during the
+    removal.
+    """
+
+    def __init__(self, store: Store, files: JobFiles) -> None:
+        self._store = store
+        self._files = files
+
+    def secure(self, root_id: str) -> None:
+        """Raise Conflict if the disk has too little space to save the job's work before its
+        removal.
+
+        May take long. Call it before ``begin``, which cannot be undone.
+        """
+        try:
+            self._files.secure(root_id)
+        except OSError as error:
+            if not is_full_disk(error):
+                raise
+            raise Conflict(
+                f"cannot save the uncommitted work of job {root_id}: the disk is full; nothing was "
+                f"removed; free disk space, or discard the work: {COMMAND} discard {root_id}"
+            ) from error
+
+    def begin(self, root_id: str) -> bool:
+        """Set the directory aside and delete the rows. ``destroy`` removes the directory later,
+        because that is slow.
+
+        Idempotent. Return False, and change nothing, if the job has not ended or a person works in
+        it. Raise OSError or StoreError.
+        """
+        job = self._store.job(root_id)
+        if (job is not None and not job.status.ended) or self._files.in_use(root_id):
+            return False
+        self._files.set_aside(root_id)
+        failpoints.reached("removal: set aside")
+        self._store.forget([root_id])
+        failpoints.reached("removal: rows deleted")
+        return True
+
+    def destroy(self, root_id: str) -> Sequence[str]:
+        """Destroy the directory. Return the names of the remaining git refs with work of the
+        job.
+        """
+        kept = self._files.destroy(root_id)
+        failpoints.reached("removal: files destroyed")
+        return kept
+
+    def unknown(self) -> Sequence[str]:
+        """Return root jobs that have a directory, but that the store does not know."""
+        return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
+
+    def begun(self) -> tuple[str, ...]:
+        """Return removals that earlier processes began and did not finish."""
+        return tuple(self._files.aside())
+
+    def finish(self, root_id: str) -> None:
+        """Continue an interrupted removal, in the thread of ``begin``. Raise OSError or StoreError.
+
+        If the store is an older copy, in which the job has not ended, restore the directory.
+        """
+        job = self._store.job(root_id)
+        if job is not None and not job.status.ended:
+            self._files.put_back(root_id)
+            return
+        self._store.forget([root_id])
+
+
+class RetentionCalls(Protocol):
+    """The part of the supervisor that runs calls in its loop."""
+
+    def call(self, action: Callable[[Scheduler, float], T]) -> T: ...
+
+
+class Housekeeping:
+    """Repairs files and removes old jobs, in a background thread.
+
+    It occupies the supervisor's loop only for milliseconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        removal: JobRemoval,
+        loop: RetentionCalls,
+        keep_seconds: float | None,
+        mend: Callable[[Job], None],
+    ) -> None:
+        """``keep_seconds``: None keeps all jobs.
+
+        ``mend`` repairs the files of a job.
+        """
+        self._store = store
+        self._removal = removal
+        self._loop = loop
+        self._keep_seconds = keep_seconds
+        self._mend = mend
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeping", daemon=True)
+
+    def start(self, removed: Callable[[Job], None]) -> None:
+        """Start the thread. It calls ``removed`` for every job that it removed."""
+        self._removed = removed
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the current removal. Idempotent."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        if self._stopping.wait(BEGIN_SECONDS):
+            return
+        self._guarded(self._name_unknown)
+        self._guarded(self._finish)
+        self._guarded(self._mend_all)
+        if self._keep_seconds is None:
+            return
+        pause = min(max(self._keep_seconds / 10, SHORTEST_SECONDS), LONGEST_SECONDS)
+        while not self._stopping.wait(pause):
+            self._guarded(self._remove_old)
+
+    def _guarded(self, step: Callable[[], None]) -> None:
+        """Run a step.
+
+        Only log its errors, because nothing waits for it, and the next pass repeats it.
+        """
+        try:
+            step()
+        except Exception:
+            logger.exception("housekeeping failed; retrying later")
+
+    def _name_unknown(self) -> None:
+        """Log the directories that belong to no job in the database, because the latest jobs may be
+        lost.
+
+        SQLite reports no error for a damaged write-ahead log, and ignores the damaged part.
+        """
+        if unknown := self._removal.unknown():
+            shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
+            logger.warning(
+                "%d directories in the workspace are not in the database (%s); either the latest "
+                "jobs were lost, or they come from elsewhere; they are not changed",
+                len(unknown),
+                shown + (", ..." if len(unknown) > MOST_NAMED else ""),
+            )
+
+    def _finish(self) -> None:
+        for root_id in self._removal.begun():
+            self._loop.call(partial(self._finish_one, root_id))
+            self._removal.destroy(root_id)
+
+    def _mend_all(self) -> None:
+        for job in self._store.ended(time.time(), MENDED):
+            if self._stopping.is_set():
+                return
+            self._guarded(partial(self._mend, job))
+
+    def _remove_old(self) -> None:
+        assert self._keep_seconds is not None
+        self._finish()
+        for job in self._store.ended(time.time() - self._keep_seconds, AT_ONCE):
+            if self._stopping.is_set():
+                return
+            began = time.monotonic()
+            self._removal.secure(job.id)
+            if self._loop.call(partial(self._begin, job.id)):
+                kept = self._removal.destroy(job.id)
+                payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
+                logger.info("job removed", extra=payload)
+                self._removed(job)
+            # Spend at most half of the time on removals, so that a thousand old jobs delay no
+            # caller.
+            self._stopping.wait(time.monotonic() - began)
+
+    def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
+        self._removal.finish(root_id)
+
+    def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
+        """Begin a removal in the supervisor's loop, so that the job cannot run again."""
+        if scheduler.view.has_tree(root_id):
+            return False
+        return self._removal.begin(root_id)
+
+
+#: Seconds until reports are written again after a full disk.
+RENDER_RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """A request to write reports of an ended job. Unlike other requests, no job waits for it."""
+
+    render: Render
+
+
+class Reporting:
+    def __init__(
+        self,
+        store: Store,
+        reporter: Reporter,
+        workspace: Workspace,
+        notice: Callable[[Tree], str],
+        post: Post,
+        integrate: Callable[[Tree, str], Mapping[str, MergeReport]] = lambda tree, job_id: {},
+    ) -> None:
+        self._store = store
+        self._reporter = reporter
+        self._workspace = workspace
+        #: Returns the notice for the top of a tree's reports; "" if there is none.
+        self._notice = notice
+        self._post = post
+        #: Merges the workers' changes if necessary, and returns the outcomes by job.
+        self._integrate = integrate
+        self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
+        #: Reports that are not written yet, by job.
+        self._owed: dict[str, Render] = {}
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def ask(self, render: Render) -> None:
+        self._queue.put(render)
+
+    def mend(self, root: Job) -> None:
+        """Write the missing reports of an ended root job.
+
+        A directory that a person removed is not created again.
+        """
+        missing = not self._workspace.final_report(root).is_file()
+        if missing and self._workspace.job_directory(root.id).is_dir():
+            self._queue.put(_Owed(Render(root.id, root.id, ())))
+
+    def once_more(self, render: Render) -> None:
+        """Write the outdated reports of an ended job again."""
+        self._queue.put(_Owed(render))
+
+    def write(self) -> None:
+        """Write all requested reports in this thread. Only for use without ``start``."""
+        if not self._queue.empty():
+            self.start()
+            self.stop()
+
+    def _run(self) -> None:
+        self._reporter.prepare()
+        while True:
+            try:
+                render = self._queue.get(timeout=RENDER_RETRY_SECONDS if self._owed else None)
+            except Empty:
+                self._write_owed()
+                continue
+            if render is None:
+                return
+            if isinstance(render, _Owed):
+                self._try(render.render)
+                continue
+            self._try(render)
+            failpoints.reached("reports: written")
+            self._post(ReportsRendered(render.job_id))
+
+    def _try(self, render: Render) -> None:
+        """Try to write reports.
+
+        If that fails, the job ends without them, and they are written later if possible.
+        """
+        try:
+            self._render(render)
+        except Exception as error:
+            if is_shortage(error):
+                self._owe(render, error)
+                return
+            logger.exception("a report failed", extra={"job_id": render.job_id})
+        self._owed.pop(render.job_id, None)
+
+    def _owe(self, render: Render, error: Exception) -> None:
+        if render.job_id not in self._owed:
+            logger.warning(
+                "cannot write a report; retrying: %s", error, extra={"job_id": render.job_id}
+            )
+        self._owed[render.job_id] = render
+
+    def _write_owed(self) -> None:
+        for render in list(self._owed.values()):
+            self._try(render)
+            if render.job_id in self._owed:
+                return
+
+    def _render(self, render: Render) -> None:
+        whole = render.job_id == render.root_id
+        family = None if whole else render.family
+        tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._stopping)
+        if tree is not None:
+            directory = self._workspace.job_directory(render.root_id)
+            self._reporter.render(
+                tree,
+                render.job_id,
+                directory,
+                notice=self._notice(tree),
+                merges=self._integrate(tree, render.job_id),
+            )

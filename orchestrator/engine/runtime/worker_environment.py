@@ -1,0 +1,56 @@
+"""The environment that all workers and gates of a server have, whatever their task is."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.security import search_boundary
+from orchestrator.security.environment import worker_environment
+
+#: Variable with the path of a gate's report. Workers get it as well, so that they can run the
+#: gate's command.
+GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerEnvironment:
+    """Environment that all workers of this server have in common. Paths are absolute."""
+
+    #: The product's home: its folder, or ``.orchestrator/local/``.
+    home: Path
+    project_root: Path
+    #: Directory with the ``orchestrator`` command.
+    bin: Path
+    environment: Mapping[str, str]
+    workspace: Path
+    grace_seconds: float
+    log_limit_bytes: int
+    #: Path of the file that a running server locks. ``lease_seconds``: seconds for which a worker
+    #: may continue without a server; 0: no limit.
+    lease_lock: Path = Path()
+    lease_seconds: float = 0.0
+    #: True if workers have no network, so that they cannot reach this server.
+    offline: bool = False
+    #: The server's own secrets. No log may contain them.
+    secrets: tuple[str, ...] = ()
+
+
+def base_environment(around: WorkerEnvironment) -> dict[str, str]:
+    """Return the part of the environment that all workers and gates have, whatever their task
+    is.
+    """
+    return {**worker_environment(around.environment), **search_boundary.variables(around.workspace)}
+
+
+#: Directories of a project's own programs.
+_PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
+
+
+def project_programs(project: Path) -> list[str]:
+    """Return the directories with the project's own programs.
+
+    They come first in the search path.
+    """
+    places = [str(project / each) for each in _PROGRAMS]
+    return [each for each in places if os.path.isdir(each)]

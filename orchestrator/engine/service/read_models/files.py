@@ -1,0 +1,175 @@
+"""The use cases that show files: differences, files in conflict, and a worker's prompt and
+steps.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.errors import Conflict, InvalidRequest, NoRepository, NotFound
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.ports import Workspace
+from orchestrator.core.ports.read_models import TranscriptStep
+from orchestrator.core.repository.diffs import (
+    Blobs,
+    ChangeReader,
+    ConflictVersions,
+    Difference,
+    DiffRequest,
+    VersionState,
+)
+from orchestrator.core.repository.git_refs import (
+    candidate_refs,
+    result_branch,
+    start_ref,
+    worker_branch,
+)
+from orchestrator.engine.attempts.preparation import PROMPT
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.queries import Queries
+from orchestrator.security.untrusted_files import read_tail
+
+BASE, RESULT = "base", "result"
+
+
+class ChangeReads:
+    """Implements the calls that show changes. Commits come from the job's own refs and record,
+    never from the caller.
+
+    Every method raises NoRepository for a job without git, and TooLarge.
+    """
+
+    def __init__(self, *, access: Access, queries: Queries, reader: ChangeReader) -> None:
+        self._access = access
+        self._queries = queries
+        self._reader = reader
+
+    def difference(self, caller: Caller, job_id: str, asked: DiffRequest) -> Difference:
+        """Return changes file by file. Raise Conflict if there is no result yet."""
+        base, commit = self._span(caller, job_id, asked)
+        return self._reader.difference(base, commit, asked)
+
+    def patch(self, caller: Caller, job_id: str, asked: DiffRequest) -> bytes:
+        """Return changes as a patch. Raise Conflict if there is no result yet."""
+        base, commit = self._span(caller, job_id, asked)
+        return self._reader.patch(base, commit, asked)
+
+    def versions(self, caller: Caller, job_id: str, worker_id: str, path: str) -> ConflictVersions:
+        """Return the texts of a file in which a worker's changes conflict."""
+        job = self._access.job(caller, job_id)
+        _check_git(job)
+        record = self._queries.merge_record(caller, job_id)
+        own = [each for each in record.get("conflicts", ()) if each["worker_id"] == worker_id]
+        found = next((each for each in own if each["path"] == path), None)
+        if found is None:
+            known = ", ".join(sorted(each["path"] for each in own)) or "none"
+            raise NotFound(
+                f"{worker_id} has no conflict in {path!r}; files with its conflicts: {known}"
+            )
+        return self._versions(found)
+
+    def _versions(self, conflict: Mapping[str, Any]) -> ConflictVersions:
+        blobs = Blobs(
+            base=conflict.get("base", ""),
+            ours=conflict.get("ours", ""),
+            theirs=conflict.get("theirs", ""),
+            names={"ours": "result", "theirs": conflict["worker_id"]},
+        )
+        versions = self._reader.versions(conflict["path"], blobs)
+        resolved = VersionState.RESOLVED if conflict.get("resolved") else VersionState.UNRESOLVED
+        return replace(versions, state=resolved)
+
+    def _span(self, caller: Caller, job_id: str, asked: DiffRequest) -> tuple[str, str]:
+        """Return the commits before and after the changes."""
+        job = self._access.job(caller, job_id)
+        _check_git(job)
+        if not asked.worker_id:
+            if asked.against != BASE:
+                raise InvalidRequest(
+                    "parameter against requires a worker; name the worker whose changes to show"
+                )
+            return job.config.base, self._result(job)
+        worker = self._access.worker(caller, job_id, asked.worker_id)
+        return self._other(caller, job, worker, asked.against), self._tip(worker)
+
+    def _other(self, caller: Caller, job: Job, worker: Worker, against: str) -> str:
+        if against == BASE:
+            return self._reader.tip(start_ref(worker)) or job.config.base
+        if against == RESULT:
+            return self._result(job)
+        return self._tip(self._access.worker(caller, job.id, against))
+
+    def _result(self, job: Job) -> str:
+        found = self._reader.tip(result_branch(job.root_id, job.id))
+        if not found:
+            why = "it changed nothing, or its branches were removed"
+            raise Conflict(
+                f"job {job.id} has no merged result: "
+                f"{why if job.status.ended else 'changes are merged when it ends'}"
+            )
+        return found
+
+    def _tip(self, worker: Worker) -> str:
+        names = (worker_branch(worker), f"{candidate_refs(worker.root_id)}{worker.id}")
+        found = next(filter(None, map(self._reader.tip, names)), "")
+        if not found:
+            raise NotFound(
+                f"no branch has changes of {worker.id}: it had no worktree, has not started, or "
+                "its branches were removed"
+            )
+        return found
+
+
+def _check_git(job: Job) -> None:
+    if not job.config.base:
+        raise NoRepository(f"job {job.id} does not use git: its workers have plain directories")
+
+
+#: The file with an agent's own output, in the control directory of an attempt.
+STREAM = "stream.jsonl"
+#: Maximum bytes of a stream that are read. Of a longer stream, the end is shown.
+MOST_BYTES = 16 * 1024 * 1024
+#: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
+MOST_STEPS = 5000
+
+#: Returns the steps in the saved output of an agent; None if the agent saves none.
+ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None]
+
+
+class WorkerFiles:
+    """Implements the calls that show files of one worker.
+
+    Every method raises NotFound for an object that the caller may not see.
+    """
+
+    def __init__(self, *, access: Access, workspace: Workspace, read_steps: ReadSteps) -> None:
+        self._access = access
+        self._workspace = workspace
+        self._read_steps = read_steps
+
+    def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
+        """Return the path of the latest attempt's prompt. Raise NotFound for a command."""
+        worker = self._access.worker(caller, job_id, worker_id)
+        path = Path(self._workspace.worker_directory(worker), PROMPT)
+        if path.is_symlink() or not path.is_file():
+            raise NotFound(f"{worker_id} has no prompt: it has not started, or it runs a command")
+        return path
+
+    def transcript(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[TranscriptStep]:
+        """Return the steps of the latest attempt. Raise NotFound if the agent saves none."""
+        worker = self._access.worker(caller, job_id, worker_id)
+        content = self._stream(worker)
+        lines = content.decode("utf-8", "replace").splitlines()
+        steps = self._read_steps(worker.agent, lines, worker.status.ended) if content else None
+        if steps is None:
+            raise NotFound(
+                f"{worker_id} has no transcript: its agent saves none; read its log: "
+                f"GET /api/v1/jobs/{job_id}/logs/{worker_id}"
+            )
+        return list(steps)[-MOST_STEPS:]
+
+    def _stream(self, worker: Worker) -> bytes:
+        path = Path(self._workspace.control(worker, worker.attempt), STREAM)
+        return read_tail(path, MOST_BYTES, within=self._workspace.job_directory(worker.root_id))

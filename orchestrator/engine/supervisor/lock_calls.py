@@ -1,0 +1,232 @@
+"""Lock calls: requests of workers for leases.
+
+The scheduler decides the order of the calls. The store grants or rejects each lease, because
+servers may share a store. Only the supervisor's thread may use this module.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import field
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import (
+    Deadlock,
+    Locked,
+    NotFound,
+    OrchestratorError,
+    StoreError,
+    Unauthorized,
+)
+from orchestrator.core.locks.lock_manager import named
+from orchestrator.core.locks.lock_table import LockEntry, LockLease
+from orchestrator.core.model.job import Attempt, Job, WorkerKey
+from orchestrator.core.ports import Store
+from orchestrator.core.scheduler.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+#: Seconds until the server requests a lease again that another server of the store holds.
+RETRY_SECONDS = 1.0
+
+
+@dataclass(eq=False, kw_only=True, slots=True)
+class LockCall:
+    """A worker's call that requests leases, with the state of the call."""
+
+    entry: LockEntry
+    attempt: Attempt
+    #: The caller's job.
+    job: Job
+    leases: Sequence[LockLease] | None = None
+    failure: OrchestratorError | None = None
+    #: Why the call waits.
+    why: str = ""
+    #: True if the caller has received the answer.
+    answered: bool = False
+    #: Names on which the worker held leases before the call.
+    had: frozenset[str] = frozenset()
+    #: Called in the supervisor's thread when the call's state changes.
+    tell: Callable[[], None] = field(default=lambda: None)
+
+    @property
+    def key(self) -> WorkerKey:
+        return self.entry.key
+
+    @property
+    def decided(self) -> bool:
+        return self.leases is not None or self.failure is not None
+
+
+class LockCalls:
+    def __init__(self, scheduler: Scheduler, store: Store) -> None:
+        self._scheduler = scheduler
+        self._store = store
+        #: Waiting calls, by lock entry.
+        self._calls: dict[LockEntry, LockCall] = {}
+        #: Time of the next request to the store; None if only workers of this server hold the
+        #: locks.
+        self._retry_at: float | None = None
+
+    def restore(self) -> None:
+        """Restore the active leases after a restart. Raise StoreError."""
+        for lease in self._store.leases():
+            self._scheduler.leases.found(lease)
+
+    def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
+        """Begin a call.
+
+        Raise Unauthorized, Deadlock, or StoreError. Raise Locked if another worker holds a lock and
+        ``wait`` is False.
+        """
+        worker = self._worker_of(attempt)
+        leases = self._scheduler.leases
+        call = LockCall(
+            entry=leases.request(worker, names, now),
+            attempt=attempt,
+            job=self._scheduler.view.jobs[attempt.job_id],
+            had=frozenset(self._scheduler.view.leases_of(worker)),
+        )
+        self._decide(call, now)
+        if call.failure is not None:
+            raise call.failure
+        if call.leases is None:
+            if not wait:
+                leases.withdraw(call.entry)
+                raise Locked(
+                    f"lock not granted: {call.why}; "
+                    "to wait: --wait SECONDS (in the API: the field wait)"
+                )
+            leases.wait(call.entry)
+            self._calls[call.entry] = call
+        return call
+
+    def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
+        """Answer a call: return its leases, or None if the caller must call again.
+
+        With None, the call keeps its place in the queue for a while. Raise the call's error if it
+        failed. Raise Locked if no lease was granted and the call is ``final``.
+        """
+        call.answered = True
+        if call.failure is not None:
+            raise call.failure
+        if call.leases is not None:
+            return call.leases
+        if not final:
+            self._scheduler.leases.keep_place(call.entry, now)
+            return None
+        why = self._scheduler.leases.obstacle_again(call.entry) or call.why
+        self._withdraw(call)
+        raise Locked(f"timed out {why}")
+
+    def drop(self, call: LockCall, now: float) -> None:
+        """Release the leases that were granted to a call whose client disconnected before the
+        answer.
+        """
+        if call.answered:
+            return
+        self._withdraw(call)
+        new = [lease.name for lease in call.leases or () if lease.name not in call.had]
+        if new and self._is_current(call.attempt):
+            self._store.end_leases(call.key, new)
+            self._scheduler.leases.give_back(call.key, new, now)
+
+    def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
+        """Release all of these leases, or none.
+
+        Raise NotFound if the attempt does not hold all of them.
+        """
+        key = self._worker_of(attempt)
+        # Accept a lease that only the store or only the scheduler still has, so that both end it.
+        held = {each.name for each in self._store.leases() if each.key == key}
+        held.update(self._scheduler.view.leases_of(key))
+        missing = [name for name in names if name not in held]
+        if missing:
+            raise NotFound(
+                f"{key.worker_id} holds no lease on {named(missing)}; list all locks: "
+                f"{COMMAND} locks"
+            )
+        self._end(key, names, "", now)
+        return names
+
+    def break_leases(self, leases: Sequence[LockLease], by: str, now: float) -> None:
+        """End leases of other workers, on behalf of ``by``."""
+        for lease in leases:
+            self._end(lease.key, [lease.name], by, now)
+
+    def turn(self, now: float) -> list[Callable[[], None]]:
+        """Grant free locks to waiting calls.
+
+        Return callbacks to run after the turn has been stored.
+        """
+        if not self._calls:
+            return []
+        if self._retry_at is not None and self._retry_at <= now:
+            self._retry_at = None
+            self._scheduler.leases.look_again()
+        while self._gave_something(now):
+            pass
+        self._fail_those_that_ended()
+        decided = [call for call in self._calls.values() if call.decided]
+        for call in decided:
+            del self._calls[call.entry]
+        return [lambda call=call: call.tell() for call in decided]  # type: ignore[misc]
+
+    @property
+    def next_time(self) -> float | None:
+        return self._retry_at if self._calls else None
+
+    def _gave_something(self, now: float) -> bool:
+        due = [self._calls[each] for each in self._scheduler.leases.due() if each in self._calls]
+        for call in due:
+            try:
+                self._decide(call, now)
+            except StoreError:
+                # The call keeps waiting. Other calls must not fail because of this error.
+                logger.exception("cannot store a lease")
+                self._retry_at = now + RETRY_SECONDS
+        return any(call.decided for call in due)
+
+    def _decide(self, call: LockCall, now: float) -> None:
+        """Take the leases if no other worker holds their locks. Raise StoreError."""
+        leases = self._scheduler.leases
+        try:
+            call.why = leases.obstacle(call.entry)
+        except Deadlock as error:
+            leases.withdraw(call.entry)
+            call.failure = error
+            return
+        if not call.why:
+            self._take(call, now)
+
+    def _take(self, call: LockCall, now: float) -> None:
+        grant = self._store.take_leases(call.attempt, call.entry.names, now)
+        if grant.blocked_by:
+            held = grant.blocked_by[0]
+            call.why = f"waiting for lock {held.name}, held by {held.worker_id} (job {held.job_id})"
+            self._retry_at = now + RETRY_SECONDS
+        else:
+            call.leases = grant.leases
+            self._scheduler.leases.granted(call.entry, grant.leases, now)
+
+    def _fail_those_that_ended(self) -> None:
+        for call in self._calls.values():
+            if not call.decided and not self._is_current(call.attempt):
+                call.failure = Unauthorized("the attempt that requested the lock has ended")
+
+    def _withdraw(self, call: LockCall) -> None:
+        self._calls.pop(call.entry, None)
+        self._scheduler.leases.withdraw(call.entry)
+
+    def _end(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:
+        self._store.end_leases(key, names)
+        self._scheduler.leases.give_back(key, names, now, by)
+
+    def _worker_of(self, attempt: Attempt) -> WorkerKey:
+        if not self._is_current(attempt):
+            raise Unauthorized("invalid or expired API key; a worker's key ends with its attempt")
+        return attempt.key
+
+    def _is_current(self, attempt: Attempt) -> bool:
+        current = self._scheduler.view.attempts.get(attempt.key)
+        return current is not None and current.number == attempt.number

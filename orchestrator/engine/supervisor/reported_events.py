@@ -1,0 +1,152 @@
+"""Selection of messages: which events of a change are reported, and to which endpoints.
+
+Pure.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.outcome.job.needs import kind_of_worker, kinds_of_job
+from orchestrator.core.ports import Change
+from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
+from orchestrator.core.scheduler.view import SchedulerView
+
+#: Topic of each kind of event. An event with NEEDS_YOU is reported only if the job needs a person.
+_TOPICS: Mapping[EventKind, Topic] = {
+    EventKind.JOB_STARTED: Topic.JOB_STARTED,
+    EventKind.JOB_ENDED: Topic.JOB_ENDED,
+    EventKind.JOB_LANDED: Topic.JOB_LANDED,
+    EventKind.JOB_SUBMITTED: Topic.NEEDS_YOU,
+    EventKind.JOB_PLANNED: Topic.NEEDS_YOU,
+    EventKind.LIMIT_ASKED: Topic.NEEDS_YOU,
+    EventKind.QUESTION_ASKED: Topic.NEEDS_YOU,
+    EventKind.WORKER_ENDED: Topic.NEEDS_YOU,
+    EventKind.PLANNER_ENDED: Topic.NEEDS_YOU,
+    EventKind.REVIEWER_ENDED: Topic.NEEDS_YOU,
+}
+_OF_WORKERS = frozenset((EventKind.WORKER_ENDED, EventKind.PLANNER_ENDED, EventKind.REVIEWER_ENDED))
+_OF_ROOTS = frozenset((Topic.JOB_STARTED, Topic.JOB_ENDED))
+
+
+class Outbox:
+    """Adds messages to the changes that the supervisor stores.
+
+    Only the supervisor's thread calls ``with_entries``; any thread may call the other methods.
+    """
+
+    def __init__(self, subscriptions: Sequence[Subscription] = ()) -> None:
+        self._subscriptions = tuple(subscriptions)
+        #: Endpoints that get no further messages.
+        self._off: frozenset[str] = frozenset()
+
+    def turn_off(self, endpoint: str) -> None:
+        """Create no further messages for an endpoint. Idempotent."""
+        self._off |= {endpoint}
+
+    def turn_on(self, endpoint: str) -> None:
+        self._off -= {endpoint}
+
+    def is_off(self, endpoint: str) -> bool:
+        return endpoint in self._off
+
+    def with_entries(self, change: Change, view: SchedulerView) -> Change:
+        """Return the change with its messages: one for each event and each endpoint that
+        subscribes to it.
+        """
+        # Most servers have no receiver, so skip the rest.
+        if not (self._subscriptions or _has_callback(change, view)):
+            return change
+        found = [entry for event in change.events for entry in self._entries(event, view)]
+        return replace(change, outbox=_first_needs(found)) if found else change
+
+    def _entries(self, event: Event, view: SchedulerView) -> Iterator[OutboxEntry]:
+        root, job = view.jobs.get(event.root_id), view.jobs.get(event.job_id)
+        topic = _TOPICS.get(event.kind)
+        if root is None or job is None or topic is None:
+            return
+        topics = _topics_of(event, topic, job, view)
+        if not topics:
+            return
+        for each in (*self._subscriptions, *_of_callback(root)):
+            for topic in topics:
+                if topic in each.topics:
+                    if each.endpoint not in self._off and _wants(each, root, topic):
+                        yield _entry(event, root, each, topic)
+                    break
+
+
+def _has_callback(change: Change, view: SchedulerView) -> bool:
+    roots = map(view.jobs.get, {event.root_id for event in change.events})
+    return any(root is not None and root.callback is not None for root in roots)
+
+
+def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:
+    """Return the topics of an event; empty if it is not reported.
+
+    An endpoint gets the event once, under the first of these topics that it subscribes to.
+    """
+    if topic in _OF_ROOTS and not job.is_root:
+        return ()
+    if event.kind in _OF_WORKERS:
+        worker = view.workers.get(WorkerKey(event.root_id, event.worker_id or ""))
+        asks = (
+            worker is not None and worker.status is WorkerStatus.FAILED and kind_of_worker(worker)
+        )
+        return (topic,) if asks else ()
+    if event.kind in (EventKind.JOB_SUBMITTED, EventKind.JOB_PLANNED):
+        return (topic,) if job.awaits_approval else ()
+    if topic is Topic.JOB_ENDED and kinds_of_job(job):
+        return (topic, Topic.NEEDS_YOU)
+    return (topic,)
+
+
+def _of_callback(root: Job) -> Sequence[Subscription]:
+    if root.callback is None:
+        return ()
+    return (Subscription(endpoint=CALLBACK, topics=root.callback.events),)
+
+
+def _wants(subscription: Subscription, root: Job, topic: Topic) -> bool:
+    for name, value in subscription.labels:
+        if root.config.labels.get(name) != value:
+            return False
+    if topic is not Topic.JOB_ENDED:
+        return True
+    seconds = (root.ended_at or root.created_at) - root.created_at
+    wanted = not subscription.statuses or root.status in subscription.statuses
+    return wanted and seconds >= subscription.min_seconds
+
+
+def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEntry:
+    kind, _, name = to.endpoint.rpartition(":")
+    due_at = event.at + to.delay_seconds
+    if topic is Topic.NEEDS_YOU:
+        due_at = max(due_at, root.created_at + to.min_seconds)
+    return OutboxEntry(
+        id=f"{'ntf' if kind == 'notify' else 'msg'}_{event.root_id}_{event.seq}_{name}",
+        root_id=event.root_id,
+        job_id=event.job_id,
+        seq=event.seq,
+        endpoint=to.endpoint,
+        topic=topic,
+        created_at=event.at,
+        due_at=due_at,
+    )
+
+
+def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+    """Return the entries with at most one NEEDS_YOU entry for each job and endpoint.
+
+    Many workers may fail in one turn, and one message is enough.
+    """
+    if len(found) == 1:
+        return found
+    needs: dict[tuple[str, str], str] = {}
+    for each in found:
+        if each.topic is Topic.NEEDS_YOU:
+            needs.setdefault((each.endpoint, each.job_id), each.id)
+    kept = set(needs.values())
+    return [each for each in found if each.topic is not Topic.NEEDS_YOU or each.id in kept]

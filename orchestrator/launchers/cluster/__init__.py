@@ -1,0 +1,4 @@
+"""Workers on several machines: the server's launcher, and the process of a node.
+
+Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``orchestrator nodes``.
+"""

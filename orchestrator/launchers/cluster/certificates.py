@@ -1,0 +1,142 @@
+"""The authority of a cluster, and the certificates of its server and nodes.
+
+Needs the package ``cryptography``, of the extra ``cluster``; nodes do not need it.
+"""
+
+import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ConfigError, Conflict
+from orchestrator.launchers.cluster.link import SERVER_NAME
+from orchestrator.security.untrusted_files import replace_file
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+AUTHORITY, SERVER = "ca", "server"
+_AUTHORITY_DAYS = 7300
+#: A certificate is valid from this many days before now, because the clocks of machines differ.
+_DAYS_BEFORE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCertificate:
+    """A certificate and its key, in PEM format."""
+
+    certificate: str
+    key: str
+    #: Serial number, in upper-case hexadecimal digits.
+    serial: str
+
+
+class CertificateAuthority:
+    """The authority, stored in a directory as ``ca.pem`` and ``ca.key``.
+
+    Methods raise OSError or ConfigError.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @property
+    def exists(self) -> bool:
+        return (self._directory / f"{AUTHORITY}.key").exists()
+
+    @property
+    def certificate(self) -> str:
+        return (self._directory / f"{AUTHORITY}.pem").read_text(encoding="ascii")
+
+    def create(self) -> None:
+        """Create the authority and the server's certificate. Raise Conflict if it exists."""
+        if self.exists:
+            raise Conflict(f"{self._directory} already has an authority; add nodes to it")
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = _issue("orchestrator cluster", None, _AUTHORITY_DAYS)
+        self._write(AUTHORITY, found)
+
+    def renew_server(self, days: float) -> None:
+        """Create the server's certificate, or replace it."""
+        self._write(SERVER, _issue(SERVER_NAME, self._pair(), days, for_server=True))
+
+    def issue(self, name: str, days: float) -> IssuedCertificate:
+        """Return a certificate for a node. It is not stored."""
+        return _issue(name, self._pair(), days)
+
+    def _pair(self) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:
+        x509, serialization = _cryptography()
+        key = (self._directory / f"{AUTHORITY}.key").read_bytes()
+        certificate = x509.load_pem_x509_certificate(self.certificate.encode())
+        return certificate, serialization.load_pem_private_key(key, password=None)
+
+    def _write(self, name: str, issued: IssuedCertificate) -> None:
+        replace_file(self._directory / f"{name}.key", issued.key.encode())
+        replace_file(self._directory / f"{name}.pem", issued.certificate.encode())
+
+
+def _cryptography() -> tuple[Any, Any]:
+    try:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import serialization
+    except ImportError as error:
+        raise ConfigError(
+            "the package cryptography is not installed; "
+            "install it: .venv/bin/pip install cryptography"
+        ) from error
+    return x509, serialization
+
+
+def _issue(
+    name: str,
+    by: tuple["x509.Certificate", "EllipticCurvePrivateKey"] | None,
+    days: float,
+    *,
+    for_server: bool = False,
+) -> IssuedCertificate:
+    x509, serialization = _cryptography()
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.oid.NameOID.COMMON_NAME, name)])
+    issuer, signer = (by[0].subject, by[1]) if by else (subject, key)
+    now = datetime.datetime.now(datetime.UTC)
+    serial = x509.random_serial_number()
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(serial)
+        .not_valid_before(now - datetime.timedelta(days=_DAYS_BEFORE))
+        .not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+    )
+    if by is None:
+        usage = x509.KeyUsage(
+            digital_signature=False, content_commitment=False, key_encipherment=False,
+            data_encipherment=False, key_agreement=False, key_cert_sign=True, crl_sign=True,
+            encipher_only=False, decipher_only=False,
+        )  # fmt: skip
+        builder = builder.add_extension(usage, critical=True)
+    else:
+        # Allow one purpose only, so that no node can present its certificate as the server's.
+        oids = x509.oid.ExtendedKeyUsageOID
+        purpose = oids.SERVER_AUTH if for_server else oids.CLIENT_AUTH
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=True)
+        names = x509.SubjectAlternativeName([x509.DNSName(name)])
+        builder = builder.add_extension(names, critical=False)
+    certificate = builder.sign(signer, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(
+        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return IssuedCertificate(
+        certificate.public_bytes(pem).decode(), private.decode(), f"{serial:X}"
+    )

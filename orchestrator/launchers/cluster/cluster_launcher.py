@@ -1,0 +1,340 @@
+"""The launcher for several machines.
+
+It passes attempts on the server's machine to the local launcher, and all others to nodes.
+"""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.launcher import Launch, LauncherEvents
+from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.scheduler.placement import HERE, Machine
+from orchestrator.launchers.cluster.link import is_filled, tcp_socket, tls
+from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
+from orchestrator.launchers.cluster.registry import NodeRegistry
+from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.cluster.tunnel import Target
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.security.environment import worker_environment
+
+if TYPE_CHECKING:
+    from orchestrator.launchers.cluster.dask_nodes import DaskNodes
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which ``open`` and ``close`` wait for the loop's thread.
+_LOOP_SECONDS = 30.0
+#: Seconds for which ``close`` waits for the ends of stopped workers, beyond their grace time.
+_CLOSE_SECONDS = 15.0
+_CLOSE_LOOK_SECONDS = 0.02
+#: Name of the file by which a node checks that it sees the server's workspace.
+MARK_NAME = ".cluster"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterSettings:
+    """The settings of the server's side."""
+
+    #: Host and port to listen on.
+    host: str
+    port: int
+    #: Directory with the certificates and the list of nodes.
+    directory: Path
+    slots_here: int
+    labels_here: Mapping[str, str] = field(default_factory=dict)
+    terms: LeaseTerms
+    workspace: Path
+    #: Paths outside the workspace that a node must see, too.
+    shared: Sequence[Path] = ()
+    #: Memory that stays free on each node, in bytes.
+    least_memory_bytes: int
+    #: Address of a Dask scheduler, on whose workers nodes are started; empty: none.
+    scheduler: str = ""
+
+
+class ClusterLauncher:
+    """Implements ``core.ports.launcher.Launcher``; see there for the contract.
+
+    A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted from the
+    first call of ``listen`` on, because before it the attempts to expect are not yet known.
+    """
+
+    def __init__(
+        self,
+        local: LocalLauncher,
+        settings: ClusterSettings,
+        programs: Callable[[], Mapping[str, str]],
+        api: Target,
+    ) -> None:
+        """``programs`` returns the program of each agent; ``api`` the address of the API."""
+        self._local, self._settings = local, settings
+        self._programs, self._api = programs, api
+        self._events: LauncherEvents | None = None
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="nodes", daemon=True)
+        #: Attempts on nodes, until their ends are reported.
+        self._remote: set[str] = set()
+        self._longest_grace = 0.0
+        #: Events that the listening thread reports.
+        self._found_out: deque[Callable[[], None]] = deque()
+        self._listening: socket.socket | None = None
+        self._serves = False
+        self._is_open = False
+        self._links: NodeLinks | None = None
+        self._welcome: Welcome | None = None
+        self._dask: DaskNodes | None = None
+
+    @property
+    def containment(self) -> str:
+        return self._local.containment
+
+    @property
+    def limits_notice(self) -> str:
+        return self._local.limits_notice
+
+    @property
+    def adopted(self) -> int:
+        return self._local.adopted
+
+    @property
+    def machines(self) -> Sequence[Machine]:
+        """The machines on which workers may start, the server's own first."""
+        own = self._settings
+        here = Machine(name=HERE, slots=own.slots_here, labels=own.labels_here)
+        return (here, *self._links.machines) if self._links else (here,)
+
+    def nodes(self) -> Sequence[NodeState]:
+        return self._links.states() if self._links and self._serves else ()
+
+    def open(self, events: LauncherEvents) -> None:
+        """Open the launcher. Raise ConfigError, ContainmentUnavailable, or OSError."""
+        settings = self._settings
+        registry = NodeRegistry(settings.directory)
+        if settings.scheduler:
+            from orchestrator.launchers.cluster.dask_nodes import DaskNodes
+
+            self._dask = DaskNodes(settings.scheduler, settings.directory, self.nodes)
+        context, self._listening = self._context(), self._bind()
+        self._links = NodeLinks(
+            loop=self._loop,
+            terms=settings.terms,
+            registry=registry,
+            context=context,
+            api=self._api,
+            least_memory_bytes=settings.least_memory_bytes,
+            reports=self,
+        )
+        self._welcome = self._make_welcome()
+        self._events = events
+        self._local.open(events)
+        self._thread.start()
+        self._is_open = True
+
+    def _context(self) -> ssl.SSLContext:
+        directory = self._settings.directory
+        try:
+            return tls(directory, "server", is_server=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cluster.listen: no usable certificates in {directory} ({error}); "
+                f"create them: {COMMAND} nodes init"
+            ) from error
+
+    def _bind(self) -> socket.socket:
+        """Bind the port. It refuses connections until nodes are accepted."""
+        host, port = self._settings.host, self._settings.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        found = tcp_socket(family)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, port))
+        except OSError as error:
+            found.close()
+            raise ConfigError(
+                f"cluster.listen: cannot listen on {host}:{port}: {error.strerror or error}"
+            ) from error
+        return found
+
+    def _make_welcome(self) -> Welcome:
+        workspace, mark = self._settings.workspace, secrets.token_hex(16)
+        path = workspace / MARK_NAME
+        with suppress(FileNotFoundError):
+            mark = path.read_text(encoding="ascii")
+        path.write_text(mark, encoding="ascii")
+        plan = asdict(self._local.plan)
+        asked = {name: plan[name] for name in ("mode", "strict", "limits", "sandbox")}
+        asked["sandbox"].update(needed=(), program="")
+        return Welcome(
+            plan=asked,
+            programs=self._programs(),
+            environment=worker_environment(os.environ),
+            workspace=str(workspace),
+            # A node rejects empty directories, because a missing mount looks like one.
+            shared=[str(path) for path in self._settings.shared if is_filled(path)],
+            mark_name=MARK_NAME,
+            mark=mark,
+        )
+
+    def start(self, launch: Launch) -> None:
+        if launch.node == HERE:
+            if self._links is not None and self._links.expects_late_ends:
+                self._ask("replace", launch.log)
+            self._local.start(launch)
+            return
+        self._longest_grace = max(self._longest_grace, launch.grace)
+        self._remote.add(launch.attempt_id)
+        self._ask("start", launch)
+
+    def preload(self, launch: Launch) -> bool:
+        """Return False, because nothing is preloaded: the server places each start."""
+        return False
+
+    def take_back(self, attempt_id: str) -> None:
+        """Do nothing, because nothing is preloaded."""
+
+    def stop(
+        self,
+        attempt_id: str,
+        ended_by: str,
+        stopped_by: str,
+        cause: ExitCause = ExitCause.NONE,
+    ) -> None:
+        if attempt_id in self._remote:
+            self._ask("stop", attempt_id, ended_by, stopped_by, cause)
+        else:
+            self._local.stop(attempt_id, ended_by, stopped_by, cause)
+
+    def waiting(self, attempt_id: str, waiting: bool) -> None:
+        if attempt_id in self._remote:
+            self._ask("waiting", attempt_id, waiting)
+        else:
+            self._local.waiting(attempt_id, waiting)
+
+    def adopt(
+        self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
+    ) -> bool:
+        if node == HERE:
+            return self._local.adopt(attempt_id, exit_path, digest)
+        if exit_record.read_exit(exit_path, digest) is not None:
+            return False
+        self._remote.add(attempt_id)
+        self._ask("expect", attempt_id, exit_path, digest, node, log)
+        return True
+
+    def expect_late(
+        self,
+        attempt_id: str,
+        exit_path: str,
+        digest: str,
+        *,
+        node: str,
+        log: str,
+        is_replaced: bool,
+    ) -> None:
+        self._ask("expect_late", attempt_id, exit_path, digest, node, log, is_replaced)
+
+    def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
+        return self._local.settle(attempt_id, exit_path, digest)
+
+    def _ask(self, method: str, *told: object) -> None:
+        """Call a method of the links in the loop's thread."""
+        with suppress(RuntimeError):  # The loop is already closed.
+            self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *told))
+
+    def wake(self) -> None:
+        self._local.wake()
+
+    def listen(self, seconds: float | None) -> bool:
+        if not self._is_open:
+            return False
+        self._serve_nodes()
+        is_open = self._local.listen(0.0 if self._found_out else seconds)
+        self._report()
+        return is_open
+
+    def _serve_nodes(self) -> None:
+        """Accept nodes from now on. Idempotent."""
+        if not self._serves and self._links and self._welcome:
+            self._serves = True
+            serving = self._links.serve(self._listening, self._welcome)
+            asyncio.run_coroutine_threadsafe(serving, self._loop).result(_LOOP_SECONDS)
+            if self._dask is not None:
+                self._dask.open()
+
+    def _report(self) -> None:
+        while self._found_out:
+            try:
+                self._found_out.popleft()()
+            except Exception:
+                logger.exception("launcher event failed", extra={"action": "launcher_event"})
+
+    def close(self, stop: bool) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
+        if self._dask is not None:
+            self._dask.close()
+        links = self._links
+        if stop and links is not None:
+            self._ask("stop_all", EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
+        self._local.close(stop)
+        if stop and links is not None:
+            self._wait_for_ends()
+        if links is not None:
+            closing = asyncio.run_coroutine_threadsafe(links.close(), self._loop)
+            with suppress(TimeoutError):
+                closing.result(_LOOP_SECONDS)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_LOOP_SECONDS)
+        self._loop.close()
+        if self._listening is not None:
+            self._listening.close()
+        self._report()
+
+    def _wait_for_ends(self) -> None:
+        give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
+        while self._remote and time.monotonic() < give_up_at:
+            time.sleep(_CLOSE_LOOK_SECONDS)
+            self._report()
+
+    # Reports of the links, in the loop's thread.
+
+    def started(self, attempt_id: str, pid: int) -> None:
+        if self._events is not None:
+            self._say(partial(self._events.started, attempt_id, pid))
+
+    def ended(self, attempt_id: str, exit: Exit) -> None:
+        self._say(partial(self._end, attempt_id, exit))
+
+    def machines_changed(self) -> None:
+        self._local.wake()
+
+    def _say(self, report: Callable[[], None]) -> None:
+        self._found_out.append(report)
+        # Wake the listening thread for the first report only: it then handles all reports.
+        if len(self._found_out) == 1:
+            self._local.wake()
+
+    def _end(self, attempt_id: str, exit: Exit) -> None:
+        self._remote.discard(attempt_id)
+        if self._events is not None:
+            self._events.ended(attempt_id, exit)

@@ -1,0 +1,234 @@
+"""Nodes on the workers of a Dask cluster: Dask brings up machines and says which there are.
+
+Dask carries no attempt and no key: it gets one command for each of its workers, which has
+only the path of a join file. The node then dials the server, and needs neither Dask's worker nor
+its scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from orchestrator.core.command_name import COMMAND, IN_FOLDER
+from orchestrator.core.errors import ConfigError
+from orchestrator.core.ports.read_models import NodeState
+from orchestrator.launchers.cluster.certificates import CertificateAuthority
+from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.security.product_files import product_file
+
+logger = logging.getLogger(__name__)
+
+#: Days for which the certificate of a node is valid.
+_DAYS = 730.0
+_CONNECT_SECONDS = 5.0
+_LOOK_SECONDS = 0.5
+#: Seconds before the next connection: doubled after each failure, up to the second value.
+_AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.5, 30.0
+_CLOSE_SECONDS = 10.0
+
+
+def scheduler_address(address: str) -> tuple[str, int]:
+    """Return host and port of ``cluster.scheduler``. Raise ConfigError.
+
+    Without TLS, whoever reaches the scheduler can run commands on its workers: tcp:// must be a
+    loopback address.
+    """
+    try:
+        found = urlsplit(address)
+        scheme, host, port = found.scheme, found.hostname, found.port
+    except ValueError:
+        scheme, host, port = "", None, None
+    if scheme not in ("tls", "tcp") or not host or not port:
+        raise ConfigError(
+            f"cluster.scheduler: {address!r} is no address; write tls://HOST:PORT, such as "
+            "tls://head.lan:8785"
+        )
+    if scheme == "tcp" and not _is_loopback(host):
+        raise ConfigError(
+            f"cluster.scheduler: {address} is not encrypted, which only 127.0.0.1, ::1, and "
+            "localhost may be; start Dask with certificates, and write tls://HOST:PORT"
+        )
+    return host, port
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def node_name(worker: str, host: str) -> str:
+    """Return the name of the node on a Dask worker: of its name, and of its machine.
+
+    A worker that is started again under its name is the same node.
+    """
+    text = worker.rpartition("//")[2] if "://" in worker else f"{host}-{worker}"
+    return "dask-" + re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[-58:].strip("-")
+
+
+class DaskNodes:
+    """Starts a node on each worker of a Dask cluster, in a thread of its own."""
+
+    def __init__(
+        self, address: str, directory: Path, states: Callable[[], Sequence[NodeState]]
+    ) -> None:
+        """``directory``: of the cluster's certificates. ``states``: the nodes of the server.
+
+        Raise ConfigError if the address, the package, or the certificates are unusable.
+        """
+        scheduler_address(address)
+        self._address, self._directory, self._states = address, directory, states
+        try:
+            import distributed
+        except ImportError as error:
+            raise ConfigError(
+                "cluster.scheduler needs the package distributed; install it: "
+                ".venv/bin/pip install 'recursive-orchestrator[cluster]'"
+            ) from error
+        self._distributed: Any = distributed
+        self._authority = CertificateAuthority(directory)
+        self._registry = NodeRegistry(directory)
+        if not self._authority.exists:
+            raise ConfigError(
+                f"cluster.scheduler: no certificates in {directory}; "
+                f"create them: {COMMAND} nodes init --address HOST:PORT"
+            )
+        self._program = str(product_file(IN_FOLDER)) if COMMAND == IN_FOLDER else COMMAND
+        #: Nodes that are drained because Dask has lost their workers, not by the user.
+        self._drained: set[str] = set()
+        self._loop = asyncio.new_event_loop()
+        self._watching: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name="dask", daemon=True)
+
+    def open(self) -> None:
+        """Begin to connect to the scheduler; return at once."""
+        self._watching = self._loop.create_task(self._watch())
+        self._thread.start()
+
+    def close(self) -> None:
+        """Disconnect; nodes continue. Idempotent."""
+        if self._watching is not None:
+            with suppress(RuntimeError):  # The loop is already closed.
+                self._loop.call_soon_threadsafe(self._watching.cancel)
+            self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        assert self._watching is not None
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(self._watching)
+        self._loop.close()
+
+    async def _watch(self) -> None:
+        pause, is_told = _AGAIN_SECONDS, False
+        while True:
+            try:
+                async with self._client() as client:
+                    logger.info("connected to Dask's scheduler %s", self._address)
+                    pause, is_told = _AGAIN_SECONDS, False
+                    await self._follow(client)
+                why = "the connection has ended"
+            except Exception as error:
+                why = str(error) or type(error).__name__
+            if not is_told:
+                logger.warning(
+                    "Dask's scheduler %s is unreachable; nodes continue, and the server connects "
+                    "again: %s",
+                    self._address,
+                    why,
+                )
+                is_told = True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_AGAIN_SECONDS)
+
+    def _client(self) -> Any:
+        # Dask's own configuration names the certificates: distributed.comm.tls.
+        security = None
+        if self._address.startswith("tls:"):
+            security = self._distributed.Security(require_encryption=True)
+        return self._distributed.Client(
+            self._address,
+            security=security,
+            asynchronous=True,
+            timeout=_CONNECT_SECONDS,
+            set_as_default=False,
+            name="orchestrator",
+        )
+
+    async def _follow(self, client: Any) -> None:
+        """Keep a node on each worker until the connection ends."""
+        started: dict[str, str] = {}
+        gone: set[str] = set()
+        while client.status == "running":
+            found = (await client.scheduler.identity(n_workers=-1))["workers"]
+            for address in found.keys() - started.keys():
+                name = node_name(str(found[address]["name"]), str(found[address]["host"]))
+                await self._start(client, address, name, int(found[address]["nthreads"]))
+                started[address] = name
+            # Only workers that this connection has shown can be gone: a scheduler that was started
+            # again knows none at first, while their nodes work.
+            for address in started.keys() - found.keys():
+                gone.add(started.pop(address))
+            gone -= set(started.values())
+            self._give_up(gone)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _start(self, client: Any, address: str, name: str, slots: int) -> None:
+        path = self._join_file(name)
+        # Only a function of the standard library is sent, so that Dask's worker needs nothing of
+        # this product in its Python. A node that already runs holds a lock: the second exits.
+        node = [self._program, "node", "join", str(path), "--slots", str(slots)]
+        argv = ["setsid", "--fork", *node]
+        answers: Mapping[str, int] = await client.run(
+            subprocess.call, argv, stdin=subprocess.DEVNULL, workers=[address]
+        )
+        logger.info("node %s: started by Dask's worker %s: %s", name, address, dict(answers))
+
+    def _join_file(self, name: str) -> Path:
+        """Return the node's join file; a node that has one keeps its certificate."""
+        path = self._directory / f"{name}.join"
+        if name in self._registry.entries() and path.exists():
+            if name in self._drained:
+                self._drained.discard(name)
+                self._registry.change(name, is_drained=False)
+            return path.resolve()
+        issued = self._authority.issue(name, _DAYS)
+        JoinFile(
+            name=name,
+            address=self._registry.address,
+            authority=self._authority.certificate,
+            certificate=issued.certificate,
+            key=issued.key,
+        ).write(path)
+        self._registry.put(NodeEntry(name=name, serial=issued.serial))
+        return path.resolve()
+
+    def _give_up(self, gone: set[str]) -> None:
+        """Start no more workers on these nodes, and remove each that has no worker.
+
+        That Dask has lost a worker does not show that the node's workers have ended: they run to
+        their end, or until the node's lease is over.
+        """
+        entries = self._registry.entries()
+        used = {each.name for each in self._states() if each.running or each.waiting}
+        for name in gone & entries.keys():
+            if not entries[name].is_drained:
+                logger.info("node %s: Dask has lost its worker; no more workers start", name)
+                self._registry.change(name, is_drained=True)
+                self._drained.add(name)
+            elif name not in used:
+                self._registry.remove(name)
+                self._drained.discard(name)
+                (self._directory / f"{name}.join").unlink(missing_ok=True)
+        gone &= self._registry.entries().keys()

@@ -1,0 +1,64 @@
+"""The file with which a machine joins a cluster: address, certificates, and slots of one node."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ConfigError
+from orchestrator.launchers.cluster.node_agent import NodeSettings
+from orchestrator.security.untrusted_files import replace_file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JoinFile:
+    """The content of the file.
+
+    The file must stay secret: with its private key, any machine can connect as this node.
+    """
+
+    name: str
+    #: HOST:PORT of the server.
+    address: str
+    #: PEM texts: the authority's certificate, the node's certificate, and the node's key.
+    authority: str
+    certificate: str
+    key: str
+
+    def write(self, path: Path) -> None:
+        """Write the file for this user only. Raise OSError."""
+        replace_file(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> "JoinFile":
+        """Return the content of a join file. Raise ConfigError if the file is unusable."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            why = getattr(error, "strerror", None) or "it is not a join file"
+            raise ConfigError(
+                f"cannot read {path}: {why}; create it: {COMMAND} nodes add NAME"
+            ) from error
+
+    def unpack(self, directory: Path, slots: int | None) -> NodeSettings:
+        """Write the certificates into the state directory. Raise OSError, ConfigError.
+
+        ``slots``: number of workers; None: the number of processors.
+        """
+        host, port = host_and_port(self.address)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(directory / "ca.pem", self.authority.encode())
+        replace_file(directory / "node.pem", self.certificate.encode())
+        replace_file(directory / "node.key", self.key.encode())
+        found = slots or len(os.sched_getaffinity(0))
+        return NodeSettings(name=self.name, host=host, port=port, slots=found, directory=directory)
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return the parts of HOST:PORT or [HOST]:PORT. Raise ConfigError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{address!r} is not an address; write HOST:PORT, such as head.lan:8786")
+    return host.removeprefix("[").removesuffix("]"), int(port)

@@ -1,0 +1,201 @@
+"""Late ends: results of attempts whose node was lost, and has connected again.
+
+The server gave up these attempts, and wrote a tombstone for each. First the node sends the rest:
+the output that the server lacks. The rest is stored beside the exit record, and is appended to the
+worker's log if no newer attempt uses the log. Then the exit record replaces the tombstone. The
+scheduler decides whether the result counts.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import field
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.security.untrusted_files import replace_file
+
+logger = logging.getLogger(__name__)
+
+#: Ends without a result.
+_NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
+#: Maximum number of attempts that are remembered for one node.
+_MOST = 1000
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_COPY_BYTES = 1024 * 1024
+
+
+def has_result(exit: Exit | None) -> bool:
+    return exit is not None and exit.ended_by not in _NO_RESULT
+
+
+@dataclass(slots=True)
+class GivenUpAttempt:
+    """An attempt that was given up, because its node was lost.
+
+    The mappings have one entry for each output file: ``log`` and ``raw``.
+    """
+
+    attempt_id: str
+    exit_path: str
+    digest: str
+    #: Path of each file on the server.
+    paths: Mapping[str, str]
+    #: Bytes of each file that the server has received; None until the node has reported where the
+    #: attempt's output begins in the file.
+    had: dict[str, int] | None = None
+    #: True if a newer attempt of the worker has started.
+    is_replaced: bool = False
+    #: Bytes of the rest of each file that have arrived on the present connection.
+    rest: dict[str, int] = field(default_factory=dict)
+
+    def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
+        """Return, by file, the position in the attempt's output from which the node must send.
+
+        ``bases``: where the attempt's output begins in the server's file.
+        """
+        if self.had is None:
+            self.had = {
+                file: 0 if self.is_replaced else max(0, _size(path) - int(bases[file]))
+                for file, path in self.paths.items()
+            }
+        for file in self.paths:
+            with suppress(OSError):
+                os.unlink(self._rest_path(file))
+        self.rest = dict.fromkeys(self.paths, 0)
+        return self.had
+
+    def append(self, file: str, at: int, data: bytes) -> None:
+        assert self.had is not None
+        if at != self.had[file] + self.rest[file]:
+            return
+        try:
+            _append(self._rest_path(file), data)
+        except OSError:
+            logger.exception("cannot store late output", extra={"attempt": self.attempt_id})
+        self.rest[file] += len(data)
+
+    def publish(self, record: str) -> bool:
+        """Store the exit record if the attempt's own shim wrote it.
+
+        Return True if the record was stored.
+        """
+        content = record.encode("ascii", "replace")
+        if not exit_record.is_proven(content, self.digest):
+            return False
+        try:
+            if not self.is_replaced:
+                for file, path in self.paths.items():
+                    self._join(file, path)
+            replace_file(Path(self.exit_path), content, durable=True)
+        except OSError:
+            logger.exception("cannot store a late end", extra={"attempt": self.attempt_id})
+            return False
+        return True
+
+    def _join(self, file: str, path: str) -> None:
+        """Append the rest of the output to the worker's file."""
+        if not self.rest.get(file):
+            return
+        with open(self._rest_path(file), "rb") as rest:
+            while data := rest.read(_COPY_BYTES):
+                _append(path, data)
+        os.unlink(self._rest_path(file))
+
+    def _rest_path(self, file: str) -> str:
+        return f"{self.exit_path.removesuffix('.exit.json')}.late.{file}"
+
+
+class LateEnds:
+    """The attempts that were given up, by node. For one thread, except ``is_empty``."""
+
+    def __init__(self) -> None:
+        self._given_up: dict[str, dict[str, GivenUpAttempt]] = {}
+        #: Attempts whose rest and exit record the node is sending, by node.
+        self._arriving: dict[str, dict[str, GivenUpAttempt]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._given_up and not self._arriving
+
+    def give_up(self, node: str, late: GivenUpAttempt) -> None:
+        """Remember an attempt until its node connects."""
+        of_node = self._given_up.setdefault(node, {})
+        of_node[late.attempt_id] = late
+        if len(of_node) > _MOST:
+            del of_node[next(iter(of_node))]
+
+    def forget(self, node: str) -> None:
+        """Forget the attempts of a node that was removed."""
+        self._given_up.pop(node, None)
+
+    def replace(self, log: str) -> None:
+        """Note that a newer attempt of the worker with this log has started."""
+        for late in self._all():
+            late.is_replaced = late.is_replaced or late.paths["log"] == log
+
+    def connected(
+        self, node: str, known: Mapping[str, Mapping[str, int]]
+    ) -> Mapping[str, Mapping[str, int]]:
+        """Return, for each given-up attempt that the node still has, the positions to send from.
+
+        ``known``: the node's attempts, and where the output of each begins in the server's files.
+        """
+        found = self._given_up.pop(node, {})
+        arriving = {each: late for each, late in found.items() if each in known}
+        if arriving:
+            self._arriving[node] = arriving
+        return {each: late.begin(known[each]) for each, late in arriving.items()}
+
+    def disconnected(self, node: str) -> None:
+        for late in self._arriving.pop(node, {}).values():
+            self.give_up(node, late)
+
+    def is_arriving(self, node: str) -> bool:
+        return node in self._arriving
+
+    def append(self, node: str, attempt_id: str, file: str, at: int, data: bytes) -> None:
+        late = self._arriving.get(node, {}).get(attempt_id)
+        if late is not None and file in late.paths:
+            late.append(file, at, data)
+
+    def ended(self, node: str, attempt_id: str, record: str) -> bool:
+        """Store the end of an attempt. Return True if it was expected.
+
+        ``record``: empty if the attempt has no result.
+        """
+        of_node = self._arriving.get(node, {})
+        late = of_node.pop(attempt_id, None)
+        if late is None:
+            return False
+        if not of_node:
+            del self._arriving[node]
+        if late.publish(record):
+            logger.info(
+                "late end stored", extra={"action": "late_end", "attempt": attempt_id, "node": node}
+            )
+        return True
+
+    def _all(self) -> Iterable[GivenUpAttempt]:
+        for group in (self._given_up, self._arriving):
+            for of_node in group.values():
+                yield from of_node.values()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def _append(path: str, data: bytes) -> None:
+    descriptor = os.open(path, _FLAGS, 0o600)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,126 @@
+"""Messages between server and node: JSON objects, each after its length in four bytes, over TLS.
+
+node -> server                                    server -> node
+hello {name, instance, version, uid, python,      welcome {terms, plan, files: {attempt: bytes},
+       slots, attempts: {attempt: bases}}                  late: {attempt: bytes}, programs,
+                                                           environment, workspace, shared, mark}
+beat {n, memory}                                  refused {why}: instead of a welcome
+agents {names}, unfit {why}                       ok {n}
+started {attempt, pid}                            start {launch}, stop {attempt, ...}
+piece {attempt, file, at, data}                   waiting {attempt, on}
+ended {attempt, exit, record}                     got {bytes}
+no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
+leaving {}
+tcp {connection, data}                            tcp {connection, data}
+
+A node repeats ``ended`` on each new connection until the server has answered ``kept``. An attempt
+that the server expects and the node does not know never started there: ``start`` was lost with the
+connection.
+"""
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+from base64 import b64decode, b64encode
+from pathlib import Path
+from typing import Any
+
+Message = dict[str, Any]
+
+#: Bytes of one piece of a file or of a connection.
+CHUNK = 64 * 1024
+#: Maximum bytes of logs that a node has sent and the server has not confirmed.
+WINDOW = 1024 * 1024
+#: Maximum bytes of a message: several times the size of a launch's arguments and environment.
+_MOST_BYTES = 32 * 1024 * 1024
+_LENGTH = struct.Struct(">I")
+_encode = json.JSONEncoder(check_circular=False).encode
+#: Name in the server's certificate, which nodes check.
+SERVER_NAME = "server.orchestrator.internal"
+
+
+def packed(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
+
+
+def unpacked(text: str) -> bytes:
+    return b64decode(text)
+
+
+class Link:
+    """One end of a connection. Only the thread of its event loop may call."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._draining = asyncio.Lock()
+
+    def post(self, message: Message) -> None:
+        """Send a message as soon as possible. Only ``receive`` reports a broken connection."""
+        if self._writer.is_closing():
+            return
+        body = _encode(message).encode("ascii")
+        self._writer.write(_LENGTH.pack(len(body)) + body)
+
+    async def drained(self) -> None:
+        """Wait until most posted messages are sent. Raise OSError if the connection is broken."""
+        async with self._draining:
+            await self._writer.drain()
+
+    async def receive(self) -> Message:
+        """Return the next message. Raise OSError if the connection is broken."""
+        try:
+            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+            if length > _MOST_BYTES:
+                raise ConnectionError(f"a message of {length} bytes")
+            message = json.loads(await self._reader.readexactly(length))
+        except (asyncio.IncompleteReadError, ValueError, RecursionError) as error:
+            raise ConnectionError(str(error)) from error
+        if not isinstance(message, dict):
+            raise ConnectionError("a message that is not a JSON object")
+        return message
+
+    def peer(self) -> tuple[str, str]:
+        """Return the name and the serial number in the peer's certificate."""
+        found: Any = self._writer.get_extra_info("peercert") or {}
+        subject = dict(pair for group in found.get("subject", ()) for pair in group)
+        return subject.get("commonName", ""), str(found.get("serialNumber", "")).lstrip("0")
+
+    def address(self) -> str:
+        return str((self._writer.get_extra_info("peername") or ("unknown",))[0])
+
+    def abort(self) -> None:
+        """Close at once, without another message. Idempotent."""
+        self._writer.transport.abort()
+
+
+def is_filled(path: Path) -> bool:
+    """True if ``path`` is a file, or a directory that is readable and not empty."""
+    try:
+        return path.is_file() or any(path.iterdir())
+    except OSError:
+        return False
+
+
+def tcp_socket(family: int) -> socket.socket:
+    """Return a new socket to listen on.
+
+    The protocol is set explicitly, because asyncio disables Nagle's algorithm only for such
+    sockets. With that algorithm, a small message waits up to 40 ms for the acknowledgement of the
+    previous message.
+    """
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+
+
+def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
+    """Return the TLS settings for the certificate ``name`` in a directory. Raise OSError.
+
+    Both ends must have a certificate of the same authority.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(str(directory / "ca.pem"))
+    context.load_cert_chain(str(directory / f"{name}.pem"), str(directory / f"{name}.key"))
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context

@@ -1,0 +1,747 @@
+"""A node: this machine's launcher at the end of a link to the server.
+
+Exit records, locks, and logs of attempts are in a directory of this machine. Files in the workspace
+have the same paths as on the server. The process may end and start again: shims keep running, and
+are found by their records.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import secrets
+import shutil
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+from orchestrator import __version__
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.launchers.cluster.growth import GrowthWatch
+from orchestrator.launchers.cluster.late_ends import has_result
+from orchestrator.launchers.cluster.link import (
+    CHUNK,
+    SERVER_NAME,
+    WINDOW,
+    Link,
+    Message,
+    is_filled,
+    packed,
+    tls,
+)
+from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.cluster.tunnel import Tunnel
+from orchestrator.launchers.local.containment_settings import (
+    ContainmentPlan,
+    Mode,
+    Sandbox,
+    WorkerLimits,
+)
+from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.launchers.process.start import never_started
+
+logger = logging.getLogger(__name__)
+
+#: Maximum seconds for which a worker's API call waits while the server is unreachable.
+_HOLD_SECONDS = 110.0
+_DIAL_SECONDS = 2.0
+_WELCOME_SECONDS = 10.0
+#: Seconds before the next attempt to connect: normally, and after a rejection.
+_PAUSE_SECONDS, _REJECTED_SECONDS = 0.25, 5.0
+#: Seconds between two searches for agents.
+_AGENTS_SECONDS = 30.0
+#: Maximum seconds for which a stopping node waits until the server has its workers' ends.
+_LEAVE_SECONDS = 15.0
+#: Output files that are sent to the server: paths below the attempt's directory.
+FILES = {"log": "log", "raw": "raw/log"}
+#: Maximum number of empty directories that are kept for later attempts.
+_MOST_SPARES = 64
+_READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeSettings:
+    """The settings of a node on its own machine."""
+
+    name: str
+    host: str
+    port: int
+    slots: int
+    #: Directory on a local disk, with the certificates ``ca.pem``, ``node.pem``, ``node.key``.
+    directory: Path
+
+
+class _Held:
+    """An attempt whose end the server has not confirmed yet."""
+
+    def __init__(self, attempt_id: str, directory: Path) -> None:
+        self.id, self.directory = attempt_id, directory
+        self.exit_path = str(directory / "exit.json")
+        self.digest = ""
+        #: Size of the server's files when the attempt started.
+        self.bases = dict.fromkeys(FILES, 0)
+        self.sent = dict.fromkeys(FILES, 0)
+        self.exit: Exit | None = None
+        self.is_reported = False
+        #: True if the server does not expect the attempt.
+        self.is_unwanted = False
+        self.watch = -1
+        #: Directory for temporary files that this node created for the attempt; empty: none.
+        self.scratch = ""
+
+    def save(self) -> None:
+        """Store the data that the next process of this node needs. Raise OSError."""
+        kept = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
+        (self.directory / "launch.json").write_text(json.dumps(kept), encoding="utf-8")
+
+    def load(self) -> None:
+        with suppress(OSError, ValueError, KeyError):
+            kept = json.loads((self.directory / "launch.json").read_text(encoding="utf-8"))
+            self.digest, self.bases = kept["digest"], kept["bases"]
+            self.scratch = kept["scratch"]
+
+    def next_piece(self, file: str) -> bytes:
+        try:
+            found = os.open(f"{self.directory}/{FILES[file]}", _READ_FLAGS)
+        except OSError:
+            return b""
+        try:
+            return os.pread(found, CHUNK, self.sent[file])
+        except OSError:
+            return b""
+        finally:
+            os.close(found)
+
+
+class NodeAgent:
+    """The serving process of a node.
+
+    The listening thread calls ``started`` and ``ended``; the event loop's thread calls all other
+    methods.
+    """
+
+    def __init__(self, settings: NodeSettings, say: Callable[[str], None]) -> None:
+        """``say`` shows a line to the person who started the node. Raise OSError."""
+        self._settings, self._say = settings, say
+        self._directory = settings.directory
+        (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lease = LeaseFile(str(self._directory / "lease"))
+        self._terms = self._stored_terms()
+        self._absent_since: float | None = None
+        self._launcher: LocalLauncher | None = None
+        self._held: dict[str, _Held] = {}
+        self._by_watch: dict[int, _Held] = {}
+        self._growth = GrowthWatch()
+        #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
+        #: directory takes longer than everything else that this process does for a short worker.
+        self._spares: list[tuple[str, int]] = []
+        shutil.rmtree(self._directory / "spare", ignore_errors=True)
+        (self._directory / "spare").mkdir(mode=0o700, exist_ok=True)
+        self._link: Link | None = None
+        self._tunnel: Tunnel | None = None
+        self._heard_at = 0.0
+        #: Time at which each unanswered beat was sent, by the beat's number.
+        self._beats: dict[int, float] = {}
+        self._grown: dict[str, None] = {}
+        self._on_way = 0
+        self._something = asyncio.Event()
+        self._linked = asyncio.Event()
+        self._is_leaving = False
+        self._leave_until = 0.0
+        self._said = ""
+        self._api_port = 0
+        #: Values of the server's environment that this machine's own values replace.
+        self._foreign: Mapping[str, str] = {}
+        self._programs: Mapping[str, str] = {}
+        self._agents: list[str] | None = None
+
+    async def run(self, api: Any) -> int:
+        """Serve until ``leave`` is called, or the server rejects this node at its first connection.
+        Return the exit code. ``api``: the socket for the workers' API calls.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._growth.fileno(), self._files_grew)
+        self._api_port = api.getsockname()[1]
+        server = await asyncio.start_server(self._accepted, sock=api)
+        try:
+            while not self._is_done:
+                pause = await self._connect()
+                if pause is None:
+                    return 1
+                await asyncio.sleep(0.0 if self._is_done else pause)
+        finally:
+            server.close()
+            self._loop.remove_reader(self._growth.fileno())
+            if self._launcher is not None:
+                self._launcher.close(stop=False)
+        return 0
+
+    @property
+    def _is_done(self) -> bool:
+        return self._is_leaving and (not self._held or self._loop.time() > self._leave_until)
+
+    def leave(self) -> None:
+        """Stop all workers. Idempotent.
+
+        ``run`` then returns as soon as the server has the workers' ends, or after a timeout.
+        """
+        if self._is_leaving:
+            return
+        self._say("stopping: the workers of this node start again elsewhere")
+        self._is_leaving = True
+        self._leave_until = self._loop.time() + _LEAVE_SECONDS
+        if self._link is not None:
+            self._link.post({"is": "leaving"})
+        for held in self._held.values():
+            if self._launcher is not None:
+                self._launcher.stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._is_done and self._link is not None:
+            self._link.abort()
+
+    def _tell(self, line: str) -> None:
+        """Show a line once, not with each attempt to connect."""
+        if line != self._said:
+            self._said = line
+            self._say(line)
+
+    # Connections
+
+    async def _connect(self) -> float | None:
+        """Connect, and serve until the connection breaks. Return the seconds to wait before the
+        next attempt; None if the node is rejected and runs nothing.
+        """
+        settings, dialled = self._settings, boot_time()
+        where = f"{settings.host}:{settings.port}"
+        try:
+            context = tls(self._directory, "node", is_server=False)
+            context.check_hostname = True
+            reader, writer = await asyncio.wait_for(
+                asyncio.open_connection(
+                    settings.host, settings.port, ssl=context, server_hostname=SERVER_NAME
+                ),
+                _DIAL_SECONDS,
+            )
+        except ConnectionRefusedError:
+            self._server_is_absent(dialled)
+            self._tell(f"no server listens at {where}; retrying")
+            return _PAUSE_SECONDS
+        except ssl.SSLError as error:
+            self._tell(f"no secure connection to {where}: {error.reason or error}")
+            return _REJECTED_SECONDS
+        except (OSError, TimeoutError) as error:
+            self._tell(f"cannot reach {where}: {error or 'timeout'}; retrying")
+            return _PAUSE_SECONDS
+        return await self._serve(Link(reader, writer), where)
+
+    def _server_is_absent(self, dialled: float) -> None:
+        """Extend the lease after a refused connection, which shows that no server is running.
+
+        This is safe: without a server, nothing restarts this node's attempts elsewhere, and a new
+        server first waits for the end of the lease. ``dialled``: boot time before the connection.
+        """
+        terms = self._terms
+        if terms is None or not terms.refusal_is_absence:
+            return
+        if self._absent_since is None:
+            self._absent_since = dialled
+        if not terms.absence or dialled < self._absent_since + terms.absence:
+            self._lease.extend(dialled + terms.lease)
+
+    async def _serve(self, link: Link, where: str) -> float | None:
+        sent = boot_time()
+        link.post(self._hello())
+        try:
+            welcome = await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
+        except ssl.SSLError:
+            welcome = {"do": "refused", "why": self._rejected_certificate(where)}
+        except (OSError, TimeoutError):
+            link.abort()
+            self._tell(f"{where} closed the connection; " + self._rejected_certificate(where))
+            return _PAUSE_SECONDS
+        if welcome["do"] == "refused":
+            link.abort()
+            self._tell(f"rejected: {welcome['why']}")
+            return _REJECTED_SECONDS if self._stored() else None
+        why = self._unfit(welcome)
+        if why:
+            link.post({"is": "unfit", "why": why})
+            with suppress(OSError):
+                await link.drained()
+            link.abort()
+            self._tell(f"this machine cannot be a node: {why}")
+            return None
+        self._absent_since = None
+        self._lease.extend(sent + self._terms_now.lease)
+        self._tell(f"connected to {where} as {self._settings.name}")
+        await self._serve_welcomed(link, welcome)
+        return _PAUSE_SECONDS
+
+    def _rejected_certificate(self, where: str) -> str:
+        name = self._settings.name
+        return (
+            f"{where} rejects the certificate of {name} if it has expired or another authority "
+            f"signed it; for a new one, type on the server: {COMMAND} nodes add {name}"
+        )
+
+    async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
+        self._link, self._tunnel = link, Tunnel(link)
+        self._heard_at = self._loop.time()
+        self._beats.clear()
+        self._grown.clear()
+        self._on_way = 0
+        self._agents = None
+        self._reconcile(link, welcome["files"], welcome["late"])
+        self._linked.set()
+        tasks = [asyncio.ensure_future(each) for each in (self._beat(link), self._send(link))]
+        try:
+            while not self._is_done:
+                message = await link.receive()
+                self._heard_at = self._loop.time()
+                self._take(link, message)
+        except OSError:
+            pass
+        finally:
+            for task in tasks:
+                task.cancel()
+            self._tunnel.close()
+            link.abort()
+            self._link, self._tunnel = None, None
+            self._linked.clear()
+
+    def _hello(self) -> Message:
+        return {
+            "is": "hello",
+            "name": self._settings.name,
+            "instance": self._instance(),
+            "version": __version__,
+            "python": list(sys.version_info[:2]),
+            "uid": os.getuid(),
+            "slots": self._settings.slots,
+            "time": time.time(),
+            "attempts": {held.id: held.bases for held in self._stored()},
+        }
+
+    def _stored(self) -> list[_Held]:
+        """Return all attempts of this node, including those of its former process."""
+        if self._launcher is not None:
+            return list(self._held.values())
+        found = [
+            _Held(unquote(each.name), each) for each in (self._directory / "attempts").iterdir()
+        ]
+        for held in found:
+            held.load()
+        return found
+
+    def _instance(self) -> str:
+        """Return the random id of this state directory."""
+        path = self._directory / "instance"
+        if not path.exists():
+            path.write_text(secrets.token_hex(8), encoding="ascii")
+        return path.read_text(encoding="ascii").strip()
+
+    def _unfit(self, welcome: Message) -> str:
+        """Return why this machine cannot run the server's workers; empty if it can."""
+        workspace = Path(welcome["workspace"])
+        try:
+            seen = (workspace / welcome["mark_name"]).read_text(encoding="ascii")
+        except OSError as error:
+            return f"cannot read {workspace} ({error.strerror}); mount the server's workspace there"
+        if seen != welcome["mark"]:
+            return f"{workspace} is not the server's workspace here; mount the server's there"
+        unseen = [path for path in welcome["shared"] if not is_filled(Path(path))]
+        if unseen:
+            return (
+                f"it does not see {', '.join(unseen)}, which workers use; share each path with the "
+                "server's machine, because a node does not get files of its own"
+            )
+        self._store_terms(LeaseTerms(**welcome["terms"]))
+        self._foreign, self._programs = welcome["environment"], welcome["programs"]
+        try:
+            self._open_launcher(_plan(welcome["plan"]))
+        except ContainmentUnavailable as error:
+            return error.message
+        except OSError as error:
+            return f"it cannot start processes: {error}"
+        return ""
+
+    def _store_terms(self, terms: LeaseTerms) -> None:
+        """Store the terms for the next process of this node, which may start without a server."""
+        if terms != self._stored_terms():
+            new = self._directory / "terms.new"
+            # Replace the file as a whole, so that a full disk does not destroy the former terms.
+            with suppress(OSError):
+                new.write_text(json.dumps(asdict(terms)))
+                new.replace(self._directory / "terms.json")
+        self._terms = terms
+
+    @property
+    def _terms_now(self) -> LeaseTerms:
+        return self._terms or LeaseTerms()
+
+    def _stored_terms(self) -> LeaseTerms | None:
+        """Return the terms of the latest connection; None if there was none."""
+        try:
+            return LeaseTerms(**json.loads((self._directory / "terms.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _reconcile(
+        self,
+        link: Link,
+        expected: Mapping[str, Mapping[str, int]],
+        late: Mapping[str, Mapping[str, int]],
+    ) -> None:
+        """Send the attempts that the server expects, and drop all others.
+
+        ``expected`` and ``late``: by attempt, the positions from which to send its files. ``late``
+        are attempts that the server has given up, but whose results it still accepts.
+        """
+        for attempt_id, sizes in expected.items():
+            held = self._held.get(attempt_id)
+            if held is None:
+                # The attempt never started here: its start was lost with the former connection.
+                lost = _lost(ExitCause.LEASE_ENDED, "the connection to its node was lost")
+                self._post_end(attempt_id, lost, "")
+                continue
+            self._send_from(held, sizes)
+        for attempt_id in [each for each in self._held if each not in expected]:
+            held = self._held[attempt_id]
+            if attempt_id in late and has_result(held.exit):
+                self._send_from(held, late[attempt_id])
+                continue
+            if attempt_id in late:
+                link.post({"is": "no_result", "attempt": attempt_id})
+            self._drop(held)
+        self._something.set()
+
+    def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
+        """Let the files of an attempt be sent from the positions ``sizes`` on, and then its end."""
+        held.sent.update(sizes)
+        held.is_reported = False
+        self._grown[held.id] = None
+
+    def _drop(self, held: _Held) -> None:
+        """Stop an attempt that the server does not expect."""
+        held.is_unwanted = True
+        if held.exit is not None:
+            self._forget(held.id)
+        elif self._launcher is not None:
+            self._launcher.stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+
+    async def _beat(self, link: Link) -> None:
+        """Send beats; close the connection if the server does not answer them."""
+        number, looked_at = 0, float("-inf")
+        while True:
+            now = self._loop.time()
+            if now > self._heard_at + self._terms_now.notice:
+                link.abort()
+                return
+            if now > looked_at + _AGENTS_SECONDS:
+                looked_at = now
+                self._report_agents(link)
+            number += 1
+            self._beats[number] = boot_time()
+            figures = {"memory": available_memory(), "disk": free_disk(self._directory)}
+            link.post({"is": "beat", "n": number, **figures})
+            await asyncio.sleep(self._terms_now.beat)
+
+    def _report_agents(self, link: Link) -> None:
+        found = [name for name, program in self._programs.items() if _is_here(program)]
+        if found != self._agents:
+            self._agents = found
+            link.post({"is": "agents", "names": found})
+
+    def _take(self, link: Link, message: Message) -> None:
+        assert self._launcher is not None
+        if message.get("is") == "tcp":
+            if self._tunnel is not None:
+                self._tunnel.take(message)
+            return
+        match message["do"]:
+            case "ok":
+                self._extend(message["n"])
+            case "start":
+                self._start(link, message["launch"], message["bases"])
+            case "stop":
+                told = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
+                self._launcher.stop(message["attempt"], *told)
+            case "waiting":
+                self._launcher.waiting(message["attempt"], message["on"])
+            case "got":
+                self._on_way -= message["bytes"]
+                self._something.set()
+            case "kept":
+                self._forget(message["attempt"])
+
+    def _extend(self, number: int) -> None:
+        sent = self._beats.pop(number, None)
+        if sent is not None:
+            self._lease.extend(sent + self._terms_now.lease)
+            self._beats = {each: at for each, at in self._beats.items() if each > number}
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on an API call. While the server is away, the caller waits."""
+        try:
+            await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
+        except TimeoutError:
+            writer.close()
+            return
+        if self._tunnel is None:
+            writer.close()
+        else:
+            await self._tunnel.accepted(reader, writer)
+
+    # Attempts
+
+    def _open_launcher(self, plan: ContainmentPlan) -> None:
+        if self._launcher is not None:
+            return
+        launcher = LocalLauncher(plan)
+        launcher.open(self)
+        self._launcher = launcher
+        threading.Thread(target=_listen, args=(launcher,), name="listener", daemon=True).start()
+        for each in (self._directory / "attempts").iterdir():
+            held = self._hold(unquote(each.name))
+            held.load()
+            if not launcher.adopt(held.id, held.exit_path, held.digest):
+                self._note_end(held.id, launcher.settle(held.id, held.exit_path, held.digest))
+
+    def started(self, attempt_id: str, pid: int) -> None:
+        message = {"is": "started", "attempt": attempt_id, "pid": pid}
+        self._loop.call_soon_threadsafe(self._post, message)
+
+    def begun(self, attempt_id: str, at: float) -> None:
+        """Do nothing, because nothing is preloaded on a node."""
+
+    def returned(self, attempt_id: str) -> None:
+        """Do nothing, because nothing is preloaded on a node."""
+
+    def ended(self, attempt_id: str, exit: Exit) -> None:
+        self._loop.call_soon_threadsafe(self._note_end, attempt_id, exit)
+
+    def _post(self, message: Message) -> None:
+        if self._link is not None:
+            self._link.post(message)
+
+    def _hold(self, attempt_id: str) -> _Held:
+        """Create the directory of an attempt, and watch it. Raise OSError."""
+        directory = self._directory / "attempts" / quote(attempt_id, safe="")
+        held = _Held(attempt_id, directory)
+        if self._spares and not directory.exists():
+            spare, held.watch = self._spares.pop()
+            os.rename(spare, directory)
+        else:
+            directory.mkdir(mode=0o700, exist_ok=True)
+            held.watch = self._growth.add(str(directory))
+        self._held[attempt_id] = self._by_watch[held.watch] = held
+        return held
+
+    def _start(self, link: Link, told: Mapping[str, Any], bases: Mapping[str, int]) -> None:
+        assert self._launcher is not None
+        fields = dict(told)
+        attempt_id = fields["attempt_id"]
+        try:
+            held = self._hold(attempt_id)
+            held.digest, held.bases = fields["proof"]["digest"], dict(bases)
+            env = self._environment(fields["env"])
+            held.scratch = _made_scratch(env)
+            held.save()
+        except OSError as error:
+            ended_by, cause, why = never_started(error)
+            self._forget(attempt_id)
+            self._post_end(attempt_id, Exit(ended_by=EndedBy(ended_by), cause=cause, error=why), "")
+            return
+        fields.update(
+            argv=tuple(fields["argv"]),
+            secrets=tuple(fields["secrets"]),
+            proof=Proof(**fields["proof"]),
+            env=env,
+            log=str(held.directory / FILES["log"]),
+            exit_path=held.exit_path,
+            lease_lock="",
+            lease_seconds=0.0,
+            lease_file=str(self._directory / "lease"),
+        )
+        self._launcher.start(Launch(**fields))
+
+    def _environment(self, told: Mapping[str, str]) -> dict[str, str]:
+        """Return a worker's environment, with this machine's values in place of the server's."""
+        env = dict(told)
+        for name, foreign in self._foreign.items():
+            if name == "PATH":
+                continue
+            if env.get(name) == foreign:
+                del env[name]
+                if name in os.environ:
+                    env[name] = os.environ[name]
+        # Replace only the end of the search path, which is the server's. The path begins with
+        # directories of the workspace and the project.
+        path, foreign = env.get("PATH", ""), self._foreign.get("PATH", "")
+        if foreign and path.endswith(foreign):
+            env["PATH"] = path.removesuffix(foreign) + os.environ.get("PATH", os.defpath)
+        env["ORCHESTRATOR_API_URL"] = f"http://127.0.0.1:{self._api_port}"
+        env["ORCHESTRATOR_NODE"] = self._settings.name
+        return env
+
+    def _note_end(self, attempt_id: str, exit: Exit) -> None:
+        held = self._held.get(attempt_id)
+        if held is None:
+            return
+        held.exit = exit
+        if held.is_unwanted:
+            self._forget(attempt_id)
+            return
+        self._grown[attempt_id] = None
+        self._something.set()
+
+    def _forget(self, attempt_id: str) -> None:
+        held = self._held.pop(attempt_id, None)
+        if held is not None:
+            self._by_watch.pop(held.watch, None)
+            self._empty(held)
+            if held.scratch:
+                shutil.rmtree(held.scratch, ignore_errors=True)
+        self._end_if_done()
+
+    def _empty(self, held: _Held) -> None:
+        """Remove the files of an attempt. Keep its directory as a spare if more are needed."""
+        spare = f"{self._directory}/spare/{held.watch}"
+        try:
+            if len(self._spares) >= _MOST_SPARES:
+                raise OSError("no more spare directories are needed")
+            for each in os.listdir(held.directory):
+                os.unlink(f"{held.directory}/{each}")
+            os.rename(held.directory, spare)
+        except OSError:
+            self._growth.remove(held.watch)
+            shutil.rmtree(held.directory, ignore_errors=True)
+        else:
+            self._spares.append((spare, held.watch))
+
+    # Logs and ends
+
+    def _files_grew(self) -> None:
+        for watch in self._growth.grown():
+            held = self._by_watch.get(watch)
+            if held is not None:
+                self._grown[held.id] = None
+        self._something.set()
+
+    async def _send(self, link: Link) -> None:
+        """Send the pieces of files, one of each attempt in turn."""
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                for attempt_id in list(self._grown):
+                    if self._on_way < WINDOW:
+                        self._send_piece(link, attempt_id)
+                await link.drained()
+        except OSError:
+            link.abort()
+
+    def _send_piece(self, link: Link, attempt_id: str) -> None:
+        """Send the next piece of an attempt; after the last piece of an ended attempt, its end."""
+        held = self._held.get(attempt_id)
+        if held is None or held.is_reported or held.is_unwanted:
+            self._grown.pop(attempt_id, None)
+            return
+        # Read this before the files: if the attempt has ended by now, its files are complete.
+        ended = held.exit
+        for file in FILES:
+            data = held.next_piece(file)
+            if data:
+                place = {"file": file, "at": held.sent[file]}
+                link.post({"is": "piece", "attempt": held.id, **place, "data": packed(data)})
+                held.sent[file] += len(data)
+                self._on_way += len(data)
+                self._something.set()
+                return
+        self._grown.pop(attempt_id, None)
+        if ended is not None:
+            held.is_reported = True
+            self._post_end(held.id, ended, _record(held.exit_path))
+
+    def _post_end(self, attempt_id: str, exit: Exit, record: str) -> None:
+        fields = {name: getattr(exit, name) for name in Exit.__dataclass_fields__}
+        fields["strays"] = [{"pid": each.pid, "command": each.command} for each in exit.strays]
+        self._post({"is": "ended", "attempt": attempt_id, "exit": fields, "record": record})
+
+
+def _listen(launcher: LocalLauncher) -> None:
+    while launcher.listen(None):
+        pass
+
+
+def _record(exit_path: str) -> str:
+    """Return the line of an exit record; empty if it could not be written."""
+    try:
+        with open(exit_path, "rb", buffering=0) as file:
+            return file.read().split(b"\n", 1)[0].decode("ascii")
+    except (OSError, ValueError):
+        return ""
+
+
+def _lost(cause: ExitCause, why: str) -> Exit:
+    return Exit(ended_by=EndedBy.LOST, cause=cause, error=why, ended_at=time.time())
+
+
+def _plan(told: Mapping[str, Any]) -> ContainmentPlan:
+    """Return the containment plan from the server's message."""
+    sandbox: dict[str, Any] = dict(told["sandbox"])
+    sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
+    return replace(
+        ContainmentPlan(mode=Mode(told["mode"]), strict=told["strict"]),
+        limits=WorkerLimits(**told["limits"]),
+        sandbox=Sandbox(**sandbox),
+    )
+
+
+def _made_scratch(env: Mapping[str, str]) -> str:
+    """Create the directory for temporary files, if the server named one that is missing here.
+    Raise OSError.
+    """
+    directory = env.get("TMPDIR", "")
+    if not directory or os.path.isdir(directory):
+        return ""
+    os.makedirs(directory, 0o700)
+    return directory
+
+
+def _is_here(program: str) -> bool:
+    return not program or shutil.which(program) is not None
+
+
+def available_memory() -> int | None:
+    """Return the memory in bytes that is usable without swapping; None if it is unknown."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as figures:
+            found = next(line for line in figures if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return None
+    return int(found.split()[1]) * 1024
+
+
+def free_disk(directory: Path) -> int | None:
+    """Return the bytes that may still be written to the directory's disk; None if unknown."""
+    try:
+        found = os.statvfs(directory)
+    except OSError:
+        return None
+    return found.f_bavail * found.f_frsize

@@ -1,0 +1,676 @@
+"""The server's side of all nodes: their links, leases, attempts, and ends."""
+
+import asyncio
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, field, replace
+from typing import Any, Protocol
+
+from orchestrator import __version__
+from orchestrator.core.command_name import INSTALL_COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.launcher import Launch
+from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.scheduler.placement import Machine
+from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
+from orchestrator.launchers.cluster.link import Link, Message, unpacked
+from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.cluster.tunnel import Target, Tunnel
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
+
+logger = logging.getLogger(__name__)
+
+_HELLO_SECONDS = 5.0
+#: Connections that may wait to be accepted.
+_BACKLOG = 1024
+_HANDSHAKE_SECONDS = 5.0
+#: Seconds between two checks of leases, connections, and the registry.
+_TICK_SECONDS = 0.25
+_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Difference between the clocks of server and node above which a warning is logged, in seconds.
+_MOST_SKEW_SECONDS = 1.0
+
+
+class LinkReports(Protocol):
+    """Gets the events of nodes, in the loop's thread."""
+
+    def started(self, attempt_id: str, pid: int) -> None: ...
+
+    def ended(self, attempt_id: str, exit: Exit) -> None: ...
+
+    def machines_changed(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Welcome:
+    """The part of a welcome that is the same for all nodes."""
+
+    plan: Mapping[str, Any]
+    programs: Mapping[str, str]
+    environment: Mapping[str, str]
+    workspace: str
+    #: Paths outside the workspace that workers use, such as the project's.
+    shared: Sequence[str]
+    mark_name: str
+    mark: str
+
+
+@dataclass(slots=True)
+class Flight:
+    """An attempt on a node."""
+
+    attempt_id: str
+    exit_path: str
+    digest: str
+    #: For each output file (``log``, ``raw``): its path on the server; its size when the attempt
+    #: started (None: not yet known); and the bytes that the server has received.
+    paths: dict[str, str]
+    bases: dict[str, int] | None
+    had: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
+    is_waiting: bool = False
+    stop: tuple[str, str, ExitCause] | None = None
+    #: True if a part of the worker's output could not be stored.
+    log_is_lost: bool = False
+
+
+@dataclass(slots=True)
+class ConnectedNode:
+    name: str
+    slots: int = 0
+    flights: dict[str, Flight] = field(default_factory=dict)
+    link: Link | None = None
+    #: Agents that are installed on the node; None until the node has reported them.
+    agents: frozenset[str] | None = None
+    memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    is_drained: bool = False
+    is_leaving: bool = False
+    #: True while the node sends late ends. No worker starts here during this time, because one of
+    #: the late ends may already be its result.
+    is_catching_up: bool = False
+    #: Loop time after which none of the node's workers is alive, unless the node is connected.
+    fenced_at: float = 0.0
+    heard_at: float | None = None
+    address: str = ""
+    version: str = ""
+    skew: float = 0.0
+    trouble: str = ""
+    forgotten: int = 0
+
+    @property
+    def takes_workers(self) -> bool:
+        connected = self.link is not None and self.agents is not None
+        stops = self.is_drained or self.is_leaving or self.is_catching_up
+        return connected and not stops
+
+    @property
+    def running(self) -> int:
+        return sum(not each.is_waiting for each in self.flights.values())
+
+
+class NodeLinks:
+    """The links to all nodes.
+
+    Only the loop's thread may call, except that any thread may use ``machines`` and ``states``.
+    """
+
+    def __init__(
+        self,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        terms: LeaseTerms,
+        registry: NodeRegistry,
+        context: ssl.SSLContext,
+        api: Target,
+        least_memory_bytes: int,
+        reports: LinkReports,
+    ) -> None:
+        self._loop = loop
+        self._terms, self._registry, self._context = terms, registry, context
+        self._api, self._reports = api, reports
+        self._least_memory = least_memory_bytes
+        self._nodes: dict[str, ConnectedNode] = {}
+        #: The node of each attempt.
+        self._where: dict[str, ConnectedNode] = {}
+        self._late = LateEnds()
+        self._stamp: tuple[int, int] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
+        self._ticking: asyncio.Task[None] | None = None
+        #: The machines of the nodes, as placement sees them.
+        self.machines: tuple[Machine, ...] = ()
+        self._machines: dict[str, Machine] = {}
+        self._entries: Mapping[str, NodeEntry] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """True if no attempt runs on a node."""
+        return not self._where
+
+    @property
+    def expects_late_ends(self) -> bool:
+        return not self._late.is_empty
+
+    async def serve(self, listening: Any, welcome: Welcome) -> None:
+        """Accept nodes. Call this after the recovery, when the attempts to expect are known.
+
+        ``listening``: a bound socket. Before this call the socket refuses connections, which
+        extends the leases of nodes. An attempt of an earlier server is given up if its node does
+        not connect before the lease ends.
+        """
+        self._welcome = welcome
+        self._read_registry()
+        for node in self._nodes.values():
+            node.fenced_at = self._loop.time() + self._terms.fenced_after
+        self._server = await asyncio.start_server(
+            self._accepted,
+            sock=listening,
+            ssl=self._context,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            # After a restart of the server, all nodes connect at once.
+            backlog=_BACKLOG,
+        )
+        self._ticking = asyncio.ensure_future(self._tick())
+
+    async def close(self) -> None:
+        """Close all links. Attempts continue."""
+        if self._server is not None:
+            self._server.close()
+        for node in self._nodes.values():
+            if node.link is not None:
+                node.link.abort()
+        tasks = [*self._tasks, *filter(None, [self._ticking])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    # Attempts
+
+    def start(self, launch: Launch) -> None:
+        node = self._node(launch.node)
+        flight = Flight(
+            launch.attempt_id,
+            launch.exit_path,
+            launch.proof.digest,
+            _paths(launch.log),
+            bases={file: _size(path) for file, path in _paths(launch.log).items()},
+        )
+        node.flights[launch.attempt_id] = flight
+        self._where[launch.attempt_id] = node
+        self._late.replace(launch.log)
+        # An attempt that already has an exit record or a tombstone must not start.
+        settled = exit_record.read_exit(launch.exit_path, launch.proof.digest)
+        if settled is not None:
+            self._over(node, flight, settled, "")
+            return
+        if node.link is None:
+            why = f"node {node.name} lost its connection before the worker started"
+            self._over(node, flight, _lost(ExitCause.LEASE_ENDED, why), "")
+            return
+        told = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
+        told.update(env=dict(launch.env), proof=asdict(launch.proof), node="")
+        node.link.post({"do": "start", "launch": told, "bases": flight.bases})
+
+    def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
+        """Wait for an attempt that an earlier server started."""
+        node = self._node(name)
+        flight = Flight(attempt_id, exit_path, digest, _paths(log), bases=None)
+        node.flights[attempt_id] = flight
+        self._where[attempt_id] = node
+
+    def expect_late(
+        self, attempt_id: str, exit_path: str, digest: str, name: str, log: str, is_replaced: bool
+    ) -> None:
+        """Accept the end of an attempt that an earlier server gave up."""
+        late = GivenUpAttempt(attempt_id, exit_path, digest, _paths(log), is_replaced=is_replaced)
+        self._late.give_up(name, late)
+
+    def replace(self, log: str) -> None:
+        """Note that an attempt with this log has started on the server's machine."""
+        self._late.replace(log)
+
+    def stop(self, attempt_id: str, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
+        node = self._where.get(attempt_id)
+        if node is None:
+            return
+        flight = node.flights[attempt_id]
+        if flight.stop is None:
+            flight.stop = ended_by, stopped_by, cause
+            self._post_stop(node, flight)
+
+    def stop_all(self, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
+        for attempt_id in list(self._where):
+            self.stop(attempt_id, ended_by, stopped_by, cause)
+
+    def waiting(self, attempt_id: str, waiting: bool) -> None:
+        node = self._where.get(attempt_id)
+        if node is not None:
+            flight = node.flights[attempt_id]
+            flight.is_waiting = waiting
+            self._post_waiting(node, flight)
+
+    def _post_stop(self, node: ConnectedNode, flight: Flight) -> None:
+        if node.link is not None and flight.stop is not None:
+            ended_by, stopped_by, cause = flight.stop
+            told = {"ended_by": ended_by, "stopped_by": stopped_by, "cause": cause}
+            node.link.post({"do": "stop", "attempt": flight.attempt_id, **told})
+
+    def _post_waiting(self, node: ConnectedNode, flight: Flight) -> None:
+        if node.link is not None:
+            told = {"attempt": flight.attempt_id, "on": flight.is_waiting}
+            node.link.post({"do": "waiting", **told})
+
+    # Links
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        link = Link(reader, writer)
+        try:
+            hello = await asyncio.wait_for(link.receive(), _HELLO_SECONDS)
+            name, serial = link.peer()
+            why = self._why_rejected(name, serial, hello)
+            if why:
+                logger.warning(
+                    "node rejected: %s", why, extra={"action": "node_rejected", "node": name}
+                )
+                self._note_trouble(name, why)
+                link.post({"do": "refused", "why": why})
+                await link.drained()
+                return
+            await self._serve_node(link, self._node(name), hello)
+        except (OSError, TimeoutError):
+            pass
+        except asyncio.CancelledError:
+            # ``close`` cancels this task. It must not end as cancelled: the streams of Python 3.11
+            # would log an error with a traceback (https://github.com/python/cpython/issues/113538).
+            pass
+        except (LookupError, AttributeError, TypeError, ValueError) as error:
+            logger.warning(
+                "a node sent an invalid message: %r", error, extra={"action": "node_message"}
+            )
+        finally:
+            # Before it closes, this sends posted messages such as a rejection.
+            writer.close()
+
+    def _why_rejected(self, name: str, serial: str, hello: Message) -> str:
+        """Return why a node must not join; empty if it may."""
+        own = list(sys.version_info[:2])
+        if hello["version"] != __version__ or hello["python"] != own:
+            theirs, here = hello["python"], own
+            return (
+                f"{name} has version {hello['version']} with Python {theirs[0]}.{theirs[1]}, the "
+                f"server {__version__} with Python {here[0]}.{here[1]}; update it: "
+                f"{INSTALL_COMMAND}"
+            )
+        if hello["uid"] != os.getuid():
+            return (
+                f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; start it as "
+                "the same user, because they share the workspace"
+            )
+        try:
+            why = self._registry.why_rejected(name, serial, hello["instance"])
+        except (OSError, OrchestratorError) as error:
+            return f"cannot read the list of nodes: {error}"
+        node = self._nodes.get(name)
+        if why or node is None or node.link is None:
+            return why
+        return ""
+
+    def _note_trouble(self, name: str, why: str) -> None:
+        if name not in self._nodes:
+            # The node was added a moment ago.
+            self._read_registry()
+        if name in self._nodes and self._nodes[name].link is None:
+            self._nodes[name].trouble = why
+
+    async def _serve_node(self, link: Link, node: ConnectedNode, hello: Message) -> None:
+        if node.link is not None:
+            # The node has opened a new connection, and no longer reads the former one.
+            node.link.abort()
+        node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
+        node.slots = self._slots_of(node.name, int(hello["slots"]))
+        node.address, node.version = link.address(), hello["version"]
+        node.skew = float(hello["time"]) - time.time()
+        if abs(node.skew) > _MOST_SKEW_SECONDS:
+            logger.warning(
+                "the clock of node %s differs by %.1f s", node.name, node.skew,
+                extra={"action": "node_clock", "node": node.name},
+            )  # fmt: skip
+        node.heard_at = self._loop.time()
+        self._grant(node)
+        tunnel = Tunnel(link, self._api)
+        try:
+            link.post(self._welcome_for(node, hello["attempts"]))
+            for flight in list(node.flights.values()):
+                self._post_stop(node, flight)
+                if flight.is_waiting:
+                    self._post_waiting(node, flight)
+            logger.info("node connected", extra={"action": "node_connected", "node": node.name})
+            while node.link is link:
+                message = await link.receive()
+                node.heard_at = self._loop.time()
+                if message["is"] == "tcp":
+                    tunnel.take(message)
+                else:
+                    self._take(node, link, message)
+        finally:
+            tunnel.close()
+            link.abort()
+            if node.link is link:
+                node.link = None
+                self._late.disconnected(node.name)
+                logger.warning("node lost", extra={"action": "node_lost", "node": node.name})
+                self._changed(node)
+
+    def _welcome_for(self, node: ConnectedNode, known: Mapping[str, Mapping[str, int]]) -> Message:
+        for flight in node.flights.values():
+            bases = known.get(flight.attempt_id)
+            if flight.bases is None and bases is not None:
+                flight.bases = {file: int(bases[file]) for file in flight.paths}
+                for file, path in flight.paths.items():
+                    flight.had[file] = max(0, _size(path) - flight.bases[file])
+        files = {each.attempt_id: each.had for each in node.flights.values()}
+        self._late.disconnected(node.name)
+        late = self._late.connected(node.name, known)
+        node.is_catching_up = bool(late)
+        welcome = self._welcome
+        return {
+            "do": "welcome",
+            "terms": asdict(self._terms),
+            "files": files,
+            "late": late,
+            **{name: getattr(welcome, name) for name in Welcome.__dataclass_fields__},
+        }
+
+    def _grant(self, node: ConnectedNode) -> None:
+        """Record until when the node's workers may run because of an answer.
+
+        Call this before the answer is sent, so that the recorded time is never too early.
+        """
+        node.fenced_at = self._loop.time() + self._terms.fenced_after
+
+    def _take(self, node: ConnectedNode, link: Link, message: Message) -> None:
+        match message["is"]:
+            case "beat":
+                self._grant(node)
+                link.post({"do": "ok", "n": message["n"]})
+                node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
+                self._changed(node)
+            case "agents":
+                node.agents = frozenset(message["names"])
+                self._changed(node)
+            case "unfit":
+                node.trouble = f"{node.name}: {message['why']}"
+                logger.warning(
+                    "node rejected: %s", node.trouble,
+                    extra={"action": "node_rejected", "node": node.name},
+                )  # fmt: skip
+            case "leaving":
+                node.is_leaving = True
+                self._changed(node)
+            case "started":
+                if message["attempt"] in node.flights:
+                    self._reports.started(message["attempt"], int(message["pid"]))
+            case "piece":
+                data = unpacked(message["data"])
+                flight = node.flights.get(message["attempt"])
+                place = message["file"], int(message["at"])
+                if flight is not None:
+                    _append(flight, *place, data)
+                else:
+                    self._late.append(node.name, message["attempt"], *place, data)
+                link.post({"do": "got", "bytes": len(data)})
+            case "ended":
+                flight = node.flights.get(message["attempt"])
+                if flight is not None:
+                    exit = exit_record.exit_from(message["exit"])
+                    self._over(node, flight, exit, message["record"])
+                else:
+                    self._late_end(node, message["attempt"], message["record"])
+                link.post({"do": "kept", "attempt": message["attempt"]})
+            case "no_result":
+                self._late_end(node, message["attempt"], "")
+
+    # Ends
+
+    def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:
+        """Store the end of an attempt, and report it. The node forgets the attempt afterwards."""
+        del node.flights[flight.attempt_id], self._where[flight.attempt_id]
+        if exit.ended_by is not EndedBy.LOST and not any(flight.had.values()):
+            _create(flight)
+        if flight.log_is_lost:
+            exit = replace(exit, log_lost=True)
+        stored = _stored(flight, exit, record)
+        self._reports.ended(flight.attempt_id, stored)
+
+    def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:
+        if self._late.ended(node.name, attempt_id, record):
+            node.is_catching_up = self._late.is_arriving(node.name)
+            self._changed(node)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            try:
+                self._check()
+            except Exception:
+                logger.exception("a check of the nodes failed", extra={"action": "node_check"})
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        if self._registry.stamp != self._stamp:
+            self._read_registry()
+        for node in self._nodes.values():
+            if node.link is not None:
+                if node.heard_at is not None and now > node.heard_at + self._terms.notice:
+                    node.link.abort()
+            elif node.flights and now >= node.fenced_at:
+                self._give_up(node)
+
+    def _give_up(self, node: ConnectedNode) -> None:
+        """Report the attempts of a lost node: its lease has ended, so none of them is alive."""
+        logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
+        why = f"node {node.name} was lost, and the worker with it"
+        for flight in list(node.flights.values()):
+            had = None if flight.bases is None else flight.had
+            late = GivenUpAttempt(
+                flight.attempt_id, flight.exit_path, flight.digest, flight.paths, had=had
+            )
+            self._late.give_up(node.name, late)
+            self._over(node, flight, _lost(ExitCause.NODE_LOST, why), "")
+
+    def _read_registry(self) -> None:
+        self._stamp = self._registry.stamp
+        try:
+            entries = self._registry.entries()
+        except (OSError, OrchestratorError) as error:
+            logger.warning("cannot read the list of nodes: %s", error)
+            return
+        first, self._entries = not self._entries, entries
+        for name in entries:
+            self._node(name)
+        for node in self._nodes.values():
+            entry = entries.get(node.name)
+            node.is_drained = entry is None or entry.is_drained
+            if entry is None:
+                self._late.forget(node.name)
+                if node.link is not None:
+                    node.link.abort()
+                continue
+            if entry.slots is not None:
+                node.slots = entry.slots
+            if entry.forgotten > node.forgotten and not first and node.link is None:
+                node.fenced_at = 0.0
+            node.forgotten = entry.forgotten
+        for node in self._nodes.values():
+            self._changed(node)
+
+    def _slots_of(self, name: str, own: int) -> int:
+        entry = self._entries.get(name)
+        return own if entry is None or entry.slots is None else entry.slots
+
+    def _node(self, name: str) -> ConnectedNode:
+        return self._nodes.setdefault(name, ConnectedNode(name))
+
+    # Facts for other threads
+
+    def _changed(self, node: ConnectedNode) -> None:
+        """Update the machine of a node. Report a change that may let a waiting worker start.
+
+        Called for each beat. Therefore an unchanged node causes no work for other nodes.
+        """
+        former = self._machines.get(node.name)
+        machine = self._machine(node) if node.name in self._entries else None
+        if machine == former:
+            return
+        if machine is None:
+            del self._machines[node.name]
+        else:
+            self._machines[node.name] = machine
+        self.machines = tuple(self._machines.values())
+        if _room(machine) != _room(former):
+            self._reports.machines_changed()
+
+    def _machine(self, node: ConnectedNode) -> Machine:
+        return Machine(
+            name=node.name,
+            slots=node.slots,
+            agents=node.agents or frozenset(),
+            memory_bytes=self._usable(node),
+            takes_workers=node.takes_workers,
+            labels=self._labels(node),
+        )
+
+    def _labels(self, node: ConnectedNode) -> Mapping[str, str]:
+        entry = self._entries.get(node.name)
+        return {} if entry is None else entry.labels
+
+    def _usable(self, node: ConnectedNode) -> int | None:
+        return None if node.memory_bytes is None else node.memory_bytes - self._least_memory
+
+    def states(self) -> list[NodeState]:
+        """Return what is known about each node, by name, and about removed ones with workers."""
+        nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
+        return [self._state(each) for each in nodes if each.name in self._entries or each.flights]
+
+    def _state(self, node: ConnectedNode) -> NodeState:
+        now = self._loop.time()
+        seen = None if node.heard_at is None else now - node.heard_at
+        state = "up"
+        if node.link is None:
+            state = "unknown" if seen is None else "unreachable"
+            state = "rejected" if node.trouble else state
+        elif node.is_drained or node.is_leaving:
+            state = "drained"
+        notice = node.trouble
+        if node.link is None and node.flights:
+            seconds = max(0.0, node.fenced_at - now)
+            workers = f"{len(node.flights)} workers" if len(node.flights) != 1 else "1 worker"
+            notice = f"{workers} start again elsewhere in {seconds:.0f} s"
+        return NodeState(
+            name=node.name,
+            state=state,
+            slots=node.slots,
+            running=node.running,
+            waiting=len(node.flights) - node.running,
+            agents=tuple(sorted(node.agents or ())),
+            labels=self._labels(node),
+            memory_bytes=node.memory_bytes,
+            disk_bytes=node.disk_bytes,
+            address=node.address,
+            version=node.version,
+            seen_seconds=seen,
+            clock_skew_seconds=node.skew,
+            notice=notice,
+        )
+
+
+def _room(machine: Machine | None) -> tuple[int, bool] | None:
+    """Return the properties that decide whether a waiting worker can start on the machine."""
+    return None if machine is None else (machine.slots, machine.takes_workers)
+
+
+def _paths(log: str) -> dict[str, str]:
+    directory, name = os.path.split(log)
+    return {"log": log, "raw": os.path.join(directory, "raw", name)}
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def _create(flight: Flight) -> None:
+    """Create the log of a worker without output, as a shim of this machine does."""
+    try:
+        os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
+    except OSError:
+        flight.log_is_lost = True
+
+
+def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
+    """Append a piece of a file, except bytes that the server already has.
+
+    A piece that would leave a gap is ignored.
+    """
+    had = flight.had[file]
+    if at > had or at + len(data) <= had:
+        return
+    data = data[had - at :]
+    flight.had[file] += len(data)
+    path = flight.paths[file]
+    try:
+        if file == "raw":
+            with suppress(FileExistsError):
+                os.mkdir(os.path.dirname(path), 0o700)
+        descriptor = os.open(path, _LOG_FLAGS, 0o600)
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        finally:
+            os.close(descriptor)
+    except OSError:
+        # A full or broken disk: the worker continues, and its log is marked as incomplete.
+        flight.log_is_lost = True
+
+
+def _stored(flight: Flight, exit: Exit, record: str) -> Exit:
+    """Store the end of an attempt. Return the end that counts: an earlier record has priority."""
+    try:
+        if exit.ended_by is EndedBy.LOST and not _is_proof(record, flight.digest):
+            found = exit_record.tombstone(
+                flight.exit_path, exit.error, exit.strays, exit.cause, flight.digest
+            )
+            return found or exit
+        if _is_proof(record, flight.digest):
+            claim = Claim.take(flight.exit_path)
+            claim.publish(record.encode("ascii"), synced=False)
+    except ClaimRefused:
+        return exit_record.read_exit(flight.exit_path, flight.digest) or exit
+    except OSError:
+        logger.exception("cannot store an exit record", extra={"attempt": flight.attempt_id})
+    return exit
+
+
+def _is_proof(record: str, digest: str) -> bool:
+    """True if the attempt's own shim wrote the record."""
+    return exit_record.is_proven(record.encode("ascii", "replace"), digest)
+
+
+def _lost(cause: ExitCause, why: str) -> Exit:
+    return Exit(ended_by=EndedBy.LOST, cause=cause, error=why, ended_at=time.time())

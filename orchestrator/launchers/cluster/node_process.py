@@ -1,0 +1,121 @@
+"""The processes of a node: one serves, and its parent starts it again if it ends.
+
+Workers keep running under their shims if the serving process is killed. If the parent is killed,
+too, no process extends their lease, and the shims stop them.
+"""
+
+import asyncio
+import fcntl
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from orchestrator.core.errors import Conflict
+from orchestrator.launchers.cluster.link import tcp_socket
+from orchestrator.launchers.cluster.node_agent import NodeAgent, NodeSettings
+from orchestrator.launchers.process import proc
+
+#: Seconds between the end of the serving process and the start of the next one.
+_RESTART_SECONDS = 0.1
+#: Exit code of a process that must not be started again.
+REJECTED = 1
+
+
+@contextmanager
+def locked(directory: Path, name: str) -> Iterator[None]:
+    """Hold the lock of a node's state directory, which is created if it does not exist.
+
+    Raise Conflict if the node already runs on this machine. Raise OSError.
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(directory / "node.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"node {name!r} already runs on this machine") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def run(settings: NodeSettings, say: Callable[[str], None]) -> int:
+    """Run the node until a signal arrives, or the server rejects it. Return the exit code.
+
+    The caller holds the lock of the state directory (``locked``). Raise OSError.
+    """
+    api = api_socket(settings.directory)
+    stopping: list[int] = []
+    serving = 0
+
+    def stop(number: int, _: object) -> None:
+        stopping.append(number)
+        if serving:
+            with suppress(ProcessLookupError):
+                os.kill(serving, signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, stop)
+    try:
+        while True:
+            parent = os.getpid()
+            serving = os.fork()
+            if serving == 0:
+                _serve(settings, api, say, parent)
+            if stopping:
+                os.kill(serving, signal.SIGTERM)
+            _, status = os.waitpid(serving, 0)
+            code = os.waitstatus_to_exitcode(status)
+            if stopping or code in (0, REJECTED):
+                return max(0, code)
+            time.sleep(_RESTART_SECONDS)
+    finally:
+        api.close()
+
+
+def _serve(
+    settings: NodeSettings, api: socket.socket, say: Callable[[str], None], parent: int
+) -> None:
+    """Serve the node in this forked process, then exit: never returns."""
+    code = 70
+    try:
+        proc.signal_at_parents_end(signal.SIGKILL)
+        if os.getppid() == parent:
+            # Use a separate process group, so that Ctrl-C reaches only the parent.
+            os.setpgid(0, 0)
+            code = asyncio.run(_run(settings, api, say))
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+async def _run(settings: NodeSettings, api: socket.socket, say: Callable[[str], None]) -> int:
+    agent = NodeAgent(settings, say)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.leave)
+    return await agent.run(api)
+
+
+def api_socket(directory: Path) -> socket.socket:
+    """Return the socket for the workers' API calls: on the former port if that is free, because
+    running workers know it.
+    """
+    stored = directory / "api_port"
+    api = tcp_socket(socket.AF_INET)
+    api.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        api.bind(("127.0.0.1", int(stored.read_text())))
+    except (OSError, ValueError):
+        api.bind(("127.0.0.1", 0))
+    stored.write_text(str(api.getsockname()[1]))
+    api.listen(128)
+    api.setblocking(False)
+    return api

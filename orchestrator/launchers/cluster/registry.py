@@ -1,0 +1,142 @@
+"""The nodes that may connect: ``nodes.json`` in the directory of the cluster's certificates.
+
+Commands and the server change the file under a lock; the server notices changes by the file's time.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import ConfigError, NotFound
+
+_NAME = "nodes.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeEntry:
+    """A node that has a certificate."""
+
+    name: str
+    #: Serial number of the node's certificate; other certificates of this name are rejected.
+    serial: str
+    #: Number of workers that may run there at the same time; None: the node decides.
+    slots: int | None = None
+    #: True if no new workers start on the node.
+    is_drained: bool = False
+    #: Random id of the state directory that used the certificate first; empty: not used yet.
+    instance: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    #: How often the user asked to give up the node's workers without waiting for its lease.
+    forgotten: int = 0
+
+
+class NodeRegistry:
+    """The nodes in ``nodes.json``, by name. Methods raise OSError and ConfigError."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / _NAME
+
+    @property
+    def stamp(self) -> tuple[int, int]:
+        """A value that changes with the file; (0, 0) if it does not exist."""
+        try:
+            found = os.stat(self._path)
+        except OSError:
+            return 0, 0
+        return found.st_mtime_ns, found.st_ino
+
+    @property
+    def address(self) -> str:
+        """The address at which nodes reach the server; empty before ``init``."""
+        return str(self._read().get("address", ""))
+
+    def entries(self) -> Mapping[str, NodeEntry]:
+        found = self._read().get("nodes", {})
+        try:
+            return {name: NodeEntry(name=name, **fields) for name, fields in found.items()}
+        except (TypeError, AttributeError) as error:
+            raise ConfigError(f"{self._path} is damaged: {error}") from error
+
+    def init(self, address: str) -> None:
+        """Create the file, or change the address."""
+        with self._changing() as content:
+            content["address"] = address
+
+    def put(self, entry: NodeEntry) -> None:
+        """Add a node, or replace the node of this name."""
+        with self._changing() as content:
+            fields = asdict(entry)
+            del fields["name"]
+            content.setdefault("nodes", {})[entry.name] = fields
+
+    def change(self, name: str, **changes: object) -> NodeEntry:
+        """Change fields of a node. Raise NotFound."""
+        with self._changing() as content:
+            nodes = content.setdefault("nodes", {})
+            if name not in nodes:
+                known = ", ".join(sorted(nodes)) or "none"
+                raise NotFound(f"unknown node {name!r}; known: {known}")
+            nodes[name] = {**nodes[name], **changes}
+            return NodeEntry(name=name, **nodes[name])
+
+    def forget(self, name: str) -> None:
+        """Ask the server to give up the node's workers now. Raise NotFound."""
+        entry = self.entries().get(name)
+        self.change(name, forgotten=entry.forgotten + 1 if entry else 1)
+
+    def remove(self, name: str) -> None:
+        """Remove a node. Raise NotFound."""
+        self.change(name)
+        with self._changing() as content:
+            del content["nodes"][name]
+
+    def why_rejected(self, name: str, serial: str, instance: str) -> str:
+        """Return why a node must not connect; empty if it may. Records the first connection."""
+        entry = self.entries().get(name)
+        if entry is None or entry.serial != serial:
+            return (
+                f"the certificate of node {name!r} was removed or replaced; "
+                f"create another one: {COMMAND} nodes add {name}"
+            )
+        if not entry.instance:
+            self.change(name, instance=instance)
+        elif entry.instance != instance:
+            return (
+                f"node {name!r} has already joined from another machine or another state "
+                f"directory; use one name for each, or start over: {COMMAND} nodes add {name}"
+            )
+        return ""
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            content = json.loads(self._path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise ConfigError(f"{self._path} is damaged: {error}") from error
+        if not isinstance(content, dict):
+            raise ConfigError(f"{self._path} is damaged: not an object")
+        return content
+
+    @contextmanager
+    def _changing(self) -> Iterator[dict[str, Any]]:
+        """Lock the file, yield its content for changes, and write the content afterwards."""
+        lock = os.open(
+            self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+        )
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            content = self._read()
+            yield content
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            new.replace(self._path)
+        finally:
+            os.close(lock)

@@ -1,0 +1,34 @@
+"""The times by which server and nodes agree which attempts may run."""
+
+from orchestrator.core.dataclass import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeaseTerms:
+    """Times of the lease protocol, in seconds.
+
+    The server's answer to a beat extends the node's lease. The new lease counts from the time when
+    the node sent the beat. Therefore the lease never ends later than the server assumes, however
+    late the answer arrives (Gray and Cheriton, "Leases", 1989).
+    """
+
+    #: Interval between two beats of a node.
+    beat: float = 0.5
+    #: Time without a message after which the connection is closed. Then no worker starts on the
+    #: node until it has connected again.
+    notice: float = 2.0
+    #: Time for which a node's workers may run without an answer from the server.
+    lease: float = 8.0
+    #: Maximum time from the end of a lease until the last worker is dead: next check, grace time,
+    #: kill, and clock drift.
+    slack: float = 2.5
+    #: Maximum time for which refused connections extend the lease, from the first refusal on; 0:
+    #: no limit.
+    absence: float = 0.0
+    #: True if a refused connection shows that no server is running.
+    refusal_is_absence: bool = True
+
+    @property
+    def fenced_after(self) -> float:
+        """Seconds from the latest answer to a node until certainly none of its workers is alive."""
+        return self.lease * 1.01 + self.slack

@@ -1,0 +1,87 @@
+"""The server's API on a node: workers call a loopback address, and the link carries the bytes."""
+
+import asyncio
+from collections.abc import Callable
+
+from orchestrator.launchers.cluster.link import CHUNK, Link, Message, packed, unpacked
+
+#: Address and port of the server's API.
+Target = Callable[[], tuple[str, int]]
+
+
+class Tunnel:
+    """One end of the API connections that a link carries.
+
+    On the server, ``target`` returns the API's address. The first bytes of a worker's connection
+    then open a connection to that address.
+    """
+
+    def __init__(self, link: Link, target: Target | None = None) -> None:
+        self._link, self._target = link, target
+        self._writers: dict[int, asyncio.StreamWriter] = {}
+        self._waiting: dict[int, list[bytes | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next = 0
+
+    async def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward a worker's connection through the link until the connection ends."""
+        self._next += 1
+        self._writers[self._next] = writer
+        await self._pump(self._next, reader)
+
+    def take(self, message: Message) -> None:
+        """Handle a ``tcp`` message of the other end."""
+        number = int(message["connection"])
+        data = unpacked(message["data"]) if message["data"] is not None else None
+        writer = self._writers.get(number)
+        if number in self._waiting:
+            self._waiting[number].append(data)
+        elif writer is not None:
+            self._pass(number, writer, data)
+        elif data is not None and self._target is not None:
+            self._waiting[number] = [data]
+            task = asyncio.ensure_future(self._connect(number, *self._target()))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    async def _connect(self, number: int, host: str, port: int) -> None:
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+        except OSError:
+            del self._waiting[number]
+            self._end(number)
+            return
+        self._writers[number] = writer
+        for data in self._waiting.pop(number):
+            self._pass(number, writer, data)
+        await self._pump(number, reader)
+
+    def _pass(self, number: int, writer: asyncio.StreamWriter, data: bytes | None) -> None:
+        if data is None:
+            self._writers.pop(number, None)
+            writer.close()
+        else:
+            writer.write(data)
+
+    async def _pump(self, number: int, reader: asyncio.StreamReader) -> None:
+        try:
+            while data := await reader.read(CHUNK):
+                self._link.post({"is": "tcp", "connection": number, "data": packed(data)})
+                await self._link.drained()
+        except OSError:
+            pass
+        self._end(number)
+        # Close both directions when one has ended: no API client needs a half-closed connection.
+        writer = self._writers.pop(number, None)
+        if writer is not None:
+            writer.close()
+
+    def _end(self, number: int) -> None:
+        self._link.post({"is": "tcp", "connection": number, "data": None})

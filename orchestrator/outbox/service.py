@@ -1,0 +1,174 @@
+"""Methods that administrators call to manage the outbox, and the delivery of its entries."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import ConfigError, Conflict, InvalidRequest, NotFound
+from orchestrator.core.ports.outbox import (
+    CALLBACK,
+    EndpointInfo,
+    EntryFilter,
+    EntryPage,
+    EntryState,
+    OutboxEntry,
+    OutboxStore,
+    Subscription,
+    TestResult,
+)
+from orchestrator.outbox import webhooks as hooks
+from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.http import Outcome
+from orchestrator.outbox.messages import moment
+from orchestrator.outbox.notifications import notifications as notes
+from orchestrator.outbox.notifications.notice import test_notice
+from orchestrator.outbox.schedule import GONE, after_attempt
+from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
+from orchestrator.security.masking import shown_address
+
+OFF = f"the receiver answered 410 Gone; turn the endpoint on: {COMMAND} webhooks test "
+
+
+class Switch(Protocol):
+    """Turns off messages to single endpoints."""
+
+    def turn_off(self, endpoint: str) -> None: ...
+
+    def turn_on(self, endpoint: str) -> None: ...
+
+    def is_off(self, endpoint: str) -> bool: ...
+
+
+class OutboxService:
+    """Implements core.ports.outbox.OutboxCalls. Any thread may call."""
+
+    def __init__(
+        self,
+        *,
+        store: OutboxStore,
+        webhooks: hooks.Webhooks,
+        notifications: notes.Notifications,
+        subscriptions: Sequence[Subscription],
+        policy: AddressPolicy,
+        switch: Switch,
+        now: Callable[[], float],
+        trouble: Sequence[str] = (),
+    ) -> None:
+        """``trouble``: errors in the settings, one line each."""
+        self._store = store
+        self._webhooks = webhooks
+        self._notifications = notifications
+        self._subscriptions = {each.endpoint: each for each in subscriptions}
+        self._policy = policy
+        self._switch = switch
+        self._now = now
+        self._trouble = tuple(trouble)
+        self.sender = Sender(store, self.deliver, now, most_of=_most_at_once)
+
+    def check_settings(self) -> None:
+        """Raise ConfigError for unusable settings, such as a variable that is not set."""
+        if self._trouble:
+            raise ConfigError("\n".join(self._trouble))
+
+    def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
+        """Send an entry. Return the new states of all entries that were sent with it."""
+        if entry.endpoint.startswith(notes.PREFIX):
+            return self._notifications.deliver(entry)
+        outcome = self._webhooks.send(entry)
+        if outcome.status == GONE and entry.endpoint != CALLBACK:
+            self._switch.turn_off(entry.endpoint)
+            self._store.fail_pending(entry.endpoint, "the endpoint is off (410 Gone)", self._now())
+        elif outcome.delivered:
+            self._switch.turn_on(entry.endpoint)
+        return [after_attempt(entry, outcome, self._now())]
+
+    # OutboxCalls
+
+    def endpoints(self) -> Sequence[EndpointInfo]:
+        counts = self._store.counts()
+        found = [
+            self._info(hooks.PREFIX, "webhook", each.name, each.url, counts)
+            for each in self._webhooks.endpoints.values()
+        ]
+        found += [
+            self._info(notes.PREFIX, "notification", each.name, each.url, counts)
+            for each in self._notifications.targets.values()
+        ]
+        if of_callbacks := counts.get(CALLBACK):
+            found.append(EndpointInfo(CALLBACK, CALLBACK, "", (), "", of_callbacks))
+        return found
+
+    def test(self, name: str) -> TestResult:
+        endpoint = self._webhooks.endpoints.get(name)
+        if endpoint is None:
+            raise NotFound(_unknown("webhook", name, self._webhooks.endpoints))
+        data = {"message": "Messages of orchestrator arrive here."}
+        body = {"type": "test", "timestamp": moment(time.time()), "data": data}
+        began = time.monotonic()
+        outcome = self._webhooks.post(endpoint, f"msg_test_{secrets.token_hex(8)}", body)
+        if outcome.delivered:
+            self._switch.turn_on(f"{hooks.PREFIX}{name}")
+        return _result(outcome, time.monotonic() - began)
+
+    def test_notifications(self, name: str) -> Mapping[str, TestResult]:
+        targets = self._notifications.targets
+        if name and name not in targets:
+            raise NotFound(_unknown("notification target", name, targets))
+        found = {}
+        for target in [targets[name]] if name else targets.values():
+            began = time.monotonic()
+            outcome = self._notifications.send(target, test_notice())
+            found[target.name] = _result(outcome, time.monotonic() - began)
+        return found
+
+    def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
+        if wanted.endpoint and wanted.endpoint not in {*self._subscriptions, CALLBACK}:
+            # Stored messages to an endpoint remain after its entry was removed from the settings.
+            known = dict.fromkeys((*self._subscriptions, *self._store.counts(), CALLBACK))
+            if wanted.endpoint not in known:
+                raise InvalidRequest(_unknown("endpoint", wanted.endpoint, known), field="endpoint")
+        return self._store.page(wanted, offset, limit)
+
+    def redeliver(self, entry_id: str) -> OutboxEntry:
+        entry = self._store.entry(entry_id)
+        if entry is None:
+            raise NotFound(
+                f"there is no delivery {entry_id!r}; list: {COMMAND} webhooks deliveries"
+            )
+        if entry.state is EntryState.PENDING:
+            raise Conflict(f"delivery {entry_id} is pending; it is sent when it is due")
+        again = replace(
+            entry, state=EntryState.PENDING, due_at=self._now(), attempts=0, done_at=None
+        )
+        self._store.record([again])
+        self.sender.wake()
+        return again
+
+    def check_url(self, url: str) -> None:
+        self._policy.check(url)
+
+    def _info(
+        self, prefix: str, kind: str, name: str, url: str, counts: Mapping[str, Mapping[str, int]]
+    ) -> EndpointInfo:
+        endpoint = f"{prefix}{name}"
+        off = OFF + name if self._switch.is_off(endpoint) else ""
+        topics = sorted(map(str, self._subscriptions[endpoint].topics))
+        return EndpointInfo(name, kind, shown_address(url), topics, off, counts.get(endpoint, {}))
+
+
+def _most_at_once(endpoint: str) -> int:
+    """Return how many messages an endpoint may get in parallel: 1 for notifications, because
+    several join in one message.
+    """
+    return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
+
+
+def _result(outcome: Outcome, seconds: float) -> TestResult:
+    return TestResult(outcome.delivered, outcome.status, outcome.error, seconds)
+
+
+def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
+    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}"

@@ -1,0 +1,83 @@
+"""Answers about the input of people to workers: messages, and feedback."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from orchestrator.core.model.human_input import Side
+from orchestrator.schemas.answers.common import Answer, Links
+
+
+class MessageSentAnswer(Answer):
+    """The message is stored, and the worker's agent gets it."""
+
+    job_id: str
+    worker_id: str
+    message_id: str
+    delivery: Literal["next_step"]
+    """When the agent reads it: before its next call of the model."""
+    links: Links
+
+
+class MessagesReadAnswer(Answer):
+    """The read messages are recorded."""
+
+    delivered: int
+    """Number of the messages in the call."""
+
+
+class MessageAnswer(Answer):
+    """A message of a person to the worker."""
+
+    id: str
+    at: datetime
+    by: str
+    text: str
+    attempt: int | None = None
+    """Latest attempt whose agent has read the message; null: none has."""
+    delivered_at: datetime | None = None
+    """When an agent read it first; null: not delivered."""
+
+
+class FeedbackGivenAnswer(Answer):
+    """The comments are stored, and one more attempt of the worker follows."""
+
+    job_id: str
+    worker_id: str
+    attempt: int
+    """Number of the attempt that gets the comments."""
+    run: int
+    """Present run of the job: feedback to an ended job begins the next one."""
+    landed: list[str] = Field(default_factory=list)
+    """Branches of the user that have the previous result; land the new result, too."""
+    duplicate: bool = False
+    """True if an earlier call with the same Idempotency-Key had stored the comments."""
+    links: Links
+
+
+class CommentAnswer(Answer):
+    """A comment on lines of one file."""
+
+    path: str
+    side: Side
+    line: int
+    end_line: int
+    text: str
+    code: str
+    """The lines, as they were in the commit."""
+
+
+class FeedbackAnswer(Answer):
+    """Comments that a person sent at one time."""
+
+    at: datetime
+    by: str
+    attempt: int
+    """Number of the attempt that the comments began."""
+    answered_by: int | None = None
+    """Number of the attempt that succeeded with the comments; null: none yet."""
+    commit: str
+    """Commit that the comments are on."""
+    summary: str
+    comments: list[CommentAnswer]

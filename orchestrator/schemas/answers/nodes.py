@@ -1,0 +1,40 @@
+"""Answers about the nodes of the cluster."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from orchestrator.schemas.answers.common import Answer
+
+
+class NodeAnswer(Answer):
+    """A node of the cluster."""
+
+    name: str
+    state: Literal["up", "drained", "unreachable", "rejected", "unknown"] = Field(
+        description="unknown: the node has not connected since the start of the server."
+    )
+    slots: int = Field(description="Number of workers that may run there at the same time.")
+    running: int
+    waiting: int = Field(description="Workers that wait for child jobs or locks; without slots.")
+    agents: list[str] = Field(description="Agents whose programs exist there.")
+    labels: dict[str, str]
+    memory_bytes: int | None = Field(description="Available memory; null: unknown.")
+    disk_bytes: int | None = Field(
+        description="Free space of the disk with its state directory; null: unknown."
+    )
+    address: str
+    version: str
+    seen_seconds: float | None = Field(
+        description="Seconds since its latest message; null: there was none."
+    )
+    clock_skew_seconds: float
+    notice: str = Field(
+        description="Why the node is rejected, or when its workers start elsewhere."
+    )
+
+
+class NodesAnswer(Answer):
+    """Nodes of the cluster, without the server's own machine."""
+
+    nodes: list[NodeAnswer]

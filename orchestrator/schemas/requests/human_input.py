@@ -1,0 +1,174 @@
+"""Requests with the input of people to jobs and workers: messages, feedback, decisions."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from orchestrator.core.model.human_input import (
+    MOST_CHARACTERS,
+    MOST_MESSAGES,
+    Comment,
+    FeedbackRequest,
+    Side,
+)
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.schemas.fields.text import (
+    COMMIT_PATTERN,
+    TEXT_PATTERN,
+    Count,
+    Money,
+    RequestText,
+    Seconds,
+    Text,
+    Wire,
+    Word,
+)
+from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids
+
+MessageId = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+
+
+class MessageBody(Wire):
+    """A message to a worker that has not ended."""
+
+    text: Annotated[Text, Field(min_length=1, max_length=MOST_CHARACTERS, pattern=TEXT_PATTERN)]
+    """Text for the worker's agent, as data: at most 10,000 characters."""
+
+
+class MessagesReadBody(Wire):
+    """Messages that the calling worker's agent has read."""
+
+    delivered: Annotated[
+        tuple[MessageId, ...], Field(strict=False, min_length=1, max_length=MOST_MESSAGES)
+    ]
+    """Ids of the messages."""
+
+
+MOST_COMMENTS = 200
+LONGEST_COMMENT = 10_000
+#: Of all comments together: the prompt of the next attempt contains them.
+MOST_COMMENT_CHARACTERS = 100_000
+
+Line = Annotated[int, Field(ge=1, le=10_000_000)]
+CommentText = Annotated[RequestText, StringConstraints(max_length=LONGEST_COMMENT)]
+
+
+class CommentBody(Wire):
+    """A comment on lines of one file."""
+
+    path: Annotated[Text, Field(min_length=1, max_length=4096)]
+    """Path in the project, also of a file that the worker did not change."""
+    side: Annotated[Side, Field(strict=False)] = Side.NEW
+    """new: the worker's change; old: the commit from which the worker started."""
+    line: Line
+    """First line, from 1."""
+    end_line: Line | None = None
+    """Last line (default: the first)."""
+    text: CommentText
+    """What should be different."""
+
+    @model_validator(mode="after")
+    def lines_are_in_order(self) -> "CommentBody":
+        if self.end_line is not None and self.end_line < self.line:
+            raise ValueError(f"end_line {self.end_line} is before line {self.line}")
+        return self
+
+    def to_comment(self) -> Comment:
+        last = self.end_line or self.line
+        return Comment(
+            path=self.path, side=self.side, line=self.line, end_line=last, text=self.text
+        )
+
+
+CommentBodies = Annotated[tuple[CommentBody, ...], Field(strict=False, max_length=MOST_COMMENTS)]
+FeedbackText = Annotated[Text, Field(max_length=LONGEST_COMMENT)]
+CommitName = Annotated[str, StringConstraints(pattern=COMMIT_PATTERN)]
+
+
+class FeedbackBody(Wire):
+    """Comments on a worker's change, for one more attempt on its branch."""
+
+    comments: CommentBodies = ()
+    """Comments on lines; at least one, or a summary."""
+    summary: FeedbackText = ""
+    """Comment on the whole change."""
+    commit: CommitName
+    """Commit that the comments are on: the head of the worker's branch, or at least the first 7
+    digits of its name."""
+    agent: Word | None = None
+    """Agent of the next attempt (default: the worker's)."""
+
+    @model_validator(mode="after")
+    def says_something(self) -> "FeedbackBody":
+        if not self.comments and not self.summary.strip():
+            raise ValueError("needs comments or a summary")
+        if sum(len(each.text) for each in self.comments) > MOST_COMMENT_CHARACTERS:
+            detail = f"all comments together may have at most {MOST_COMMENT_CHARACTERS} characters"
+            raise PydanticCustomError("too_large", "{detail}", {"detail": detail})
+        return self
+
+    def to_request(self, key: str | None) -> FeedbackRequest:
+        return FeedbackRequest(
+            comments=tuple(each.to_comment() for each in self.comments),
+            summary=self.summary,
+            commit=self.commit,
+            agent=self.agent or "",
+            key=key or "",
+        )
+
+
+class PauseRequest(Wire):
+    """Request for a pause."""
+
+    running: Literal["finish", "stop"] = "finish"
+    """Running attempts: finish (they continue to their end) or stop (they are stopped, and run
+    again after the pause without using a retry)."""
+
+
+class AnswerRequest(Wire):
+    """A decision of a person."""
+
+    comment: Annotated[Text, Field(max_length=10_000)] = ""
+    """Text for the tasks that depend on the question, and for the report."""
+
+
+class BudgetRequest(Wire):
+    """Larger limits of a job; at least one."""
+
+    max_cost_usd: Money | None = None
+    """Cost cap of the job and its child jobs, in US dollars."""
+    max_tokens: Count | None = None
+    """Token cap of the job and its child jobs."""
+    max_steps: Count | None = None
+    """Step cap of the job and its child jobs."""
+    max_wall_seconds: Seconds | None = None
+    """Maximum wall time of the job, in seconds."""
+
+    def to_limits(self) -> ConfigRequest:
+        return ConfigRequest(**self.model_dump())
+
+
+class PlanRequest(Wire):
+    """A plan in place of the plan that waits for approval."""
+
+    tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
+    """The tasks; a task without env keeps the env of the present task with its id."""
+    version: Count
+    """Version of the plan that was edited, from GET plan."""
+
+    @field_validator("tasks")
+    @classmethod
+    def tasks_fit_together(cls, tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
+        return check_tasks_fit(tasks)
+
+    def to_tasks(self) -> tuple[TaskSpec, ...]:
+        ids = task_ids(self.tasks)
+        return tuple(task.to_task(id) for id, task in zip(ids, self.tasks, strict=True))
+
+    @property
+    def keeps_env(self) -> frozenset[str]:
+        """Ids of the tasks without env."""
+        pairs = zip(task_ids(self.tasks), self.tasks, strict=True)
+        return frozenset(id for id, task in pairs if "env" not in task.model_fields_set)

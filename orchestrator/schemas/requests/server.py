@@ -1,0 +1,21 @@
+"""Requests to the server itself: a test of notifications, and the login to the dashboard."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.schemas.fields.text import Text, Wire, Word
+
+
+class NotifyTestRequest(Wire):
+    """A request for test notifications."""
+
+    name: Annotated[Text, Field(max_length=100)] = ""
+    """Name of a target (default: all targets)."""
+
+
+class LoginRequest(Wire):
+    """A login by a ticket; without a ticket, by the key in ``X-API-Key``."""
+
+    ticket: Word | None = None
+    """Ticket of POST /api/v1/session/tickets."""

@@ -1,0 +1,132 @@
+"""Lock leases. A row counts only while its attempt runs, so the attempt's end also ends its leases.
+
+Every caller first changes the row of the fencing number. On PostgreSQL this makes servers decide
+one after another, as the write lock does on SQLite.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, Transaction, and_, delete, exists, insert, or_, select, update
+from sqlalchemy.sql import ColumnElement
+
+from orchestrator.core import failpoints
+from orchestrator.core.locks.lock_table import (
+    EVERYTHING,
+    Grant,
+    LockLease,
+    in_line,
+    names_above,
+    overlap,
+)
+from orchestrator.core.model.job import Attempt, WorkerKey
+from orchestrator.store.schema.tables import attempts, lease_numbers, leases
+
+_stands = exists().where(
+    attempts.c.root_id == leases.c.root_id,
+    attempts.c.worker_id == leases.c.worker_id,
+    attempts.c.number == leases.c.attempt,
+    attempts.c.ended_at.is_(None),
+)
+_shown = [column for column in leases.c if column is not leases.c.passed_on]
+
+
+def take(
+    connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
+) -> Grant:
+    """Take the leases in the transaction ``step``, which is rolled back if no lease is granted."""
+    number = _next_number(connection)
+    connection.execute(delete(leases).where(~_stands))
+    related = _related(connection, names)
+    blocked_by = [lease for lease, _ in related if not in_line(lease.key, owner.key)]
+    if blocked_by:
+        step.rollback()
+        return Grant(blocked_by=blocked_by)
+    held = {lease.name: (lease, passed) for lease, passed in related if lease.key == owner.key}
+    given = [_given(connection, held.get(name), owner, name, number, at) for name in names]
+    _note_passed_on(connection, owner.key, (lease for lease, _ in related))
+    failpoints.reached("store: leases before the commit")
+    return Grant(leases=given)
+
+
+def end(connection: Connection, key: WorkerKey, names: Collection[str]) -> None:
+    connection.execute(delete(leases).where(_of(key), leases.c.name.in_(names)))
+
+
+def standing(connection: Connection) -> Sequence[LockLease]:
+    found = connection.execute(select(*_shown).where(_stands).order_by(leases.c.number))
+    return [LockLease(**row._mapping) for row in found]
+
+
+def _next_number(connection: Connection) -> int:
+    connection.execute(update(lease_numbers).values(last=lease_numbers.c.last + 1))
+    number: int = connection.execute(select(lease_numbers.c.last)).scalar_one()
+    return number
+
+
+def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
+    """Return leases of these names, and of names above and below.
+
+    Each comes with True if a descendant of its holder has acquired the lock since.
+    """
+    statement = select(leases).where(_may_overlap(names))
+    found = []
+    for row in connection.execute(statement):
+        values = dict(row._mapping)
+        passed_on = bool(values.pop("passed_on"))
+        # Some databases ignore the case of letters in comparisons.
+        if any(overlap(values["name"], name) for name in names):
+            found.append((LockLease(**values), passed_on))
+    return found
+
+
+def _may_overlap(names: Sequence[str]) -> ColumnElement[bool]:
+    if EVERYTHING in names:
+        return leases.c.name.is_not(None)
+    exact = {each for name in names for each in (name, *names_above(name))}
+    below = [leases.c.name.startswith(f"{name}/", autoescape=True) for name in names]
+    return or_(leases.c.name.in_(exact), *below)
+
+
+def _given(
+    connection: Connection,
+    held: tuple[LockLease, bool] | None,
+    owner: Attempt,
+    name: str,
+    number: int,
+    at: float,
+) -> LockLease:
+    """Return the lease for one name of ``owner``, which is stored if it is new.
+
+    A lease that the worker already holds stays the same. It gets the new ``number`` only if a
+    descendant of the worker was granted a greater number since.
+    """
+    if held is not None and not held[1]:
+        return held[0]
+    if held is not None:
+        here = and_(_of(owner.key), leases.c.name == name)
+        connection.execute(update(leases).where(here).values(number=number, passed_on=0))
+        return replace(held[0], number=number)
+    lease = LockLease(
+        name=name,
+        number=number,
+        root_id=owner.root_id,
+        job_id=owner.job_id,
+        worker_id=owner.worker_id,
+        attempt=owner.number,
+        taken_at=at,
+    )
+    values = {column.key: getattr(lease, column.key) for column in _shown}
+    connection.execute(insert(leases).values(**values, passed_on=0))
+    return lease
+
+
+def _note_passed_on(connection: Connection, key: WorkerKey, related: Iterable[LockLease]) -> None:
+    for lease in related:
+        if lease.key != key:
+            here = and_(_of(lease.key), leases.c.name == lease.name)
+            connection.execute(update(leases).where(here).values(passed_on=1))
+
+
+def _of(key: WorkerKey) -> ColumnElement[bool]:
+    return and_(leases.c.root_id == key.root_id, leases.c.worker_id == key.worker_id)

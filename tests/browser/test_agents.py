@@ -1,0 +1,64 @@
+"""The page Agents: the checks of the installation."""
+
+import re
+
+from playwright.sync_api import BrowserContext, Page, expect
+
+from tests.browser.site import READER, Site
+from tests.browser.test_accessibility import faults
+
+CHECKED_MS = 25_000.0
+
+
+def test_the_doctors_checks_are_shown_and_the_passed_ones_on_request(
+    page: Page, site: Site
+) -> None:
+    with site.client() as client:
+        checks = client.doctor()["checks"]
+    passed = [each for each in checks if each.get("ok")]
+    others = [each for each in checks if not each.get("ok")]
+    page.goto(f"{site.url}/agents")
+    doctor = page.locator("section", has=page.get_by_role("heading", name="Doctor"))
+    more = doctor.get_by_role("button", name=re.compile(r"Show \d+ checks that passed"))
+    expect(more).to_contain_text(f"Show {len(passed)} checks", timeout=CHECKED_MS)
+    for each in others:
+        expect(doctor).to_contain_text(each["message"])
+    more.click()
+    for each in passed:
+        expect(doctor).to_contain_text(each["name"])
+
+
+def test_a_reader_sees_the_servers_health_only(context: BrowserContext, site: Site) -> None:
+    page = context.new_page()
+    site.log_in(page, "/agents", READER)
+    doctor = page.locator("section", has=page.get_by_role("heading", name="Doctor"))
+    expect(doctor).to_contain_text("may not read the checks of the installation")
+    expect(doctor).to_contain_text("store")
+    expect(doctor.get_by_role("button")).to_have_count(0)
+
+
+def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> None:
+    node = {
+        **{"name": "gpu1", "state": "unreachable", "slots": 4, "running": 3, "waiting": 0},
+        **{"agents": ["claude", "shell"], "labels": {"gpu": "true"}, "memory_bytes": 2**31},
+        "disk_bytes": 3 * 2**30,
+        **{"address": "10.0.0.7", "version": "0.1.0", "seen_seconds": 6.25},
+        **{"clock_skew_seconds": 0.0, "notice": "3 workers start again elsewhere in 5 s"},
+    }
+    page.route("**/api/v1/nodes", lambda route: route.fulfill(json={"nodes": [node]}))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.add_init_script(axe)
+    page.goto(f"{site.url}/agents")
+    nodes = page.locator("section", has=page.get_by_role("heading", name="Nodes"))
+    for text in (
+        "unreachable",
+        "gpu1",
+        "gpu=true",
+        "claude, shell",
+        "3 of 4",
+        "2.0 GiB",
+        "3.0 GiB",
+        "in 5 s",
+    ):
+        expect(nodes).to_contain_text(text)
+    assert faults(page) == []

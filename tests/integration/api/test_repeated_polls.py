@@ -1,0 +1,244 @@
+"""Polls with the same bytes, which the server's loop answers while the job does not change."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+
+from orchestrator.api.http.repeated_polls import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
+from orchestrator.api.options import ApiOptions
+from orchestrator.api.server.app import close_app, create_app
+from orchestrator.api.server.waitress_server import serve
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.submission import Submission
+from orchestrator.core.ports.read_models import ListedJob
+from orchestrator.security.keys import hash_key
+from tests.integration.api.wire import Connection
+from tests.unit.api.fake_service import KEY, FakeReads, FakeService
+
+READS_PER_MINUTE = 30
+
+
+class _Versioned(FakeReads):
+    """Reads of a store that has changed ``number`` times."""
+
+    number = 1
+
+    def version(self, job: Job | ListedJob) -> int:
+        return self.number
+
+
+class _Polled:
+    """A server, and the number of requests that its application answered."""
+
+    def __init__(self, folder: Path) -> None:
+        self.service = FakeService(folder)
+        self.reads = self.service.reads = _Versioned(self.service)
+        self.app = create_app(self.service, ApiOptions(reads_per_minute=READS_PER_MINUTE))
+        self.answered = 0
+        self.app.before_request(self._count)
+        self.server = serve(self.app, host="127.0.0.1", port=0, threads=2)
+        self.server.start()
+        caller = self.service.authenticate(KEY)
+        self.job = self.service.submit(caller, Submission(request="poll me")).job
+        self.path = f"/api/v1/jobs/{self.job.id}/status"
+
+    def _count(self) -> None:
+        self.answered += 1
+
+    def poll(self, *headers: str, path: str = "") -> tuple[int, dict[str, str], bytes]:
+        with Connection(self.server) as client:
+            return poll(client, path or self.path, *headers)
+
+    def close(self) -> None:
+        close_app(self.app)
+        self.server.close()
+        assert self.server.wait(10)
+
+
+def poll(client: Connection, path: str, *headers: str) -> tuple[int, dict[str, str], bytes]:
+    client.ask("GET", path, *headers)
+    status, found = client.head()
+    return status, found, b"" if status == 304 else client.body(found)
+
+
+@pytest.fixture
+def polled(tmp_path: Path) -> Iterator[_Polled]:
+    found = _Polled(tmp_path)
+    yield found
+    found.close()
+
+
+def without_date(headers: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name != "date"}
+
+
+def test_equal_polls_of_an_unchanged_job_reach_the_application_once(polled: _Polled) -> None:
+    with Connection(polled.server) as client:
+        first, *more = [poll(client, polled.path) for _ in range(3)]
+    others = [*more, polled.poll()]
+    assert polled.answered == 1
+    for status, headers, body in others:
+        assert (status, body) == (first[0], first[2])
+        assert without_date(headers) == without_date(first[1])
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+
+
+def test_a_changed_job_is_read_by_the_application(polled: _Polled) -> None:
+    assert json.loads(polled.poll()[2])["counts"] == {"pending": 1}
+    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.reads.number += 1
+    assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
+    assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
+    assert polled.answered == 2
+
+
+def test_a_repeated_answer_has_the_present_remaining_quota(polled: _Polled) -> None:
+    polled.poll()
+    polled.service.left = {"depth": 1}
+    assert json.loads(polled.poll()[2])["left"] == {"depth": 1}
+    assert polled.answered == 1
+
+
+def test_repeated_polls_count_to_the_rate_limit_of_the_key(polled: _Polled) -> None:
+    found = [polled.poll()[0] for _ in range(READS_PER_MINUTE + 2)]
+    assert found.count(200) == READS_PER_MINUTE
+    assert found[-2:] == [429, 429]
+
+
+def test_a_repeated_answer_can_be_compressed(polled: _Polled) -> None:
+    polled.service.finish(polled.service.workers(polled.job)[0], output="long " * 2000)
+    first, second = (polled.poll("Accept-Encoding: gzip") for _ in range(2))
+    assert polled.answered == 1
+    assert second[1]["content-encoding"] == "gzip"
+    assert gzip.decompress(first[2]) == gzip.decompress(second[2])
+
+
+def test_a_client_that_has_the_answer_gets_no_second_one(polled: _Polled) -> None:
+    tag = polled.poll()[1]["etag"]
+    polled.poll(f"If-None-Match: {tag}")
+    answered = polled.answered
+    assert polled.poll(f"If-None-Match: {tag}")[0] == 304
+    assert polled.answered == answered
+    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.reads.number += 1
+    assert polled.poll(f"If-None-Match: {tag}")[0] == 200
+
+
+def test_a_client_gets_a_change_that_another_client_has_read(polled: _Polled) -> None:
+    tag = polled.poll()[1]["etag"]
+    assert polled.poll(f"If-None-Match: {tag}")[0] == 304
+    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.reads.number += 1
+    changed = polled.poll("Accept-Language: en")
+    status, headers, body = polled.poll(f"If-None-Match: {tag}")
+    assert (status, headers["etag"], body) == (200, changed[1]["etag"], changed[2])
+    assert polled.poll()[1]["etag"] == changed[1]["etag"] != tag
+
+
+def test_polls_for_changed_rows_share_the_work(polled: _Polled) -> None:
+    job, service = polled.job, polled.service
+    service.finish(service.workers(job)[0])
+    polled.reads.number += 1
+    path = f"{polled.path}?tasks=changed&since_seq="
+
+    def changed(since: int) -> list[str]:
+        status, headers, body = polled.poll(path=f"{path}{since}")
+        assert (status, int(headers["content-length"])) == (200, len(body))
+        return [each["worker_id"] for each in json.loads(body)["results"]["tasks"]]
+
+    latest = json.loads(polled.poll(path=f"{path}0")[2])["seq"]
+    assert [changed(0), changed(latest)] == [["worker_1"], []]
+    assert polled.answered == 1
+    assert polled.poll(path=f"{path}{'9' * 20}")[0] == 422
+
+
+def test_an_answer_larger_than_the_sockets_buffer_arrives_whole(polled: _Polled) -> None:
+    polled.service.finish(polled.service.workers(polled.job)[0], output="0123456789" * 1_000_000)
+    first = polled.poll()
+    with Connection(polled.server) as client:
+        for _ in range(3):
+            status, headers, body = poll(client, polled.path)
+            assert (status, int(headers["content-length"])) == (200, len(body))
+            assert body == first[2]
+    assert polled.answered == 1
+
+
+@pytest.mark.parametrize("header", ["Content-Length: 5", "Connection: close", "Expect: x"])
+def test_a_request_whose_head_is_not_all_of_it_is_not_repeated(
+    polled: _Polled, header: str
+) -> None:
+    for _ in range(2):
+        with Connection(polled.server) as client:
+            client.ask("GET", polled.path, header)
+            client.socket.sendall(b"01234" if "Length" in header else b"")
+            client.head()
+    assert polled.answered == 2
+
+
+def test_another_key_does_not_get_the_answer(polled: _Polled) -> None:
+    polled.poll()
+    with Connection(polled.server) as client:
+        text = f"GET {polled.path} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: wrong\r\n\r\n"
+        client.socket.sendall(text.encode())
+        assert client.head()[0] == 401
+
+
+def test_a_browser_session_is_checked_for_each_request(polled: _Polled) -> None:
+    sessions = polled.app.extensions["orchestrator.sessions"]
+    cookie = sessions.start(hash_key(KEY)).cookie
+    text = (
+        f"GET {polled.path} HTTP/1.1\r\nHost: localhost\r\n"
+        f"Cookie: orchestrator_session={cookie}\r\n\r\n"
+    )
+
+    def status() -> int:
+        with Connection(polled.server) as client:
+            client.socket.sendall(text.encode())
+            return client.head()[0]
+
+    assert [status(), status()] == [200, 200]
+    sessions.end(cookie)
+    assert status() == 401
+
+
+def test_a_removed_job_is_not_found(polled: _Polled) -> None:
+    polled.poll()
+    del polled.service._jobs[polled.job.id]
+    assert polled.poll()[0] == 404
+
+
+def test_an_ended_job_is_answered_by_the_application(polled: _Polled) -> None:
+    polled.service.finish(polled.service.workers(polled.job)[0])
+    polled.service.end(polled.job)
+    polled.poll()
+    polled.poll()
+    assert polled.answered == 2, "the files of its merge may change without an event"
+
+
+def test_the_number_of_remembered_requests_is_limited() -> None:
+    def application(environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        environ[AGAIN] = lambda packed, since: Repeated("tag", [b"again"])
+        start("200 OK", [])
+        return [b"first"]
+
+    repeats = Repeats(application)
+    heads = [b"GET /%d HTTP/1.1\r\n\r\n" % number for number in range(MOST_KEPT + 5)]
+    for head in heads:
+        request = {"REQUEST_METHOD": "GET", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "::1"}
+        repeats({**request, HEAD: head}, lambda *_: lambda _: None)
+    known = [head for head in heads if repeats.answer(head, "::1")]
+    assert known == heads[-MOST_KEPT:]
+
+
+def test_repeated_polls_are_counted(polled: _Polled) -> None:
+    for _ in range(3):
+        polled.poll()
+    text = polled.app.extensions["orchestrator.metrics"].text({}).decode()
+    assert (
+        'orchestrator_http_requests_total{method="GET",route="/api/v1/jobs/<job_id>/status",'
+        'status="200"} 3.0'
+    ) in text

@@ -1,0 +1,176 @@
+"""A cluster on this machine: a launcher, nodes in processes, and a relay between them."""
+
+import contextlib
+import hashlib
+import secrets
+import selectors
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.ports.launcher import Proof
+from orchestrator.core.ports.read_models import NodeState
+from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
+from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.local.containment_settings import ContainmentPlan
+from orchestrator.launchers.process import proc
+from tests.contract.launcher_adapters import LauncherSite
+from tests.integration.launchers.conftest import wait_until
+from tests.support.cluster import QUICK, NodeProcess, TestCluster, free_port
+
+
+class Relay:
+    """Passes bytes between nodes and the server, in each direction until told otherwise."""
+
+    def __init__(self, target: int) -> None:
+        self.port = free_port()
+        self._target = target
+        #: Directions that pass bytes: "up" to the server, "down" to the node.
+        self.passes = {"up", "down"}
+        self._listening = socket.create_server(("127.0.0.1", self.port))
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listening, selectors.EVENT_READ, None)
+        self._peers: dict[socket.socket, tuple[socket.socket, str]] = {}
+        self._ends = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._ends = True
+        self._thread.join()
+        for each in [*self._peers, self._listening]:
+            each.close()
+        self._selector.close()
+
+    def _run(self) -> None:
+        while not self._ends:
+            for key, _ in self._selector.select(0.02):
+                found = key.fileobj
+                assert isinstance(found, socket.socket)
+                if found is self._listening:
+                    self._accept()
+                elif found in self._peers:
+                    self._pass(found)
+
+    def _accept(self) -> None:
+        node, _ = self._listening.accept()
+        try:
+            server = socket.create_connection(("127.0.0.1", self._target))
+        except OSError:
+            # As if the server's machine had refused it.
+            node.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            node.close()
+            return
+        self._peers[node] = server, "up"
+        self._peers[server] = node, "down"
+        for each in (node, server):
+            self._selector.register(each, selectors.EVENT_READ, None)
+
+    def _pass(self, found: socket.socket) -> None:
+        peer, direction = self._peers[found]
+        try:
+            data = found.recv(65536)
+            # Bytes of a direction that is cut are lost, as on a broken path.
+            if data and direction in self.passes:
+                peer.sendall(data)
+        except OSError:
+            data = b""
+        if not data:
+            for each in (found, peer):
+                with contextlib.suppress(KeyError, ValueError):
+                    self._selector.unregister(each)
+                self._peers.pop(each, None)
+                each.close()
+
+
+class ClusterSite(LauncherSite):
+    """A launcher with nodes, whose attempts run on node ``n1`` unless told otherwise."""
+
+    def __init__(
+        self,
+        directory: Path,
+        terms: LeaseTerms = QUICK,
+        host: str = "127.0.0.1",
+        plan: ContainmentPlan | None = None,
+    ) -> None:
+        """``host``: the address at which the server listens. ``plan``: of all machines."""
+        self.cluster = TestCluster(directory, terms, host, plan)
+        self.nodes: dict[str, NodeProcess] = {}
+        self.relays: dict[str, Relay] = {}
+        super().__init__(directory, self.cluster.launcher, "n1")
+
+    def join(self, name: str = "n1", *, relayed: bool = False) -> NodeProcess:
+        """Add a node, start it, and wait until workers may start there."""
+        join_file = self.cluster.add(name)
+        if relayed:
+            self.relays[name] = Relay(self.cluster.port)
+            found = JoinFile.read(join_file)
+            port = self.relays[name].port
+            changed = {each: getattr(found, each) for each in JoinFile.__dataclass_fields__}
+            JoinFile(**{**changed, "address": f"127.0.0.1:{port}"}).write(join_file)
+        return self.start_node(name)
+
+    def start_node(self, name: str = "n1") -> NodeProcess:
+        """Start the processes of a node that was added."""
+        join_file = self.directory / f"{name}.join"
+        self.nodes[name] = NodeProcess(join_file, self.directory / name)
+        wait_until(lambda: self.state(name).state == "up" and self.state(name).agents)
+        return self.nodes[name]
+
+    def state(self, name: str = "n1") -> NodeState:
+        assert isinstance(self.launcher, ClusterLauncher)
+        launcher = self.launcher
+        wait_until(lambda: any(each.name == name for each in launcher.nodes()))
+        return next(each for each in launcher.nodes() if each.name == name)
+
+    def end(self) -> None:
+        for each in self.nodes.values():
+            each.end()
+        self.close()
+        for relay in self.relays.values():
+            relay.close()
+
+    def alive(self, name: str) -> list[int]:
+        """The living processes of an attempt."""
+        return [each.pid for each in proc.marked(self.id(name))]
+
+
+def new_proof() -> Proof:
+    secret = secrets.token_hex(16)
+    return Proof(hashlib.sha256(secret.encode()).hexdigest(), secret)
+
+
+#: Prints a line ten times a second.
+TICKING = "echo ready; while :; do sleep 0.1; echo tick; done"
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[ClusterSite]:
+    site = ClusterSite(tmp_path)
+    site.listen()
+    yield site
+    site.end()
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[ClusterSite]:
+    """A cluster whose lease is longer than any break of a connection in a test."""
+    site = ClusterSite(tmp_path, LeaseTerms(beat=0.2, notice=1.0, lease=60.0))
+    site.listen()
+    yield site
+    site.end()
+
+
+@pytest.fixture
+def started(site: ClusterSite) -> Callable[..., None]:
+    """Start an attempt that ends only by a stop."""
+
+    def start(name: str = "a", **changes: object) -> None:
+        site.start(name, TICKING, proof=new_proof(), **changes)
+        wait_until(lambda: site.log(name).startswith("ready\n"))
+
+    return start

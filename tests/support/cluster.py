@@ -1,0 +1,150 @@
+"""Nodes for tests: certificates, a launcher with links, and node processes on this machine."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.launchers.cluster.certificates import CertificateAuthority
+from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
+from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.local.containment_settings import ContainmentPlan
+from orchestrator.launchers.local.launcher import LocalLauncher
+
+REPOSITORY = Path(__file__).parents[2]
+_PROGRAM = (
+    "import sys; from pathlib import Path; "
+    "from orchestrator.launchers.cluster.join_file import JoinFile; "
+    "from orchestrator.launchers.cluster.node_process import run; "
+    "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3])); "
+    "sys.exit(run(found, lambda line: print(line, flush=True)))"
+)
+#: Short, so that a test of a lost node takes seconds.
+QUICK = LeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class TestCluster:
+    """The certificates and the list of nodes of one server, in ``directory / "cluster"``."""
+
+    __test__ = False
+
+    def __init__(
+        self,
+        directory: Path,
+        terms: LeaseTerms = QUICK,
+        host: str = "127.0.0.1",
+        plan: ContainmentPlan | None = None,
+    ) -> None:
+        self.directory = directory
+        self.place = directory / "cluster"
+        self.project = directory / "nodes-project"
+        self.project.mkdir(parents=True, exist_ok=True)
+        (self.project / "README.md").write_text("a project")
+        self.port = free_port()
+        self.host, self.terms, self.plan = host, terms, plan
+        self.authority = CertificateAuthority(self.place)
+        self.authority.create()
+        self.authority.renew_server(days=1)
+        self.registry = NodeRegistry(self.place)
+        self.registry.init(f"{host}:{self.port}")
+
+    def launcher(self, slots_here: int = 1, scheduler: str = "") -> ClusterLauncher:
+        settings = ClusterSettings(
+            host=self.host,
+            port=self.port,
+            directory=self.place,
+            slots_here=slots_here,
+            terms=self.terms,
+            workspace=self.directory,
+            shared=(self.project,),
+            least_memory_bytes=0,
+            scheduler=scheduler,
+        )
+        return ClusterLauncher(
+            LocalLauncher(self.plan),
+            settings,
+            lambda: {"shell": ""},
+            lambda: ("127.0.0.1", self.port),
+        )
+
+    def add(self, name: str, days: float = 1, host: str = "") -> Path:
+        """Add a node; return its join file. ``host``: the server's address on the node's link."""
+        issued = self.authority.issue(name, days)
+        self.registry.put(NodeEntry(name=name, serial=issued.serial))
+        path = self.directory / f"{name}.join"
+        JoinFile(
+            name=name,
+            address=f"{host or self.host}:{self.port}",
+            authority=self.authority.certificate,
+            certificate=issued.certificate,
+            key=issued.key,
+        ).write(path)
+        return path
+
+
+class NodeProcess:
+    """A node in processes of its own, whose output is in ``<state>.log``."""
+
+    def __init__(
+        self,
+        join_file: Path,
+        state: Path,
+        slots: int = 2,
+        environ: Mapping[str, str] | None = None,
+        prefix: tuple[str, ...] = (),
+        before: str = "",
+    ) -> None:
+        """``prefix``: words before the command. ``before``: statements that the node runs first."""
+        program = f"{before}{_PROGRAM}"
+        argv = [*prefix, sys.executable, "-c", program, str(join_file), str(state), str(slots)]
+        self._log = state.with_name(f"{state.name}.log")
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                argv, cwd=REPOSITORY, env=environ, stdout=log, stderr=log, start_new_session=True
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text()
+
+    @property
+    def daemon(self) -> int:
+        """The pid of the serving process; 0 if there is none at this moment."""
+        pid = self.process.pid
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(found[0]) if found else 0
+
+    def kill(self) -> None:
+        """Kill (-9) both processes."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def end(self) -> None:
+        """Idempotent."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+@contextmanager
+def node(join_file: Path, state: Path, **settings: int) -> Iterator[NodeProcess]:
+    process = NodeProcess(join_file, state, **settings)  # type: ignore[arg-type]
+    try:
+        yield process
+    finally:
+        process.end()

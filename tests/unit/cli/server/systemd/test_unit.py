@@ -1,0 +1,65 @@
+"""The text of units: valid words for systemd, with any paths."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.server.systemd.unit import Unit, folder_of
+from orchestrator.core.errors import ConfigError
+
+FOLDER = Path("/srv/my 100% $HOME pröject/orchestrator")
+UNIT = Unit(
+    command=[f"{FOLDER}/bin/orchestrator", "serve"],
+    folder=FOLDER,
+    project=FOLDER.parent,
+    environment={"PATH": '/usr/bin:/opt/a "b"'},
+    environment_file="%E/orchestrator.env",
+    user="ann",
+    writable=[FOLDER.parent],
+    writable_if_present=[Path("/home/ann/.cache")],
+    systemd_version=252,
+)
+
+
+def test_paths_are_written_as_systemd_reads_them() -> None:
+    lines = UNIT.text().splitlines()
+
+    assert r'ExecStart=":/srv/my 100%% $HOME pröject/orchestrator/bin/orchestrator" serve' in lines
+    assert "WorkingDirectory=/srv/my 100%% $HOME pröject/orchestrator" in lines
+    assert 'ReadWritePaths="/srv/my 100%% $HOME pröject"' in lines
+    assert "ReadWritePaths=-/home/ann/.cache" in lines
+    assert r'Environment="PATH=/usr/bin:/opt/a \"b\""' in lines
+    assert "EnvironmentFile=-%E/orchestrator.env" in lines
+    assert folder_of(UNIT.text()) == str(FOLDER)
+    assert folder_of("[Unit]\nDescription=of somebody else\n") is None
+
+
+@pytest.mark.parametrize("path", ["/srv/a\nExecStart=evil", "/srv/end ", "/srv/a\\", '/srv/a"b'])
+def test_a_path_that_systemd_cannot_read_is_refused(path: str) -> None:
+    with pytest.raises(ConfigError, match="rename it"):
+        replace(UNIT, folder=Path(path), command=[path]).text()
+
+
+@pytest.mark.parametrize(
+    ("version", "has_limits", "expected"),
+    [
+        (252, False, {"KillMode=process"}),
+        (252, True, {"KillMode=mixed"}),
+        (254, True, {"KillMode=process", "DelegateSubgroup=orchestrator-server"}),
+    ],
+)
+def test_workers_outlive_a_crash_where_systemd_can_start_the_server_beside_them(
+    version: int, has_limits: bool, expected: set[str]
+) -> None:
+    lines = replace(UNIT, systemd_version=version, has_limits=has_limits).text().splitlines()
+
+    assert {each for each in lines if each.startswith(("KillMode", "DelegateSub"))} == expected
+
+
+def test_a_unit_of_a_user_has_nothing_that_needs_root() -> None:
+    text = replace(UNIT, user="").text()
+
+    assert "WantedBy=default.target" in text and "NoNewPrivileges=yes" in text
+    for word in ("User=", "CapabilityBoundingSet", "ProtectSystem", "ReadWritePaths", "PrivateTmp"):
+        assert word not in text

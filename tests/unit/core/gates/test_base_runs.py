@@ -1,0 +1,51 @@
+"""The combined result of two runs of a gate on the base commit."""
+
+from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.runs import both, needs_another
+from orchestrator.core.model.gate import GateCause
+
+
+def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
+    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
+    return Ran(reading=Reading(flaws=flaws, passed=passed), seconds=1.0)
+
+
+KILLED = Ran(broken="killed by signal 9", cause=GateCause.KILLED)
+
+
+def test_only_a_run_that_may_excuse_something_needs_another() -> None:
+    assert needs_another(ran("a"))
+    assert not needs_another(ran(passed=("a",)))
+    assert not needs_another(KILLED)
+
+
+def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
+    found = both(ran("a", "b", "c", "c", passed=("d", "e")), ran("b", "c", passed=("a", "d")))
+
+    assert [each.key for each in found.reading.flaws] == ["b", "c"]
+    assert found.reading.passed == ("d",)
+    assert found.reading.note == "two runs on the base commit differ: a, c"
+    assert found.seconds == 2.0
+
+
+def test_two_equal_runs_are_told_as_one_and_a_killed_one_excuses_nothing() -> None:
+    assert both(ran("a"), ran("a")).reading == ran("a").reading
+    assert both(ran("a", passed=None), ran("a", passed=None)).reading.passed is None
+    assert both(ran("a"), KILLED) is KILLED
+
+
+def test_a_file_that_both_runs_change_counts_also_where_they_differ() -> None:
+    first = Ran(rewritten=(Flaw("log.txt|1", "log.txt"), Flaw("a.py|1", "a.py")))
+    second = Ran(rewritten=(Flaw("log.txt|2", "log.txt"),))
+
+    assert both(first, second).rewritten == second.rewritten
+
+
+def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() -> None:
+    def failing(*failures: str) -> Ran:
+        flaws = tuple(Flaw(f"t{n}", "x", failure=each) for n, each in enumerate(failures))
+        return Ran(reading=Reading(flaws=flaws, passed=()))
+
+    found = both(failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x"))
+
+    assert [each.failure for each in found.reading.flaws] == ["KeyError: 'a'", ""]

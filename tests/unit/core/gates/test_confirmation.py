@@ -1,0 +1,35 @@
+"""Two runs of a gate on a merged state: only findings of both runs count."""
+
+import pytest
+
+from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading
+from orchestrator.core.gates.runs import confirmed, flaky
+from orchestrator.core.model.gate import GateCause
+
+PASSED = Ran(reading=Reading(passed=("a", "b")))
+KILLED = Ran(broken="killed", cause=GateCause.KILLED)
+
+
+def run(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
+    return Ran(reading=Reading(flaws=tuple(Flaw(each, each) for each in failed), passed=passed))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "failed", "passed", "named"),
+    [
+        (run("a", passed=("b",)), PASSED, [], {"a", "b"}, ("a",)),
+        (run("a", passed=("b",)), run("a", passed=("b",)), ["a"], {"b"}, ()),
+        (run("a", "b"), run("b", passed=("a",)), ["b"], {"a"}, ("a",)),
+        (run(EXIT_KEY, passed=None), run(passed=None), [], None, ("",)),
+        (KILLED, PASSED, [], {"a", "b"}, ("",)),
+        (run("a", passed=("b",)), KILLED, ["a"], {"b"}, ()),
+    ],
+)
+def test_only_findings_of_both_runs_count(
+    first: Ran, second: Ran, failed: list[str], passed: set[str] | None, named: tuple[str, ...]
+) -> None:
+    found = confirmed(first, second)
+
+    assert [each.key for each in found.reading.flaws] == failed
+    assert (None if found.reading.passed is None else {*found.reading.passed}) == passed
+    assert flaky(first, second) == named

@@ -1,0 +1,151 @@
+"""The files that decide a gate's result, and the meaning of a run with their base versions."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.core.gates.findings import Flaw, Ran, Reading
+from orchestrator.core.gates.tampering import (
+    JudgeAlteration,
+    JudgeMove,
+    alteration,
+    judging_part,
+    swayed,
+    with_second_run,
+)
+from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus, Leave
+
+TESTS = Gate(name="pytest", run="x", report=GateReport.JUNIT, configured_by=("conftest.py",))
+RUFF = Gate(name="ruff", run="x", report=GateReport.RUFF, configured_by=("ruff.toml",))
+LINT = Gate(name="lint", run="x", configured_by=("Makefile",), is_of_files=True)
+CARGO = Gate(name="cargo", run="x", report=GateReport.CARGO, configured_by=("Cargo.toml",))
+
+
+def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> Ran:
+    flaws = tuple(Flaw(name, f"{name}: it failed") for name in failed)
+    return Ran(reading=Reading(flaws=flaws, passed=passed))
+
+
+NOTHING = Leave()
+
+
+def altered(
+    gate: Gate, touched: dict[str, bool], leave: Leave = NOTHING, **more: JudgeMove
+) -> JudgeAlteration:
+    moves = {"tests/b/test_a.py": more["move"]} if more else {}
+    return alteration(gate, touched, moves, (), (), [leave])
+
+
+@pytest.mark.parametrize(
+    ("gate", "touched", "swap"),
+    [
+        (TESTS, {"app.py": True}, {}),
+        (TESTS, {"tests/test_a.py": True}, {"tests/test_a.py": "tests/test_a.py"}),
+        (TESTS, {"conftest.py": False}, {"conftest.py": None}),
+        (TESTS, {"tests/test_new.py": False}, {}),
+        (
+            TESTS,
+            {"tests/data.json": True, "tests/test_new.py": False},
+            {"tests/data.json": "tests/data.json", "tests/test_new.py": None},
+        ),
+        (RUFF, {"tests/test_a.py": True}, {}),
+        (RUFF, {"ruff.toml": True, "tests/test_new.py": False}, {"ruff.toml": "ruff.toml"}),
+        (LINT, {"Makefile": True, "tests/test_a.py": True}, {"Makefile": "Makefile"}),
+        (CARGO, {"Cargo.toml": True}, {}),
+    ],
+)
+def test_what_judges_is_taken_from_the_base(
+    gate: Gate, touched: dict[str, bool], swap: dict[str, str | None]
+) -> None:
+    assert altered(gate, touched).swap == swap
+
+
+def test_a_moved_test_is_judged_where_it_is_now() -> None:
+    touched = {"tests/test_a.py": True, "tests/b/test_a.py": False}
+
+    same = altered(TESTS, touched, move=JudgeMove("tests/test_a.py", True))
+    changed = altered(TESTS, touched, move=JudgeMove("tests/test_a.py", False))
+
+    assert same.swap == {}
+    assert changed.swap == {"tests/b/test_a.py": "tests/test_a.py"}
+
+
+@pytest.mark.parametrize(
+    ("gate", "leave"),
+    [
+        (TESTS, Leave(tests=True)),
+        (TESTS, Leave(writes=("tests/",))),
+        (replace(TESTS, tests_may_change=True), Leave()),
+    ],
+)
+def test_what_a_task_may_alter_stays(gate: Gate, leave: Leave) -> None:
+    found = altered(gate, {"tests/test_a.py": True, "conftest.py": True}, leave)
+
+    assert "tests/test_a.py" in found.allowed
+    assert "tests/test_a.py" not in found.swap
+
+
+def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
+    path = "tests/test_a.py"
+    by_child = Leave(judged=frozenset({path}))
+
+    assert altered(TESTS, {path: True}, by_child) == JudgeAlteration(allowed=(path,))
+    assert altered(TESTS, {path: False}, by_child) == JudgeAlteration()
+
+
+@pytest.mark.parametrize(
+    ("now", "second", "base", "found"),
+    [
+        (ran(passed=("a::x",)), ran("a::x"), ran(passed=("a::x",)), ["a::x: it failed"]),
+        (ran(passed=("a::x",)), ran("a::x"), ran("a::x"), ["a::x: it failed"]),
+        (ran(passed=("b::x",)), ran("b::x"), ran(passed=("a::x",)), ["b::x: it failed"]),
+        (ran(passed=("a::x",)), ran(passed=("a::x",)), ran(passed=("a::x",)), []),
+        (ran("a::y", passed=("a::x",)), ran("a::y", passed=("a::x",)), ran("a::y"), []),
+        (
+            ran(passed=("a::x",)),
+            ran("a"),
+            ran(passed=("a::x",)),
+            ["a::x: does not run (a: it failed)"],
+        ),
+        (ran(passed=("a::x",)), ran("a::x"), None, []),
+        (ran(passed=None), ran("f|E1|m", passed=None), ran(passed=None), ["f|E1|m: it failed"]),
+        (ran(passed=None), ran("f|E1|m", passed=None), ran("f|E1|m", passed=None), []),
+    ],
+)
+def test_what_passes_only_with_the_works_versions(
+    now: Ran, second: Ran, base: Ran | None, found: list[str]
+) -> None:
+    assert [each.text for each in swayed(TESTS, now, second, base)] == found
+
+
+def test_the_finding_names_the_file() -> None:
+    passed = GateResult(name="pytest", status=GateStatus.PASSED)
+    changed = altered(TESTS, {"tests/test_a.py": True})
+    now, base = ran(passed=("a::x",)), ran(passed=("a::x",))
+
+    failed = with_second_run(TESTS, passed, now, ran("a::x"), base, changed)
+    same = with_second_run(TESTS, passed, now, now, base, changed)
+
+    assert failed.failures == ("with tests/test_a.py of the base commit: a::x: it failed",)
+    assert failed.blocks
+    assert same == passed
+
+
+@pytest.mark.parametrize(
+    ("path", "before", "after", "is_equal"),
+    [
+        ("pyproject.toml", "[project]\nname='x'", "[project]\nname='y'", True),
+        ("pyproject.toml", "[tool.ruff]\nfix=true", "[tool.ruff]", False),
+        ("pyproject.toml", "[tool.poetry]\na=1", "", True),
+        ("pyproject.toml", "[", "", False),
+        ("package.json", '{"dependencies": {"a": "1"}}', "{}", True),
+        ("package.json", '{"jest": {"bail": 1}}', "{}", False),
+        ("sub/setup.cfg", "[options.extras]\na = b", "", True),
+        ("setup.cfg", "[mypy]\nstrict = true", "", False),
+        ("Makefile", "a", "b", False),
+    ],
+)
+def test_of_mixed_files_only_what_judges_counts(
+    path: str, before: str, after: str, is_equal: bool
+) -> None:
+    assert (judging_part(path, before) == judging_part(path, after)) is is_equal

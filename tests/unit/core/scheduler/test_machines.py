@@ -1,0 +1,130 @@
+"""Stories of workers on several machines."""
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.states import JobStatus, WaitKind
+from orchestrator.core.scheduler.commands import Start
+from orchestrator.core.scheduler.placement import HERE, Machine
+from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
+from tests.unit.core.factories import LOST, a_task
+from tests.unit.core.story import Story
+
+N1, N2 = Machine(name="n1", slots=1), Machine(name="n2", slots=1)
+NOWHERE = Machine(name=HERE, slots=0)
+
+
+def a_story(*machines: Machine, memory: Callable[[str], int] = lambda agent: 0) -> Story:
+    story = Story()
+    story.machines, story.memory_needed = machines, memory
+    return story
+
+
+def nodes(story: Story) -> dict[WorkerKey, str]:
+    """Return the machine of the latest attempt of each worker."""
+    return {each.key: each.node for each in story.commands if isinstance(each, Start)}
+
+
+def test_without_a_cluster_all_workers_start_on_the_server() -> None:
+    story = Story()
+    root = story.root(a_task("a"))
+    assert nodes(story) == {story.key(root): HERE}
+    events = story.kept.events[root.id]
+    [started] = [each for each in events if each.kind is EventKind.WORKER_STARTED]
+    assert "node" not in started.data
+
+
+def test_workers_are_spread_and_the_machine_is_stored_with_the_start() -> None:
+    story = a_story(NOWHERE, N1, N2)
+    root = story.root(a_task("a"), a_task("b"), max_workers=9)
+    first, second = story.keys(root)
+    assert sorted(nodes(story).values()) == ["n1", "n2"]
+    assert {each.node for each in story.crash()} == {"n1", "n2"}
+    assert nodes(story)[first] != nodes(story)[second]
+
+
+def test_a_full_cluster_holds_workers_back_until_a_slot_is_free() -> None:
+    story = a_story(NOWHERE, N1)
+    root = story.root(a_task("a"), a_task("b"), max_workers=9)
+    first, second = story.keys(root)
+    assert story.running == [first]
+    held = story.worker(second)
+    assert held.waiting_for is not None
+    assert held.waiting_for.kind is WaitKind.NODE
+    assert held.reason == "waiting for a node: all 1 slots are in use"
+    story.ends(first)
+    assert story.running == [second]
+
+
+def test_a_worker_that_no_machine_can_take_lets_others_start() -> None:
+    shells = Machine(name="n1", slots=2, agents=frozenset({"shell"}))
+    story = a_story(NOWHERE, shells)
+    agents: dict[str, Any] = {"agents": ("claude",)}
+    root = story.root(a_task("a", **agents), a_task("b"), max_workers=9)
+    other, able = story.keys(root)
+    assert story.running == [able]
+    assert story.worker(other).reason == "waiting for a node with claude: no node has it"
+    story.machines = (NOWHERE, Machine(name="n1", slots=2))
+    story.later(PLACEMENT_SECONDS)
+    assert story.running == [other, able] or story.running == [able, other]
+
+
+def test_the_next_attempt_prefers_the_machine_of_the_worktree() -> None:
+    story = a_story(NOWHERE, N1, Machine(name="n2", slots=8))
+    root = story.root(a_task("a"), max_retries=1)
+    [key] = story.keys(root)
+    first = nodes(story)[key]
+    story.ends(key, LOST)
+    story.later(5)
+    assert (nodes(story)[key], story.worker(key).attempt) == (first, 2)
+
+
+def test_a_worker_starts_near_its_dependencies() -> None:
+    story = a_story(NOWHERE, N1, Machine(name="n2", slots=1))
+    root = story.root(a_task("a"), a_task("b"), a_task("c", "b"), max_workers=9)
+    first, second, third = story.keys(root)
+    near = nodes(story)[second]
+    story.ends(first)
+    story.ends(second)
+    assert nodes(story)[third] == near
+
+
+def test_a_parent_that_waits_lends_its_slot_on_its_machine() -> None:
+    story = a_story(NOWHERE, N1)
+    parent = story.key(story.root())
+    child = story.key(story.child(parent))
+    assert story.running == [child]
+    assert nodes(story)[child] == "n1"
+    story.left_alone()
+    assert story.job_status(story.job(parent.root_id)) is JobStatus.COMPLETED
+
+
+def test_after_a_restart_the_slots_of_machines_are_still_taken() -> None:
+    story = a_story(NOWHERE, N1)
+    root = story.root(a_task("a"), a_task("b"), max_workers=9)
+    first, second = story.keys(root)
+    story.crash()
+    story.turn()
+    assert story.running == [first]
+    story.ends(first)
+    assert story.running == [second]
+
+
+def test_the_memory_of_new_workers_counts_at_once_on_their_machine() -> None:
+    small = Machine(name="n1", slots=4, memory_bytes=150)
+    story = a_story(NOWHERE, small, memory=lambda agent: 100)
+    root = story.root(a_task("a"), a_task("b"), max_workers=9)
+    first, second = story.keys(root)
+    assert story.running == [first]
+    story.later(6)
+    assert story.running == [first, second]
+
+
+def test_the_memory_of_the_server_does_not_hold_back_workers_of_nodes() -> None:
+    story = a_story(NOWHERE, N1, N2)
+    story.admit = False
+    root = story.root(a_task("a"), a_task("b"), max_workers=9)
+    assert len(story.running) == 2
+    assert story.job_status(root) is JobStatus.RUNNING

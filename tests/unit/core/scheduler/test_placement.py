@@ -1,0 +1,141 @@
+"""Placement: the machine of a cluster on which a worker starts."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.scheduler.placement import HERE, Machine, Unplaced, Wants, check, choose
+
+
+def a_machine(name: str = "n1", slots: int = 2, **changes: Any) -> Machine:
+    return Machine(name=name, slots=slots, **changes)
+
+
+CLAUDE = Wants(agent="claude")
+
+
+def test_the_machine_with_the_largest_free_share_is_chosen() -> None:
+    machines = [a_machine("small", 2), a_machine("large", 8)]
+    assert choose(machines, {"small": 1, "large": 1}, CLAUDE) == "large"
+    assert choose(machines, {"small": 0, "large": 1}, CLAUDE) == "small"
+    assert choose(machines, {}, CLAUDE) == "large"
+
+
+def test_a_machine_near_the_work_is_preferred_while_it_has_a_slot() -> None:
+    machines = [a_machine("n1"), a_machine("n2"), a_machine("n3")]
+    near = Wants(agent="claude", near=("n3", "n2"))
+    assert choose(machines, {"n2": 1, "n3": 1}, near) == "n3"
+    assert choose(machines, {"n2": 1, "n3": 2}, near) == "n2"
+    assert choose(machines, {"n2": 2, "n3": 2}, near) == "n1"
+
+
+def test_a_machine_without_the_agent_is_not_chosen() -> None:
+    machines = [a_machine("n1", agents=frozenset({"shell"})), a_machine(HERE, 1)]
+    assert choose(machines, {}, CLAUDE) == HERE
+    found = choose(machines[:1], {}, CLAUDE)
+    assert found == Unplaced("waiting for a node with claude: no node has it", is_full=False)
+
+
+def test_a_machine_with_too_little_memory_is_not_chosen() -> None:
+    machines = [a_machine("n1", memory_bytes=99), a_machine("n2", memory_bytes=100)]
+    assert choose(machines, {"n2": 1}, Wants(agent="a", memory_bytes=100)) == "n2"
+    found = choose(machines, {}, Wants(agent="a", memory_bytes=101))
+    assert isinstance(found, Unplaced)
+    assert not found.is_full
+    assert found.reason == "waiting for a node with a and free slots and memory: n1, n2"
+
+
+def test_only_a_machine_with_all_required_labels_is_chosen() -> None:
+    gpu, both = {"gpu": "true"}, {"gpu": "true", "zone": "a"}
+    machines = [a_machine("n1", 9), a_machine("n2", 8, labels=gpu), a_machine("n3", labels=both)]
+    assert choose(machines, {}, Wants(agent="a", labels=gpu)) == "n2"
+    assert choose(machines, {}, Wants(agent="a", labels=both)) == "n3"
+    found = choose(machines, {}, Wants(agent="a", labels={"gpu": "false"}))
+    assert isinstance(found, Unplaced)
+    assert not found.is_full
+    assert found.reason == (
+        f"waiting for a node with gpu=false: set labels with {COMMAND} nodes label NAME gpu=false"
+    )
+
+
+def test_only_the_named_machine_is_chosen() -> None:
+    machines = [a_machine(HERE, 8), a_machine("n1", agents=frozenset({"shell"}))]
+    assert choose(machines, {}, Wants(agent="shell", machine="n1")) == "n1"
+    assert choose(machines, {}, Wants(agent="shell", machine=HERE)) == HERE
+    lacking = choose(machines, {}, Wants(agent="claude", machine="n1"))
+    assert lacking == Unplaced("waiting for node n1: it has no claude", is_full=False)
+    removed = choose(machines, {}, Wants(agent="shell", machine="n2"))
+    assert removed == Unplaced("waiting for node n2: it was removed", is_full=False)
+
+
+def test_a_task_that_no_machine_can_ever_run_is_refused() -> None:
+    machines = [a_machine(HERE), a_machine("n1", labels={"gpu": "true"})]
+    for fine in ({"node": "n1"}, {"node": "here"}, {"requires": {"gpu": "true"}}, {}):
+        check(TaskSpec(id="a", **fine), machines, is_cluster=True)
+    with pytest.raises(InvalidRequest, match="task a: unknown node 'n2'; known: here, n1"):
+        check(TaskSpec(id="a", node="n2"), machines, is_cluster=True)
+    later = TaskSpec(id="a", requires={"zone": "b"})
+    check(later, machines, is_cluster=True)
+    with pytest.raises(InvalidRequest, match="task a: this machine lacks zone=b; set cluster"):
+        check(later, machines[:1], is_cluster=False)
+    check(later, [a_machine(HERE, labels={"zone": "b"})], is_cluster=False)
+
+
+def test_a_cluster_without_a_free_slot_is_full() -> None:
+    machines = [a_machine(HERE, 0), a_machine("n1", 2), a_machine("n2", 4, takes_workers=False)]
+    found = choose(machines, {"n1": 2}, CLAUDE)
+    assert isinstance(found, Unplaced)
+    assert found.is_full
+    assert found.reason == "waiting for a node: all 2 slots are in use; not available: n2"
+    away = choose([a_machine("n2", takes_workers=False)], {}, CLAUDE)
+    assert away == Unplaced("waiting for a node: not available: n2", is_full=True)
+
+
+NAMES = st.sampled_from(["", "n1", "n2", "n3"])
+AGENTS = st.sampled_from(["shell", "claude", "codex"])
+MACHINES = st.lists(
+    st.builds(
+        Machine,
+        name=NAMES,
+        slots=st.integers(0, 3),
+        agents=st.none() | st.frozensets(AGENTS),
+        memory_bytes=st.none() | st.integers(0, 200),
+        takes_workers=st.booleans(),
+    ),
+    max_size=4,
+    unique_by=lambda each: each.name,
+)
+WANTS = st.builds(
+    Wants, agent=AGENTS, memory_bytes=st.integers(0, 200), near=st.lists(NAMES, max_size=2)
+)
+
+
+@given(MACHINES, st.lists(WANTS, max_size=12))
+def test_no_machine_gets_more_than_it_can_take(
+    machines: list[Machine], wanted: list[Wants]
+) -> None:
+    running: Counter[str] = Counter()
+    by_name = {each.name: each for each in machines}
+    for wants in wanted:
+        found = choose(machines, running, wants)
+        able = [
+            each
+            for each in machines
+            if each.takes_workers
+            and running[each.name] < each.slots
+            and (each.agents is None or wants.agent in each.agents)
+            and (each.memory_bytes is None or each.memory_bytes >= wants.memory_bytes)
+        ]
+        if isinstance(found, Unplaced):
+            assert not able, "a worker waits only if no machine can take it"
+            free = any(each.takes_workers and running[each.name] < each.slots for each in machines)
+            assert found.is_full != free
+        else:
+            assert by_name[found] in able
+            running[found] += 1

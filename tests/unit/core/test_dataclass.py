@@ -1,0 +1,201 @@
+"""The product's dataclasses do what the standard ones do."""
+
+import ast
+import copy
+import dataclasses
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, asdict, field, replace
+from typing import Any
+
+import pytest
+
+from orchestrator.core.dataclass import dataclass
+from tests.support.sources import source_nodes
+
+OPTIONS: tuple[dict[str, bool], ...] = (
+    {},
+    {"frozen": True},
+    {"slots": True},
+    {"frozen": True, "slots": True},
+    {"frozen": True, "slots": True, "kw_only": True},
+    {"frozen": True, "order": True},
+    {"eq": False, "slots": True},
+    {"repr": False},
+    {"unsafe_hash": True},
+)
+
+
+def _point(decorator: Callable[..., Any], **options: bool) -> Any:
+    class Point:
+        x: int
+        y: "int" = 2
+        tags: list[str] = field(default_factory=list)
+        hidden: int = field(default=0, repr=False, compare=False)
+
+    return decorator(**options)(Point)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_an_object_behaves_as_one_of_a_standard_dataclass(options: dict[str, bool]) -> None:
+    kinds = [_point(decorator, **options) for decorator in (dataclass, dataclasses.dataclass)]
+
+    ours, standard = (_behavior(kind) for kind in kinds)
+
+    assert ours == standard
+
+
+def _behavior(kind: Any) -> dict[str, object]:
+    """What each use of a class returns or raises."""
+    uses: dict[str, Callable[[], object]] = {
+        "repr": lambda: _shown(kind(x=1)),
+        "positional": lambda: kind(1, 3).y,
+        "missing": lambda: kind(),
+        "unknown": lambda: kind(x=1, z=1),
+        "equal": lambda: kind(x=1) == kind(x=1, hidden=5),
+        "unequal": lambda: kind(x=1) == kind(x=2),
+        "other kind": lambda: kind(x=1) == (1, 2, [], 0),
+        "hash": lambda: hash(kind(x=1, tags=())) == hash(kind(x=1, tags=())),
+        "order": lambda: (kind(x=1) < kind(x=2), kind(x=1) >= kind(x=2)),
+        "assign": lambda: setattr(kind(x=1), "x", 2),
+        "delete": lambda: delattr(kind(x=1), "x"),
+        "own list": lambda: kind(x=1).tags is kind(x=1).tags,
+        "replace": lambda: replace(kind(x=1), y=5).y,
+        "asdict": lambda: asdict(kind(x=1)),
+        "copy": lambda: copy.copy(kind(x=1)).x,
+        "match": lambda: kind.__match_args__,
+        "hashable": lambda: kind(x=1).__hash__ is None,
+    }
+    return {name: _outcome(use) for name, use in uses.items()}
+
+
+def _shown(value: object) -> str:
+    return repr(value).partition(" object at ")[0]
+
+
+def _outcome(use: Callable[[], object]) -> object:
+    try:
+        return use()
+    except (AttributeError, TypeError) as error:
+        return type(error)
+
+
+def test_methods_of_the_class_are_kept() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Name:
+        text: str
+
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "text", self.text.strip())
+
+        def __eq__(self, other: object) -> bool:
+            return isinstance(other, Name) and self.text.lower() == other.text.lower()
+
+        def __repr__(self) -> str:
+            return f"<{self.text}>"
+
+    assert Name(" A") == Name("a")
+    assert repr(Name(" A ")) == "<A>"
+    assert hash(Name("A")) == hash(Name("A "))
+
+
+def test_a_class_adds_fields_to_those_of_its_base() -> None:
+    @dataclass(frozen=True)
+    class Base:
+        x: int = 1
+
+        def double(self) -> int:
+            return 2 * self.x
+
+    @dataclass(frozen=True)
+    class Derived(Base):
+        y: int = 2
+
+        def double(self) -> int:
+            return super().double() + self.y
+
+    assert Derived(3).double() == 8
+    assert Derived(3) != Base(3)
+    assert Derived(3) == Derived(x=3, y=2)
+    with pytest.raises(FrozenInstanceError):
+        Derived(3).x = 4  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Derived(3).unknown = 4
+
+
+def test_an_own_init_is_kept() -> None:
+    @dataclass
+    class Counter:
+        count: int
+
+        def __init__(self) -> None:
+            self.count = 7
+
+    assert Counter() == Counter()
+    assert repr(Counter()).endswith("Counter(count=7)")
+
+
+def test_several_threads_may_make_the_first_object() -> None:
+    threads = 4
+    errors: list[BaseException] = []
+
+    def make(cls: type, ready: threading.Barrier) -> None:
+        ready.wait()
+        try:
+            assert cls(1) == cls(1)
+            assert hash(cls(1)) == hash(cls(1))
+        except (AssertionError, TypeError) as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+
+            @dataclass(frozen=True, slots=True)
+            class Point:
+                x: int
+                y: int = 0
+
+            arguments = (Point, threading.Barrier(threads))
+            makers = [threading.Thread(target=make, args=arguments) for _ in range(threads)]
+            for maker in makers:
+                maker.start()
+            for maker in makers:
+                maker.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors
+
+
+def test_a_class_without_objects_compiles_nothing() -> None:
+    code = (
+        "import builtins, dataclasses\n"
+        "from orchestrator.core.dataclass import dataclass\n"
+        "compiled = []\n"
+        "dataclasses.exec = lambda *given: (compiled.append(given), exec(*given))\n"
+        "@dataclass(frozen=True, slots=True)\n"
+        "class Point:\n    x: int\n"
+        "before = len(compiled)\n"
+        "Point(1), Point(2)\n"
+        "print(before, len(compiled) > 3, len({text for text, *_ in compiled}) == len(compiled))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout.split(), done.stderr) == (["0", "True", "True"], "")
+
+
+def test_every_module_uses_it() -> None:
+    standard = [
+        str(path)
+        for path, nodes in source_nodes().items()
+        if str(path) != "core/dataclass.py"
+        for node in nodes
+        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses"
+        if any(each.name == "dataclass" for each in node.names)
+    ]
+
+    assert not standard, f"import it from orchestrator.core.dataclass: {standard}"
