@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, StorageState, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    Page,
+    Request,
+    StorageState,
+    expect,
+    sync_playwright,
+)
 
 from tests.agents.model_api import ModelApi
 from tests.browser.site import Site, new_site
@@ -29,6 +37,8 @@ SEEN: Any = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "redu
 #: What the page's policy refuses, as errors of the console.
 REPORTS = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`refused: ${event.violatedDirective} ${event.blockedURI}`))"""
+#: Pages and servers of a busy machine are slow; a test ends as soon as it sees what it expects.
+PATIENCE_MS = 30_000.0
 AXE = TOOLS / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -43,6 +53,7 @@ def chromium() -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         lacking("chromium is not installed (Debian: sudo apt install chromium)")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
         yield browser
@@ -84,7 +95,9 @@ def context(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def page(chromium: Browser, session: StorageState) -> Iterator[Page]:
+def page(
+    chromium: Browser, session: StorageState, request: pytest.FixtureRequest
+) -> Iterator[Page]:
     """A page with a login. Errors of its scripts, and what the policy refuses, fail the test."""
     with chromium.new_context(storage_state=session, **SEEN) as context:
         page = context.new_page()
@@ -92,7 +105,15 @@ def page(chromium: Browser, session: StorageState) -> Iterator[Page]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda line: complaints.append(line.text) if is_fault(line) else None)
         page.add_init_script(REPORTS)
+        unanswered: set[Request] = set()
+        page.on("request", unanswered.add)
+        page.on("requestfinished", unanswered.discard)
+        failed = request.session.testsfailed
         yield page
+        if request.session.testsfailed > failed:
+            print(f"{page.url} shows:", page.locator("body").inner_text()[:2000])
+            print("complaints:", *complaints, sep="\n")
+            print("requests without an answer:", *(each.url for each in unanswered), sep="\n")
         assert complaints == []
 
 

@@ -17,7 +17,6 @@ from tests.support.project import Project
 KEY = "key-of-the-browser-tests-0123456789"
 #: A key of scope read.
 READER = "key-of-one-who-looks-0123456789"
-READY_MS = 10_000.0
 
 
 @dataclass
@@ -34,7 +33,7 @@ class Site:
         page.goto(self.url + path)
         page.get_by_label("Key").fill(key)
         page.get_by_role("button", name="Log in").click()
-        page.locator(".top").wait_for(timeout=READY_MS)
+        page.locator(".top").wait_for()
 
     def client(self) -> OrchestratorClient:
         return OrchestratorClient(api_url=self.url, api_key=KEY)

@@ -8,8 +8,6 @@ from playwright.sync_api import Page, expect
 from tests.browser.site import Site, shell, tab_to
 from tests.integration.engine.feedback.reviewed import write
 
-ENDED_MS = 30_000.0
-
 
 def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     page: Page, site: Site
@@ -28,7 +26,7 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     tab_to(page, "Send back")
     page.keyboard.press("Enter")
 
-    expect(page.get_by_role("cell", name="answer = 42")).to_be_visible(timeout=ENDED_MS)
+    expect(page.get_by_role("cell", name="answer = 42")).to_be_visible()
     with site.client() as client:
         client.wait(job, timeout=60)
     prompts = list(site.server.folder.rglob("seen-2.md"))
@@ -41,7 +39,7 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     for _ in ("the head's", "the dialog's"):
         tab_to(page, "Land")
         page.keyboard.press("Enter")
-    expect(page.get_by_text("Landed on main")).to_be_visible(timeout=ENDED_MS)
+    expect(page.get_by_text("Landed on main")).to_be_visible()
     assert "answer = 42" in (site.project.path / "answer.txt").read_text()
 
 
@@ -75,7 +73,7 @@ def test_the_other_candidate_can_be_chosen(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Choose this candidate").click()
     page.get_by_role("dialog").get_by_role("button", name="Choose this candidate").click()
 
-    expect(page.get_by_text("worker_1 is chosen.")).to_be_visible(timeout=ENDED_MS)
+    expect(page.get_by_text("worker_1 is chosen.")).to_be_visible()
     assert site.project.show(f"orchestrator/{job}/result", "n.txt").endswith("9")
 
 
@@ -92,5 +90,5 @@ def test_a_conflict_is_shown_and_resolved(page: Page, site: Site) -> None:
     page.get_by_role("button", name="Let the better result win").click()
     page.get_by_role("dialog").get_by_role("button", name="Merge").click()
 
-    expect(page.get_by_text("No conflict is open")).to_be_visible(timeout=ENDED_MS)
+    expect(page.get_by_text("No conflict is open")).to_be_visible()
     assert site.project.show(f"orchestrator/{job}/result", "README.md") == "blue"

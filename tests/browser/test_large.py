@@ -41,7 +41,7 @@ def plain(first: str, workers: int = WORKERS, each: str = "true") -> list[dict[s
 def test_thousands_of_workers_are_few_elements(page: Page, site: Site, workers: int) -> None:
     job = site.job(plain("exit 1", workers), git="off", gates=[])
     page.goto(f"{site.url}/jobs/{job}")
-    expect(page.locator("canvas.strip")).to_be_visible(timeout=20_000)
+    expect(page.locator("canvas.strip")).to_be_visible()
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
     page.keyboard.press("2")
     rows = page.locator("tbody tr:not(.space)")
@@ -51,7 +51,7 @@ def test_thousands_of_workers_are_few_elements(page: Page, site: Site, workers: 
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
     page.keyboard.press("3")
     name = re.compile(f"Timeline of {workers:,} lanes")
-    expect(page.get_by_role("img", name=name)).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("img", name=name)).to_be_visible()
     assert page.evaluate(COUNT_NODES) <= MOST_NODES
 
 
@@ -68,12 +68,12 @@ def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: S
     tasks = plain(first, each="sleep 0.1")
     job = site.job(tasks, wait=False, git="off", gates=[], max_workers=10)
     page.goto(f"{site.url}/jobs/{job}/table")
-    page.locator("tbody a").first.wait_for(timeout=20_000)
+    page.locator("tbody a").first.wait_for()
     page.reload()
-    page.locator("tbody a").first.wait_for(timeout=20_000)
+    page.locator("tbody a").first.wait_for()
     ready = page.evaluate("() => performance.now()")
     go.touch()
-    expect(page.locator(".jobhead")).to_contain_text("succeeded", timeout=20_000)
+    expect(page.locator(".jobhead")).to_contain_text("succeeded")
     thread = page.context.new_cdp_session(page)
     thread.send("Performance.enable", {"timeDomain": "threadTicks"})
     before, begun = _busy_seconds(thread), _last_event(site, job)
