@@ -106,8 +106,8 @@ def page(
         page.on("console", lambda line: complaints.append(line.text) if is_fault(line) else None)
         page.add_init_script(REPORTS)
         unanswered: set[Request] = set()
-        page.on("request", unanswered.add)
-        page.on("requestfinished", unanswered.discard)
+        page.on("request", lambda sent: unanswered.add(sent))
+        page.on("requestfinished", lambda sent: unanswered.discard(sent))
         failed = request.session.testsfailed
         yield page
         if request.session.testsfailed > failed:
