@@ -44,8 +44,7 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
 )
 from orchestrator.store import job_deletion, lock_leases, queries
-from orchestrator.store.database.connections import Connections
-from orchestrator.store.database.errors import as_store_errors, as_unreadable
+from orchestrator.store.database.connections import Connections, as_store_errors, as_unreadable
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.queries import last_seq, snapshot, values

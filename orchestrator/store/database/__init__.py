@@ -1,1 +1,1 @@
-"""The database: connections, migrations, locks, errors."""
+"""The database: connections and their errors, migrations, locks."""

@@ -6,7 +6,6 @@ import os
 import struct
 
 from orchestrator.core.errors import StoreError
-from orchestrator.store.database.errors import in_use
 
 #: Suffix of the lock file. It is a separate file, because closing any handle of the database file
 #: ends SQLite's locks on that file.
@@ -37,6 +36,15 @@ def take(path: str) -> list[int]:
             raise
         raise in_use(path) from error
     return handles
+
+
+def in_use(where: str) -> StoreError:
+    """Return the error for a database that another server uses. Two servers would run the same
+    jobs twice.
+    """
+    return StoreError(
+        f"another server uses {where}; stop it, or use another database (setting store.url)"
+    )
 
 
 def release(handles: list[int]) -> None:
