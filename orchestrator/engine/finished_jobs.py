@@ -349,10 +349,11 @@ class Reporting:
         tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._stopping)
         if tree is not None:
             directory = self._workspace.job_directory(render.root_id)
+            uses_git = any(job.config.base or job.config.git_note for job in tree.jobs)
             self._reporter.render(
                 tree,
                 render.job_id,
                 directory,
                 notice=self._notice(tree),
-                merges=self._integrate(tree, render.job_id),
+                merges=self._integrate(tree, render.job_id) if uses_git else {},
             )

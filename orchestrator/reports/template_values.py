@@ -22,7 +22,6 @@ from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.human_input import Comment, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.escaping import bounded, one_line
@@ -334,11 +333,11 @@ def worker_view(
             FailedAttempt(
                 number=attempt.number,
                 reason=attempt.reason,
-                failure=failure_of(worker, attempt.number),
+                failure=worker.failure_of(attempt.number),
             )
             for attempt in family.attempts(worker)[:-1][-EARLIER_ATTEMPTS:]
         ],
-        failure=failure_of(worker, worker.attempt),
+        failure=worker.failure_of(worker.attempt),
         session=result.session if result and worker.attempt > 1 else None,
         rollbacks=figures.rollbacks,
         messages=result.messages if result else (),

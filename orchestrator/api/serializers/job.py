@@ -34,7 +34,6 @@ from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.ports import Tree
@@ -229,7 +228,7 @@ def worker_answer(
         gates=[gate_result_answer(each) for each in result.gates],
         leftover_processes=leftovers,
         strays=leftovers,
-        attempts=[_attempt(one, failure_of(worker, one.number)) for one in begun],
+        attempts=[_attempt(one, worker.failure_of(one.number)) for one in begun],
         child_job_ids=list(worker.child_job_ids),
         commit=result.delivery.commit if result.delivery else "",
         messages=[_message(each) for each in result.messages],

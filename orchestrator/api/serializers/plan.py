@@ -4,8 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from orchestrator.core.model.job import AUTO, TaskSpec
+from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports.read_models import Detail
-from orchestrator.core.repository.repository import Workdir
 from orchestrator.schemas.answers.gates import gate_answer
 from orchestrator.schemas.answers.job import EstimateAnswer, PlanAnswer
 

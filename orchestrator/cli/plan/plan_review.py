@@ -11,7 +11,7 @@ from orchestrator.cli.plan.job_options import JobOptions
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, OrchestratorError
 from orchestrator.core.model.human_input import PERSON
-from orchestrator.core.repository.repository import Workdir
+from orchestrator.core.model.states import Workdir
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient

@@ -243,12 +243,10 @@ class GateCounts(NamedTuple):
     did_not_run: int = 0
 
 
-_NO_GATES = GateCounts()
+NO_GATES = GateCounts()
 
 
 def gate_counts(results: Sequence[GateResult]) -> GateCounts:
-    if not results:
-        return _NO_GATES
     found = [each.outcome for each in results]
     return GateCounts(*map(found.count, GateOutcome))
 

@@ -9,16 +9,19 @@ from typing import NamedTuple
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Exit, Usage
+from orchestrator.core.model.attempt.failure import Failure
 from orchestrator.core.model.attempt.session import Session
-from orchestrator.core.model.gate import Gate, GateCounts, gate_counts
+from orchestrator.core.model.gate import NO_GATES, Gate, GateCounts, gate_counts
 from orchestrator.core.model.human_input import PERSON, Pause, Question
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import (
+    GitUse,
     JobStatus,
     MergeState,
     StopCause,
     WaitKind,
+    Workdir,
     WorkerKind,
     WorkerStatus,
 )
@@ -84,9 +87,9 @@ class TaskSpec:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
-    #: Whether the task's worker gets a worktree (core.repository.GitUse). None: the job decides.
+    #: Whether the task's worker gets a worktree (GitUse). None: the job decides.
     git: str | None = None
-    #: Where the task's worker starts (core.repository.Workdir): own or project.
+    #: Where the task's worker starts (Workdir): own or project.
     workdir: str = "own"
     #: Gates in addition to the job's gates.
     gates: tuple[Gate, ...] = ()
@@ -101,6 +104,15 @@ class TaskSpec:
     #: True if the request does not name the reviewing agent. Then, if the login of the agent in
     #: ``review`` fails, another agent reviews.
     review_by_any: bool = False
+
+    def needs_worktree(self, git: str) -> bool:
+        """True if ``git: on`` applies to the task.
+
+        ``git``: the setting of the task's job.
+        """
+        if self.workdir == Workdir.PROJECT or git == GitUse.OFF or self.approve:
+            return False
+        return (self.git or git) == GitUse.ON
 
     @property
     def words(self) -> str:
@@ -333,7 +345,14 @@ class Worker:
     @property
     def gate_counts(self) -> GateCounts:
         """Outcomes of the latest attempt's gates."""
-        return gate_counts(self.result.gates if self.result else ())
+        return gate_counts(self.result.gates) if self.result and self.result.gates else NO_GATES
+
+    def failure_of(self, attempt: int) -> Failure | None:
+        """Return the classified failure of an attempt; None if the attempt did not fail, or if
+        its failure is not stored any more.
+        """
+        failures = self.result.failures if self.result else ()
+        return next((each for each in reversed(failures) if each.attempt == attempt), None)
 
     @property
     def file_count(self) -> int:

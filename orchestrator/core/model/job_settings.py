@@ -252,7 +252,7 @@ class JobConfig:
             "worker|AGENT|off",
         ),
     )
-    #: core.repository.GitUse.
+    #: GitUse.
     git: str = setting(
         ("auto", "on", "off"),
         "Worktrees for workers: on, off, or auto (for all agents except shell and survey).",

@@ -180,6 +180,17 @@ def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
         raise ValueError(f"a worker cannot change from {before} to {after}")
 
 
+class GitUse(StrEnum):
+    """Which workers get a worktree, as set by a job or task."""
+
+    #: workers of agents that may change files
+    AUTO = "auto"
+    #: workers of every agent, so that changes by shell commands are merged as well
+    ON = "on"
+    #: no worker
+    OFF = "off"
+
+
 class Workdir(StrEnum):
     """Where the worker of a task starts."""
 

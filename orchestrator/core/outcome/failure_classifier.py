@@ -323,14 +323,6 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
     return replace(result, failures=(*others, failure)[-MOST_FAILURES:])
 
 
-def failure_of(worker: Worker, attempt: int) -> Failure | None:
-    """Return the classified failure of an attempt; None if it did not fail, or the failure is
-    not stored any more.
-    """
-    failures = worker.result.failures if worker.result else ()
-    return next((each for each in reversed(failures) if each.attempt == attempt), None)
-
-
 def goes_on_with(failure: Failure, agent: str) -> Failure:
     """Return the failure of an attempt whose work another agent continues from its present
     state.

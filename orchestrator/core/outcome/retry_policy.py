@@ -46,9 +46,9 @@ def retry_delay(worker: Worker, backoff_seconds: float) -> float:
 
 
 def failure_reason(worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict) -> str:
-    """Return the verdict's reason, and why no retry follows."""
+    """Return the reason of a failed attempt's verdict, and why no retry follows."""
     attempts = worker.attempt - worker.budget_from
-    if verdict.succeeded or attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
+    if attempts < 2 or verdict.status is WorkerStatus.CANCELLED:
         return verdict.reason
     if attempts <= _budget(task, config) and _same_failure(worker, verdict):
         return f"{verdict.reason} (the same failure twice, no automatic retry)"

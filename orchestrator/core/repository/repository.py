@@ -9,9 +9,8 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivery import HeldBack, SideWork
 from orchestrator.core.model.gate import GateFiles
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.repository_changes import RefMove
-from orchestrator.core.model.states import Workdir as Workdir
 
 
 class Strategy(StrEnum):
@@ -25,17 +24,6 @@ class Strategy(StrEnum):
     THEIRS = "theirs"
     #: no branch is merged; conflicts are listed
     MANUAL = "manual"
-
-
-class GitUse(StrEnum):
-    """Which workers get a worktree, as set by a job or task."""
-
-    #: workers of agents that may change files
-    AUTO = "auto"
-    #: workers of every agent, so that changes by shell commands are merged as well
-    ON = "on"
-    #: no worker
-    OFF = "off"
 
 
 #: Name of the lock that tasks with ``workdir: project`` claim, so that they do not run in parallel.
@@ -626,16 +614,6 @@ class Repository(Protocol):
         Commits on a branch of the user stay, with the refs that ``undo`` needs. Return the full
         names of the removed branches and kept refs. Idempotent.
         """
-
-
-def needs_worktree(task: TaskSpec, git: str) -> bool:
-    """True if ``git: on`` applies to the task.
-
-    ``git``: the setting of the task's job.
-    """
-    if task.workdir == Workdir.PROJECT or git == GitUse.OFF or task.approve:
-        return False
-    return (task.git or git) == GitUse.ON
 
 
 #: Domain of the mail addresses of workers and of the orchestrator. No mail can be delivered to it.

@@ -377,7 +377,8 @@ class Scheduler:
             worker, took if evidence.gates else exit.ended_at - exit.started_at
         )
         result = result_of(worker.result, current, exit, evidence, took)
-        result = noted(result, classify(worker, exit, evidence, verdict))
+        if not verdict.succeeded:
+            result = noted(result, classify(worker, exit, evidence, verdict))
         refused, unfinished.refused_child_jobs = unfinished.refused_child_jobs, 0
         if refused:
             refused += result.refused_child_jobs

@@ -14,10 +14,9 @@ from orchestrator.core.locks.lock_table import LockView, view_of
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
-from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.states import Workdir, WorkerStatus
 from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.job_outcome import has_judged
-from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_decisions import PlanApproval
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks

@@ -25,8 +25,9 @@ from orchestrator.core.model.attempt.session import is_rolled_back
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.human_input import open_rounds
 from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.states import GitUse
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN, failure_of
+from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import (
     Assignment,
     Finding,
@@ -38,7 +39,6 @@ from orchestrator.core.ports import (
 )
 from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.git_refs import short, worker_branch
-from orchestrator.core.repository.repository import GitUse
 from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
@@ -232,7 +232,7 @@ class AssignmentBuilder:
             sent_back=worker.failure == SENT_BACK and not worker.is_adviser,
             feedback=open_rounds(worker.result.feedback) if worker.result else (),
             answer_schema=_answer_schema(worker),
-            entries=entries_for(scheduler, self._workspace, worker),
+            entries=entries_for(scheduler, self._workspace, worker) if worker.is_reviewer else (),
             shared=shared,
             gates=_gates(job, task) if shared else (),
             role=self._roles.text(task.role) if shared and task.role else "",
@@ -303,7 +303,7 @@ def _previous(worker: Worker) -> Previous | None:
     if worker.attempt < 2 or result is None or result.session is None:
         return None
     session = result.session
-    failed = failure_of(worker, session.attempt)
+    failed = worker.failure_of(session.attempt)
     asked_again = worker.failure in (SENT_BACK, FEEDBACK)
     cause = worker.failure if asked_again else failed.cause if failed else ""
     rolled_back = is_rolled_back(session, result.failures, result.rollbacks)

@@ -27,9 +27,10 @@ from orchestrator.core.model.attempt.delivery import (
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.attempt.final_text import FinalText, final_text
 from orchestrator.core.model.job import TaskSpec, Worker
+from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.ports.launcher import Launch, Proof
-from orchestrator.core.repository.repository import Workdir, signature_of
+from orchestrator.core.repository.repository import signature_of
 from orchestrator.engine.planning.intent import intent_of_task
 from orchestrator.engine.runtime.machine import PortRanges
 from orchestrator.engine.runtime.worker_environment import (

@@ -62,13 +62,9 @@ class Reviewing:
         return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
 
 
-def entries_for(scheduler: Scheduler, workspace: Workspace, worker: Worker) -> tuple[Entry, ...]:
-    """Return the candidates that a reviewer compares, without patches; empty if the worker is no
-    reviewer.
-    """
-    if not worker.is_reviewer:
-        return ()
-    candidates = _candidates(scheduler, worker)
+def entries_for(scheduler: Scheduler, workspace: Workspace, reviewer: Worker) -> tuple[Entry, ...]:
+    """Return the candidates that a reviewer compares, without patches."""
+    candidates = _candidates(scheduler, reviewer)
     room = OUTPUT_BYTES // len(candidates)
     return tuple(_entry(workspace, each, room) for each in candidates)
 

@@ -17,7 +17,7 @@ from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
 from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
-from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.states import Workdir, WorkerStatus
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
@@ -28,13 +28,7 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
 )
 from orchestrator.core.repository.merge_report import MergeReport
-from orchestrator.core.repository.repository import (
-    FileConflict,
-    MergeChoice,
-    Repository,
-    Strategy,
-    Workdir,
-)
+from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
 from orchestrator.core.scheduler.dag import in_order
 from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.engine.merge.gate_check import Halted, MergedGates

@@ -8,7 +8,6 @@ from orchestrator.core.model.attempt.failure import START, Rollback, after, befo
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
-from orchestrator.core.outcome.failure_classifier import failure_of
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import Checkpoint, RolledBack
 from orchestrator.core.repository.git_refs import short, start_ref
@@ -163,7 +162,7 @@ def _gates_of(worker: Worker, name: str) -> str:
         return ""
     if name == worker.result.good:
         return "passed"
-    failed = failure_of(worker, number_of(name))
+    failed = worker.failure_of(number_of(name))
     if failed is not None and failed.gates:
         return f"failed: {', '.join(failed.gates)}"
     return ""

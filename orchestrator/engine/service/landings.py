@@ -24,7 +24,7 @@ from orchestrator.core.errors import (
 from orchestrator.core.model.attempt.delivery import listed
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Landed, Missing
-from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.states import JobStatus, Workdir
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Store, Tree
@@ -38,7 +38,6 @@ from orchestrator.core.repository.landing import (
     Moved,
     ResultLanding,
 )
-from orchestrator.core.repository.repository import Workdir
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees

@@ -18,11 +18,11 @@ from orchestrator.core.limits.admission import (
 from orchestrator.core.limits.quotas import KeyLimits
 from orchestrator.core.model.job import PLANNER, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
-from orchestrator.core.model.states import JobStatus
+from orchestrator.core.model.states import JobStatus, Workdir
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Submission
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.ports.read_models import Availability
-from orchestrator.core.repository.repository import Base, Workdir
+from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler import dag
 from orchestrator.core.scheduler.planned_job import held_for_approval, planner_of
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -161,6 +161,12 @@ class Submitting:
         """Return a job's settings with raised limits. Raise InvalidRequest or Refused."""
         return raised_config(config, asked, self._ceilings)
 
+    def _is_to_build(self, asked: ResolvedSubmission) -> bool:
+        """True if the request asks to create something. False if no task is for an agent."""
+        if asked.tasks and all(task.command is not None for task in asked.tasks):
+            return False
+        return self._asks_to_build(asked.submission.request)
+
     def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
         _check_quotas(scheduler, asked.caller.full_name, now)
         config = root_config(asked.submission.config, self._defaults, self._ceilings)
@@ -170,7 +176,7 @@ class Submitting:
         config = replace(config, base=base.commit, base_branch=base.branch)
         config = replace(config, include_dirty=base.dirty, git_note=base.note)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
-        config = replace(config, asks_to_build=self._asks_to_build(asked.submission.request))
+        config = replace(config, asks_to_build=self._is_to_build(asked))
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
         return Accepted(job=job, left=self.left_of(job, scheduler.view.size_of(job), now))
 
@@ -200,7 +206,7 @@ class Submitting:
         check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
-        config = replace(config, asks_to_build=self._asks_to_build(asked.submission.request))
+        config = replace(config, asks_to_build=self._is_to_build(asked))
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = replace(
             _job(asked, config, now),

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.ports import Agents, Change
-from orchestrator.core.repository.repository import GitUse, Workdir, needs_worktree
 from orchestrator.engine.runtime.background import PrestartedThreadPool
 
 logger = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class WorktreeRule:
         if task.workdir == Workdir.PROJECT or task.approve:
             return False
         asked = git if git == GitUse.OFF else task.git or git
-        return needs_worktree(task, git) or (asked != GitUse.OFF and self.changes_files(name, task))
+        return task.needs_worktree(git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
         """True if the agent's work is a change of files.

@@ -5,9 +5,10 @@ from collections.abc import Collection, Sequence
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.states import GitUse
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.core.repository.git_refs import base_ref, dirty_ref
-from orchestrator.core.repository.repository import Base, GitUse, Repository, needs_worktree
+from orchestrator.core.repository.repository import Base, Repository
 from orchestrator.engine.worktrees.child_losses import ChildLosses
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
@@ -95,7 +96,7 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
     Raise InvalidRequest if ``git: on`` applies to a task, but no worktree can be created.
     """
-    if base.commit or not any(needs_worktree(task, git) for task in tasks):
+    if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
         f"cannot create a worktree (git: on): {base.hindrance}; fix this, or remove git: on and "

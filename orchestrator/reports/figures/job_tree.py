@@ -17,11 +17,10 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
-from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import job_outcome
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Tree
-from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.text.formatting import one_line
 
 Interval = tuple[float, float]

@@ -12,7 +12,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.attempt.delivery import REPORTING_ROLES, is_relative
 from orchestrator.core.model.gate import Gate, GateSource
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.repository.repository import GitUse
+from orchestrator.core.model.states import GitUse
 from orchestrator.schemas.fields.text import LockNames, TaskId, Text, Wire
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.job import Texts

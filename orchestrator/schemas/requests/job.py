@@ -22,9 +22,10 @@ from orchestrator.core.model.attempt.delivery import is_relative
 from orchestrator.core.model.gate import OFF, Gate
 from orchestrator.core.model.job import Callback, CandidateSettings, TaskSpec
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
+from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
-from orchestrator.core.repository.repository import PROJECT_LOCK, GitUse, Workdir
+from orchestrator.core.repository.repository import PROJECT_LOCK
 from orchestrator.schemas.fields.text import (
     CHECKPOINT_PATTERN,
     MOST_ITEMS,

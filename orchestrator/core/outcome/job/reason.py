@@ -345,9 +345,9 @@ def _changed_by(found: UnjudgedWork) -> str:
 def _merged_unjudged(job: Job) -> str:
     files = _unjudged_files(job)
     if not job.facts.unjudged:
-        passed = listed(job.facts.gates_passed)
         rest = "; ".join(filter(None, (_unrun(job.facts.unjudged_gates), files)))
-        return f"passed {passed}; {rest}" if passed and rest else rest
+        passed = job.facts.gates_passed
+        return f"passed {listed(passed)}; {rest}" if passed and rest else rest
     unrun = [each for each in job.facts.gates if each.cause]
     parts = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
     if parts or files:

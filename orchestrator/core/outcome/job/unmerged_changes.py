@@ -28,7 +28,7 @@ from orchestrator.core.repository.git_refs import (
     short,
     worker_branch,
 )
-from orchestrator.core.repository.repository import Strategy, needs_worktree
+from orchestrator.core.repository.repository import Strategy
 
 #: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
 NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
@@ -36,7 +36,7 @@ NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its
 
 def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
     """True if a task of the job requires a worktree (``git: on``), but none could be created."""
-    return not job.config.base and any(needs_worktree(task, job.config.git) for task in tasks)
+    return not job.config.base and any(task.needs_worktree(job.config.git) for task in tasks)
 
 
 def lacks_promised(worker: Worker) -> bool:
@@ -57,7 +57,7 @@ def lost_without_worktree(
         return
     for worker in workers:
         counts = worker.counts and not worker.is_adviser
-        if counts and needs_worktree(tasks[worker.task_id], job.config.git):
+        if counts and tasks[worker.task_id].needs_worktree(job.config.git):
             yield Missing(
                 worker_id=worker.id, job_id=job.id, cause=LossCause.NO_BRANCH, why=NO_WORKTREE
             )

@@ -154,6 +154,12 @@ class JobTrees:
             return task
         return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
+    def has_candidates(self, worker: Worker) -> bool:
+        """True if several workers do the worker's task, and one of them is to be selected."""
+        if worker.is_planner:
+            return False
+        return len(self.plans[worker.job_id].workers_of(worker.task_id)) > 1
+
     def workers_of(self, job_id: str) -> list[Worker]:
         """Return a job's workers; the planner for a job without tasks."""
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]

@@ -24,12 +24,12 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """Begin the review of an ended worker's task, or select a candidate.
+        """Begin the review of a task whose candidate has ended, or select a candidate.
 
         Do nothing if neither is due yet.
         """
         candidates = self._candidates(worker)
-        if len(candidates) < 2 or not any(each.status.succeeded for each in candidates):
+        if not any(each.status.succeeded for each in candidates):
             return
         key = self._trees.plans[worker.job_id].reviewers.get(worker.task_id)
         reviewer = self._unit_of_work.workers[key] if key else None

@@ -24,14 +24,13 @@ from orchestrator.core.model.job import (
     WorkerKey,
 )
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
-from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
+from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, Workdir, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge, judged_last
-from orchestrator.core.outcome.failure_classifier import classify, escalated, failure_of, noted
+from orchestrator.core.outcome.failure_classifier import classify, escalated, noted
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded, unjudged_code
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, retry_delay
-from orchestrator.core.repository.repository import Workdir
 from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.state.unit_of_work import changed
@@ -412,7 +411,8 @@ class Completion:
 
     def _end_worker(self, worker: Worker, verdict: Verdict, now: float) -> None:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
-        verdict = replace(verdict, reason=failure_reason(worker, task, job.config, verdict))
+        if not verdict.succeeded:
+            verdict = replace(verdict, reason=failure_reason(worker, task, job.config, verdict))
         verdict = self._with_caps(worker, task, verdict)
         self._record_end(worker, self._without_resolver(worker, job, verdict), now)
         self._task_progress(self._unit_of_work.workers[worker.key], now)
@@ -479,7 +479,8 @@ class Completion:
         WorkerMessages(self._trees).ended(ended, now)
         self._task_locks.done(ended, now)
         del self._trees.unfinished[worker.key]
-        self.selection.after(ended, now)
+        if self._trees.has_candidates(ended):
+            self.selection.after(ended, now)
 
     def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
         """Record that a successful worker has answered its open feedback.
@@ -508,7 +509,7 @@ class Completion:
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
         """Mark the worker's last failure as final. Return its fields for the event."""
-        failed = failure_of(worker, worker.attempt)
+        failed = worker.failure_of(worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}
         failed = escalated(failed, "no automatic retry")

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, failure_of, noted
+from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.finish import Completion
@@ -219,7 +219,7 @@ def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
     The worker's record has the failure of a failed attempt. The reason of a success is only a note.
     """
     status = judge(exit, Evidence()).status
-    failed = failure_of(worker, last.number) is not None
+    failed = worker.failure_of(last.number) is not None
     if failed and status is WorkerStatus.SUCCESS:
         status = WorkerStatus.FAILED
     elif not failed and status is not WorkerStatus.CANCELLED:

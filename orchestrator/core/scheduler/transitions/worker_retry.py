@@ -8,7 +8,7 @@ from orchestrator.core.model.attempt.failure import HANDED_ON
 from orchestrator.core.model.job import AUTO, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.outcome.failure_classifier import failure_of, goes_on_with, noted
+from orchestrator.core.outcome.failure_classifier import goes_on_with, noted
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.worker_start import TaskLocks
 
@@ -88,7 +88,7 @@ class Retries:
         if not other:
             return False
         reason, free = in_its_place(other, worker.agent, verdict.reason), worker.budget_from + 1
-        failed = failure_of(worker, worker.attempt)
+        failed = worker.failure_of(worker.attempt)
         if failed and worker.result:
             handed_on = goes_on_with(failed, other)
             worker = self._unit_of_work.update_worker(
@@ -115,7 +115,7 @@ class Retries:
         unfinished.verdict = unfinished.ended_at = None
         self._task_locks.begins_again(again, unfinished, now)
         payload: dict[str, object] = {"attempt": worker.attempt, "reason": told}
-        failed, job = failure_of(worker, worker.attempt), self._trees.job_of(worker)
+        failed, job = worker.failure_of(worker.attempt), self._trees.job_of(worker)
         payload |= {"delay_seconds": delay, **(failed.payload() if failed else {})}
         self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **payload)
         self._trees.queue(again)

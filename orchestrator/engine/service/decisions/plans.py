@@ -8,7 +8,6 @@ from orchestrator.core.limits.admission import within_root
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
-from orchestrator.core.repository.repository import needs_worktree
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.gates.selection import GatePlans
 from orchestrator.engine.service.access import Access
@@ -89,7 +88,7 @@ def _with_env(
 
 def _check_worktrees(job: Job, tasks: Sequence[TaskSpec]) -> None:
     """Raise InvalidRequest if a task needs a worktree, and the job has no commit to start from."""
-    wanted = [task.id for task in tasks if needs_worktree(task, job.config.git)]
+    wanted = [task.id for task in tasks if task.needs_worktree(job.config.git)]
     if wanted and not job.config.base:
         raise InvalidRequest(
             f"task {wanted[0]!r} needs a worktree (git: on), and job {job.id} has no commit to "
