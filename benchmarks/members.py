@@ -36,7 +36,7 @@ class Member:
         welcome = await self._link.receive()
         if welcome["do"] != "welcome":
             raise RuntimeError(f"{settings.name}: {welcome}")
-        self._link.post({"is": "agents", "names": ["shell"]})
+        self._link.post({"is": "agents", "agents": [{"name": "shell", "reason": "", "fix": []}]})
 
     async def beat(self) -> None:
         """Send beats, as a node does, until the task is cancelled."""
@@ -59,7 +59,7 @@ async def run(directory: Path, count: int, seconds: float) -> int:
     for number in range(count):
         found = JoinFile.read(directory / f"m{number}.join")
         members.append(Member(found.unpack(directory / f"m{number}", 4)))
-    hello = NodeAgent(members[0].settings, lambda line: None)._hello()
+    hello = NodeAgent(members[0].settings, lambda line: None, list)._hello()
     tasks = []
     for member in members:
         await member.connect(hello)

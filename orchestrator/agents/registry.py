@@ -16,7 +16,7 @@ from orchestrator.security.product_files import PACKAGES
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
-#: Checks if an agent can work here; cheap, because the answer is cached.
+#: Checks if an agent can work here or on a node; cheap, because the answer is cached.
 Look = Callable[[], Availability]
 
 
@@ -30,11 +30,16 @@ class AgentRegistry:
         agents: Iterable[Agent],
         preferred: str = AUTO,
         looks: Mapping[str, Look] | None = None,
+        program_looks: Mapping[str, Look] | None = None,
     ) -> None:
+        """``looks``: checks of the AI agents, the best agent first. ``program_looks``: checks of
+        the agents of the settings.
+        """
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
         #: Checks of the AI agents, the best agent first.
         self._looks = dict(looks or {})
+        self._program_looks = dict(program_looks or {})
 
     def get(self, name: str) -> Agent:
         """Return an agent. Raise UnknownAgent with the existing names."""
@@ -49,8 +54,8 @@ class AgentRegistry:
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the agent for a task: ``auto`` is shell for commands, otherwise the default.
 
-        If the default is ``auto``, too, the best AI agent that can work here is selected; an agent
-        whose login was ``refused`` only if there is no other.
+        If the default is ``auto``, too, the best AI agent that can work is selected; an agent whose
+        login was ``refused`` only if there is no other.
         """
         if name != AUTO:
             return self.get(name).name
@@ -61,8 +66,8 @@ class AgentRegistry:
         return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
-        """Return the best AI agent that can work here, for ``auto``; empty if no other agent
-        can.
+        """Return the best AI agent that can work here or on a node, for ``auto``; empty if no other
+        agent can.
         """
         if self._preferred != AUTO:
             return ""
@@ -126,8 +131,12 @@ class AgentRegistry:
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),
-            *map(_availability, others),
+            *map(self._availability, others),
         ]
+
+    def _availability(self, agent: Agent) -> Availability:
+        look = self._program_looks.get(agent.name)
+        return look() if look else _availability(agent)
 
     def memory_bytes(self, name: str) -> int:
         """Return the expected memory of a worker; an agent defined in code need not define it."""

@@ -1,7 +1,7 @@
 """The available agents: known agents, those of config.yaml, and those of installed packages."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -13,13 +13,19 @@ from orchestrator.agents.agent_types.program_agent import LOGIN_SHELL, ProgramAg
 from orchestrator.agents.catalog.availability import (
     Fresh,
     credential_stamp,
-    lacking,
     local_models,
     local_url,
     look,
+    look_for_program,
     needs_login,
 )
 from orchestrator.agents.catalog.availability import program_argv as argv_of
+from orchestrator.agents.catalog.machines import (
+    Description,
+    OnMachines,
+    description,
+    program_description,
+)
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
@@ -27,17 +33,25 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.known_agents import KNOWN, KnownTool, known
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.scheduler.placement import Machine
 
 GROUP = "orchestrator.agents"
 _MEMORY_BYTES = 512 * 1024 * 1024
 
 
 def registry(
-    folder: Path, settings: Settings, environ: Mapping[str, str] = os.environ
+    folder: Path,
+    settings: Settings,
+    environ: Mapping[str, str] = os.environ,
+    machines: Callable[[], Sequence[Machine]] = tuple,
 ) -> AgentRegistry:
-    """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded."""
+    """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
+
+    ``machines`` returns the machines of the cluster, the server's own first; empty without one.
+    """
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}
+    program_looks: dict[str, Look] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in()}
     for each in KNOWN:
         fresh = Fresh(
@@ -50,14 +64,41 @@ def registry(
                 inherit=_inherited(settings, each),
             )
         )
-        looks[each.name] = fresh
-        agents[each.name] = _driven(each, settings, terms, fresh, environ)
+        looks[each.name] = found = OnMachines(fresh, machines)
+        agents[each.name] = _driven(each, settings, terms, found, environ)
     agents.update(_installed())
     for name, user in settings.agents.items():
         if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
-            agents[name] = _users(name, user, terms, environ)
             looks.pop(name, None)
-    return AgentRegistry(agents.values(), settings.workers.agent, looks)
+            if user.class_ is not None:
+                agents[name] = _loaded(name, user.class_)
+                continue
+            found = OnMachines(_program_look(name, user, terms, environ), machines)
+            program_looks[name] = found
+            agents[name] = _users(name, user, terms, found)
+    return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
+
+
+def descriptions(
+    folder: Path, settings: Settings, agents: AgentRegistry, environ: Mapping[str, str] = os.environ
+) -> Sequence[Description]:
+    """Describe all agents for the nodes of a cluster."""
+    return [_description(folder, settings, agents.get(name), environ) for name in agents.names()]
+
+
+def _description(
+    folder: Path, settings: Settings, agent: Agent, environ: Mapping[str, str]
+) -> Description:
+    user, tool = settings.agents.get(agent.name), known(agent.name)
+    if user is not None and user.command:
+        path = _variables(user)[1].get("PATH")
+        return program_description(agent.name, user.command[0], f"{folder}/bin", path)
+    if tool is not None and isinstance(agent, DrivenAgent):
+        windows = str(settings.orchestrator.execution_mode) == "windows"
+        command = settings.orchestrator.command_of(tool)
+        return description(tool, command, environ, windows=windows)
+    # All machines share the packages of an agent that is defined in Python.
+    return {"name": agent.name}
 
 
 def _terms(folder: Path, settings: Settings) -> Terms:
@@ -89,7 +130,7 @@ def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
 
 
 def _driven(
-    each: KnownTool, settings: Settings, terms: Terms, fresh: Fresh, environ: Mapping[str, str]
+    each: KnownTool, settings: Settings, terms: Terms, found: OnMachines, environ: Mapping[str, str]
 ) -> DrivenAgent:
     """Return a known agent, with the user's changes."""
     command = settings.orchestrator.command_of(each)
@@ -108,7 +149,7 @@ def _driven(
         model=partial(_model, each, environ),
         more=_more(each, environ),
         credential=partial(credential_stamp, each, environ),
-        hindrance=fresh.hindrance,
+        hindrance=found.hindrance,
     )
     user = settings.agents.get(each.name)
     return agent if user is None else _changed(agent, user)
@@ -146,11 +187,17 @@ def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
     return next(iter(local_models(local_url(each, environ))), "")
 
 
-def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Agent:
-    if user.class_ is not None:
-        return _loaded(name, user.class_)
+def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
+    """Return the check of an agent of the settings on this machine. Raise ConfigError."""
     if not user.command:
         raise ConfigError(f"agents.{name}: set command or class")
+    around = {**environ, **_variables(user)[1]}
+    return partial(
+        look_for_program, name, user.description, user.command[0], f"{terms.home}/bin", around
+    )
+
+
+def _users(name: str, user: UserAgent, terms: Terms, found: OnMachines) -> Agent:
     passed, given = _variables(user)
     agent = ProgramAgent(
         name=name,
@@ -163,7 +210,7 @@ def _users(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str])
         memory_bytes=_MEMORY_BYTES if user.memory_bytes is None else user.memory_bytes,
         plans=user.plans,
         changes_files=user.changes_files,
-        hindrance=partial(lacking, user.command[0], f"{terms.home}/bin", {**environ, **given}),
+        hindrance=found.hindrance,
     )
     if user.reader is not None:
         return _read(agent, user, terms)

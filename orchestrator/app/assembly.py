@@ -13,7 +13,7 @@ from orchestrator import __version__
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
 from orchestrator.agents.survey.request import intent
-from orchestrator.app.agents import registry
+from orchestrator.app.agents import descriptions, registry
 from orchestrator.app.gates import checks_of, gate_plans_of
 from orchestrator.app.job_manager import JobManager
 from orchestrator.app.receivers import Receivers, receivers
@@ -127,20 +127,25 @@ class Assembly:
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self._settings = settings
+        self._cluster: ClusterLauncher | None = None
         self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
-        self._agents = registry(folder, settings)
+        self._agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
         self._repository = repository_of(folder, settings, self._workspace.root)
         local = LocalLauncher(containment(folder, settings, self._visible()))
-        self._cluster = self._cluster_launcher(local)
+        self._cluster = self._cluster_launcher(folder, local)
         self._launcher: Launcher = self._cluster or local
         self._processes = RunningProcesses()
         self._inbox = Inbox[Message](self._launcher)
         self._publisher = Publisher()
         self._place = Place(self._workspace.root, self._around.project_root)
 
-    def _cluster_launcher(self, local: LocalLauncher) -> "ClusterLauncher | None":
+    def _machines(self) -> Sequence[Machine]:
+        """Return the machines of the cluster; empty without one."""
+        return self._cluster.machines if self._cluster else ()
+
+    def _cluster_launcher(self, folder: Path, local: LocalLauncher) -> "ClusterLauncher | None":
         """Return the launcher for several machines; None if the settings name one machine."""
         if self._settings.cluster.listen is None:
             return None
@@ -152,6 +157,7 @@ class Assembly:
             self._workspace.root,
             (self._around.home, self._around.project_root, Path(sys.executable)),
             self._agents,
+            descriptions(folder, self._settings, self._agents),
             lambda: self._preparation.api_url,
         )
 
@@ -246,10 +252,10 @@ class Assembly:
             check_machine=self._check_machine,
         )
 
-    def _check_machine(self, task: TaskSpec) -> None:
+    def _check_machine(self, task: TaskSpec, agents: Sequence[str]) -> None:
         here = Machine(slots=1, labels=self._settings.cluster.labels_here)
-        machines = self._cluster.machines if self._cluster else (here,)
-        placement.check(task, machines, is_cluster=self._cluster is not None)
+        machines = self._machines() or (here,)
+        placement.check(task, machines, is_cluster=self._cluster is not None, agents=agents)
 
     @cached_property
     def _planning(self) -> AgentPlans:
@@ -272,7 +278,7 @@ class Assembly:
                 self._workspace,
                 self._repository.known_common,
                 lambda: self._place.moved,
-                lambda: self._cluster.machines if self._cluster else None,
+                lambda: self._machines() or None,
             ),
             lock_calls=self._lock_calls,
             outbox=self._outbox,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from orchestrator.agents.catalog.machines import Description
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
@@ -18,11 +19,13 @@ def cluster_launcher(
     workspace: Path,
     shared: Sequence[Path],
     agents: AgentRegistry,
+    described: Sequence[Description],
     api_url: Callable[[], str],
 ) -> ClusterLauncher:
     """Return the launcher for the machines of the settings. Raise ConfigError.
 
-    ``shared``: paths outside the workspace that workers on nodes use.
+    ``shared``: paths outside the workspace that workers on nodes use. ``described``: the agents, as
+    nodes search for them.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")
@@ -44,11 +47,12 @@ def cluster_launcher(
         scheduler=cluster.scheduler or "",
     )
 
-    def programs() -> Mapping[str, str]:
-        return {each.name: each.command for each in agents.available()}
+    def lacks_here() -> Mapping[str, str]:
+        found = agents.available()
+        return {each.name: each.hindrance_here for each in found if not each.works_here}
 
     def api() -> tuple[str, int]:
         found = urlsplit(api_url())
         return found.hostname or "127.0.0.1", found.port or 80
 
-    return ClusterLauncher(local, own, programs, api)
+    return ClusterLauncher(local, own, described, lacks_here, api)

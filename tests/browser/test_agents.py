@@ -38,6 +38,9 @@ def test_a_reader_sees_the_servers_health_only(context: BrowserContext, site: Si
 def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> None:
     node = {
         **{"name": "gpu1", "state": "unreachable", "slots": 4, "running": 3, "waiting": 0},
+        "unusable_agents": [
+            {"name": "codex", "reason": "not found", "fix": ["npm install -g @openai/codex"]}
+        ],
         **{"agents": ["claude", "shell"], "labels": {"gpu": "true"}, "memory_bytes": 2**31},
         "disk_bytes": 3 * 2**30,
         **{"address": "10.0.0.7", "version": "0.1.0", "seen_seconds": 6.25},
@@ -59,4 +62,6 @@ def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> N
         "in 5 s",
     ):
         expect(nodes).to_contain_text(text)
+    nodes.get_by_text("1 agent to fix").click()
+    expect(nodes.get_by_role("button", name="Copy npm install -g @openai/codex")).to_be_visible()
     assert faults(page) == []

@@ -19,11 +19,13 @@ from orchestrator.launchers.local.launcher import LocalLauncher
 
 REPOSITORY = Path(__file__).parents[2]
 _PROGRAM = (
-    "import sys; from pathlib import Path; "
+    "import os, sys; from pathlib import Path; "
     "from orchestrator.launchers.cluster.join_file import JoinFile; "
     "from orchestrator.launchers.cluster.node_process import run; "
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3])); "
-    "sys.exit(run(found, lambda line: print(line, flush=True)))"
+    "from orchestrator.agents.catalog.machines import found_on_node; "
+    "look = lambda agents: found_on_node(agents, os.environ); "
+    "sys.exit(run(found, lambda line: print(line, flush=True), look))"
 )
 #: Short, so that a test of a lost node takes seconds.
 QUICK = LeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)
@@ -75,7 +77,8 @@ class TestCluster:
         return ClusterLauncher(
             LocalLauncher(self.plan),
             settings,
-            lambda: {"shell": ""},
+            [{"name": "shell"}],
+            dict,
             lambda: ("127.0.0.1", self.port),
         )
 

@@ -27,8 +27,9 @@ _ASK_SECONDS = 0.5
 _WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
 WINDOWS_LOGIN = "its login on the Windows side"
 #: Values that switch off a service.
-_OFF = ("0", "false", "no", "off")
-_DIRECTORY = re.compile(r"^\{(\w+):([^}]*)\}")
+OFF = ("0", "false", "no", "off")
+#: Beginning of the path of a login file: ``{VARIABLE:default}``.
+VARIABLE_OF_PATTERN = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
 def program_argv(command: str) -> tuple[str, ...]:
@@ -127,7 +128,7 @@ def _reaches_its_service(
     """
     if besides is None:
         return True
-    if environ[name].lower() in _OFF:
+    if environ[name].lower() in OFF:
         return False
     files = (login_path(each, environ) for each in besides if each.startswith("{"))
     return any(environ.get(each) for each in besides) or any(map(_has_content, files))
@@ -153,7 +154,7 @@ def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
     def directory(found: re.Match[str]) -> str:
         return environ.get(found[1]) or found[2].replace("~", home, 1)
 
-    return Path(_DIRECTORY.sub(directory, pattern))
+    return Path(VARIABLE_OF_PATTERN.sub(directory, pattern))
 
 
 def _has_content(path: Path) -> bool:
@@ -198,12 +199,9 @@ class Fresh:
         with self._lock:
             if self._found is None or self._clock() >= self._until:
                 self._found = self._look()
-                seconds = FRESH_SECONDS if self._found.usable else MISSING_SECONDS
+                seconds = FRESH_SECONDS if self._found.works_here else MISSING_SECONDS
                 self._until = self._clock() + seconds
             return self._found
-
-    def hindrance(self) -> str:
-        return self().hindrance
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
@@ -224,11 +222,21 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
         )
 
 
-def lacking(program: str, bin: str, environ: Mapping[str, str]) -> str:
-    """Return how to install a missing program; empty if it exists, or if that is unknown."""
+def look_for_program(
+    name: str, description: str, program: str, bin: str, environ: Mapping[str, str]
+) -> Availability:
+    """Return the availability of an agent of the settings, which only needs its program.
+
+    ``bin``: the product's directory of programs.
+    """
     # The program may be in the worker's own directory.
     relative = "/" in program and not os.path.isabs(program)
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
-    if relative or shutil.which(program, path=path):
-        return ""
-    return f"{program} is not installed; install it, or set agents.<name>.command in config.yaml"
+    found = relative or shutil.which(program, path=path) is not None
+    return Availability(
+        name=name,
+        description=description,
+        command=program,
+        installed=found,
+        mend=() if found else (f"install it, or set agents.{name}.command in config.yaml",),
+    )

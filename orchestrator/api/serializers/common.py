@@ -281,6 +281,7 @@ def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
                 name=each.name,
                 description=each.description,
                 usable=each.usable,
+                nodes=list(each.nodes),
                 installed=each.installed,
                 path=each.path or None,
                 version=each.version or None,

@@ -70,10 +70,18 @@ def _version(agent: Mapping[str, Any]) -> str | None:
     return first_line(said.stdout.decode("utf-8", "replace"), 40) or None
 
 
+def _usable(agent: Mapping[str, Any]) -> str:
+    here = agent["installed"] and agent["authenticated"]
+    if here or not agent["nodes"]:
+        return "yes" if here else "no"
+    first, *more = agent["nodes"]
+    return f"on {first}" + (f" and {len(more)} more" if more else "")
+
+
 def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(agent["name"]),
-        "yes" if agent["usable"] else "no",
+        _usable(agent),
         str(agent.get("version") or ("-" if agent["installed"] else "not installed")),
         str(agent["login"]),
         str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),

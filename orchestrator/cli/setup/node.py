@@ -1,6 +1,7 @@
 """``orchestrator node``: this machine as a node of a cluster."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import click
@@ -30,6 +31,7 @@ def join_command(
 
     SIGTERM and Ctrl-C stop the workers, which then start again on other machines.
     """
+    from orchestrator.agents.catalog.machines import found_on_node
     from orchestrator.launchers.cluster.join_file import JoinFile
     from orchestrator.launchers.cluster.node_process import locked, run
 
@@ -38,7 +40,8 @@ def join_command(
     place = Path(os.path.abspath(directory))
     # Before the certificates are written, because a running node reads them when it reconnects.
     with locked(place, found.name):
-        return run(found.unpack(place, slots), click.echo)
+        look = partial(found_on_node, environ=surroundings.environ)
+        return run(found.unpack(place, slots), click.echo, look)
 
 
 def _state_home(surroundings: CliContext) -> Path:

@@ -3,13 +3,14 @@
 import json
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
+from orchestrator.cli.output.terminal import printable
 from orchestrator.core.command_name import COMMAND, IN_FOLDER
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machine_labels import LABEL_PATTERN
@@ -236,6 +237,21 @@ def _list(surroundings: CliContext) -> None:
         click.echo(line.rstrip())
         if each and each["notice"]:
             click.echo(f"  {each['notice']}")
+    for fix in fixes(found):
+        click.echo(fix, err=True)
+
+
+def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield how to make agents usable on nodes; nodes with the same lack share a line."""
+    names: dict[tuple[str, str], list[str]] = {}
+    for node in nodes:
+        for agent in node["unusable_agents"]:
+            text = "; ".join(
+                [agent["reason"], *(["; then ".join(agent["fix"])] if agent["fix"] else [])]
+            )
+            names.setdefault((agent["name"], text), []).append(node["name"])
+    for (agent, text), places in names.items():
+        yield f"{agent} on {', '.join(places)}: {printable(text)}"
 
 
 def _row(each: dict[str, Any]) -> tuple[str, ...]:
@@ -265,7 +281,8 @@ def _without_server(entry: "NodeEntry") -> dict[str, Any]:
         "slots": entry.slots or 0,
         "running": 0,
         "waiting": 0,
-        "agents": [],
+        "agents": [*entry.agents],
+        "unusable_agents": [],
         "labels": dict(entry.labels),
         "memory_bytes": None,
         "disk_bytes": None,

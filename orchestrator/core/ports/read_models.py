@@ -149,6 +149,20 @@ class Health:
     version: str
 
 
+class UnusableAgent(NamedTuple):
+    """An agent that cannot work on a machine."""
+
+    name: str
+    #: Why it cannot work, such as "command 'codex' not found".
+    reason: str
+    #: Steps that make the agent ready, in order: commands that install it or log in, as text.
+    fix: tuple[str, ...] = ()
+
+    @property
+    def hindrance(self) -> str:
+        return f"{self.reason}; {'; then '.join(self.fix)}" if self.fix else self.reason
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeState:
     """State of a node of the cluster, for people."""
@@ -160,7 +174,10 @@ class NodeState:
     #: Attempts of the node that hold a slot, and attempts that wait for child jobs or locks.
     running: int
     waiting: int
+    #: Agents that can work there; of a node without a connection, those of its latest report.
     agents: tuple[str, ...]
+    #: The other agents; empty until the node has connected to this server.
+    unusable: tuple[UnusableAgent, ...] = ()
     labels: Mapping[str, str]
     memory_bytes: int | None
     #: Free space of the disk with the node's state directory; None: unknown.
@@ -177,7 +194,7 @@ class NodeState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Availability:
-    """Readiness of an agent on this machine."""
+    """Readiness of an agent on this machine, and on the nodes of the cluster."""
 
     name: str
     description: str
@@ -199,24 +216,46 @@ class Availability:
     mend: tuple[str, ...] = ()
     #: Parts of the user's configuration that reach the agent's workers: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
+    #: Nodes of the cluster on which the agent can work.
+    nodes: tuple[str, ...] = ()
+    #: Why the agent can work on no machine of the cluster; empty without nodes.
+    nowhere: str = ""
 
     @property
-    def usable(self) -> bool:
+    def works_here(self) -> bool:
+        """True if the agent can work on this machine."""
         return self.installed and self.authenticated
 
     @property
+    def usable(self) -> bool:
+        """True if the agent can work on this machine or on a node."""
+        return self.works_here or bool(self.nodes)
+
+    @property
     def hindrance(self) -> str:
-        """Why the agent cannot work, and what to do about it; empty if it can work."""
-        if self.usable:
-            return ""
+        """Why the agent cannot work on any machine, and what to do; empty if it can work."""
+        return "" if self.usable else self.nowhere or self.hindrance_here
+
+    @property
+    def hindrance_here(self) -> str:
+        """Why the agent cannot work on this machine, and what to do; empty if it can work."""
+        unusable = self.unusable_here
+        return unusable.hindrance if unusable else ""
+
+    @property
+    def unusable_here(self) -> UnusableAgent | None:
+        """Why the agent cannot work on this machine; None if it can work."""
+        if self.works_here:
+            return None
         lacks = f"command {self.command!r} not found" if self.command else "not installed"
-        missing = "no credentials found" if self.installed else lacks
-        return f"{missing}; {'; then '.join(self.mend)}" if self.mend else missing
+        return UnusableAgent(
+            self.name, "no credentials found" if self.installed else lacks, self.mend
+        )
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
     """Return the agent's readiness, with the state of its login as workers have shown it."""
-    if seen is None or not agent.authenticated:
+    if seen is None or not (agent.authenticated or agent.nodes):
         return agent
     if seen.works:
         return replace(agent, login="yes")

@@ -13,6 +13,10 @@ from orchestrator.core.model.job import TaskSpec, WorkerKey
 HERE, HERE_WORD = "", "here"
 
 
+#: Maximum numbers of reasons, and of machines with the same reason, that a text names.
+_MOST_REASONS, _MOST_NAMES = 3, 4
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
     """A machine that runs workers, as the launcher reports it."""
@@ -20,8 +24,10 @@ class Machine:
     name: str = HERE
     #: Number of workers that may run there at the same time.
     slots: int
-    #: Agents whose programs exist there; None: all.
+    #: Agents that can work there; None: all except those of ``lacks``.
     agents: frozenset[str] | None = None
+    #: Agents that cannot work there, with the reason and what to do about it.
+    lacks: Mapping[str, str] = field(default_factory=dict)
     #: Memory in bytes that workers may still use; None: unknown, or checked elsewhere.
     memory_bytes: int | None = None
     #: True if the machine has a connection, and is not being drained.
@@ -59,15 +65,25 @@ class Unplaced:
     is_full: bool
 
 
-def check(task: TaskSpec, machines: Sequence[Machine], is_cluster: bool) -> None:
+def check(
+    task: TaskSpec, machines: Sequence[Machine], is_cluster: bool, agents: Iterable[str] = ()
+) -> None:
     """Raise InvalidRequest for a task that no machine can ever run.
 
     With a cluster, a machine with the required labels may be added later, so the task may wait.
+    ``agents``: the agents of the task's candidates.
     """
     wanted = machine_of(task)
     if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):
         known = ", ".join(sorted(_name(each) for each in machines))
         raise InvalidRequest(f"task {task.id}: unknown node {task.node!r}; known: {known}")
+    named = [each for each in machines if each.name == wanted]
+    for agent in agents:
+        if is_cluster and (why := hindrance(named, agent)):
+            raise InvalidRequest(
+                f"task {task.id}: agent {agent!r} is not available on {why}",
+                kind="agent-not-usable",
+            )
     if not is_cluster and not any(_has_labels(each, task.requires) for each in machines):
         raise InvalidRequest(
             f"task {task.id}: this machine lacks {_words(task.requires)}; set "
@@ -100,6 +116,27 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
     return best.name
 
 
+def hindrance(machines: Iterable[Machine], agent: str) -> str:
+    """Return why the machines that lack an agent lack it, and what to do, as text.
+
+    Machines with the same reason are named together, at most a few of them. Machines that have the
+    agent, or have not reported their agents, are omitted.
+    """
+    names: dict[str, list[str]] = {}
+    for each in machines:
+        if agent in each.lacks:
+            names.setdefault(each.lacks[agent], []).append(_name(each))
+    shown = list(names.items())[:_MOST_REASONS]
+    omitted = sum(len(each) for each in names.values()) - sum(len(each) for _, each in shown)
+    texts = [f"{_listed(each)}: {why}" for why, each in shown]
+    return "; ".join([*texts, f"{omitted} more nodes"] if omitted else texts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join([*names[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])])
+
+
 def _suits(machine: Machine, wants: Wants) -> bool:
     has_memory = machine.memory_bytes is None or machine.memory_bytes >= wants.memory_bytes
     return has_memory and _is_wanted(machine, wants) and _has_agent(machine, wants)
@@ -115,6 +152,8 @@ def _has_labels(machine: Machine, labels: Mapping[str, str]) -> bool:
 
 
 def _has_agent(machine: Machine, wants: Wants) -> bool:
+    if wants.agent in machine.lacks:
+        return False
     return machine.agents is None or wants.agent in machine.agents
 
 
@@ -149,11 +188,14 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
         return f"waiting for node {wants.machine}: it was removed"
     with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
     names = ", ".join(map(_name, with_agent))
+    why = hindrance((each for each in wanted if each.slots), wants.agent)
     if not with_agent and wants.machine is not None:
-        return f"waiting for node {_name(wanted[0])}: it has no {wants.agent}"
+        because = f"; {why}" if why else ""
+        return f"waiting for node {_name(wanted[0])}: it has no {wants.agent}{because}"
     if not with_agent:
         of = f" with {_words(wants.labels)}" if wants.labels else ""
-        return f"waiting for a node with {wants.agent}: no node{of} has it"
+        because = f"; {why}" if why else ""
+        return f"waiting for a node with {wants.agent}: no node{of} has it{because}"
     return f"waiting for a node with {wants.agent} and free slots and memory: {names}"
 
 

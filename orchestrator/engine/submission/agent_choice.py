@@ -20,7 +20,10 @@ class AgentChoice:
     """
 
     def __init__(
-        self, agents: Agents, roles: Roles, check_machine: Callable[[TaskSpec], None]
+        self,
+        agents: Agents,
+        roles: Roles,
+        check_machine: Callable[[TaskSpec, Sequence[str]], None],
     ) -> None:
         self._agents = agents
         self._roles = roles
@@ -61,7 +64,7 @@ class AgentChoice:
         if task.role:
             self._roles.check(task.role)
         if task.requires or task.node:
-            self._check_machine(task)
+            self._check_machine(task, names)
         return names
 
     def with_reviewers(

@@ -106,9 +106,11 @@ class Submitting:
         asks_to_build: Callable[[str], bool] = lambda request: False,
         *,
         refuses_unpriced: bool = True,
-        check_machine: Callable[[TaskSpec], None] = lambda task: None,
+        check_machine: Callable[[TaskSpec, Sequence[str]], None] = lambda task, agents: None,
     ) -> None:
-        """``check_machine`` raises InvalidRequest for a task that no machine can run."""
+        """``check_machine`` raises InvalidRequest for a task that no machine can run with the
+        agents of its candidates.
+        """
         self._agents = agents
         self._choice = AgentChoice(agents, roles, check_machine)
         self._defaults = defaults

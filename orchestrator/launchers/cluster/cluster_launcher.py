@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
@@ -46,6 +46,8 @@ _LOOP_SECONDS = 30.0
 #: Seconds for which ``close`` waits for the ends of stopped workers, beyond their grace time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.02
+#: Seconds between two searches for the agents of this machine.
+_AGENTS_SECONDS = 3.0
 #: Name of the file by which a node checks that it sees the server's workspace.
 MARK_NAME = ".cluster"
 
@@ -82,12 +84,18 @@ class ClusterLauncher:
         self,
         local: LocalLauncher,
         settings: ClusterSettings,
-        programs: Callable[[], Mapping[str, str]],
+        agents: Sequence[Mapping[str, Any]],
+        lacks_here: Callable[[], Mapping[str, str]],
         api: Target,
     ) -> None:
-        """``programs`` returns the program of each agent; ``api`` the address of the API."""
+        """``agents``: descriptions of the agents, by which nodes search for them.
+
+        ``lacks_here`` returns the agents that cannot work on this machine, with the reason and what
+        to do; ``api`` the address of the API.
+        """
         self._local, self._settings = local, settings
-        self._programs, self._api = programs, api
+        self._agents, self._api = agents, api
+        self._look_here, self._lacks_here = lacks_here, dict[str, str]()
         self._events: LauncherEvents | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nodes", daemon=True)
@@ -102,6 +110,7 @@ class ClusterLauncher:
         self._links: NodeLinks | None = None
         self._welcome: Welcome | None = None
         self._dask: DaskNodes | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def containment(self) -> str:
@@ -119,7 +128,9 @@ class ClusterLauncher:
     def machines(self) -> Sequence[Machine]:
         """The machines on which workers may start, the server's own first."""
         own = self._settings
-        here = Machine(name=HERE, slots=own.slots_here, labels=own.labels_here)
+        here = Machine(
+            name=HERE, slots=own.slots_here, labels=own.labels_here, lacks=self._lacks_here
+        )
         return (here, *self._links.machines) if self._links else (here,)
 
     def nodes(self) -> Sequence[NodeState]:
@@ -144,6 +155,7 @@ class ClusterLauncher:
             reports=self,
         )
         self._welcome = self._make_welcome()
+        self._lacks_here = dict(self._look_here())
         self._events = events
         self._local.open(events)
         self._thread.start()
@@ -185,7 +197,7 @@ class ClusterLauncher:
         asked["sandbox"].update(needed=(), program="")
         return Welcome(
             plan=asked,
-            programs=self._programs(),
+            agents=self._agents,
             environment=worker_environment(os.environ),
             workspace=str(workspace),
             # A node rejects empty directories, because a missing mount looks like one.
@@ -277,8 +289,30 @@ class ClusterLauncher:
             self._serves = True
             serving = self._links.serve(self._listening, self._welcome)
             asyncio.run_coroutine_threadsafe(serving, self._loop).result(_LOOP_SECONDS)
+            self._loop.call_soon_threadsafe(self._look_for_agents_here)
             if self._dask is not None:
                 self._dask.open()
+
+    def _look_for_agents_here(self) -> None:
+        """Update the agents of this machine from time to time, in a thread: a search may wait for
+        a service of the machine.
+        """
+
+        def look() -> None:
+            found = dict(self._look_here())
+            if found != self._lacks_here:
+                self._lacks_here = found
+                self.machines_changed()
+
+        async def repeat() -> None:
+            while True:
+                await asyncio.sleep(_AGENTS_SECONDS)
+                try:
+                    await self._loop.run_in_executor(None, look)
+                except Exception:
+                    logger.exception("cannot look for agents", extra={"action": "agents_here"})
+
+        self._looking = self._loop.create_task(repeat())
 
     def _report(self) -> None:
         while self._found_out:
@@ -303,12 +337,18 @@ class ClusterLauncher:
             closing = asyncio.run_coroutine_threadsafe(links.close(), self._loop)
             with suppress(TimeoutError):
                 closing.result(_LOOP_SECONDS)
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._loop.call_soon_threadsafe(self._stop_loop)
         self._thread.join(_LOOP_SECONDS)
         self._loop.close()
         if self._listening is not None:
             self._listening.close()
         self._report()
+
+    def _stop_loop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+        # After the cancellation has reached the task.
+        self._loop.call_soon(self._loop.stop)
 
     def _wait_for_ends(self) -> None:
         give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace

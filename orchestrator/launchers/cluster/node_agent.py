@@ -15,7 +15,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -62,7 +62,7 @@ _WELCOME_SECONDS = 10.0
 #: Seconds before the next attempt to connect: normally, and after a rejection.
 _PAUSE_SECONDS, _REJECTED_SECONDS = 0.25, 5.0
 #: Seconds between two searches for agents.
-_AGENTS_SECONDS = 30.0
+_AGENTS_SECONDS = 5.0
 #: Maximum seconds for which a stopping node waits until the server has its workers' ends.
 _LEAVE_SECONDS = 15.0
 #: Output files that are sent to the server: paths below the attempt's directory.
@@ -82,6 +82,11 @@ class NodeSettings:
     slots: int
     #: Directory on a local disk, with the certificates ``ca.pem``, ``node.pem``, ``node.key``.
     directory: Path
+
+
+#: Returns what is known about each described agent on this machine, as JSON: its ``name``, the
+#: ``reason`` why it cannot work (empty: it can), and the steps that ``fix`` it.
+Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 
 class _Held:
@@ -133,9 +138,11 @@ class NodeAgent:
     methods.
     """
 
-    def __init__(self, settings: NodeSettings, say: Callable[[str], None]) -> None:
-        """``say`` shows a line to the person who started the node. Raise OSError."""
-        self._settings, self._say = settings, say
+    def __init__(self, settings: NodeSettings, say: Callable[[str], None], look: Look) -> None:
+        """``say`` shows a line to the person who started the node. ``look`` searches for agents,
+        and is called in a separate thread. Raise OSError.
+        """
+        self._settings, self._say, self._look = settings, say, look
         self._directory = settings.directory
         (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lease = LeaseFile(str(self._directory / "lease"))
@@ -165,8 +172,8 @@ class NodeAgent:
         self._api_port = 0
         #: Values of the server's environment that this machine's own values replace.
         self._foreign: Mapping[str, str] = {}
-        self._programs: Mapping[str, str] = {}
-        self._agents: list[str] | None = None
+        #: Descriptions of the agents that the server knows.
+        self._described: Sequence[Mapping[str, Any]] = ()
 
     async def run(self, api: Any) -> int:
         """Serve until ``leave`` is called, or the server rejects this node at its first connection.
@@ -305,10 +312,11 @@ class NodeAgent:
         self._beats.clear()
         self._grown.clear()
         self._on_way = 0
-        self._agents = None
         self._reconcile(link, welcome["files"], welcome["late"])
         self._linked.set()
-        tasks = [asyncio.ensure_future(each) for each in (self._beat(link), self._send(link))]
+        tasks = [
+            asyncio.ensure_future(each(link)) for each in (self._beat, self._send, self._report)
+        ]
         try:
             while not self._is_done:
                 message = await link.receive()
@@ -371,7 +379,7 @@ class NodeAgent:
                 "server's machine, because a node does not get files of its own"
             )
         self._store_terms(LeaseTerms(**welcome["terms"]))
-        self._foreign, self._programs = welcome["environment"], welcome["programs"]
+        self._foreign, self._described = welcome["environment"], welcome["agents"]
         try:
             self._open_launcher(_plan(welcome["plan"]))
         except ContainmentUnavailable as error:
@@ -446,26 +454,32 @@ class NodeAgent:
 
     async def _beat(self, link: Link) -> None:
         """Send beats; close the connection if the server does not answer them."""
-        number, looked_at = 0, float("-inf")
+        number = 0
         while True:
             now = self._loop.time()
             if now > self._heard_at + self._terms_now.notice:
                 link.abort()
                 return
-            if now > looked_at + _AGENTS_SECONDS:
-                looked_at = now
-                self._report_agents(link)
             number += 1
             self._beats[number] = boot_time()
             figures = {"memory": available_memory(), "disk": free_disk(self._directory)}
             link.post({"is": "beat", "n": number, **figures})
             await asyncio.sleep(self._terms_now.beat)
 
-    def _report_agents(self, link: Link) -> None:
-        found = [name for name, program in self._programs.items() if _is_here(program)]
-        if found != self._agents:
-            self._agents = found
-            link.post({"is": "agents", "names": found})
+    async def _report(self, link: Link) -> None:
+        """Report the agents of this machine, at once and after each change."""
+        reported: Sequence[Mapping[str, Any]] | None = None
+        while True:
+            # In a thread, because a search may wait for a service of this machine.
+            try:
+                found = await self._loop.run_in_executor(None, self._look, self._described)
+            except Exception:
+                logger.exception("cannot look for agents", extra={"action": "node_agents"})
+                found = reported or []
+            if found != reported:
+                reported = found
+                link.post({"is": "agents", "agents": found})
+            await asyncio.sleep(_AGENTS_SECONDS)
 
     def _take(self, link: Link, message: Message) -> None:
         assert self._launcher is not None
@@ -722,10 +736,6 @@ def _made_scratch(env: Mapping[str, str]) -> str:
         return ""
     os.makedirs(directory, 0o700)
     return directory
-
-
-def _is_here(program: str) -> bool:
-    return not program or shutil.which(program) is not None
 
 
 def available_memory() -> int | None:

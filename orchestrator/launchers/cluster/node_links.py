@@ -18,7 +18,7 @@ from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch
-from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.link import Link, Message, unpacked
@@ -56,7 +56,8 @@ class Welcome:
     """The part of a welcome that is the same for all nodes."""
 
     plan: Mapping[str, Any]
-    programs: Mapping[str, str]
+    #: Descriptions of the agents, by which a node searches for them.
+    agents: Sequence[Mapping[str, Any]]
     environment: Mapping[str, str]
     workspace: str
     #: Paths outside the workspace that workers use, such as the project's.
@@ -89,8 +90,10 @@ class ConnectedNode:
     slots: int = 0
     flights: dict[str, Flight] = field(default_factory=dict)
     link: Link | None = None
-    #: Agents that are installed on the node; None until the node has reported them.
+    #: Agents that can work on the node; None until the node has reported them.
     agents: frozenset[str] | None = None
+    unusable: tuple[UnusableAgent, ...] = ()
+    lacks: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     is_drained: bool = False
@@ -410,8 +413,7 @@ class NodeLinks:
                 node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
                 self._changed(node)
             case "agents":
-                node.agents = frozenset(message["names"])
-                self._changed(node)
+                self._take_agents(node, message["agents"])
             case "unfit":
                 node.trouble = f"{node.name}: {message['why']}"
                 logger.warning(
@@ -444,6 +446,18 @@ class NodeLinks:
             case "no_result":
                 self._late_end(node, message["attempt"], "")
 
+    def _take_agents(self, node: ConnectedNode, found: Sequence[Mapping[str, Any]]) -> None:
+        node.unusable = tuple(
+            UnusableAgent(each["name"], each["reason"], tuple(each["fix"]))
+            for each in found
+            if each["reason"]
+        )
+        node.lacks = {each.name: each.hindrance for each in node.unusable}
+        node.agents = frozenset(each["name"] for each in found) - node.lacks.keys()
+        self._changed(node)
+        # A waiting worker may need one of these agents.
+        self._reports.machines_changed()
+
     # Ends
 
     def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:
@@ -471,6 +485,7 @@ class NodeLinks:
 
     def _check(self) -> None:
         now = self._loop.time()
+        self._store_agents()
         if self._registry.stamp != self._stamp:
             self._read_registry()
         for node in self._nodes.values():
@@ -479,6 +494,20 @@ class NodeLinks:
                     node.link.abort()
             elif node.flights and now >= node.fenced_at:
                 self._give_up(node)
+
+    def _store_agents(self) -> None:
+        """Store the reported agents, so that the next server knows them before nodes connect."""
+        found = {
+            name: tuple(sorted(node.agents))
+            for name, node in self._nodes.items()
+            if node.agents is not None and name in self._entries
+        }
+        news = {
+            name: agents for name, agents in found.items() if agents != self._entries[name].agents
+        }
+        if news:
+            self._registry.store_agents(news)
+            self._read_registry()
 
     def _give_up(self, node: ConnectedNode) -> None:
         """Report the attempts of a lost node: its lease has ended, so none of them is alive."""
@@ -548,11 +577,19 @@ class NodeLinks:
         return Machine(
             name=node.name,
             slots=node.slots,
-            agents=node.agents or frozenset(),
+            agents=self._agents_of(node),
+            lacks=node.lacks,
             memory_bytes=self._usable(node),
             takes_workers=node.takes_workers,
             labels=self._labels(node),
         )
+
+    def _agents_of(self, node: ConnectedNode) -> frozenset[str]:
+        """Return the agents of the node's latest report, possibly to an earlier server."""
+        if node.agents is not None:
+            return node.agents
+        entry = self._entries.get(node.name)
+        return frozenset(entry.agents) if entry else frozenset()
 
     def _labels(self, node: ConnectedNode) -> Mapping[str, str]:
         entry = self._entries.get(node.name)
@@ -586,7 +623,8 @@ class NodeLinks:
             slots=node.slots,
             running=node.running,
             waiting=len(node.flights) - node.running,
-            agents=tuple(sorted(node.agents or ())),
+            agents=tuple(sorted(self._agents_of(node))),
+            unusable=node.unusable,
             labels=self._labels(node),
             memory_bytes=node.memory_bytes,
             disk_bytes=node.disk_bytes,

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import Conflict
 from orchestrator.launchers.cluster.link import tcp_socket
-from orchestrator.launchers.cluster.node_agent import NodeAgent, NodeSettings
+from orchestrator.launchers.cluster.node_agent import Look, NodeAgent, NodeSettings
 from orchestrator.launchers.process import proc
 
 #: Seconds between the end of the serving process and the start of the next one.
@@ -45,10 +45,11 @@ def locked(directory: Path, name: str) -> Iterator[None]:
         os.close(lock)
 
 
-def run(settings: NodeSettings, say: Callable[[str], None]) -> int:
+def run(settings: NodeSettings, say: Callable[[str], None], look: Look) -> int:
     """Run the node until a signal arrives, or the server rejects it. Return the exit code.
 
-    The caller holds the lock of the state directory (``locked``). Raise OSError.
+    ``look`` searches for the agents of this machine. The caller holds the lock of the state
+    directory (``locked``). Raise OSError.
     """
     api = api_socket(settings.directory)
     stopping: list[int] = []
@@ -67,7 +68,7 @@ def run(settings: NodeSettings, say: Callable[[str], None]) -> int:
             parent = os.getpid()
             serving = os.fork()
             if serving == 0:
-                _serve(settings, api, say, parent)
+                _serve(settings, api, say, look, parent)
             if stopping:
                 os.kill(serving, signal.SIGTERM)
             _, status = os.waitpid(serving, 0)
@@ -80,7 +81,11 @@ def run(settings: NodeSettings, say: Callable[[str], None]) -> int:
 
 
 def _serve(
-    settings: NodeSettings, api: socket.socket, say: Callable[[str], None], parent: int
+    settings: NodeSettings,
+    api: socket.socket,
+    say: Callable[[str], None],
+    look: Look,
+    parent: int,
 ) -> None:
     """Serve the node in this forked process, then exit: never returns."""
     code = 70
@@ -89,7 +94,7 @@ def _serve(
         if os.getppid() == parent:
             # Use a separate process group, so that Ctrl-C reaches only the parent.
             os.setpgid(0, 0)
-            code = asyncio.run(_run(settings, api, say))
+            code = asyncio.run(_run(settings, api, say, look))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -98,8 +103,10 @@ def _serve(
         os._exit(code)
 
 
-async def _run(settings: NodeSettings, api: socket.socket, say: Callable[[str], None]) -> int:
-    agent = NodeAgent(settings, say)
+async def _run(
+    settings: NodeSettings, api: socket.socket, say: Callable[[str], None], look: Look
+) -> int:
+    agent = NodeAgent(settings, say, look)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.leave)
     return await agent.run(api)
 

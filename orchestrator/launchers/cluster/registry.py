@@ -6,7 +6,7 @@ Commands and the server change the file under a lock; the server notices changes
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, field
 from pathlib import Path
@@ -33,8 +33,14 @@ class NodeEntry:
     #: Random id of the state directory that used the certificate first; empty: not used yet.
     instance: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: Agents that can work on the node, in its latest report.
+    agents: tuple[str, ...] = ()
     #: How often the user asked to give up the node's workers without waiting for its lease.
     forgotten: int = 0
+
+
+def _entry(name: str, fields: Mapping[str, Any]) -> NodeEntry:
+    return NodeEntry(name=name, **{**fields, "agents": tuple(fields.get("agents", ()))})
 
 
 class NodeRegistry:
@@ -60,7 +66,7 @@ class NodeRegistry:
     def entries(self) -> Mapping[str, NodeEntry]:
         found = self._read().get("nodes", {})
         try:
-            return {name: NodeEntry(name=name, **fields) for name, fields in found.items()}
+            return {name: _entry(name, fields) for name, fields in found.items()}
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"{self._path} is damaged: {error}") from error
 
@@ -84,7 +90,14 @@ class NodeRegistry:
                 known = ", ".join(sorted(nodes)) or "none"
                 raise NotFound(f"unknown node {name!r}; known: {known}")
             nodes[name] = {**nodes[name], **changes}
-            return NodeEntry(name=name, **nodes[name])
+            return _entry(name, nodes[name])
+
+    def store_agents(self, agents: Mapping[str, Sequence[str]]) -> None:
+        """Store the agents of nodes, by node. Nodes that no longer exist are ignored."""
+        with self._changing() as content:
+            nodes = content.get("nodes", {})
+            for name in agents.keys() & nodes.keys():
+                nodes[name]["agents"] = list(agents[name])
 
     def forget(self, name: str) -> None:
         """Ask the server to give up the node's workers now. Raise NotFound."""

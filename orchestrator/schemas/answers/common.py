@@ -498,7 +498,9 @@ class AgentAnswer(Answer):
     name: str
     description: str
     usable: bool
-    """True if tasks can name the agent."""
+    """True if tasks can name the agent: it can work on the server's machine or on a node."""
+    nodes: list[str]
+    """Nodes of the cluster on which it can work. The next fields are about the server's machine."""
     installed: bool
     path: str | None = None
     """Path of its program."""

@@ -7,6 +7,14 @@ from pydantic import Field
 from orchestrator.schemas.answers.common import Answer
 
 
+class UnusableAgentAnswer(Answer):
+    """An agent that cannot work on a node."""
+
+    name: str
+    reason: str
+    fix: list[str] = Field(description="Commands that make the agent usable there, in order.")
+
+
 class NodeAnswer(Answer):
     """A node of the cluster."""
 
@@ -17,7 +25,12 @@ class NodeAnswer(Answer):
     slots: int = Field(description="Number of workers that may run there at the same time.")
     running: int
     waiting: int = Field(description="Workers that wait for child jobs or locks; without slots.")
-    agents: list[str] = Field(description="Agents whose programs exist there.")
+    agents: list[str] = Field(
+        description="Agents that can work there: their program and a credential exist."
+    )
+    unusable_agents: list[UnusableAgentAnswer] = Field(
+        description="The other agents; empty until the node has connected."
+    )
     labels: dict[str, str]
     memory_bytes: int | None = Field(description="Available memory; null: unknown.")
     disk_bytes: int | None = Field(

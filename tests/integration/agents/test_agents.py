@@ -219,7 +219,7 @@ def test_an_agent_of_the_user_whose_program_is_missing_cannot_work(
     assert usable == {"ghost": False, "script": True, "ours": True}
     assert refused.status_code == 422
     assert refused.json()["type"].endswith("agent-not-usable")
-    assert "no-such-tool is not installed" in refused.json()["detail"]
+    assert "command 'no-such-tool' not found; install it" in refused.json()["detail"]
 
 
 # The user's agents

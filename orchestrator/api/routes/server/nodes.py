@@ -7,6 +7,7 @@ from flask import Blueprint, Response
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.routes.response import json_answer
+from orchestrator.core.ports.read_models import NodeState
 from orchestrator.schemas.answers.nodes import NodeAnswer, NodesAnswer
 from orchestrator.schemas.requests.queries import NoQuery
 
@@ -18,7 +19,13 @@ blueprint.before_request(authenticate)
 def get_nodes() -> Response:
     request.query(NoQuery)
     found = service().nodes(caller())
-    nodes = [
-        NodeAnswer.model_validate({**asdict(each), "agents": [*each.agents]}) for each in found
+    return json_answer(NodesAnswer(nodes=[_answer(each) for each in found]))
+
+
+def _answer(node: NodeState) -> NodeAnswer:
+    values = {**asdict(node), "agents": [*node.agents]}
+    unusable = [
+        {"name": each.name, "reason": each.reason, "fix": [*each.fix]}
+        for each in values.pop("unusable")
     ]
-    return json_answer(NodesAnswer(nodes=nodes))
+    return NodeAnswer.model_validate({**values, "unusable_agents": unusable})

@@ -29,7 +29,11 @@ class ServedCluster:
     """A server that only directs, and its nodes."""
 
     def __init__(
-        self, directory: Path, make_server: Callable[..., ServerProcess], **workers: object
+        self,
+        directory: Path,
+        make_server: Callable[..., ServerProcess],
+        slots_here: int = 0,
+        **sections: object,
     ) -> None:
         self.cluster = TestCluster(directory)
         self.directory = directory
@@ -37,19 +41,20 @@ class ServedCluster:
         settings = {
             "listen": f"127.0.0.1:{self.cluster.port}",
             "certificates": str(self.cluster.place),
-            "slots_here": 0,
+            "slots_here": slots_here,
             "lease": 3,
         }
         common = {"max_retries": 1, "retry_backoff_seconds": 0.05}
-        self.server = make_server(cluster=settings, workers={**common, **workers})
+        self.server = make_server(cluster=settings, workers=common, **sections)
 
     def add(self, name: str) -> Path:
         """Add a node; return its join file."""
         return self.cluster.add(name)
 
-    def join(self, name: str) -> NodeProcess:
+    def join(self, name: str, **environ: str) -> NodeProcess:
         join_file = self.add(name)
         kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        kept.update(environ)
         self.nodes[name] = NodeProcess(join_file, self.directory / name, environ=kept)
         until(lambda: self.row(name)["agents"], f"{name} is up")
         return self.nodes[name]
@@ -139,6 +144,44 @@ def test_a_cancel_leaves_no_process_on_a_node(served: ServedCluster) -> None:
     assert server.call("POST", f"/jobs/{job}/cancel").status_code in (200, 202)
     assert server.wait(job)["status"] == "cancelled"
     assert marked(job) == []
+
+
+def test_an_agent_that_only_a_node_has_works_there(
+    tmp_path: Path, make_server: Callable[..., ServerProcess]
+) -> None:
+    agents = {"mine": {"command": ["only-there"], "changes_files": False}}
+    served = ServedCluster(tmp_path, make_server, slots_here=2, agents=agents)
+    server, programs = served.server, tmp_path / "programs"
+    programs.mkdir()
+    task = {"prompt": "work", "agent": "mine"}
+    refused = server.post("x", [task])
+    assert (refused.status_code, "'mine' is not available" in refused.text) == (422, True)
+    node = served.join("n1", PATH=f"{programs}:{os.environ['PATH']}")
+    try:
+        [lack] = [each for each in served.row("n1")["unusable_agents"] if each["name"] == "mine"]
+        assert lack["reason"] == "command 'only-there' not found"
+        assert "here, n1: command 'only-there' not found" in server.post("x", [task]).text
+        program = programs / "only-there"
+        program.write_text("#!/bin/sh\necho done on $ORCHESTRATOR_NODE\n")
+        program.chmod(0o755)
+        until(lambda: "mine" in served.row("n1")["agents"], "the node finds it")
+
+        job = server.run("x", [task, {**task, "node": "n1"}])
+        assert job["status"] == "completed"
+        assert [row["output"] for row in job["results"]["tasks"]] == ["done on n1"] * 2
+        at_here = server.post("x", [{**task, "node": "here"}])
+        assert "agent 'mine' is not available on here: command" in at_here.json()["detail"]
+        [shown] = [each for each in server.get("/agents")["agents"] if each["name"] == "mine"]
+        assert (shown["usable"], shown["installed"], shown["nodes"]) == (True, False, ["n1"])
+
+        until(lambda: "mine" in served.cluster.registry.entries()["n1"].agents, "it is stored")
+        node.end()
+        server.kill()
+        server.start()
+        assert "mine" in served.row("n1")["agents"]
+        assert server.post("x", [task]).status_code == 202
+    finally:
+        node.end()
 
 
 def test_without_a_node_workers_wait_and_say_why(served: ServedCluster) -> None:

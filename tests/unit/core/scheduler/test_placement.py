@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.placement import HERE, Machine, Unplaced, Wants, check, choose
+from orchestrator.core.scheduler.placement import (
+    HERE,
+    Machine,
+    Unplaced,
+    Wants,
+    check,
+    choose,
+    hindrance,
+)
 
 
 def a_machine(name: str = "n1", slots: int = 2, **changes: Any) -> Machine:
@@ -40,6 +48,31 @@ def test_a_machine_without_the_agent_is_not_chosen() -> None:
     assert choose(machines, {}, CLAUDE) == HERE
     found = choose(machines[:1], {}, CLAUDE)
     assert found == Unplaced("waiting for a node with claude: no node has it", is_full=False)
+
+
+def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
+    lacks = {"claude": "command 'claude' not found; npm install x"}
+    here = a_machine(HERE, lacks={"claude": "no credentials found; claude /login"})
+    n1, n2 = (a_machine(name, agents=frozenset({"shell"}), lacks=lacks) for name in ("n1", "n2"))
+    assert choose([here, n1], {}, Wants(agent="shell")) == HERE
+    found = choose([here, n1, n2], {}, CLAUDE)
+    assert found == Unplaced(
+        "waiting for a node with claude: no node has it; here: no credentials found; claude "
+        "/login; n1, n2: command 'claude' not found; npm install x",
+        is_full=False,
+    )
+    named = TaskSpec(id="a", node="n1")
+    check(named, [here, n1], is_cluster=True, agents=["shell"])
+    with pytest.raises(InvalidRequest, match="'claude' is not available on n1: command 'claude'"):
+        check(named, [here, n1], is_cluster=True, agents=["shell", "claude"])
+
+
+def test_few_reasons_and_names_are_in_a_text() -> None:
+    alike = [a_machine(f"n{n}", lacks={"a": "same"}) for n in range(9)]
+    assert hindrance(alike, "a") == "n0, n1, n2, n3, 5 more: same"
+    different = [a_machine(f"n{n}", lacks={"a": f"why {n}"}) for n in range(5)]
+    assert hindrance(different, "a") == "n0: why 0; n1: why 1; n2: why 2; 2 more nodes"
+    assert hindrance(different, "b") == ""
 
 
 def test_a_machine_with_too_little_memory_is_not_chosen() -> None:

@@ -14,7 +14,10 @@ import { ago, count, many, money, plain } from "../text/format.js";
 
 const SINCE_MS = 30 * 86400000;
 
+const nodeNames = (names) => (names.length > 2 ? `${names[0]} and ${names.length - 1} more` : names.join(" and "));
+
 function word(agent) {
+  if (agent.nodes.length && !(agent.installed && agent.authenticated)) return ["success", `works on ${nodeNames(agent.nodes)}`];
   if (!agent.installed) return ["pending", "not installed"];
   if (!agent.usable) return ["failed", "not ready"];
   return agent.login === "no" ? ["failed", "login failed"] : ["success", "works"];
@@ -45,7 +48,7 @@ function Agents() {
   if (loading) return html`<${Loading} />`;
   const used = new Map((usage.data?.rows || []).map((row) => [row.key, row]));
   const works = data.agents.filter((agent) => word(agent)[0] === "success").length;
-  return html`<section class="card"><header><h2>Agents</h2><span class="small muted">${works} of ${data.agents.length} work here</span>
+  return html`<section class="card"><header><h2>Agents</h2><span class="small muted">${works} of ${data.agents.length} work${data.agents.some((agent) => agent.nodes.length) ? "" : " here"}</span>
       <button type="button" class="btn sm" onClick=${refresh}><${Icon} name="i-retry" />Check again</button></header>
     <table class="tbl cards lastup"><thead><tr><th>State</th><th>Agent</th><th>Login</th><th class="r">Succeeded, 30 days</th><th class="r">A worker</th></tr></thead>
       <tbody>${data.agents.map((agent) => html`<${Agent} key=${agent.name} agent=${agent} used=${used.get(agent.name)} />`)}</tbody></table></section>`;
@@ -53,13 +56,19 @@ function Agents() {
 
 const NODES = { up: "success", drained: "paused", unreachable: "failed", rejected: "failed", unknown: "pending" };
 
+// The other agents of a node, and the commands that fix them; closed at first.
+function Unusable({ agents }) {
+  return html`<details class="small"><summary>${many(agents.length, "agent", "agents")} to fix</summary>${agents.map((agent) => html`<div key=${agent.name}><b>${plain(agent.name)}</b> <span class="soft">${plain(agent.reason)}</span>
+    <span class="fix">${agent.fix.map((text) => html`<${Command} key=${text} text=${text} />`)}</span></div>`)}</details>`;
+}
+
 function Node({ node }) {
   const labels = Object.entries(node.labels).map(([name, value]) => `${name}=${value}`);
   const size = (bytes) => (bytes === null ? "–" : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
   const seen = node.seen_seconds === null ? "–" : `${node.seen_seconds.toFixed(1)} s ago`;
   return html`<tr><td><${State} state=${NODES[node.state]}>${node.state}<//></td><td class="full"><b class="strong">${plain(node.name)}</b>${" "}
       <span class="muted">${plain(node.version)}</span> ${labels.map((text) => html`<span class="chip" key=${text}>${plain(text)}</span>`)}
-      <span class="small muted block">${plain(node.agents.join(", ") || "no agents")}</span>${node.notice && html`<span class="small block">${plain(node.notice)}</span>`}</td>
+      <span class="small muted block">${plain(node.agents.join(", ") || "no agents")}</span>${node.unusable_agents.length > 0 && html`<${Unusable} agents=${node.unusable_agents} />`}${node.notice && html`<span class="small block">${plain(node.notice)}</span>`}</td>
     <td class="r num">${node.running} of ${node.slots || "–"}</td><td class="r num">${size(node.memory_bytes)}</td><td class="r num hide-s">${size(node.disk_bytes)}</td><td class="r num hide-s">${seen}</td></tr>`;
 }
 
