@@ -85,7 +85,7 @@ _CONFLICTS = range(128)
 
 
 class GitChanges:
-    """Implements ``core.repository.changes.ChangeReader``."""
+    """Implements ``core.repository.diffs.ChangeReader``."""
 
     def __init__(self, project: Path, limits: TextLimits | None = None) -> None:
         self._project = project

@@ -121,7 +121,7 @@ class _Shim:
         #: When the present attempt began, and seconds after which preloaded launches are returned.
         self._began_at = self._kept_seconds = 0.0
         #: The orphan timeout; None while a server is connected.
-        self._lease: OrphanTimeout | None = None
+        self._orphan_timeout: OrphanTimeout | None = None
         #: The lease that the launch names; None if it names none, or the lease has ended.
         self._lease_watch: LeaseWatch | None = None
         #: The worker's PID until its start is reported (then 0), and the time to report it.
@@ -156,7 +156,7 @@ class _Shim:
         if self._connected and self._channel.fileno() in ready:
             self._take_messages()
         if self._attempt is not None:
-            self._heed_lease(self._attempt)
+            self._stop_if_due(self._attempt)
             self._attempt.pass_time(time.monotonic())
             self._report_if_done()
         if self._preloaded and time.monotonic() >= self._began_at + self._kept_seconds:
@@ -183,8 +183,8 @@ class _Shim:
     def _patience(self) -> float | None:
         """Return the milliseconds until the next action is due; None if no action is planned."""
         wakes_at = self._attempt.wakes_at if self._attempt else None
-        if self._lease is not None and self._lease.wakes_at is not None:
-            wakes_at = sooner(wakes_at, self._lease.wakes_at)
+        if self._orphan_timeout is not None and self._orphan_timeout.wakes_at is not None:
+            wakes_at = sooner(wakes_at, self._orphan_timeout.wakes_at)
         if self._lease_watch is not None and self._attempt is not None:
             wakes_at = sooner(wakes_at, self._lease_watch.wakes_at)
         if self._untold:
@@ -195,9 +195,9 @@ class _Shim:
             return None
         return min(max(0.0, (wakes_at - time.monotonic()) * 1000 + 0.5), _LONGEST_MILLISECONDS)
 
-    def _heed_lease(self, attempt: ShimAttempt) -> None:
-        if self._lease is not None and self._lease.is_over(time.monotonic()):
-            self._lease = None
+    def _stop_if_due(self, attempt: ShimAttempt) -> None:
+        if self._orphan_timeout is not None and self._orphan_timeout.is_over(time.monotonic()):
+            self._orphan_timeout = None
             attempt.stop("cancel", "orphan_lease", ExitCause.ORPHAN_LEASE, time.monotonic())
         if self._lease_watch is not None and self._lease_watch.is_over(time.monotonic()):
             self._lease_watch = None
@@ -309,7 +309,7 @@ class _Shim:
             self._poll.unregister(self._channel)
             # A server of an earlier release does not send these two fields.
             terms = self._launched.get("lease_lock", ""), self._launched.get("lease_seconds", 0.0)
-            self._lease = OrphanTimeout(*terms, time.monotonic())
+            self._orphan_timeout = OrphanTimeout(*terms, time.monotonic())
 
 
 def completed(told: Message, before: Message) -> Message:
