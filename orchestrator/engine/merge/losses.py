@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from orchestrator.core.model.job import Worker
-from orchestrator.core.repository.git_refs import start_ref, worker_branch
+from orchestrator.core.repository.git_refs import worker_branch
 from orchestrator.core.repository.repository import FileConflict, LostHunk, Repository
+from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class Losses:
@@ -13,8 +14,9 @@ class Losses:
     Workers must be added in the order in which they are merged.
     """
 
-    def __init__(self, repository: Repository, base: str) -> None:
+    def __init__(self, repository: Repository, worktrees: Worktrees, base: str) -> None:
         self._repository = repository
+        self._worktrees = worktrees
         self._base = base
         self._before: list[Worker] = []
         self._origins: dict[str, str] = {}
@@ -53,7 +55,5 @@ class Losses:
 
     def _changed(self, worker: Worker) -> frozenset[str]:
         if worker.id not in self._touched:
-            start = self._repository.tip(start_ref(worker)) or self._base
-            tip = self._repository.tip(worker_branch(worker)) or start
-            self._touched[worker.id] = frozenset(self._repository.touched(start, tip))
+            self._touched[worker.id] = frozenset(self._worktrees.touched(worker, self._base))
         return self._touched[worker.id]

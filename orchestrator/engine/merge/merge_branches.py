@@ -389,7 +389,7 @@ class BranchMerge:
 
     def _note(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
         before = record.base
-        losses = Losses(self._repository, record.base)
+        losses = Losses(self._repository, self._worktrees, record.base)
         for step in settled.steps:
             worker = step.part.worker
             if not step.taken:
@@ -418,13 +418,8 @@ class BranchMerge:
         if not conflict.child_job_id:
             return conflict
         workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
-        names = tuple(each.id for each in workers if self._has_touched(each, conflict.path))
-        return replace(conflict, child_workers=names)
-
-    def _has_touched(self, worker: Worker, path: str) -> bool:
-        start = self._repository.tip(start_ref(worker))
-        tip = self._repository.tip(worker_branch(worker))
-        return bool(start and tip) and path in self._repository.touched(start, tip)
+        names = (each.id for each in workers if conflict.path in self._worktrees.touched(each))
+        return replace(conflict, child_workers=tuple(names))
 
     def _note_hindrances(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
         tasks = {task.id: task for task in tree.tasks[job.id]}

@@ -133,14 +133,9 @@ class ChildLosses:
     ) -> dict[str, list[dict[str, Any]]]:
         """Return the places, each under the last worker of the child job that changed the file."""
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
-        touched = {each.id: self._touched(each) for each in workers}
+        touched = {each.id: self._worktrees.touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}
         for place in places:
             own = [name for name, paths in touched.items() if place["path"] in paths]
             found.setdefault(own[-1] if own else "", []).append(place)
         return found
-
-    def _touched(self, worker: Worker) -> Collection[str]:
-        start = self._repository.tip(start_ref(worker))
-        tip = self._repository.tip(worker_branch(worker))
-        return self._repository.touched(start, tip) if start and tip else ()

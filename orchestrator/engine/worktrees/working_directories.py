@@ -7,7 +7,7 @@ Creating a worktree takes from 20 ms to seconds. Therefore the supervisor's thre
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import field, replace
 
@@ -439,6 +439,15 @@ class Worktrees:
         """Return the worker's start commit and its branch head. Raise RepositoryError."""
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.tip(start_ref(worker)) or tip, tip
+
+    def touched(self, worker: Worker, base: str = "") -> Collection[str]:
+        """Return every path that the worker's branch changes or removes; empty without a branch.
+
+        ``base``: used in place of a start commit that is not stored. Raise RepositoryError.
+        """
+        start = self._repository.tip(start_ref(worker)) or base
+        tip = self._repository.tip(worker_branch(worker))
+        return self._repository.touched(start, tip) if start and tip else ()
 
     def own_files(self, worker: Worker) -> Sequence[str]:
         """Return files that the worker's branch changes and no child job changed.
