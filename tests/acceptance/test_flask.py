@@ -93,6 +93,7 @@ def test_good_work_is_completed_and_judged_by_its_own_tests(flask: Path) -> None
     assert answer["reason"] == ""
 
 
+@pytest.mark.nightly
 def test_broken_code_fails_although_the_checkout_is_sound(flask: Path) -> None:
     done, answer = work(flask, f"{BREAK}\necho 'All tests pass.'")
 

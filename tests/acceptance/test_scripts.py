@@ -822,6 +822,7 @@ def test_a_survey_works_without_grammars_and_uses_them_once_installed(small: Pat
     assert without["totals"] == whole["totals"]
 
 
+@pytest.mark.nightly
 @needs_uv
 @pytest.mark.slow
 @installing

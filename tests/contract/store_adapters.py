@@ -1,5 +1,6 @@
 """The databases that the contract of the store is tested on."""
 
+import atexit
 import os
 import secrets
 from collections.abc import Iterator
@@ -13,24 +14,37 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.store import sqlite_url
 
 ADAPTERS = ("sqlite", "postgresql")
+#: Databases of this process that are empty again. To create one takes longer than most tests.
+UNUSED: list[str] = []
 LOCAL_POSTGRES = "postgresql+psycopg://postgres@127.0.0.1:5432"
 
 
 @contextmanager
 def database(adapter: str, directory: Path) -> Iterator[str]:
-    """The URL of an empty database, which is removed afterwards."""
+    """The URL of an empty database. Nobody else uses it until the end of the block."""
     if adapter == "sqlite":
         yield sqlite_url(directory / "orchestrator.db")
         return
     server = make_url(os.environ.get("ORCHESTRATOR_TEST_POSTGRES", LOCAL_POSTGRES))
+    admin = server.render_as_string(hide_password=False)
+    name = UNUSED.pop() if UNUSED else created(admin)
+    url = server.set(database=name).render_as_string(hide_password=False)
+    yield url
+    administer(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+    )
+    administer(url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    UNUSED.append(name)
+
+
+def created(admin: str) -> str:
+    """Create a database that is removed when the process ends; return its name."""
     name = f"orchestrator_test_{secrets.token_hex(6)}"
-    administer(server.render_as_string(hide_password=False), f"CREATE DATABASE {name}")
-    try:
-        yield server.set(database=name).render_as_string(hide_password=False)
-    finally:
-        administer(
-            server.render_as_string(hide_password=False), f"DROP DATABASE {name} WITH (FORCE)"
-        )
+    administer(admin, f"CREATE DATABASE {name}")
+    atexit.register(administer, admin, f"DROP DATABASE {name} WITH (FORCE)")
+    return name
 
 
 def administer(url: str, statement: str) -> None:

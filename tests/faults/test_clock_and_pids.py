@@ -13,6 +13,7 @@ import pytest
 from orchestrator.launchers.process import proc
 from tests.faults.zygote import REPOSITORY
 from tests.integration.engine.site import ServerProcess, shell, until
+from tests.support.examples import nightly
 
 #: Servers start here as processes of their own, up to three in a row.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -78,7 +79,7 @@ def test_a_clock_that_jumps_ends_nothing_and_holds_nothing_up(
         server.stop()
 
 
-@pytest.mark.parametrize("seconds", [HOUR, -HOUR], ids=["ahead", "back"])
+@pytest.mark.parametrize("seconds", [HOUR, *nightly(-HOUR)], ids=["ahead", "back"])
 def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
     tmp_path: Path, seconds: float
 ) -> None:

@@ -54,7 +54,7 @@ def damage(path: Path, kind: str) -> bytes:
     return damaged
 
 
-@pytest.mark.parametrize("kind", ["empty", "garbage", *nightly("cut")])
+@pytest.mark.parametrize("kind", ["empty", *nightly("garbage", "cut")])
 def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: str) -> None:
     path = database(site)
     damaged = damage(path, kind)
@@ -87,6 +87,7 @@ def test_jobs_that_were_lost_with_the_end_of_the_database_are_named(
     assert len(known) >= 1
 
 
+@pytest.mark.nightly
 def test_an_emptied_database_outside_the_workspace_is_refused(site: FaultSite) -> None:
     path = site.folder / "elsewhere.db"
     with (site.folder / "config.yaml").open("a") as config:

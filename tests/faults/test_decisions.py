@@ -18,7 +18,7 @@ from tests.integration.engine.site import KEY, Answer, marked, shell, until
 from tests.support.examples import examples
 
 #: Every so many failpoints there is a run that crashes there.
-STRIDE, AT_ONCE = examples(18, 4), 3
+STRIDE, AT_ONCE = examples(54, 4), 3
 WITHIN = 120.0
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from itertools import product
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from tests.faults.site import FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 from tests.integration.engine.site import shell, until
+from tests.support.examples import nightly
 
 pytestmark = pytest.mark.slow
 WAYS = ("crash", "orderly")
@@ -24,7 +25,11 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
     site.end()
 
 
-@pytest.mark.parametrize("ways", list(product(WAYS, WAYS)), ids="-then-".join)
+@pytest.mark.parametrize(
+    "ways",
+    [*zip(WAYS, WAYS, strict=True), *nightly(*((each,) for each in permutations(WAYS, 2)))],
+    ids="-then-".join,
+)
 def test_two_ends_in_a_row_change_nothing(
     site: FaultSite, ways: tuple[str, str], spawning: None
 ) -> None:

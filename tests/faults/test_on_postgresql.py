@@ -15,7 +15,7 @@ from tests.support.kills import Kills
 
 SECONDS = 6.0
 #: Tests use one of so many failpoints, so that changes of the code select others.
-STRIDE = examples(26, 17)
+STRIDE = examples(52, 17)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -16,7 +16,7 @@ from tests.support.examples import examples
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 2, 3
 #: Starts and ends of planners equal those of workers, which other tests crash at every point.
-EVERY = examples(10, 3)
+EVERY = examples(20, 3)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -58,6 +58,7 @@ def test_a_standby_adopts_the_workers_of_a_killed_server(
             standby.wait(30)
 
 
+@pytest.mark.nightly
 def test_a_waiting_standby_ends_at_sigterm(tmp_path: Path) -> None:
     server = ServerProcess(tmp_path / "site", {})
     try:

@@ -55,6 +55,7 @@ def test_one_command_prints_tables_and_keeps_their_figures_as_json(tmp_path: Pat
         check_figures(benchmark["figures"], ended.stdout)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_worktrees_are_measured() -> None:
     found = worktrees.measure(Options(quick=True, rounds=1))
@@ -63,6 +64,7 @@ def test_worktrees_are_measured() -> None:
     }
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_transactions_and_wake_ups_are_counted() -> None:
     found = {

@@ -209,6 +209,7 @@ def test_a_refused_child_job_is_surveyed_here_and_said(
     }
 
 
+@pytest.mark.nightly
 def test_a_part_whose_worker_failed_is_named_and_the_survey_fails(
     tmp_path: Path, large_project: Path, recursion: dict[str, str]
 ) -> None:
@@ -343,6 +344,7 @@ def test_without_grammars_a_request_to_build_is_matched_by_paths(
     assert ended.report.count(NOT_INSTALLED) == 1
 
 
+@pytest.mark.nightly
 def test_what_child_jobs_could_not_read_is_said_once_in_the_whole_result(
     tmp_path: Path,
     large_project: Path,

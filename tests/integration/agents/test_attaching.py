@@ -174,6 +174,7 @@ def test_changes_of_a_worker_that_had_changed_nothing_are_listed(
     until(lambda: outside["command"] in page.read_text(), "the report names it")
 
 
+@pytest.mark.nightly
 def test_while_it_is_attached_its_worktree_is_the_persons(
     site: InProcess, project: Project, attach: Open
 ) -> None:

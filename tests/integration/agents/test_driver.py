@@ -101,6 +101,7 @@ def test_opencode_tells_of_a_rate_limit_in_its_log_only(rig: Rig) -> None:
     assert "! Rate limit reached\n" in log
 
 
+@pytest.mark.nightly
 def test_an_agent_that_got_over_a_rate_limit_may_think_for_long(rig: Rig) -> None:
     code, _, outcome = rig.run("gets-over-a-limit a-moment answers", pause_seconds=0.1)
 
@@ -409,6 +410,7 @@ def test_an_agent_that_ends_by_itself_is_not_stopped_by_the_server(rig: Rig) -> 
     assert (code, outcome.text) == (0, "the answer")
 
 
+@pytest.mark.nightly
 def test_an_agent_whose_child_jobs_are_at_work_may_be_silent(rig: Rig) -> None:
     with server(b'{"stop": "", "waiting": true}') as (url, handler):
         process = rig.start("hangs", environ=with_server(url), stall_seconds=0.3)
@@ -421,6 +423,7 @@ def test_an_agent_whose_child_jobs_are_at_work_may_be_silent(rig: Rig) -> None:
     assert outcome.error_class is ErrorClass.TIMEOUT
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("answer", "status"),
     [(b"not json", 200), (b'{"stop": "no"}', 404), (b'"text"', 200)],

@@ -48,6 +48,7 @@ def test_a_fault_of_the_tool_is_retried_once_and_names_the_tool(
     assert "the model" not in row["reason"]
 
 
+@pytest.mark.nightly
 def test_a_tool_that_is_being_replaced_is_waited_for_without_a_retry(
     site: InProcess, program: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_an_agent_of_ones_own_is_waited_for_as_well(
     assert (row["status"], row["attempts"]) == ("success", 2)
 
 
+@pytest.mark.nightly
 def test_a_tool_that_stays_away_is_tried_after_2_5_and_15_seconds(
     make_site: MakeSite, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.integration.agents.conftest import KEY
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess
+from tests.support.examples import nightly
 
 REQUEST = "Build a house with a roof, doors and windows"
 
@@ -36,17 +37,19 @@ def test_the_agent_of_the_job_plans_it_with_a_schema(site: InProcess) -> None:
     assert job["usage"]["cost_usd"] == pytest.approx(1.0)  # the plan's cost and its worker's cost
 
 
-@pytest.mark.parametrize("request_", ["1. A roof\n2. A door", "Fix the roof"])
+@pytest.mark.parametrize("request_", ["1. A roof\n2. A door", *nightly("Fix the roof")])
 def test_rules_split_what_needs_no_model(site: InProcess, request_: str) -> None:
     assert ran(site, request_)["plan_source"] == "rules"
 
 
+@pytest.mark.nightly
 def test_rules_split_what_is_for_the_survey(make_site: MakeSite) -> None:
     job = ran(make_site())
 
     assert job["plan_source"] == "rules"
 
 
+@pytest.mark.nightly
 def test_rules_split_it_where_the_settings_say_so(
     make_site: MakeSite, program: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:

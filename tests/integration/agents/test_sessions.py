@@ -99,6 +99,7 @@ def test_a_refused_gate_resumes_with_the_finding_and_what_is_committed(site: InP
     assert worker["usage"]["cost_usd"] == pytest.approx(1.0)
 
 
+@pytest.mark.nightly
 def test_without_resuming_the_whole_prompt_names_what_is_committed(make_host: MakeHost) -> None:
     site = make_host(resume_sessions=False)
     runs = "writes=first.txt:1 answers|writes=second.txt:2 answers"
@@ -129,6 +130,7 @@ def test_an_interruption_resumes_with_a_short_prompt(
     assert words in after["prompt"] and "## Your task" not in after["prompt"]
 
 
+@pytest.mark.nightly
 def test_a_stall_resumes(make_host: MakeHost) -> None:
     site = make_host(stall_seconds=0.5)
     ended = site.run("x", [task("writes=a.txt:2 words hangs|answers", retries=1)])
@@ -138,6 +140,7 @@ def test_a_stall_resumes(make_host: MakeHost) -> None:
     assert worker_of(site, ended["job_id"])["status"] == "success"
 
 
+@pytest.mark.nightly
 def test_a_question_resumes_with_the_answer_that_there_is_none(site: InProcess) -> None:
     ended = site.run("x", [task("words asks|writes=a.txt:2 answers", retries=1, writes=["a.txt"])])
 
@@ -186,6 +189,7 @@ def test_a_crash_of_server_and_tool_resumes(
     assert project.show(f"orchestrator/{job_id}/result", "a.txt") == "2"
 
 
+@pytest.mark.nightly
 def test_a_session_that_is_gone_costs_no_retry(site: InProcess) -> None:
     runs = "writes=first.txt:1 answers forgets|never|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=1, gates=[gate("second.txt")])])
@@ -214,6 +218,7 @@ def test_a_session_that_its_service_refuses_is_given_up_at_once(site: InProcess)
     ]
 
 
+@pytest.mark.nightly
 def test_a_service_that_is_down_costs_no_session(site: InProcess) -> None:
     """The new session fails as the resumed one did: the third attempt resumes."""
     runs = "writes=first.txt:1 words dies|fails=500|fails=500|answers"
@@ -225,6 +230,7 @@ def test_a_service_that_is_down_costs_no_session(site: InProcess) -> None:
     assert worker_of(site, ended["job_id"])["status"] == "success"
 
 
+@pytest.mark.nightly
 def test_a_rollback_begins_a_new_session(site: InProcess) -> None:
     runs = "writes=first.txt:1 answers|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=0, gates=[gate("second.txt")])])
@@ -237,6 +243,7 @@ def test_a_rollback_begins_a_new_session(site: InProcess) -> None:
     assert (second["resumed"], TASK in second["prompt"]) == ("", True)
 
 
+@pytest.mark.nightly
 def test_a_retry_by_a_person_resumes(site: InProcess) -> None:
     runs = "writes=first.txt:1 answers|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=0, gates=[gate("second.txt")])])

@@ -94,6 +94,7 @@ def _has_begun(began: Path, number: int) -> bool:
 VANISHER = FORGER.partition("said =")[0] + "run.unlink(); os.kill(shim, 9); time.sleep(600)\n"
 
 
+@pytest.mark.nightly
 def test_attempts_whose_traces_are_removed_are_free_a_few_times_only(
     make_server: MakeServer, tmp_path: Path
 ) -> None:

@@ -174,6 +174,7 @@ def test_an_attempt_that_fails_leaves_the_branch_and_a_retry_continues(
     assert "answer = 41" in _at(project, job)
 
 
+@pytest.mark.nightly
 def test_feedback_that_changes_nothing_says_so(make_site: MakeSite, tmp_path: Path) -> None:
     site, project = begun(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
@@ -184,6 +185,7 @@ def test_feedback_that_changes_nothing_says_so(make_site: MakeSite, tmp_path: Pa
     assert row["reason"] == "the feedback led to no change"
 
 
+@pytest.mark.nightly
 def test_a_losing_candidate_that_is_corrected_may_win(make_site: MakeSite, tmp_path: Path) -> None:
     site, project = begun(make_site, tmp_path)
     gate = {"name": "is_42", "run": "grep -q 42 answer.txt", "required": False}
@@ -277,6 +279,7 @@ def test_one_worker_is_cancelled_and_retried(make_site: MakeSite, tmp_path: Path
     assert "feedback" in refused.json()["detail"]
 
 
+@pytest.mark.nightly
 def test_a_question_is_answered_by_feedback_on_the_whole_change(
     make_site: MakeSite, tmp_path: Path
 ) -> None:

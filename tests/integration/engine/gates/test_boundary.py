@@ -202,7 +202,7 @@ def run(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 #: By day one tool for each way of looking for settings: in files above, in a repository above, by
 #: a variable, and in the files of a package.
-BY_DAY = ("pytest", "ruff", "git", "eslint", "npm", "cargo", "go")
+BY_DAY = ("pytest", "ruff", "git")
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_no_settings_above_the_workspace_are_found(name: str, run: Run, tmp_path
     assert (MARK if tool.poison else "first") in found.stdout + found.stderr
 
 
-@pytest.mark.parametrize("name", [*[*OWN][:2], *nightly(*[*OWN][2:])])
+@pytest.mark.parametrize("name", [*[*OWN][:1], *nightly(*[*OWN][1:])])
 def test_the_settings_of_the_worktree_itself_count(name: str, run: Run) -> None:
     tool = OWN[name]
 
@@ -246,6 +246,7 @@ def test_git_finds_no_repository_above_a_plain_directory(run: Run) -> None:
     assert "not a git repository" in ran.gate
 
 
+@pytest.mark.nightly
 def test_names_of_tests_do_not_begin_at_the_workspace(run: Run) -> None:
     report = "pytest -p no:schemathesis --junitxml=/dev/stdout test_x.py"
 

@@ -39,6 +39,7 @@ def test_only_new_findings_of_bandit_count(made: MakeProject) -> None:
     assert reasons(new)[0].startswith("gate bandit failed: new.py:"), new
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(600)
 @pytest.mark.needs("semgrep")
 def test_only_new_findings_of_local_rules_of_semgrep_count(made: MakeProject) -> None:

@@ -19,6 +19,7 @@ from orchestrator.core.model.gate import Gate
 from orchestrator.engine.merge.gate_check import MergedGates
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, Answer, InProcess, shell, until
+from tests.support.examples import nightly
 from tests.support.gates import RunningGates
 from tests.support.project import Project, agents, edit
 
@@ -275,7 +276,7 @@ def test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it(made: Make
     assert record(site, job)["merged"] == ["worker_1", "worker_2"]
 
 
-@pytest.mark.parametrize("more", [[], [shell("false")]])
+@pytest.mark.parametrize("more", [[], *nightly([shell("false")])])
 def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
     made: MakeProject, more: list[Answer]
 ) -> None:
@@ -301,6 +302,7 @@ def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
     assert told.split("\n").count("event: job_ended") == 2
 
 
+@pytest.mark.nightly
 def test_what_is_in_the_way_of_a_merge_for_a_moment_costs_nothing(made: MakeProject) -> None:
     site, project = made()
     job = site.submit("x", [edit(LOCKED + word("a", "x"))])
@@ -344,6 +346,7 @@ def merge(site: InProcess, job: str, **body: Any) -> Answer:
     return found
 
 
+@pytest.mark.nightly
 def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     site, project = made()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
@@ -400,7 +403,7 @@ def append(line: str) -> str:
     return f"printf '%s\\n' '{line}' >> CHANGES.md"
 
 
-@pytest.mark.parametrize("agent", ["editor", "shell"])
+@pytest.mark.parametrize("agent", ["editor", *nightly("shell")])
 def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
     made: MakeProject, agent: str
 ) -> None:
@@ -425,6 +428,7 @@ def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
     assert "Both sides only added lines, and the result has both: CHANGES.md." in final
 
 
+@pytest.mark.nightly
 def test_a_union_counts_only_if_the_gates_of_the_merged_state_pass(
     made: MakeProject, gates: RunningGates
 ) -> None:
@@ -467,6 +471,7 @@ def test_the_result_with_more_tests_wins_over_a_later_one(made: MakeProject) -> 
     assert record(site, ended["job_id"])["merged"] == ["worker_2", "worker_1"]
 
 
+@pytest.mark.nightly
 def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo a > a.txt")])["job_id"]
@@ -481,6 +486,7 @@ def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakePro
     until(lambda: f"Previous result: {again['earlier']}" in final.read_text(), "its report")
 
 
+@pytest.mark.nightly
 def test_a_result_stays_where_the_gates_cannot_judge_once_more(
     made: MakeProject, tmp_path: Path
 ) -> None:
@@ -576,6 +582,7 @@ def test_work_of_failed_workers_is_taken_and_stays_taken(made: MakeProject) -> N
     assert (left["worker_id"], left["cause"]) == ("worker_2", "failed")
 
 
+@pytest.mark.nightly
 def test_what_is_taken_passes_gates_and_conflicts_like_any_change(made: MakeProject) -> None:
     site, project = made(merged_only("no-c", "! test -e c.txt"))
     tasks = [
@@ -653,6 +660,7 @@ def test_the_gates_of_workers_judge_the_merged_state_too(made: MakeProject) -> N
     until(lambda: project.worktrees() == [], "no worktree is left")
 
 
+@pytest.mark.nightly
 def test_a_test_that_fails_once_on_the_merged_state_is_flaky_and_refuses_nothing(
     made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

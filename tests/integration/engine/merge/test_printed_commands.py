@@ -98,8 +98,14 @@ CASES = {
         command=SHOWN,
     ),
 }
-#: Another case by day has the same cause, kind, and command.
+#: A case of the day has nearly the same cause, kind, and command.
 AT_NIGHT = {
+    ("conflict with a deletion", "agent"),
+    ("conflict that theirs could not merge", "command"),
+    ("refused in spite of theirs", "command"),
+    ("left by a person after a conflict", "agent"),
+    ("failed by its own gate", "agent"),
+    ("merged by hand", "agent"),
     ("conflict with a deletion", "command"),
     ("conflict, merged by hand", "command"),
     ("conflict, merged by hand", "agent"),
@@ -137,6 +143,7 @@ def loss_of(answer: Answer) -> Answer | None:
     return found[0] if found else None
 
 
+@pytest.mark.nightly
 def test_commands_are_not_asked_to_resolve_conflicts(site: InProcess) -> None:
     job = site.run("x", [KINDS["command"](ONE), KINDS["command"](TWO)])["job_id"]
 
@@ -148,6 +155,7 @@ def test_commands_are_not_asked_to_resolve_conflicts(site: InProcess) -> None:
     assert site.status(job)["status"] == "partial"
 
 
+@pytest.mark.nightly
 def test_land_of_a_job_whose_changes_a_person_left_out_is_no_failure(site: InProcess) -> None:
     job = site.run("x", [edit(ONE)])["job_id"]
     assert typed(site, f"bin/orchestrator merge {job} --exclude worker_1").returncode == 0

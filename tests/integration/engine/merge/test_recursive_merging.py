@@ -57,6 +57,7 @@ def check_content(project: Project, branch: str) -> None:
     assert project.show(branch, "top.txt") == "t\nT"
 
 
+@pytest.mark.nightly
 def test_three_levels_in_one_line(made: MakeProject) -> None:
     site, project = made()
 
@@ -151,6 +152,7 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     assert site.get(f"/jobs/{job}/conflicts")["conflicts"] == []
 
 
+@pytest.mark.nightly
 def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProject) -> None:
     site, project = made()
     child = json.dumps([edit("echo c > child.txt")])
@@ -166,6 +168,7 @@ def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProjec
     assert f"To see it: {COMMAND} diff {job}." in ended["results"]["changes"]
 
 
+@pytest.mark.nightly
 def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
     site, project = made()
     script = BOTH_CHANGE
@@ -184,6 +187,7 @@ def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
     assert project.show(f"orchestrator/{job}/result", "README.md") == "c"
 
 
+@pytest.mark.nightly
 def test_what_a_child_job_changed_in_vain_is_told_as_a_part(made: MakeProject) -> None:
     site, project = made()
     child = [edit("echo theirs > README.md")]

@@ -52,7 +52,7 @@ def made(
     return site, project, site.run("x", tasks, resolve="resolver", **config)
 
 
-@pytest.mark.parametrize("history", ["merge", "linear"])
+@pytest.mark.parametrize("history", ["merge", *nightly("linear")])
 def test_an_agent_resolves_a_conflict(make_site: MakeSite, tmp_path: Path, history: str) -> None:
     site, project, ended = made(make_site, tmp_path, RESOLVER, max_retries=1, history=history)
 
@@ -133,6 +133,7 @@ def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     assert after["reason"].startswith("overruled by merge_strategy theirs: 1 hunk of worker_1 (a.")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("mark", ["<<<<<<<", *nightly("=======", ">>>>>>>")])
 def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, mark: str) -> None:
     careless = RESOLVER.replace(f'"{mark}"', '"none"')
@@ -142,6 +143,7 @@ def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, 
     assert found["reasons"] == {"worker_2": "unresolved conflicts in a.txt"}
 
 
+@pytest.mark.nightly
 def test_lines_like_marks_that_a_side_has_itself_are_none(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
@@ -170,7 +172,7 @@ if number < 3:
 """
 
 
-@pytest.mark.parametrize("last", [RESOLVER, IDLE])
+@pytest.mark.parametrize("last", [RESOLVER, *nightly(IDLE)])
 def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
     make_site: MakeSite, tmp_path: Path, last: str
 ) -> None:
@@ -248,6 +250,7 @@ def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: P
     assert "By worker_1, in the result so far:\n2\n" in told
 
 
+@pytest.mark.nightly
 def test_of_several_in_conflict_each_needs_one_attempt(make_site: MakeSite, tmp_path: Path) -> None:
     """Each resolver starts from the previous resolver's result."""
     site, project = site_for(make_site, tmp_path)
@@ -262,6 +265,7 @@ def test_of_several_in_conflict_each_needs_one_attempt(make_site: MakeSite, tmp_
     assert [row["attempts"] for row in ended["results"]["tasks"]] == [1, 2, 2, 2]
 
 
+@pytest.mark.nightly
 def test_workers_that_never_agree_end(make_site: MakeSite, tmp_path: Path) -> None:
     site, _ = site_for(make_site, tmp_path)
     mine = "grep -c . a.txt; echo {} $RANDOM$RANDOM > a.txt"
@@ -275,6 +279,7 @@ def test_workers_that_never_agree_end(make_site: MakeSite, tmp_path: Path) -> No
     assert {*found["merged"], *found["left_out"]} == {"worker_1", "worker_2", "worker_3"}
 
 
+@pytest.mark.nightly
 def test_without_a_retry_a_command_takes_it_up(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -309,6 +314,7 @@ def test_without_a_retry_a_command_takes_it_up(
     assert (refused.status_code, "no conflicts to resolve" in refused.text) == (409, True)
 
 
+@pytest.mark.nightly
 def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_path: Path) -> None:
     """The retry starts from the worker's own work, not from the state of the failed attempt."""
     site, project = site_for(make_site, tmp_path)

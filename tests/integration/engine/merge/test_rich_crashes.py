@@ -24,6 +24,7 @@ orchestrator unlock db
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing(

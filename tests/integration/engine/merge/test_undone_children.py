@@ -84,6 +84,7 @@ spawn; {DISCARD.strip()}; spawn; spawn"""
     assert site.get(f"/jobs/{job}/conflicts")["missing"] == []
 
 
+@pytest.mark.nightly
 def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(made: MakeProject) -> None:
     site, project = made()
     deepest = spawning([CHILD], 3, after=f"{DISCARD}echo own > own.txt\n")
@@ -103,6 +104,7 @@ def test_what_is_discarded_at_depth_3_is_left_out_of_all_jobs_above(made: MakePr
     assert project.show(f"orchestrator/{job}/result", "child.txt") == "one\ntwo"
 
 
+@pytest.mark.nightly
 def test_what_a_parent_removes_or_overwrites_is_named_with_the_child(made: MakeProject) -> None:
     site, _ = made()
 
@@ -115,6 +117,7 @@ def test_what_a_parent_removes_or_overwrites_is_named_with_the_child(made: MakeP
     assert ended["reason"] == f"undone after a child job: {hunks} by worker_1_1"
 
 
+@pytest.mark.nightly
 def test_a_parent_that_works_on_what_its_child_job_made_is_whole(made: MakeProject) -> None:
     site, _ = made()
     script = "sed -i s/two/2/ child.txt; mkdir sub; mv child.txt sub/renamed.txt\n"
@@ -124,6 +127,7 @@ def test_a_parent_that_works_on_what_its_child_job_made_is_whole(made: MakeProje
     assert (ended["status"], ended["reason"]) == ("completed", "")
 
 
+@pytest.mark.nightly
 def test_a_child_job_that_its_parent_merges_as_its_own_decision_is_only_named(
     made: MakeProject,
 ) -> None:

@@ -255,6 +255,7 @@ def test_without_git_what_they_left_and_used_decides(make_site: MakeSite, tmp_pa
     assert json.loads(given.read_text())["a"]["worker_id"] == "worker_2"
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("spawning")
 def test_candidates_below_two_other_workers(made: MakeProject) -> None:
     site, project = made()
@@ -310,6 +311,7 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     assert "reviewer_1" in log
 
 
+@pytest.mark.nightly
 def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
     made: MakeProject, judge: Judge
 ) -> None:
@@ -338,6 +340,7 @@ def test_what_cannot_review_is_refused_at_once(made: MakeProject) -> None:
     assert (response.status_code, "at least two" in response.text) == (422, True)
 
 
+@pytest.mark.nightly
 def test_a_review_survives_its_server_and_needs_no_git(
     make_server: MakeServer, judge: Judge, tmp_path: Path
 ) -> None:
@@ -375,6 +378,7 @@ def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
     assert log.count(" candidate_chosen ") == 1
 
 
+@pytest.mark.nightly
 def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
@@ -422,6 +426,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     assert f"of job {job} are unknown, because it has not ended and no server is running" in said
 
 
+@pytest.mark.nightly
 def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakeProject) -> None:
     site, project = made()
     first = site.run("count", [tried(3)])["job_id"]
@@ -441,6 +446,7 @@ def test_the_others_work_outlives_the_job_until_its_result_is_taken(made: MakePr
     assert project.git("for-each-ref", "refs/orchestrator") == ""
 
 
+@pytest.mark.nightly
 def test_a_retry_of_the_job_tries_all_candidates_again_where_none_succeeded(
     made: MakeProject, tmp_path: Path
 ) -> None:

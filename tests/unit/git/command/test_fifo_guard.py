@@ -14,6 +14,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
 from orchestrator.git.command import fifo_guard, runner
+from tests.support.examples import nightly
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -74,7 +75,7 @@ def committed(repository: GitRepository, directory: Path) -> str:
     return done
 
 
-@pytest.mark.parametrize("name", [*IN_THE_FILES, *IN_ITS_PART, *IN_THE_REPOSITORY])
+@pytest.mark.parametrize("name", [*IN_THE_FILES, *IN_ITS_PART, BRANCH, *nightly(f"logs/{BRANCH}")])
 def test_nobody_waits_at_a_pipe_and_the_work_is_kept(
     project: Project, repository: GitRepository, opened: Path, name: str
 ) -> None:
