@@ -54,8 +54,8 @@ class AgentRegistry:
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the agent for a task: ``auto`` is shell for commands, otherwise the default.
 
-        If the default is ``auto``, too, the best AI agent that can work is selected; an agent whose
-        login was ``refused`` only if there is no other.
+        If the default is also ``auto``, the best AI agent that can work is selected. An agent whose
+        login was ``refused`` is selected only if no other agent can work.
         """
         if name != AUTO:
             return self.get(name).name
@@ -66,8 +66,8 @@ class AgentRegistry:
         return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
-        """Return the best AI agent that can work here or on a node, for ``auto``; empty if no other
-        agent can.
+        """Return the best AI agent outside ``refused`` that can work here or on a node; "" if there
+        is none, or if the default agent is not ``auto``.
         """
         if self._preferred != AUTO:
             return ""
@@ -119,7 +119,9 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """Return True if the agent may plan for any job, None if only by name, False if never."""
+        """Return True if the agent may plan for any job, None if only for jobs that name it, False
+        if never.
+        """
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans
 
@@ -143,7 +145,7 @@ class AgentRegistry:
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:
-        """True if the agent gets a prompt, which begins with its job's shared context."""
+        """True if the agent gets a prompt. The prompt begins with the job's shared context."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def reads_messages(self, name: str, *, windows: bool) -> bool:

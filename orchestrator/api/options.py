@@ -35,7 +35,7 @@ class DoctorCheck:
 
 
 def no_doctor() -> Sequence[DoctorCheck]:
-    raise Unavailable("this server has no doctor")
+    raise Unavailable("this server does not run the checks of doctor")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,7 +32,7 @@ def remove(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove ended root jobs, and complete interrupted removals; yield each removed job.
 
-    Each job comes with the names of git refs that save work which no other ref contains. Raise
+    Each job comes with the names of the git refs that save its unlanded work. Raise
     WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)

@@ -1,7 +1,7 @@
 """The command line: ``orchestrator <command>``.
 
 - ``changes``: Commands for a job's changes: merge, diff, land, undo, apply, roll back
-- ``demo``: The command ``demo``: a real run with scripted agents in a repository of its own
+- ``demo``: The command ``demo``: a real run with scripted agents in a separate repository
 - ``doctor``: The command ``doctor``: one module for each subject that it checks
 - ``follow``: Following a running job in a terminal
 - ``jobs``: Commands that start, show and control jobs

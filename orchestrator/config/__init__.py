@@ -1,7 +1,7 @@
 """Settings: their declaration, and loading with errors that name file, line and remedy.
 
 - ``fields``: Types of settings, and the checks of their texts
-- ``sections``: Sections of the settings with entries of their own: agents, triggers, receivers
+- ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
 """
 
 from orchestrator.config.conflicts import is_loopback

@@ -155,7 +155,7 @@ def _inherited(settings: Settings) -> Iterator[Conflict]:
         if agent.command or agent.class_:
             reason = "has its own command or class, and so cannot inherit configuration"
         elif settings.orchestrator.execution_mode is ExecutionMode.WINDOWS and can:
-            reason = "has its user's configuration on the Windows side"
+            reason = "runs on Windows, and so cannot inherit configuration from WSL"
         elif lacking:
             reason = f"cannot inherit {lacking}"
             reason += f"; possible values: {', '.join(can)}" if can else ""

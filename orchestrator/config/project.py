@@ -43,7 +43,9 @@ def project_root(settings: Settings, folder: Path) -> Path:
 
 
 def roles_directory(settings: Settings, folder: Path) -> Path | None:
-    """Return the directory of the user's roles; None if neither it nor the project is known."""
+    """Return the directory of the user's roles; None if neither the setting nor the project is
+    known.
+    """
     if settings.workers.roles_dir:
         return settings.workers.roles_dir
     try:

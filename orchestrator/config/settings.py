@@ -377,7 +377,7 @@ class GitSection(Section):
     link_ignored: Words = ()
     """Names or paths to link instead of copy: fast, but workers' writes change your checkout."""
     never_commit: Words = NEVER_COMMIT
-    """Patterns (as in .gitignore) of new files to not commit; [] also commits core dumps."""
+    """Patterns (as in .gitignore) of new files that are not committed; []: commit all new files."""
     never_commit_over: Size | None = 10 * MIB
     """Maximum size of a new file to commit, in bytes or as in 10M; null: no limit."""
     setup: Words = ()
@@ -415,7 +415,7 @@ class ClusterSection(Section):
     refusal_is_absence: bool = True
     """Let workers run while connections are refused; false behind a proxy that refuses them."""
     scheduler: Word | None = None
-    """Dask scheduler, tls://HOST:PORT, on whose workers nodes start; null: none. Needs listen."""
+    """Dask scheduler, tls://HOST:PORT, whose workers run nodes; null: none. Needs listen."""
 
 
 class Settings(Section):

@@ -10,9 +10,9 @@ OrchestratorError
 ├── LimitReached         a limit is used up for now; has the time when it is free again
 ├── NotFound             the object does not exist, or the caller may not see it
 ├── Conflict             the object is in a state that does not allow the action
-│   ├── Outdated         it has changed since the caller looked at it; has its present commit
-│   ├── Incomplete       a job that is not completed would land without permission for that
-│   ├── OtherBranch      another branch is checked out than the one to land on
+│   ├── Outdated         it has changed since the caller read it; has its present commit
+│   ├── Incomplete       the job is not completed, and landing it was not permitted
+│   ├── OtherBranch      the checked-out branch is not the branch to land on
 │   ├── InTheWay         files of the user's checkout block a landing
 │   ├── NoRepository     the job does not use git
 │   ├── Locked           another worker holds a lock

@@ -120,7 +120,7 @@ class CliResult(WholeAnswer):
     """Result of one tool."""
 
     cli_name: str
-    """As the caller spelled it."""
+    """Name of the tool, as the caller spelled it."""
     status: Literal["success", "failure", "timeout", "cancelled", "blocked"]
     files_modified: list[str] = []
     cost: float = 0.0

@@ -287,7 +287,7 @@ class Place:
             return ""
         return (
             f"{gone} was moved, renamed, or replaced while the server runs; nothing is started or "
-            f"accepted; stop the server (kill {os.getpid()}), then at the new place: "
+            f"accepted; stop the server (kill {os.getpid()}), then start it at the new location: "
             f"{COMMAND} serve"
         )
 

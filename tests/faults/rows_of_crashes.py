@@ -9,7 +9,7 @@ ROWS = (
         injection=(
             "processes are killed at random, by seed; workers count their own starts and ends"
         ),
-        promise="every accepted job ends as it would have, and none of its attempts runs twice",
+        promise="every accepted job ends as without the crash, and no attempt runs twice",
         tests=(
             "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
             "integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",

@@ -98,7 +98,7 @@ ROWS = (
     ),
     Row(
         number=67,
-        fault="a land or undo that is killed among the files",
+        fault="`land` or `undo` is killed while it writes files",
         injection=("git is killed after it has written some of the files; files are changed since"),
         promise=(
             "the next `land` finishes it, or the next `undo` reverts it, never over later changes"

@@ -32,7 +32,7 @@ ROWS = (
     ),
     Row(
         number=71,
-        fault="a node stands still",
+        fault="a node is suspended",
         injection=("SIGSTOP of its processes for longer than the lease"),
         promise=("its shims stop its workers; the node works again afterwards"),
         tests=(f"{NODES}::test_a_node_that_stands_still_is_fenced_by_its_shims",),
@@ -73,7 +73,7 @@ ROWS = (
         injection=(
             "plain text, TLS without a certificate, another authority, a node as the server"
         ),
-        promise=("no answer; the node is told what to do"),
+        promise=("no answer; the node prints the repair"),
         tests=(
             f"{NODES}::test_a_connection_without_tls_or_certificate_gets_nothing",
             f"{NODES}::test_a_node_of_another_authority_is_rejected",
@@ -114,7 +114,7 @@ ROWS = (
         number=78,
         fault="a node with another version, user id, or workspace",
         injection=("a node that reports other values; another mark in the workspace"),
-        promise=("it is rejected with what to do"),
+        promise=("it is rejected, and prints the repair"),
         tests=(
             f"{NODES}::test_a_node_that_differs_is_refused_with_what_to_do",
             f"{NODES}::test_a_machine_without_the_workspace_is_refused",

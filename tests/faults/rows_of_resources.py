@@ -385,7 +385,7 @@ ROWS = (
         fault="the project is moved or renamed",
         injection="its directory is renamed after an orderly stop, and while a worker runs",
         promise=(
-            "unfinished jobs resume at the new place; a server that runs is not ready, accepts "
+            "unfinished jobs resume at the new location; a server that runs is not ready, accepts "
             "nothing and stores nothing at the old path"
         ),
         tests=(

@@ -258,7 +258,7 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    """Return files with all earlier messages from people, which the attempt may not know."""
+    """Return files with all earlier messages from people, because the attempt may not know them."""
     result = assignment.worker.result
     return {
         message_file_name(each.id): message_document(each)

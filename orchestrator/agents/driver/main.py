@@ -122,9 +122,7 @@ class Driver:
         return outcome
 
     def report_total(self, usage: Usage) -> None:
-        """Send the total usage to the server; after a SIGTERM within a second, otherwise give
-        up.
-        """
+        """Send the total usage to the server. After a SIGTERM, stop trying after one second."""
         seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
         self._receipts.close(seconds)
         self._telling.close(usage, seconds)

@@ -297,7 +297,7 @@ class Program:
             late = now - self._finished_at > patience.finish > 0
             # The work is done: a program that does not end afterwards is no failure of the work.
             return (
-                EarlyStop(ErrorClass.NONE, "it did not exit after its final result")
+                EarlyStop(ErrorClass.NONE, "the agent did not exit after its final result")
                 if late
                 else None
             )

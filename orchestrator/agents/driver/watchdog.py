@@ -63,7 +63,7 @@ class Watchdog:
         self._journal = journal
         self._telling = telling
         self._price = price
-        self._told = Usage()
+        self._reported = Usage()
         #: Reason that was passed to ``close``; empty if ``close`` was not called.
         self._why = ""
         #: True if the agent's latest event is its final answer, or the usage of this answer.
@@ -99,7 +99,7 @@ class Watchdog:
         beyond = self._used_up and _goes_on(sign)
         self._notice(sign)
         if isinstance(sign, UsageEvent):
-            self._told = total(self._told, sign.usage)
+            self._reported = total(self._reported, sign.usage)
             self._telling.tell(self.usage)
             self._used_up = self._why or breach(self._limits, spent_by(self.usage))
         if isinstance(sign, Stuck):
@@ -129,7 +129,7 @@ class Watchdog:
     @property
     def usage(self) -> Usage:
         """Usage so far; its cost is computed from the price if the agent reported none."""
-        return priced(self._told, self._price)
+        return priced(self._reported, self._price)
 
 
 def _is_answer(sign: Sign) -> bool:

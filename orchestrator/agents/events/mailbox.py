@@ -94,13 +94,13 @@ class Mailbox:
             self._report([message_id])
 
     def read_all(self) -> None:
-        """Mark all messages that were taken as read."""
+        """Mark all returned messages as read."""
         for each in list(self._open):
             self.read(each)
 
     @property
     def has_open(self) -> bool:
-        """True if a message was taken and not read."""
+        """True if a returned message is not marked as read."""
         return bool(self._open)
 
 

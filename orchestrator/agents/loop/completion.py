@@ -92,9 +92,7 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema whose value is an object, because APIs accept no others, and True if it was
-    wrapped.
-    """
+    """Return the schema; and True if it was wrapped in an object, as APIs accept only objects."""
     if schema.get("type") == "object":
         return dict(schema), False
     inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}

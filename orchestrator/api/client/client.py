@@ -65,7 +65,7 @@ class OrchestratorClient(Following):
 
         In a worker: its server, with its own key. Elsewhere: the server that runs for ``folder``
         (default: the folder that contains this package, or the home of the current directory).
-        Raises NoServer if none does.
+        Raises NoServer if no server runs.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)

@@ -7,7 +7,7 @@ ClientError
 │   ├── ConflictError    409: the object's state does not allow the call
 │   └── InvalidError     413, 415, 422 ...: the request is invalid
 │       └── RefusedError     a limit was reached; ``left`` has the remaining quota
-├── QuotaError           429: a limit is used up for now; ``free_at`` says until when
+├── QuotaError           429: a limit is used up for now; ``free_at`` has its end
 └── ServerUnreachable    no answer, after all retries
     └── NoServer         no record of a server's address
 """

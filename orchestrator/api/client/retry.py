@@ -28,7 +28,7 @@ class Retry:
         """Restart the window, because the server answered."""
         self._deadline = time.monotonic() + self._window
         self._delay = FIRST_DELAY_SECONDS
-        self._told = False
+        self._is_notified = False
 
     def pause(self, retry_after: str | None = None) -> bool:
         """Sleep until the next retry. Return False at once if the window is too short for another
@@ -39,8 +39,8 @@ class Retry:
         left = self._deadline - time.monotonic()
         if delay > left:
             return False
-        if delay > UNTOLD_DELAY_SECONDS and not self._told:
-            self._told = True
+        if delay > UNTOLD_DELAY_SECONDS and not self._is_notified:
+            self._is_notified = True
             self._waiting(left)
         time.sleep(delay)
         self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)

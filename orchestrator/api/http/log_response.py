@@ -184,8 +184,8 @@ def text_file(
 ) -> Response:
     """Return a file's content; no link is followed below ``within``.
 
-    Raise FileNotFoundError, or NotFound if it is not a regular file. On waitress, sending it holds
-    no thread.
+    Raise FileNotFoundError, or NotFound if it is not a regular file. Sending the content by
+    waitress holds no thread.
     """
     headers = {"Cache-Control": "no-store"}
     try:

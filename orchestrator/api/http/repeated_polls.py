@@ -1,7 +1,7 @@
 """Answers requests that repeat an earlier request, in the server's loop.
 
-A client that polls sends the same bytes each time. While the earlier answer is current, most of the
-cost of another one is the switch to a thread and the dispatch of the application.
+A client that polls sends the same bytes each time. If the earlier answer is still current, most of
+the cost of a new answer would be the switch to a thread and the dispatch in the application.
 """
 
 import re

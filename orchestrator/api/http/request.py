@@ -39,7 +39,7 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 
 
 def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return a body with the words of a person. Raise like ``body``; a 413 if only their length is
+    """Return a body with a person's text. Raise like ``body``; a 413 if only their length is
     wrong.
     """
     try:
@@ -136,8 +136,8 @@ def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | No
 
 
 def idempotency_key() -> str | None:
-    """Return the Idempotency-Key. Raise a 422 for a key that cannot be distinguished from
-    others.
+    """Return the Idempotency-Key. Raise a 422 for a key that is empty, too long, or not printable
+    ASCII.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:

@@ -135,8 +135,9 @@ TOOLS = (
     McpTool(
         name="feedback",
         description=(
-            "Send comments on lines of an ended worker's change back to it: one more attempt on "
-            "its branch gets them. An ended job runs again and is merged again; then call wait."
+            "Send comments on lines of an ended worker's change to the worker, which starts "
+            "another attempt on its branch. An ended job runs again and is merged again; then "
+            "call wait."
         ),
         arguments=mcp.FeedbackArguments,
         example={
@@ -170,7 +171,7 @@ TOOLS = (
         name="answer",
         description=(
             "Approve or reject the question of a task that waits for a person, or the plan of a "
-            "job. Call it only if your user decided so."
+            "job. Call this tool only if your user made the decision."
         ),
         arguments=mcp.AnswerArguments,
         example={**JOB, "task_id": "ok", "decision": "approve", "comment": "only to staging"},
@@ -180,8 +181,8 @@ TOOLS = (
     McpTool(
         name="pause",
         description=(
-            "Pause a job and its child jobs: nothing new starts until resume, and its wall time "
-            "stands still."
+            "Pause a job and its child jobs: nothing new starts until resume. The pause does not "
+            "count as wall time."
         ),
         arguments=mcp.PauseArguments,
         example=JOB,
@@ -266,7 +267,7 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Remove the choice of null, empty defaults, and limits that no caller reaches."""
+    """Remove the alternative null, empty defaults, and limits that no caller can reach."""
     kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:

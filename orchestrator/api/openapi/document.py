@@ -148,7 +148,9 @@ def _query_parameters(operation: Operation) -> list[Schema]:
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Return the schema of a parameter or of its items, with the named schema in its place."""
+    """Return the schema of a parameter or of its items. A reference is replaced by the schema that
+    it names.
+    """
     plain = {**schema}
     if name := plain.pop("$ref", None):
         named = {**definitions[name.rsplit("/", 1)[1]]}

@@ -172,7 +172,7 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
 
 
 def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the critical path of the first job's own workers, which come first."""
+    """Return the critical path of the first job's own workers, whose rows are first."""
     workers = found.workers
     own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0
     if not any(deps[:own]):

@@ -31,7 +31,7 @@ class LatestCards:
         """Return the rows of jobs, without deleted jobs.
 
         ``jobs``: with the versions of their trees, read before this call. ``make`` is called once,
-        with the ids of jobs whose rows are not kept.
+        with the ids of jobs whose rows are not cached.
         """
         with self._lock:
             found = {job.id: self._known(job.id, version) for job, version in jobs.items()}

@@ -194,8 +194,8 @@ def _frame(service: Service, caller: Caller, detail: Detail, tasks: list[TaskRes
 
 
 def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
-    """Return workers by job, including those of child jobs, which are read only if there
-    are any.
+    """Return workers by job, including the workers of child jobs. Child jobs are read only if some
+    exist.
     """
     if not any(worker.child_job_ids for worker in detail.workers):
         return {detail.job.id: detail.workers}

@@ -117,7 +117,7 @@ class StatusRows:
             return found
 
     def known(self, job_id: str) -> JobRows:
-        """Return the rows without counting them as requested; empty if they are not kept."""
+        """Return the rows without counting them as requested; empty if they are not cached."""
         return self._jobs.get(job_id) or JobRows()
 
 

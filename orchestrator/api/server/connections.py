@@ -166,7 +166,9 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return taken
 
     def _repeats_answer(self, data: bytes) -> bool:
-        """Answer a request that repeats an earlier one. Return False if the application must."""
+        """Answer a request that repeats an earlier one. Return False if the application must answer
+        it.
+        """
         repeats = self.server.repeats
         # ``request`` is set if a part of another request has arrived before.
         if repeats is None or self.request is not None or not self.may_give_way:
@@ -413,7 +415,7 @@ class Door:
 
 
 def _first_kept() -> int:
-    """Return the lowest number of a new descriptor that shows that few descriptors remain.
+    """Return the descriptor number from which on few descriptors remain.
 
     This works because the kernel always returns the lowest free number.
     """

@@ -207,10 +207,10 @@ class EventStream(ParkedConnection):
         self._sent = new[-1].seq
         self._sink.write(self._frames.of(new))
         if self._live and self._sink.pending > self._hub.options.lag_limit_bytes:
-            self._lags()
+            self._is_behind()
 
-    def _lags(self) -> None:
-        logger.info("dropped a reader that lags", extra={"job_id": self._job_id})
+    def _is_behind(self) -> None:
+        logger.info("disconnected a reader that is too far behind", extra={"job_id": self._job_id})
         self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
@@ -249,5 +249,5 @@ class BriefStream(EventStream):
             return replace(page, events=(), reset_to=last)
         return page
 
-    def _lags(self) -> None:
+    def _is_behind(self) -> None:
         self._live = False  # The store is read again when the reader has received pending events.

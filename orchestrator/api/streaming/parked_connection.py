@@ -235,7 +235,7 @@ def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
 def _task(write: Any) -> WSGITask:
     task = getattr(write, "__self__", None)
     if not isinstance(task, WSGITask):
-        raise RuntimeError("start_response of waitress no longer answers a method of its task")
+        raise RuntimeError("start_response of waitress no longer returns a method of WSGITask")
     return task
 
 

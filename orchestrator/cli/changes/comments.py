@@ -47,7 +47,7 @@ def in_option(text: str) -> Comment:
 def in_file(text: str) -> Comments:
     """Return the comments of a file: blocks that begin with ``PATH:LINE:``, or an edited diff.
 
-    The text before the first comment is on the whole change.
+    The text before the first comment is a comment on the whole change.
     """
     if any(_HUNK.match(line) for line in text.splitlines()):
         return in_diff(text)
@@ -75,7 +75,7 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 def in_diff(text: str) -> Comments:
     """Return the comments of an edited diff: lines that begin with ``#`` comment on the line above.
 
-    Comments before the first file are on the whole change.
+    Comments before the first file are comments on the whole change.
     """
     comments = Comments()
     for place, lines in _grouped(text):

@@ -20,9 +20,9 @@ Answer = dict[str, Any]
 
 _TEMPLATE = """\
 #: Comments on the change of {worker} in job {job}, commit {commit}.
-#: Write a comment below the line that it is on, in lines that begin with "# ".
-#: Lines that begin with "# " here, before the first file, are on the whole change.
-#: Without any comment, nothing is sent.
+#: To comment on a line, write lines that begin with "# " below the line.
+#: To comment on the whole change, write such lines here, before the first file.
+#: Without a comment, nothing is sent.
 
 {diff}"""
 
@@ -49,7 +49,9 @@ _TEMPLATE = """\
 @click.option("--edit", is_flag=True, help="Write comments into the diff, in $EDITOR.")
 @click.option("--agent", metavar="NAME", help="Agent of the next attempt (default: the same).")
 @click.option(
-    "--commit", metavar="COMMIT", help="Commit that the comments are on (default: WORKER's latest)."
+    "--commit",
+    metavar="COMMIT",
+    help="Commit that the comments refer to (default: WORKER's latest).",
 )
 @json_option
 @project_option
@@ -66,10 +68,9 @@ def feedback_command(
     agent: str | None,
     commit: str | None,
 ) -> None:
-    """Send comments on a worker's change back to it.
-
-    WORKER runs once more, on its branch. Its prompt has path, line, code, and text of each comment.
-    JOB runs again if it has ended, and is merged again. Needs a running server.
+    """Send comments on WORKER's change, and run WORKER again. WORKER continues on its branch.
+    Its prompt has the path, line, code, and text of each comment. An ended JOB runs and is merged
+    again. Needs a running server.
     """
     given = Comments([in_option(each) for each in comments], message or "")
     if file is not None:

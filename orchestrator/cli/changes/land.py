@@ -120,7 +120,8 @@ def land_command(
     another branch, land asks, even with --yes, unless --onto names the current branch.
 
     With --pr, your branch does not change. The result branch is pushed to the remote of the branch
-    that JOB started from. Then gh or glab opens a pull request onto that branch, or onto --onto.
+    that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch
+    that --onto names.
     """
     surroundings.check_user("land")
     how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)

@@ -1,1 +1,1 @@
-"""The command ``demo``: a real run with scripted agents in a repository of its own."""
+"""The command ``demo``: a real run with scripted agents in a separate repository."""

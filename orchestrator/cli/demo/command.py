@@ -32,13 +32,13 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 @json_option
 @pass_surroundings
 def demo_command(surroundings: CliContext, keep: Path | None) -> int:
-    """Run a job with scripted agents in a repository of its own.
+    """Run a job with scripted agents in a separate repository.
 
     Takes about 20 seconds, and needs git, but no AI tool, key, or network. Four workers run in
     parallel: one starts a child job, one is rejected by a gate and repairs its work, and one
     resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace
-    do not change. The demo's files remain: the last lines have commands to inspect the files, and
-    the command that removes the files.
+    do not change. The demo's files remain. The last lines of the output are commands that show the
+    files, and a command that removes them.
     """
     environ = surroundings.environ
     folder = new_folder(keep, environ)
@@ -160,5 +160,5 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def _forwardable() -> Sequence[signal.Signals]:
-    """Return signals that are not ignored, as SIGHUP is under nohup."""
+    """Return the signals that this process does not ignore. Under nohup, it ignores SIGHUP."""
     return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

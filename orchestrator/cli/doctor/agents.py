@@ -30,7 +30,7 @@ def agent_checks(
 
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
-    """Yield known agents of which at least one part is installed here."""
+    """Yield the known agents that are installed here, completely or in part."""
     from orchestrator.app import availability
     from orchestrator.core.model.known_agents import KNOWN
 

@@ -262,8 +262,8 @@ def _moment(event: Event) -> float:
 
 
 def display_for(surroundings: CliContext, stream: TextIO | None = None) -> Display:
-    """Return lines, or lines that change in place if ``stream`` (standard error) is a
-    terminal for it.
+    """Return a display of lines. If ``stream`` (standard error) is a suitable terminal, lines
+    change in place.
     """
     to = stream or sys.stderr
     style = style_of(surroundings.environ, to)

@@ -28,7 +28,7 @@ from orchestrator.cli.plan.job_options import cap_options
 @json_option
 @pass_surroundings
 def budget_command(surroundings: CliContext, /, job_id: str, **limits: Any) -> None:
-    """Raise limits of JOB; a job that reached one continues.
+    """Raise limits of JOB; a job paused at a limit continues.
 
     With `--on-limit ask`, a job that reaches a limit is paused for at most `ask_seconds`, until a
     person decides.

@@ -71,17 +71,19 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
     figures = json.loads(find_report(surroundings, root_id, "analytics.json"))
     for found in figures.get("comparisons", ()):
         if (found["job_id"], found["task_id"]) == (job_id, task_id):
-            return {name: _told(value) for name, value in found.items() if value is not None}
+            return {
+                name: _without_nulls(value) for name, value in found.items() if value is not None
+            }
     raise NotFound(
         f"job {job_id} has no candidates of a task {task_id!r}; "
         "a task has candidates only if it names several agents"
     )
 
 
-def _told(value: Any) -> Any:
+def _without_nulls(value: Any) -> Any:
     """Return the value without unknown (null) fields, as the server answers it."""
     if isinstance(value, list):
-        return [_told(each) for each in value]
+        return [_without_nulls(each) for each in value]
     if isinstance(value, dict):
         return {name: each for name, each in value.items() if each is not None}
     return value

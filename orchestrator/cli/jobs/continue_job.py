@@ -71,7 +71,7 @@ def continue_command(
 
 
 def _base(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """Return settings of a job that starts from another one's result. Raise Conflict or
+    """Return the settings of a job that starts from another job's result. Raise Conflict or
     NotFound.
     """
     from orchestrator.cli.offline.jobs_on_disk import whole_job

@@ -24,7 +24,8 @@ def pause_command(
     """Pause JOB and its child jobs, or all jobs.
 
     Nothing new starts until `resume`. Running attempts continue to their end; with --stop they are
-    stopped, and run again after the pause without using a retry. The wall time stands still.
+    stopped, and run again after the pause without using a retry. A pause does not count as wall
+    time.
     """
     _check_one(job_id, everything)
     running = "stop" if stop else "finish"

@@ -167,7 +167,7 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    """True if the environment has settings other than the project."""
+    """True if the environment sets anything except the project."""
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 

@@ -61,8 +61,8 @@ def serve(
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
     ``standby``: if another server uses the workspace, wait until it has exited. ``any_port``:
-    listen on any free port if the port is in use. ``on_ready`` is called with the URL of the
-    address that it listens on, with the project, and True if only proxies may call.
+    listen on any free port if the port is in use. ``on_ready`` is called with the URL at which the
+    server listens, the project, and True if only proxies may call the server.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready

@@ -42,7 +42,7 @@ def keys_command() -> None:
 def new_command(surroundings: CliContext, name: str, scopes: tuple[str, ...]) -> None:
     """Create an API key for NAME, and print its entry for config.yaml.
 
-    The key is not stored, and is shown only once. The entry contains its hash.
+    The key is not stored, and is shown only once. The entry contains the hash of the key.
     """
     from orchestrator.security.keys import hash_key, new_key
 

@@ -78,7 +78,7 @@ def nodes_command(surroundings: CliContext, context: click.Context) -> None:
 @days_option
 @pass_surroundings
 def init_command(surroundings: CliContext, address: str, days: float) -> None:
-    """Create the certificates of a cluster. Run it again to renew the server's certificate."""
+    """Create the certificates of a cluster. Repeat it to renew the server's certificate."""
     from orchestrator.launchers.cluster.certificates import CertificateAuthority
     from orchestrator.launchers.cluster.join_file import host_and_port
 

@@ -1,6 +1,6 @@
 """``orchestrator lock`` and ``unlock``: leases for a worker written in any language.
 
-Standard library only, like ``spawn``, with which it shares the client: it runs as
+Imports only the standard library and the client of ``spawn``. Runs as
 ``python -S -E lock.py lock NAME``.
 """
 

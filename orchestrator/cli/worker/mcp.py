@@ -1,4 +1,4 @@
-"""``orchestrator mcp`` without ``bin/orchestrator``, through which the command starts faster."""
+"""``orchestrator mcp`` for calls that bypass ``bin/orchestrator``, which starts it faster."""
 
 import click
 

@@ -81,8 +81,8 @@ class Server:
                 return answer
 
     def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
-        """Return the server's answer; raises Stop. Locks are idempotent; a submission has
-        its ``key``.
+        """Return the server's answer; raises Stop. Calls are repeated safely: locks are idempotent,
+        and a submission has the Idempotency-Key ``key``.
         """
 
         def once() -> ServerReply:

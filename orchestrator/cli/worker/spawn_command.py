@@ -1,4 +1,4 @@
-"""``orchestrator spawn`` without ``bin/orchestrator``, through which the command starts faster."""
+"""``orchestrator spawn`` for calls that bypass ``bin/orchestrator``, which starts it faster."""
 
 import click
 

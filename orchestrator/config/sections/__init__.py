@@ -1,1 +1,1 @@
-"""Sections of the settings with entries of their own: agents, triggers, receivers."""
+"""Sections of the settings that have lists of entries: agents, triggers, receivers."""

@@ -33,7 +33,7 @@ class TriggerSettings(Section):
     when: Mapping[Word, Any] = Field(default_factory=dict)
     """Conditions: {event: issues, $.action: labeled}; a list of values means any of them."""
     request: Text = ""
-    """Request of the job, with {{name}} for values of params; one task does it."""
+    """Request of the job, with {{name}} for values of params; the job has one task."""
     plan: PathText | None = None
     """Plan file instead of request, with {{name}} in its texts."""
     params: Mapping[ParamName, Word] = Field(default_factory=dict)

@@ -94,7 +94,7 @@ def compared(
 ) -> Comparison:
     """Compare a task's candidates.
 
-    ``workers`` and ``reviewers`` are those of the task's whole job.
+    ``workers`` and ``reviewers``: all of the task's job.
     """
     return comparisons([task], workers, reviewers)[0]
 

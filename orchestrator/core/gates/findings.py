@@ -562,12 +562,12 @@ def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
     if not blocking:
         return ""
     share = max(300, room // len(blocking))
-    parts = [_told(each, share) for each in blocking]
+    parts = [_section(each, share) for each in blocking]
     words = "Your result did not pass its gates. Fix the findings; do not weaken any gate."
     return "\n\n".join([words, *parts])[:room]
 
 
-def _told(result: GateResult, room: int) -> str:
+def _section(result: GateResult, room: int) -> str:
     lines = [f"Gate {result.name}: {result.outcome.words}"]
     lines += [result.note] if result.note else []
     lines += [f"- {each}" for each in result.failures]

@@ -49,8 +49,8 @@ class LockWaits:
         """Return the cycle of waits that would close if the entry waited; empty if none would
         close.
 
-        The chain leads from an entry that blocks this entry to this entry's worker or the worker's
-        ancestors.
+        The result begins with an entry that blocks this entry. It ends at this entry's worker, or
+        at an ancestor of the worker.
         """
         return self.way(entry, entry.party.line)
 

@@ -1,8 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-First come, first served. The exception: an earlier request yields to a later one if its worker
-waits for the later one's worker. A wait that would close a cycle is rejected with Deadlock
-(``deadlock``).
+First come, first served. The exception: an earlier request yields to a later request if the worker
+of the earlier one waits for the worker of the later one. A wait that would close a cycle is
+rejected with Deadlock (``deadlock``).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

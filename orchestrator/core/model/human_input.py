@@ -146,7 +146,7 @@ class FeedbackGiven:
 
 
 def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
-    """Return the rounds with ``attempt``, which succeeded, as the answer to all open rounds."""
+    """Return the rounds. The successful ``attempt`` is set as the answer to all open rounds."""
     return tuple(
         each if each.answered_by else replace(each, answered_by=attempt) for each in rounds
     )

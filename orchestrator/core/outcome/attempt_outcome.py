@@ -393,7 +393,7 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
 
 
 def _found(result: GateResult) -> str:
-    """Return the findings of a gate, or its output if its report names none."""
+    """Return the findings of a gate; its output if its report has no finding."""
     cause = result.cause or ""
     return f"{result.name}|{cause}|{result.digest or without_times(result.output)}"
 

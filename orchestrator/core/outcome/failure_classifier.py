@@ -192,7 +192,7 @@ TABLE: tuple[FailureRow, ...] = (
         _is_row(NO_CHANGES),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.6),),
-        _words("the task is to change files, and no file changed"),
+        _words("the task requires changed files, but no file changed"),
     ),
     FailureRow(
         GATES,

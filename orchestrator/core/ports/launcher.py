@@ -110,7 +110,7 @@ class Launcher(Protocol):
         """
 
     def take_back(self, attempt_id: str) -> None:
-        """Take a preloaded launch back, unless its shim has begun it. Ignore unknown attempts."""
+        """Withdraw a preloaded launch, unless its shim has begun it. Ignore unknown attempts."""
 
     def stop(
         self,

@@ -133,7 +133,7 @@ class Store(Protocol):
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
-        """Delete root jobs with their descendants, and all rows of these. Idempotent.
+        """Delete root jobs with their descendants, and all their rows. Idempotent.
 
         Skips ids of child jobs, and of jobs that have not ended.
         """

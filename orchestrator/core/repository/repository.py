@@ -310,7 +310,8 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> Folded:
-        """Merge branches, worktrees, and stash entries that a worker created into its branch.
+        """Merge into a worker's branch the branches, worktrees, and stash entries that the worker
+        created.
 
         Everything in the worktree must be committed; ``tip`` is that commit. Conflicting work is
         saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.

@@ -19,7 +19,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class TakeBack:
-    """Take a preloaded launch back from its shim, unless the shim has begun it."""
+    """Withdraw a preloaded launch from its shim, unless the shim has begun it."""
 
     key: WorkerKey
     attempt: int

@@ -461,7 +461,8 @@ class Scheduler:
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Start nothing new in an unfinished job and its descendants. Idempotent.
 
-        ``running`` decides whether running attempts finish or stop. The wall time stands still.
+        ``running`` decides whether running attempts finish or stop. The pause does not count as
+        wall time.
         """
         self._pauses.pause(job_id, by, running, now)
 

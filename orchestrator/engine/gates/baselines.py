@@ -165,7 +165,7 @@ class Baselines:
         with self._lock:
             process = site.process if site.running is wanted and not wanted.waiting else ""
         if process:
-            self._runs.stop(process, "cancel", "no check waits for it")
+            self._runs.stop(process, "cancel", "a check that no longer waits for it")
 
     def _named(self, site: _Site, process: str) -> None:
         with self._lock:
@@ -173,7 +173,7 @@ class Baselines:
 
     def _ran(self, site: _Site, ran: Ran | None) -> None:
         wanted = site.running
-        assert wanted is not None, "it has just ended"
+        assert wanted is not None, "a gate of the site has just ended"
         directory = self._directory(site)
         if ran is not None:
             ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))

@@ -357,7 +357,7 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge the changes of a child job that its parent worker discarded on top of the state.
+        """Merge on top of the state the changes of a child job that the parent worker discarded.
 
         The worker's branch stays as it is, so that the changes can be excluded again.
         """

@@ -188,8 +188,8 @@ def _check_has_branches(job: Job) -> None:
     """Raise Conflict if a person discarded the job's branches."""
     if job.facts.discarded:
         raise Conflict(
-            f"cannot merge job {job.id}: its branches were discarded; submit its request again; "
-            f"show it: {COMMAND} report {job.id}"
+            f"cannot merge job {job.id}: its branches were discarded; submit the request as a "
+            f"new job; to show the request: {COMMAND} report {job.id}"
         )
 
 

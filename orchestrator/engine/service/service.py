@@ -207,8 +207,8 @@ class Service:
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
         """Start nothing new in a job and its descendants. Idempotent.
 
-        ``running`` decides whether running attempts finish or stop. The wall time stands still.
-        Raise Conflict for a job that has ended.
+        ``running`` decides whether running attempts finish or stop. The pause does not count as
+        wall time. Raise Conflict for a job that has ended.
         """
         return self._pauses.pause(caller, job_id, running)
 

@@ -105,8 +105,8 @@ class SubmissionCalls:
         self._check_place()
         if job.facts.discarded:
             raise Conflict(
-                f"cannot retry job {job_id}: its branches were discarded; submit its request "
-                f"again; show it: {COMMAND} report {job_id}"
+                f"cannot retry job {job_id}: its branches were discarded; submit the request as "
+                f"a new job; to show the request: {COMMAND} report {job_id}"
             )
 
         def action(scheduler: Scheduler, now: float) -> None:

@@ -412,8 +412,8 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
-            f"task {wanted[0]}: workdir: project is only for root jobs, and for child jobs of "
-            "workers that have it; remove it"
+            f"task {wanted[0]}: in a child job, workdir: project requires a parent worker with "
+            f"workdir: project; remove the setting"
         )
 
 

@@ -42,7 +42,7 @@ class ChildLosses:
             if found.places:
                 discarded = found.whole and not self._has_merged(worker, results[child.id][1])
                 is_left = child.id in left
-                yield self._told(tree, worker, child, found, discarded=discarded, is_left=is_left)
+                yield self._loss(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
         """Yield the child jobs whose results a worker has completely discarded. Raise
@@ -105,7 +105,7 @@ class ChildLosses:
         commit = delivery.commit if delivery else ""
         return bool(commit) and self._repository.contains(commit, result)
 
-    def _told(
+    def _loss(
         self,
         tree: Tree,
         worker: Worker,

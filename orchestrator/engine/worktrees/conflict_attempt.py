@@ -88,7 +88,7 @@ def _shown(
     others, room = _changed_by(repository, worker, sent), MOST_CHARACTERS
     for number, place in enumerate(places):
         names = [name for name, paths in others.items() if place.path in paths]
-        text = _told(place, names)
+        text = _described(place, names)
         if len(text) > room:
             yield f"{len(places) - number} more places conflict; git diff shows the markers."
             return
@@ -108,7 +108,7 @@ def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, 
     return found
 
 
-def _told(place: ConflictText, others: Sequence[str]) -> str:
+def _described(place: ConflictText, others: Sequence[str]) -> str:
     who = f", also changed by {', '.join(others)}" if others else ""
     if not place.line:
         both = f"git log -p --all -- {place.path}"

@@ -151,7 +151,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A child job's result, and what of it was added to a worker's files."""
+    """A child job's result, and the part of it that was added to a worker's files."""
 
     #: The worker's state before the merge.
     ours: str

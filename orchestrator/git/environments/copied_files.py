@@ -115,7 +115,7 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
         named = [each for each in _named(above, (*rules.copy, *_included(top))) if each[-1] != "/"]
         found = ignored(worktree, [each for each in named if not _is_there(to, each)])
     except RepositoryError:
-        logger.warning("nothing comes from a worker's worktree", exc_info=True)
+        logger.warning("cannot copy ignored files from a worker's worktree", exc_info=True)
         return
     for path in found:
         note(admin, path)

@@ -137,7 +137,7 @@ class _Again:
                 os.unlink(path)
             os.mkdir(path)
             content = "with its content from before the job" if path.endswith("/refs") else "empty"
-            self._note(path, "was no directory", f"recreated {content}{kept}")
+            self._note(path, "was not a directory", f"recreated {content}{kept}")
         # With a reftable, this directory is always empty.
         in_table = os.path.isdir(f"{self.before.common}/reftable")
         return f"{self.before.common}/refs" in gone and not in_table

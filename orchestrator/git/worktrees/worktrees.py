@@ -189,7 +189,7 @@ class GitWorktrees:
                 detached = ("--no-checkout", "--detach", *reason)
                 self._git.run("worktree", "add", *detached, "--", directory, commit)
                 made = self.find(directory)
-                assert made is not None, "git has just made it"
+                assert made is not None, "git has just created the worktree"
             self.git_of(made).run("reset", "--hard", "--quiet")
         return made
 
@@ -206,7 +206,7 @@ class GitWorktrees:
             shutil.rmtree(directory)
             os.rename(aside, directory)
             found = self.find(directory)
-        assert found is not None, "git has just made it"
+        assert found is not None, "git has just created the worktree"
         # Use a git command, because HEAD need not be a file.
         self.git_of(found).run("symbolic-ref", "HEAD", branch)
         return found
@@ -233,7 +233,7 @@ class GitWorktrees:
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
         found = self.find(directory)
-        assert found is not None, "git has just made it"
+        assert found is not None, "git has just created the worktree"
         return found
 
     def close(self, directory: str, *, spare: bool = False) -> None:

@@ -77,7 +77,7 @@ class ClusterLauncher:
     """Implements ``core.ports.launcher.Launcher``; see there for the contract.
 
     A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted from the
-    first call of ``listen`` on, because before it the attempts to expect are not yet known.
+    first call of ``listen`` on, because the attempts to expect are known only from then on.
     """
 
     def __init__(

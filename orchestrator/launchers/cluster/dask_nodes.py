@@ -1,8 +1,8 @@
-"""Nodes on the workers of a Dask cluster: Dask brings up machines and says which there are.
+"""Nodes on the workers of a Dask cluster: Dask starts machines, and reports which machines exist.
 
-Dask carries no attempt and no key: it gets one command for each of its workers, which has
-only the path of a join file. The node then dials the server, and needs neither Dask's worker nor
-its scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
+Dask gets no attempt and no key. It gets one command for each of its workers, and the command has
+only the path of a join file. The node then connects to the server, and needs neither Dask's worker
+nor its scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ _CLOSE_SECONDS = 10.0
 def scheduler_address(address: str) -> tuple[str, int]:
     """Return host and port of ``cluster.scheduler``. Raise ConfigError.
 
-    Without TLS, whoever reaches the scheduler can run commands on its workers: tcp:// must be a
-    loopback address.
+    An address with tcp:// must be a loopback address, because without TLS every program that
+    reaches the scheduler can run commands on its workers.
     """
     try:
         found = urlsplit(address)
@@ -70,16 +70,15 @@ def _is_loopback(host: str) -> bool:
 
 
 def node_name(worker: str, host: str) -> str:
-    """Return the name of the node on a Dask worker: of its name, and of its machine.
-
-    A worker that is started again under its name is the same node.
+    """Return the name of the node on a Dask worker, made from the names of the worker and its
+    machine. A worker that restarts with the same name is the same node.
     """
     text = worker.rpartition("//")[2] if "://" in worker else f"{host}-{worker}"
     return "dask-" + re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[-58:].strip("-")
 
 
 class DaskNodes:
-    """Starts a node on each worker of a Dask cluster, in a thread of its own."""
+    """Starts a node on each worker of a Dask cluster, in a separate thread."""
 
     def __init__(
         self, address: str, directory: Path, states: Callable[[], Sequence[NodeState]]
@@ -131,24 +130,24 @@ class DaskNodes:
         self._loop.close()
 
     async def _watch(self) -> None:
-        pause, is_told = _AGAIN_SECONDS, False
+        pause, is_logged = _AGAIN_SECONDS, False
         while True:
             try:
                 async with self._client() as client:
                     logger.info("connected to Dask's scheduler %s", self._address)
-                    pause, is_told = _AGAIN_SECONDS, False
+                    pause, is_logged = _AGAIN_SECONDS, False
                     await self._follow(client)
                 why = "the connection has ended"
             except Exception as error:
                 why = str(error) or type(error).__name__
-            if not is_told:
+            if not is_logged:
                 logger.warning(
                     "Dask's scheduler %s is unreachable; nodes continue, and the server connects "
                     "again: %s",
                     self._address,
                     why,
                 )
-                is_told = True
+                is_logged = True
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_AGAIN_SECONDS)
 
@@ -215,10 +214,10 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Start no more workers on these nodes, and remove each that has no worker.
+        """Start no more workers on these nodes, and remove each node that has no worker.
 
-        That Dask has lost a worker does not show that the node's workers have ended: they run to
-        their end, or until the node's lease is over.
+        The node's workers may still run although Dask has lost its worker. They run to their end,
+        or until the node's lease ends.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

@@ -371,12 +371,12 @@ class NodeAgent:
         except OSError as error:
             return f"cannot read {workspace} ({error.strerror}); mount the server's workspace there"
         if seen != welcome["mark"]:
-            return f"{workspace} is not the server's workspace here; mount the server's there"
+            return f"{workspace} is not the server's workspace here; mount that workspace there"
         unseen = [path for path in welcome["shared"] if not is_filled(Path(path))]
         if unseen:
             return (
-                f"it does not see {', '.join(unseen)}, which workers use; share each path with the "
-                "server's machine, because a node does not get files of its own"
+                "paths that workers use are missing or empty here: "
+                f"{', '.join(unseen)}; share each path with the server's machine"
             )
         self._store_terms(LeaseTerms(**welcome["terms"]))
         self._foreign, self._described = welcome["environment"], welcome["agents"]

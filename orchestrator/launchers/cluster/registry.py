@@ -123,7 +123,8 @@ class NodeRegistry:
         elif entry.instance != instance:
             return (
                 f"node {name!r} has already joined from another machine or another state "
-                f"directory; use one name for each, or start over: {COMMAND} nodes add {name}"
+                f"directory; use one name for each machine, or create a new join file: {COMMAND} "
+                f"nodes add {name}"
             )
         return ""
 

@@ -106,14 +106,14 @@ class Namespaces(Subreaper):
         self.close()
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        yield from self._told()
+        yield from self._reported_end()
         for pid, status, usage in super().reap():
             if pid == self._guard:
-                yield from self._told()
+                yield from self._reported_end()
                 yield from self._silenced()
             yield pid, status, usage
 
-    def _told(self) -> Iterator[tuple[int, int, struct_rusage]]:
+    def _reported_end(self) -> Iterator[tuple[int, int, struct_rusage]]:
         """Yield the worker's end if its init has reported it."""
         if self._worker == 0 or self._wire is None:
             return

@@ -164,8 +164,8 @@ class ShimLink:
         self.is_slow = False
         #: The latest launch that was sent to the shim. The next message has only the differences
         #: from it.
-        self._told: Mapping[str, Any] = {}
-        self._told_env: Mapping[str, str] = {}
+        self._sent: Mapping[str, Any] = {}
+        self._sent_env: Mapping[str, str] = {}
         self.idle_since = 0.0
         self._asked_to_stop: tuple[str, str, ExitCause] | None = None
         self._is_waiting = False
@@ -235,12 +235,12 @@ class ShimLink:
         # Send only the differences, because the workers of a job differ in few fields, and encoding
         # all fields takes three times as long.
         fields = _fields(launch)
-        message = _differences(fields, self._told)
-        message["env"] = _differences(launch.env, self._told_env)
+        message = _differences(fields, self._sent)
+        message["env"] = _differences(launch.env, self._sent_env)
         # The secret is sent to the shim only; the stored launch never has it.
         message["record_secret"] = launch.proof.secret
-        message["env_gone"] = [name for name in self._told_env if name not in launch.env]
-        self._told, self._told_env = fields, launch.env
+        message["env_gone"] = [name for name in self._sent_env if name not in launch.env]
+        self._sent, self._sent_env = fields, launch.env
         return message
 
     def has_begun(self) -> None:

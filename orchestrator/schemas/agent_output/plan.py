@@ -132,7 +132,7 @@ class PlannedTask(Wire):
 
     locks: LockNames = ()
     """Names that only one task on this machine may use at a time, such as "port:8080" or
-    "database"; not files, because files and depends_on separate these."""
+    "database"; not for files: files and depends_on keep tasks apart that change the same file."""
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)

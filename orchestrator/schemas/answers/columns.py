@@ -70,7 +70,8 @@ class ColumnsAnswer(Answer):
     gates: Any
     """Numbers of gates that passed, failed, and did not run; 0: no gates."""
     deps: Any
-    """Lists of indexes of workers of required tasks, from 0; the number 0: none."""
+    """For each worker: list of the indexes, from 0, of its dependencies' workers; 0: no dependency.
+    """
     reason: dict[int, str]
     """By index: reasons of workers that have not succeeded; the first 1,000."""
     chain: list[int]

@@ -105,7 +105,7 @@ class TaskResult(Answer):
     """Latest child job."""
     child_job_ids: list[str]
     child_results: list["TaskResult"]
-    """The results.tasks of the job child_job_id."""
+    """The `results.tasks` of the job `child_job_id`."""
 
 
 class Results(Answer):
@@ -147,20 +147,21 @@ class MissingAnswer(Answer):
 
     worker_id: str
     job_id: str
-    """The job of that worker: this one, or one below it."""
+    """The job of the worker: this job, or a descendant."""
     branch: str
     """Branch with the changes; empty: none."""
     cause: LossCause = LossCause.CONFLICT
     """Cause of the loss."""
     why: str
-    """The cause for people."""
+    """The cause as text, for people."""
     in_part: bool
-    """Some changes of the worker are in the result."""
+    """True if some changes of the worker are in the result."""
     chosen: bool
     """True if a person excluded the changes."""
     command: str
-    """Command that merges the changes, or that shows them if only a person can merge them; empty:
-    no branch has them. For promised files: the command that creates them."""
+    """Command that merges the changes. If only a person can merge them, the command shows them. For
+    promised files, the command creates them. Empty: no branch has the changes.
+    """
     brings_in: bool = True
     """False if the command does not change this job."""
     otherwise: str = ""
@@ -179,18 +180,20 @@ class OutsideAnswer(Answer):
 
     worker_id: str
     job_id: str
-    """The job of that worker: this one, or one below it."""
+    """The job of the worker: this job, or a descendant."""
     cause: OutsideCause
     why: str
-    """The cause for people."""
+    """The cause as text, for people."""
     branch: str
     """Branch with the changes; empty: none."""
     files: int
     """Number of created or changed files."""
     in_part: bool
-    """Some changes of the worker are in the result."""
+    """True if some changes of the worker are in the result."""
     command: str
-    """Command that merges the changes, or shows them if only a person can merge them; or empty."""
+    """Command that merges the changes. If only a person can merge them, the command shows them.
+    Empty: there is no such command.
+    """
     show: str = ""
     """Command that shows the changes; empty: no branch has them."""
     brings_in: bool = True
@@ -219,7 +222,7 @@ class UnjudgedFileAnswer(Answer):
 
 
 class PausedAnswer(Answer):
-    """A pause: nothing new starts, and the wall time does not count."""
+    """A pause: nothing new starts, and the pause does not count as wall time."""
 
     at: datetime
     by: str
@@ -419,7 +422,9 @@ class UsageRowAnswer(Answer):
 
 
 class UsageRowsAnswer(Answer):
-    """Usage by key and time. A worker counts at its end; one that runs, at its start."""
+    """Usage by key and time. An ended worker counts at the time of its end, a running worker at the
+    time of its start.
+    """
 
     rows: list[UsageRowAnswer]
 
@@ -430,7 +435,7 @@ class JobCardAnswer(JobSummary):
     counts: dict[str, int] = Field(default_factory=dict)
     """Number of workers by status; recursive_success counts as success."""
     tree_counts: dict[str, int] = Field(default_factory=dict)
-    """The same, including all descendants."""
+    """Number of workers by status, including all descendants."""
     usage: TreeUsage | None = None
     """Usage of the job and its descendants."""
     needs: list[NeedAnswer] = Field(default_factory=list)

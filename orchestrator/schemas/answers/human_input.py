@@ -74,10 +74,10 @@ class FeedbackAnswer(Answer):
     at: datetime
     by: str
     attempt: int
-    """Number of the attempt that the comments began."""
+    """Number of the attempt that the comments started."""
     answered_by: int | None = None
     """Number of the attempt that succeeded with the comments; null: none yet."""
     commit: str
-    """Commit that the comments are on."""
+    """Commit that the comments refer to."""
     summary: str
     comments: list[CommentAnswer]

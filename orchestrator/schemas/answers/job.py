@@ -485,7 +485,7 @@ class PlanAnswer(Answer):
 
     job_id: str
     version: int
-    """Grows with each edit; PUT plan needs it."""
+    """Version of the plan, which grows with each edit; PUT plan requires the version."""
     awaits_approval: bool
     """True if the plan can be edited, approved, and rejected."""
     tasks: list[dict[str, Any]]

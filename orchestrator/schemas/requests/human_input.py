@@ -95,8 +95,9 @@ class FeedbackBody(Wire):
     summary: FeedbackText = ""
     """Comment on the whole change."""
     commit: CommitName
-    """Commit that the comments are on: the head of the worker's branch, or at least the first 7
-    digits of its name."""
+    """Commit that the comments refer to: the head of the worker's branch; at least the first 7
+    digits.
+    """
     agent: Word | None = None
     """Agent of the next attempt (default: the worker's)."""
 

@@ -71,7 +71,7 @@ class FeedbackArguments(JobArguments):
     summary: FeedbackText = ""
     """Comment on the whole change."""
     commit: CommitName | None = None
-    """Commit that the comments are on (default: the worker's latest)."""
+    """Commit that the comments refer to (default: the worker's latest)."""
 
 
 class RetryArguments(JobArguments):

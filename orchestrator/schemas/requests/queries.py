@@ -172,8 +172,9 @@ class StatusQuery(Query):
     tasks: StatusTasks = StatusTasks.ALL
     """Results of workers: all, none, or changed (since since_seq)."""
     since_seq: int = Field(default=0, ge=0, le=2**53)
-    """With tasks=changed: the seq of an earlier status. Workers that changed since are in the
-    answer, possibly also some that did not."""
+    """With tasks=changed: the seq of an earlier status. The answer has all workers that changed
+    since, and possibly some others.
+    """
 
 
 class FeedQuery(Query):

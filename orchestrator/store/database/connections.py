@@ -243,7 +243,7 @@ class LateSync:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         #: The last reported error; None: the last flush succeeded.
-        self._told: int | None = None
+        self._logged_errno: int | None = None
 
     def ask(self) -> None:
         """Request a flush of a new commit. Does not wait."""
@@ -279,11 +279,11 @@ class LateSync:
         except OSError as error:
             # Log each error once, because commits, and therefore flushes, continue without the
             # disk, at least twice a second.
-            if self._told != error.errno:
+            if self._logged_errno != error.errno:
                 logger.warning("cannot write %s to the disk: %s", self._path, error.strerror)
-            self._told = error.errno
+            self._logged_errno = error.errno
         else:
-            self._told = None
+            self._logged_errno = None
 
 
 #: Seconds that a writer waits for another program's lock.

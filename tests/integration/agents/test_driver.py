@@ -66,7 +66,7 @@ def test_an_agent_that_does_not_end_after_its_last_word_is_stopped_and_has_succe
 
     assert (code, outcome.error_class) == (0, ErrorClass.NONE)
     assert outcome.text == "the answer"
-    assert "it did not exit after its final result" in log
+    assert "the agent did not exit after its final result" in log
     assert not rig.agent_runs()
 
 

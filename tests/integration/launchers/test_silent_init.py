@@ -14,6 +14,6 @@ def test_an_init_that_is_killed_before_it_reads_its_answer_is_silent() -> None:
     # Linux resets a socket whose other end is closed with unread data.
     end.close()
 
-    assert list(namespaces._told()) == []
+    assert list(namespaces._reported_end()) == []
     assert [pid for pid, _, _ in namespaces._silenced()] == [4711]
     namespaces.close()

@@ -115,10 +115,9 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Return variables with which Claude finds the user's login, and the lock under which all
-    sessions of the user renew it.
-
-    A sandbox may prevent writing there: then Claude has only the link to the login.
+    """Return variables that lead Claude to the user's login, and to the lock that each session of
+    the user holds while it renews the login. If a sandbox forbids writing there, Claude has only
+    the link to the login.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

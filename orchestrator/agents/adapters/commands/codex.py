@@ -140,7 +140,9 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the state with which codex trusts its hooks. Codex identifies a hook by its file."""
+    """Return the user's trust in hooks, for the hooks file of this attempt, because codex
+    identifies a hook by its file.
+    """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
         f"{target}/{key.removeprefix(place)}": state
@@ -178,8 +180,8 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
-    """Return the model provider by the user's variables: a base URL counts before a login, a login
-    before a key alone.
+    """Return the model provider that the user's variables select: by a base URL, otherwise by a
+    login, otherwise by a key alone.
     """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")

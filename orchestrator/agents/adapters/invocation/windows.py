@@ -1,8 +1,8 @@
 """Calls a tool on the Windows side from WSL: the same call by PowerShell, with translated paths.
 
-By PowerShell, because cmd.exe does not work in the directories of WSL, and npm installs scripts on
-Windows. The command is in base64, because Linux, Windows, and PowerShell have three ways of
-quoting. The tool has the configuration and the login of its user on Windows.
+PowerShell is needed, because cmd.exe does not work in the directories of WSL, and npm installs
+scripts on Windows. The command is in base64, because Linux, Windows, and PowerShell have three ways
+of quoting. The tool has the configuration and the login of its user on Windows.
 """
 
 import base64
@@ -40,7 +40,7 @@ def missing(path: str | None = None) -> list[str]:
 
 
 def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
-    """Return the same call as WSL has to make it. Raise OrchestratorError if that is
+    """Return the call in the form in which WSL must make it. Raise OrchestratorError if that is
     impossible.
     """
     lacking = missing()

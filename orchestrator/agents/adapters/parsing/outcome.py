@@ -53,7 +53,7 @@ class RunReport:
 def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     """Return the outcome of a run. ``now``: Unix time, for messages such as "try again in 20s"."""
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
-    used = _as_told(report.usage)
+    used = _usage(report.usage)
     accounted = report.accounted and used is report.usage
     return AgentOutcome(
         text=report.text,
@@ -68,7 +68,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     )
 
 
-def _as_told(usage: Usage) -> Usage:
+def _usage(usage: Usage) -> Usage:
     """Return the usage. 0 tokens count as unknown, because every model call uses tokens."""
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
@@ -125,11 +125,11 @@ def _refused_tools(report: RunReport, _: Ending) -> Fault | None:
 
 def _cut_off(report: RunReport, _: Ending) -> Fault | None:
     early = report.began and not report.finished
-    return (ErrorClass.KILLED, "it ended before its final result") if early else None
+    return (ErrorClass.KILLED, "the agent ended before its final result") if early else None
 
 
 def _empty(report: RunReport, _: Ending) -> Fault | None:
-    return None if report.text.strip() else (ErrorClass.EMPTY, "its answer has no text")
+    return None if report.text.strip() else (ErrorClass.EMPTY, "the agent's answer has no text")
 
 
 _ROWS: tuple[Callable[[RunReport, Ending], Fault | None], ...] = (

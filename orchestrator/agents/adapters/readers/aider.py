@@ -89,7 +89,7 @@ class AiderReader:
         return []
 
     def resumed(self) -> None:
-        """Do nothing: aider's history begins with each run."""
+        """Do nothing, because aider begins a new history for each run."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         text = "\n".join(self._answer if self._has_history else self._lines).strip()

@@ -300,11 +300,11 @@ def _fault(result: Object) -> Fault:
     if reason in ("max_turns", "budget_exhausted"):
         return ErrorClass.LIMIT, words
     if reason.startswith("aborted"):
-        return ErrorClass.KILLED, f"it was interrupted ({reason})"
+        return ErrorClass.KILLED, f"the agent was interrupted ({reason})"
     if reason == "api_error" or json_values.flag(result, "is_error") is not False:
         kind = json_values.text(result, "api_error_type")
         status = json_values.count(result, "api_error_status")
-        return classify(f"{kind} {words}", status), words or "it reports a failure"
+        return classify(f"{kind} {words}", status), words or "the agent reports a failure"
     return FINE
 
 

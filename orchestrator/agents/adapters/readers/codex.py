@@ -52,7 +52,7 @@ class CodexReader:
         self._failed = False
         self._began = False
         self._total: Usage | None = None
-        self._told = CodexSession()
+        self._session_log = CodexSession()
         #: The earlier usage of a resumed session.
         self._before, self._steps_before = Usage(), 0
 
@@ -84,7 +84,7 @@ class CodexReader:
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
             return FINE
-        words = self._error or "its turn failed"
+        words = self._error or "the agent's turn failed"
         return classify(words), plain_error(words)
 
     def _thread(self, event: Object) -> list[Sign]:
@@ -139,7 +139,7 @@ class CodexReader:
 
     @property
     def _count(self) -> int:
-        return max(self._steps.count, self._told.steps - self._steps_before)
+        return max(self._steps.count, self._session_log.steps - self._steps_before)
 
     def _completed(self, event: Object) -> list[Sign]:
         self._total = minus(tokens(json_values.dig(event, "usage")), self._before)
@@ -165,7 +165,7 @@ class CodexReader:
         return plus(steps, self._priced(self._total))
 
     def _priced(self, usage: Usage) -> Usage:
-        model = self._known.model or self._told.model
+        model = self._known.model or self._session_log.model
         return priced(usage, model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
@@ -173,18 +173,18 @@ class CodexReader:
         if self._known.policy == "read-only" and refused(text):
             # The stream has no item for a command that ends at once.
             self._denied["command_execution"] = None
-        if not self._told.line(text, source):
+        if not self._session_log.line(text, source):
             return []
-        used = plus(Usage(steps=self._count), minus(self._told.total, self._before))
-        asked = [Asked()] if self._told.asks else []
+        used = plus(Usage(steps=self._count), minus(self._session_log.total, self._before))
+        asked = [Asked()] if self._session_log.asks else []
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
         """Subtract the earlier runs of the session, because codex counts a session from its
         beginning.
         """
-        self._before = self._told.total
-        self._steps_before = self._told.steps
+        self._before = self._session_log.total
+        self._steps_before = self._session_log.steps
         self._meter = Meter()
 
     _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {

@@ -110,7 +110,7 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """The larger of two sums, by answers and by totals: releases may omit answers."""
+        """The larger of two sums: of the answers, and of the totals. Some releases omit answers."""
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
 

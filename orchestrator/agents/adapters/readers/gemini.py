@@ -244,10 +244,8 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[Sign]:
-        """Read a tool's result. A tool that does not exist was not offered, or the model invented
-        the tool.
-
-        It counts as invented if the model then uses another tool with success.
+        """Read a tool's result. If the tool does not exist, either it was not offered, or the model
+        invented it. The tool counts as invented if the model then uses another tool with success.
         """
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))

@@ -103,7 +103,7 @@ class OpencodeReader:
         if self._error is not None:
             return _fault(self._error)
         if self._reason == "length":
-            return ErrorClass.LIMIT, "its answer exceeded the output limit of the model"
+            return ErrorClass.LIMIT, "the agent's answer exceeded the output limit of the model"
         return FINE
 
     def _step_start(self, _: Object) -> list[Sign]:
@@ -186,7 +186,7 @@ def _tokens(part: object) -> Usage:
 
 def _fault(error: Object) -> Fault:
     name, status = json_values.text(error, "name"), json_values.count(error, "data", "statusCode")
-    message = json_values.text(error, "data", "message") or name or "it reports a failure"
+    message = json_values.text(error, "data", "message") or name or "the agent reports a failure"
     # A header has the time of the reset; the body's text separates an account without money from a
     # rate limit.
     after = json_values.text(error, "data", "responseHeaders", "retry-after")

@@ -30,8 +30,8 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return the languages that lack a grammar, and the command to install it; empty if none
-    does.
+    """Return the languages that lack a grammar, and the command to install it; empty if no language
+    lacks one.
     """
     if not result.unparsed:
         return ""

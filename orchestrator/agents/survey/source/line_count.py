@@ -15,8 +15,9 @@ from orchestrator.core.dataclass import dataclass
 
 RULE = (
     "Every line of a readable file counts once. Blank: nothing but white space, or nothing but"
-    " brackets and the punctuation `( ) , : ; [ ] { }` (in Python also a lone `pass`); those are"
-    " shown as `bare` too, because other counters call them code. Comment: only comments, or"
+    " brackets and the punctuation `( ) , : ; [ ] { }` (in Python also a lone `pass`); such "
+    "lines are also shown as `bare`, because other counters call them code. Comment: only "
+    "comments, or"
     " inside a Python docstring (a string that starts a file or follows a colon), or any line of"
     " prose (Markdown, reStructuredText, plain text). Code: the rest. Binary files, files over"
     " 2 MB and files that cannot be read count as files, not as lines; links are not followed."

@@ -18,11 +18,12 @@ DECIDING = (
         tag="jobs",
         summary="Pause a job and its descendants",
         description=(
-            "No worker starts until the job resumes; the wall time does not count. Idempotent. "
+            "No worker starts until the job resumes; the pause does not count as wall time. "
+            "Idempotent. "
             f"409: the job has ended. {_WORKER}"
         ),
         body=requests.PauseRequest,
-        examples={"running ones finish": {}, "stop": {"running": "stop"}},
+        examples={"running workers finish": {}, "stop": {"running": "stop"}},
         answers={ACCEPTED: common.DecidedAnswer},
         errors=(CONFLICT,),
     ),
@@ -122,7 +123,7 @@ DECIDING = (
         summary="Pause all jobs, and jobs that are submitted later",
         description="Idempotent. 403: the key lacks the scope admin.",
         body=requests.PauseRequest,
-        examples={"running ones finish": {}, "stop": {"running": "stop"}},
+        examples={"running workers finish": {}, "stop": {"running": "stop"}},
         answers={OK: job.ServerPauseAnswer},
     ),
     Operation(

@@ -74,8 +74,8 @@ SESSIONS = (
         summary="Check the installation",
         description=(
             "The checks of `doctor`, each with the command that fixes it. Needs a key "
-            "with the scope admin. Takes a second, and at most 20; a result is returned again for "
-            "5 seconds."
+            "with the scope admin. Takes about 1 second, at most 20 seconds. Calls within 5 "
+            "seconds get the same result."
         ),
         answers={OK: session.DoctorAnswer},
     ),

@@ -75,6 +75,6 @@ def _in_parts(read: Callable[[], Value]) -> Value:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             type=error.kind,
-            detail=f"{error.message}; request its files one by one (links)",
+            detail=f"{error.message}; get each file by its URL in links",
             more={"links": links},
         ) from None

@@ -304,7 +304,7 @@ def _column(value: Any, number: int) -> Sequence[Any]:
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    """Return a job of its file. Its clocks stand still, because it may no longer run."""
+    """Return a job from its file. Its times do not grow, because the job may no longer run."""
     from orchestrator.cli.output.summary import all_tasks, tasks_of
 
     status = str(answer["status"])

@@ -84,7 +84,8 @@ class Completion:
     ) -> None:
         """Decide what follows the end of a worker's process.
 
-        ``limited_until``: the end of the rate limit that ended the process; None if none did.
+        ``limited_until``: the end of the rate limit that ended the process; None if the process
+        ended otherwise.
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:

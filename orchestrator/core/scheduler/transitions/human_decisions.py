@@ -196,7 +196,7 @@ class Pauses:
             )
         if pause is not None and pause.cause is PauseCause.EVERYTHING:
             raise Conflict(
-                f"all jobs are paused by {pause.by}; job {job_id} continues with them: "
+                f"all jobs are paused by {pause.by}; to resume all jobs, including job {job_id}: "
                 f"{COMMAND} resume --all"
             )
         self._resume_each(self._trees.subtree(job_id), by, now)

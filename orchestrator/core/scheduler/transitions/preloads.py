@@ -155,7 +155,7 @@ class Preloads:
         self._preloaded[worker.key] = number
 
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
-        """Return the commands, sorted: first the commands that take preloaded launches back.
+        """Return the commands, sorted: first the commands that withdraw preloaded launches.
 
         Otherwise a stop could end a shim's worker, and the shim would begin its next launch.
         """
@@ -181,7 +181,7 @@ class Preloads:
         return reports
 
     def turn(self, now: float, room: Capacity) -> None:
-        """Preload launches, or take all of them back if anything else needs a decision."""
+        """Preload launches, or withdraw all of them if anything else needs a decision."""
         if not self._preloaded and not self._short:
             return
         root_id = self._only_root()

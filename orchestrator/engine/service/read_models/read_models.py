@@ -89,7 +89,7 @@ class ReadModels:
     ) -> ListedPage:
         """Return jobs that the caller may see, newest first.
 
-        ``kinds``: only jobs that have one of these needs themselves, or have a descendant with one.
+        ``kinds``: only jobs with one of these needs. The needs of descendants count as well.
         """
         if kinds:
             ids = _with_needs(self.needs(caller), kinds)

@@ -39,8 +39,8 @@ def check_can_run_again(job: Job) -> None:
     """Raise Conflict for a job whose branches were discarded."""
     if job.facts.discarded:
         raise Conflict(
-            f"cannot run job {job.id} again: its branches were discarded; submit its request "
-            f"again; show it: {COMMAND} report {job.id}"
+            f"cannot run job {job.id} again: its branches were discarded; submit the request as "
+            f"a new job; to show the request: {COMMAND} report {job.id}"
         )
 
 
@@ -81,8 +81,8 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
     lacks = (each for each in job.facts.missing if each.cause is LossCause.CONFLICT)
     if any(each.worker_id == worker.id and not each.chosen for each in lacks):
         raise Conflict(
-            f"the changes of {worker.id} conflict with those of other workers; resolve that "
-            f"first: {COMMAND} merge {job.id} --resolve worker"
+            f"the changes of {worker.id} conflict with those of other workers; resolve the "
+            f"conflict first: {COMMAND} merge {job.id} --resolve worker"
         )
 
 
@@ -93,12 +93,12 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     if not scheduler.view.is_open(parent.key):
         raise Conflict(
             f"{parent.id}, which started job {job.id}, has ended, and its change contains the "
-            f"result; use that worker: {COMMAND} {command} {parent.job_id} {parent.id}"
+            f"result; use {parent.id} instead: {COMMAND} {command} {parent.job_id} {parent.id}"
         )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
             f"{parent.id} has started job {job.id} and is queued for another attempt, which may "
-            f"start it again; wait for the root job: {COMMAND} wait {job.root_id}"
+            f"start the job again; wait for the root job: {COMMAND} wait {job.root_id}"
         )
 
 
@@ -189,8 +189,8 @@ def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
         candidates = scheduler.view.candidates_of(worker.job_id, needed)
         if not any(each.status.succeeded for each in candidates):
             raise Conflict(
-                f"{worker.id} depends on task {needed!r}, which has not succeeded; retry that "
-                f"first: {COMMAND} retry {worker.job_id} {candidates[0].id}"
+                f"{worker.id} depends on task {needed!r}, which has not succeeded; retry task "
+                f"{needed!r} first: {COMMAND} retry {worker.job_id} {candidates[0].id}"
             )
 
 
@@ -235,6 +235,6 @@ def _check_parent(scheduler: Scheduler, job: Job) -> None:
     parent = scheduler.view.workers[job.parent_key]
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
-            f"cannot retry job {job.id}: {parent.id}, which started it, is queued and may request "
-            f"it again; wait for the root job: {COMMAND} wait {job.root_id}"
+            f"cannot retry job {job.id}: {parent.id}, which started the job, is queued and may "
+            f"start it again; wait for the root job: {COMMAND} wait {job.root_id}"
         )

@@ -11,7 +11,7 @@ HEADING = "## One request, file by file\n"
 ROW = re.compile(r"^\| (.+?) \| (`.+`) \|$", re.MULTILINE)
 FILE = re.compile(r"`([\w/]+\.py)`")
 #: The step that does not run in the server.
-IN_SHIMS = "In processes of their own"
+IN_SHIMS = "Shims, which are separate processes"
 
 
 def story() -> list[tuple[str, list[str]]]:

@@ -358,8 +358,8 @@ def test_a_machine_without_the_project_is_refused(
         site.cluster.project.mkdir()
     node = NodeProcess(join_file, tmp_path / "n1")
     assert node.process.wait(30) == 1
-    assert f"it does not see {site.cluster.project}, which" in node.output
-    wait_until(lambda: "it does not see" in site.state().notice)
+    assert f"missing or empty here: {site.cluster.project}" in node.output
+    wait_until(lambda: "missing or empty here" in site.state().notice)
 
 
 def test_a_jump_of_the_wall_clock_changes_no_lease(site: ClusterSite, tmp_path: Path) -> None:

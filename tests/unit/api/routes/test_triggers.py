@@ -93,7 +93,8 @@ def test_a_wrong_signature_gets_no_reason(
 ) -> None:
     refused = deliver(anonymous, **headers)
     assert refused.status_code == 401
-    assert json.loads(refused.text)["detail"] == "the event is not accepted"
+    detail = "event rejected: the trigger's secret does not confirm its sender"
+    assert json.loads(refused.text)["detail"] == detail
     assert not service.submissions
 
 

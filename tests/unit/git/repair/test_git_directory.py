@@ -78,7 +78,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
     "the index": (_written("index", "junk"), ".git/index could not be used by git"),
     "no index": (_gone("index"), ".git/index could not be used by git"),
     "shallow": (_written("shallow", "junk"), ".git/shallow could not be used by git"),
-    "worktrees": (_written("worktrees", "x"), ".git/worktrees was no directory"),
+    "worktrees": (_written("worktrees", "x"), ".git/worktrees was not a directory"),
     "HEAD gone": (_gone("HEAD"), "was removed"),
     "HEAD garbage": (_written("HEAD", "junk"), "could not be used by git"),
     "HEAD empty": (_written("HEAD", ""), "could not be used by git"),
@@ -165,7 +165,7 @@ def test_refs_that_are_gone_altogether_come_back(
     said = repository.put_back(str(job))
 
     assert project.git("show-ref") == before
-    assert said[0].startswith(".git/refs was no directory: recreated with its content")
+    assert said[0].startswith(".git/refs was not a directory: recreated with its content")
 
 
 @pytest.mark.parametrize("broken", ["garbage\n", "half a li", ""])
