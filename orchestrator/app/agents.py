@@ -1,4 +1,4 @@
-"""The available agents: known agents, those of config.yaml, and those of installed packages."""
+"""The available agents: known agents, agents of config.yaml, and agents of installed packages."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -150,7 +150,7 @@ Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 
 
 class Commands(CommandGroup):
-    """The program's commands: those with a module, and the groups of them."""
+    """The program's commands: single commands, each with a module, and groups of commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, modules=COMMANDS, sections=FIRST, **kwargs)

@@ -169,7 +169,7 @@ class Workers(Section):
     resume_sessions: bool = True
     """Allow a retry to resume its AI tool's session; false: each attempt starts a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
-    """Prices that override built-in ones, USD per million: [{model: m, input: 1, output: 5}]."""
+    """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
     """Job with a cost cap and an unknown price: refuse, or first (stop after its first worker)."""
     roles_dir: PathText | None = None

@@ -6,7 +6,7 @@
 - ``locks``: Locks: names, the lock table, the lock manager, deadlocks, leases
 - ``model``: The values that all packages share: jobs, workers, states, submissions, agents
 - ``outcome``: Outcomes of attempts and jobs, and the decision on a retry
-- ``ports``: Protocols of what the engine needs from outside; adapters match them by shape
+- ``ports``: Protocols of the services that the engine needs; adapters match them by shape
 - ``repository``: The port to the project's repository, and the names of a job's refs in it
 - ``scheduler``: The pure state machine: events in, commands out
 - ``text``: Cutting and formatting text, and reading untrusted JSON

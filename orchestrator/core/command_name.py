@@ -1,4 +1,4 @@
-"""Commands in messages, so that users can paste what a message shows."""
+"""Commands in messages, in the form that users can paste."""
 
 from orchestrator import IS_INSTALLED
 

@@ -62,8 +62,8 @@ def _declare(
 
 
 def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """Return the methods of a class: its ``own``, and those that the standard decorator compiles
-    for a similar class.
+    """Return the methods of a class: its ``own`` methods, and the methods that the standard
+    decorator compiles for a similar class.
     """
     fields = {each.name: each for each in dataclasses.fields(cls)}
     body = {

@@ -161,7 +161,7 @@ class Secrets:
         seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
         there = known(seen)
         flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]
-        cut = [f"only the first {self._most_bytes >> 20} MiB of what was added were scanned"]
+        cut = [f"only the first {self._most_bytes >> 20} MiB of the added text were scanned"]
         notes = [*([ADVICE] if flaws else []), *(cut if additions.is_cut else [])]
         return Reading(flaws=tuple(flaws[:MOST_FOUND]), note="; ".join(notes))
 

@@ -105,7 +105,7 @@ class OutboxService:
         endpoint = self._webhooks.endpoints.get(name)
         if endpoint is None:
             raise NotFound(_unknown("webhook", name, self._webhooks.endpoints))
-        data = {"message": "Messages of orchestrator arrive here."}
+        data = {"message": "This is a test: messages of orchestrator arrive."}
         body = {"type": "test", "timestamp": moment(time.time()), "data": data}
         began = time.monotonic()
         outcome = self._webhooks.post(endpoint, f"msg_test_{secrets.token_hex(8)}", body)

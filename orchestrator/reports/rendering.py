@@ -244,7 +244,7 @@ class Pages:
         return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
 
     def _child_jobs(self) -> Sequence[ChildJobLine]:
-        """Return all descendant jobs, unsuccessful ones first."""
+        """Return all descendant jobs, unsuccessful jobs first."""
         below = self._family.descendants(self._job)
         lines = [job_line(self._family, each) for each in below if each is not self._job]
         return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
@@ -353,7 +353,7 @@ class Pages:
         """Return a worker without the parts that FINAL_RESULT.md has.
 
         The output remains if FINAL_RESULT.md lacks or shortens it. ``described``: characters of
-        output in FINAL_RESULT.md; None if the worker is not described there.
+        output in FINAL_RESULT.md; None if FINAL_RESULT.md does not describe the worker.
         """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
@@ -460,7 +460,7 @@ class Reports:
         self._project = project
 
     def prepare(self) -> None:
-        """Load in advance what the first report needs, so that it does not wait."""
+        """Load modules and templates in advance, so that the first report does not wait."""
         self._templates.prepare()
 
     def render(

@@ -142,7 +142,7 @@ class LostHunkAnswer(Answer):
     """Number of the first line, in the previous merged result; 0: the whole file."""
     last: int = 0
     removed: bool = False
-    """True if the removal of these lines is lost; line numbers are those of the base."""
+    """True if the removal of these lines is lost; line numbers then refer to the base."""
     text: list[str] = Field(default_factory=list)
     """Beginning of each line."""
     commits: list[str] = Field(default_factory=list)
@@ -170,7 +170,7 @@ class ConflictAnswer(Answer):
     child_job_id: str = ""
     """Child job of the worker that made the changes; empty: the worker made them."""
     child_workers: list[str] = Field(default_factory=list)
-    """Workers of that child job that changed the file."""
+    """Workers of the child job `child_job_id` that changed the file."""
     base: str = ""
     """Blob in the base; empty if none."""
     ours: str = ""
@@ -244,10 +244,11 @@ class ConflictsAnswer(Answer):
     reasons: dict[str, str] = Field(default_factory=dict)
     """Reasons of unmerged workers, except conflicts."""
     missing: list[MissingAnswer] = Field(default_factory=list)
-    """Changes that the result lacks, including those of child jobs at any depth."""
+    """Changes that the result lacks, including changes of child jobs at any depth."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
-    """All changes that are not in the result, including those of failed workers and of candidates
-    that were not chosen. Present after the end of the job."""
+    """All changes that are not in the result, including changes of failed workers and of candidates
+    that were not chosen. Present after the end of the job.
+    """
     history: Literal["merge", "linear"] = "merge"
     gates: list[MergedGateAnswer] = Field(default_factory=list)
     """Results of the gates on the merged state."""

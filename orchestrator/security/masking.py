@@ -40,10 +40,10 @@ class _Forms(NamedTuple):
 class Masker:
     """Masks every occurrence of every secret, in each of its written forms.
 
-    ``feed`` holds back the end of the stream if a secret may begin there. ``release`` is called
-    when the stream was silent for a moment. It returns held beginnings of at most a quarter of a
-    secret, so that one matching character does not hide a line from a reader. If the rest of the
-    secret follows, the rest is masked. Longer beginnings are held until the stream continues or
+    ``feed`` holds back the end of the stream if it may be the beginning of a secret. ``release`` is
+    called when the stream was silent for a moment. It returns held beginnings of at most a quarter
+    of a secret, so that one matching character does not hide a line from a reader. If the rest of
+    the secret follows, the rest is masked. Longer beginnings are held until the stream continues or
     ends.
     """
 
@@ -122,7 +122,7 @@ class Masker:
         return b"".join(parts)
 
     def _spans(self, stream: bytes) -> list[_Span]:
-        """Return spans of secrets, in order; overlapping ones are merged."""
+        """Return spans of secrets, in order; overlapping spans are merged."""
         found = [(0, self._masked)] if self._masked else []
         for form in self._forms.plain:
             found.extend((at, at + len(form)) for at in _places(form, stream))

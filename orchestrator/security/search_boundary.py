@@ -2,7 +2,7 @@
 
 The workspace is in the product's folder, and the folder is in the host project. Tools that search
 parent directories for settings would find the settings of both. Files in the workspace's top end
-such a search. For tools that no file stops, environment variables do the same.
+such a search. If no file stops a tool's search, environment variables do.
 """
 
 import logging

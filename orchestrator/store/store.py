@@ -87,7 +87,9 @@ class Recent(Generic[Value]):
     def get_all(
         self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
     ) -> Mapping[str, Value]:
-        """Return the values of several jobs; ``read`` is called once, for those not cached."""
+        """Return the values of several jobs; ``read`` is called once, for the jobs that are not
+        cached.
+        """
         reading = object()
         with self._lock:
             found = {each: self._values[each] for each in job_ids if each in self._values}

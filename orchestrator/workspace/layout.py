@@ -137,9 +137,9 @@ class WorkspaceLayout:
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Create the worker's directory, with its files.
 
-        If ``files`` is empty, the directory is not created here: the process that starts the worker
-        creates it, in parallel with others. On a disk, creating a directory takes as long as all
-        other work for a short worker.
+        If ``files`` is empty, the process that starts the worker creates the directory, in parallel
+        with others. On a disk, creating a directory takes as long as all other work for a short
+        worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -184,7 +184,7 @@ class WorkspaceLayout:
         return text.rpartition(ATTEMPT_MARK.format(number=number))[2] if number > 1 else text
 
     def link_recursive(self, worker: Worker) -> None:
-        """Create the link that shows that a worker has started a child job."""
+        """Create the link that marks a worker with a child job."""
         link = Path(f"{self.worker_directory(worker)}_recursive")
         if not link.is_symlink():
             link.symlink_to(worker.id, target_is_directory=True)

@@ -1,4 +1,4 @@
-"""Agents that run a program: one that a user adds as data, and ``shell``, which runs commands."""
+"""Agents that run a program: agents of the user's settings, and ``shell``, which runs commands."""
 
 import re
 from collections.abc import Callable, Mapping

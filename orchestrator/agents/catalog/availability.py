@@ -1,4 +1,6 @@
-"""Availability of the known agents here, and how to fix missing ones. Runs no program."""
+"""Availability of the known agents on this machine, and how to fix missing agents. Runs no
+program.
+"""
 
 import json
 import os

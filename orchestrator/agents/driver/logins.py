@@ -1,9 +1,9 @@
 """Gives a tool with an isolated configuration the user's logins.
 
-The tool gets a link to the user's file, so that a token that the tool renews is renewed for the
-user, too. Some tools replace the link by a new file. The content of this file is copied back while
-the tool works, because other workers renew the same login. After a crash, the next attempt copies
-the file back.
+The tool gets a link to the user's file. If the tool renews its token, the user's file has the new
+token. Some tools replace the link by a new file. The content of this file is copied back while the
+tool works, because other workers renew the same login. After a crash, the next attempt copies the
+file back.
 """
 
 import contextlib

@@ -31,8 +31,8 @@ _EDITION = "1"
 def project_digest(around: Surroundings) -> str:
     """Return the tree's digest, created if necessary; empty for a project without files.
 
-    It is stored in ``around.directory``: the first job of a tree creates it, so that the prompts
-    of all jobs of the tree begin with the same bytes, even if the project changes.
+    It is stored in ``around.directory``: the first job of a tree creates it. The prompts of all
+    jobs of the tree then begin with the same bytes, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):

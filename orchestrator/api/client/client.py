@@ -1,4 +1,4 @@
-"""The Python client of the REST API; it needs only ``requests``, and that only for streams and for
+"""The Python client of the REST API; it needs no package except ``requests``, for streams and for
 servers on other machines.
 
     client = OrchestratorClient(api_url="http://localhost:8000", api_key="...")
@@ -63,9 +63,9 @@ class OrchestratorClient(Following):
     ) -> Self:
         """Return the client for this program's environment.
 
-        In a worker: its server, with its own key. Elsewhere: the server that runs for ``folder``
-        (default: the folder that contains this package, or the home of the current directory).
-        Raises NoServer if no server runs.
+        In a worker: its server, with its own key. Elsewhere: the running server of ``folder``. The
+        default is the folder of this package, or the home of the current directory. Raises NoServer
+        if no server runs.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)

@@ -1,6 +1,6 @@
 """HTTP by ``requests``: to a server on another machine or with TLS.
 
-A module of its own, because importing ``requests`` takes longer than most commands.
+A separate module, because importing ``requests`` takes longer than most commands.
 """
 
 from collections.abc import Iterator

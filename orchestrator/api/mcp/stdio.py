@@ -30,9 +30,10 @@ DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
 The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
-Model Context Protocol, over standard input and output; with a key of scope admin also those of
-people, such as answer and land. In a worker it uses the worker's own key;
-elsewhere the server that runs for this folder (start one: {COMMAND} serve)."""
+Model Context Protocol, over standard input and output; with a key of scope admin also the tools for
+people, such as answer and land. In a worker it uses the worker's own key; elsewhere the server that
+runs for this folder (start one: {COMMAND} serve).
+"""
 
 
 class StdioSession:

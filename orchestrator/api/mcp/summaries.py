@@ -106,8 +106,8 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """Return the maximum length of each output, in characters. Space that short outputs do not
-    need goes to long ones.
+    """Return the maximum length of each output, in characters. Long outputs get the space that
+    short outputs do not need.
     """
     room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
     for position, length in enumerate(shown):

@@ -58,7 +58,7 @@ def receive_event(trigger_name: str) -> Response:
     if event.is_ping:
         return Response(status=HTTPStatus.NO_CONTENT)
     if unmet := trigger.unmet(event):
-        return _answer(trigger, TriggerOutcome.IGNORED, reason=f"when.{unmet} does not hold")
+        return _answer(trigger, TriggerOutcome.IGNORED, reason=f"when.{unmet} is false")
     if trigger.template is None:
         return _send_back(trigger, event, limit)
     return _start(trigger, event, limit)

@@ -184,7 +184,9 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return True
 
     def _send_now(self, pieces: Pieces) -> None:
-        """Send without copying; what the kernel does not accept is sent by the loop later."""
+        """Send without copying. The loop later sends the rest that the kernel does not accept
+        now.
+        """
         try:
             sent = self.socket.sendmsg(pieces)
         except BlockingIOError:

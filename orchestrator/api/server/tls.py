@@ -65,7 +65,7 @@ class Relay:
     """Decrypts connections for waitress. Nothing runs before ``start``."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: above this number of connections, those whose clients do not read are
+        """``limit``: above this number of connections, connections whose clients do not read are
         closed.
         """
         self._context = context

@@ -187,8 +187,8 @@ def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSo
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
     """Yield the files of successful workers, except workers that ran in the project itself.
 
-    Files of child jobs come before those of their parent worker. Of several candidates, only the
-    selected one counts.
+    Files of child jobs come before the files of their parent worker. Of several candidates, only
+    the selected one counts.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")

@@ -88,9 +88,9 @@ def choose_command(
 ) -> int:
     """Choose another candidate of TASK, and repeat the merge.
 
-    JOB must have ended. The new result contains WORKER's changes instead of those of the previous
-    candidate and of tasks that depend on it. To undo, choose the previous candidate. The exit code
-    is that of `status JOB`. Needs a running server.
+    JOB must have ended. The new result contains WORKER's changes, but not the changes of the
+    previous candidate and of tasks that depend on it. To undo, choose the previous candidate. The
+    exit code is that of `status JOB`. Needs a running server.
     """
     with surroundings.client() as client:
         record = client.choose(job_id, task_id, worker_id, reason or "")

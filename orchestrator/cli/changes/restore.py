@@ -1,4 +1,4 @@
-"""``orchestrator restore``: undoes what a job changed in the user's repository."""
+"""``orchestrator restore``: undoes a job's changes of the user's repository."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any

@@ -115,7 +115,7 @@ class Demo:
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:
-        """Run a command of the product in the folder, and print it as a user types it there."""
+        """Run a command of the product in the folder, and print the command line."""
         click.echo(f"$ {shlex.join([COMMAND, *arguments])}", err=True)
         process = self._started(arguments)
         with _forwarded_to(process):

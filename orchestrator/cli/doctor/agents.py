@@ -1,4 +1,4 @@
-"""Doctor's check of the agents: their availability here."""
+"""Doctor's check of the agents: their availability on this machine."""
 
 import shutil
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ def agent_checks(
 
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
-    """Yield the known agents that are installed here, completely or in part."""
+    """Yield the known agents that are installed on this machine, completely or in part."""
     from orchestrator.app import availability
     from orchestrator.core.model.known_agents import KNOWN
 

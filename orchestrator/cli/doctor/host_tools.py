@@ -1,8 +1,8 @@
 """Doctor's check of the host project's tools that would also read the folder.
 
 Files of the folder exclude it from pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
-(``[tool.ruff]``), and go (``workspace/go.mod``). The tools here need one line in the project's own
-settings.
+(``[tool.ruff]``), and go (``workspace/go.mod``). The other tools, which this module checks, need
+one line in the project's own settings.
 """
 
 import configparser

@@ -96,6 +96,6 @@ def _context(job: Mapping[str, Any]) -> str:
         [
             f"This job continues job {job['job_id']}, whose result is already in your worktree.",
             f"Request of that job: {request}",
-            f"How it ended: {job.get('status')}{f' ({reason})' if reason else ''}",
+            f"Outcome of that job: {job.get('status')}{f' ({reason})' if reason else ''}",
         ]
     )

@@ -8,7 +8,9 @@ import click
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.core.command_name import COMMAND
 
-_all_option = click.option("--all", "everything", is_flag=True, help="All jobs, also later ones.")
+_all_option = click.option(
+    "--all", "everything", is_flag=True, help="All jobs, including later jobs."
+)
 _job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
 
 

@@ -52,7 +52,7 @@ def hang_up() -> None:
 
 
 def discard_terminals() -> None:
-    """Write nothing more to terminals, because an error there would prevent stopping the job."""
+    """Write nothing more to terminals, because a write error would prevent stopping the job."""
     _discard(None)
 
 

@@ -1,4 +1,4 @@
-"""All workers of a job, including those that the status form omits."""
+"""All workers of a job, including the workers that the status form omits."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,8 +15,8 @@ def status_with_all_workers(
 ) -> Answer:
     """Return the status form. Its ``results.tasks`` exist before the first worker has ended.
 
-    As in the API, ``child_results`` are those of a worker's last child job; otherwise of all its
-    child jobs.
+    As in the API, ``child_results`` has the results of a worker's last child job; with
+    ``of_last_child_jobs`` False, of all its child jobs.
     """
     # Read first, so that workers that end in between are in the later status.
     tree = client.tree(job_id)

@@ -163,9 +163,7 @@ def _replace_tasks(
 
 
 def reject(client: "OrchestratorClient", job_id: str) -> None:
-    """End a job whose plan the user does not want, so that a server that was started for it can
-    stop.
-    """
+    """End a job whose plan the user rejects, so that a server started for it can stop."""
     client.reject(job_id)
     client.wait(job_id, REJECT_SECONDS)
 

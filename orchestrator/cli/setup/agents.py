@@ -19,7 +19,7 @@ HEADS = ("AGENT", "USABLE", "VERSION", "LOGIN", "CREDENTIAL", "INHERITS", "DESCR
 @json_option
 @pass_surroundings
 def agents_command(surroundings: CliContext) -> None:
-    """List agents, and how to fix the unavailable ones."""
+    """List agents, and how to fix unavailable agents."""
     agents = _with_versions(found(surroundings))
     if surroundings.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))

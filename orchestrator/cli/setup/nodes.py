@@ -146,7 +146,7 @@ def add_command(
 
 @nodes_command.command("drain")
 @name_argument
-@click.option("--off", is_flag=True, help="Let workers start there again.")
+@click.option("--off", is_flag=True, help="Let workers start on the node again.")
 @pass_surroundings
 def drain_command(surroundings: CliContext, name: str, off: bool) -> None:
     """Start no more workers on the node NAME; its running workers continue."""

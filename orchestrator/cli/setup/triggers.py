@@ -46,7 +46,7 @@ def list_command(surroundings: CliContext) -> None:
 def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> int:
     """Show the request that trigger NAME creates from the event in FILE (JSON).
 
-    Starts nothing, and checks no signature. Exit code 1: a condition does not hold.
+    Starts nothing, and checks no signature. Exit code 1: a condition is false.
     """
     from orchestrator.schemas.triggers.trigger import KIND, TriggerEvent
 
@@ -65,7 +65,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
     unmet = trigger.unmet(event)
     if unmet:
         hint = "" if kind else "; name the kind of the event with --event"
-        click.echo(f"ignored: when.{unmet} does not hold{hint if unmet == KIND else ''}", err=True)
+        click.echo(f"ignored: when.{unmet} is false{hint if unmet == KIND else ''}", err=True)
         return ExitCode.FAILED
     if trigger.template is None:
         click.echo("accepted as feedback")

@@ -201,7 +201,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """Return the paths as absolute ones, because the server has another working directory."""
+    """Return absolute paths, because the server has another working directory."""
     for name in names or ():
         if not os.path.isfile(name):
             raise CommandEnd(USAGE, f"--context-file {name} is not a file")
@@ -218,8 +218,8 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """Return a plan. JSON is parsed here, YAML in another process, which has the packages for
-    it.
+    """Return a plan. JSON is parsed in this process, YAML in another process, which has the
+    packages for YAML.
     """
     try:
         text = text_of(name)

@@ -1,8 +1,4 @@
-"""Tests of the base commit that a change removed: which tests a task may remove, and in which
-files.
-
-Pure.
-"""
+"""Removed tests of the base commit: which tests a task may remove, and in which files. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -50,8 +46,8 @@ class RemovedTest:
     def _allows(self, test: str) -> bool:
         """True if the test may be removed.
 
-        If the file of the test is unknown, every file that can remove tests must be one that a task
-        may alter.
+        If the file of the test is unknown, the task must be allowed to alter every file that can
+        remove tests.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)

@@ -57,7 +57,9 @@ def _of_root(
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
-    """Return the settings of a child job: those of its parent, or lower ones that it requests."""
+    """Return the settings of a child job: the parent's settings, or lower values that the child job
+    requests.
+    """
     above, remaining = line.parent_job.config, _remaining(line)
     values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:

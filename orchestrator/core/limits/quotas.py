@@ -42,7 +42,8 @@ class Ceilings:
 class Ancestry:
     """The stored records of a child job's ancestors.
 
-    The server uses these records, because it cannot trust what the caller states about them.
+    The server uses these records, because it cannot trust the caller's statements about the
+    ancestors.
     """
 
     #: The job of the calling worker.

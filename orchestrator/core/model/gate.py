@@ -372,5 +372,6 @@ class GateFinder(Protocol):
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
         """Return complete gates for the requested names, commands, or both.
 
-        Raise InvalidRequest for a name that is unknown here, and for two gates of one name.
+        Raise InvalidRequest for a name that the project does not know, and for two gates with one
+        name.
         """

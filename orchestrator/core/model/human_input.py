@@ -36,7 +36,9 @@ class WorkerMessage:
 def delivered(
     messages: Sequence[WorkerMessage], ids: Collection[str], attempt: int, now: float
 ) -> tuple[WorkerMessage, ...]:
-    """Return the messages after an attempt's agent has read those with the given ids."""
+    """Return the messages, with the messages of the given ids marked as read by an attempt's
+    agent.
+    """
     return tuple(
         replace(each, attempt=attempt, delivered_at=each.delivered_at or now)
         if each.id in ids

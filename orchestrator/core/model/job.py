@@ -143,7 +143,7 @@ class TaskSpec:
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
-        """Return the task with ``change`` applied to each timeout, including those of
+        """Return the task with ``change`` applied to each timeout, including the timeouts of
         candidates.
         """
         own = tuple(

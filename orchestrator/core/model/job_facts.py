@@ -105,7 +105,7 @@ class PlanFallback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateFact:
-    """A gate that did not run on a job's result, or failed there and does not block."""
+    """A gate that did not run on a job's result, or that failed on the result without blocking."""
 
     name: str
     #: Why the gate did not run; None: it failed.
@@ -156,7 +156,7 @@ class FlakyGate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CheckoutChange:
-    """A file of the user's checkout that changed, and the workers that ran at that time."""
+    """A changed file of the user's checkout, and the workers that ran at the time of the change."""
 
     #: Relative to the top of the repository.
     path: str
@@ -287,7 +287,7 @@ class JobFacts:
 
     @property
     def unjudged_gates(self) -> tuple[GateFact, ...]:
-        """Required gates that did not judge the code that the result changes."""
+        """Required gates that did not judge the result's changed code."""
         return tuple(each for each in self.gates if each.unjudged)
 
 

@@ -420,6 +420,6 @@ _BUILT_IN: dict[str, Any] = {each.name: each.default for each in SETTINGS}
 def default_config(**changes: Any) -> JobConfig:
     """Return the settings of a new job that sets none itself.
 
-    ``changes`` are those of config.yaml.
+    ``changes``: the values of config.yaml.
     """
     return JobConfig(**_BUILT_IN | changes)

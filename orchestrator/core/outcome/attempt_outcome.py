@@ -339,7 +339,8 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
 def was_complete(exit: Exit, evidence: Evidence) -> bool:
     """True if an agent had reported its whole result when a cap on usage stopped it.
 
-    False for stops at limits of the machine, such as memory: those exits have no ``stopped_by``.
+    False for stops at limits of the machine, such as memory, because such exits have no
+    ``stopped_by``.
     """
     by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
     return by_budget and evidence.output_required and evidence.claimed_success is True

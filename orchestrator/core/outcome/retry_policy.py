@@ -16,8 +16,8 @@ def may_retry(
 
     Retries that the user requested for a command are always used. All other retries are skipped if
     they are futile: after the same failure twice in a row, with no change between. Without
-    requested retries, a timeout and a failed child job are futile as well. A child job had retries
-    of its own, and retries at every depth would multiply.
+    requested retries, a timeout and a failed child job are futile as well. A child job had its own
+    retries, and retries at every depth would multiply.
     """
     if has_no_retry(worker, task, config):
         return False

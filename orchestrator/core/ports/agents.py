@@ -132,7 +132,7 @@ class Agent(Protocol):
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         """Return the evidence in ``directory``; ``log_tail`` is the end of the attempt's log.
 
-        ``control`` is the attempt's control directory, which exists if files were written there.
+        ``control`` is the attempt's control directory, which exists if it has files.
         """
 
 

@@ -14,7 +14,7 @@ class Workspace(Protocol):
     """Paths and files of workers."""
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the worker's directory; create it if there are ``files`` to write there.
+        """Return the worker's directory. If it gets ``files``, create it.
 
         Otherwise the launcher creates it (``Launch.make_cwd``). Raise OSError.
         """
@@ -93,7 +93,7 @@ class JobFiles(Protocol):
 
 class Reporter(Protocol):
     def prepare(self) -> None:
-        """Load what the first report needs, so that this report does not have to wait."""
+        """Load modules and templates in advance, so that the first report does not have to wait."""
 
     def render(
         self,

@@ -83,7 +83,7 @@ class Launcher(Protocol):
     def open(self, events: LauncherEvents) -> None:
         """Prepare the launcher, which reports events to ``events``.
 
-        It may start processes of its own.
+        The launcher may start auxiliary processes.
         """
 
     def listen(self, seconds: float | None) -> bool:
@@ -133,7 +133,7 @@ class Launcher(Protocol):
         """Watch an attempt that an earlier server started. Return False if it does not run.
 
         ``digest`` is the digest of the attempt's ``Proof``. A record without the secret is ignored.
-        ``node`` and ``log`` are those of its launch. An attempt on another node counts as running
+        ``node`` and ``log``: the values of its launch. An attempt on another node counts as running
         until its node reports its end, or is lost.
         """
 

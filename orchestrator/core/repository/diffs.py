@@ -47,7 +47,9 @@ class ChangedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difference:
-    """A difference between two commits. Paths are those of git."""
+    """A difference between two commits. Paths are relative to the top of the repository, as in
+    git.
+    """
 
     base: str
     commit: str

@@ -134,7 +134,7 @@ class ResultLanding(Protocol):
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         """Return the commits of ``branch`` before and after the landing; None if the job did not
-        land there.
+        land on the branch.
         """
         ...
 

@@ -72,9 +72,7 @@ class MakeContext:
 
 @dataclass(frozen=True, slots=True)
 class TakePlan:
-    """Pass the tasks from the job's ended planner to the scheduler, or those of a fallback
-    planner.
-    """
+    """Pass the tasks of the job's ended planner, or of a fallback planner, to the scheduler."""
 
     job_id: str
 

@@ -94,9 +94,8 @@ def check(
 def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants) -> str | Unplaced:
     """Return the name of the machine for a worker, or why no machine can start it.
 
-    ``running``: number of workers that hold a slot, by machine. Among the suitable machines, the
-    first of ``near`` is preferred, then the machine with the largest share of free slots, then the
-    machine with the most free slots, then the first machine.
+    ``running``: number of workers that hold a slot, by machine. Criteria among suitable machines,
+    in order: first of ``near``, largest share of free slots, most free slots, first in the list.
     """
     free = {
         each.name: each.slots - running.get(each.name, 0)

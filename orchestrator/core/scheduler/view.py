@@ -196,8 +196,8 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code that child jobs of a worker changed in the project, and that gates judged
-        there.
+        """Return code in the project that child jobs of a worker changed, and that their gates
+        judged.
 
         The key is the path, the value the end time of the child job's task.
         """

@@ -1,6 +1,6 @@
 """Models whose fields are described by the strings below them.
 
-pydantic's own ``use_attribute_docstrings`` reads the source of each class at its creation, which
+pydantic's own ``use_attribute_docstrings`` reads the source of each class at its creation. That
 takes a tenth of a server's start. This module reads the sources when a schema or description is
 first needed.
 """

@@ -412,7 +412,7 @@ def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]
 
 
 def _is_named(path: str, others: Sequence[str]) -> bool:
-    """True if a path equals one of the other paths, or ends with one of them."""
+    """True if a path equals one of the other paths, or ends with another path."""
     return any(path.endswith(f"/{each}") for each in others)
 
 

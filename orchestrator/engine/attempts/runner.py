@@ -155,8 +155,8 @@ class AttemptRunner:
         """Send the launch of a worker without a slot to a busy shim, as a preloaded launch.
 
         The shim begins the launch after its present worker. If preloading is not possible, report
-        the launch as returned. The worker is then started once it has a slot, and an error that
-        remains is reported at that start.
+        the launch as returned. The worker then starts once it has a slot. If the error persists,
+        the start reports it.
         """
         worker = replace(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)

@@ -103,7 +103,7 @@ class Batch:
         )
 
     def _put_on_top(self, good: int) -> None:
-        """Discard all steps after the first ``good`` ones, and merge the remaining parts again."""
+        """Discard all steps after the first ``good`` steps, and merge the remaining parts again."""
         del self._steps[good:]
         for part in self._parts[good:]:
             self._steps.append(self._added(self._state(len(self._steps)), part))

@@ -67,7 +67,7 @@ class MergedGates:
         return f"{self._workspace.job_directory(job.root_id)}/{FOLDER}/{job.id}"
 
     def clear(self, job: Job) -> None:
-        """Remove what a crash left of earlier checks. Idempotent."""
+        """Remove the leftovers of earlier checks that a crash interrupted. Idempotent."""
         self._repository.close_at(self.directory(job))
 
     def judge(

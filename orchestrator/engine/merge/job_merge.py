@@ -151,7 +151,7 @@ class JobMerge:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return the merge reports of a job; for a root job, also those of its descendants.
+        """Return the merge reports of a job; for a root job, also the reports of its descendants.
 
         If necessary, merges the job's own changes first.
         """

@@ -1,4 +1,6 @@
-"""Rewrites a merged result as one line of commits, including those of child jobs in the tree."""
+"""Rewrites a merged result as one line of commits, including the commits of child jobs in the
+tree.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -52,8 +54,8 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the last of the worker's ``own`` commits that the child job's start commit ``began``
-    contains; "" if there is none.
+    """Return the last of the worker's ``own`` commits in the history of ``began``, the start commit
+    of the child job; "" if there is none.
     """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

@@ -21,7 +21,7 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Return the parts, with those that contain other workers' changes at the end.
+    """Return the parts. Parts that contain other workers' changes come last.
 
     Parts that build on such parts follow them. The order is otherwise unchanged.
     """

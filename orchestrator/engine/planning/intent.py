@@ -197,7 +197,7 @@ def _own_part(task: TaskSpec) -> str:
 
 
 def intent_of(text: str) -> Intent:
-    """Return what a request asks for; UNCLEAR if in doubt."""
+    """Return the intent of a request; UNCLEAR if in doubt."""
     plain = _plain(text)
     if _READ_ONLY.search(plain):
         return Intent.ANSWER
@@ -255,7 +255,7 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 
 def _is_order(clause: _Clause) -> bool:
-    """True if a clause after "explain ..." is a request of its own, as in "and then fix it"."""
+    """True if a clause after "explain ..." is another request, as in "and then fix it"."""
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 

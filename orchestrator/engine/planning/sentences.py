@@ -245,7 +245,7 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and mere wishes. They create no task of their own."""
+    """True for thanks, greetings, and mere wishes. They create no task."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 

@@ -198,8 +198,8 @@ def _task(task: KindTask, named: Mapping[str, Sequence[str]], request: str) -> T
 def _others(titles: Sequence[str], own: str) -> str:
     others = ", ".join(title for title in titles if title != own)
     return (
-        f"\nOther workers do the other parts: {others}. Do not do these. Where the parts "
-        "meet, keep to what the request and the project say, and write down what you assume."
+        f"\nOther workers do the other parts: {others}. Do not do these. Where the parts meet, "
+        f"follow the request and the project, and write down your assumptions."
     )
 
 

@@ -198,7 +198,7 @@ class Access:
     def _covers(self, job: Job, worker: Worker) -> bool:
         """True if the job's logs include the worker's log.
 
-        The logs of a root job include those of its descendants.
+        The logs of a root job include the logs of its descendants.
         """
         return job.is_root or worker.job_id == job.id
 

@@ -395,8 +395,8 @@ class Service:
         self._locks.lock_dropped(call)
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        """End leases: the caller's own, or if the caller is a person, those of a worker. All or
-        none.
+        """End leases: the caller's own leases, or, if the caller is a person, the leases of a
+        worker. All or none.
 
         Raise NotFound or Forbidden.
         """

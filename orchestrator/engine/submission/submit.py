@@ -80,7 +80,7 @@ def same_child(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedSubmission:
-    """A submission, with all that was determined before the supervisor's turn that stores it."""
+    """A submission, with all values that are determined before the supervisor stores it."""
 
     submission: Submission
     caller: Caller

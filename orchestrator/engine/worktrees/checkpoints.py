@@ -2,7 +2,7 @@
 
 A checkpoint is a commit of the present worktree, and another commit of its ignored files. The
 decision on a rollback is stored first. The rollback happens when the next attempt opens its
-worktree. Afterwards, the checkpoint before that attempt shows that it has happened.
+worktree. Afterwards, the checkpoint before that attempt proves the rollback.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Checks that the paths that a task promised to write exist after its attempt."""
+"""Checks after an attempt whether the promised paths of its task exist."""
 
 import os
 import shutil
@@ -57,7 +57,7 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save those of the uncommitted files in ``held`` that no command can create again.
+        """Save the uncommitted files in ``held`` that no command can create again.
         Idempotent.
         """
         place = self._repository.inside(directory)

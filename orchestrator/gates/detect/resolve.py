@@ -101,7 +101,9 @@ class Finder:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both a name and a command. The request may have only one of them."""
+    """Return the gate with both a name and a command. The request may lack the name or the
+    command.
+    """
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:

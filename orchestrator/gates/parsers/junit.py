@@ -55,7 +55,7 @@ def read(content: bytes) -> Reading:
 def _failure(attributes: dict[str, str]) -> str:
     """Return a failure's text.
 
-    The exception's type is in an attribute of its own, or in the message, depending on the runner.
+    The exception's type is in a separate attribute, or in the message, depending on the runner.
     """
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]

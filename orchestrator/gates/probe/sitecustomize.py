@@ -1,4 +1,4 @@
-"""Imported by Python at its start, so that the files that a gate executes are reported.
+"""Imported by Python at its start, to report the files that a gate executes.
 
 Python finds this module only by ``PYTHONPATH``. If a gate sets another ``PYTHONPATH``, its Python
 runs without this module, and executed files are not reported.

@@ -16,7 +16,7 @@ _MOST_PATHS = 10
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """Return notes on files that are missing in worktrees that start from a commit."""
+    """Return notes on files that worktrees of a commit will lack."""
     found = []
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:

@@ -18,7 +18,8 @@ _MOST_PATHS = 10
 
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
-    """Return a commit with the uncommitted files on top of ``commit``, and notes on what it lacks.
+    """Return a commit with the uncommitted files on top of ``commit``, and notes on files that the
+    commit lacks.
 
     ``commit`` must be HEAD. Return it unchanged if nothing is uncommitted. Raise RepositoryError if
     the files cannot be committed.

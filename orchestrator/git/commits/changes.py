@@ -123,7 +123,7 @@ class GitChanges:
     def _at_top(self, asked: DiffRequest) -> Git:
         """Return git at the top of the repository.
 
-        Paths begin there, even if the project is in a subdirectory.
+        Paths begin at the top, even if the project is in a subdirectory.
         """
         git = self._git()
         return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git

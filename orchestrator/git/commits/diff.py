@@ -76,7 +76,7 @@ def between(project: Path, first: str, second: str) -> bytes:
 def of_worker(
     project: Path, root_id: str, worker_id: str, *, attempt: int | None = None, stat: bool
 ) -> bytes:
-    """Return a patch of one worker's changes, including those of its child jobs.
+    """Return a patch of one worker's changes, including the changes of its child jobs.
 
     The worker may have failed, or may be a candidate that was not chosen. ``attempt``: return the
     changes at the end of this attempt. Raise NotFound if there is no branch.

@@ -1,7 +1,7 @@
 """Freezes git's ignore rules at the start of a job, except the ``.gitignore`` files of a worktree.
 
 All worktrees share ``info/exclude`` and the configuration. Otherwise a worker that adds an ignore
-rule there would hide new files of all other workers.
+rule to these files would hide new files of all other workers.
 """
 
 import os

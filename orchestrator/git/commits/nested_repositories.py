@@ -191,7 +191,7 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 def _name(path: str, above: Sequence[str]) -> str:
     """Return a name for a ref.
 
-    It must not also be the name of a directory of refs, because git allows only one of both.
+    It must not also be the name of a directory of refs, because git does not allow both.
     """
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:

@@ -278,7 +278,7 @@ class Landing:
     def _move(self, before: str, after: str, retold: str) -> None:
         """Move the branch.
 
-        The move is recorded first, so that a landing that a crash interrupts can be undone.
+        The move is recorded first. If a crash interrupts the landing, it can then be undone.
         """
         noted = self._noted()
         had = self._git.resolve(self._retold)
@@ -381,8 +381,8 @@ class Landing:
         if not between:
             return False
         raise Conflict(
-            f"{what} job {self.job_id} was interrupted: some files are those of {meant[:12]}, and "
-            "others were changed since, or another git process is running; "
+            f"{what} job {self.job_id} was interrupted: some files have the content of "
+            f"{meant[:12]}, and other files were changed since, or another git process is running; "
             f"{self._ends(meant)}"
         )
 

@@ -43,9 +43,9 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
     """Return the merged tree with the ``theirs`` version at every conflicting path.
 
-    If theirs removed the file, it is removed. A path that neither side has was derived by git from
-    a directory that one side renamed, and keeps its content. A file that ours renamed keeps the new
-    name, with the content of theirs.
+    If theirs removed the file, it is removed. Git may derive a path that neither side has, from a
+    directory that one side renamed. Such a path keeps its content. A file that ours renamed keeps
+    the new name, with the content of theirs.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]

@@ -176,7 +176,7 @@ class _Folding:
             logger.warning("a file prevents the merge of side work", exc_info=True)
             return False
         failpoints.reached("side work: files are merged")
-        reason = "orchestrator: merged what the worker did elsewhere"
+        reason = "orchestrator: merged the worker's side work"
         self._git.run("update-ref", *ITSELF, "-m", reason, self._home.branch, merged)
         failpoints.reached("side work: branch moved")
         self.tip = merged

@@ -1,4 +1,4 @@
-"""Union merge: decides which files may contain the added lines of both sides, one after the other.
+"""Union merge: decides which files may contain the added lines of both sides.
 
 A file that a program reads must stay readable. Lock files are never united. JSON, TOML, YAML, XML,
 and Python files are united only if the result can be parsed and has no duplicate name.

@@ -129,7 +129,9 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Create missing directories again. Return True if all refs were lost with one of them."""
+        """Create missing directories again. Return True if all refs were lost with a missing
+        directory.
+        """
         gone = list(self.before.missing())
         for path in gone:
             kept = self.aside.keep(path)

@@ -163,7 +163,7 @@ class BranchRestore:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
     def difference(self, each: Restorable) -> Iterator[str]:
-        """Yield the lines of a diff that shows what the job changed."""
+        """Yield the lines of a diff that shows the job's change."""
         change = each.change
         if change.kind is ChangedKind.SETTING:
             yield from (f"- {value}" for value in _values(each.before))

@@ -158,7 +158,7 @@ def _make(module: Module) -> bool:
 def _relink(module: Module) -> None:
     """Restore the link to the product's repository.
 
-    A worker may have created a repository of its own there.
+    A worker may have created its own repository at this path.
     """
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
@@ -285,7 +285,7 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Check out submodules at their commits in ``then``, if these differ from those in ``now``."""
+    """Check out submodules at their commits in ``then``, if their commits in ``now`` differ."""
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

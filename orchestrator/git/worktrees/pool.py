@@ -1,8 +1,8 @@
 """Reuses the files of unused worktrees for further worktrees of the same job.
 
 Writing 50,000 files takes seconds, and much longer on ext4 without a journal if as many files were
-removed shortly before. Reusing the files, and changing only those that differ, takes a fraction of
-a second.
+removed shortly before. Reusing the files, and changing only the differing files, takes a fraction
+of a second.
 """
 
 import hashlib
@@ -103,7 +103,7 @@ class Spares:
     def take(self, directory: str, admin: Path, start: str) -> bool:
         """Move the files of a spare worktree to a new one, with a matching index.
 
-        The files may differ from those of ``start``. Return False if no spare worktree fits.
+        The files may differ from the files of ``start``. Return False if no spare worktree fits.
         """
         place = self._place(directory)
         spare = place and self._claimed(place)
@@ -172,8 +172,8 @@ class Spares:
 def restore(git: Git, start: str) -> bool:
     """Restore the files of a spare worktree to its commit. Return False if that is impossible.
 
-    ``reset`` rewrites every file whose times, size, or inode differ from those in the index. It
-    does not notice if only the mode changes within the second in which the file was written.
+    ``reset`` rewrites every file whose times, size, or inode differ from the values in the index.
+    It does not notice if only the mode changes within the second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

@@ -185,7 +185,7 @@ class GitWorktrees:
         with _filling(directory):
             with self._adding:
                 self._drop(directory)
-                reason = ("--lock", "--reason", "the orchestrator checks a commit here")
+                reason = ("--lock", "--reason", "the orchestrator checks a commit in this worktree")
                 detached = ("--no-checkout", "--detach", *reason)
                 self._git.run("worktree", "add", *detached, "--", directory, commit)
                 made = self.find(directory)

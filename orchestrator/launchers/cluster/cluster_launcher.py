@@ -74,7 +74,7 @@ class ClusterSettings:
 
 
 class ClusterLauncher:
-    """Implements ``core.ports.launcher.Launcher``; see there for the contract.
+    """Implements ``core.ports.launcher.Launcher``, which has the contract.
 
     A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted from the
     first call of ``listen`` on, because the attempts to expect are known only from then on.

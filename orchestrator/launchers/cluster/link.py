@@ -13,9 +13,9 @@ no_result {attempt}: of a late attempt            kept {attempt}: the node may f
 leaving {}
 tcp {connection, data}                            tcp {connection, data}
 
-A node repeats ``ended`` on each new connection until the server has answered ``kept``. An attempt
-that the server expects and the node does not know never started there: ``start`` was lost with the
-connection.
+A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the
+server expects an attempt that the node does not know, the attempt never started on the node:
+``start`` was lost with the connection.
 """
 
 import asyncio

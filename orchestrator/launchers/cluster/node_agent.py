@@ -346,7 +346,7 @@ class NodeAgent:
         }
 
     def _stored(self) -> list[_Held]:
-        """Return all attempts of this node, including those of its former process."""
+        """Return all attempts of this node, including attempts of its former process."""
         if self._launcher is not None:
             return list(self._held.values())
         found = [
@@ -728,8 +728,8 @@ def _plan(told: Mapping[str, Any]) -> ContainmentPlan:
 
 
 def _made_scratch(env: Mapping[str, str]) -> str:
-    """Create the directory for temporary files, if the server named one that is missing here.
-    Raise OSError.
+    """Create the directory for temporary files that the server named, if it is missing on this
+    machine. Raise OSError.
     """
     directory = env.get("TMPDIR", "")
     if not directory or os.path.isdir(directory):

@@ -314,8 +314,8 @@ class NodeLinks:
         if hello["version"] != __version__ or hello["python"] != own:
             theirs, here = hello["python"], own
             return (
-                f"{name} has version {hello['version']} with Python {theirs[0]}.{theirs[1]}, the "
-                f"server {__version__} with Python {here[0]}.{here[1]}; update it: "
+                f"{name} has version {hello['version']} with Python {theirs[0]}.{theirs[1]}; the "
+                f"server has version {__version__} with Python {here[0]}.{here[1]}; update it: "
                 f"{INSTALL_COMMAND}"
             )
         if hello["uid"] != os.getuid():
@@ -599,7 +599,7 @@ class NodeLinks:
         return None if node.memory_bytes is None else node.memory_bytes - self._least_memory
 
     def states(self) -> list[NodeState]:
-        """Return what is known about each node, by name, and about removed ones with workers."""
+        """Return the known state of each node, by name, including removed nodes with workers."""
         nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
         return [self._state(each) for each in nodes if each.name in self._entries or each.flights]
 

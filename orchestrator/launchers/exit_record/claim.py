@@ -110,7 +110,7 @@ class Claim:
         failpoints.reached("claim: holder written")
 
     def add_worker(self, pid: int, traces: Mapping[str, object] = _NOTHING) -> None:
-        """Record the worker's PID, and further data for its recovery, on a line of its own."""
+        """Record the worker's PID, and further data for its recovery, on a separate line."""
         self._write(self._end, encoded({"worker": pid, **traces}))
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:

@@ -127,7 +127,7 @@ def is_forged(exit_path: str, digest: str) -> bool:
 
 
 def _content(exit_path: str) -> bytes:
-    """Return the file's content; empty if a worker has put a special file there.
+    """Return the file's content; empty if a worker has replaced it with a special file.
 
     Raise FileNotFoundError.
     """

@@ -104,8 +104,8 @@ class ContainmentPlan:
         """
         if self.mode is Mode.BASIC:
             yield (
-                "containment basic misses two kinds of processes: those that leave their group and "
-                "clear their environment, and those that fork faster than the search finds them"
+                "containment basic misses processes that leave their group and clear their "
+                "environment, and processes that fork faster than the search finds them"
             )
         yield from self.loose_limits().values()
         if self.mode is Mode.SANDBOX and not self.sandbox.network:

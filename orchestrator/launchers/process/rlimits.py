@@ -58,7 +58,7 @@ class LimitWatch:
     """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held``: limits that another mechanism enforces, so that they are not checked here."""
+        """``held``: limits that another mechanism enforces; they are not checked."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")

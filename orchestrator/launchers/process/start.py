@@ -2,9 +2,9 @@
 
 Starting a shell doubles the cost of a short command, so a command for ``bash -c`` that needs no
 shell is started without one. The rule is that of GNU make (``construct_command_argv_internal`` in
-its job.c, ``sh_chars_sh`` and ``sh_cmds_sh``), but stricter. A command is split here only if no
-character has a meaning for bash, and its first word is neither a builtin nor a keyword. Bash runs
-all other commands.
+its job.c, ``sh_chars_sh`` and ``sh_cmds_sh``), but stricter. This module splits a command only if
+no character has a meaning for bash, and its first word is neither a builtin nor a keyword. Bash
+runs all other commands.
 """
 
 import errno

@@ -213,7 +213,7 @@ class ShimAttempt:
 
     def set_waiting(self, waiting: bool, now: float) -> None:
         """Pause the clock if ``waiting``, because time spent waiting for child jobs does not count;
-        else resume it.
+        otherwise resume the clock.
         """
         if waiting:
             self._clock.pause(now)

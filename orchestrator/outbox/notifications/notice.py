@@ -50,7 +50,7 @@ def notice_of(body: Mapping[str, Any]) -> Notice:
 
 
 def test_notice() -> Notice:
-    text = "Notifications of orchestrator arrive here."
+    text = "This is a test: notifications of orchestrator arrive."
     data = {"message": text}
     return Notice(needs_you=False, title="Test", text=text, body={"type": "test", "data": data})
 

@@ -2,8 +2,8 @@
 critical path of a job.
 
 The critical path is the longest chain of work that cannot run in parallel. A task follows its
-dependencies. A worker contains its child jobs: its share is its own work plus the critical paths
-of its child jobs; of child jobs that ran in parallel, only the longest counts. With any number of
+dependencies. A worker contains its child jobs: its share is its own work plus the critical paths of
+its child jobs. If child jobs ran in parallel, only the longest of them counts. With any number of
 slots, a job takes at least as long as its critical path.
 """
 

@@ -157,7 +157,7 @@ class Plan(Wire):
     tasks: Annotated[
         tuple[PlannedTask, ...], Field(strict=False, min_length=1, max_length=MOST_TASKS)
     ]
-    """Tasks, in an order in which they could run one after the other."""
+    """Tasks, in an order in which they could run one at a time."""
 
     def to_tasks(self) -> tuple[TaskSpec, ...]:
         return tuple(task.to_task() for task in self.tasks)

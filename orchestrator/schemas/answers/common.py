@@ -230,8 +230,9 @@ class PausedAnswer(Answer):
     running: RunningMode
     """Running attempts: finish (they continue) or stop (they run again after the pause)."""
     cause: PauseCause
-    """person: a person paused this job, or a job above it; everything: all jobs are paused; limit:
-    the job, or a job above it, reached a limit and asks a person (on_limit: ask)."""
+    """person: a person paused the job, or a job above it. everything: all jobs are paused. limit:
+    the job, or a job above it, reached a limit and asks a person (on_limit: ask).
+    """
     limit: str | None = None
     """Name of the limit that was reached; omitted for other causes."""
     until: datetime | None = None
@@ -302,12 +303,12 @@ class StatusAnswer(Answer):
     merge_state: MergeState
     """Merge state of the workers' changes."""
     missing: list[MissingAnswer]
-    """Changes that the result lacks, including those of child jobs at any depth."""
+    """Changes that the result lacks, including changes of child jobs at any depth."""
     not_in_parent: list[str] = Field(default_factory=list)
     """Of a child job: files that its parent worker also changed, so that the result was not added
     to the parent worker's files."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
-    """All changes that are not in the result, including those of failed workers and of candidates
+    """All changes that are not in the result, including changes of failed workers and of candidates
     that were not chosen. Present after the end of the job.
     """
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=list)

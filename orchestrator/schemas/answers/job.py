@@ -189,7 +189,7 @@ class TaskAnswer(Answer):
     """Answer to the question after the timeout; omitted: reject."""
     agents: list[str]
     candidate_settings: list[CandidateSettingsAnswer] = Field(default_factory=list)
-    """One entry for each agent, if any agent has settings of its own."""
+    """Settings of the agents, one entry for each agent; empty if no agent has its own settings."""
     depends_on: list[str]
     timeout: float | None = None
     retries: int | None = None
@@ -252,7 +252,7 @@ class ConfigAnswer(Answer):
     base_branch: str = ""
     """Branch of the base; empty: no branch, or a child job."""
     project: str = ""
-    """The host project, if `--project` or `orchestrator.project_root` named it; else empty."""
+    """The host project, if `--project` or `orchestrator.project_root` named it; otherwise empty."""
     include_dirty: bool
     """True if the base includes uncommitted changes of the user's checkout."""
     git_note: str

@@ -22,11 +22,11 @@ class NodeAnswer(Answer):
     state: Literal["up", "drained", "unreachable", "rejected", "unknown"] = Field(
         description="unknown: the node has not connected since the start of the server."
     )
-    slots: int = Field(description="Number of workers that may run there at the same time.")
+    slots: int = Field(description="Number of workers that may run on the node at the same time.")
     running: int
     waiting: int = Field(description="Workers that wait for child jobs or locks; without slots.")
     agents: list[str] = Field(
-        description="Agents that can work there: their program and a credential exist."
+        description="Agents that can work on the node: their program and a credential exist."
     )
     unusable_agents: list[UnusableAgentAnswer] = Field(
         description="The other agents; empty until the node has connected."

@@ -14,7 +14,7 @@ class TriggerOutcome(StrEnum):
     QUEUED = "queued"
     #: an event with the same delivery id came before
     DUPLICATE = "duplicate"
-    #: a condition does not hold
+    #: a condition is false
     IGNORED = "ignored"
 
 

@@ -231,7 +231,7 @@ class TaskRequest(Wire):
     requires: MachineLabels = Field(default_factory=dict)
     """Labels of the worker's machine, such as {gpu: true}."""
     node: Annotated[Text, Field(max_length=63)] = ""
-    """The worker's machine: a node, or here; empty: any."""
+    """The worker's machine: name of a node, or here (the server's own machine); empty: any."""
     review: Annotated[Text, Field(max_length=200)] = ""
     """Agent that reviews the candidates, or auto; only with several agents."""
     gates: Gates = ()

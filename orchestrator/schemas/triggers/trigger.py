@@ -90,7 +90,7 @@ class Trigger:
         return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
 
     def unmet(self, event: TriggerEvent) -> str:
-        """Return the first condition that does not hold; empty if all hold."""
+        """Return the first false condition; empty if all conditions are true."""
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:

@@ -208,7 +208,7 @@ def test_basic_holds_what_keeps_its_group_or_its_marker(
 
 def test_basic_says_what_it_does_not_hold() -> None:
     [said] = ContainmentPlan(mode=Mode.BASIC).soft_spots()
-    assert "those that leave their group and clear their environment" in said
+    assert "processes that leave their group and clear their environment" in said
 
 
 def test_basic_never_touches_others(basic: Any) -> None:

@@ -127,7 +127,7 @@ def test_a_line_is_read_to_its_end(at: int) -> None:
 
 def test_what_is_not_looked_at_is_told() -> None:
     found = Secrets(most_bytes=1 << 20).scan([b"x" * (1 << 20), DIFF], lambda texts: ())
-    assert (found.flaws, found.note) == ((), "only the first 1 MiB of what was added were scanned")
+    assert (found.flaws, found.note) == ((), "only the first 1 MiB of the added text were scanned")
 
 
 def test_what_the_base_has_does_not_count() -> None:

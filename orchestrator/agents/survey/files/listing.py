@@ -63,8 +63,8 @@ class Listing:
 def list_files(surroundings: Surroundings, paths: Sequence[str]) -> Listing:
     """List the files below ``paths`` (none: the whole project), each once.
 
-    Uses git's list, of tracked and untracked files without ignored ones, if there is one. Raise
-    SurveyError for a path that does not exist or is a link.
+    In a git repository, these are the tracked files and the untracked files that are not ignored.
+    Raise SurveyError for a path that does not exist or is a link.
     """
     scopes = [_scope(surroundings.root, path) for path in (paths or ["."])]
     listing = Listing()

@@ -2,10 +2,10 @@
 
 RULE below states the rule as text, which every report prints. It follows pygount: a test compares
 both on real source trees, and on Django's 2,818 files they differ in 6 of 488,009 lines.
-Differences from pygount: blank lines at the start and end of a file count here. A string after a
-string with a lone colon between two placeholders (``"{a}:{b}" "rest"``) is code here, and a
-docstring there. A file with nested quotes of the same kind in an f-string (Python 3.12) may differ
-by some lines. Empty and generated files count here.
+Differences from pygount: blank lines at the start and end of a file count. A string that follows a
+string with a lone colon between two placeholders (``"{a}:{b}" "rest"``) is code; pygount counts it
+as a docstring. A file with nested quotes of the same kind in an f-string (Python 3.12) may differ
+by some lines. Empty and generated files count.
 """
 
 import re

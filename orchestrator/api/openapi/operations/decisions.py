@@ -54,9 +54,9 @@ DECIDING = (
         tag="jobs",
         summary="Replace the plan of a job that waits for approval",
         description=(
-            "The job keeps its id and its planner's cost; approve it to start the tasks. 409: "
-            "outdated (the plan has another version, in version), or the job does not wait for "
-            f"approval. {_WORKER}"
+            "The job keeps its id and its planner's cost. Approve the job to start the tasks. "
+            "409: outdated (version has the present version of the plan), or the job does not "
+            "wait for approval. {_WORKER}"
         ),
         body=requests.PlanRequest,
         body_required=True,

@@ -17,9 +17,9 @@ OF_TASKS = (
         tag="tasks",
         summary="Submit one description to several tools",
         description=(
-            "The tools work in parallel, and the best result is merged. A tool that cannot work "
-            "here is a failure with the command that repairs it, if another tool can work; "
-            "otherwise 422."
+            "The tools work in parallel, and the best result is merged. If a tool cannot work on "
+            "this machine, its result is a failure with the command that repairs it. 422: no "
+            "tool can work."
         ),
         body=tasks.TaskBody,
         body_required=True,

@@ -1,4 +1,4 @@
-"""Calls over all jobs: their stream of events, what they need from people, usage over time."""
+"""Calls over all jobs: stream of events, needs, and usage over time."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime

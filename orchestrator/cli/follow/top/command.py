@@ -28,7 +28,7 @@ MOST_LINES = 500
 @click.option("--once", is_flag=True, help="Print one frame, also without a terminal, and exit.")
 @pass_surroundings
 def top_command(surroundings: CliContext, job_id: str | None, once: bool) -> int:
-    """Show all jobs and workers, or those of JOB, live.
+    """Show all jobs and workers, or JOB and its workers, live.
 
     Press ? for the keys. Without a running server, shows the files of jobs, read-only.
     """

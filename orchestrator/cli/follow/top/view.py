@@ -1,4 +1,4 @@
-"""The rows of the screen: which are shown, in which order, and which one is selected. Pure."""
+"""The rows of the screen: the shown rows, their order, and the selected row. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import field

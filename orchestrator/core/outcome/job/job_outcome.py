@@ -27,10 +27,10 @@ def job_outcome(
 ) -> JobStatus:
     """Return the final status of a job whose own workers have all ended.
 
-    A task with several candidates succeeded if one of them did. A job that was cancelled after all
-    its tasks had succeeded is completed. A job without workers has failed. ``incomplete``: the
-    result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job requires that a gate
-    judges changed code, and none did.
+    A task with several candidates succeeded if one candidate succeeded. A job that was cancelled
+    after all its tasks had succeeded is completed. A job without workers has failed.
+    ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job
+    requires that a gate judges changed code, and none did.
     """
     if fails_unjudged and not cancelled:
         return JobStatus.FAILED
@@ -117,7 +117,8 @@ def unjudged_files(
 
     ``present``: paths of the change relative to the host project, without removed files, each with
     the path that workers' results use. A gate that only one worker's task requests judges only that
-    worker's changes. ``below``: facts of the workers' child jobs, whose changes were judged there.
+    worker's changes. ``below``: facts of the workers' child jobs, whose own gates have judged their
+    changes.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -211,8 +212,8 @@ def comments_against(
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
     """Return the names of passed gates.
 
-    A gate passed if it passed on the merged state. If it did not run there, it must have passed for
-    every worker that has it.
+    A gate passed if it passed on the merged state. If it did not run on the merged state, it must
+    have passed for every worker that has the gate.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}
@@ -265,8 +266,8 @@ Listed = TypeVar("Listed", bound=_HasStatus)
 def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
     """Return at most ``LISTED_WORKERS`` workers, in the given order.
 
-    If there are more, failed workers are selected first, then running, then cancelled and skipped
-    ones.
+    If there are more, failed workers are selected first, then running workers, then cancelled and
+    skipped workers.
     """
     if len(workers) <= LISTED_WORKERS:
         return workers

@@ -122,7 +122,7 @@ def _of_job(job: Job) -> Iterator[Need]:
 
 
 def _conflicts(job: Job) -> Iterator[Missing]:
-    """Yield changes that the result of an ended job lacks and that a person can add."""
+    """Yield missing changes of an ended job's result that a person can add."""
     if job.status.ended and not (job.facts.discarded or is_dropped(job)):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id

@@ -66,7 +66,7 @@ def reason_of(job: Job) -> str:
 
 
 def remarks_of(job: Job) -> list[str]:
-    """Return the sentences of a job's reason, except those about unmerged changes.
+    """Return the sentences of a job's reason, without the sentences about unmerged changes.
 
     Reports list unmerged changes separately. For a job of an earlier version, which has no facts,
     return its whole reason as one text.

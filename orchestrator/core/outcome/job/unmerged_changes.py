@@ -123,7 +123,7 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 
 
 def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield the losses without those promised files that a worker of the parent job created."""
+    """Yield the losses without the promised files that a worker of the parent job created."""
     for each in lost:
         paths = _absent(each.paths, present)
         if each.is_made or paths == each.paths:
@@ -302,7 +302,7 @@ class UnmergedChanges:
     def in_result(self, job: Job) -> list[Worker]:
         """Return the job's workers whose changes are in its result.
 
-        The changes of a worker include those of its child jobs.
+        The changes of a worker include the changes of its child jobs.
         """
         if job.merge_state not in _HAS_RESULT:
             return []

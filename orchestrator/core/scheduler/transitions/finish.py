@@ -421,7 +421,7 @@ class Completion:
             self._refused(worker, verdict, now)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
-        """Add to the worker's reason the usage beyond the limits of its own task."""
+        """If the worker's usage exceeds the limits of its own task, add the usage to its reason."""
         usage = worker.result.usage if worker.result else NOTHING
         caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))

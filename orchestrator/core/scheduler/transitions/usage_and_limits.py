@@ -91,7 +91,7 @@ class LimitAsks:
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace a job's limits with larger ones. Resume the job if it waits because of one of
-        them.
+        these limits.
 
         The limits of descendants grow by the same amount, except caps that the descendants
         requested themselves.

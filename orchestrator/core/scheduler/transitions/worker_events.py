@@ -235,7 +235,9 @@ class LeaseManager:
         self._event_counts.pop(key, None)
 
     def found(self, lease: LockLease) -> bool:
-        """Restore a stored lease after a restart. Return True if its worker is known here."""
+        """Restore a stored lease after a restart. Return True if this server knows the lease's
+        worker.
+        """
         worker = self._unit_of_work.workers.get(lease.key)
         if worker is None:
             return False

@@ -38,8 +38,8 @@ class TaskLocks:
         return False
 
     def step_back(self, worker: Worker) -> None:
-        """Let other workers acquire the claims first, because something else keeps this worker
-        from starting.
+        """Let other workers acquire the claims first, because this worker cannot start yet for
+        another reason.
         """
         self._locks.step_back(worker.key)
 

@@ -75,7 +75,7 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the tasks; those in ``keeps`` get the environment of the present task with the same
+    """Return the tasks. Tasks in ``keeps`` get the environment of the present task with the same
     id.
 
     Answers contain no environment, so a plan that was edited from an answer lacks it.

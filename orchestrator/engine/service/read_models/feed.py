@@ -104,7 +104,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read the present needs, so that the feed notices when one of them ends."""
+        """Read the present needs, so that the feed notices the end of a need."""
         with self._working:
             found = self._store.needy(None, None)
             needs = [need for job, workers in found for need in needs_of(job, workers)]

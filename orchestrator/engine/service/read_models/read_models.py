@@ -103,7 +103,7 @@ class ReadModels:
         return self._store.listed(replace(wanted, ids=mine), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
-        """Return jobs of ``jobs`` with progress and needs, in any order, without deleted ones."""
+        """Return the jobs ``jobs`` with progress and needs, in any order, without deleted jobs."""
         jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
         counts = self._store.status_counts(roots)

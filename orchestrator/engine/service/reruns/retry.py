@@ -49,8 +49,8 @@ def check_reopens(
 ) -> None:
     """Raise Conflict if the job cannot continue with another attempt of the worker.
 
-    Deadlock is a kind of Conflict. ``command``: the command that the error names if only the worker
-    that started the job can still run. Call this in the supervisor's turn, so that nothing changes
+    Deadlock is a kind of Conflict. ``command``: the command for the error message if the job cannot
+    run, but its parent worker can. Call this in the supervisor's turn, so that nothing changes
     between this check and the change.
     """
     check_worker_ended(worker)

@@ -47,6 +47,6 @@ def test_an_event_is_tried_without_a_server(
     assert found["labels"] == {"issue": "7"}
 
     assert orchestrator(*asked) == 1
-    assert "when.event does not hold; name the kind of the event" in capsys.readouterr().err
+    assert "when.event is false; name the kind of the event" in capsys.readouterr().err
     assert orchestrator("triggers", "test", "none", str(LABELED)) == 3
     assert "known: issues" in capsys.readouterr().err
