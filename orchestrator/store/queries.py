@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
-from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE, Usage
+from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatus, WorkerKind
@@ -28,6 +28,7 @@ from orchestrator.core.ports import Cost, StoreStats
 from orchestrator.core.ports.read_models import JobNode, TaskRow, TreeSnapshot, WorkerColumns
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.columns import names_of, restored
+from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 Value = TypeVar("Value")
 

@@ -22,14 +22,13 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from orchestrator.core.model.attempt.attempt_result import INCOMPLETE
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Page
 from orchestrator.core.ports.read_models import JobFilter, ListedJob, ListedPage, StatusCount
 from orchestrator.store.queries import bounded, plain, tokens, values
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.tables import label_line, line_in
+from orchestrator.store.schema.tables import INCOMPLETE, label_line, line_in
 
 _jobs = tables.jobs.c
 

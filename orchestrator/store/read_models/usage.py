@@ -19,12 +19,12 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from orchestrator.core.model.attempt.attempt_result import ESTIMATED, INCOMPLETE
 from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerKind
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.store.read_models.job_list import submitted_by
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.columns import restored
+from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
 

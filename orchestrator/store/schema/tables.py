@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import (
     JobStatus,
     MergeState,
@@ -77,6 +78,18 @@ metadata = MetaData(
 
 #: A function that computes a column's value from the stored value, such as a ``Worker``.
 Make = Callable[[Any], object]
+
+
+#: Bits of a worker's ``cost_marks``. The values never change, because they are stored.
+ESTIMATED, INCOMPLETE = 1, 2
+
+
+def cost_marks(worker: Worker) -> int:
+    """Return the marks of a worker's cost: ESTIMATED, INCOMPLETE, their sum, or 0 for no mark."""
+    usage = worker.usage
+    known = usage.cost_usd is not None
+    lacks = usage.partial or (not known and usage != NO_USAGE)
+    return ESTIMATED * (known and usage.cost_estimated) + INCOMPLETE * lacks
 
 
 def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
@@ -196,7 +209,7 @@ workers = Table(
     Column("started_at", Double),
     Column("ended_at", Double),
     derived("cost_usd", Double, "usage.cost_usd"),
-    derived("cost_marks", Integer, "usage.cost_marks", nullable=False, server_default="0"),
+    derived("cost_marks", Integer, cost_marks, nullable=False, server_default="0"),
     derived("steps", Integer, "usage.steps"),
     derived("input_tokens", BigInteger, "usage.input_tokens"),
     derived("output_tokens", BigInteger, "usage.output_tokens"),

@@ -118,16 +118,7 @@ class Usage:
     #: True if the agent was stopped before it reported all usage: the figures are lower bounds.
     partial: bool = False
 
-    @property
-    def cost_marks(self) -> int:
-        """Marks of the cost: ESTIMATED, INCOMPLETE, their sum, or 0 for no mark."""
-        known = self.cost_usd is not None
-        lacks = self.partial or (not known and self != NO_USAGE)
-        return ESTIMATED * (known and self.cost_estimated) + INCOMPLETE * lacks
 
-
-#: Bits of ``Usage.cost_marks``. The values never change, because they are stored.
-ESTIMATED, INCOMPLETE = 1, 2
 #: Unknown usage. All results share this value, because creating a ``Usage`` takes as long as
 #: creating the rest of a short result.
 NO_USAGE = Usage()
