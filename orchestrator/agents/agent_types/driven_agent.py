@@ -14,14 +14,13 @@ from typing import Any, TypeVar
 
 from orchestrator.agents.adapters.invocation.call import GIT_IDENTITY, CallLimits
 from orchestrator.agents.adapters.invocation.windows import INTEROP
+from orchestrator.agents.agent_types.program_agent import last_line, output_document
 from orchestrator.agents.catalog import prices
 from orchestrator.agents.catalog.availability import check_fits
 from orchestrator.agents.driver import result_file, session_file, spec
 from orchestrator.agents.events import mailbox
 from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.agents.prompts.prompt import (
-    last_line,
-    output_document,
     prompt_document,
     resume_document,
     task_document,

@@ -1,5 +1,6 @@
 """Agents that run a program: agents of the user's settings, and ``shell``, which runs commands."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field
@@ -7,8 +8,6 @@ from pathlib import Path
 
 from orchestrator.agents.catalog.availability import check_fits
 from orchestrator.agents.prompts.prompt import (
-    last_line,
-    output_document,
     prompt_document,
     task_document,
 )
@@ -17,9 +16,17 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.core.text.formatting import cut
+from orchestrator.security.untrusted_files import read_regular
 
 #: Path of the script that puts ``orchestrator`` on the PATH of login shells, as BASH_ENV.
 LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
+OUTPUT_NAME = "output.md"
+OUTPUT_LIMIT_BYTES = 32 * 1024
+#: Maximum characters of a line that is part of a reason.
+LINE_CHARS = 300
+#: Control sequences of terminals.
+_COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,3 +134,30 @@ class ShellAgent:
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         output = output_document(directory) or log_tail.strip()
         return Evidence(output=output, error=_SHELL.sub("", last_line(log_tail)))
+
+
+def output_document(directory: Path) -> str:
+    """Return a worker's ``output.md`` for the report, shortened if it is too long."""
+    path = os.path.join(directory, OUTPUT_NAME)
+    # Checked first, because most directories have no such file, and opening is slower.
+    if not os.path.lexists(path):
+        return ""
+    # No part of the path job_x/depth_0/worker_1/output.md may be a link.
+    workspace = os.fspath(directory).rsplit("/", 3)[0]
+    content = read_regular(path, OUTPUT_LIMIT_BYTES + 1, within=workspace or None)
+    if not content:
+        return ""
+    text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
+    whole = len(content) <= OUTPUT_LIMIT_BYTES
+    return text if whole else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
+
+
+def last_line(printed: str) -> str:
+    """Return the last non-empty line of an output, cleaned for one line of a terminal."""
+    lines = (_for_people(line) for line in reversed(printed.splitlines()))
+    return next(filter(None, lines), "")
+
+
+def _for_people(line: str) -> str:
+    shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
+    return cut(shown, LINE_CHARS)

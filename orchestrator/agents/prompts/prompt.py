@@ -1,11 +1,9 @@
 """The prompt of an agent: prompt.md for language models, task.json for programs."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, template
 from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
@@ -14,8 +12,6 @@ from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
-from orchestrator.core.text.formatting import cut
-from orchestrator.security.untrusted_files import read_regular
 
 #: Names of the remaining quota in a prompt, by the keys of the API's ``left``.
 _LEFT = {
@@ -69,12 +65,6 @@ INTERRUPTIONS = {
     LOGIN: "the login of the agent failed, and has been fixed since",
     "refused": "it was stopped by a key, a setting, or a limit that has been changed since",
 }
-OUTPUT_NAME = "output.md"
-OUTPUT_LIMIT_BYTES = 32 * 1024
-#: Maximum characters of a line that is part of a reason.
-LINE_CHARS = 300
-#: Control sequences of terminals.
-_COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
 
 
 def task_document(assignment: Assignment) -> str:
@@ -100,33 +90,6 @@ def _comments(given: Feedback) -> dict[str, object]:
     """Return a round of people's comments as JSON, for agents that are programs."""
     comments = [asdict(each) for each in given.comments]
     return {"commit": given.commit, "summary": given.summary, "comments": comments}
-
-
-def output_document(directory: Path) -> str:
-    """Return a worker's ``output.md`` for the report, shortened if it is too long."""
-    path = os.path.join(directory, OUTPUT_NAME)
-    # Checked first, because most directories have no such file, and opening is slower.
-    if not os.path.lexists(path):
-        return ""
-    # No part of the path job_x/depth_0/worker_1/output.md may be a link.
-    workspace = os.fspath(directory).rsplit("/", 3)[0]
-    content = read_regular(path, OUTPUT_LIMIT_BYTES + 1, within=workspace or None)
-    if not content:
-        return ""
-    text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
-    whole = len(content) <= OUTPUT_LIMIT_BYTES
-    return text if whole else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
-
-
-def last_line(printed: str) -> str:
-    """Return the last non-empty line of an output, cleaned for one line of a terminal."""
-    lines = (_for_people(line) for line in reversed(printed.splitlines()))
-    return next(filter(None, lines), "")
-
-
-def _for_people(line: str) -> str:
-    shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
-    return cut(shown, LINE_CHARS)
 
 
 def prompt_document(assignment: Assignment) -> str:
