@@ -89,7 +89,10 @@ class AgentChoice:
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
         """Record an agent fallback if the best agent was skipped only because its login failed."""
-        any_task, refused = TaskSpec(id="any"), scheduler.view.logins_refused(now)
+        refused = scheduler.view.logins_refused(now)
+        if not refused:
+            return
+        any_task = TaskSpec(id="any")
         best = self._agents.resolve(AUTO, any_task)
         instead = self._agents.resolve(AUTO, any_task, refused)
         if instead != best:
