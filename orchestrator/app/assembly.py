@@ -170,7 +170,7 @@ class Assembly:
         return [*own, *self._repository.directories()]
 
     def job_manager(self) -> JobManager:
-        self._publisher.add(self._checks.observe)
+        self._publisher.add(self._checks.baselines.observe)
         return JobManager(
             service=self._service,
             supervisor=self._supervisor,

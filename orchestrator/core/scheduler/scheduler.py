@@ -371,7 +371,8 @@ class Scheduler:
             reason=verdict.reason,
             session=evidence.session,
         )
-        self._late.ended(ended)
+        if exit.ended_by is EndedBy.LOST or key in self._trees.lost_attempts:
+            self._late.ended(ended)
         took = unfinished.ended_at - current.started_at
         self._preloads.task_ended(
             worker, took if evidence.gates else exit.ended_at - exit.started_at
@@ -426,7 +427,7 @@ class Scheduler:
 
         If a record exists, call ``late_result``.
         """
-        return self._late.sought(now)
+        return self._late.sought(now) if self._trees.lost_attempts else ()
 
     def attempts_given_up(self) -> Sequence[Attempt]:
         """Return all lost attempts of unfinished trees."""

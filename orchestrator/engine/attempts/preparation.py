@@ -375,7 +375,8 @@ def _weighed(
     is_agent, said = evidence.output_required, FinalText.ANSWER
     if is_agent and not (changed or changes.changed or flight.worker.is_adviser):
         said = final_text(evidence.output)
-    has_worktree, code = flight.ground is not None, tuple(code_in(changes.touched)[:MOST_CODE])
+    has_worktree = flight.ground is not None
+    code = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
     is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
     if is_held and not flight.worker.is_adviser:
         builds = builds or (has_worktree and is_agent)

@@ -13,10 +13,11 @@ from functools import partial
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.events import EventKind
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.gates.runs import both, needs_another
 from orchestrator.core.model.gate import Check, Gate, GateCause
-from orchestrator.core.ports import Workspace
+from orchestrator.core.ports import Change, Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.base_results import BaseResults, is_lasting
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
@@ -110,6 +111,12 @@ class Baselines:
                 running = site.running
                 if running is not None and not running.waiting and site.process:
                     self._runs.stop(site.process, *by)
+
+    def observe(self, change: Change) -> None:
+        """Remove the worktrees of root jobs that have ended. An observer of stored changes."""
+        for event in change.events:
+            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
+                self.drop(event.root_id)
 
     def drop(self, root_id: str) -> None:
         """Remove the worktrees of an ended root job. Idempotent."""

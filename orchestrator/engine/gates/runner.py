@@ -11,7 +11,6 @@ from itertools import islice
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.events import EventKind
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_of
@@ -37,7 +36,6 @@ from orchestrator.core.model.gate import (
     GateStatus,
 )
 from orchestrator.core.model.path_patterns import matching
-from orchestrator.core.ports import Change
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baselines import Baselines
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
@@ -114,7 +112,7 @@ class GateRunner:
     ) -> None:
         self._post = post
         self._runs = runs
-        self._baselines = baselines
+        self.baselines = baselines
         self._repository = repository
         self._secrets = secrets
         self._masked = masked
@@ -164,17 +162,11 @@ class GateRunner:
             process = course.process
             waits, course.awaits_base = course.awaits_base, False
         if waits:
-            self._baselines.forget(course, (ended_by, stopped_by))
+            self.baselines.forget(course, (ended_by, stopped_by))
             self._background.later(partial(self._guarded, course, self._next))
         elif process:
             self._runs.stop(process, ended_by, stopped_by)
         return True
-
-    def observe(self, change: Change) -> None:
-        """Drop the checks of root jobs that have ended."""
-        for event in change.events:
-            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                self._baselines.drop(event.root_id)
 
     def close(self) -> None:
         """Begin nothing more, and call no more callbacks. Idempotent."""
@@ -312,7 +304,7 @@ class GateRunner:
             return
         self._report(course, gate, GatePlace.BASE)
         on_ran = partial(self._guarded, course, self._compare, gate, then)
-        self._baselines.ask(course, course.check, gate, on_ran)
+        self.baselines.ask(course, course.check, gate, on_ran)
 
     def _compare(
         self,

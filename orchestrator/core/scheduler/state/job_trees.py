@@ -13,7 +13,7 @@ from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import NOT_STARTED
 from orchestrator.core.model.human_input import Pause
-from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
@@ -129,6 +129,11 @@ class JobTrees:
         self.to_ask: dict[WorkerKey, None] = {}
         #: Times at which the timeouts of questions expire, with workers, soonest first.
         self.questions_due: list[tuple[float, WorkerKey]] = []
+        #: Lost attempts of unfinished trees, by number. Their exit records may still appear.
+        self.lost_attempts: dict[WorkerKey, dict[int, Attempt]] = {}
+        #: Workers with lost attempts whose latest attempt has just ended. The exit records of their
+        #: lost attempts are read next.
+        self.ended_after_loss: set[WorkerKey] = set()
         #: The pause of all jobs; None if jobs are not paused.
         self.pause: Pause | None = None
         #: Ids of all jobs of each tree, parents before their children, by root id.
@@ -405,6 +410,9 @@ class JobTrees:
             self.run_times.forget(job_id)
             self.slots.drop_job(job_id)
             self.ready.drop_job(job_id)
+        for key in keys:
+            self.lost_attempts.pop(key, None)
+        self.ended_after_loss -= keys
         self.ready.forget_root(root_id)
         self.machine_slots.forget_root(root_id)
         self.to_ask = {key: None for key in self.to_ask if key.root_id != root_id}

@@ -489,8 +489,10 @@ class Completion:
         If the attempt changed nothing, add a note to the verdict.
         """
         result = worker.result
-        rounds = open_rounds(result.feedback) if result else ()
-        if result is None or not rounds or not verdict.succeeded:
+        if result is None or not result.feedback or not verdict.succeeded:
+            return verdict
+        rounds = open_rounds(result.feedback)
+        if not rounds:
             return verdict
         done = replace(result, feedback=answered(result.feedback, worker.attempt))
         self._unit_of_work.update_worker(worker.key, result=done)

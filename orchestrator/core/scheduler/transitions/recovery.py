@@ -11,7 +11,7 @@ from dataclasses import replace
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budgets import NOTHING
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
-from orchestrator.core.model.job import Attempt, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
@@ -32,29 +32,22 @@ class LateResults:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._completion = completion
-        #: Lost attempts of unfinished trees, by number. Their exit records may still appear.
-        self._given_up: dict[WorkerKey, dict[int, Attempt]] = {}
-        #: Workers whose attempt has just ended. The exit records of their earlier attempts are read
-        #: next.
-        self._ended: set[WorkerKey] = set()
+        self._lost = trees.lost_attempts
+        self._ended = trees.ended_after_loss
         #: Time of the next check of the attempts of ended workers.
         self._look_again_at = 0.0
 
     @property
-    def expects_any(self) -> bool:
-        return bool(self._given_up)
-
-    @property
     def given_up(self) -> Sequence[Attempt]:
         """The lost attempts of unfinished trees."""
-        return [each for attempts in self._given_up.values() for each in attempts.values()]
+        return [each for attempts in self._lost.values() for each in attempts.values()]
 
     def ended(self, attempt: Attempt) -> None:
         """Record the end of an attempt. A lost attempt may still get a late result."""
-        if attempt.key in self._given_up:
+        if attempt.key in self._lost:
             self._ended.add(attempt.key)
         if attempt.exit is not None and attempt.exit.ended_by is EndedBy.LOST:
-            self._given_up.setdefault(attempt.key, {})[attempt.number] = attempt
+            self._lost.setdefault(attempt.key, {})[attempt.number] = attempt
 
     def sought(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records should be read now.
@@ -62,8 +55,6 @@ class LateResults:
         A record is read before the worker's next start, and after the worker's next attempt has
         ended. After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
         """
-        if not self._given_up:
-            return ()
         found = list(self._sought(now))
         self._ended.clear()
         if now >= self._look_again_at:
@@ -71,11 +62,9 @@ class LateResults:
         return found
 
     def _sought(self, now: float) -> Iterator[Attempt]:
-        for key, attempts in list(self._given_up.items()):
-            worker = self._unit_of_work.workers.get(key)
-            if worker is None:
-                del self._given_up[key]
-            elif key in self._ended or self._is_done(worker, now):
+        for key, attempts in self._lost.items():
+            worker = self._unit_of_work.workers[key]
+            if key in self._ended or self._is_done(worker, now):
                 yield from attempts.values()
             elif self._may_start(worker, now) and worker.attempt in attempts:
                 yield attempts[worker.attempt]
@@ -99,7 +88,7 @@ class LateResults:
 
         ``record``: path of the attempt's exit record.
         """
-        if self._given_up.get(attempt.key, {}).pop(attempt.number, None) is None:
+        if self._lost.get(attempt.key, {}).pop(attempt.number, None) is None:
             return
         worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
         taken = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number

@@ -133,7 +133,8 @@ class WorkerMessages:
 
     def ended(self, worker: Worker, now: float) -> None:
         """Emit an event with the messages that a worker had not read when it ended."""
-        for each in undelivered(worker.result.messages) if worker.result else ():
+        messages = worker.result.messages if worker.result else ()
+        for each in undelivered(messages) if messages else ():
             self._emit(EventKind.WORKER_MESSAGE_UNDELIVERED, worker, now, id=each.id)
 
     def _emit(self, kind: EventKind, worker: Worker, at: float, **payload: object) -> None:

@@ -115,4 +115,4 @@ def test_nothing_is_remembered_of_trees_that_have_ended() -> None:
     story.later(1)
     story.left_alone()
     assert not story.scheduler.attempts_sought(story.now)
-    assert not story.scheduler._late.expects_any
+    assert not story.scheduler.attempts_given_up()
