@@ -23,7 +23,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.core.repository.diffs import DiffRequest
 from orchestrator.engine.supervisor.supervisor import merged
-from orchestrator.git.commits.changes import GitChanges
+from orchestrator.git.commits.diffs import GitChanges
 from orchestrator.store import SqlStore, sqlite_url
 
 BEGAN = 1_764_000_000.0

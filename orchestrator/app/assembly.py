@@ -90,7 +90,7 @@ from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.start_commit import Bases
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
-from orchestrator.git.commits.changes import GitChanges
+from orchestrator.git.commits.diffs import GitChanges
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.http import Poster

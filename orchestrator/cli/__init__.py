@@ -26,7 +26,7 @@ from orchestrator import __version__
 from orchestrator.cli.context import CliContext, pass_surroundings
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import CommandGroup, Sections
-from orchestrator.cli.output.errors import report_error
+from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal import ARGUMENTS

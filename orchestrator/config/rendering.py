@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import SecretStr
 
-from orchestrator.config.errors import settings_schema
+from orchestrator.config.expected_values import settings_schema
 from orchestrator.config.fields.kinds import AUTO, Processors, Section
 from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.sections.triggers import TriggerSettings

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.config.errors import schema_at
+from orchestrator.config.expected_values import schema_at
 from orchestrator.config.layer import KeyPath, Layer, Origin, dotted
 from orchestrator.config.setting_kinds import is_optional, is_text
 from orchestrator.config.yaml_text import Position, YamlText, read_yaml

@@ -27,7 +27,7 @@ from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatu
 from orchestrator.core.ports import Cost, StoreStats
 from orchestrator.core.ports.read_models import JobNode, TaskRow, TreeSnapshot, WorkerColumns
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.columns import names_of, restored
+from orchestrator.store.schema.column_types import names_of, restored
 from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 Value = TypeVar("Value")

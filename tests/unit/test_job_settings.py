@@ -21,7 +21,7 @@ from orchestrator.core.model.job_settings import (
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.answers.job import ConfigAnswer
 from orchestrator.schemas.requests.job import ConfigBody
-from orchestrator.store.schema.columns import read_config
+from orchestrator.store.schema.column_types import read_config
 
 #: The answer has it as the job's depth.
 NOT_ANSWERED = {"current_depth"}

@@ -14,10 +14,10 @@ from orchestrator.cli.follow.last_lines import LastLines
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
 from orchestrator.cli.follow.region import Region
-from orchestrator.cli.output.columns import columns, fit, padded
 from orchestrator.cli.output.streams import reader_may_leave
 from orchestrator.cli.output.style import Style, style_of
 from orchestrator.cli.output.terminal import duration, is_plain, moment, printable
+from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import SUCCEEDED_WORKER

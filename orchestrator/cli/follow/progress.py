@@ -7,8 +7,8 @@ from dataclasses import field
 from statistics import fmean
 
 from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
-from orchestrator.cli.output.columns import columns
 from orchestrator.cli.output.terminal import first_line, moment
+from orchestrator.cli.output.text_width import columns
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from orchestrator.cli.follow.progress import ProgressLines
-from orchestrator.cli.output.columns import columns
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import duration
+from orchestrator.cli.output.text_width import columns
 
 BAR_COLUMNS = 20
 LEAST_SECONDS_LEFT = 1.0

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from typing import TextIO
 
-from orchestrator.cli.output.columns import fit
 from orchestrator.cli.output.streams import reader_may_leave
+from orchestrator.cli.output.text_width import fit
 
 #: Columns and lines of a terminal that does not report its size.
 USUAL_SIZE = (80, 24)

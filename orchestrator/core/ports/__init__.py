@@ -17,11 +17,6 @@ from orchestrator.core.ports.agents import (
     Roles,
     SharedContexts,
 )
-from orchestrator.core.ports.files import (
-    JobFiles,
-    Reporter,
-    Workspace,
-)
 from orchestrator.core.ports.store import (
     Change,
     Cost,
@@ -30,6 +25,11 @@ from orchestrator.core.ports.store import (
     Store,
     StoreStats,
     Tree,
+)
+from orchestrator.core.ports.workspace import (
+    JobFiles,
+    Reporter,
+    Workspace,
 )
 
 __all__ = [

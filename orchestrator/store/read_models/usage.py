@@ -23,7 +23,7 @@ from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerKind
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.store.read_models.job_list import submitted_by
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.columns import restored
+from orchestrator.store.schema.column_types import restored
 from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c

@@ -39,8 +39,8 @@ from orchestrator.core.model.states import (
 )
 from orchestrator.core.outcome.job.needs import NeedKind, kind_of_worker, kinds_of_job
 from orchestrator.core.ports.outbox import EntryState, Topic
-from orchestrator.store.schema import columns
-from orchestrator.store.schema.columns import Document, Member, PlainText
+from orchestrator.store.schema import column_types
+from orchestrator.store.schema.column_types import Document, Member, PlainText
 
 
 def needs_text(job: Job) -> str:
@@ -148,14 +148,14 @@ jobs = Table(
     Column("awaits_approval", Boolean, nullable=False, server_default=false()),
     Column("run", Integer, nullable=False, server_default="1"),
     Column("plan_version", Integer, nullable=False, server_default="1"),
-    Column("pause", Document(columns.read_pause)),
+    Column("pause", Document(column_types.read_pause)),
     Column("paused_seconds", Double, nullable=False, server_default="0"),
-    Column("facts", Document(columns.read_facts), nullable=False, server_default="{}"),
-    Column("config", Document(columns.read_config), nullable=False),
+    Column("facts", Document(column_types.read_facts), nullable=False, server_default="{}"),
+    Column("config", Document(column_types.read_config), nullable=False),
     derived("needs", PlainText, needs_text, nullable=False, server_default=text("''")),
     derived("labels", PlainText, labels_text, nullable=False, server_default=text("''")),
     Column("request", PlainText, nullable=False),
-    Column("callback", Document(columns.read_callback)),
+    Column("callback", Document(column_types.read_callback)),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at"),
     Index(None, "root_id", "created_at"),
@@ -174,12 +174,12 @@ tasks = Table(
     derived("role", PlainText, "task.role"),
     derived(
         "depends_on",
-        Document(columns.read_names),
+        Document(column_types.read_names),
         "task.depends_on",
         nullable=False,
         server_default="[]",
     ),
-    Column("task", Document(columns.read_task), nullable=False),
+    Column("task", Document(column_types.read_task), nullable=False),
     # All columns of a task that a page of workers reads, so that the index is enough.
     Index("ix_tasks_labels", "job_id", "id", "title"),
 )
@@ -198,13 +198,13 @@ workers = Table(
     Column("agent", PlainText, nullable=False),
     Column("status", Member(WorkerStatus), nullable=False),
     Column("reason", PlainText, nullable=False),
-    Column("waiting_for", Document(columns.read_waiting)),
+    Column("waiting_for", Document(column_types.read_waiting)),
     Column("attempt", Integer, nullable=False),
     Column("budget_from", Integer, nullable=False),
     Column("failure", PlainText, nullable=False),
     Column("not_before", Double, nullable=False),
     Column("cancelled_by", PlainText),
-    Column("child_job_ids", Document(columns.read_names), nullable=False),
+    Column("child_job_ids", Document(column_types.read_names), nullable=False),
     Column("child_workers", Integer, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
@@ -224,8 +224,8 @@ workers = Table(
     derived("chosen", Boolean, "chosen"),
     derived("need", Member(NeedKind), kind_of_worker),
     # Last: SQLite reads a row only up to the last column that it needs, and this one is long.
-    Column("result", Document(columns.read_result)),
-    Column("question", Document(columns.read_question)),
+    Column("result", Document(column_types.read_result)),
+    Column("question", Document(column_types.read_question)),
     Index(None, "job_id", "index"),
     # All columns that summaries of all workers read, so that the index is enough.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
@@ -255,9 +255,9 @@ attempts = Table(
     Column("token_hash", PlainText, nullable=False),
     Column("record_hash", PlainText, nullable=False, server_default=text("''")),
     Column("ended_at", Double),
-    Column("exit", Document(columns.read_exit)),
+    Column("exit", Document(column_types.read_exit)),
     Column("reason", PlainText, nullable=False),
-    Column("session", Document(columns.read_session)),
+    Column("session", Document(column_types.read_session)),
     Column("node", PlainText, nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["root_id", "worker_id"], ["workers.root_id", "workers.id"]),
     Index(None, "token_hash"),
@@ -272,7 +272,7 @@ events = Table(
     Column("kind", Member(EventKind), nullable=False),
     Column("at", Double, nullable=False),
     Column("worker_id", PlainText),
-    Column("data", Document(columns.read_mapping), nullable=False),
+    Column("data", Document(column_types.read_mapping), nullable=False),
 )
 
 #: Messages to receivers outside, in the transaction of the event that they report.
@@ -317,7 +317,7 @@ server_pause = Table(
     "server_pause",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("pause", Document(columns.read_pause)),
+    Column("pause", Document(column_types.read_pause)),
 )
 
 #: A lease is active while its attempt has not ended.

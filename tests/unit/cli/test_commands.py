@@ -20,7 +20,7 @@ from orchestrator.cli import COMMANDS, GROUPS, commands
 from orchestrator.cli.context import CliContext
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_group import CommandGroup
-from orchestrator.cli.output.errors import report_error
+from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server import serve
 from orchestrator.cli.server.background_server import project_line

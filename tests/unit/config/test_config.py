@@ -23,7 +23,7 @@ from orchestrator.config import (
     visible,
 )
 from orchestrator.config.api_key import ensure_key, load_with_key, with_key
-from orchestrator.config.errors import schema_at, settings_schema
+from orchestrator.config.expected_values import schema_at, settings_schema
 from orchestrator.config.layer import KeyPath
 from orchestrator.config.setting_kinds import is_optional, is_text, setting_paths
 from orchestrator.core.errors import ConfigError

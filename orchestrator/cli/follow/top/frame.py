@@ -6,9 +6,9 @@ from dataclasses import field
 
 from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.follow.top.view import Row, View
-from orchestrator.cli.output.columns import columns, fit, padded
 from orchestrator.cli.output.style import Style
 from orchestrator.cli.output.terminal import first_line, printable
+from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import WorkerStatus
 

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from orchestrator.store.schema.columns import restored, stored
+from orchestrator.store.schema.column_types import restored, stored
 
 revision = "0009"
 down_revision = "0008"

@@ -13,7 +13,7 @@ from orchestrator.core.repository.diffs import (
     FileStatus,
     TextLimits,
 )
-from orchestrator.git.commits.changes import GitChanges
+from orchestrator.git.commits.diffs import GitChanges
 
 ALL = DiffRequest()
 
