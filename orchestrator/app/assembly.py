@@ -155,10 +155,15 @@ class Assembly:
             local,
             self._settings,
             self._workspace.root,
-            (self._around.home, self._around.project_root, Path(sys.executable)),
+            {
+                "home": self._around.home,
+                "project": self._around.project_root,
+                "python": Path(sys.executable),
+            },
             self._agents,
             descriptions(folder, self._settings, self._agents),
             lambda: self._preparation.api_url,
+            None,
         )
 
     def _visible(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from orchestrator.agents.catalog.machines import Description
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings
+from orchestrator.core.ports.attempt_files import ServerWorktrees
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
 from orchestrator.launchers.cluster.join_file import host_and_port
 from orchestrator.launchers.cluster.terms import LeaseTerms
@@ -17,15 +18,16 @@ def cluster_launcher(
     local: LocalLauncher,
     settings: Settings,
     workspace: Path,
-    shared: Sequence[Path],
+    places: Mapping[str, Path],
     agents: AgentRegistry,
     described: Sequence[Description],
     api_url: Callable[[], str],
+    worktrees: ServerWorktrees | None,
 ) -> ClusterLauncher:
     """Return the launcher for the machines of the settings. Raise ConfigError.
 
-    ``shared``: paths outside the workspace that workers on nodes use. ``described``: the agents, as
-    nodes search for them.
+    ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
+    ``described``: the agents, as nodes search for them. ``worktrees``: None if there is no project.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")
@@ -42,7 +44,8 @@ def cluster_launcher(
             refusal_is_absence=cluster.refusal_is_absence,
         ),
         workspace=workspace,
-        shared=shared,
+        shared=tuple(places.values()),
+        places=places,
         least_memory_bytes=workers.min_available_memory_bytes,
         scheduler=cluster.scheduler or "",
     )
@@ -55,4 +58,4 @@ def cluster_launcher(
         found = urlsplit(api_url())
         return found.hostname or "127.0.0.1", found.port or 80
 
-    return ClusterLauncher(local, own, described, lacks_here, api)
+    return ClusterLauncher(local, own, described, lacks_here, api, worktrees)

@@ -22,7 +22,8 @@ _PROGRAM = (
     "import os, sys; from pathlib import Path; "
     "from orchestrator.launchers.cluster.join_file import JoinFile; "
     "from orchestrator.launchers.cluster.node_process import run; "
-    "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3])); "
+    "own = {'own_files': sys.argv[4] == 'own'}; "
+    "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
     "from orchestrator.agents.catalog.machines import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
     "sys.exit(run(found, lambda line: print(line, flush=True), look))"
@@ -71,6 +72,7 @@ class TestCluster:
             terms=self.terms,
             workspace=self.directory,
             shared=(self.project,),
+            places={"project": self.project},
             least_memory_bytes=0,
             scheduler=scheduler,
         )
@@ -108,10 +110,13 @@ class NodeProcess:
         environ: Mapping[str, str] | None = None,
         prefix: tuple[str, ...] = (),
         before: str = "",
+        own_files: bool = False,
     ) -> None:
         """``prefix``: words before the command. ``before``: statements that the node runs first."""
+        shares = "own" if own_files else "shared"
         program = f"{before}{_PROGRAM}"
         argv = [*prefix, sys.executable, "-c", program, str(join_file), str(state), str(slots)]
+        argv.append(shares)
         self._log = state.with_name(f"{state.name}.log")
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(

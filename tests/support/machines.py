@@ -15,6 +15,12 @@ from tests.support.cluster import NodeProcess
 _INIT = 'trap : TERM; "$@" & while :; do sleep 1000 & wait; done'
 
 
+def hidden(directory: Path) -> tuple[str, ...]:
+    """Return the words before a command that sees an empty directory in place of ``directory``."""
+    mounted = 'mount -t tmpfs none "$0" && exec "$@"'
+    return "unshare", "-m", "sh", "-c", mounted, str(directory)
+
+
 def run(command: str) -> None:
     subprocess.run(command, shell=True, check=True, capture_output=True, timeout=30)
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.attempt_files import AttemptFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Launch:
     lease_file: str = ""
     #: Node of a cluster that runs the attempt; empty: the server's machine.
     node: str = ""
+    #: The attempt's files, for a node with its own file system; None on the server's machine.
+    files: AttemptFiles | None = None
 
 
 class LauncherEvents(Protocol):

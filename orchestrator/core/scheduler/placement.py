@@ -7,7 +7,8 @@ from dataclasses import field, replace
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
-from orchestrator.core.model.job import TaskSpec, WorkerKey
+from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
+from orchestrator.core.model.states import Workdir
 
 #: Name of the server's own machine, and the word for it in a task's ``node``.
 HERE, HERE_WORD = "", "here"
@@ -33,6 +34,8 @@ class Machine:
     #: True if the machine has a connection, and is not being drained.
     takes_workers: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
+    #: True if the server's files have the same paths there.
+    shares_files: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +51,16 @@ class Wants:
     labels: Mapping[str, str] = field(default_factory=dict)
     #: The only machine on which the worker may start; None: any.
     machine: str | None = None
+    #: True if the worker needs files of the server that are not copied to other machines.
+    server_files: bool = False
+
+
+def needs_server_files(worker: Worker, task: TaskSpec | None) -> bool:
+    """True if a worker cannot run on a machine with its own file system.
+
+    Planners and reviewers read the project, and a task may work in the project's directory.
+    """
+    return worker.is_adviser or (task is not None and task.workdir == Workdir.PROJECT)
 
 
 def machine_of(task: TaskSpec) -> str | None:
@@ -142,6 +155,10 @@ def _suits(machine: Machine, wants: Wants) -> bool:
 
 
 def _is_wanted(machine: Machine, wants: Wants) -> bool:
+    return _is_named(machine, wants) and (machine.shares_files or not wants.server_files)
+
+
+def _is_named(machine: Machine, wants: Wants) -> bool:
     is_named = wants.machine is None or machine.name == wants.machine
     return is_named and _has_labels(machine, wants.labels)
 
@@ -175,7 +192,15 @@ def _why_full(machines: Sequence[Machine]) -> str:
 
 
 def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
-    wanted = [each for each in machines if _is_wanted(each, wants)]
+    wanted = [each for each in machines if _is_named(each, wants)]
+    sharing = [each for each in wanted if each.shares_files and each.slots]
+    if wants.server_files and wanted and not sharing:
+        return (
+            "waiting for a node that shares the server's files: planners, reviewers, and tasks in "
+            "the project's directory need one (cluster.slots_here, docs/cluster.md)"
+        )
+    if wants.server_files:
+        wanted = sharing or wanted
     if not wanted and wants.labels:
         where = f"node {wants.machine or HERE_WORD}" if wants.machine is not None else "a node"
         labels = _words(wants.labels)

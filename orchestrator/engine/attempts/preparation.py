@@ -29,6 +29,7 @@ from orchestrator.core.model.attempt.final_text import FinalText, final_text
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
+from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.repository.repository import signature_of
 from orchestrator.engine.planning.intent import intent_of_task
@@ -39,7 +40,7 @@ from orchestrator.engine.runtime.worker_environment import (
     base_environment,
     project_programs,
 )
-from orchestrator.engine.worktrees.working_directories import Changes, Ground
+from orchestrator.engine.worktrees.working_directories import Changes, Ground, not_copied
 from orchestrator.security import scratch_directory as scratch
 from orchestrator.security import search_boundary
 from orchestrator.security.environment import (
@@ -163,10 +164,34 @@ class AttemptPreparation:
             lease_seconds=self._around.lease_seconds,
             secrets=(*self._around.secrets, *secrets_in(environment)),
             node=issued.node,
+            files=self._files(assignment, command, directory, ground) if issued.node else None,
         )
         size = _size(command, assignment)
         return launch, RunningAttempt(
             worker, before, launch.secrets, size, task, ground, own_scratch
+        )
+
+    def _files(
+        self, assignment: Assignment, command: Invocation, directory: str, ground: Ground | None
+    ) -> AttemptFiles | None:
+        """Return the attempt's files, for a node with its own file system; None if the attempt
+        needs files that are not copied.
+        """
+        if ground is not None or is_in_project(assignment.task):
+            return None
+        worker = assignment.worker
+        directories = [directory]
+        texts = [f"{directory}/{name}" for name in _files(command, assignment)]
+        if command.control:
+            control = self._workspace.control(worker, worker.attempt)
+            directories += [control, *filter(None, [assignment.sessions])]
+            texts += [f"{control}/{name}" for name in command.control]
+        needed = [each.directory for each in assignment.findings.values()]
+        return AttemptFiles(
+            directories=tuple(directories),
+            inputs=tuple(dict.fromkeys(needed)),
+            texts=tuple(texts),
+            left_out=tuple(left for each in (directory, *needed) for left in not_copied(each)),
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:

@@ -102,6 +102,11 @@ LEFT = ("output.md", "result.json")
 PAUSE_SECONDS = 0.3
 
 
+def not_copied(directory: str) -> tuple[str, ...]:
+    """Return the paths in a worker's directory that are not copied to other machines with it."""
+    return f"{directory}/{NAME}", f"{directory}/{NAME}{PROGRAMS}"
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """A worker's worktree."""

@@ -1,4 +1,6 @@
 """Workers on several machines: the server's launcher, and the process of a node.
 
 Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``orchestrator nodes``.
+
+- ``files``: files of attempts on nodes with their own file systems
 """

@@ -24,9 +24,11 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.attempt_files import ServerWorktrees
 from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.placement import HERE, Machine
+from orchestrator.launchers.cluster.files.file_exchange import FileExchange
 from orchestrator.launchers.cluster.link import is_filled, tcp_socket, tls
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.cluster.registry import NodeRegistry
@@ -67,6 +69,9 @@ class ClusterSettings:
     workspace: Path
     #: Paths outside the workspace that a node must see, too.
     shared: Sequence[Path] = ()
+    #: Paths that a node with its own file system replaces: the ``project``, the product's ``home``,
+    #: and the ``python``.
+    places: Mapping[str, Path] = field(default_factory=dict)
     #: Memory that stays free on each node, in bytes.
     least_memory_bytes: int
     #: Address of a Dask scheduler, on whose workers nodes are started; empty: none.
@@ -87,12 +92,15 @@ class ClusterLauncher:
         agents: Sequence[Mapping[str, Any]],
         lacks_here: Callable[[], Mapping[str, str]],
         api: Target,
+        worktrees: ServerWorktrees | None = None,
     ) -> None:
         """``agents``: descriptions of the agents, by which nodes search for them.
 
         ``lacks_here`` returns the agents that cannot work on this machine, with the reason and what
-        to do; ``api`` the address of the API.
+        to do; ``api`` the address of the API. ``worktrees`` copies worktrees for nodes with their
+        own file systems.
         """
+        self._exchange = FileExchange(worktrees)
         self._local, self._settings = local, settings
         self._agents, self._api = agents, api
         self._look_here, self._lacks_here = lacks_here, dict[str, str]()
@@ -153,6 +161,7 @@ class ClusterLauncher:
             api=self._api,
             least_memory_bytes=settings.least_memory_bytes,
             reports=self,
+            exchange=self._exchange,
         )
         self._welcome = self._make_welcome()
         self._lacks_here = dict(self._look_here())
@@ -204,7 +213,12 @@ class ClusterLauncher:
             shared=[str(path) for path in self._settings.shared if is_filled(path)],
             mark_name=MARK_NAME,
             mark=mark,
+            places={name: _names(path) for name, path in self._places.items()},
         )
+
+    @property
+    def _places(self) -> Mapping[str, Path]:
+        return {"workspace": self._settings.workspace, **self._settings.places}
 
     def start(self, launch: Launch) -> None:
         if launch.node == HERE:
@@ -378,3 +392,8 @@ class ClusterLauncher:
         self._remote.discard(attempt_id)
         if self._events is not None:
             self._events.ended(attempt_id, exit)
+
+
+def _names(path: Path) -> Sequence[str]:
+    """Return the path as it is, and with its links resolved."""
+    return list(dict.fromkeys((str(path), os.path.realpath(path))))

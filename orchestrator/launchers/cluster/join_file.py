@@ -9,6 +9,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.launchers.cluster.node_agent import NodeSettings
+from orchestrator.security.product_files import FOLDER
 from orchestrator.security.untrusted_files import replace_file
 
 
@@ -42,10 +43,18 @@ class JoinFile:
                 f"cannot read {path}: {why}; create it: {COMMAND} nodes add NAME"
             ) from error
 
-    def unpack(self, directory: Path, slots: int | None) -> NodeSettings:
+    def unpack(
+        self,
+        directory: Path,
+        slots: int | None,
+        *,
+        own_files: bool = False,
+        home: Path = FOLDER,
+    ) -> NodeSettings:
         """Write the certificates into the state directory. Raise OSError, ConfigError.
 
-        ``slots``: number of workers; None: the number of processors.
+        ``slots``: number of workers; None: the number of processors. ``own_files`` and ``home``: as
+        in ``NodeSettings``.
         """
         host, port = host_and_port(self.address)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -53,7 +62,15 @@ class JoinFile:
         replace_file(directory / "node.pem", self.certificate.encode())
         replace_file(directory / "node.key", self.key.encode())
         found = slots or len(os.sched_getaffinity(0))
-        return NodeSettings(name=self.name, host=host, port=port, slots=found, directory=directory)
+        return NodeSettings(
+            name=self.name,
+            host=host,
+            port=port,
+            slots=found,
+            directory=directory,
+            own_files=own_files,
+            home=home,
+        )
 
 
 def host_and_port(address: str) -> tuple[str, int]:

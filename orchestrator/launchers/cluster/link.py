@@ -2,13 +2,15 @@
 
 node -> server                                    server -> node
 hello {name, instance, version, uid, python,      welcome {terms, plan, files: {attempt: bytes},
-       slots, attempts: {attempt: bases}}                  late: {attempt: bytes}, programs,
-                                                           environment, workspace, shared, mark}
+       slots, attempts: {attempt: bases},                  late: {attempt: bytes}, programs,
+       own_files, known}                                   environment, workspace, shared, mark,
+                                                           places}
 beat {n, memory}                                  refused {why}: instead of a welcome
 agents {names}, unfit {why}                       ok {n}
-started {attempt, pid}                            start {launch}, stop {attempt, ...}
+had {bytes}                                       files {attempt, at, data}: before its start
+started {attempt, pid}                            start {launch, files}, stop {attempt, ...}
 piece {attempt, file, at, data}                   waiting {attempt, on}
-ended {attempt, exit, record}                     got {bytes}
+ended {attempt, exit, record, files}              got {bytes}
 no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
 leaving {}
 tcp {connection, data}                            tcp {connection, data}
@@ -16,6 +18,9 @@ tcp {connection, data}                            tcp {connection, data}
 A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the
 server expects an attempt that the node does not know, the attempt never started on the node:
 ``start`` was lost with the connection.
+
+``files`` goes to nodes with their own file systems only. On such a node, the files that an attempt
+has left come back as pieces of the file ``files``, before ``ended``, which has their digest.
 """
 
 import asyncio

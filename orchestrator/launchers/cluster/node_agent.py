@@ -15,7 +15,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,10 +25,13 @@ from urllib.parse import quote, unquote
 from orchestrator import __version__
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.core.errors import ContainmentUnavailable, OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
+from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.launchers.cluster.files.archive import Sent
+from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
 from orchestrator.launchers.cluster.growth import GrowthWatch
 from orchestrator.launchers.cluster.late_ends import has_result
 from orchestrator.launchers.cluster.link import (
@@ -40,6 +43,7 @@ from orchestrator.launchers.cluster.link import (
     is_filled,
     packed,
     tls,
+    unpacked,
 )
 from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.cluster.tunnel import Tunnel
@@ -52,6 +56,7 @@ from orchestrator.launchers.local.containment_settings import (
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
 from orchestrator.launchers.process.start import never_started
+from orchestrator.security.product_files import FOLDER
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +72,8 @@ _AGENTS_SECONDS = 5.0
 _LEAVE_SECONDS = 15.0
 #: Output files that are sent to the server: paths below the attempt's directory.
 FILES = {"log": "log", "raw": "raw/log"}
+#: The same for attempts whose files come back. Their archive is complete when it has its name.
+_NAMES = {**FILES, "files": RETURNED}
 #: Maximum number of empty directories that are kept for later attempts.
 _MOST_SPARES = 64
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -82,6 +89,10 @@ class NodeSettings:
     slots: int
     #: Directory on a local disk, with the certificates ``ca.pem``, ``node.pem``, ``node.key``.
     directory: Path
+    #: True if this machine does not share the server's file system.
+    own_files: bool = False
+    #: The product's folder on this machine.
+    home: Path = FOLDER
 
 
 #: Returns what is known about each described agent on this machine, as JSON: its ``name``, the
@@ -106,10 +117,19 @@ class _Held:
         self.watch = -1
         #: Directory for temporary files that this node created for the attempt; empty: none.
         self.scratch = ""
+        #: The attempt's files if this node has its own file system; they come back before its end.
+        self.files: AttemptFiles | None = None
+        #: True until the attempt has its files. The next field is the exit of an attempt that was
+        #: stopped in this time.
+        self.is_preparing = False
+        self.stopped: Exit | None = None
+        #: The description of the files that come back; None: none do.
+        self.returned: Message | None = None
 
     def save(self) -> None:
         """Store the data that the next process of this node needs. Raise OSError."""
-        kept = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
+        kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
+        kept["files"] = None if self.files is None else asdict(self.files)
         (self.directory / "launch.json").write_text(json.dumps(kept), encoding="utf-8")
 
     def load(self) -> None:
@@ -117,10 +137,13 @@ class _Held:
             kept = json.loads((self.directory / "launch.json").read_text(encoding="utf-8"))
             self.digest, self.bases = kept["digest"], kept["bases"]
             self.scratch = kept["scratch"]
+            if kept["files"] is not None:
+                self.files = attempt_files(kept["files"])
+                self.sent["files"] = 0
 
     def next_piece(self, file: str) -> bytes:
         try:
-            found = os.open(f"{self.directory}/{FILES[file]}", _READ_FLAGS)
+            found = os.open(f"{self.directory}/{_NAMES[file]}", _READ_FLAGS)
         except OSError:
             return b""
         try:
@@ -138,13 +161,24 @@ class NodeAgent:
     methods.
     """
 
-    def __init__(self, settings: NodeSettings, say: Callable[[str], None], look: Look) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        say: Callable[[str], None],
+        look: Look,
+        worktrees: NodeWorktrees | None = None,
+    ) -> None:
         """``say`` shows a line to the person who started the node. ``look`` searches for agents,
-        and is called in a separate thread. Raise OSError.
+        and is called in a separate thread. ``worktrees``: for a node with its own file system.
+        Raise OSError.
         """
         self._settings, self._say, self._look = settings, say, look
         self._directory = settings.directory
         (self._directory / "attempts").mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._files: NodeFiles | None = None
+        if settings.own_files:
+            self._files = NodeFiles(self._directory / "files", settings.home, worktrees)
+        self._working: set[asyncio.Task[None]] = set()
         self._lease = LeaseFile(str(self._directory / "lease"))
         self._terms = self._stored_terms()
         self._absent_since: float | None = None
@@ -213,8 +247,7 @@ class NodeAgent:
         if self._link is not None:
             self._link.post({"is": "leaving"})
         for held in self._held.values():
-            if self._launcher is not None:
-                self._launcher.stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+            self._stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
         self._end_if_done()
 
     def _end_if_done(self) -> None:
@@ -340,6 +373,8 @@ class NodeAgent:
             "version": __version__,
             "python": list(sys.version_info[:2]),
             "uid": os.getuid(),
+            "own_files": self._settings.own_files,
+            "known": list(self._files.known) if self._files else [],
             "slots": self._settings.slots,
             "time": time.time(),
             "attempts": {held.id: held.bases for held in self._stored()},
@@ -365,6 +400,12 @@ class NodeAgent:
 
     def _unfit(self, welcome: Message) -> str:
         """Return why this machine cannot run the server's workers; empty if it can."""
+        return self._unseen(welcome) or self._unable(welcome)
+
+    def _unseen(self, welcome: Message) -> str:
+        """Return which files of the server this machine must see, and does not."""
+        if self._files is not None:
+            return ""
         workspace = Path(welcome["workspace"])
         try:
             seen = (workspace / welcome["mark_name"]).read_text(encoding="ascii")
@@ -378,10 +419,16 @@ class NodeAgent:
                 "paths that workers use are missing or empty here: "
                 f"{', '.join(unseen)}; share each path with the server's machine"
             )
+        return ""
+
+    def _unable(self, welcome: Message) -> str:
+        """Take the server's settings. Return why this machine cannot start its workers."""
+        if self._files is not None:
+            self._files.connected(welcome["places"], sys.executable)
         self._store_terms(LeaseTerms(**welcome["terms"]))
         self._foreign, self._described = welcome["environment"], welcome["agents"]
         try:
-            self._open_launcher(_plan(welcome["plan"]))
+            self._open_launcher(self._here(_plan(welcome["plan"])))
         except ContainmentUnavailable as error:
             return error.message
         except OSError as error:
@@ -449,8 +496,16 @@ class NodeAgent:
         held.is_unwanted = True
         if held.exit is not None:
             self._forget(held.id)
+        else:
+            self._stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+
+    def _stop(self, attempt_id: str, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
+        held = self._held.get(attempt_id)
+        if held is not None and held.is_preparing:
+            ended = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
+            held.stopped = held.stopped or ended
         elif self._launcher is not None:
-            self._launcher.stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
+            self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
     async def _beat(self, link: Link) -> None:
         """Send beats; close the connection if the server does not answer them."""
@@ -491,10 +546,12 @@ class NodeAgent:
             case "ok":
                 self._extend(message["n"])
             case "start":
-                self._start(link, message["launch"], message["bases"])
+                self._start(link, message)
+            case "files":
+                self._receive(link, message["attempt"], message["at"], unpacked(message["data"]))
             case "stop":
                 told = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
-                self._launcher.stop(message["attempt"], *told)
+                self._stop(message["attempt"], *told)
             case "waiting":
                 self._launcher.waiting(message["attempt"], message["on"])
             case "got":
@@ -533,8 +590,27 @@ class NodeAgent:
         for each in (self._directory / "attempts").iterdir():
             held = self._hold(unquote(each.name))
             held.load()
+            if self._files is not None:
+                self._files.adopt(held.id)
             if not launcher.adopt(held.id, held.exit_path, held.digest):
                 self._note_end(held.id, launcher.settle(held.id, held.exit_path, held.digest))
+        if self._files is not None:
+            self._files.forget_others()
+
+    def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
+        """Return a plan of the server with this machine's paths."""
+        if self._files is None:
+            return plan
+        sandbox, places = plan.sandbox, self._files.paths("")
+        return replace(
+            plan,
+            sandbox=replace(
+                sandbox,
+                hide=tuple(map(places.text, sandbox.hide)),
+                writable=tuple(map(places.text, sandbox.writable)),
+                visible=(str(self._settings.home), str(self._directory / "files")),
+            ),
+        )
 
     def started(self, attempt_id: str, pid: int) -> None:
         message = {"is": "started", "attempt": attempt_id, "pid": pid}
@@ -566,21 +642,78 @@ class NodeAgent:
         self._held[attempt_id] = self._by_watch[held.watch] = held
         return held
 
-    def _start(self, link: Link, told: Mapping[str, Any], bases: Mapping[str, int]) -> None:
-        assert self._launcher is not None
-        fields = dict(told)
+    def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
+        """Store a piece of an attempt's files. A piece that cannot be stored is noticed at the
+        attempt's start.
+        """
+        if self._files is not None:
+            with suppress(OSError):
+                self._files.receive(attempt_id, at, data)
+        link.post({"is": "had", "bytes": len(data)})
+
+    def _start(self, link: Link, message: Message) -> None:
+        fields = dict(message["launch"])
         attempt_id = fields["attempt_id"]
         try:
             held = self._hold(attempt_id)
-            held.digest, held.bases = fields["proof"]["digest"], dict(bases)
+            held.digest, held.bases = fields["proof"]["digest"], dict(message["bases"])
             env = self._environment(fields["env"])
+            if message["files"] is not None:
+                held.files = attempt_files(message["files"])
+                held.sent["files"] = 0
             held.scratch = _made_scratch(env)
             held.save()
         except OSError as error:
-            ended_by, cause, why = never_started(error)
-            self._forget(attempt_id)
-            self._post_end(attempt_id, Exit(ended_by=EndedBy(ended_by), cause=cause, error=why), "")
+            self._not_started(attempt_id, error)
             return
+        if held.files is None or self._files is None:
+            self._launch(held, fields, env)
+            return
+        held.is_preparing = True
+        sent = Sent(message["sent"]["bytes"], message["sent"]["digest"])
+        self._work(self._prepare(held, held.files, sent, fields, env))
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _prepare(
+        self,
+        held: _Held,
+        files: AttemptFiles,
+        sent: Sent,
+        fields: dict[str, Any],
+        env: Mapping[str, str],
+    ) -> None:
+        """Create the attempt's files, and start it unless it was stopped before."""
+        assert self._files is not None
+        try:
+            await asyncio.to_thread(self._files.unpack, held.id, files, sent)
+        except (OSError, OrchestratorError) as error:
+            self._not_started(held.id, error)
+            return
+        held.is_preparing = False
+        if held.stopped is not None:
+            self._finish(held, held.stopped)
+            return
+        paths = self._files.paths(held.id)
+        env = {name: paths.text(value) for name, value in env.items()}
+        fields["argv"] = [paths.text(each) for each in fields["argv"]]
+        fields["cwd"] = paths.text(fields["cwd"])
+        fields["stdin"] = fields["stdin"] and paths.text(fields["stdin"])
+        self._launch(held, fields, env)
+
+    def _not_started(self, attempt_id: str, error: OSError | OrchestratorError) -> None:
+        if isinstance(error, OSError):
+            ended_by, cause, why = never_started(error)
+        else:
+            ended_by, cause, why = "spawn_failed", ExitCause.NONE, str(error)
+        self._forget(attempt_id)
+        self._post_end(attempt_id, Exit(ended_by=EndedBy(ended_by), cause=cause, error=why), "")
+
+    def _launch(self, held: _Held, fields: dict[str, Any], env: Mapping[str, str]) -> None:
+        assert self._launcher is not None
         fields.update(
             argv=tuple(fields["argv"]),
             secrets=tuple(fields["secrets"]),
@@ -617,11 +750,30 @@ class NodeAgent:
         held = self._held.get(attempt_id)
         if held is None:
             return
+        ran = exit.cause not in RAN_NOTHING and not held.is_unwanted
+        if ran and held.files is not None and self._files is not None:
+            self._work(self._pack(held, held.files, exit))
+        else:
+            self._finish(held, exit)
+
+    async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
+        """Pack the files of an ended attempt. Its end is reported after them."""
+        assert self._files is not None
+        path = f"{held.directory}/{_NAMES['files']}"
+        try:
+            told = await asyncio.to_thread(self._files.pack, held.id, files, path)
+        except (OSError, OrchestratorError) as error:
+            held.returned = {"error": str(error)}
+        else:
+            held.returned = asdict(told)
+        self._finish(held, exit)
+
+    def _finish(self, held: _Held, exit: Exit) -> None:
         held.exit = exit
         if held.is_unwanted:
-            self._forget(attempt_id)
+            self._forget(held.id)
             return
-        self._grown[attempt_id] = None
+        self._grown[held.id] = None
         self._something.set()
 
     def _forget(self, attempt_id: str) -> None:
@@ -631,7 +783,13 @@ class NodeAgent:
             self._empty(held)
             if held.scratch:
                 shutil.rmtree(held.scratch, ignore_errors=True)
+            if held.files is not None and self._files is not None:
+                self._work(self._remove_files(held.id))
         self._end_if_done()
+
+    async def _remove_files(self, attempt_id: str) -> None:
+        assert self._files is not None
+        await asyncio.to_thread(self._files.forget, attempt_id)
 
     def _empty(self, held: _Held) -> None:
         """Remove the files of an attempt. Keep its directory as a spare if more are needed."""
@@ -678,7 +836,7 @@ class NodeAgent:
             return
         # Read this before the files: if the attempt has ended by now, its files are complete.
         ended = held.exit
-        for file in FILES:
+        for file in held.sent:
             data = held.next_piece(file)
             if data:
                 place = {"file": file, "at": held.sent[file]}
@@ -690,12 +848,15 @@ class NodeAgent:
         self._grown.pop(attempt_id, None)
         if ended is not None:
             held.is_reported = True
-            self._post_end(held.id, ended, _record(held.exit_path))
+            self._post_end(held.id, ended, _record(held.exit_path), held.returned)
 
-    def _post_end(self, attempt_id: str, exit: Exit, record: str) -> None:
+    def _post_end(
+        self, attempt_id: str, exit: Exit, record: str, files: Message | None = None
+    ) -> None:
         fields = {name: getattr(exit, name) for name in Exit.__dataclass_fields__}
         fields["strays"] = [{"pid": each.pid, "command": each.command} for each in exit.strays]
-        self._post({"is": "ended", "attempt": attempt_id, "exit": fields, "record": record})
+        told = {"attempt": attempt_id, "exit": fields, "record": record, "files": files}
+        self._post({"is": "ended", **told})
 
 
 def _listen(launcher: LocalLauncher) -> None:

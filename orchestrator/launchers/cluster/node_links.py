@@ -6,7 +6,7 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, field, replace
 from typing import Any, Protocol
@@ -17,9 +17,13 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
+from orchestrator.launchers.cluster.files import file_exchange
+from orchestrator.launchers.cluster.files.archive import MOST_BYTES, Sent, UnusableFiles
+from orchestrator.launchers.cluster.files.file_exchange import FileExchange, Window
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.link import Link, Message, unpacked
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
@@ -27,6 +31,7 @@ from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.cluster.tunnel import Target, Tunnel
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
+from orchestrator.launchers.process.start import never_started
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +42,10 @@ _HANDSHAKE_SECONDS = 5.0
 #: Seconds between two checks of leases, connections, and the registry.
 _TICK_SECONDS = 0.25
 _LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Maximum number of a node's commits that the server remembers.
+MOST_KNOWN = 64
+#: Ends of attempts that may have no files, because nothing ran.
+_WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 #: Difference between the clocks of server and node above which a warning is logged, in seconds.
 _MOST_SKEW_SECONDS = 1.0
 
@@ -64,6 +73,9 @@ class Welcome:
     shared: Sequence[str]
     mark_name: str
     mark: str
+    #: The workspace, project, folder, and Python of the server by these names, each with all of its
+    #: paths. A node with its own file system replaces them.
+    places: Mapping[str, Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -82,6 +94,19 @@ class Flight:
     stop: tuple[str, str, ExitCause] | None = None
     #: True if a part of the worker's output could not be stored.
     log_is_lost: bool = False
+    #: The attempt's files, on a node with its own file system.
+    files: AttemptFiles | None = None
+    #: True until the node has all files; then True while the returned files are put in place.
+    is_sending: bool = False
+    is_taking: bool = False
+
+    def own_files(self, files: AttemptFiles) -> None:
+        """Note that the node has files of its own, which come back with the attempt's end."""
+        self.files = files
+        self.paths["files"] = file_exchange.archive_path(self.exit_path)
+        self.had["files"] = 0
+        if self.bases is not None:
+            self.bases["files"] = 0
 
 
 @dataclass(slots=True)
@@ -104,6 +129,12 @@ class ConnectedNode:
     #: Loop time after which none of the node's workers is alive, unless the node is connected.
     fenced_at: float = 0.0
     heard_at: float | None = None
+    #: True if the node does not share the server's file system.
+    has_own_files: bool = False
+    #: Commits of the project that the node has.
+    known: tuple[str, ...] = ()
+    #: Of the present connection.
+    window: Window = field(default_factory=Window)
     address: str = ""
     version: str = ""
     skew: float = 0.0
@@ -137,11 +168,13 @@ class NodeLinks:
         api: Target,
         least_memory_bytes: int,
         reports: LinkReports,
+        exchange: FileExchange,
     ) -> None:
         self._loop = loop
         self._terms, self._registry, self._context = terms, registry, context
         self._api, self._reports = api, reports
         self._least_memory = least_memory_bytes
+        self._exchange = exchange
         self._nodes: dict[str, ConnectedNode] = {}
         #: The node of each attempt.
         self._where: dict[str, ConnectedNode] = {}
@@ -220,14 +253,65 @@ class NodeLinks:
             why = f"node {node.name} lost its connection before the worker started"
             self._over(node, flight, _lost(ExitCause.LEASE_ENDED, why), "")
             return
-        told = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
-        told.update(env=dict(launch.env), proof=asdict(launch.proof), node="")
-        node.link.post({"do": "start", "launch": told, "bases": flight.bases})
+        if not node.has_own_files:
+            node.link.post(_start_of(launch, flight))
+        elif launch.files is None:
+            why = f"node {node.name} does not share the server's files"
+            self._over(node, flight, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
+        else:
+            flight.own_files(launch.files)
+            flight.is_sending = True
+            self._spawn(self._start_with_files(node, node.link, flight, launch))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("files of a node's attempt", exc_info=task.exception())
+
+    async def _start_with_files(
+        self, node: ConnectedNode, link: Link, flight: Flight, launch: Launch
+    ) -> None:
+        """Send an attempt's files, and then its start.
+
+        If the connection ends before, the node reports with its next one that the attempt never
+        started.
+        """
+        assert launch.files is not None
+
+        def is_wanted() -> bool:
+            return node.flights.get(flight.attempt_id) is flight
+
+        try:
+            done = await self._exchange.send(
+                link, node.window, flight.attempt_id, launch.files, flight.exit_path, node.known,
+                is_wanted,
+            )  # fmt: skip
+        except ConnectionError:
+            return
+        except (OSError, OrchestratorError) as error:
+            if is_wanted():
+                self._over(node, flight, _not_sent(node.name, error), "")
+            return
+        if done is None or node.link is not link or not is_wanted():
+            return
+        sent, known = done
+        node.known = tuple(dict.fromkeys((*node.known, *known)))[-MOST_KNOWN:]
+        flight.is_sending = False
+        told = {"files": asdict(launch.files), "sent": asdict(sent)}
+        link.post({**_start_of(launch, flight), **told})
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
         """Wait for an attempt that an earlier server started."""
         node = self._node(name)
         flight = Flight(attempt_id, exit_path, digest, _paths(log), bases=None)
+        files = file_exchange.stored_files(exit_path)
+        if files is not None:
+            flight.own_files(files)
         node.flights[attempt_id] = flight
         self._where[attempt_id] = node
 
@@ -249,7 +333,12 @@ class NodeLinks:
         flight = node.flights[attempt_id]
         if flight.stop is None:
             flight.stop = ended_by, stopped_by, cause
-            self._post_stop(node, flight)
+            if flight.is_sending:
+                # The node does not know the attempt yet.
+                told = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
+                self._over(node, flight, told, "")
+            else:
+                self._post_stop(node, flight)
 
     def stop_all(self, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
         for attempt_id in list(self._where):
@@ -318,7 +407,7 @@ class NodeLinks:
                 f"server has version {__version__} with Python {here[0]}.{here[1]}; update it: "
                 f"{INSTALL_COMMAND}"
             )
-        if hello["uid"] != os.getuid():
+        if hello["uid"] != os.getuid() and not hello["own_files"]:
             return (
                 f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; start it as "
                 "the same user, because they share the workspace"
@@ -345,6 +434,10 @@ class NodeLinks:
             node.link.abort()
         node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
         node.slots = self._slots_of(node.name, int(hello["slots"]))
+        node.has_own_files = hello["own_files"] is True
+        node.known = tuple(map(str, hello["known"]))[:MOST_KNOWN]
+        node.window = Window()
+        window = node.window
         node.address, node.version = link.address(), hello["version"]
         node.skew = float(hello["time"]) - time.time()
         if abs(node.skew) > _MOST_SKEW_SECONDS:
@@ -371,6 +464,7 @@ class NodeLinks:
                     self._take(node, link, message)
         finally:
             tunnel.close()
+            window.close()
             link.abort()
             if node.link is link:
                 node.link = None
@@ -382,11 +476,14 @@ class NodeLinks:
         for flight in node.flights.values():
             bases = known.get(flight.attempt_id)
             if flight.bases is None and bases is not None:
-                flight.bases = {file: int(bases[file]) for file in flight.paths}
+                flight.bases = {file: int(bases.get(file, 0)) for file in flight.paths}
                 for file, path in flight.paths.items():
                     flight.had[file] = max(0, _size(path) - flight.bases[file])
         files = {each.attempt_id: each.had for each in node.flights.values()}
         self._late.disconnected(node.name)
+        # The files of an attempt that was given up are incomplete on the server, and do not count.
+        if node.has_own_files:
+            self._late.forget(node.name)
         late = self._late.connected(node.name, known)
         node.is_catching_up = bool(late)
         welcome = self._welcome
@@ -430,19 +527,24 @@ class NodeLinks:
                 data = unpacked(message["data"])
                 flight = node.flights.get(message["attempt"])
                 place = message["file"], int(message["at"])
-                if flight is not None:
+                if flight is not None and place[0] in flight.paths:
                     _append(flight, *place, data)
                 else:
                     self._late.append(node.name, message["attempt"], *place, data)
                 link.post({"do": "got", "bytes": len(data)})
             case "ended":
                 flight = node.flights.get(message["attempt"])
+                if flight is not None and flight.files is not None:
+                    self._spawn(self._take_files(node, flight, message))
+                    return
                 if flight is not None:
                     exit = exit_record.exit_from(message["exit"])
                     self._over(node, flight, exit, message["record"])
                 else:
                     self._late_end(node, message["attempt"], message["record"])
                 link.post({"do": "kept", "attempt": message["attempt"]})
+            case "had":
+                node.window.confirm(int(message["bytes"]))
             case "no_result":
                 self._late_end(node, message["attempt"], "")
 
@@ -460,14 +562,46 @@ class NodeLinks:
 
     # Ends
 
+    async def _take_files(self, node: ConnectedNode, flight: Flight, message: Message) -> None:
+        """Put an ended attempt's files in their places; then its end counts."""
+        if flight.is_taking or flight.files is None:
+            return
+        flight.is_taking = True
+        exit, record = Exit(ended_by=EndedBy.LOST), ""
+        try:
+            exit, record = exit_record.exit_from(message["exit"]), str(message["record"])
+            if message["files"] is not None or exit.ended_by not in _WITHOUT_FILES:
+                await self._put_files(flight, flight.files, message["files"])
+        except (OSError, LookupError, TypeError, ValueError, OrchestratorError) as error:
+            logger.warning(
+                "files of a node's attempt were lost: %s", error,
+                extra={"action": "node_files", "node": node.name, "attempt": flight.attempt_id},
+            )  # fmt: skip
+            exit, record = _not_returned(node.name, exit, error), ""
+        self._over(node, flight, exit, record)
+        if node.link is not None:
+            node.link.post({"do": "kept", "attempt": flight.attempt_id})
+
+    async def _put_files(self, flight: Flight, files: AttemptFiles, told: Any) -> None:
+        if told is None:
+            raise UnusableFiles("it did not send them")
+        if told.get("error"):
+            raise UnusableFiles(str(told["error"]))
+        if flight.had["files"] > MOST_BYTES:
+            raise UnusableFiles(f"its files have more than {MOST_BYTES} bytes")
+        sent = Sent(int(told["bytes"]), str(told["digest"]))
+        await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
+
     def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:
         """Store the end of an attempt, and report it. The node forgets the attempt afterwards."""
         del node.flights[flight.attempt_id], self._where[flight.attempt_id]
-        if exit.ended_by is not EndedBy.LOST and not any(flight.had.values()):
+        if exit.ended_by is not EndedBy.LOST and not (flight.had["log"] or flight.had["raw"]):
             _create(flight)
         if flight.log_is_lost:
             exit = replace(exit, log_lost=True)
         stored = _stored(flight, exit, record)
+        if flight.files is not None:
+            file_exchange.forget(flight.exit_path)
         self._reports.ended(flight.attempt_id, stored)
 
     def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:
@@ -492,7 +626,7 @@ class NodeLinks:
             if node.link is not None:
                 if node.heard_at is not None and now > node.heard_at + self._terms.notice:
                     node.link.abort()
-            elif node.flights and now >= node.fenced_at:
+            elif now >= node.fenced_at and any(not x.is_taking for x in node.flights.values()):
                 self._give_up(node)
 
     def _store_agents(self) -> None:
@@ -513,12 +647,13 @@ class NodeLinks:
         """Report the attempts of a lost node: its lease has ended, so none of them is alive."""
         logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
         why = f"node {node.name} was lost, and the worker with it"
-        for flight in list(node.flights.values()):
+        for flight in [each for each in node.flights.values() if not each.is_taking]:
             had = None if flight.bases is None else flight.had
             late = GivenUpAttempt(
                 flight.attempt_id, flight.exit_path, flight.digest, flight.paths, had=had
             )
-            self._late.give_up(node.name, late)
+            if flight.files is None:
+                self._late.give_up(node.name, late)
             self._over(node, flight, _lost(ExitCause.NODE_LOST, why), "")
 
     def _read_registry(self) -> None:
@@ -582,6 +717,7 @@ class NodeLinks:
             memory_bytes=self._usable(node),
             takes_workers=node.takes_workers,
             labels=self._labels(node),
+            shares_files=not node.has_own_files,
         )
 
     def _agents_of(self, node: ConnectedNode) -> frozenset[str]:
@@ -641,6 +777,29 @@ def _room(machine: Machine | None) -> tuple[int, bool] | None:
     return None if machine is None else (machine.slots, machine.takes_workers)
 
 
+def _start_of(launch: Launch, flight: Flight) -> Message:
+    told = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
+    told.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
+    return {"do": "start", "launch": told, "bases": flight.bases, "files": None}
+
+
+def _not_sent(name: str, error: Exception) -> Exit:
+    """Return the end of an attempt whose files could not be sent."""
+    if isinstance(error, OSError):
+        ended_by, cause, why = never_started(error)
+        return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
+    why = f"cannot send its files to node {name}: {error}"
+    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=why)
+
+
+def _not_returned(name: str, exit: Exit, error: Exception) -> Exit:
+    """Return the end of an attempt whose files could not be stored: its result is lost."""
+    why = f"the files of the worker on node {name} were lost: {error}"
+    if exit.ended_by is EndedBy.LOST and exit.error:
+        why = f"{exit.error}; {why}"
+    return replace(exit, ended_by=EndedBy.LOST, code=None, error=why)
+
+
 def _paths(log: str) -> dict[str, str]:
     directory, name = os.path.split(log)
     return {"log": log, "raw": os.path.join(directory, "raw", name)}
@@ -667,6 +826,8 @@ def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
     A piece that would leave a gap is ignored.
     """
     had = flight.had[file]
+    if file == "files" and had > MOST_BYTES:
+        return
     if at > had or at + len(data) <= had:
         return
     data = data[had - at :]
@@ -683,8 +844,9 @@ def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
         finally:
             os.close(descriptor)
     except OSError:
-        # A full or broken disk: the worker continues, and its log is marked as incomplete.
-        flight.log_is_lost = True
+        # A full or broken disk: the worker continues, and its log is marked as incomplete. An
+        # incomplete archive is noticed by its size and digest.
+        flight.log_is_lost = flight.log_is_lost or file != "files"
 
 
 def _stored(flight: Flight, exit: Exit, record: str) -> Exit:

@@ -14,9 +14,11 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from orchestrator.core.errors import Conflict
+from orchestrator.core.ports.attempt_files import NodeWorktrees
 from orchestrator.launchers.cluster.link import tcp_socket
 from orchestrator.launchers.cluster.node_agent import Look, NodeAgent, NodeSettings
 from orchestrator.launchers.process import proc
@@ -45,11 +47,16 @@ def locked(directory: Path, name: str) -> Iterator[None]:
         os.close(lock)
 
 
-def run(settings: NodeSettings, say: Callable[[str], None], look: Look) -> int:
+def run(
+    settings: NodeSettings,
+    say: Callable[[str], None],
+    look: Look,
+    worktrees: NodeWorktrees | None = None,
+) -> int:
     """Run the node until a signal arrives, or the server rejects it. Return the exit code.
 
-    ``look`` searches for the agents of this machine. The caller holds the lock of the state
-    directory (``locked``). Raise OSError.
+    ``look`` searches for the agents of this machine; ``worktrees``: for a node with its own file
+    system. The caller holds the lock of the state directory (``locked``). Raise OSError.
     """
     api = api_socket(settings.directory)
     stopping: list[int] = []
@@ -68,7 +75,7 @@ def run(settings: NodeSettings, say: Callable[[str], None], look: Look) -> int:
             parent = os.getpid()
             serving = os.fork()
             if serving == 0:
-                _serve(settings, api, say, look, parent)
+                _serve(partial(NodeAgent, settings, say, look, worktrees), api, parent)
             if stopping:
                 os.kill(serving, signal.SIGTERM)
             _, status = os.waitpid(serving, 0)
@@ -80,13 +87,7 @@ def run(settings: NodeSettings, say: Callable[[str], None], look: Look) -> int:
         api.close()
 
 
-def _serve(
-    settings: NodeSettings,
-    api: socket.socket,
-    say: Callable[[str], None],
-    look: Look,
-    parent: int,
-) -> None:
+def _serve(make_agent: Callable[[], NodeAgent], api: socket.socket, parent: int) -> None:
     """Serve the node in this forked process, then exit: never returns."""
     code = 70
     try:
@@ -94,7 +95,7 @@ def _serve(
         if os.getppid() == parent:
             # Use a separate process group, so that Ctrl-C reaches only the parent.
             os.setpgid(0, 0)
-            code = asyncio.run(_run(settings, api, say, look))
+            code = asyncio.run(_run(make_agent(), api))
     except BaseException:
         traceback.print_exc()
     finally:
@@ -103,10 +104,7 @@ def _serve(
         os._exit(code)
 
 
-async def _run(
-    settings: NodeSettings, api: socket.socket, say: Callable[[str], None], look: Look
-) -> int:
-    agent = NodeAgent(settings, say, look)
+async def _run(agent: NodeAgent, api: socket.socket) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, agent.leave)
     return await agent.run(api)
 

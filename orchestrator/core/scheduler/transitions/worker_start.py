@@ -7,7 +7,13 @@ from orchestrator.core.locks.lock_table import LockKind, Party
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start
-from orchestrator.core.scheduler.placement import HERE, Unplaced, Wants, machine_of
+from orchestrator.core.scheduler.placement import (
+    HERE,
+    Unplaced,
+    Wants,
+    machine_of,
+    needs_server_files,
+)
 from orchestrator.core.scheduler.ready_queue_and_slots import AgentThrottle, Capacity, Lack
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 
@@ -183,6 +189,7 @@ class RunningWorkers:
             memory_bytes=room.memory_needed(worker.agent),
             labels=task.requires if task else {},
             machine=machine_of(task) if task else None,
+            server_files=needs_server_files(worker, task),
         )
         return self._machine_slots.choose(room.machines, key, needed, wants, now)
 

@@ -6,6 +6,7 @@ import secrets
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -35,7 +36,7 @@ class Relay:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listening, selectors.EVENT_READ, None)
         self._peers: dict[socket.socket, tuple[socket.socket, str]] = {}
-        self._ends = False
+        self._ends = self._breaks = False
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -46,8 +47,19 @@ class Relay:
             each.close()
         self._selector.close()
 
+    def break_all(self) -> None:
+        """End all present connections; new ones pass."""
+        self._breaks = True
+        while self._breaks:
+            time.sleep(0.01)
+
     def _run(self) -> None:
         while not self._ends:
+            if self._breaks:
+                for each in list(self._peers):
+                    with contextlib.suppress(OSError):
+                        each.shutdown(socket.SHUT_RDWR)
+                self._breaks = False
             for key, _ in self._selector.select(0.02):
                 found = key.fileobj
                 assert isinstance(found, socket.socket)
@@ -87,6 +99,14 @@ class Relay:
                 each.close()
 
 
+def relay_for(join_file: Path, target: int) -> Relay:
+    """Return a new relay to the port ``target``, and let a node connect through it."""
+    relay, found = Relay(target), JoinFile.read(join_file)
+    changed = {each: getattr(found, each) for each in JoinFile.__dataclass_fields__}
+    JoinFile(**{**changed, "address": f"127.0.0.1:{relay.port}"}).write(join_file)
+    return relay
+
+
 class ClusterSite(LauncherSite):
     """A launcher with nodes, whose attempts run on node ``n1`` unless told otherwise."""
 
@@ -107,11 +127,7 @@ class ClusterSite(LauncherSite):
         """Add a node, start it, and wait until workers may start there."""
         join_file = self.cluster.add(name)
         if relayed:
-            self.relays[name] = Relay(self.cluster.port)
-            found = JoinFile.read(join_file)
-            port = self.relays[name].port
-            changed = {each: getattr(found, each) for each in JoinFile.__dataclass_fields__}
-            JoinFile(**{**changed, "address": f"127.0.0.1:{port}"}).write(join_file)
+            self.relays[name] = relay_for(join_file, self.cluster.port)
         return self.start_node(name)
 
     def start_node(self, name: str = "n1") -> NodeProcess:

@@ -84,6 +84,17 @@ def test_a_machine_with_too_little_memory_is_not_chosen() -> None:
     assert found.reason == "waiting for a node with a and free slots and memory: n1, n2"
 
 
+def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares_them() -> None:
+    reviewer = Wants(agent="claude", server_files=True)
+    apart = a_machine("n1", 8, shares_files=False)
+    assert choose([apart, a_machine("n2", 1)], {}, reviewer) == "n2"
+    assert choose([apart], {}, CLAUDE) == "n1"
+    found = choose([apart, a_machine(HERE, 0)], {}, reviewer)
+    assert isinstance(found, Unplaced)
+    assert not found.is_full
+    assert found.reason.startswith("waiting for a node that shares the server's files")
+
+
 def test_only_a_machine_with_all_required_labels_is_chosen() -> None:
     gpu, both = {"gpu": "true"}, {"gpu": "true", "zone": "a"}
     machines = [a_machine("n1", 9), a_machine("n2", 8, labels=gpu), a_machine("n3", labels=both)]

@@ -1,0 +1,76 @@
+"""The files of an attempt, and the port that copies its worktree, for a machine with its own file
+system.
+"""
+
+from collections.abc import Sequence
+from dataclasses import field
+from typing import Protocol
+
+from orchestrator.core.dataclass import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorktreeFiles:
+    """The worktree of an attempt."""
+
+    directory: str
+    #: Full name of its branch, and the branch's head when the attempt begins.
+    branch: str
+    commit: str
+    #: Paths of files that the task promises. They come back even if git ignores them.
+    promised: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttemptFiles:
+    """The files that an attempt reads and writes. Paths are absolute paths on the server."""
+
+    #: Directories that the worker may change; the first one is its own directory.
+    directories: tuple[str, ...]
+    #: Directories that it only reads.
+    inputs: tuple[str, ...] = ()
+    #: Files in ``directories`` that the server wrote. They may contain paths of the server, and do
+    #: not come back.
+    texts: tuple[str, ...] = ()
+    #: Paths in ``directories`` and ``inputs`` that are not copied.
+    left_out: tuple[str, ...] = ()
+    worktree: WorktreeFiles | None = field(default=None)
+
+
+class ServerWorktrees(Protocol):
+    """The server's side of worktrees on other machines."""
+
+    def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
+        """Write the commits of a worktree into the file ``path``, except those that ``known``
+        commits contain. Return the commits by which the other machine now knows the repository.
+
+        Raise RepositoryError or OSError.
+        """
+
+    def others(self, worktree: WorktreeFiles) -> Sequence[str]:
+        """Return the paths in a worktree that no commit has: ignored and untracked files."""
+
+    def take(self, worktree: WorktreeFiles, path: str) -> None:
+        """Move a worktree's branch, and change its files, as the file ``path`` of the other
+        machine says. Idempotent. The file is not trusted.
+
+        Raise RepositoryError or OSError; then the branch is unchanged.
+        """
+
+
+class NodeWorktrees(Protocol):
+    """The other side: worktrees on a machine that does not have the project's repository."""
+
+    def known(self) -> Sequence[str]:
+        """Return the commits that this machine has, with all commits before them."""
+
+    def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
+        """Create the worktree ``directory`` from the file ``path`` of the server.
+
+        Raise RepositoryError or OSError.
+        """
+
+    def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
+        """Write the branch and the changes of the worktree ``directory`` into the file ``path``,
+        whatever the worker did to it. Raise RepositoryError or OSError.
+        """

@@ -1,0 +1,1 @@
+"""Files of attempts on nodes with their own file systems."""

@@ -1,0 +1,348 @@
+"""Directories of an attempt in one file, in which server and node send them to each other.
+
+The file is a sequence of records. A record is the length of its header (four bytes), the header as
+a JSON object, and the content of a file. The last record has the kind ``end``. The other machine is
+not trusted: a record whose path or link leaves its directory makes the whole file unusable.
+"""
+
+import json
+import os
+import shutil
+import stat
+import struct
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from typing import Any, BinaryIO
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import LaunchError
+
+#: Maximum size of an archive, in bytes, and of the number of its records.
+MOST_BYTES = 4 * 1024**3
+MOST_RECORDS = 200_000
+_MOST_HEADER = 64 * 1024
+_COPY_BYTES = 1024 * 1024
+_LENGTH = struct.Struct(">I")
+_FILE, _DIRECTORY, _LINK, _END = "file", "directory", "link", "end"
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class UnusableFiles(LaunchError):
+    """The files of an attempt cannot be sent, or the received ones are not valid."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What the sender says about an archive, by which the receiver checks it."""
+
+    bytes: int
+    digest: str
+
+
+def sent(path: str) -> Sent:
+    """Return size and digest of a file. Raise OSError."""
+    digest, size = sha256(), 0
+    with open(path, "rb") as file:
+        while data := file.read(_COPY_BYTES):
+            digest.update(data)
+            size += len(data)
+    return Sent(size, digest.hexdigest())
+
+
+# Packing
+
+
+def pack(
+    roots: Sequence[str],
+    path: str,
+    leave_out: Collection[str] = (),
+    most_bytes: int = MOST_BYTES,
+    chosen: tuple[str, Sequence[str]] | None = None,
+) -> Sent:
+    """Write the directories ``roots`` into a new file ``path``. Return its size and digest.
+
+    ``chosen``: one more directory, with the relative paths of its files that are written. Left out
+    are the paths ``leave_out``, links that leave their directory, and files that are
+    neither regular files, directories, nor links. A missing directory counts as empty. Raise
+    OSError, and UnusableFiles if the directories are too large.
+    """
+    with open(path, "wb", opener=_private) as file:
+        writer = _Writer(file, most_bytes)
+        for number, root in enumerate(roots):
+            for name, entry in _entries(root, "", frozenset(leave_out)):
+                writer.add(number, name, entry.path)
+        if chosen is not None:
+            root, names = chosen
+            for name in _with_parents(names):
+                writer.add(len(roots), name, f"{root}/{name}")
+        writer.header({"kind": _END})
+    return sent(path)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _entries(
+    root: str, prefix: str, leave_out: frozenset[str]
+) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield each entry below a directory with its relative path, parents first."""
+    try:
+        with os.scandir(f"{root}/{prefix}") as found:
+            entries = sorted(found, key=lambda each: each.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        name = f"{prefix}{entry.name}"
+        if f"{root}/{name}" in leave_out:
+            continue
+        yield name, entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _entries(root, f"{name}/", leave_out)
+
+
+def _with_parents(names: Sequence[str]) -> Iterator[str]:
+    """Yield relative paths of files, each after the directories that contain it."""
+    seen: set[str] = set()
+    for name in names:
+        for end in (n for n, character in enumerate(name) if character == "/"):
+            if name[:end] not in seen:
+                seen.add(name[:end])
+                yield name[:end]
+        yield name
+
+
+class _Writer:
+    def __init__(self, file: BinaryIO, most_bytes: int) -> None:
+        self._file, self._most, self._records, self._bytes = file, most_bytes, 0, 0
+
+    def header(self, fields: dict[str, Any], content: int = 0) -> None:
+        text = json.dumps(fields).encode("ascii")
+        self._records += 1
+        self._bytes += _LENGTH.size + len(text) + content
+        if self._records > MOST_RECORDS:
+            raise UnusableFiles(f"it has more than {MOST_RECORDS} files")
+        if self._bytes > self._most:
+            raise UnusableFiles(f"its files have more than {self._most} bytes")
+        self._file.write(_LENGTH.pack(len(text)) + text)
+
+    def add(self, root: int, name: str, path: str) -> None:
+        place = {"root": root, "path": name}
+        found = os.lstat(path)
+        if stat.S_ISDIR(found.st_mode):
+            self.header({"kind": _DIRECTORY, **place, "mode": stat.S_IMODE(found.st_mode)})
+        elif stat.S_ISLNK(found.st_mode):
+            target = os.readlink(path)
+            if _stays_inside(name, target):
+                self.header({"kind": _LINK, **place, "to": target})
+        elif stat.S_ISREG(found.st_mode):
+            self._add_file(place, path)
+
+    def _add_file(self, place: dict[str, Any], path: str) -> None:
+        with os.fdopen(os.open(path, _OLD), "rb") as source:
+            found = os.fstat(source.fileno())
+            about = {"mode": stat.S_IMODE(found.st_mode), "time": found.st_mtime_ns}
+            left = found.st_size
+            self.header({"kind": _FILE, **place, "size": left, **about}, left)
+            while left:
+                data = source.read(min(_COPY_BYTES, left))
+                if not data:
+                    raise UnusableFiles(f"{place['path']} changed while it was read")
+                self._file.write(data)
+                left -= len(data)
+
+
+# Unpacking
+
+
+def unpack(path: str, staging: str, roots: int) -> None:
+    """Write the content of an archive below the new directory ``staging``: one directory for each
+    of the ``roots``, named by its number.
+
+    Links are created last, so that no file is written through a link. Raise OSError, and
+    UnusableFiles if the archive is not valid.
+    """
+    os.mkdir(staging, 0o700)
+    for number in range(roots):
+        os.mkdir(f"{staging}/{number}", 0o700)
+    links: list[tuple[str, str, str]] = []
+    try:
+        with open(path, "rb") as file:
+            for fields in _records(file):
+                _unpack_one(file, fields, staging, roots, links)
+        for root, name, target in links:
+            _make_link(root, name, target)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise UnusableFiles(f"its files are not valid: {error}") from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UnusableFiles(f"its files are not valid: {error!r}") from error
+
+
+def _records(file: BinaryIO) -> Iterator[dict[str, Any]]:
+    for _ in range(MOST_RECORDS + 1):
+        (length,) = _LENGTH.unpack(_exactly(file, _LENGTH.size))
+        if length > _MOST_HEADER:
+            raise UnusableFiles(f"its files are not valid: a header of {length} bytes")
+        fields = json.loads(_exactly(file, length))
+        if fields["kind"] == _END:
+            return
+        yield fields
+    raise UnusableFiles(f"it has more than {MOST_RECORDS} files")
+
+
+def _exactly(file: BinaryIO, size: int) -> bytes:
+    data = file.read(size)
+    if len(data) != size:
+        raise UnusableFiles("its files are incomplete")
+    return data
+
+
+def _unpack_one(
+    file: BinaryIO,
+    fields: dict[str, Any],
+    staging: str,
+    roots: int,
+    links: list[tuple[str, str, str]],
+) -> None:
+    number, name = fields["root"], fields["path"]
+    if type(number) is not int or not 0 <= number < roots or not _is_plain(name):
+        raise UnusableFiles(f"its files are not valid: the path {name!r}")
+    root = f"{staging}/{number}"
+    place = f"{root}/{name}"
+    match fields["kind"]:
+        case "directory":
+            os.mkdir(place, 0o700)
+        case "link":
+            if not _stays_inside(name, fields["to"]):
+                raise UnusableFiles(f"its files are not valid: {name!r} links outwards")
+            links.append((root, name, fields["to"]))
+        case "file":
+            _copy(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
+        case kind:
+            raise UnusableFiles(f"its files are not valid: the kind {kind!r}")
+
+
+def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
+    with os.fdopen(os.open(place, _NEW, 0o600), "wb") as target:
+        if size < 0:
+            raise UnusableFiles("its files are not valid: a negative size")
+        while size:
+            data = _exactly(source, min(_COPY_BYTES, size))
+            target.write(data)
+            size -= len(data)
+        target.flush()
+        os.fchmod(target.fileno(), 0o600 | (mode & 0o777))
+        os.utime(target.fileno(), ns=(modified_ns, modified_ns))
+
+
+def _is_plain(name: object) -> bool:
+    """True for a relative path without ``.``, ``..``, and empty parts."""
+    if not isinstance(name, str) or "\0" in name:
+        return False
+    return all(part not in ("", ".", "..") for part in name.split("/"))
+
+
+def _stays_inside(name: str, target: str) -> bool:
+    """True if a link with the relative path ``name`` points into its own root directory.
+
+    Parts ``..`` are allowed at the beginning of the target only: there, they leave directories that
+    are no links. After the name of a link, they would leave an unknown directory.
+    """
+    if not target or target.startswith("/") or "\0" in target:
+        return False
+    parts = target.split("/")
+    up = next((n for n, part in enumerate(parts) if part != ".."), len(parts))
+    return up <= name.count("/") and ".." not in parts[up:]
+
+
+def _make_link(root: str, name: str, target: str) -> None:
+    # Below another link, the text of the target would be relative to another directory.
+    parts = name.split("/")[:-1]
+    for end in range(1, len(parts) + 1):
+        if os.path.islink(f"{root}/{'/'.join(parts[:end])}"):
+            raise UnusableFiles(f"its files are not valid: {name!r} is below a link")
+    os.symlink(target, f"{root}/{name}")
+
+
+# Moving unpacked files to their place
+
+
+def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool = True) -> None:
+    """Move the content of the directory ``staged`` into the directory ``target``, on the same file
+    system. Each file is replaced as a whole. Idempotent. Raise OSError.
+
+    The paths ``keep`` stay as they are. ``is_whole``: remove everything else that ``staged`` does
+    not have. Files with the same content stay, too, so that their times stay.
+    """
+    _make_directory(target)
+    kept = frozenset(keep)
+    above = frozenset(parent for each in kept for parent in _parents(each))
+    names = set()
+    with os.scandir(staged) as found:
+        entries = list(found)
+    for entry in entries:
+        names.add(entry.name)
+        place = f"{target}/{entry.name}"
+        if place in kept:
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            put(entry.path, place, kept, is_whole=is_whole)
+        elif place not in above and not _is_same(entry.path, place):
+            if _is_directory(place):
+                remove(place)
+            os.replace(entry.path, place)
+    for name in set(os.listdir(target)) - names if is_whole else ():
+        place = f"{target}/{name}"
+        if place not in kept and place not in above:
+            remove(place)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
+
+
+def _make_directory(path: str) -> None:
+    if os.path.lexists(path) and not _is_directory(path):
+        os.unlink(path)
+    os.makedirs(path, 0o700, exist_ok=True)
+
+
+def _is_directory(path: str) -> bool:
+    return os.path.isdir(path) and not os.path.islink(path)
+
+
+def _is_same(first: str, second: str) -> bool:
+    """True if both are regular files with the same content and mode."""
+    try:
+        one, other = os.lstat(first), os.lstat(second)
+    except OSError:
+        return False
+    if not (stat.S_ISREG(one.st_mode) and stat.S_ISREG(other.st_mode)):
+        return False
+    if (one.st_size, one.st_mode) != (other.st_size, other.st_mode):
+        return False
+    with open(first, "rb") as left, open(second, "rb") as right:
+        while data := left.read(_COPY_BYTES):
+            if data != right.read(_COPY_BYTES):
+                return False
+    return True
+
+
+def remove(path: str) -> None:
+    """Remove a file, or a directory even if parts of it are not writable. Never follows links.
+    Idempotent. Raise OSError.
+    """
+    if not _is_directory(path):
+        if os.path.lexists(path):
+            os.unlink(path)
+        return
+    os.chmod(path, stat.S_IRWXU)
+    for parent, names, _ in os.walk(path):
+        for name in names:
+            inner = os.path.join(parent, name)
+            if not os.path.islink(inner):
+                os.chmod(inner, stat.S_IRWXU)
+    shutil.rmtree(path)

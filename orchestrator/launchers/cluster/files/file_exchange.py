@@ -1,0 +1,163 @@
+"""The server's side of attempts on nodes with their own file systems: sends files, and takes them
+back.
+
+Beside an attempt's exit record are, while it runs: a list of its files, and the archive that the
+node sends. Both are removed with the attempt's end.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from orchestrator.core.ports.attempt_files import AttemptFiles, ServerWorktrees
+from orchestrator.launchers.cluster.files import archive
+from orchestrator.launchers.cluster.files.archive import Sent, UnusableFiles
+from orchestrator.launchers.cluster.files.node_files import BUNDLE, attempt_files
+from orchestrator.launchers.cluster.link import CHUNK, WINDOW, Link, packed
+from orchestrator.security.untrusted_files import read_regular, replace_file
+
+_MOST_LIST_BYTES = 16 * 1024 * 1024
+
+
+class Window:
+    """Bytes that were sent on one link and are not confirmed; only the loop's thread may call."""
+
+    def __init__(self) -> None:
+        self._on_way = 0
+        self._is_closed = False
+        self._changed = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait until ``size`` bytes may be sent. Raise ConnectionError after ``close``."""
+        while self._on_way >= WINDOW and not self._is_closed:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._is_closed:
+            raise ConnectionError("the connection of the node ended")
+        self._on_way += size
+
+    def confirm(self, size: int) -> None:
+        self._on_way -= size
+        self._changed.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._changed.set()
+
+
+class FileExchange:
+    def __init__(self, worktrees: ServerWorktrees | None = None) -> None:
+        self._worktrees = worktrees
+
+    async def send(
+        self,
+        link: Link,
+        window: Window,
+        attempt_id: str,
+        files: AttemptFiles,
+        exit_path: str,
+        known: Sequence[str],
+        is_wanted: Callable[[], bool],
+    ) -> tuple[Sent, Sequence[str]] | None:
+        """Send the files of an attempt. Return size, digest, and the commits that the node knows
+        afterwards; None if the attempt was stopped meanwhile.
+
+        ``known``: the commits that the node has. Raise ConnectionError if the link breaks, and
+        OSError, UnusableFiles, or RepositoryError if the files cannot be read.
+        """
+        path = _beside(exit_path, "sent")
+        try:
+            told, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
+            with open(path, "rb") as file:
+                while is_wanted() and (data := file.read(CHUNK)):
+                    at = file.tell() - len(data)
+                    await window.take(len(data))
+                    if not is_wanted():
+                        window.confirm(len(data))
+                        return None
+                    place = {"attempt": attempt_id, "at": at}
+                    link.post({"do": "files", **place, "data": packed(data)})
+                    await link.drained()
+        finally:
+            _unlink(path)
+        return (told, commits) if is_wanted() else None
+
+    def _pack(
+        self, files: AttemptFiles, exit_path: str, path: str, known: Sequence[str]
+    ) -> tuple[Sent, Sequence[str]]:
+        forget(exit_path)
+        record = json.dumps(asdict(files)).encode("ascii")
+        replace_file(Path(_beside(exit_path, "files.json")), record)
+        extra, chosen, commits = f"{path}.extra", None, known
+        archive.remove(extra)
+        os.mkdir(extra, 0o700)
+        try:
+            if files.worktree is not None:
+                if self._worktrees is None:
+                    raise UnusableFiles("its worktree cannot be sent")
+                commits = self._worktrees.pack(files.worktree, known, f"{extra}/{BUNDLE}")
+                chosen = files.worktree.directory, self._worktrees.others(files.worktree)
+            roots = (*files.directories, *files.inputs, extra)
+            return archive.pack(roots, path, files.left_out, chosen=chosen), commits
+        finally:
+            archive.remove(extra)
+
+    def take(self, files: AttemptFiles, exit_path: str, told: Sent) -> None:
+        """Put the files of an ended attempt in their places. Idempotent.
+
+        The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        received, staging = archive_path(exit_path), _beside(exit_path, "staging")
+        if not os.path.exists(received) or archive.sent(received) != told:
+            raise UnusableFiles("its files did not arrive as a whole")
+        archive.remove(staging)
+        try:
+            archive.unpack(received, staging, len(files.directories) + 1)
+            if files.worktree is not None and self._worktrees is not None:
+                bundle = f"{staging}/{len(files.directories)}/{BUNDLE}"
+                self._worktrees.take(files.worktree, bundle)
+            keep = (*files.left_out, *files.texts)
+            for number, directory in enumerate(files.directories):
+                # Other directories of the attempt may have files that the server adds meanwhile.
+                archive.put(f"{staging}/{number}", directory, keep, is_whole=number == 0)
+        finally:
+            archive.remove(staging)
+
+
+def archive_path(exit_path: str) -> str:
+    """Return the path at which the archive of an attempt arrives."""
+    return _beside(exit_path, "returned")
+
+
+def stored_files(exit_path: str) -> AttemptFiles | None:
+    """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
+
+    What has arrived of its archive is removed, so that it arrives anew.
+    """
+    _unlink(archive_path(exit_path))
+    content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)
+    if content is None:
+        return None
+    try:
+        return attempt_files(json.loads(content))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def forget(exit_path: str) -> None:
+    """Remove the list of files and the archive of an attempt. Idempotent."""
+    for name in ("returned", "files.json"):
+        _unlink(_beside(exit_path, name))
+
+
+def _beside(exit_path: str, name: str) -> str:
+    return f"{exit_path.removesuffix('.exit.json')}.{name}"
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):
+        os.unlink(path)

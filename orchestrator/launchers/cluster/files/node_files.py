@@ -1,0 +1,206 @@
+"""The files of attempts on a node with its own file system.
+
+Each worker has a directory on the node, with the same paths below it as in the server's workspace.
+The server's paths in a worker's arguments, environment, and prompt become paths of this node. The
+directory is created for each attempt, and removed when the server has the attempt's files.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees, WorktreeFiles
+from orchestrator.launchers.cluster.files import archive
+from orchestrator.launchers.cluster.files.archive import Sent, UnusableFiles
+from orchestrator.security import search_boundary
+from orchestrator.security.untrusted_files import read_regular, replace_file
+
+#: Names of the archives: of the server's files, and of the files that come back.
+RECEIVED, RETURNED = "received", "returned"
+#: Name of the file with a worktree's commits.
+BUNDLE = "worktree.bundle"
+_MOST_TEXT_BYTES = 64 * 1024 * 1024
+
+
+class PathMap:
+    """Replaces paths of the server in texts by paths of this node."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """``places``: by path of the server, the path on this node."""
+        pairs = dict(places)
+        for before, after in places.items():
+            # In JSON, a path may be written with escapes.
+            pairs.setdefault(json.dumps(before)[1:-1], json.dumps(after)[1:-1])
+        self._pairs = pairs
+        longest = sorted(pairs, key=len, reverse=True)
+        names = "|".join(map(re.escape, longest))
+        self._pattern = re.compile(rf"(?<![\w.~-])(?:{names})(?![\w-])(?!\.\w)")
+
+    def text(self, text: str) -> str:
+        return self._pattern.sub(lambda found: self._pairs[found.group()], text)
+
+
+def attempt_files(told: Mapping[str, Any]) -> AttemptFiles:
+    """Return the files of a JSON object. Raise ValueError, KeyError, or TypeError."""
+    worktree = told["worktree"]
+    names = ("directories", "inputs", "texts", "left_out")
+    return AttemptFiles(
+        **{name: tuple(map(str, told[name])) for name in names},
+        worktree=None
+        if worktree is None
+        else WorktreeFiles(**{**worktree, "promised": tuple(worktree["promised"])}),
+    )
+
+
+class NodeFiles:
+    """The files of this node's attempts.
+
+    One thread at a time may call for an attempt; different threads may call for different attempts.
+    """
+
+    def __init__(self, directory: Path, home: Path, worktrees: NodeWorktrees | None) -> None:
+        """``directory``: on a local disk. ``home``: the product's folder on this machine. Raise
+        OSError.
+        """
+        self._directory, self._home, self._worktrees = directory, home, worktrees
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        #: The server's workspace, project, folder, and Python, by these names.
+        self._places: Mapping[str, Sequence[str]] = {}
+        self._python = ""
+        #: The attempt that uses the directory of its worker.
+        self._users: dict[str, str] = {}
+
+    @property
+    def known(self) -> Sequence[str]:
+        return self._worktrees.known() if self._worktrees else ()
+
+    def connected(self, places: Mapping[str, Sequence[str]], python: str) -> None:
+        """``places``: the server's paths of ``workspace``, ``project``, ``home``, and ``python``.
+        ``python``: this node's interpreter.
+        """
+        self._places, self._python = places, python
+
+    def receive(self, attempt_id: str, at: int, data: bytes) -> None:
+        """Append a piece to the archive of an attempt. ``at`` 0 begins a new one. Raise OSError."""
+        place = self._place(attempt_id)
+        if at == 0:
+            archive.remove(str(place))
+            place.mkdir(mode=0o700)
+            self._users[str(place)] = attempt_id
+        elif self._users.get(str(place)) != attempt_id:
+            return
+        with open(place / RECEIVED, "ab") as file:
+            if file.tell() == at:
+                file.write(data)
+
+    def adopt(self, attempt_id: str) -> None:
+        """Note an attempt that a former process of this node has unpacked."""
+        self._users[str(self._place(attempt_id))] = attempt_id
+
+    def unpack(self, attempt_id: str, files: AttemptFiles, told: Sent) -> None:
+        """Create the attempt's directories. Raise OSError, UnusableFiles, or RepositoryError."""
+        place, mapped = self._place(attempt_id), self.paths(attempt_id)
+        received, staging = place / RECEIVED, place / "staging"
+        if archive.sent(str(received)) != told:
+            raise UnusableFiles("the files of the server did not arrive as a whole")
+        roots = _roots(files)
+        search_boundary.lay(_made(place / "workspace"))
+        archive.unpack(str(received), str(staging), len(roots) + 2)
+        os.unlink(received)
+        for number, root in enumerate(roots):
+            archive.put(f"{staging}/{number}", mapped.text(root))
+        if files.worktree is not None:
+            self._open_worktree(files.worktree, str(staging), len(roots), mapped)
+        archive.remove(str(staging))
+        for path in files.texts:
+            _rewrite(Path(mapped.text(path)), mapped)
+
+    def _open_worktree(
+        self, worktree: WorktreeFiles, staging: str, number: int, mapped: PathMap
+    ) -> None:
+        if self._worktrees is None:
+            raise UnusableFiles("this node has no git")
+        directory = mapped.text(worktree.directory)
+        self._worktrees.open(worktree, f"{staging}/{number}/{BUNDLE}", directory)
+        archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
+
+    def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> Sent:
+        """Write the files that the attempt has left into the file ``path``.
+
+        Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        if os.path.exists(path):
+            # A former process of this node has packed them, and has sent a part of the archive.
+            return archive.sent(path)
+        mapped, place = self.paths(attempt_id), self._place(attempt_id)
+        extra = _made(place / "extra")
+        if files.worktree is not None and self._worktrees is not None:
+            directory = mapped.text(files.worktree.directory)
+            self._worktrees.pack(files.worktree, directory, str(extra / BUNDLE))
+        left_out = [mapped.text(each) for each in (*files.left_out, *files.texts)]
+        roots = [*map(mapped.text, files.directories), str(extra)]
+        temporary = f"{path}.new"
+        try:
+            told = archive.pack(roots, temporary, left_out)
+            os.replace(temporary, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+        return told
+
+    def forget(self, attempt_id: str) -> None:
+        """Remove the attempt's directory, unless a later attempt of the worker uses it."""
+        place = self._place(attempt_id)
+        if self._users.get(str(place)) == attempt_id:
+            del self._users[str(place)]
+            with suppress(OSError):
+                archive.remove(str(place))
+
+    def forget_others(self) -> None:
+        """Remove directories that no attempt uses, after all attempts were adopted."""
+        for place in self._directory.iterdir():
+            if str(place) not in self._users:
+                with suppress(OSError):
+                    archive.remove(str(place))
+
+    def paths(self, attempt_id: str) -> PathMap:
+        """Return the paths on this node in place of the server's, for one attempt."""
+        place = self._place(attempt_id)
+        own = {
+            "workspace": str(place / "workspace"),
+            # The project is not on this machine, so nothing has this path.
+            "project": str(place / "project"),
+            "home": str(self._home),
+            "python": self._python,
+        }
+        return PathMap({path: own[name] for name in own for path in self._places.get(name, ())})
+
+    def _place(self, attempt_id: str) -> Path:
+        # All attempts of a worker have the same paths, because AI tools find their earlier sessions
+        # by the path of their directory.
+        worker = attempt_id.rpartition("/")[0]
+        return self._directory / sha256(worker.encode()).hexdigest()[:16]
+
+
+def _roots(files: AttemptFiles) -> Sequence[str]:
+    return (*files.directories, *files.inputs)
+
+
+def _made(path: Path) -> Path:
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
+
+
+def _rewrite(path: Path, mapped: PathMap) -> None:
+    content = read_regular(path, _MOST_TEXT_BYTES)
+    if content is None:
+        return
+    text = content.decode("utf-8", "surrogateescape")
+    changed = mapped.text(text)
+    if changed != text:
+        replace_file(path, changed.encode("utf-8", "surrogateescape"))
