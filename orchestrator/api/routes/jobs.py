@@ -23,6 +23,7 @@ from orchestrator.api.serializers.status_rows import (
     JobRows,
     StatusRows,
     asked_of,
+    quick_status_bytes,
     status_bytes,
 )
 from orchestrator.core.errors import Conflict
@@ -98,10 +99,15 @@ def _repeated_status(
         # The version is read before the remaining quota, which may therefore be newer.
         version = served.reads.version(served.job(who, job_id))
         asked = wanted if since is None else asked_of(tasks, since)
-        body = rows.known(job_id).at(version, asked)
+        known = rows.known(job_id)
+        body = known.at(version, asked)
         if body is None:
-            return None
-        left = served.detail(who, job_id, with_tasks=False).left
+            made = quick_status_bytes(known, lambda: StatusParts(served, who, job_id), asked)
+            if made is None:
+                return None
+            body, left = made
+        else:
+            left = served.detail(who, job_id, with_tasks=False).left
         pieces = body.packed_with_left(left) if packed else body.with_left(left)
         return Repeated(body.tag, pieces)
 

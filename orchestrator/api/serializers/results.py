@@ -80,6 +80,10 @@ class StatusParts:
         own = self.detail.workers
         return own if any(worker.status.ended for worker in own) else ()
 
+    @property
+    def has_child_jobs(self) -> bool:
+        return any(worker.child_job_ids for worker in self.detail.workers)
+
     def answer(self) -> StatusAnswer:
         """Return the status without rows."""
         found = None
@@ -102,6 +106,7 @@ def _status(
     found: Results | None,
 ) -> StatusAnswer:
     job = detail.job
+    own = counts(detail.workers)
     return StatusAnswer(
         job_id=job.id,
         status=job.status,
@@ -116,7 +121,7 @@ def _status(
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
         results=found,
-        workers=counts(detail.workers),
+        workers=own,
         merge_state=job.merge_state,
         missing=missing_changes(service, caller, job),
         not_in_parent=list(job.facts.not_in_parent),
@@ -124,7 +129,7 @@ def _status(
         repository_changes=[
             RepositoryChangeAnswer(**asdict(each)) for each in job.facts.repository_changes
         ],
-        counts=counts(_with_all_below(job.id, by_job)),
+        counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
         remaining=dict(detail.left),
         left=dict(detail.left),
         created_at=moment(job.created_at),
@@ -155,8 +160,10 @@ def outside_work(
     """Return changes that are not in the result of an ended job; ``workers``: its workers and
     their descendants.
     """
+    if not job.status.ended:
+        return []
     everyone = [worker for own in workers.values() for worker in own]
-    if not job.status.ended or not (job.facts.lacking or any(map(has_worktree, everyone))):
+    if not (job.facts.lacking or any(map(has_worktree, everyone))):
         return []
     below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
     jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}

@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -10,9 +10,10 @@ import pytest
 
 from orchestrator.api.http.repeated_polls import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
 from orchestrator.api.options import ApiOptions
+from orchestrator.api.serializers.status_rows import MOST_QUICK_CHANGES
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import serve
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import ListedJob
 from orchestrator.security.keys import hash_key
@@ -52,6 +53,13 @@ class _Polled:
     def poll(self, *headers: str, path: str = "") -> tuple[int, dict[str, str], bytes]:
         with Connection(self.server) as client:
             return poll(client, path or self.path, *headers)
+
+    def workers(self, number: int) -> Sequence[Worker]:
+        """The workers of a new job."""
+        tasks = tuple(TaskSpec(id=f"t{at}", command="true") for at in range(number))
+        submission = Submission(request="poll me, too", tasks=tasks)
+        job = self.service.submit(self.service.authenticate(KEY), submission).job
+        return self.service.workers(job)
 
     def close(self) -> None:
         close_app(self.app)
@@ -94,6 +102,40 @@ def test_a_changed_job_is_read_by_the_application(polled: _Polled) -> None:
     assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
     assert json.loads(polled.poll()[2])["counts"] == {"success": 1}
     assert polled.answered == 2
+
+
+@pytest.mark.parametrize("query", ["", "?tasks=changed&since_seq=1"])
+def test_a_few_changed_rows_are_encoded_without_the_application(
+    polled: _Polled, query: str
+) -> None:
+    first, second = polled.workers(2)
+    path = f"/api/v1/jobs/{first.job_id}/status{query}"
+    polled.service.finish(first)
+    polled.poll(path=path)
+    polled.service.finish(second, output="changed")
+    polled.reads.number += 1
+    changed, again = polled.poll(path=path), polled.poll(path=path)
+    assert polled.answered == 1
+    fresh = polled.poll(path=f"/api/v1/jobs/{first.job_id}/status?tasks=all")
+    assert polled.answered == 2
+    assert without_date(changed[1]) == without_date(again[1])
+    assert changed[2] == again[2]
+    if not query:
+        assert (changed[1]["etag"], changed[2]) == (fresh[1]["etag"], fresh[2])
+    assert json.loads(changed[2])["results"]["tasks"][-1]["output"] == "changed"
+
+
+def test_many_changed_rows_are_encoded_by_the_application(polled: _Polled) -> None:
+    first, *others = polled.workers(MOST_QUICK_CHANGES + 2)
+    path = f"/api/v1/jobs/{first.job_id}/status"
+    polled.service.finish(first)
+    polled.poll(path=path)
+    for worker in others:
+        polled.service.finish(worker)
+    polled.reads.number += 1
+    body = polled.poll(path=path)[2]
+    assert polled.answered == 2
+    assert json.loads(body)["counts"] == {"success": len(others) + 1}
 
 
 def test_a_repeated_answer_has_the_present_remaining_quota(polled: _Polled) -> None:
