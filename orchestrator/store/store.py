@@ -63,15 +63,15 @@ class Recent(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Reads in progress, by job. A change of the job removes its read, so that the outdated
-        #: value is not cached.
-        self._readings: dict[str, object] = {}
+        #: Reads in progress, by job, with the changes since each began. ``replace`` and ``drop``
+        #: remove the read of a job, so that the outdated value is not cached.
+        self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value, or the value of ``read``, which is cached unless the job changes
-        during the read.
+        """Return the cached value, or the value of ``read``, which is cached unless the job is
+        replaced or dropped during the read.
         """
-        reading = object()
+        reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
             if job_id in self._values:
                 self._values.move_to_end(job_id)
@@ -81,6 +81,12 @@ class Recent(Generic[Value]):
         with self._lock:
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
+                for make in reading:
+                    # The read may have seen the change: making it again does no harm.
+                    changed = make(value)
+                    if changed is None:
+                        return value
+                    value = changed
                 self._keep(job_id, value)
         return value
 
@@ -90,7 +96,7 @@ class Recent(Generic[Value]):
         """Return the values of several jobs; ``read`` is called once, for the jobs that are not
         cached.
         """
-        reading = object()
+        reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
             found = {each: self._values[each] for each in job_ids if each in self._values}
             for job_id in found:
@@ -119,9 +125,13 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
-        """Replace the cached value by the result of ``make``; drop the value if it returns None."""
+        """Replace the cached value by the result of ``make``; drop the value if it returns None.
+
+        ``make`` is idempotent. Call this after the change can be read.
+        """
         with self._lock:
-            self._readings.pop(job_id, None)
+            if job_id in self._readings:
+                self._readings[job_id].append(make)
             if job_id in self._values:
                 value = make(self._values.pop(job_id))
                 if value is not None:

@@ -92,6 +92,8 @@ class Metrics:
             ["method", "route", "status"],
             registry=self._registry,
         )
+        #: The counters of known labels, because their lookup takes longer than the count.
+        self._counters: dict[tuple[str, str, int], Counter] = {}
         self._seconds = Histogram(
             "orchestrator_http_request_seconds",
             "Seconds from a request to its answer, without streams",
@@ -122,7 +124,11 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, started_at: float) -> None:
         """Count a request. ``started_at`` is its start as a time of ``perf_counter``."""
-        self._requests.labels(method, route, status).inc()
+        labels = (method, route, status)
+        counter = self._counters.get(labels)
+        if counter is None:
+            counter = self._counters[labels] = self._requests.labels(*labels)
+        counter.inc()
         self._seconds.observe(time.perf_counter() - started_at)
 
 

@@ -6,9 +6,11 @@ the cost of a new answer would be the switch to a thread and the dispatch in the
 
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
+from functools import lru_cache
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from orchestrator.core.dataclass import dataclass
@@ -119,11 +121,16 @@ class Repeats:
             with self._lock:
                 self._answered.pop(key, None)
             return None
-        lines = f"ETag: {tag}\r\nDate: {formatdate(usegmt=True)}\r\n"
+        lines = f"ETag: {tag}\r\nDate: {_date(int(time.time()))}\r\n"
         if found.unchanged:
             return [found.head, f"{lines}\r\n".encode()]
         length = sum(map(len, current.pieces))
         return [found.head, f"{lines}Content-Length: {length}\r\n\r\n".encode(), *current.pieces]
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _parts(head: bytes) -> tuple[bytes, int | None]:

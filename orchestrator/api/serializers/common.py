@@ -342,6 +342,10 @@ def _plain(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+#: Made once, because ``json.dumps`` with options makes an encoder for each call.
+_left_text = json.JSONEncoder(default=str).encode
+
+
 @dataclass(frozen=True, slots=True)
 class TaggedBody:
     """An encoded answer with its tag, because computing the tag of a large answer is slow."""
@@ -351,7 +355,7 @@ class TaggedBody:
 
     def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
         """Return the pieces of the answer with its remaining quota."""
-        text = json.dumps(left, default=str).encode()
+        text = _left_text(left).encode()
         return memoryview(self.body)[:-1], b',"remaining":%b,"left":%b}' % (text, text)
 
 

@@ -8,6 +8,7 @@ import errno
 import os
 import re
 import resource
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -129,6 +130,13 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         self.drops_rest = False
         self._dropped_until: float | None = None
         super().__init__(*arguments, **options)
+
+    @property
+    def is_idle(self) -> bool:
+        """True if waitress' ``readable`` is true and its ``writable`` is false."""
+        return not (
+            self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
+        )
 
     def handle_write(self) -> None:
         if not self.drops_rest or self.will_close:
@@ -314,6 +322,53 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         """Answer no further requests."""
         self.shutdown(timeout=0)
         self._vital.shutdown(timeout=0)
+
+
+_READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
+
+
+class EventLoop:
+    """Waits for events on the connections and listeners of a server, as ``wasyncore.poll2`` does.
+
+    ``poll2`` asks each connection in each turn what it waits for: that takes longer than answering
+    a repeated request. Here they are asked again only after an event that may have changed it.
+    Other threads wake the loop by an event of waitress' trigger.
+    """
+
+    def __init__(self, server_map: dict[int, Any]) -> None:
+        self._map = server_map
+        self._waiting: select.poll | None = None
+
+    def ask_again(self) -> None:
+        """Ask all connections in the next turn."""
+        self._waiting = None
+
+    def turn(self, seconds: float) -> None:
+        """Wait for events, at most for this time, and handle them."""
+        waiting = self._waiting or self._ask()
+        found = waiting.poll(seconds * 1000)
+        # False if a connection may wait for something else than before.
+        is_same = bool(found)
+        for descriptor, events in found:
+            one = self._map.get(descriptor)
+            if one is not None:
+                wasyncore.readwrite(one, events)
+            stays = isinstance(one, HttpChannel) and one.is_idle and not events & _WRITE
+            is_same = is_same and stays and self._map.get(descriptor) is one
+        self._waiting = waiting if is_same else None
+
+    def _ask(self) -> select.poll:
+        waiting = select.poll()
+        for descriptor, one in list(self._map.items()):
+            if isinstance(one, HttpChannel) and one.is_idle:
+                events = _READ
+            else:
+                events = _READ if one.readable() else 0
+                # A listener can never be written to.
+                events |= _WRITE if one.writable() and not one.accepting else 0
+            if events:
+                waiting.register(descriptor, events)
+        return waiting
 
 
 def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:

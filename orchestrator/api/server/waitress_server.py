@@ -21,6 +21,7 @@ from orchestrator.api.server.connections import (
     LARGEST_HEADER_BYTES,
     Dispatcher,
     Door,
+    EventLoop,
     HttpChannel,
     channels_of,
     end_late,
@@ -70,6 +71,7 @@ class HttpServer:
         self.host, self.port = public[0].getsockname()[:2]
         self._local = local[0].getsockname()[:2] if local else None
         self._map: dict[int, Any] = {}
+        self._events = EventLoop(self._map)
         self._running = False
         self._closing = threading.Event()
         #: Held while the loop is woken, because the trigger's descriptor must not be closed and
@@ -186,12 +188,17 @@ class HttpServer:
         return self._stopped.wait(seconds)
 
     def _turn(self, seconds: float) -> None:
-        wasyncore.loop(timeout=seconds, use_poll=True, map=self._map, count=1)
+        if not self._map:
+            return
+        self._events.turn(seconds)
         while self._former and not self.former_ports:
             wasyncore.dispatcher.close(self._former.pop())
+            self._events.ask_again()
         if (now := time.monotonic()) >= self._checks_at:
             self._checks_at = now + LOOP_SECONDS
             end_late(self.channels())
+            # Waitress' own checks run when its listeners are asked.
+            self._events.ask_again()
 
     def _shut_down(self) -> None:
         if self._stopped.is_set():

@@ -132,6 +132,8 @@ class PlanProgress:
         self._workers: dict[str, list[WorkerKey]] = {task.id: [] for task in tasks}
         #: The reviewer of each task that has one.
         self.reviewers: dict[str, WorkerKey] = {}
+        #: Number of workers, without planners and reviewers.
+        self._candidates = 0
         self._open: dict[str, int] = dict.fromkeys(self.tasks, 0)
         self._succeeded: set[str] = set()
         self._dependents = dependents(tasks)
@@ -153,6 +155,7 @@ class PlanProgress:
             self.reviewers[worker.task_id] = worker.key
         else:
             self._workers[worker.task_id].append(worker.key)
+            self._candidates += 1
         if not worker.status.ended:
             self._open[worker.task_id] += 1
         elif worker.status.succeeded and not worker.is_reviewer:
@@ -166,7 +169,7 @@ class PlanProgress:
     @property
     def size(self) -> int:
         """Number of workers, without planners and reviewers."""
-        return 0 if self.planner else sum(map(len, self._workers.values()))
+        return 0 if self.planner else self._candidates
 
     def done(self, task_id: str) -> bool:
         """True if all candidates and the reviewer have ended, and one candidate succeeded."""
