@@ -1,5 +1,6 @@
 """Calls that read a job."""
 
+import time
 from collections.abc import Mapping
 
 from flask import Blueprint, Response, current_app
@@ -14,7 +15,7 @@ from orchestrator.api.routes.response import (
     tagged_bytes,
     tagged_with_left,
 )
-from orchestrator.api.serializers.common import TaggedBody
+from orchestrator.api.serializers.common import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import LatestCards, jobs_bytes
 from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
@@ -94,10 +95,15 @@ def _repeated_status(
     served: Service, rows: StatusRows, who: Caller, job_id: str, wanted: Asked
 ) -> Again:
     tasks = wanted[0]
+    # The version and the second for which the answer's last fields were made, and these fields.
+    # They change with the version, and with the time that is left, in whole seconds.
+    latest = (0, 0, b"")
 
     def current(packed: bool, since: int | None) -> Repeated | None:
+        nonlocal latest
         # The version is read before the remaining quota, which may therefore be newer.
         version = served.reads.version(served.job(who, job_id))
+        second = int(time.monotonic())
         asked = wanted if since is None else asked_of(tasks, since)
         known = rows.known(job_id)
         body = known.at(version, asked)
@@ -106,10 +112,12 @@ def _repeated_status(
             if made is None:
                 return None
             body, left = made
-        else:
+            latest = (version, second, end_of(left))
+        elif latest[:2] != (version, second):
             left = served.detail(who, job_id, with_tasks=False).left
-        pieces = body.packed_with_left(left) if packed else body.with_left(left)
-        return Repeated(body.tag, pieces)
+            latest = (version, second, end_of(left))
+        end = latest[2]
+        return Repeated(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
 
     return current
 

@@ -355,8 +355,17 @@ class TaggedBody:
 
     def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
         """Return the pieces of the answer with its remaining quota."""
-        text = _left_text(left).encode()
-        return memoryview(self.body)[:-1], b',"remaining":%b,"left":%b}' % (text, text)
+        return self.with_end(end_of(left))
+
+    def with_end(self, end: bytes) -> tuple[memoryview, bytes]:
+        """Return the pieces of the answer; ``end`` is made by ``end_of``."""
+        return memoryview(self.body)[:-1], end
+
+
+def end_of(left: Mapping[str, object]) -> bytes:
+    """Return the last fields of an answer, which have the remaining quota."""
+    text = _left_text(left).encode()
+    return b',"remaining":%b,"left":%b}' % (text, text)
 
 
 def tagged(body: bytes) -> TaggedBody:

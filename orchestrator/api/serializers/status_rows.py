@@ -109,11 +109,11 @@ class StatusBody(TaggedBody):
         head = packer.compress(memoryview(self.body)[:-1]) + packer.flush(zlib.Z_SYNC_FLUSH)
         return head, packer
 
-    def packed_with_left(self, left: Mapping[str, object]) -> tuple[bytes, bytes]:
-        """Return the answer in gzip. Only the end is compressed each time."""
+    def packed_with_end(self, end: bytes) -> tuple[bytes, bytes]:
+        """Return the pieces of the answer in gzip. Only the end is compressed each time."""
         head, packer = self._packed
-        end = packer.copy()
-        return head, end.compress(self.with_left(left)[1]) + end.flush()
+        rest = packer.copy()
+        return head, rest.compress(end) + rest.flush()
 
 
 class StatusRows:
