@@ -50,3 +50,26 @@ def test_the_longest_unused_one_goes_first() -> None:
     assert recent.get("b", lambda: 2) == 2
     recent.clear()
     assert recent.get("b", lambda: 3) == 3
+
+
+def test_changes_that_come_while_it_is_read_are_made_to_what_was_read() -> None:
+    recent: Recent[int] = Recent(2)
+
+    def overtaken() -> int:
+        recent.change("a", lambda value: value * 10)
+        recent.change("a", lambda value: value + 1)
+        return 1
+
+    assert recent.get("a", overtaken) == 11
+    assert recent.get("a", lambda: 2) == 11
+
+
+def test_a_value_that_a_change_made_unknown_is_not_kept() -> None:
+    recent: Recent[int] = Recent(2)
+
+    def overtaken() -> int:
+        recent.change("a", lambda value: None)
+        return 1
+
+    assert recent.get("a", overtaken) == 1
+    assert recent.get("a", lambda: 2) == 2
