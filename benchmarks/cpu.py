@@ -169,7 +169,6 @@ def starts(options: Options) -> Findings:
 def _command(server: Server, words: Sequence[str]) -> None:
     port = server.url.rpartition(":")[2]
     env = {
-        **os.environ,
         **server.environment,
         "ORCHESTRATOR_API__PORT": port,
         "PYTHONPATH": str(FOLDER),
