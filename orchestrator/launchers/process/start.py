@@ -68,7 +68,8 @@ def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
 
 #: All signals are reset in a worker, because Python ignores some signals, and nohup ignores SIGHUP.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-#: All signals except 32 and 33, which the C library reserves.
+#: All signals except 32 and 33, which the C library reserves. posix_spawn gets all of them, because
+#: glibc needs two system calls instead of one for each signal that it is not told to reset.
 _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -219,7 +220,9 @@ def make_directory(path: str) -> None:
 def open_input(path: str | None) -> int:
     """Open a worker's input; /dev/null if there is none. Raise SpawnFailed."""
     try:
-        descriptor = os.open(path or os.devnull, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if path is None:
+            return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise SpawnFailed(f"cannot read the input {path}: {error.strerror}") from None
     if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
@@ -247,7 +250,7 @@ def _spawn(
             file_actions=actions,
             setsid=True,
             setsigmask=[],
-            setsigdef=_ignored(),
+            setsigdef=_DEFAULTED,
         )
     except (OSError, ValueError) as error:
         number = getattr(error, "errno", 0) or 0
@@ -285,16 +288,6 @@ def _fork(
         number, _, why = reason.decode().partition(" ")
         raise SpawnFailed(f"cannot start {program!r}: {why}", int(number))
     return pid
-
-
-@cache
-def _ignored() -> tuple[int, ...]:
-    """Return the signals that this process ignores.
-
-    An exec keeps ignored signals, but resets handled ones. Only the ignored signals are passed to
-    posix_spawn, because each signal costs a system call.
-    """
-    return tuple(each for each in _DEFAULTED if signal.getsignal(each) is signal.SIG_IGN)
 
 
 def fork_quietly() -> int:

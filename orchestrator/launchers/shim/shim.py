@@ -287,14 +287,21 @@ class _Shim:
         """
         while self._attempt is not None and self._attempt.is_done:
             attempt, self._attempt = self._attempt, None
-            more: Message = {"clean": attempt.is_clean, "pid": self._untold}
+            # Most messages say no more than this, and filling a template is faster than encoding.
+            clean = b"true" if attempt.is_clean else b"false"
+            told = b'{"ended": %s, "clean": %s, "pid": %d' % (
+                attempt.encoded_record,
+                clean,
+                self._untold,
+            )
             self._untold = 0
+            more: Message = {}
             if not attempt.is_clean:
                 more["returned"] = self._take_preloaded()
             elif self._preloaded and attempt.has_server:
                 more["next"] = self._begin_preloaded(self._preloaded.popleft())
             # This cannot block, because there are few small messages between two launches.
-            report = b'{"ended": %s, %s' % (attempt.encoded_record, encoded(more)[1:])
+            report = told + (b", %s" % encoded(more)[1:] if more else b"}")
             self._channel.queue_encoded(report)
             self._channel.flush()
             if not attempt.is_clean:

@@ -27,8 +27,8 @@ class WorkerLog:
         """Open the log. Raise OSError if it cannot be created."""
         self._path = path
         self._limit_bytes = limit_bytes
-        self._file = _BoundedFile(_open_regular(path), limit_bytes)
-        self._begins_at = self._file.size()
+        descriptor, self._begins_at = _open_regular(path)
+        self._file = _BoundedFile(descriptor, limit_bytes)
         self._cleaner = Cleaner()
         # The masker comes after the cleaner, because control sequences may interrupt a secret.
         self._masker = masker
@@ -140,9 +140,6 @@ class _BoundedFile:
     def is_truncated(self) -> bool:
         return self._dropped > 0
 
-    def size(self) -> int:
-        return os.fstat(self._descriptor).st_size
-
     def place(self, path: str) -> str:
         """Return the file's path, which differs from ``path`` if the workspace was moved."""
         if os.path.lexists(path):
@@ -197,12 +194,14 @@ class _BoundedFile:
             self.is_lost = True
 
 
-def _open_regular(path: str, directory: int | None = None) -> int:
+def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
+    """Return the descriptor and the size of a file. Raise OSError."""
     descriptor = os.open(path, _FLAGS, 0o600, dir_fd=directory)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
         raise OSError(f"{path} is not a regular file")
-    return descriptor
+    return descriptor, found.st_size
 
 
 def _open_beside(log: str) -> int:
@@ -213,6 +212,6 @@ def _open_beside(log: str) -> int:
         os.mkdir(place, 0o700)
     directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return _open_regular(name, directory)
+        return _open_regular(name, directory)[0]
     finally:
         os.close(directory)
