@@ -8,7 +8,7 @@ and durations are finite numbers.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -135,6 +135,28 @@ def _from_json(text: str) -> Any:
         return json.loads(text)
 
 
+def _defaults(kind: type) -> Mapping[str, object]:
+    """Return the fields with their defaults; a field without a default has a value of its own."""
+    made = ((each, each.default_factory) for each in fields(kind))
+    return {each.name: make() if make is not MISSING else each.default for each, make in made}
+
+
+#: Classes of which only the fields without their default are stored: most workers of a large job
+#: differ from the defaults in few fields. Never change a default: stored values rely on it.
+_SPARSE = {kind: _defaults(kind) for kind in (WorkerResult, TaskSpec)}
+
+
+def _without_defaults(value: Any) -> Any:
+    defaults = _SPARSE.get(type(value))
+    if defaults is None:
+        return value
+    return {
+        name: own
+        for name, default in defaults.items()
+        if (own := getattr(value, name)) is not default and own != default
+    }
+
+
 class Kept(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
@@ -168,8 +190,13 @@ class PlainText(Kept):
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str | None]:
         return _stored_or_none
 
-    def read(self, text: str) -> str:
-        return restored(text)
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        return _restored_or_none
+
+
+def _restored_or_none(text: str | None) -> str | None:
+    # The check of ``restored`` is repeated here, because it saves a call for most texts.
+    return text if text is None or ESCAPE not in text else restored(text)
 
 
 def _stored_or_none(text: str | None) -> str | None:
@@ -187,12 +214,13 @@ class Member(Kept):
         super().__init__()
         self.kind = kind
         self._texts: Mapping[str, str] = {member: str(member) for member in kind}
+        self._members: Mapping[str, StrEnum] = {str(member): member for member in kind}
 
     def write(self, value: str) -> str:
         return self._texts.get(value) or stored(str(value))
 
     def read(self, text: str) -> StrEnum:
-        return self.kind(text)
+        return self._members.get(text) or self.kind(text)
 
 
 class Document(Kept):
@@ -207,7 +235,7 @@ class Document(Kept):
     def write(self, value: Any) -> str:
         if not value:
             return _NO_NAMES if isinstance(value, tuple) else "{}"
-        return stored(_to_json(value))
+        return stored(_to_json(_without_defaults(value)))
 
     def read(self, text: str) -> Any:
         return self.make(_from_json(restored(text)))
@@ -248,30 +276,19 @@ def read_exit(found: Found) -> Exit:
 
 
 def read_result(found: Found) -> WorkerResult:
-    if "files_created" in found:
-        found["files_created"] = tuple(found["files_created"])
-    found["conflicts"] = tuple(found.get("conflicts", ()))
-    for name in ("usage", "usage_before"):
-        if found.get(name) is not None:
-            found[name] = Usage(**found[name])
-    if found.get("prompt") is not None:
-        found["prompt"] = PromptSize(**found["prompt"])
-    found["gates"] = tuple(_gate_result(each) for each in found.get("gates", ()))
-    if "failures" in found:
-        found["failures"] = tuple(_read_failure(each) for each in found["failures"])
-    found["rollbacks"] = tuple(Rollback(**each) for each in found.get("rollbacks", ()))
-    if found.get("change") is not None:
-        found["change"] = ChangeSize(**found["change"])
-    if found.get("delivery") is not None:
-        found["delivery"] = _read_delivery(found["delivery"])
-    if found.get("session") is not None:
-        found["session"] = read_session(found["session"])
-    if found.get("standing") is not None:
-        by = Criterion(found["standing"]["by"])
-        found["standing"] = CandidateRank(**{**found["standing"], "by": by})
-    found["feedback"] = tuple(_read_feedback(each) for each in found.get("feedback", ()))
-    found["messages"] = tuple(WorkerMessage(**each) for each in found.get("messages", ()))
-    return WorkerResult(**_with_strays(found))
+    for name, value in found.items():
+        if value is not None and name in _OF_RESULT:
+            found[name] = _OF_RESULT[name](value)
+    return WorkerResult(**found)
+
+
+def _each(read: Callable[[Any], object]) -> Callable[[list[Any]], tuple[object, ...]]:
+    """Return a function that reads a list."""
+    return lambda found: tuple([read(each) for each in found])
+
+
+def _read_standing(found: Found) -> CandidateRank:
+    return CandidateRank(**{**found, "by": Criterion(found["by"])})
 
 
 def _read_feedback(found: Found) -> Feedback:
@@ -420,6 +437,26 @@ def read_question(found: Found) -> Question:
 
 def read_waiting(found: Found) -> WaitingFor:
     return WaitingFor(kind=WaitKind(found["kind"]), name=found.get("name", ""))
+
+
+#: How a field of a result is read; other fields are used as they are.
+_OF_RESULT: Mapping[str, Callable[[Any], object]] = {
+    "files_created": tuple,
+    "usage": lambda found: Usage(**found),
+    "usage_before": lambda found: Usage(**found),
+    "strays": _each(lambda found: Stray(**found)),
+    "prompt": lambda found: PromptSize(**found),
+    "gates": _each(lambda found: _gate_result(found)),
+    "failures": _each(_read_failure),
+    "rollbacks": _each(lambda found: Rollback(**found)),
+    "conflicts": tuple,
+    "change": lambda found: ChangeSize(**found),
+    "delivery": _read_delivery,
+    "standing": _read_standing,
+    "session": read_session,
+    "feedback": _each(_read_feedback),
+    "messages": _each(lambda found: WorkerMessage(**found)),
+}
 
 
 def read_names(found: list[str]) -> tuple[str, ...]:
