@@ -51,6 +51,9 @@ def plain(text: str) -> str:
 
 def one_line(text: str, limit: int = 200) -> str:
     """Return plain text on one line, of at most ``limit`` characters."""
+    # The most frequent case, with the fastest check: the only white space is single spaces.
+    if len(text) <= limit and text.isascii() and text.isprintable() and "  " not in text:
+        return text.strip()
     # Only a part of the text is processed, because a worker may write megabytes.
     line = _WHITE.sub(" ", plain(text[: 10 * limit])).strip()
     cut = len(line) > limit or (len(text) > 10 * limit)

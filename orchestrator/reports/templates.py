@@ -5,8 +5,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
+from functools import cache
 from importlib import resources
+from inspect import getmembers_static
 from pathlib import Path
 from types import CodeType
 from typing import Any, cast
@@ -156,13 +158,26 @@ _SHIPPED = Path(str(resources.files("orchestrator.reports") / "templates"))
 _COMPILED = _CompiledTemplates(_SHIPPED)
 
 
+@cache
+def _public_names(kind: type) -> frozenset[str]:
+    """Return the fields and properties of a dataclass that have no underscore at their beginning.
+
+    Empty for other classes.
+    """
+    if not is_dataclass(kind):
+        return frozenset()
+    names = {name for name, own in getmembers_static(kind) if isinstance(own, property)}
+    names.update(each.name for each in fields(kind))
+    return frozenset(each for each in names if not each.startswith("_"))
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+    def getattr(self, obj: Any, attribute: str) -> Any:
         # For dataclasses, check only the attribute's name, because the product's dataclasses are
         # frozen. The full check of every attribute took half of the time of a large report.
-        if is_dataclass(obj):
-            return not attr.startswith("_")
-        return super().is_safe_attribute(obj, attr, value)
+        if attribute in _public_names(cast(Any, type(obj))):
+            return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
 
 
 def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:

@@ -269,12 +269,11 @@ def _json(value: object) -> str:
 
 
 def _by_name(value: Any) -> dict[str, object]:
-    return {name: _exact(getattr(value, name)) for name in value.__dataclass_fields__}
-
-
-def _exact(value: object) -> object:
-    """Return the value rounded, because the last digits of subtracted times are noise."""
-    return round(value, 6) if isinstance(value, float) else value
+    """Return the fields by name. Times are rounded, because their last digits are noise: they are
+    differences.
+    """
+    found = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
+    return {name: round(own, 6) if isinstance(own, float) else own for name, own in found}
 
 
 _json_line = json.JSONEncoder(default=_by_name).encode
