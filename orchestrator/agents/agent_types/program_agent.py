@@ -105,6 +105,9 @@ class ShellAgent:
     plans = False
     #: Commands run in a plain directory; a variable has the project's path.
     changes_files = False
+    #: The evidence of a command that printed nothing and left no file. It is kept, because many
+    #: short commands end in this way.
+    evidence_of_nothing = Evidence()
 
     def check(self, task: TaskSpec) -> None:
         if not task.command:

@@ -93,6 +93,9 @@ MOST_CODE = 100
 #: Name of the file with the prompt, for agents that read a prompt.
 PROMPT = "prompt.md"
 
+#: The changes of an attempt whose directory was empty before and after it.
+_NOTHING = Changes((), changed=False, has_work=False)
+
 #: Replaces secrets in a text, in every encoding.
 Mask = Callable[[Sequence[str], str], str]
 
@@ -246,7 +249,7 @@ class AttemptPreparation:
         )
         if special or not self._workspace.is_bare(worker):
             return None
-        return Changes((), changed=bool(flight.before), has_work=False)
+        return replace(_NOTHING, changed=True) if flight.before else _NOTHING
 
     def evidence(
         self,
@@ -262,12 +265,16 @@ class AttemptPreparation:
         if an earlier server started the attempt, and its agent is no longer in config.yaml.
         """
         worker = flight.worker
-        directory = Path(self._workspace.worker_directory(worker))
+        agent = self._agents.get(worker.agent)
         # Most successful commands print nothing, so their log need not be read.
         silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
+        known: Evidence | None = getattr(agent, "evidence_of_nothing", None)
+        if silent and changes is _NOTHING and known is not None:
+            return known
+        directory = Path(self._workspace.worker_directory(worker))
         printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
         control = Path(self._workspace.control(worker, worker.attempt))
-        evidence = self._agents.get(worker.agent).evidence(directory, printed, exit, control)
+        evidence = agent.evidence(directory, printed, exit, control)
         evidence = replace(evidence, prompt=flight.prompt) if flight.prompt else evidence
         if evidence.session is not None:
             kept = after(worker.attempt) if flight.ground else ""
@@ -289,9 +296,7 @@ class AttemptPreparation:
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
         outside = self._outside(evidence.outside, exit)
-        builds = evidence.output_required and bool(
-            getattr(self._agents.get(worker.agent), "changes_files", True)
-        )
+        builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
         evidence = _weighed(
             evidence, flight, changes, outside, builds=builds, deferred=has_open_children
         )
