@@ -638,6 +638,7 @@ class Assembly:
             version=__version__,
             moved=lambda: self._place.moved,
             nodes=lambda: self._cluster.nodes() if self._cluster else (),
+            drain=self._cluster.drain if self._cluster else None,
         )
 
 

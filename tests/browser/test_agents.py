@@ -2,9 +2,9 @@
 
 import re
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.site import READER, Site
+from tests.browser.site import KEY, READER, Site
 from tests.browser.test_accessibility import faults
 
 
@@ -35,6 +35,23 @@ def test_a_reader_sees_the_servers_health_only(context: BrowserContext, site: Si
     expect(doctor.get_by_role("button")).to_have_count(0)
 
 
+def test_only_an_admin_drains_nodes(context: BrowserContext, site: Site) -> None:
+    page = context.new_page()
+    node = {"name": "gpu1", "state": "up", "slots": 4, "running": 3, "waiting": 0, "labels": {}}
+    node |= {"agents": [], "unusable_agents": [], "drained": False, "notice": "", "version": ""}
+    node |= dict.fromkeys(["memory_bytes", "disk_bytes", "seen_seconds"])
+    page.route("**/api/v1/nodes", lambda route: route.fulfill(json={"nodes": [node]}))
+    site.log_in(page, "/agents", READER)
+    nodes = page.locator("section", has=page.get_by_role("heading", name="Nodes"))
+    expect(nodes).to_contain_text("gpu1")
+    expect(nodes.get_by_role("button")).to_have_count(0)
+    for key, status in ((READER, 403), (KEY, 404)):
+        url = f"{site.url}/api/v1/nodes/gpu1/drain"
+        answer = page.request.post(url, headers={"X-API-Key": key}, data={})
+        assert answer.status == status
+    assert "known: none, because cluster.listen is not set" in answer.json()["detail"]
+
+
 def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> None:
     node = {
         **{"name": "gpu1", "state": "unreachable", "slots": 4, "running": 3, "waiting": 0},
@@ -43,10 +60,18 @@ def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> N
         ],
         **{"agents": ["claude", "shell"], "labels": {"gpu": "true"}, "memory_bytes": 2**31},
         "disk_bytes": 3 * 2**30,
+        "drained": False,
         **{"address": "10.0.0.7", "version": "0.1.0", "seen_seconds": 6.25},
         **{"clock_skew_seconds": 0.0, "notice": "3 workers start again elsewhere in 5 s"},
     }
     page.route("**/api/v1/nodes", lambda route: route.fulfill(json={"nodes": [node]}))
+
+    def drain(route: Route) -> None:
+        assert route.request.method == "POST"
+        node["drained"] = route.request.url.endswith("/gpu1/drain")
+        route.fulfill(json=node)
+
+    page.route("**/api/v1/nodes/gpu1/*", drain)
     page.set_viewport_size({"width": 390, "height": 844})
     page.add_init_script(axe)
     page.goto(f"{site.url}/agents")
@@ -65,3 +90,7 @@ def test_the_nodes_of_a_cluster_are_shown(page: Page, site: Site, axe: str) -> N
     nodes.get_by_text("1 agent to fix").click()
     expect(nodes.get_by_role("button", name="Copy npm install -g @openai/codex")).to_be_visible()
     assert faults(page) == []
+    nodes.get_by_role("button", name="Drain gpu1", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Drain", exact=True).click()
+    nodes.get_by_role("button", name="Undrain gpu1").click()
+    expect(nodes.get_by_role("button", name="Drain gpu1", exact=True)).to_be_visible()

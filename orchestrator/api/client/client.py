@@ -381,6 +381,14 @@ class OrchestratorClient(Following):
         """Return the nodes of the cluster: ``nodes``."""
         return self._get("/api/v1/nodes")
 
+    def drain_node(self, name: str, *, drained: bool = True) -> Answer:
+        """Start no more workers on a node, or let them start again; return the node. Idempotent.
+
+        The key needs the scope admin.
+        """
+        action = "drain" if drained else "undrain"
+        return self._post(f"/api/v1/nodes/{quote(name, safe='')}/{action}", {})
+
     def agents(self) -> Answer:
         """Return the agents that a task can name, and their availability: ``agents``."""
         return self._get("/api/v1/agents")

@@ -278,6 +278,7 @@ def _without_server(entry: "NodeEntry") -> dict[str, Any]:
     return {
         "name": entry.name,
         "state": "drained" if entry.is_drained else "unknown",
+        "drained": entry.is_drained,
         "slots": entry.slots or 0,
         "running": 0,
         "waiting": 0,

@@ -170,6 +170,8 @@ class NodeState:
     name: str
     #: up, drained, unreachable, rejected, or unknown (never connected to this server).
     state: str
+    #: True if no more workers start there, because a person drained it.
+    drained: bool = False
     slots: int
     #: Attempts of the node that hold a slot, and attempts that wait for child jobs or locks.
     running: int

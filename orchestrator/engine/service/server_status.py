@@ -3,7 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 
-from orchestrator.core.errors import StoreError
+from orchestrator.core.errors import NotFound, StoreError
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.gate import GateOutcome
 from orchestrator.core.model.submission import Caller
@@ -66,8 +66,12 @@ class ServerStatus:
         version: str,
         moved: Callable[[], str],
         nodes: Callable[[], Sequence[NodeState]] = tuple,
+        drain: Callable[[str, bool], NodeState] | None = None,
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, or ""."""
+        """``moved`` returns an error text if the workspace or the project was moved, or "".
+
+        ``drain`` drains a node of the cluster, or undoes that; None without a cluster.
+        """
         self._supervisor = supervisor
         self._store = store
         self._access = access
@@ -76,7 +80,7 @@ class ServerStatus:
         self._throughput = throughput
         self._version = version
         self._moved = moved
-        self._nodes = nodes
+        self._nodes, self._drain = nodes, drain
 
     def stats(self, caller: Caller) -> Mapping[str, object]:
         self._access.check_statistics(caller)
@@ -97,6 +101,15 @@ class ServerStatus:
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         self._access.check_statistics(caller)
         return self._nodes()
+
+    def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
+        self._access.check_admin(caller, "nodes")
+        if self._drain is None:
+            raise NotFound(
+                f"unknown node {name!r}; known: none, because cluster.listen is not set in "
+                "config.yaml"
+            )
+        return self._drain(name, drained)
 
     def agents(self) -> Sequence[Availability]:
         seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))

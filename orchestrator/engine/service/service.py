@@ -545,6 +545,14 @@ class Service:
         """Return the nodes of the cluster. Raise NotFound or Forbidden, as for statistics."""
         return self._server_status.nodes(caller)
 
+    def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
+        """Start no more workers on a node, or let them start again. Idempotent.
+
+        Its running workers continue. The state survives restarts of the server. Raise Forbidden
+        without the scope admin, and NotFound with the known names.
+        """
+        return self._server_status.drain_node(caller, name, drained=drained)
+
     def agents(self) -> Sequence[Availability]:
         """Return every agent that a task can name, with the reasons why it cannot work here."""
         return self._server_status.agents()

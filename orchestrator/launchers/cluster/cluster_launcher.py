@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import ConfigError
+from orchestrator.core.errors import ConfigError, NotFound, Unavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.attempt_files import ServerWorktrees
@@ -102,6 +102,7 @@ class ClusterLauncher:
         """
         self._exchange = FileExchange(worktrees)
         self._local, self._settings = local, settings
+        self._registry = NodeRegistry(settings.directory)
         self._agents, self._api = agents, api
         self._look_here, self._lacks_here = lacks_here, dict[str, str]()
         self._events: LauncherEvents | None = None
@@ -144,10 +145,29 @@ class ClusterLauncher:
     def nodes(self) -> Sequence[NodeState]:
         return self._links.states() if self._links and self._serves else ()
 
+    def drain(self, name: str, drained: bool) -> NodeState:
+        """Start no more workers on a node, or let them start again. Return its new state.
+
+        Idempotent. Stored in the list of nodes. Raise NotFound with the known names, or
+        Unavailable while the server starts or stops.
+        """
+        links = self._links
+        if links is None or not self._serves or not self._is_open:
+            raise Unavailable("the server is starting or stopping; try again")
+        self._registry.change(name, is_drained=drained)
+
+        async def state() -> NodeState:
+            links.read_registry()
+            found = [each for each in links.states() if each.name == name]
+            if not found:
+                raise NotFound(f"unknown node {name!r}; it was removed")
+            return found[0]
+
+        return asyncio.run_coroutine_threadsafe(state(), self._loop).result(_LOOP_SECONDS)
+
     def open(self, events: LauncherEvents) -> None:
         """Open the launcher. Raise ConfigError, ContainmentUnavailable, or OSError."""
         settings = self._settings
-        registry = NodeRegistry(settings.directory)
         if settings.scheduler:
             from orchestrator.launchers.cluster.dask_nodes import DaskNodes
 
@@ -156,7 +176,7 @@ class ClusterLauncher:
         self._links = NodeLinks(
             loop=self._loop,
             terms=settings.terms,
-            registry=registry,
+            registry=self._registry,
             context=context,
             api=self._api,
             least_memory_bytes=settings.least_memory_bytes,

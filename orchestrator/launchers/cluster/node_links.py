@@ -205,7 +205,7 @@ class NodeLinks:
         not connect before the lease ends.
         """
         self._welcome = welcome
-        self._read_registry()
+        self.read_registry()
         for node in self._nodes.values():
             node.fenced_at = self._loop.time() + self._terms.fenced_after
         self._server = await asyncio.start_server(
@@ -424,7 +424,7 @@ class NodeLinks:
     def _note_trouble(self, name: str, why: str) -> None:
         if name not in self._nodes:
             # The node was added a moment ago.
-            self._read_registry()
+            self.read_registry()
         if name in self._nodes and self._nodes[name].link is None:
             self._nodes[name].trouble = why
 
@@ -621,7 +621,7 @@ class NodeLinks:
         now = self._loop.time()
         self._store_agents()
         if self._registry.stamp != self._stamp:
-            self._read_registry()
+            self.read_registry()
         for node in self._nodes.values():
             if node.link is not None:
                 if node.heard_at is not None and now > node.heard_at + self._terms.notice:
@@ -641,7 +641,7 @@ class NodeLinks:
         }
         if news:
             self._registry.store_agents(news)
-            self._read_registry()
+            self.read_registry()
 
     def _give_up(self, node: ConnectedNode) -> None:
         """Report the attempts of a lost node: its lease has ended, so none of them is alive."""
@@ -656,7 +656,8 @@ class NodeLinks:
                 self._late.give_up(node.name, late)
             self._over(node, flight, _lost(ExitCause.NODE_LOST, why), "")
 
-    def _read_registry(self) -> None:
+    def read_registry(self) -> None:
+        """Take over changes of the list of nodes."""
         self._stamp = self._registry.stamp
         try:
             entries = self._registry.entries()
@@ -727,6 +728,10 @@ class NodeLinks:
         entry = self._entries.get(node.name)
         return frozenset(entry.agents) if entry else frozenset()
 
+    def _is_drained(self, node: ConnectedNode) -> bool:
+        entry = self._entries.get(node.name)
+        return entry is not None and entry.is_drained
+
     def _labels(self, node: ConnectedNode) -> Mapping[str, str]:
         entry = self._entries.get(node.name)
         return {} if entry is None else entry.labels
@@ -756,6 +761,7 @@ class NodeLinks:
         return NodeState(
             name=node.name,
             state=state,
+            drained=self._is_drained(node),
             slots=node.slots,
             running=node.running,
             waiting=len(node.flights) - node.running,

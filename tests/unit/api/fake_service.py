@@ -365,6 +365,13 @@ class FakeService:
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         return self.node_states
 
+    def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
+        for at, each in enumerate(self.node_states):
+            if each.name == name:
+                self.node_states[at] = replace(each, drained=drained)
+                return self.node_states[at]
+        raise NotFound(f"unknown node {name!r}")
+
     def stats(self, caller: Caller) -> Mapping[str, object]:
         jobs: dict[str, int] = {}
         for job in self._jobs.values():

@@ -12,6 +12,9 @@ from orchestrator.api.openapi.operations.operation import (
 )
 from orchestrator.schemas.answers import common, nodes
 from orchestrator.schemas.requests import mcp
+from orchestrator.schemas.requests.job import EmptyRequest
+
+_OF_NODE = "404: no such node; the detail names the nodes. 403: the key lacks the scope admin."
 
 SERVER = (
     Operation(
@@ -70,6 +73,28 @@ SERVER = (
         tag="server",
         summary="List the nodes of the cluster",
         answers={OK: nodes.NodesAnswer},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/nodes/{name}/drain",
+        id="drainNode",
+        tag="server",
+        summary="Start no more workers on a node",
+        description=f"Its running workers continue. Idempotent; survives restarts. {_OF_NODE}",
+        body=EmptyRequest,
+        answers={OK: nodes.NodeAnswer},
+        errors=(HTTPStatus.NOT_FOUND,),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/nodes/{name}/undrain",
+        id="undrainNode",
+        tag="server",
+        summary="Let workers start on a drained node again",
+        description=f"Idempotent. {_OF_NODE}",
+        body=EmptyRequest,
+        answers={OK: nodes.NodeAnswer},
+        errors=(HTTPStatus.NOT_FOUND,),
     ),
     Operation(
         method="get",

@@ -174,11 +174,22 @@ def test_an_agent_that_only_a_node_has_works_there(
         [shown] = [each for each in server.get("/agents")["agents"] if each["name"] == "mine"]
         assert (shown["usable"], shown["installed"], shown["nodes"]) == (True, False, ["n1"])
 
+        unknown = server.call("POST", "/nodes/n9/drain")
+        assert (unknown.status_code, unknown.json()["detail"]) == (
+            404,
+            "unknown node 'n9'; known: n1",
+        )
+        for _ in range(2):
+            drained = server.call("POST", "/nodes/n1/drain").json()
+            assert (drained["state"], drained["drained"]) == ("drained", True)
+
         until(lambda: "mine" in served.cluster.registry.entries()["n1"].agents, "it is stored")
         node.end()
         server.kill()
         server.start()
-        assert "mine" in served.row("n1")["agents"]
+        assert ("mine" in served.row("n1")["agents"], served.row("n1")["drained"]) == (True, True)
+        assert server.call("POST", "/nodes/n1/undrain").json()["drained"] is False
+        assert not served.cluster.registry.entries()["n1"].is_drained
         assert server.post("x", [task]).status_code == 202
     finally:
         node.end()

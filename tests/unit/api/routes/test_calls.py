@@ -17,7 +17,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Submission
-from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.schemas.answers import common
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
@@ -466,24 +466,41 @@ def test_stats_and_metrics_count_the_same(client: FlaskClient, job: Job) -> None
     assert job.id not in metrics.text
 
 
+NODE = NodeState(
+    name="gpu1",
+    state="drained",
+    slots=4,
+    running=1,
+    waiting=2,
+    agents=("shell",),
+    unusable=(UnusableAgent("codex", "command 'codex' not found", ("npm install x",)),),
+    labels={},
+    memory_bytes=None,
+    disk_bytes=4096,
+    address="",
+    version="",
+    seen_seconds=0.5,
+    clock_skew_seconds=-2.0,
+    notice="",
+)
+
+
+def test_nodes_are_shown_and_drained(client: FlaskClient, service: FakeService) -> None:
+    service.node_states = [NODE]
+    [shown] = read(client, "/api/v1/nodes")["nodes"]
+    assert (shown["agents"], shown["drained"]) == (["shell"], False)
+    assert shown["unusable_agents"] == [
+        {"name": "codex", "reason": "command 'codex' not found", "fix": ["npm install x"]}
+    ]
+    for action, drained in (("drain", True), ("drain", True), ("undrain", False)):
+        answer = client.post(f"/api/v1/nodes/gpu1/{action}")
+        assert (answer.status_code, answer.json["drained"]) == (HTTPStatus.OK, drained)
+    assert client.post("/api/v1/nodes/gpu2/drain").status_code == HTTPStatus.NOT_FOUND
+
+
 def test_metrics_show_each_node(client: FlaskClient, service: FakeService) -> None:
     assert "orchestrator_node" not in client.get("/metrics").text
-    node = NodeState(
-        name="gpu1",
-        state="drained",
-        slots=4,
-        running=1,
-        waiting=2,
-        agents=("shell",),
-        labels={},
-        memory_bytes=None,
-        disk_bytes=4096,
-        address="",
-        version="",
-        seen_seconds=0.5,
-        clock_skew_seconds=-2.0,
-        notice="",
-    )
+    node = NODE
     service.node_states = [node, replace(node, name="gpu2", state="up", memory_bytes=1024)]
 
     metrics = client.get("/metrics").text

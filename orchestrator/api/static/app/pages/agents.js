@@ -1,7 +1,7 @@
 // The page Agents: agents and how to fix them, nodes, the server's checks, locks, and keys by name.
 import { html, useState } from "../core/html.js";
 import { useQuery } from "../core/query.js";
-import { mayChange } from "../core/session.js";
+import { isAdmin, mayChange } from "../core/session.js";
 import { send } from "../core/api.js";
 import { act } from "../parts/act.js";
 import { ask } from "../parts/ask.js";
@@ -62,25 +62,37 @@ function Unusable({ agents }) {
     <span class="fix">${agent.fix.map((text) => html`<${Command} key=${text} text=${text} />`)}</span></div>`)}</details>`;
 }
 
-function Node({ node }) {
+function Drain({ node, refresh }) {
+  const undo = node.drained;
+  const change = async () => {
+    const text = `No more workers start on ${node.name}. Its running workers continue.`;
+    if (undo || (await ask({ title: `Drain ${node.name}`, text, yes: "Drain" }))) {
+      await act(() => send("POST", `/api/v1/nodes/${encodeURIComponent(node.name)}/${undo ? "undrain" : "drain"}`), undo ? "Workers start again" : "Drained");
+      refresh();
+    }
+  };
+  return html`<button type="button" class="btn sm" aria-label=${`${undo ? "Undrain" : "Drain"} ${node.name}`} onClick=${change}>${undo ? "Undrain" : "Drain"}</button>`;
+}
+
+function Node({ node, refresh }) {
   const labels = Object.entries(node.labels).map(([name, value]) => `${name}=${value}`);
   const size = (bytes) => (bytes === null ? "–" : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
   const seen = node.seen_seconds === null ? "–" : `${node.seen_seconds.toFixed(1)} s ago`;
   return html`<tr><td><${State} state=${NODES[node.state]}>${node.state}<//></td><td class="full"><b class="strong">${plain(node.name)}</b>${" "}
       <span class="muted">${plain(node.version)}</span> ${labels.map((text) => html`<span class="chip" key=${text}>${plain(text)}</span>`)}
       <span class="small muted block">${plain(node.agents.join(", ") || "no agents")}</span>${node.unusable_agents.length > 0 && html`<${Unusable} agents=${node.unusable_agents} />`}${node.notice && html`<span class="small block">${plain(node.notice)}</span>`}</td>
-    <td class="r num">${node.running} of ${node.slots || "–"}</td><td class="r num">${size(node.memory_bytes)}</td><td class="r num hide-s">${size(node.disk_bytes)}</td><td class="r num hide-s">${seen}</td></tr>`;
+    <td class="r num">${node.running} of ${node.slots || "–"}</td><td class="r num">${size(node.memory_bytes)}</td><td class="r num hide-s">${size(node.disk_bytes)}</td><td class="r num hide-s">${seen}</td>${isAdmin() && html`<td class="r"><${Drain} node=${node} refresh=${refresh} /></td>`}</tr>`;
 }
 
 // Nothing without a cluster.
 function Nodes() {
-  const { data } = useQuery("/api/v1/nodes", {}, { every: 3000 });
+  const { data, refresh } = useQuery("/api/v1/nodes", {}, { every: 3000 });
   const nodes = data?.nodes || [];
   if (!nodes.length) return null;
   const up = nodes.filter((node) => node.state === "up").length;
   return html`<section class="card"><header><h2>Nodes</h2><span class="small muted">${up} of ${nodes.length} take workers</span></header>
-    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Node</th><th class="r">Workers</th><th class="r">Memory</th><th class="r">Disk</th><th class="r">Heard</th></tr></thead>
-      <tbody>${nodes.map((node) => html`<${Node} key=${node.name} node=${node} />`)}</tbody></table></section>`;
+    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Node</th><th class="r">Workers</th><th class="r">Memory</th><th class="r">Disk</th><th class="r">Heard</th>${isAdmin() && html`<th class="r">Action</th>`}</tr></thead>
+      <tbody>${nodes.map((node) => html`<${Node} key=${node.name} node=${node} refresh=${refresh} />`)}</tbody></table></section>`;
 }
 
 const RESULTS = { true: ["success", "passed"], false: ["failed", "to fix"], undefined: ["pending", "note"] };
