@@ -38,7 +38,7 @@ from orchestrator.config.fields.choices import (
     UnknownPrice,
 )
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.job import Job, TaskSpec
+from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.ports.launcher import Launcher
@@ -164,6 +164,17 @@ class Assembly:
             descriptions(folder, self._settings, self._agents),
             lambda: self._preparation.api_url,
             None,
+            self._demand,
+        )
+
+    def _demand(self, machine: Machine, most: int) -> int:
+        """Return how many workers, at most ``most``, would start on more machines like this one."""
+
+        def suits(worker: Worker, task: TaskSpec) -> bool:
+            return placement.could_run(machine, task, worker.agent)
+
+        return self._supervisor.call(
+            lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)
         )
 
     def _visible(self) -> Sequence[str]:

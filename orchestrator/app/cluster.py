@@ -8,7 +8,11 @@ from orchestrator.agents.catalog.machines import Description
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings
 from orchestrator.core.ports.attempt_files import ServerWorktrees
-from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
+from orchestrator.launchers.cluster.cluster_launcher import (
+    ClusterLauncher,
+    ClusterSettings,
+    Demand,
+)
 from orchestrator.launchers.cluster.join_file import host_and_port
 from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.local.launcher import LocalLauncher
@@ -23,11 +27,13 @@ def cluster_launcher(
     described: Sequence[Description],
     api_url: Callable[[], str],
     worktrees: ServerWorktrees | None,
+    demand: Demand,
 ) -> ClusterLauncher:
     """Return the launcher for the machines of the settings. Raise ConfigError.
 
     ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
     ``described``: the agents, as nodes search for them. ``worktrees``: None if there is no project.
+    ``demand`` returns how many workers wait for a machine.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")
@@ -48,6 +54,7 @@ def cluster_launcher(
         places=places,
         least_memory_bytes=workers.min_available_memory_bytes,
         scheduler=cluster.scheduler or "",
+        adapt=(adapt.minimum, adapt.maximum) if (adapt := cluster.adapt) else None,
     )
 
     def lacks_here() -> Mapping[str, str]:
@@ -58,4 +65,4 @@ def cluster_launcher(
         found = urlsplit(api_url())
         return found.hostname or "127.0.0.1", found.port or 80
 
-    return ClusterLauncher(local, own, described, lacks_here, api, worktrees)
+    return ClusterLauncher(local, own, described, lacks_here, api, worktrees, demand)

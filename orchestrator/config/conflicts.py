@@ -104,6 +104,11 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
     if cluster.scheduler is not None and cluster.listen is None:
         reason = 'its nodes need an address of this server; set cluster.listen: "0.0.0.0:8786"'
         yield ("cluster", "scheduler"), reason
+    if cluster.adapt is not None and cluster.scheduler is None:
+        yield ("cluster", "adapt"), "only a Dask cluster is scaled; set cluster.scheduler"
+    if cluster.adapt is not None and cluster.adapt.minimum > cluster.adapt.maximum:
+        reason = f"minimum {cluster.adapt.minimum} is above maximum {cluster.adapt.maximum}"
+        yield ("cluster", "adapt"), reason
 
 
 def _origins(settings: Settings) -> Iterator[Conflict]:

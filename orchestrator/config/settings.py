@@ -399,6 +399,15 @@ class ReportSettings(Section):
     """Directory with templates that replace built-in templates; null: none."""
 
 
+class AdaptSettings(Section):
+    """Bounds of the number of workers of a Dask cluster."""
+
+    minimum: CountOrZero = 0
+    """Minimum number of Dask's workers."""
+    maximum: Count
+    """Maximum number of Dask's workers."""
+
+
 class ClusterSection(Section):
     """More machines that run workers (see docs/cluster.md)."""
 
@@ -416,6 +425,8 @@ class ClusterSection(Section):
     """Let workers run while connections are refused; false behind a proxy that refuses them."""
     scheduler: Word | None = None
     """Dask scheduler, tls://HOST:PORT, whose workers run nodes; null: none. Needs listen."""
+    adapt: AdaptSettings | None = None
+    """Bounds of Dask's workers that are requested, {minimum: 0, maximum: 10}; null: all stay."""
 
 
 class Settings(Section):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.launchers.cluster.certificates import CertificateAuthority
-from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings
+from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher, ClusterSettings, Demand
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.terms import LeaseTerms
@@ -63,7 +63,13 @@ class TestCluster:
         self.registry = NodeRegistry(self.place)
         self.registry.init(f"{host}:{self.port}")
 
-    def launcher(self, slots_here: int = 1, scheduler: str = "") -> ClusterLauncher:
+    def launcher(
+        self,
+        slots_here: int = 1,
+        scheduler: str = "",
+        adapt: tuple[int, int] | None = None,
+        demand: Demand = lambda machine, most: 0,
+    ) -> ClusterLauncher:
         settings = ClusterSettings(
             host=self.host,
             port=self.port,
@@ -75,6 +81,7 @@ class TestCluster:
             places={"project": self.project},
             least_memory_bytes=0,
             scheduler=scheduler,
+            adapt=adapt,
         )
         return ClusterLauncher(
             LocalLauncher(self.plan),
@@ -82,6 +89,7 @@ class TestCluster:
             [{"name": "shell"}],
             dict,
             lambda: ("127.0.0.1", self.port),
+            demand=demand,
         )
 
     def add(self, name: str, days: float = 1, host: str = "") -> Path:

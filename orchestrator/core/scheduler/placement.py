@@ -128,6 +128,12 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
     return best.name
 
 
+def could_run(machine: Machine, task: TaskSpec, agent: str) -> bool:
+    """True if another machine like this one could run a task that names no machine."""
+    wants = Wants(agent=agent, labels=task.requires)
+    return not task.node and _has_labels(machine, wants.labels) and _has_agent(machine, wants)
+
+
 def hindrance(machines: Iterable[Machine], agent: str) -> str:
     """Return why the machines that lack an agent lack it, and what to do, as text.
 

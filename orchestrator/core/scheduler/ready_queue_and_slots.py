@@ -56,6 +56,15 @@ class ReadyQueue:
             *_, key, job, order = heapq.heappop(self._delayed)
             self.push(key, job, order)
 
+    def waiting(self, until: float) -> Iterator[tuple[WorkerKey, Job]]:
+        """Yield queued workers, and delayed ones that are queued by the time ``until``."""
+        for job_id, queue in self._queues.items():
+            for *_, key in queue:
+                yield key, self._jobs[job_id]
+        for not_before, _, key, job, _ in self._delayed:
+            if not_before <= until:
+                yield key, job
+
     @property
     def next_delayed(self) -> float | None:
         return self._delayed[0][0] if self._delayed else None
@@ -330,6 +339,28 @@ class Slots:
         if self._total >= self._max_workers:
             return False
         return all(self._running[each] < most for each, most in self._line[job_id])
+
+    def forecast(self) -> Callable[[str], bool]:
+        """Return a function that takes a slot for a worker of a job, in a forecast only.
+
+        The function returns False if a limit of the job, of its ancestors, or of the server leaves
+        no slot.
+        """
+        taken: Counter[str] = Counter()
+        total = self._total
+
+        def take(job_id: str) -> bool:
+            nonlocal total
+            line = self._line[job_id]
+            if total >= self._max_workers:
+                return False
+            if any(self._running[each] + taken[each] >= most for each, most in line):
+                return False
+            taken.update(each for each, _ in line)
+            total += 1
+            return True
+
+        return take
 
     def keep_free(self, job_ids: Collection[str]) -> None:
         """Reserve one slot for each entry of ``job_ids``: the jobs of workers about to resume."""

@@ -4,7 +4,7 @@ Lookups make no copies. Any thread may look up a job or a worker. Only the super
 iterate over all of them (``jobs.values()``, ``locks``).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Final
 
@@ -20,6 +20,7 @@ from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_decisions import PlanApproval
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -218,6 +219,27 @@ class SchedulerView:
     def slots(self) -> Mapping[str, int]:
         """Return the numbers of running and live workers, and their limits."""
         return self._trees.slots.snapshot()
+
+    def waiting_for_machines(
+        self, now: float, most: int, suits: Callable[[Worker, TaskSpec], bool]
+    ) -> int:
+        """Return how many workers, at most ``most``, would start if there were more machines.
+
+        ``suits`` returns True if such a machine could run the worker. Limits of jobs, keys, and the
+        server count. Only the supervisor's thread may call.
+        """
+        take, found = self._trees.slots.forecast(), 0
+        for key, job in self._trees.ready.waiting(now + PLACEMENT_SECONDS):
+            if found >= most:
+                break
+            worker, plan = self.workers.get(key), self._trees.plans.get(job.id)
+            task = plan.tasks.get(worker.task_id) if worker and plan else None
+            if worker is None or worker.status is not WorkerStatus.PENDING:
+                continue
+            if self._trees.is_paused(job.id) or not suits(worker, task or TaskSpec(id="")):
+                continue
+            found += take(job.id)
+        return found
 
     def locks(self) -> Sequence[LockView]:
         """Return held locks, sorted by name, followed by requested locks."""

@@ -76,6 +76,12 @@ class ClusterSettings:
     least_memory_bytes: int
     #: Address of a Dask scheduler, on whose workers nodes are started; empty: none.
     scheduler: str = ""
+    #: Minimum and maximum number of Dask's workers; None: Dask is not scaled.
+    adapt: tuple[int, int] | None = None
+
+
+#: Returns how many workers, at most the given number, would start on more machines like this one.
+Demand = Callable[[Machine, int], int]
 
 
 class ClusterLauncher:
@@ -93,17 +99,19 @@ class ClusterLauncher:
         lacks_here: Callable[[], Mapping[str, str]],
         api: Target,
         worktrees: ServerWorktrees | None = None,
+        demand: Demand = lambda machine, most: 0,
     ) -> None:
         """``agents``: descriptions of the agents, by which nodes search for them.
 
         ``lacks_here`` returns the agents that cannot work on this machine, with the reason and what
         to do; ``api`` the address of the API. ``worktrees`` copies worktrees for nodes with their
-        own file systems.
+        own file systems. ``demand`` returns how many workers wait
+        for a machine.
         """
         self._exchange = FileExchange(worktrees)
         self._local, self._settings = local, settings
         self._registry = NodeRegistry(settings.directory)
-        self._agents, self._api = agents, api
+        self._agents, self._api, self._demand = agents, api, demand
         self._look_here, self._lacks_here = lacks_here, dict[str, str]()
         self._events: LauncherEvents | None = None
         self._loop = asyncio.new_event_loop()
@@ -142,6 +150,9 @@ class ClusterLauncher:
         )
         return (here, *self._links.machines) if self._links else (here,)
 
+    def _machine_named(self, name: str) -> Machine | None:
+        return next((each for each in self.machines if each.name == name), None)
+
     def nodes(self) -> Sequence[NodeState]:
         return self._links.states() if self._links and self._serves else ()
 
@@ -171,7 +182,12 @@ class ClusterLauncher:
         if settings.scheduler:
             from orchestrator.launchers.cluster.dask_nodes import DaskNodes
 
-            self._dask = DaskNodes(settings.scheduler, settings.directory, self.nodes)
+            scaling = None
+            if settings.adapt is not None:
+                from orchestrator.launchers.cluster.dask_scaling import DaskScaling
+
+                scaling = DaskScaling(*settings.adapt, self._demand, self._machine_named)
+            self._dask = DaskNodes(settings.scheduler, settings.directory, self.nodes, scaling)
         context, self._listening = self._context(), self._bind()
         self._links = NodeLinks(
             loop=self._loop,

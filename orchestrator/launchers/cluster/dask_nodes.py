@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from orchestrator.core.command_name import COMMAND, IN_FOLDER
@@ -25,6 +25,9 @@ from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
 from orchestrator.security.product_files import product_file
 
+if TYPE_CHECKING:
+    from orchestrator.launchers.cluster.dask_scaling import DaskScaling
+
 logger = logging.getLogger(__name__)
 
 #: Days for which the certificate of a node is valid.
@@ -34,6 +37,8 @@ _LOOK_SECONDS = 0.5
 #: Seconds before the next connection: doubled after each failure, up to the second value.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.5, 30.0
 _CLOSE_SECONDS = 10.0
+#: Seconds without a connection after which a node is started again, if its Dask worker lives.
+_EXITED_SECONDS = 3.0
 
 
 def scheduler_address(address: str) -> tuple[str, int]:
@@ -81,14 +86,23 @@ class DaskNodes:
     """Starts a node on each worker of a Dask cluster, in a separate thread."""
 
     def __init__(
-        self, address: str, directory: Path, states: Callable[[], Sequence[NodeState]]
+        self,
+        address: str,
+        directory: Path,
+        states: Callable[[], Sequence[NodeState]],
+        scaling: "DaskScaling | None" = None,
     ) -> None:
         """``directory``: of the cluster's certificates. ``states``: the nodes of the server.
+        ``scaling`` decides how many workers Dask should have; None: they stay.
 
         Raise ConfigError if the address, the package, or the certificates are unusable.
         """
         scheduler_address(address)
         self._address, self._directory, self._states = address, directory, states
+        self._scaling = scaling
+        #: When a node that is not connected is started again, and after which pause then, by its
+        #: Dask worker's address.
+        self._starts: dict[str, tuple[float, float]] = {}
         try:
             import distributed
         except ImportError as error:
@@ -105,8 +119,6 @@ class DaskNodes:
                 f"create them: {COMMAND} nodes init --address HOST:PORT"
             )
         self._program = str(product_file(IN_FOLDER)) if COMMAND == IN_FOLDER else COMMAND
-        #: Nodes that are drained because Dask has lost their workers, not by the user.
-        self._drained: set[str] = set()
         self._loop = asyncio.new_event_loop()
         self._watching: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="dask", daemon=True)
@@ -169,19 +181,46 @@ class DaskNodes:
         """Keep a node on each worker until the connection ends."""
         started: dict[str, str] = {}
         gone: set[str] = set()
+        self._starts.clear()
+        if self._scaling is not None:
+            await self._scaling.install(client)
         while client.status == "running":
             found = (await client.scheduler.identity(n_workers=-1))["workers"]
             for address in found.keys() - started.keys():
                 name = node_name(str(found[address]["name"]), str(found[address]["host"]))
                 await self._start(client, address, name, int(found[address]["nthreads"]))
                 started[address] = name
+                self._starts[address] = self._loop.time() + _EXITED_SECONDS, _EXITED_SECONDS
             # Only workers that this connection has shown can be gone: a scheduler that was started
             # again knows none at first, while their nodes work.
             for address in started.keys() - found.keys():
                 gone.add(started.pop(address))
+                self._starts.pop(address, None)
             gone -= set(started.values())
             self._give_up(gone)
+            await self._start_exited(client, started, found)
+            if self._scaling is not None:
+                await self._scaling.scale(client, self._registry, self._states(), started, found)
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _start_exited(
+        self, client: Any, started: Mapping[str, str], found: Mapping[str, Any]
+    ) -> None:
+        """Start the nodes that are not connected again, because their processes may have ended.
+
+        A node that still runs is not disturbed: it holds a lock. A node that a person has removed
+        stays removed.
+        """
+        now, entries = self._loop.time(), self._registry.entries()
+        connected = {each.name for each in self._states() if each.state in ("up", "drained")}
+        for address, name in started.items():
+            at, pause = self._starts[address]
+            if name in connected:
+                self._starts[address] = now + _EXITED_SECONDS, _EXITED_SECONDS
+            elif now >= at and name in entries:
+                pause = min(2 * pause, _LONGEST_AGAIN_SECONDS)
+                self._starts[address] = now + pause, pause
+                await self._start(client, address, name, int(found[address]["nthreads"]))
 
     async def _start(self, client: Any, address: str, name: str, slots: int) -> None:
         path = self._join_file(name)
@@ -198,9 +237,8 @@ class DaskNodes:
         """Return the node's join file; a node that has one keeps its certificate."""
         path = self._directory / f"{name}.join"
         if name in self._registry.entries() and path.exists():
-            if name in self._drained:
-                self._drained.discard(name)
-                self._registry.change(name, is_drained=False)
+            if self._registry.entries()[name].is_released:
+                self._registry.change(name, is_released=False)
             return path.resolve()
         issued = self._authority.issue(name, _DAYS)
         JoinFile(
@@ -222,12 +260,10 @@ class DaskNodes:
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}
         for name in gone & entries.keys():
-            if not entries[name].is_drained:
+            if not entries[name].is_released:
                 logger.info("node %s: Dask has lost its worker; no more workers start", name)
-                self._registry.change(name, is_drained=True)
-                self._drained.add(name)
+                self._registry.change(name, is_released=True)
             elif name not in used:
                 self._registry.remove(name)
-                self._drained.discard(name)
                 (self._directory / f"{name}.join").unlink(missing_ok=True)
         gone &= self._registry.entries().keys()

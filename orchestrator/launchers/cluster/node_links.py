@@ -669,7 +669,7 @@ class NodeLinks:
             self._node(name)
         for node in self._nodes.values():
             entry = entries.get(node.name)
-            node.is_drained = entry is None or entry.is_drained
+            node.is_drained = entry is None or entry.is_drained or entry.is_released
             if entry is None:
                 self._late.forget(node.name)
                 if node.link is not None:
@@ -732,6 +732,10 @@ class NodeLinks:
         entry = self._entries.get(node.name)
         return entry is not None and entry.is_drained
 
+    def _is_released(self, node: ConnectedNode) -> bool:
+        entry = self._entries.get(node.name)
+        return entry is not None and entry.is_released
+
     def _labels(self, node: ConnectedNode) -> Mapping[str, str]:
         entry = self._entries.get(node.name)
         return {} if entry is None else entry.labels
@@ -758,6 +762,8 @@ class NodeLinks:
             seconds = max(0.0, node.fenced_at - now)
             workers = f"{len(node.flights)} workers" if len(node.flights) != 1 else "1 worker"
             notice = f"{workers} start again elsewhere in {seconds:.0f} s"
+        elif not notice and self._is_released(node):
+            notice = "its Dask worker has ended, or is no longer needed"
         return NodeState(
             name=node.name,
             state=state,

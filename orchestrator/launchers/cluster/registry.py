@@ -30,6 +30,8 @@ class NodeEntry:
     slots: int | None = None
     #: True if no new workers start on the node.
     is_drained: bool = False
+    #: True if no new workers start on the node because its Dask worker has ended, or is to end.
+    is_released: bool = False
     #: Random id of the state directory that used the certificate first; empty: not used yet.
     instance: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

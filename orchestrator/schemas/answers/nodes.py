@@ -22,9 +22,7 @@ class NodeAnswer(Answer):
     state: Literal["up", "drained", "unreachable", "rejected", "unknown"] = Field(
         description="unknown: the node has not connected since the start of the server."
     )
-    drained: bool = Field(
-        description="True if the node was drained: no more workers start on it."
-    )
+    drained: bool = Field(description="True if the node was drained: no more workers start on it.")
     slots: int = Field(description="Number of workers that may run on the node at the same time.")
     running: int
     waiting: int = Field(description="Workers that wait for child jobs or locks; without slots.")

@@ -195,6 +195,38 @@ def test_an_agent_that_only_a_node_has_works_there(
         node.end()
 
 
+@pytest.mark.slow
+@pytest.mark.nightly
+def test_a_job_gets_machines_from_dask_and_returns_them(
+    tmp_path: Path, make_server: Callable[..., ServerProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.support.dask_cluster import DaskCluster, pids_with
+
+    dask_cluster, cluster = DaskCluster(tmp_path), TestCluster(tmp_path / "certificates")
+    for name, value in dask_cluster.client_variables().items():
+        monkeypatch.setenv(name, value)
+    settings = {
+        "listen": f"127.0.0.1:{cluster.port}",
+        "certificates": str(cluster.place),
+        "slots_here": 0,
+        "scheduler": dask_cluster.address,
+        "adapt": {"minimum": 0, "maximum": 2},
+    }
+    dask_cluster.owner()
+    try:
+        server = make_server(cluster=settings)
+        script = "echo $ORCHESTRATOR_NODE; sleep 8"
+        job = server.run("x", [shell(script)] * 4, max_workers=4)
+        assert job["status"] == "completed"
+        outputs = {row["output"] for row in job["results"]["tasks"]}
+        assert len(outputs) == 2
+        assert all(each.startswith("dask-") for each in outputs)
+        until(lambda: not server.get("/nodes")["nodes"], "the machines are returned")
+        until(lambda: not pids_with(f"{cluster.place}/"), "no node runs")
+    finally:
+        dask_cluster.end()
+
+
 def test_without_a_node_workers_wait_and_say_why(served: ServedCluster) -> None:
     server = served.server
     job = server.submit("x", [shell("echo $ORCHESTRATOR_NODE")])

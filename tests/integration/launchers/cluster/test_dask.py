@@ -1,9 +1,8 @@
 """Nodes on the workers of a real Dask cluster, with TLS, in processes of this machine."""
 
 import os
+import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,86 +12,13 @@ import pytest
 from orchestrator.cli.doctor.server import scheduler_check
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.scheduler.placement import Machine
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.dask_nodes import node_name, scheduler_address
 from tests.contract.launcher_adapters import LauncherSite
 from tests.integration.launchers.conftest import wait_until
-from tests.support.cluster import TestCluster, free_port
-
-dask = pytest.importorskip("dask")
-distributed = pytest.importorskip("distributed")
-
-
-class DaskCluster:
-    """A scheduler and workers, each a process whose output is in a file."""
-
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self.port = free_port()
-        self.address = f"tls://127.0.0.1:{self.port}"
-        security = distributed.Security.temporary()
-        places = {}
-        for name in ("ca_file", "scheduler_cert", "scheduler_key", "worker_cert", "worker_key"):
-            path = directory / f"{name}.pem"
-            path.write_text(getattr(security, f"tls_{name}"))
-            path.chmod(0o600)
-            places[name] = str(path)
-        tls = "distributed.comm.tls."
-        self._config = dask.config.set(
-            {
-                f"{tls}ca-file": places["ca_file"],
-                f"{tls}client.cert": places["worker_cert"],
-                f"{tls}client.key": places["worker_key"],
-            }
-        )
-        self._environ = {**os.environ, "XDG_STATE_HOME": str(directory / "state")}
-        self._tls = ["--tls-ca-file", places["ca_file"]]
-        self._places = places
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
-        certificate = [
-            "--tls-cert", self._places[f"{kind}_cert"], "--tls-key", self._places[f"{kind}_key"],
-        ]  # fmt: skip
-        argv = [
-            sys.executable, "-m", "distributed.cli.dask_" + kind, *options, *self._tls,
-            *certificate, "--dashboard-address", "127.0.0.1:0",
-        ]  # fmt: skip
-        with (self._directory / f"{kind}.log").open("ab") as log:
-            found = subprocess.Popen(
-                argv, cwd=self._directory, env=self._environ, stdout=log, stderr=log
-            )
-        self.processes.append(found)
-        return found
-
-    def scheduler(self) -> subprocess.Popen[bytes]:
-        return self._start(
-            "scheduler", "--protocol", "tls", "--host", "127.0.0.1", "--port", str(self.port)
-        )
-
-    def worker(self, name: str) -> subprocess.Popen[bytes]:
-        return self._start(
-            "worker", self.address, "--no-nanny", "--nthreads", "2", "--memory-limit", "0",
-            "--name", name, "--host", "127.0.0.1",
-        )  # fmt: skip
-
-    def end(self) -> None:
-        for each in reversed(self.processes):
-            each.kill()
-            each.wait()
-        self._config.__exit__(None, None, None)
-
-
-def _commands_with(text: str) -> list[str]:
-    found = []
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = each.read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if text in command:
-            found.append(command)
-    return found
+from tests.support.cluster import TestCluster
+from tests.support.dask_cluster import DaskCluster, pids_with
 
 
 @pytest.fixture
@@ -126,7 +52,7 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
         wait_until(lambda: len(cluster.registry.entries()) == 2)
         late.kill()  # Dask reports its loss: no more workers, and then no node.
         wait_until(lambda: second not in cluster.registry.entries())
-        wait_until(lambda: not _commands_with(f"{cluster.place / second}.join"))
+        wait_until(lambda: not pids_with(f"{cluster.place / second}.join"))
 
         runs, done = tmp_path / "runs", tmp_path / "done"
         site.start("a", f"echo run >> {runs}; until [ -e {done} ]; do sleep 0.05; done")
@@ -149,7 +75,53 @@ def test_workers_are_nodes_and_outlive_the_scheduler(
     finally:
         for name in cluster.registry.entries():
             cluster.registry.remove(name)
-        wait_until(lambda: not _commands_with(f"{cluster.place}/"))
+        wait_until(lambda: not pids_with(f"{cluster.place}/"))
+        site.close()
+
+
+def test_dask_is_scaled_by_waiting_workers_and_keeps_machines_that_work(
+    tmp_path: Path, dask_cluster: DaskCluster
+) -> None:
+    dask_cluster.owner()
+    cluster, waiting = TestCluster(tmp_path), [3]
+
+    def make() -> ClusterLauncher:
+        def demand(machine: Machine, most: int) -> int:
+            return min(most, waiting[0])
+
+        return cluster.launcher(scheduler=dask_cluster.address, adapt=(0, 2), demand=demand)
+
+    site = LauncherSite(tmp_path, make)
+    launcher: Any = site.launcher
+
+    def up() -> list[str]:
+        return [each.name for each in launcher.nodes() if each.state == "up"]
+
+    try:
+        site.listen()
+        wait_until(lambda: len(up()) == 2, 60)
+        for pid in pids_with(f"{cluster.place / up()[0]}.join"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: len(up()) == 1)
+        wait_until(lambda: len(up()) == 2, 60)  # Its Dask worker lives, so it is started again.
+
+        busy, done = up()[1], tmp_path / "done"
+        site.start("a", f"echo on; until [ -e {done} ]; do sleep 0.05; done", node=busy)
+        wait_until(lambda: "on" in site.log("a"))
+        waiting[0] = 0
+        wait_until(lambda: [each.name for each in launcher.nodes()] == [busy], 60)
+        waiting[0] = 4
+        wait_until(lambda: len(up()) == 2, 60)
+        waiting[0] = 0
+        done.touch()
+        ended = site.reports.exit("a")
+        assert (ended.ended_by, ended.code) == (EndedBy.EXIT, 0)
+        wait_until(lambda: not launcher.nodes(), 60)
+        wait_until(lambda: not pids_with(f"{cluster.place}/"))
+    finally:
+        for name in cluster.registry.entries():
+            cluster.registry.remove(name)
+        wait_until(lambda: not pids_with(f"{cluster.place}/"))
         site.close()
 
 

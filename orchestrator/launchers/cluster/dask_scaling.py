@@ -1,0 +1,211 @@
+"""The number of workers that a Dask cluster should have, for the workers that wait for a machine.
+
+Only the program that created a Dask cluster can start and end its machines. After
+``cluster.adapt()``, that program asks Dask's scheduler how many workers there should be, and which
+of them may be closed. ``SchedulerScaling`` answers both questions in the scheduler, with figures of
+this server. Without fresh figures it answers that all workers stay.
+"""
+
+import asyncio
+import logging
+import math
+import sys
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import cloudpickle
+from distributed import SchedulerPlugin
+
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.scheduler.placement import Machine
+from orchestrator.launchers.cluster.registry import NodeRegistry
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two figures for the scheduler, and seconds for which figures are valid.
+_FIGURES_SECONDS, _VALID_SECONDS = 1.0, 15.0
+#: Seconds for which fewer workers must suffice before nodes are released.
+_SURPLUS_SECONDS = 3.0
+#: Seconds for which a released node must have had no worker before its machine may go: a worker
+#: that was placed before the release has started by then.
+_IDLE_SECONDS = 2.0
+
+
+class SchedulerScaling(SchedulerPlugin):
+    """Answers ``cluster.adapt()`` in Dask's scheduler.
+
+    It is sent there by value, so that the scheduler needs nothing of this product. Therefore it
+    uses the standard library only, imported where it is used.
+    """
+
+    name = "orchestrator-scaling"
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds``: for which figures are valid."""
+        self._seconds = seconds
+        self._until = 0.0
+        self._wanted = 0
+        self._closable: frozenset[str] = frozenset()
+
+    async def start(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        # Not an override of a former connection, but Dask's own answer, for Dask's own tasks.
+        self._for_tasks = type(scheduler).adaptive_target.__get__(scheduler)
+        scheduler.adaptive_target = self.adaptive_target
+        scheduler.handlers["adaptive_target"] = self.adaptive_target
+        scheduler.handlers["orchestrator_workers"] = self.figures
+
+    def figures(self, wanted: int, closable: Sequence[str]) -> None:
+        """Take the number of workers that the server wants, and the addresses of those that it
+        does not need.
+        """
+        import time
+
+        self._until = time.monotonic() + self._seconds
+        self._wanted, self._closable = wanted, frozenset(closable)
+
+    @property
+    def _is_fresh(self) -> bool:
+        import time
+
+        return time.monotonic() < self._until
+
+    def adaptive_target(self, target_duration: Any = None) -> int:
+        workers = self._scheduler.workers
+        if not self._is_fresh:
+            return len(workers)
+        staying = len(workers.keys() - self._closable)
+        return max(self._wanted, staying, int(self._for_tasks(target_duration)))
+
+    def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
+        """Return the workers that Dask may close."""
+        if not self._is_fresh:
+            return []
+        return [each for each in workers if each.address in self._closable]
+
+
+class DaskScaling:
+    """Computes the figures, and drains nodes before their machines may go."""
+
+    def __init__(
+        self,
+        minimum: int,
+        maximum: int,
+        demand: Callable[[Machine, int], int],
+        machine: Callable[[str], Machine | None],
+    ) -> None:
+        """``demand`` returns how many workers, at most a number, would start on more machines like
+        the given one. ``machine`` returns the machine of a node.
+        """
+        self._minimum, self._maximum = minimum, maximum
+        self._demand, self._machine = demand, machine
+        #: A machine like those that Dask would add: the latest one, at first one with all agents.
+        self._like = Machine(name="dask", slots=1)
+        #: Average slots of a Dask worker, at the latest time when there was one; None: unknown.
+        self._slots: float | None = None
+        self._waiting = 0
+        self._next_at = 0.0
+        self._surplus_since: float | None = None
+        #: Since when each released node has had no worker.
+        self._idle_since: dict[str, float] = {}
+        self._is_installed = False
+
+    async def install(self, client: Any) -> None:
+        """Send the plugin to the scheduler. Idempotent. If that fails, Dask is not scaled."""
+        self._is_installed = False
+        own = sys.modules[__name__]
+        cloudpickle.register_pickle_by_value(own)
+        try:
+            plugin = cloudpickle.dumps(SchedulerScaling(_VALID_SECONDS))
+            await client.scheduler.register_scheduler_plugin(
+                plugin=plugin, name=SchedulerScaling.name, idempotent=False
+            )
+        except Exception as error:
+            logger.warning(
+                "Dask is not scaled, because its scheduler does not accept a plugin: %s", error
+            )
+            return
+        finally:
+            cloudpickle.unregister_pickle_by_value(own)
+        self._is_installed = True
+
+    async def scale(
+        self,
+        client: Any,
+        registry: NodeRegistry,
+        states: Sequence[NodeState],
+        nodes: Mapping[str, str],
+        workers: Mapping[str, Any],
+    ) -> None:
+        """Send new figures, and release or reclaim nodes. Call this often.
+
+        ``nodes``: the node of each Dask worker, by address. ``workers``: Dask's own facts.
+        """
+        now = asyncio.get_running_loop().time()
+        if not self._is_installed or now < self._next_at:
+            return
+        self._next_at = now + _FIGURES_SECONDS
+        by_name = {each.name: each for each in states}
+        found = {name: by_name[name] for name in nodes.values() if name in by_name}
+        threads = [int(each["nthreads"]) for each in workers.values()]
+        if threads:
+            self._slots = max(1.0, sum(threads) / len(threads))
+        waiting = await self._long_waiting(self._slots or 1.0)
+        running = sum(each.running for each in found.values())
+        # Without any worker so far, one shows how many slots the others will have.
+        needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
+        wanted = min(max(needed, self._minimum), self._maximum)
+        self._release(registry, found, len(workers) - wanted, now)
+        idle = self._idle(registry, found, now)
+        closable = [address for address, name in nodes.items() if name in idle]
+        await client.scheduler.orchestrator_workers(wanted=wanted, closable=closable)
+
+    async def _long_waiting(self, slots: float) -> int:
+        """Return how many workers have waited for a machine, now and a moment ago."""
+        most = math.ceil(self._maximum * slots)
+        loop = asyncio.get_running_loop()
+        former = self._waiting
+        with suppress(OrchestratorError):  # The server starts or stops.
+            self._waiting = await loop.run_in_executor(None, self._demand, self._like, most)
+        return min(former, self._waiting)
+
+    def _release(
+        self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
+    ) -> None:
+        """Release as many nodes as are not needed, those with the fewest workers first."""
+        entries = registry.entries()
+        up = [each for each in found.values() if each.name in entries and each.state == "up"]
+        if up and (machine := self._machine(up[0].name)) is not None:
+            self._like = machine
+        if surplus <= 0:
+            self._surplus_since = None
+        elif self._surplus_since is None:
+            self._surplus_since = now
+        is_lasting = self._surplus_since is not None and (
+            now >= self._surplus_since + _SURPLUS_SECONDS
+        )
+        released = [name for name in found if name in entries and entries[name].is_released]
+        load = {name: each.running + each.waiting for name, each in found.items()}
+        for name in sorted(released, key=lambda name: -load[name])[max(0, surplus) :]:
+            registry.change(name, is_released=False)
+        kept = sorted((each.name for each in up), key=lambda name: load[name])
+        for name in kept[: max(0, surplus - len(released))] if is_lasting else ():
+            logger.info("node %s: no longer needed; Dask may end its worker when it is idle", name)
+            registry.change(name, is_released=True)
+
+    def _idle(
+        self, registry: NodeRegistry, found: Mapping[str, NodeState], now: float
+    ) -> Collection[str]:
+        """Return the released nodes that have had no worker for some time."""
+        entries = registry.entries()
+        for name, each in found.items():
+            released = name in entries and entries[name].is_released
+            if released and each.state != "up" and not each.running and not each.waiting:
+                self._idle_since.setdefault(name, now)
+            else:
+                self._idle_since.pop(name, None)
+        for name in self._idle_since.keys() - found.keys():
+            del self._idle_since[name]
+        return {name for name, at in self._idle_since.items() if now >= at + _IDLE_SECONDS}
