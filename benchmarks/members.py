@@ -36,7 +36,9 @@ class Member:
         welcome = await self._link.receive()
         if welcome["do"] != "welcome":
             raise RuntimeError(f"{settings.name}: {welcome}")
-        self._link.post({"is": "agents", "agents": [{"name": "shell", "reason": "", "fix": []}]})
+        self._link.post(
+            {"is": "agents", "agents": [{"name": "shell", "reason": "", "fix": [], "login": ""}]}
+        )
 
     async def beat(self) -> None:
         """Send beats, as a node does, until the task is cancelled."""

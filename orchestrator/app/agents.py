@@ -148,7 +148,7 @@ def _driven(
         memory_bytes=each.memory_bytes,
         model=partial(_model, each, environ),
         more=_more(each, environ),
-        credential=partial(credential_stamp, each, environ),
+        credential=partial(found.credential, partial(credential_stamp, each, environ)),
         hindrance=found.hindrance,
     )
     user = settings.agents.get(each.name)

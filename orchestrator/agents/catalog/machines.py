@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.agents.catalog.availability import (
     OFF,
     VARIABLE_OF_PATTERN,
+    credential_stamp,
     look,
     look_for_program,
 )
@@ -47,6 +48,12 @@ class OnMachines:
 
     def hindrance(self) -> str:
         return self().hindrance
+
+    def credential(self, here: Callable[[], str]) -> str:
+        """Return a stamp of the agent's logins on all machines. ``here`` returns this machine's."""
+        name = self._here().name
+        nodes = (each.logins.get(name, "") for each in self._machines()[1:])
+        return " ".join([here(), *filter(None, nodes)])
 
 
 def description(
@@ -95,13 +102,15 @@ def found_on_node(
     """Return what a node reports about the agents that the server described, as JSON.
 
     For each agent its ``name``, the ``reason`` why it cannot work on the node (empty: it can), and
-    the steps that ``fix`` it. ``environ``: the node's environment.
+    the steps that ``fix`` it, and a stamp of its ``login``. ``environ``: the node's environment.
     """
     found = []
     for each in agents:
         unusable = _look(each, environ).unusable_here
         reason, fix = (unusable.reason, unusable.fix) if unusable else ("", ())
-        found.append({"name": each["name"], "reason": reason, "fix": list(fix)})
+        tool = known(each["name"]) if each.get("known") else None
+        login = credential_stamp(tool, _environment(each, environ)) if tool else ""
+        found.append({"name": each["name"], "reason": reason, "fix": list(fix), "login": login})
     return found
 
 
@@ -110,9 +119,15 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
     if agent.get("known"):
         tool = known(name)
         assert tool is not None, name
-        own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
-        return look(tool, agent["command"], {**own, **agent["variables"]}, windows=agent["windows"])
+        around = _environment(agent, environ)
+        return look(tool, agent["command"], around, windows=agent["windows"])
     if agent.get("program"):
         path = agent["path"] or environ.get("PATH", "")
         return look_for_program(name, "", agent["program"], agent["bin"], {"PATH": path})
     return Availability(name=name, description="")
+
+
+def _environment(agent: Description, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables of a known agent's workers on the node that show if it can work."""
+    own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
+    return {**own, **agent["variables"]}

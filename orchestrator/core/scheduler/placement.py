@@ -29,6 +29,8 @@ class Machine:
     agents: frozenset[str] | None = None
     #: Agents that cannot work there, with the reason and what to do about it.
     lacks: Mapping[str, str] = field(default_factory=dict)
+    #: A stamp of each agent's login there, which changes when the user logs in.
+    logins: Mapping[str, str] = field(default_factory=dict)
     #: Memory in bytes that workers may still use; None: unknown, or checked elsewhere.
     memory_bytes: int | None = None
     #: True if the machine has a connection, and is not being drained.

@@ -31,6 +31,8 @@ _SURPLUS_SECONDS = 3.0
 #: Seconds for which a released node must have had no worker before its machine may go: a worker
 #: that was placed before the release has started by then.
 _IDLE_SECONDS = 2.0
+#: States of nodes that get no workers.
+_BLOCKED = ("rejected", "unreachable")
 
 
 class SchedulerScaling(SchedulerPlugin):
@@ -156,7 +158,9 @@ class DaskScaling:
         running = sum(each.running for each in found.values())
         # Without any worker so far, one shows how many slots the others will have.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
-        wanted = min(max(needed, self._minimum), self._maximum)
+        # Dask counts the workers of nodes that get no workers, too.
+        blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
+        wanted = min(max(needed + blocked, self._minimum), self._maximum)
         self._release(registry, found, len(workers) - wanted, now)
         idle = self._idle(registry, found, now)
         closable = [address for address, name in nodes.items() if name in idle]

@@ -96,7 +96,7 @@ class NodeSettings:
 
 
 #: Returns what is known about each described agent on this machine, as JSON: its ``name``, the
-#: ``reason`` why it cannot work (empty: it can), and the steps that ``fix`` it.
+#: ``reason`` why it cannot work (empty: it can), the steps that ``fix`` it, and a ``login`` stamp.
 Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 
 

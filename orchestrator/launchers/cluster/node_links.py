@@ -119,6 +119,7 @@ class ConnectedNode:
     agents: frozenset[str] | None = None
     unusable: tuple[UnusableAgent, ...] = ()
     lacks: Mapping[str, str] = field(default_factory=dict)
+    logins: Mapping[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     is_drained: bool = False
@@ -554,6 +555,7 @@ class NodeLinks:
             for each in found
             if each["reason"]
         )
+        node.logins = {each["name"]: each["login"] for each in found if each["login"]}
         node.lacks = {each.name: each.hindrance for each in node.unusable}
         node.agents = frozenset(each["name"] for each in found) - node.lacks.keys()
         self._changed(node)
@@ -715,6 +717,7 @@ class NodeLinks:
             slots=node.slots,
             agents=self._agents_of(node),
             lacks=node.lacks,
+            logins=node.logins,
             memory_bytes=self._usable(node),
             takes_workers=node.takes_workers,
             labels=self._labels(node),

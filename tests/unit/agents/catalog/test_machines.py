@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,9 @@ def test_a_login_file_of_the_node_counts(node: dict[str, str]) -> None:
     login.write_text('{"token": 1}')
 
     assert found(CODEX, {"HOME": "/home/server"}, node)["reason"] == ""
+    stamp = found(CODEX, {}, node)["login"]
+    login.write_text('{"token": "new"}')
+    assert found(CODEX, {}, node)["login"] != stamp
     elsewhere = found(CODEX, {"HOME": "/home/server", "CODEX_HOME": "/elsewhere"}, node)
     assert elsewhere["reason"] == "no credentials found"
 
@@ -111,6 +115,15 @@ def test_an_agent_that_only_a_node_has_is_usable(tmp_path: Path) -> None:
     assert agents.resolve("auto", TASK) == "claude"
     [found] = [each for each in agents.available() if each.name == "mine"]
     assert (found.usable, found.works_here, found.nodes) == (True, False, ("n1",))
+
+
+def test_a_new_login_on_a_node_changes_the_stamp_of_the_agents_logins(tmp_path: Path) -> None:
+    machines = [Machine(slots=1), Machine(name="n1", slots=1, logins={"codex": "1:2:3"})]
+    agents = registry(tmp_path, mine(), {}, lambda: machines)
+    before = agents.credential("codex")
+    machines[1] = replace(machines[1], logins={"codex": "1:9:3"})
+    assert agents.credential("codex") != before
+    assert agents.credential("claude") == registry(tmp_path, mine(), {}).credential("claude")
 
 
 def test_an_agent_that_no_machine_has_is_rejected_with_what_to_do_on_each(tmp_path: Path) -> None:
