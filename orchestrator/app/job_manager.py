@@ -176,6 +176,6 @@ def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
     """
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
-            f"{path} is empty, but {workspace.root} contains jobs; restore a copy of it, or "
-            "move it away to start without its jobs"
+            f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "
+            f"database, or move the directory away to start without its jobs"
         )

@@ -100,7 +100,10 @@ class Webhooks:
             return _JOB_REMOVED
         if endpoint is None:
             name = entry.endpoint.removeprefix(PREFIX)
-            why = f"webhooks.endpoints has no endpoint {name}; add it, then redeliver"
+            why = (
+                f"webhooks.endpoints has no endpoint {name}; add the endpoint, then send the "
+                f"message again"
+            )
             return Outcome(error=why, final=True)
         return self.post(endpoint, entry.id, body)
 

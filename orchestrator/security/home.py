@@ -83,7 +83,7 @@ def check_private(home: Path) -> None:
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ConfigError(
             f"{home} is open to other users, or was not created by this command; its settings name "
-            f"programs that are run; if you trust them: chmod 700 {home}"
+            f"programs that are run; if you trust the settings: chmod 700 {home}"
         )
 
 

@@ -15,7 +15,7 @@ from orchestrator.security.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-_NONE = "the search ends at the orchestrator's workspace, which has none"
+_NONE = "the search for settings ends at the orchestrator's workspace"
 #: Content of each file that ends a tool's search. The file keeps the tool's behavior in a project
 #: without settings: if the tool would use its defaults, the file sets none; if the tool would fail,
 #: the file causes an error.

@@ -27,7 +27,7 @@ MISSING_SECONDS = 2.0
 _ASK_SECONDS = 0.5
 #: Suffixes of Windows programs, and of scripts that npm creates.
 _WINDOWS_ENDS = (".exe", ".cmd", ".ps1", ".bat")
-WINDOWS_LOGIN = "its login on the Windows side"
+WINDOWS_LOGIN = "the tool's login on Windows"
 #: Values that switch off a service.
 OFF = ("0", "false", "no", "off")
 #: Beginning of the path of a login file: ``{VARIABLE:default}``.

@@ -61,7 +61,7 @@ def description(
 ) -> Description:
     """Describe a known agent for nodes.
 
-    Workers on nodes get the variables of the server, so these variables count there, too.
+    Workers on nodes get the variables of the server, so these variables also count on nodes.
     """
     return {
         "name": agent.name,

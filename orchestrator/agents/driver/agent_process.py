@@ -66,7 +66,7 @@ class Child:
         return self._process.poll()
 
     def say(self, line: str, selector: selectors.BaseSelector) -> None:
-        """Write a line to standard input, as soon as the program takes it."""
+        """Write a line to standard input, as soon as the program accepts it."""
         if self._input >= 0:
             if not self._unsent:
                 selector.register(self._input, selectors.EVENT_WRITE)

@@ -127,13 +127,13 @@ class Conversation:
     def _use_all(self, uses: Sequence[Use]) -> None:
         """Add a result for each tool call, because an API rejects a conversation that lacks one."""
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
-        too_many = Result(f"not run: more than {_MOST_USES} at once", failed=True)
+        too_many = Result(f"not run: more than {_MOST_USES} tool calls at once", failed=True)
         more = [(use, too_many) for use in uses[_MOST_USES:]]
         self._dialect.give([*results, *more], self._mail.take_words())
 
     def _cut(self, turn: Turn) -> None:
         most = self._settings.max_tokens
-        self._in_vain(ErrorClass.LIMIT, f"its answers exceed max_tokens={most} per call")
+        self._in_vain(ErrorClass.LIMIT, f"the model's answers exceed max_tokens={most} per call")
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
         self._dialect.give([(use, not_run) for use in turn.uses], words)

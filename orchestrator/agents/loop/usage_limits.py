@@ -39,7 +39,7 @@ class UsageLimits:
 
     @property
     def enough(self) -> str:
-        """Return why no other call is allowed, as text; "" if one is allowed."""
+        """Return why no other call is allowed, as text; "" if another call is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
         return f"used up {used_up} before the task was done" if used_up else ""

@@ -13,7 +13,8 @@ MOST_BYTES_IN_ALL = 128 * 1024
 def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
     """Return each name with the file's text, or with the reason why the text is missing.
 
-    A relative name starts at the first of ``places``; an absolute one must be below one of them.
+    A relative name is relative to the first of ``places``. An absolute name must be below one of
+    the places.
     """
     room, found = MOST_BYTES_IN_ALL, []
     for name in names:

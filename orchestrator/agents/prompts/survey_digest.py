@@ -93,7 +93,7 @@ def _symbols(result: SurveyResult) -> Iterator[str]:
 _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
     ("Languages", _languages),
     ("Entry points", _entry_points),
-    ("Directories with most code", _directories),
+    ("Directories with the most code", _directories),
     ("Tests", _tests),
     ("Settings of tools", _settings),
     ("Dependencies", _dependencies),

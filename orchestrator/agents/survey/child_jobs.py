@@ -123,5 +123,5 @@ def _collect(jobs: ChildJobs, division: Division, workers: Mapping[str, Mapping[
 def _workspace(worker: Mapping[str, Any]) -> Path:
     workspace = worker.get("workspace")
     if not isinstance(workspace, str) or not workspace.startswith("/"):
-        raise SurveyError("its worker returned no result")
+        raise SurveyError("the worker returned no result")
     return Path(workspace)

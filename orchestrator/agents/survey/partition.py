@@ -76,8 +76,8 @@ class _Directory:
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     """Return the directories below ``paths`` (none: the project) that become child jobs.
 
-    Outer directories are preferred to inner ones, and larger ones come first; at most
-    MOST_CHILD_JOBS.
+    Outer directories are preferred to inner directories. Larger directories come first. Return at
+    most MOST_CHILD_JOBS.
     """
     top = _Directory(".")
     for file in files:

@@ -44,7 +44,7 @@ _OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
     ("seen_seconds", "Seconds since the node's latest message", lambda node: node.seen_seconds),
     (
         "clock_skew_seconds",
-        "Seconds by which the node's clock is ahead of the server's",
+        "Seconds by which the node's clock is ahead of the server's clock",
         lambda node: node.clock_skew_seconds,
     ),
 )

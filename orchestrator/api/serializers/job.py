@@ -62,7 +62,7 @@ _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLock]]:
-    """Return held locks by worker id; only workers that hold some."""
+    """Return held locks by worker id, without workers that hold no lock."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
     held: dict[str, list[HeldLock]] = {}
     for worker in detail.workers:

@@ -275,7 +275,7 @@ def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
 
 
 def is_vital(request: Any) -> bool:
-    """True for calls that a busy server answers, too: health, and cancelling."""
+    """True for calls that even a busy server answers: health, and cancelling."""
     path, method = request.path.rstrip("/"), request.command
     if method in ("GET", "HEAD"):
         return path in _HEALTH

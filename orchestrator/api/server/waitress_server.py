@@ -368,7 +368,7 @@ def _refused(error: OSError, host: str, port: int) -> CannotListen:
     if error.errno == errno.EACCES:
         return CannotListen(
             f"no permission to listen on port {port}; ports below 1024 need privileges: set "
-            "api.port to a higher one"
+            f"api.port to a higher port"
         )
     return PortTaken(
         f"port {port} on {host} is in use by another program; stop it, or set another port: "

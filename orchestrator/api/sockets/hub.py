@@ -50,7 +50,7 @@ class Timers(Generic[T]):
         self._wanted += 1
 
     def forget(self, owner: T) -> None:
-        """Drop all calls of an owner, so that a long wait that ended early is not held.
+        """Drop all calls of an owner, so that a long wait is not stored after it ended early.
         Idempotent.
         """
         self._wanted -= self._of.pop(owner, 0)

@@ -103,7 +103,7 @@ def best_worker(workers: Sequence[Worker]) -> Worker | None:
 
 
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
-    """Return the tool to merge, with its worker: the named tool, otherwise the best one.
+    """Return the tool to merge, with its worker: the named tool, otherwise the best tool.
 
     Raise Conflict for a task that has no result, and InvalidRequest for an unknown tool.
     """

@@ -126,7 +126,7 @@ def _project(surroundings: CliContext, job_id: str) -> Path:
 
 def _checked(target: Path) -> Path:
     if not target.is_dir():
-        raise InvalidRequest(f"{target} is not a directory; pass another one: --to DIR")
+        raise InvalidRequest(f"{target} is not a directory; pass a directory: --to DIR")
     return target.resolve()
 
 
@@ -158,7 +158,7 @@ def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> 
 
 
 def _differ(sources: Sequence[PlanSource]) -> bool:
-    """True if the sources' contents differ, or if one cannot be read."""
+    """True if the sources' contents differ, or if a source cannot be read."""
     if len(sources) < 2:
         return False
     try:

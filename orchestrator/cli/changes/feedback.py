@@ -128,6 +128,7 @@ def _answer_text(answer: Answer, given: Comments) -> str:
     if answer["landed"]:
         branches = ", ".join(answer["landed"])
         lines.append(
-            f"{branches} has the earlier result; afterwards: {COMMAND} land {answer['job_id']}"
+            f"{branches} has the earlier result; to land the new result when the job has ended: "
+            f"{COMMAND} land {answer['job_id']}"
         )
     return "\n".join(lines)

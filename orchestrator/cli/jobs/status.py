@@ -155,7 +155,7 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         if each.get("show") not in (None, "", each["command"]):
             lines.append(f"    to show the changes: {each['show']}")
         if each["otherwise"]:
-            lines.append(f"    to merge them over the other version: {each['otherwise']}")
+            lines.append(f"    to merge them in place of the other version: {each['otherwise']}")
     if len(found) > MOST_OUTSIDE:
         lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; {_show_all(answer)}")
     return lines

@@ -275,7 +275,8 @@ def _wait_for_stop(
     note: Callable[[], bool],
     recorded: bool,
 ) -> None:
-    """Wait for the stop signal. Meanwhile, leave unused former ports, and write the record.
+    """Wait for the stop signal. While waiting, stop listening on unused former ports, and write the
+    record.
 
     A signal may arrive in any thread, but its handler runs in this thread, which therefore wakes up
     at intervals. ``note`` writes the record, and returns False if the disk is full.
@@ -297,8 +298,8 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
         except CannotListen as error:
             taken = isinstance(error, PortTaken)
             logger.warning(
-                "port %d on %s %s; workers of an earlier server that call it cannot reach this "
-                "server: %d still run",
+                "port %d on %s %s; workers of an earlier server that call this port cannot reach "
+                "this server: %d workers still run",
                 port,
                 host,
                 "is in use by another program" if taken else "cannot be used",

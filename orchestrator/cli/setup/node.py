@@ -16,7 +16,11 @@ def node_command() -> None:
 
 @node_command.command("join")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
-@click.option("--slots", type=click.IntRange(1, 10_000), help="Workers (default: processors).")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 10_000),
+    help="Number of workers (default: number of processors).",
+)
 @click.option(
     "--state",
     type=click.Path(path_type=Path, file_okay=False),

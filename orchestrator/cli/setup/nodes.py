@@ -97,7 +97,11 @@ def init_command(surroundings: CliContext, address: str, days: float) -> None:
 
 @nodes_command.command("add")
 @name_argument
-@click.option("--slots", type=click.IntRange(1, 10_000), help="Workers (default: its processors).")
+@click.option(
+    "--slots",
+    type=click.IntRange(1, 10_000),
+    help="Number of workers (default: the machine's number of processors).",
+)
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Label of the node.")
 @days_option
 @json_option

@@ -45,7 +45,7 @@ class WebhookEndpoint(Section):
     events: Topics = (Topic.JOB_ENDED,)
     """Events: job_started, job_ended, needs_you, job_landed."""
     labels: Mapping[str, str] = Field(default_factory=dict)
-    """Labels that a job must have, all of them."""
+    """Labels; only jobs with all of these labels are reported."""
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
     """Additional headers."""
 
@@ -75,7 +75,7 @@ class NotifyTarget(Section):
     events: Topics = (Topic.NEEDS_YOU, Topic.JOB_ENDED)
     """Events: needs_you, job_ended, job_started, job_landed."""
     labels: Mapping[str, str] = Field(default_factory=dict)
-    """Labels that a job must have, all of them."""
+    """Labels; only jobs with all of these labels are reported."""
     on: Ended = (JobStatus.COMPLETED, JobStatus.PARTIAL, JobStatus.FAILED)
     """Statuses of ended jobs to report."""
     min_seconds: SecondsOrZero = 60

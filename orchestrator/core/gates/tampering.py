@@ -320,7 +320,7 @@ def with_rewrites(
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
     """Return the paths that a gate changed, except paths that it also changes on the base.
 
-    If the worker changed the file, too, only changed places that the base does not have count.
+    If the worker changed the file, too, count only changed places that the base does not have.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

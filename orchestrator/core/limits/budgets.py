@@ -81,7 +81,7 @@ class Spending:
 
 
 def total(*usages: Usage) -> Usage:
-    """Sum usages. A figure that is unknown in all of them is unknown in the sum."""
+    """Sum usages. A figure that is unknown in all usages is unknown in the sum."""
     sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
     return Usage(
         **sums,

@@ -136,8 +136,8 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove the claim of a worker from the queue, because something other than locks keeps it
-        from starting.
+        """Remove the claim of a worker from the queue, because the worker cannot start for a reason
+        other than locks.
 
         The claim stays registered, as after ``expect``. Idempotent.
         """

@@ -258,9 +258,9 @@ class Repository(Protocol):
         """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it does not
         exist.
 
-        Ignored files to copy come from the worktree ``above``, if it exists, before they come from
-        the checkout. Idempotent: a complete worktree is kept, and one that a crash left incomplete
-        is recreated.
+        Ignored files are copied first from the worktree ``above``, if it exists, and then from the
+        checkout. Idempotent: a complete worktree stays, and an incomplete worktree, left by a
+        crash, is recreated.
         """
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:

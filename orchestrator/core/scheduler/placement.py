@@ -195,8 +195,8 @@ def _why_full(machines: Sequence[Machine]) -> str:
     if not away:
         return f"waiting for a node: all {slots} slots are in use"
     if not slots:
-        return f"waiting for a node: not available: {', '.join(away)}"
-    return f"waiting for a node: all {slots} slots are in use; not available: {', '.join(away)}"
+        return f"waiting for a node; unavailable: {', '.join(away)}"
+    return f"waiting for a node: all {slots} slots are in use; unavailable: {', '.join(away)}"
 
 
 def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:

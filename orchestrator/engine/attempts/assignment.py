@@ -177,8 +177,8 @@ GATE_CHARACTERS = 6000
 
 #: Text for an agent that continues the work of another agent.
 OTHER_AGENT = (
-    "Another agent began this task, and then its login failed. Its files are still there: read "
-    "them first."
+    "Another agent began this task, and then its login failed. The files of that agent are still "
+    "in the directory: read them first."
 )
 #: Advice for an agent after a failure, in addition to the facts, by the failure's cause.
 ADVICE = {
@@ -291,8 +291,9 @@ def _refused_changes(result: WorkerResult) -> str:
     ]
     return "\n\n".join(
         [
-            "It succeeded, but its changes fail the gates together with the changes of the other "
-            "workers. Your branch now contains their changes, except where they conflict.",
+            "The previous attempt succeeded, but its changes fail the gates together with the "
+            "changes of the other workers. Your branch now contains the changes of the other "
+            "workers, except conflicting changes.",
             *said,
         ]
     )
@@ -362,5 +363,5 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     end = result.output[-FAILURE_CHARACTERS:]
     missing = result.delivery.missing if result.delivery else ()
     lacks = f" Afterwards, {promised_in_words(missing)}." if missing else ""
-    ended = f"It ended with {how}{f' ({kind})' if kind else ''}."
+    ended = f"The attempt ended with {how}{f' ({kind})' if kind else ''}."
     return f"{ended}{lacks} The end of its output:\n\n{end}"

@@ -40,7 +40,7 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """Return which of the files that decide how gates judge the task may alter.
+    """Return the judging files that the task may alter. Judging files decide how gates judge.
 
     ``judged``: files that the gates of the worker's child jobs have judged.
     """

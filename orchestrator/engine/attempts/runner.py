@@ -56,7 +56,7 @@ _NOT_ASKED = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",
     ExitCause.ORPHAN_LEASE: "the server was not running for longer than workers.orphan_timeout",
-    ExitCause.LEASE_ENDED: "its node lost the connection to the server, or was stopped",
+    ExitCause.LEASE_ENDED: "the worker's node lost the connection to the server, or was stopped",
 }
 #: Causes of stops after which exit code 0 still means that the worker finished its work.
 _MAY_FINISH = (ExitCause.SHUTDOWN, ExitCause.PAUSED)

@@ -160,7 +160,7 @@ def _won(record: MergeRecord) -> Iterator[str]:
     yield from told[:MOST_LINES]
     if told[MOST_LINES:]:
         name = record_name(record.job_id)
-        yield f"{len(told) - MOST_LINES} more overruled places: reports/{name}."
+        yield f"{len(told) - MOST_LINES} more replaced places: reports/{name}."
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
@@ -172,9 +172,9 @@ def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
     if not conflict.get("lost"):
         yield f"{path}: {by} version won{kept}."
     for each in conflict.get("lost", ()):
-        of = f" of {', '.join(each['workers'])}" if each["workers"] else ""
+        of = f" (written by {', '.join(each['workers'])})" if each["workers"] else ""
         text = f": {' | '.join(each['text'])}" if each["text"] else ""
-        yield f"Overruled in {path}{_place(each)}{of}, {by} version won{kept}{text}"
+        yield f"Replaced: {path}{_place(each)}{of}; {by} version won{kept}{text}"
 
 
 def _place(lost: Mapping[str, Any]) -> str:

@@ -117,7 +117,7 @@ def _what_now(job: Job) -> str:
         return text
     # The command ends the sentence, because the request may contain any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
-    return f"{text}; or split it by rules: {rules}"
+    return f"{text}; or let the rules split the request: {rules}"
 
 
 def _refused(evidence: Evidence, why: str) -> Evidence:

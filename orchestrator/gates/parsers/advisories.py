@@ -51,7 +51,9 @@ def read_pip(content: bytes) -> Reading:
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
     if packages and len(skipped) == len(packages):
-        raise NoAdvisories(f"no package could be looked up: {text(skipped[0]['skip_reason'])}")
+        raise NoAdvisories(
+            f"no advisories were found for any package: {text(skipped[0]['skip_reason'])}"
+        )
     note = f"{len(skipped)} packages could not be looked up" if skipped else ""
     return Reading(flaws=tuple(_of_packages(packages)), note=note)
 
@@ -92,10 +94,10 @@ def _answer(content: bytes, wanted: str) -> dict[str, Any]:
     try:
         found = mapping(parsed(content, "JSON"))
     except UnreadableReport as error:
-        raise NoAdvisories(f"no answer from its source of advisories: {error}") from error
+        raise NoAdvisories(f"no answer from the tool's source of advisories: {error}") from error
     if wanted not in found:
         said = text(found.get("message"))
-        raise NoAdvisories(f"no answer from its source of advisories: {said}".rstrip(": "))
+        raise NoAdvisories(f"no answer from the tool's source of advisories: {said}".rstrip(": "))
     return found
 
 

@@ -352,7 +352,7 @@ class Landing:
             if name != "HEAD" and tip and self._has(tip, landed):
                 raise Conflict(
                     f"job {self.job_id} was landed on {short(f'refs/{name}')}, but {branch} is "
-                    "checked out; check out the former first"
+                    f"checked out; check out {short(f'refs/{name}')} first"
                 )
 
     def _resume(self) -> bool:

@@ -107,7 +107,7 @@ def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
 
 
 def _in_the_way(top: str, path: str) -> str:
-    """Return the path that blocks a new file; "" if none does.
+    """Return the path that blocks a new file; "" if no path blocks it.
 
     It may be a file in place of a directory, or a directory in place of the file.
     """

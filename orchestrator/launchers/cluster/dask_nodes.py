@@ -234,7 +234,7 @@ class DaskNodes:
         logger.info("node %s: started by Dask's worker %s: %s", name, address, dict(answers))
 
     def _join_file(self, name: str) -> Path:
-        """Return the node's join file; a node that has one keeps its certificate."""
+        """Return the node's join file; a node with a join file keeps its certificate."""
         path = self._directory / f"{name}.join"
         if name in self._registry.entries() and path.exists():
             if self._registry.entries()[name].is_released:

@@ -497,7 +497,7 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record until when the node's workers may run because of an answer.
+        """Record the time until which an answer lets the node's workers run.
 
         Call this before the answer is sent, so that the recorded time is never too early.
         """

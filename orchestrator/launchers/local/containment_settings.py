@@ -18,7 +18,9 @@ from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.containment import cgroup
 from orchestrator.security.product_files import PACKAGES
 
-_WATCHED = "is checked ten times a second: a worker may exceed it briefly before it is killed"
+_WATCHED = (
+    "is checked ten times a second: a worker may exceed the limit briefly, and is then killed"
+)
 
 
 class Mode(StrEnum):
@@ -132,7 +134,7 @@ class ContainmentPlan:
     def _holder(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:
             return f"cgroup: the {controller} controller is not delegated here"
-        return f"{self.mode}: only cgroup does that exactly"
+        return f"{self.mode}: only cgroup enforces this limit exactly"
 
 
 _PROGRAM = (

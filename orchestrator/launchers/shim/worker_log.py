@@ -53,7 +53,7 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if output is held back that ``silence`` may write."""
+        """True if ``silence`` may write held-back output."""
         return self._masker.holds_back and not self._silent
 
     def write(self, chunk: bytes) -> None:
@@ -175,7 +175,7 @@ class _BoundedFile:
             del self._tail[:excess]
 
     def end(self) -> None:
-        """Write the held end of the output."""
+        """Write the end of the output, which was held in memory."""
         if self._dropped:
             self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
         self._append(bytes(self._tail))

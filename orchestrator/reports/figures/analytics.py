@@ -21,11 +21,11 @@ seconds, memory is bytes, and null means unknown, never zero.
     The job's caps on usage: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only caps that are
 set. ``critical_path`` ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``,
 ``seconds`` of own work), see ``critical_path.py``. ``bottleneck`` is the id of the worker with the
-longest step. ``queued_seconds``, ``waited_seconds`` Sums over the workers of: time from being able
-to start until started; time in which child jobs were unfinished. ``attempts``, ``retries``,
-``strays``, ``refused_child_jobs`` Counts. A stray is a leftover process that was killed after its
-worker's main process had exited; a refused child job was rejected because a limit was reached.
-``containment`` Containment of the attempts: each mode that was used. ``cpu_seconds``,
+longest step. ``queued_seconds``, ``waited_seconds`` Sums over the workers: the time between being
+ready to start and the start; the time in which child jobs were unfinished. ``attempts``,
+``retries``, ``strays``, ``refused_child_jobs`` Counts. A stray is a leftover process that was
+killed after its worker's main process had exited; a refused child job was rejected because a limit
+was reached. ``containment`` Containment of the attempts: each mode that was used. ``cpu_seconds``,
 ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``, ``cache_read_tokens``,
 ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``, ``prompt_bytes_left_out``
     ``{"value", "known", "unknown"}``: the sum over started workers whose value is known, the

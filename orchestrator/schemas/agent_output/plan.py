@@ -65,7 +65,7 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
                 timeout=600.0,
                 new_only=False,
                 source=GateSource.PLANNED,
-                why="the plan asks for it",
+                why="requested by the plan",
                 program=command.split(" ")[0],
             )
 

@@ -41,7 +41,7 @@ class DiffAnswer(Answer):
     commit: str
     """Commit with the changes."""
     base: str
-    """Commit from which they differ."""
+    """Commit that the changes are compared with."""
     files: list[ChangedFileAnswer]
 
 

@@ -35,7 +35,7 @@ class MessageAnswer(Answer):
     by: str
     text: str
     attempt: int | None = None
-    """Latest attempt whose agent has read the message; null: none has."""
+    """Latest attempt whose agent has read the message; null: no attempt."""
     delivered_at: datetime | None = None
     """When an agent read it first; null: not delivered."""
 

@@ -128,8 +128,8 @@ class WorkerAnswer(Answer):
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds from its start to its end; with several attempts, their sum, including the running
-    attempt so far.
+    """Seconds from its start to its end; with several attempts, the sum of all attempts, including
+    the running attempt so far.
     """
     work_seconds: float | None = None
     """Seconds of all ended attempts."""

@@ -35,7 +35,7 @@ class NodeAnswer(Answer):
     labels: dict[str, str]
     memory_bytes: int | None = Field(description="Available memory; null: unknown.")
     disk_bytes: int | None = Field(
-        description="Free space of the disk with its state directory; null: unknown."
+        description="Free space of the disk with the node's state directory; null: unknown."
     )
     address: str
     version: str

@@ -509,9 +509,11 @@ def _prepare_file(url: URL) -> None:
 
 
 _NOT_A_DATABASE = (
-    "{where} is not a database; restore a copy, or move it away to start with an empty one"
+    "{where} is not a database; restore a copy, or move it away to start with an empty database"
 )
-_DAMAGED = "{where} is damaged ({why}); restore a copy, or move it away to start with an empty one"
+_DAMAGED = (
+    "{where} is damaged ({why}); restore a copy, or move it away to start with an empty database"
+)
 
 #: By SQLite's primary result code.
 _SQLITE_ADVICE: Mapping[int, str] = {

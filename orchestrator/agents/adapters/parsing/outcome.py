@@ -64,7 +64,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
         session=report.session,
         denied=report.denied,
         resets_at=_reset(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
-        note="" if kind or not ending.code else f"exit code {ending.code} after its result",
+        note="" if kind or not ending.code else f"exit code {ending.code} after the agent's result",
     )
 
 

@@ -147,7 +147,7 @@ class OpencodeReader:
         self._unended = self._unended + 1 if vain else 0
         if self._unended != _MOST_UNENDED:
             return []
-        return [Stuck(f"{_MOST_UNENDED} answers of its model in a row had no readable end")]
+        return [Stuck(f"{_MOST_UNENDED} answers of the model in a row had no readable end")]
 
     def _failed(self, event: Object) -> list[Sign]:
         error = json_values.dig(event, "error")

@@ -63,7 +63,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")[:200]
         return ModelFailure(
-            ErrorClass.CONFIG, f"{words}, a redirect to {where}; set base_url to it"
+            ErrorClass.CONFIG, f"{words}, a redirect to {where}; set base_url to this address"
         )
     if status in _RATE:
         return _limited(words, status, headers, detail)

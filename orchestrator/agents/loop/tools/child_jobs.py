@@ -83,4 +83,4 @@ class JobServer:
             answer = json_values.mapping(json.loads(line))
             if answer.get("id") == self._serial:
                 return answer
-        raise ValueError("it has ended")
+        raise ValueError("the MCP server has ended")

@@ -32,7 +32,9 @@ def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: S
     if log is None:
         result.churn_note = "the git history could not be read in time"
         return
-    result.churn_note = f"commits of the {HISTORY_DAYS} days before the newest one, without merges"
+    result.churn_note = (
+        f"commits of the {HISTORY_DAYS} days before the newest commit, without merges"
+    )
     _tally(result, log, files)
 
 

@@ -117,7 +117,10 @@ def _scope(root: Path, path: str) -> _Scope:
     if not os.path.lexists(target):
         raise SurveyError(f"files: {path!r} does not exist in {root}")
     if os.path.realpath(target) != os.path.normpath(target):
-        raise SurveyError(f"files: {path!r} is or passes a symbolic link; links are not followed")
+        raise SurveyError(
+            f"files: {path!r} is a symbolic link, or leads through a symbolic "
+            f"link; links are not followed"
+        )
     return scope
 
 

@@ -67,7 +67,7 @@ def _vocabulary() -> _Vocabulary:
 def asks_to_build(request: str) -> bool:
     """True if ``request`` asks to create or change something.
 
-    Decided for each clause: by its first verb, or without a verb by a product at its beginning.
+    The first verb of each clause decides; in a clause without a verb, a product at its beginning.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)

@@ -122,7 +122,7 @@ STEERING = (
         id="mergeJob",
         tag="jobs",
         summary="Repeat the merge of an ended job",
-        description="202: the merge is still running; GET conflicts shows its end. "
+        description="202: the merge is still running; GET conflicts shows when it has ended. "
         "The previous result stays on a ref.",
         body=merging.MergeRequest,
         examples={"another strategy": {"strategy": "theirs"}},
@@ -250,7 +250,8 @@ STEERING = (
         tag="jobs",
         summary="Retry one worker that did not succeed",
         description=(
-            "Tasks that were skipped because of it run, too. An ended job runs again (run + 1). "
+            "Tasks that were skipped because of this worker run as well. An ended job runs again "
+            "(run + 1). "
             "409: the worker succeeded, has not ended, or depends on a task that did not succeed. "
             "403: the caller is a worker."
         ),

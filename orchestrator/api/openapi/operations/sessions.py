@@ -16,8 +16,9 @@ SESSIONS = (
         tag="sessions",
         summary="Log in a browser, with the key or with a ticket",
         description=(
-            "The answer sets a cookie that replaces the key. A change by the cookie also needs "
-            "the answered `token` in the header `X-Session-Token`. The session ends 12 hours after "
+            "The answer sets a cookie that replaces the key. A call that changes something also "
+            "needs the `token` of this answer, in the header `X-Session-Token`. The session ends "
+            "12 hours after "
             "its last call, 7 days after the login, or with its key. After 10 failed logins in a "
             "minute: 429."
         ),

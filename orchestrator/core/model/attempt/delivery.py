@@ -68,9 +68,12 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     more = f" and {len(held) - _MOST_IN_WORDS} more" if len(held) > _MOST_IN_WORDS else ""
     told = [f"not committed (git.never_commit): {named}{more}"]
     if any(each.folded for each in held):
-        told.append("its commits contained such files and were replaced by one commit without them")
+        told.append(
+            "the worker's commits contained such files, and were replaced by one commit "
+            "without these files"
+        )
     if any(each.in_history for each in held):
-        told.append("its commits still contain such files")
+        told.append("the worker's commits still contain such files")
     return tuple(told)
 
 
@@ -130,7 +133,7 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
-    found = [f"merged into its branch: {_listed(folded)}"] if folded else []
+    found = [f"merged into the worker's branch: {_listed(folded)}"] if folded else []
     if nested:
         named = (f"{each.name} ({each.ref})" for each in nested)
         found.append(f"nested repositories committed as files: {_listed(list(named))}")
@@ -141,7 +144,9 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
 def missing_in_words(each: SideWork) -> str:
     """Return a sentence on missing side work, with the command that merges it."""
     command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
-    return f"{each.kind} {each.name} conflicts with its branch and was not merged: {command}"
+    return (
+        f"{each.kind} {each.name} conflicts with the worker's branch, and was not merged: {command}"
+    )
 
 
 def merge_of(ref: str, *, is_stash: bool) -> str:

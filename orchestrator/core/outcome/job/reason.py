@@ -28,7 +28,7 @@ WAITS_FOR_APPROVAL = "waiting for approval"
 #: Begins the sentence on a job whose workers' changes could not be merged.
 NOT_MERGED = "merge failed"
 #: The sentence on a job whose branches were removed.
-DISCARDED = "its branches and checkpoints were discarded"
+DISCARDED = "the job's branches and checkpoints were discarded"
 #: Begins the sentence on a job that changed code that no gate judged.
 NOT_JUDGED = "not judged: "
 #: Begins the sentence on a job whose changes gates judged only in part.

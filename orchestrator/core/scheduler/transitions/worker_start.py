@@ -275,7 +275,7 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """Record the reason on the next worker of each job."""
+        """Record the reason to wait for the next worker of each job."""
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)

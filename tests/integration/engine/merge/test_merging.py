@@ -361,7 +361,7 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     assert project.show(branch, "src/app.py") == "one\nzwei\nthree"
     assert project.git("rev-parse", again["earlier"]) == before["commit"]
     final = site.directory(job) / "FINAL_RESULT.md"
-    overruled = "Overruled in src/app.py, line 2 of worker_1, worker_2's version won: 2"
+    overruled = "Replaced: src/app.py, line 2 (written by worker_1); worker_2's version won: 2"
     until(lambda: overruled in final.read_text(), "its reports say so")
     [lost] = again["conflicts"][0]["lost"]
     assert (lost["first"], lost["workers"], lost["text"]) == (2, ["worker_1"], ["2"])
@@ -396,7 +396,7 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     assert (lost["first"], lost["last"], lost["workers"]) == (6, 6, ["worker_1"])
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert "overruled by merge_strategy theirs: 1 hunk of worker_1" in final
-    assert "Overruled in long.txt, line 6 of worker_1" in final
+    assert "Replaced: long.txt, line 6 (written by worker_1)" in final
 
 
 def append(line: str) -> str:

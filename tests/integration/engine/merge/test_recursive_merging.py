@@ -177,9 +177,9 @@ def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
 
     assert ended["status"] == "completed", ended
     [row] = ended["results"]["tasks"]
-    [told] = [each for each in row["output"].splitlines() if "Overruled" in each]
+    [told] = [each for each in row["output"].splitlines() if "Replaced: " in each]
     words, _, blob = told.partition(" (saved: git show ")
-    assert words == "Overruled in README.md, line 1 of worker_1, the child job's version won"
+    assert words == "Replaced: README.md, line 1 (written by worker_1); the child job's version won"
     assert project.git("show", blob.partition(")")[0]) == "p"
     job, [child] = ended["job_id"], row["child_job_ids"]
     kept = f"refs/orchestrator/{job}/child/worker_1/{child}/ours"

@@ -105,7 +105,10 @@ def test_what_an_agent_has_committed_itself_does_not_stay_in_the_history(host: H
     assert "node_modules" not in log
     assert "Both files\n- add a\n- add b\n" in log.replace("\n\n", "\n")
     assert {"a.txt", "b.txt"} <= set(host.project.files(result))
-    told = "its commits contained such files and were replaced by one commit without them"
+    told = (
+        "the worker's commits contained such files, and were replaced by one commit without "
+        "these files"
+    )
     assert told in ended["reason"]
 
 
@@ -200,10 +203,14 @@ def test_what_an_agent_does_elsewhere_is_merged_or_named_with_a_command(host: Ho
     assert project.git("rev-parse", "stash@{0}", "main") == before
     assert [each["status"] for each in ended["results"]["tasks"]] == ["success"], ended
     [row] = ended["results"]["tasks"]
-    assert "merged into its branch: worktree wt, branch feature, stash WIP on" in row["reason"]
+    assert (
+        "merged into the worker's branch: worktree wt, branch feature, stash WIP on"
+        in row["reason"]
+    )
     command = f"git merge refs/orchestrator-kept/{job}/worker_1/branch/rival"
     assert (
-        f"branch rival conflicts with its branch and was not merged: {command}" in ended["reason"]
+        f"branch rival conflicts with the worker's branch, and was not merged: {command}"
+        in ended["reason"]
     )
     assert command in host.final(job)
     assert (ended["status"], ended["merge_state"]) == ("partial", "in_part")

@@ -198,7 +198,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "both_kept": (("a.txt", "b.txt"), ["both additions kept in a.txt, b.txt"]),
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "landed_on": (("main",), ["main has the result from before the feedback"]),
-    "discarded": (True, ["its branches and checkpoints were discarded"]),
+    "discarded": (True, ["the job's branches and checkpoints were discarded"]),
     "unjudged": (True, ["not judged: no tests found"]),
     "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),
     "unpriced": (("worker_9",), ["cost cap not enforced for worker_9"]),

@@ -136,9 +136,9 @@ def test_a_cluster_without_a_free_slot_is_full() -> None:
     found = choose(machines, {"n1": 2}, CLAUDE)
     assert isinstance(found, Unplaced)
     assert found.is_full
-    assert found.reason == "waiting for a node: all 2 slots are in use; not available: n2"
+    assert found.reason == "waiting for a node: all 2 slots are in use; unavailable: n2"
     away = choose([a_machine("n2", takes_workers=False)], {}, CLAUDE)
-    assert away == Unplaced("waiting for a node: not available: n2", is_full=True)
+    assert away == Unplaced("waiting for a node; unavailable: n2", is_full=True)
 
 
 NAMES = st.sampled_from(["", "n1", "n2", "n3"])

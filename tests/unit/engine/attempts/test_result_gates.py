@@ -77,7 +77,7 @@ def test_conflicts_are_told_to_everybody_who_is_to_resolve_them() -> None:
     second = _previous_failure(replace(first, attempt=3, failure="exit code|x"))
     assert second.startswith(_previous_failure(first))
     assert second.endswith(
-        "It ended with exit code 1 (exit code). The end of its output:\n\nno idea"
+        "The attempt ended with exit code 1 (exit code). The end of its output:\n\nno idea"
     )
 
 

@@ -19,7 +19,7 @@ def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted()
     lines = list(in_words(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
     assert len(lines) == MOST_LINES + 1
     assert lines[0] == "0.py: worker_2's version won."
-    assert lines[-1] == "5 more overruled places: reports/merge_1.json."
+    assert lines[-1] == "5 more replaced places: reports/merge_1.json."
 
 
 def test_a_few_files_that_one_won_are_all_named() -> None:
@@ -61,10 +61,10 @@ def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
     )
     lines = list(in_words(made))
     assert "in 3 places, another worker's version won" in lines[0]
-    assert [line for line in lines if line.startswith("Overruled")] == [
-        "Overruled in a.py, lines 5-6 of worker_1, worker_2's version won:     return 1 | x",
-        "Overruled in b.py, the removal of line 3 of worker_1, worker_2's version won",
-        "Overruled in c.bin, the whole file of worker_1, worker_2's version won",
+    assert [line for line in lines if line.startswith("Replaced: ")] == [
+        "Replaced: a.py, lines 5-6 (written by worker_1); worker_2's version won:     return 1 | x",
+        "Replaced: b.py, the removal of line 3 (written by worker_1); worker_2's version won",
+        "Replaced: c.bin, the whole file (written by worker_1); worker_2's version won",
     ]
 
 

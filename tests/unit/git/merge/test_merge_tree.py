@@ -508,7 +508,7 @@ def test_undo_moves_no_branch_on_which_nothing_was_landed(
     landing.land()
     project.git("checkout", "-q", *other)
 
-    with pytest.raises(Conflict, match=r"was landed on main.*check out the former"):
+    with pytest.raises(Conflict, match=r"was landed on main.*check out .+ first"):
         landing.undo()
 
     assert project.git("rev-parse", "HEAD") == project.git("rev-parse", "main") != before
