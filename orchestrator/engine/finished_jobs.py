@@ -190,7 +190,8 @@ class Housekeeping:
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
                 "%d directories in the workspace are not in the database (%s); either the latest "
-                "jobs were lost, or they come from elsewhere; they are not changed",
+                "jobs were lost, or the directories come from elsewhere; the directories are not "
+                "changed",
                 len(unknown),
                 shown + (", ..." if len(unknown) > MOST_NAMED else ""),
             )

@@ -171,8 +171,8 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return the positions of line breaks in the text without them, and the total length
-        removed before each.
+        """Return the position of each line break in the text without line breaks, and the number of
+        bytes removed before this position.
         """
         positions, removed = [], [0]
         for found in _BREAK.finditer(self._stream):

@@ -81,7 +81,7 @@ def feedback_command(
             given.add(_edited(surroundings, job_id, worker_id, commit))
         if not given.found and not given.summary.strip():
             raise InvalidRequest(
-                "no comments; nothing was sent; write some: "
+                "no comments; nothing was sent; to write comments: "
                 f"{COMMAND} feedback {job_id} {worker_id} --edit"
             )
         answer = client.feedback(

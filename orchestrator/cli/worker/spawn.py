@@ -33,7 +33,7 @@ EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "ca
 EXIT_BY_HTTP_STATUS = {401: KEY_REFUSED, 403: KEY_REFUSED, 404: NOT_FOUND}
 EXIT_BY_HTTP_STATUS |= {400: USAGE, 413: USAGE, 422: USAGE}
 SUCCEEDED = ("success", "recursive_success")
-TAKEN = {True: " (chosen)", False: " (not chosen: another candidate was)"}
+TAKEN = {True: " (chosen)", False: " (not chosen: another candidate was chosen)"}
 LIMIT_TYPES = ("cycle", "recursion-disabled")
 
 ANSWER_TIMEOUT_SECONDS = 30

@@ -378,7 +378,7 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     Rejections by gates are the same if the findings are the same, whatever changed in between.
 
     A failure cannot be compared if files changed, because the next attempt then starts from another
-    state. The same holds if the attempt was lost, because the worker did not cause that.
+    state. A lost attempt cannot be compared either, because the worker did not cause the loss.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""

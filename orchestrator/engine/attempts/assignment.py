@@ -356,7 +356,7 @@ def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     code, signal = result.exit_code, result.signal
     how = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
-        how = "no exit code, because it was stopped"
+        how = "no exit code, because the attempt was stopped"
     # ``failure`` begins with the name of the outcome, such as "timeout". If the outcome is
     # unknown, ``failure`` is empty or begins with another word.
     kind = worker.failure.partition("|")[0]

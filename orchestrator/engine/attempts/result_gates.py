@@ -143,7 +143,7 @@ class ResultGates:
         """
         if not self._wanted(flight, job, exit, evidence):
             return evidence
-        words = "late result: its gates were not run"
+        words = "late result: the gates were not run"
         return replace(evidence, claimed_success=False, error=words)
 
     def _wanted(

@@ -272,7 +272,7 @@ class JobMerge:
         if started and not self._repository.tip(branch):
             raise Conflict(
                 f"cannot merge {worker.id}: branch {short(branch)} no longer exists; restore the "
-                f"branch, or merge without it: --exclude {worker.id}"
+                f"branch, or merge without the worker: --exclude {worker.id}"
             )
 
     def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:

@@ -196,8 +196,8 @@ class Worktrees:
         """Return the base for a worker's child job: the worker's worktree, with its uncommitted
         work.
 
-        If the worker has no worktree, return the base of its job; if that has none, a base of the
-        project.
+        If the worker has no worktree, return the base of its job; if the job has no base, return a
+        base of the project.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()

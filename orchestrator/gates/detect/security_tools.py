@@ -60,8 +60,8 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
     """Return a function that searches the project's own commands for one of the words.
 
-    The function returns the word and its file as text; "" if no command has one of the words, or
-    if ``needs`` names files of which none exists.
+    The function returns the word and its file as text; "" if no command has one of the words, or if
+    no file in ``needs`` exists.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -70,7 +70,7 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 
 
 def _is_gone(field: str) -> bool:
-    """True if a status entry is a file that was removed from the files or from the index.
+    """True if a status entry is a file that was removed from the disk or from the index.
 
     A file that was removed only from the index has a second entry, as untracked. Removed files must
     not be passed to git as paths, because git fails if a link has replaced the directory of such a

@@ -4,54 +4,42 @@
 seconds, memory is bytes, and null means unknown, never zero.
 
 ``schema``
-    1. A field may be added under the same number; none changes its meaning. 2 for a job with more
-    than 1,000 workers: as 1, except that ``workers`` is incomplete.
-``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``
-    The job the figures are of.
-``wall_seconds``
-    From the first start to the end of the last worker.
-``work_seconds``
-    Sum of all attempts, without the time in which a worker's child jobs were unfinished.
-``slots``, ``busy_slots``, ``efficiency``
-    ``max_workers`` of the root job; ``work_seconds / wall_seconds``; ``busy_slots / slots``.
-``processors``, ``usable_slots``, ``parallel_efficiency``
-    Processors that the job manager may use; the minimum of ``slots``, started workers, and
-    ``processors``; ``busy_slots / usable_slots``, at most 1, because waiting needs no processor.
-``caps``
-    The job's caps on usage: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only caps that are
-set. ``critical_path`` ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``,
-``seconds`` of own work), see ``critical_path.py``. ``bottleneck`` is the id of the worker with the
-longest step. ``queued_seconds``, ``waited_seconds`` Sums over the workers: the time between being
-ready to start and the start; the time in which child jobs were unfinished. ``attempts``,
-``retries``, ``strays``, ``refused_child_jobs`` Counts. A stray is a leftover process that was
-killed after its worker's main process had exited; a refused child job was rejected because a limit
-was reached. ``containment`` Containment of the attempts: each mode that was used. ``cpu_seconds``,
-``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``, ``cache_read_tokens``,
-``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``, ``prompt_bytes_left_out``
+    1. A field may be added under the same number; no field changes its meaning. 2 for a job with
+    more than 1,000 workers: as 1, except that ``workers`` is incomplete. ``job_id``, ``root_id``,
+    ``status``, ``created_at``, ``started_at``, ``ended_at`` The job the figures are of.
+    ``wall_seconds`` From the first start to the end of the last worker. ``work_seconds`` Sum of all
+    attempts, without the time in which a worker's child jobs were unfinished. ``slots``,
+    ``busy_slots``, ``efficiency`` ``max_workers`` of the root job; ``work_seconds / wall_seconds``;
+    ``busy_slots / slots``. ``processors``, ``usable_slots``, ``parallel_efficiency`` Processors
+    that the job manager may use; the minimum of ``slots``, started workers, and ``processors``;
+    ``busy_slots / usable_slots``, at most 1, because waiting needs no processor. ``caps`` The job's
+    caps on usage: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only caps that are set.
+    ``critical_path`` ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``, ``seconds``
+    of own work), see ``critical_path.py``. ``bottleneck`` is the id of the worker with the longest
+    step. ``queued_seconds``, ``waited_seconds`` Sums over the workers: the time between being ready
+    to start and the start; the time in which child jobs were unfinished. ``attempts``, ``retries``,
+    ``strays``, ``refused_child_jobs`` Counts. A stray is a leftover process that was killed after
+    its worker's main process had exited; a refused child job was rejected because a limit was
+    reached. ``containment`` Containment of the attempts: each mode that was used. ``cpu_seconds``,
+    ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``, ``cache_read_tokens``,
+    ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``, ``prompt_bytes_left_out``
     ``{"value", "known", "unknown"}``: the sum over started workers whose value is known, the
     number of these workers, and the number of the others. With ``unknown`` above zero the sum is
     partial. Tokens are as the agents report them; ``input_tokens`` exclude ``cache_read_tokens``,
     which a provider read from its cache. ``prompt_bytes`` is the size of all prompts.
-    ``prompt_bytes_shared`` is the size of their beginnings that an earlier worker of the same job
-    and agent received, so that a provider may have them in its cache. ``prompt_bytes_left_out`` is
-    the size of results of other tasks that the prompts replace by paths.
-``peak_memory_bytes``, ``peak_memory_worker``
-    The highest peak of one worker, and its id.
-``workers_by_status``, ``jobs_by_status``
-    Counts.
-``depths``
-    Per depth: ``depth``, ``jobs``, ``workers``, ``workers_by_status``, ``work_seconds``.
-``jobs``
-    Per job, parents first: ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
-    ``wall_seconds``, ``workers``.
-``workers``
-    Per worker, by depth: the fields of ``WorkerFigures``. Of more than 1,000 workers, 1,000:
-    failed workers are selected first. All sums and counts are of all workers.
-``workers_omitted``
-    Only with ``schema`` 2: ``count`` of the workers that ``workers`` lacks, and the API calls that
-    show all workers: ``all`` (columns), ``pages``, and ``results`` (with ``files_created``).
-``comparisons``
-    Per task with candidates: the fields of ``core.candidates.comparison.Comparison``.
+    ``prompt_bytes_shared`` is the size of prompt beginnings that an earlier worker of the same job
+    and agent also received, so that a provider may have them in its cache.
+    ``prompt_bytes_left_out`` is the size of results of other tasks that the prompts replace by
+    paths. ``peak_memory_bytes``, ``peak_memory_worker`` The highest peak of one worker, and its id.
+    ``workers_by_status``, ``jobs_by_status`` Counts. ``depths`` Per depth: ``depth``, ``jobs``,
+    ``workers``, ``workers_by_status``, ``work_seconds``. ``jobs`` Per job, parents first:
+    ``job_id``, ``parent_worker_id``, ``depth``, ``status``, ``wall_seconds``, ``workers``.
+    ``workers`` Per worker, by depth: the fields of ``WorkerFigures``. Of more than 1,000 workers,
+    1,000: failed workers are selected first. All sums and counts are of all workers.
+    ``workers_omitted`` Only with ``schema`` 2: ``count`` of the workers that ``workers`` lacks, and
+    the API calls that show all workers: ``all`` (columns), ``pages``, and ``results`` (with
+    ``files_created``). ``comparisons`` Per task with candidates: the fields of
+    ``core.candidates.comparison.Comparison``.
 """
 
 import json

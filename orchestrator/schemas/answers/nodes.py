@@ -25,7 +25,9 @@ class NodeAnswer(Answer):
     drained: bool = Field(description="True if the node was drained: no more workers start on it.")
     slots: int = Field(description="Number of workers that may run on the node at the same time.")
     running: int
-    waiting: int = Field(description="Workers that wait for child jobs or locks; without slots.")
+    waiting: int = Field(
+        description="Number of workers that wait for child jobs or locks, and hold no slot."
+    )
     agents: list[str] = Field(
         description="Agents that can work on the node: their program and a credential exist."
     )

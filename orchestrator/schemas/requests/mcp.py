@@ -53,7 +53,7 @@ class WaitArguments(JobArguments):
 
 class LogsArguments(JobArguments):
     worker_id: Word
-    """Name of the worker, such as worker_1; status lists them."""
+    """Name of the worker, such as worker_1; the tool status lists the workers."""
     lines: Annotated[int, Field(ge=1, le=MOST_LINES)] = 50
     """Number of last lines."""
 

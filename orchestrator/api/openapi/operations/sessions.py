@@ -19,7 +19,8 @@ SESSIONS = (
             "The answer sets a cookie that replaces the key. A call that changes something also "
             "needs the `token` of this answer, in the header `X-Session-Token`. The session ends "
             "12 hours after "
-            "its last call, 7 days after the login, or with its key. After 10 failed logins in a "
+            "its last call, 7 days after the login, or when its key is removed. After 10 failed "
+            "logins in a "
             "minute: 429."
         ),
         body=LoginRequest,

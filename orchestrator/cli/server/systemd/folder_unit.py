@@ -53,8 +53,8 @@ class Account:
             return cls.named(pwd.getpwuid(uid).pw_name)
         except KeyError:
             raise NotFound(
-                f"{directory} belongs to user {uid}, who has no name on this machine; "
-                f"give it to a user: sudo chown -R USER: {shlex.quote(str(directory))}"
+                f"{directory} belongs to user {uid}, who has no name on this machine; give the "
+                f"directory to a user: sudo chown -R USER: {shlex.quote(str(directory))}"
             ) from None
 
 

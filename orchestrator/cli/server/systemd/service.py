@@ -243,7 +243,10 @@ def _show_installed(
     again = _command(surroundings, "uninstall", path.stem)
     click.echo(f"remove:  {sudo}{again}{of_user}")
     if manager.of_user:
-        click.echo("to start it at boot, and keep it after you log out: loginctl enable-linger")
+        click.echo(
+            "to start the service at boot, and to keep it running after you log out: "
+            "loginctl enable-linger"
+        )
     if names := not_carried(surroundings.environ):
         click.echo(
             f"not in the unit: {', '.join(names)}; set them in config.yaml, or in the file that "

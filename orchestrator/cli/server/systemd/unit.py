@@ -106,7 +106,7 @@ class Unit:
             "RestartSec=5",
             "# Exit code 2 is an error of the configuration: a restart would not repair it.",
             "RestartPreventExitStatus=2",
-            "# Workers have control groups of their own; one that runs out of memory ends alone.",
+            "# Each worker has its own control group. A worker that runs out of memory ends alone.",
             "Delegate=yes",
             *([f"DelegateSubgroup={SERVER_GROUP}"] if self._has_subgroup else []),
             "OOMPolicy=continue",
@@ -127,7 +127,7 @@ class Unit:
             )
         return (
             "# After a crash of the server, its workers continue, and the next server adopts them.",
-            "# A server that is stopped stops them itself (workers.on_shutdown).",
+            "# A server that is stopped also stops its workers (workers.on_shutdown).",
             "KillMode=process",
         )
 

@@ -264,7 +264,7 @@ def _earlier_parts(job: Job) -> str:
         back = f"{COMMAND} rollback {names} {after(each.attempt)} --yes"
         take = f"{COMMAND} merge {job.id} --include {each.worker_id}"
         parts.append(
-            f"{each.worker_id}: the files of its attempt {each.attempt} are not in the result, "
+            f"{each.worker_id}: the files of attempt {each.attempt} are not in the result, "
             f"because the retry did not succeed; to merge them: {back} && {take}"
         )
     return "; ".join(parts)

@@ -31,7 +31,9 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.repository import Strategy
 
 #: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
-NO_WORKTREE = "git: on, but no worktree could be created: its changes are in its directory only"
+NO_WORKTREE = (
+    "git: on, but no worktree could be created: the changes are only in the worker's directory"
+)
 
 
 def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
@@ -437,7 +439,7 @@ class UnmergedChanges:
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
         """Yield the job, and its descendants whose changes count.
 
-        A worker that does not count loses the changes of its descendants with its own, so they are
+        If a worker does not count, the changes of its descendants do not count either, so they are
         not listed. A child job that was withdrawn or replaced has lost nothing.
         """
         yield job

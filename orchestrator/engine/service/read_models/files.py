@@ -107,7 +107,7 @@ class ChangeReads:
             why = "it changed nothing, or its branches were removed"
             raise Conflict(
                 f"job {job.id} has no merged result: "
-                f"{why if job.status.ended else 'changes are merged when it ends'}"
+                f"{why if job.status.ended else 'changes are merged when the job ends'}"
             )
         return found
 

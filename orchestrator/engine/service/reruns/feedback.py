@@ -141,7 +141,7 @@ class FeedbackCalls:
         tip = self._repository.tip(branch) if in_git else ""
         if not tip:
             raise Conflict(
-                f"{worker.id} has no branch {short(branch)} to comment on; submit what should "
+                f"{worker.id} has no branch {short(branch)} to comment on; submit the wanted "
                 f"change as a new request, or run the worker again: {COMMAND} retry {job.id}",
                 kind="no-repository",
             )
@@ -169,7 +169,7 @@ class FeedbackCalls:
         if task.command is not None or not self._agents.reads_prompt(name):
             raise Conflict(
                 f"{worker.id} runs {'a command' if task.command else name}, which reads no "
-                f"comments; submit what should change as a new request: {COMMAND} submit"
+                f"comments; submit the wanted change as a new request: {COMMAND} submit"
             )
         self._agents.get(name).check(task)
         return name

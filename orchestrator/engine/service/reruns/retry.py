@@ -81,7 +81,7 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
     lacks = (each for each in job.facts.missing if each.cause is LossCause.CONFLICT)
     if any(each.worker_id == worker.id and not each.chosen for each in lacks):
         raise Conflict(
-            f"the changes of {worker.id} conflict with those of other workers; resolve the "
+            f"the changes of {worker.id} conflict with changes of other workers; resolve the "
             f"conflict first: {COMMAND} merge {job.id} --resolve worker"
         )
 
@@ -92,8 +92,9 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     parent = scheduler.view.workers[job.parent_key]
     if not scheduler.view.is_open(parent.key):
         raise Conflict(
-            f"{parent.id}, which started job {job.id}, has ended, and its change contains the "
-            f"result; use {parent.id} instead: {COMMAND} {command} {parent.job_id} {parent.id}"
+            f"{parent.id}, which started job {job.id}, has ended, and its branch contains the "
+            f"result of the job; use {parent.id} instead: {COMMAND} {command} {parent.job_id} "
+            f"{parent.id}"
         )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(

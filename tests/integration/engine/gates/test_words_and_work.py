@@ -256,14 +256,14 @@ def test_a_retry_that_fails_names_the_half_that_was_delivered_before(
     assert ended["status"] == "failed"
     back = f"bin/orchestrator rollback {job} worker_1 1-after --yes"
     take = f"bin/orchestrator merge {job} --include worker_1"
-    assert ended["reason"].startswith("worker_1: the files of its attempt 1 are not in the result")
+    assert ended["reason"].startswith("worker_1: the files of attempt 1 are not in the result")
     assert ended["reason"].endswith(f"to merge them: {back} && {take}")
 
     path = f"/jobs/{job}/workers/worker_1/rollback"
     assert site.call("POST", path, {"checkpoint": "1-after"}).status_code == 200
     assert site.call("POST", f"/jobs/{job}/merge", {"take": ["worker_1"]}).status_code == 200
     assert project.show(f"orchestrator/{job}/result", "a.md") == "a"
-    assert "the files of its attempt" not in site.status(job)["reason"]
+    assert "the files of attempt" not in site.status(job)["reason"]
 
 
 def test_a_promised_file_that_another_worker_creates_is_not_missing(site: InProcess) -> None:

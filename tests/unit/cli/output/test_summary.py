@@ -137,7 +137,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "lost_below": ((BELOW,), ["worker_1_1 of job c (conflict in c.py)"]),
     "earlier_parts": (
         (EarlierPart(worker_id="worker_9", attempt=2),),
-        ["worker_9: the files of its attempt 2 are not in the result", "rollback", "--include"],
+        ["worker_9: the files of attempt 2 are not in the result", "rollback", "--include"],
     ),
     "not_in_parent": (("x.py",), ["both sides changed x.py"]),
     "taken": (("worker_5",), ["merged by a person: worker_5"]),

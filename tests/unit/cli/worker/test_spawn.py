@@ -379,8 +379,8 @@ def test_candidates_are_one_task_and_whose_work_counts_is_told() -> None:
 
     assert lines == [
         "job j: partial, 1 of 2 tasks succeeded",
-        "[worker_1] success (not chosen: another candidate was)",
+        "[worker_1] success (not chosen: another candidate was chosen)",
         "[worker_2] recursive_success (chosen)",
-        "[worker_3] failed (not chosen: another candidate was)",
+        "[worker_3] failed (not chosen: another candidate was chosen)",
         "[worker_4] skipped",
     ]
