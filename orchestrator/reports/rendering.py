@@ -84,18 +84,14 @@ def _opened(directory: Path, parts: tuple[str, ...]) -> Iterator[int]:
     folder = os.open(directory, _DIRECTORY)
     try:
         for part in parts:
-            inner = _inner(folder, part)
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=folder)
+            inner = os.open(part, _DIRECTORY, dir_fd=folder)
             os.close(folder)
             folder = inner
         yield folder
     finally:
         os.close(folder)
-
-
-def _inner(folder: int, part: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(part, 0o700, dir_fd=folder)
-    return os.open(part, _DIRECTORY, dir_fd=folder)
 
 
 def _replace(folder: int, name: str, content: bytes) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.agents.survey.analysis.project_map import map_files
-from orchestrator.agents.survey.child_jobs import ChildJobs, run_child_jobs
+from orchestrator.agents.survey.child_jobs import run_child_jobs
 from orchestrator.agents.survey.files.listing import Listing, list_files, shown, within
 from orchestrator.agents.survey.partition import Division, divide
 from orchestrator.agents.survey.report.headline import only_counted, summary
@@ -90,7 +90,10 @@ def _map(
     divisions = _divisions(around, listing, task.files)
     own = _without(listing, divisions)
     result = map_files(around.root, own, list(task.files), say)
-    jobs = _child_jobs(divisions, around)
+    for division in divisions:
+        parts = count(len(division.parts), "part")
+        say(f"{_named(division.directory)} has {parts}: starting a child job")
+    jobs = run_child_jobs(divisions, around.directory)
     for division, reason in jobs.refused:
         say(f"{_named(division.directory)} is surveyed without a child job: {reason}")
         paths = _paths(division)
@@ -111,13 +114,6 @@ def _divisions(around: Surroundings, listing: Listing, paths: Sequence[str]) -> 
         reason = f"depth {around.depth} of {around.max_depth} reached"
     say(f"surveying all parts without child jobs: {reason}")
     return []
-
-
-def _child_jobs(divisions: list[Division], around: Surroundings) -> ChildJobs:
-    for division in divisions:
-        parts = count(len(division.parts), "part")
-        say(f"{_named(division.directory)} has {parts}: starting a child job")
-    return run_child_jobs(divisions, around.directory)
 
 
 def _without(listing: Listing, divisions: list[Division]) -> Listing:

@@ -102,17 +102,13 @@ def _orchestrate(desk: Desk, arguments: mcp.OrchestrateArguments) -> str:
 
 def _status(desk: Desk, arguments: mcp.StatusArguments) -> str:
     if arguments.job_id is None:
-        return _newest(desk)
+        page = desk.service.jobs(
+            desk.caller, status=None, parent=None, depth=None, page=1, page_size=LISTED_JOBS
+        )
+        return summaries.as_text(summaries.listed(page.jobs, page.total))
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.standing(detail))
-
-
-def _newest(desk: Desk) -> str:
-    page = desk.service.jobs(
-        desk.caller, status=None, parent=None, depth=None, page=1, page_size=LISTED_JOBS
-    )
-    return summaries.as_text(summaries.listed(page.jobs, page.total))
 
 
 def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:

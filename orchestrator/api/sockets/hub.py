@@ -62,14 +62,11 @@ class Timers(Generic[T]):
         while self._heap and self._heap[0][0] <= now:
             _, _, call, owner = heapq.heappop(self._heap)
             if owner in self._of:
-                self._took(owner)
+                self._wanted -= 1
+                self._of[owner] -= 1
+                if not self._of[owner]:
+                    del self._of[owner]
                 yield call, owner
-
-    def _took(self, owner: T) -> None:
-        self._wanted -= 1
-        self._of[owner] -= 1
-        if not self._of[owner]:
-            del self._of[owner]
 
 
 logger = logging.getLogger(__name__)
@@ -259,7 +256,10 @@ class Hub:
             while not self._closing:
                 self._turn()
         finally:
-            self._release()
+            for parked in tuple(self._parked):
+                self._guarded(parked.stopped)
+                self._guarded(partial(self.leave, parked))
+            self._close_down()
 
     def _turn(self) -> None:
         for key, mask in self._selector.select(self._idle_seconds()):
@@ -309,12 +309,6 @@ class Hub:
             logger.exception("a parked connection failed")
             if parked is not None:
                 self.leave(parked)
-
-    def _release(self) -> None:
-        for parked in tuple(self._parked):
-            self._guarded(parked.stopped)
-            self._guarded(partial(self.leave, parked))
-        self._close_down()
 
 
 def _no_thread(error: RuntimeError) -> Unavailable:

@@ -113,7 +113,10 @@ def doctor_command(surroundings: CliContext) -> int:
         click.echo(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}, indent=2))
     else:
         for check in checks:
-            _print(check)
+            click.echo(f"{_MARKS[check.ok]}  {check.name}: {printable(check.message)}")
+            if check.ok is not True:
+                for line in printable(check.fix).splitlines():
+                    click.echo(f"      {line}")
     return ExitCode.OK if ok else ExitCode.FAILED
 
 
@@ -131,10 +134,3 @@ def doctor(surroundings: CliContext) -> Iterator[HealthCheck]:
     yield from server_checks(surroundings.workspace, settings)
     yield from mode_checks(settings, surroundings.environ)
     yield from agent_checks(surroundings.folder, settings, surroundings.environ)
-
-
-def _print(check: HealthCheck) -> None:
-    click.echo(f"{_MARKS[check.ok]}  {check.name}: {printable(check.message)}")
-    if check.ok is not True:
-        for line in printable(check.fix).splitlines():
-            click.echo(f"      {line}")

@@ -69,7 +69,10 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
         files = [asdict(one) for one in done]
         click.echo(json.dumps({"project": str(root), "dry_run": dry_run, "files": files}))
     else:
-        _show(done, dry_run)
+        for one in done:
+            reason = f" ({one.reason})" if one.reason else ""
+            would = "would be " if dry_run and one.state in ("created", "replaced") else ""
+            click.echo(f"{would}{one.state} {one.path}{reason}")
     good = all(one.state not in ("kept", "failed") for one in done)
     return ExitCode.OK if good else ExitCode.FAILED
 
@@ -131,10 +134,3 @@ def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
         # A link is replaced, and its target is unchanged.
         replace_file(path, text.encode(), mode=0o644)
     return Installed(path=str(path), state="replaced" if there else "created")
-
-
-def _show(done: list[Installed], dry_run: bool) -> None:
-    for one in done:
-        reason = f" ({one.reason})" if one.reason else ""
-        would = "would be " if dry_run and one.state in ("created", "replaced") else ""
-        click.echo(f"{would}{one.state} {one.path}{reason}")

@@ -166,7 +166,9 @@ class LockCalls:
             self._scheduler.leases.look_again()
         while self._gave_something(now):
             pass
-        self._fail_those_that_ended()
+        for call in self._calls.values():
+            if not call.decided and not self._is_current(call.attempt):
+                call.failure = Unauthorized("the attempt that requested the lock has ended")
         decided = [call for call in self._calls.values() if call.decided]
         for call in decided:
             del self._calls[call.entry]
@@ -208,11 +210,6 @@ class LockCalls:
         else:
             call.leases = grant.leases
             self._scheduler.leases.granted(call.entry, grant.leases, now)
-
-    def _fail_those_that_ended(self) -> None:
-        for call in self._calls.values():
-            if not call.decided and not self._is_current(call.attempt):
-                call.failure = Unauthorized("the attempt that requested the lock has ended")
 
     def _withdraw(self, call: LockCall) -> None:
         self._calls.pop(call.entry, None)

@@ -306,7 +306,10 @@ class TaskRequest(Wire):
 def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     """Raise a fault for repeated ids, and for dependencies on tasks that do not exist."""
     ids = task_ids(tasks)
-    _refuse_repeated(ids)
+    for task_id, times in Counter(ids).items():
+        if times > 1:
+            second = ids.index(task_id, ids.index(task_id) + 1)
+            raise fault_at((second, "id"), f"the id {task_id!r} is used {times} times")
     known = frozenset(ids)
     for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
         for place, needed in enumerate(task.depends_on):
@@ -437,13 +440,6 @@ def _free_names(position: int) -> Iterator[str]:
         # Underscores at the end make the name unique: names of other positions end with a digit.
         name += "_"
         yield name
-
-
-def _refuse_repeated(ids: Sequence[str]) -> None:
-    for task_id, times in Counter(ids).items():
-        if times > 1:
-            second = ids.index(task_id, ids.index(task_id) + 1)
-            raise fault_at((second, "id"), f"the id {task_id!r} is used {times} times")
 
 
 def _check_dependency(

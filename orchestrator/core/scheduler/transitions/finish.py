@@ -123,17 +123,19 @@ class Completion:
             if job.status.ended or job.stop_cause is not None:
                 continue
             is_below = each != job_id and cause is StopCause.WITHDRAWN
-            self._mark_stopped(job, StopCause.PARENT if is_below else cause, by)
+            fields = {
+                "cancelled_by": by,
+                "stop_cause": StopCause.PARENT if is_below else cause,
+                "awaits_approval": False,
+                "pause": None,
+            }
+            stopped = changed(job, **fields)
+            self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
             self._unit_of_work.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
             # A cap does not stop a merge, because merging existing changes costs nothing.
             if each in self.rendering and cause is not StopCause.LIMIT:
                 self._trees.commands.append(StopMerging(each))
             self._stop_workers(each, _ENDED_BY[cause], by, now)
-
-    def _mark_stopped(self, job: Job, cause: StopCause, by: str) -> None:
-        fields = {"cancelled_by": by, "stop_cause": cause, "awaits_approval": False, "pause": None}
-        stopped = changed(job, **fields)
-        self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
 
     def check_job(self, job_id: str, now: float) -> None:
         """Request a job's reports if all its workers have ended.

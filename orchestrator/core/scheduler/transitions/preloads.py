@@ -188,7 +188,10 @@ class Preloads:
         # In a cluster, each start is placed by the server.
         held = room.paused is not None or room.machines is not None
         if root_id is None or held or not self._is_plain(root_id):
-            self._take_back()
+            for key, number in self._preloaded.items():
+                if key not in self._recalled:
+                    self._recalled.add(key)
+                    self._trees.commands.append(TakeBack(key, number))
             return
         self._preload(root_id, now)
 
@@ -200,12 +203,6 @@ class Preloads:
         self._recalled.discard(key)
         self._places.pop(key, None)
         return self._preloaded.pop(key, None)
-
-    def _take_back(self) -> None:
-        for key, number in self._preloaded.items():
-            if key not in self._recalled:
-                self._recalled.add(key)
-                self._trees.commands.append(TakeBack(key, number))
 
     def _only_root(self) -> str | None:
         """Return the only root job that wants slots; None if there are several, or none."""

@@ -134,7 +134,10 @@ class Feed:
             if event.kind in PASSED_ON:
                 self._add(event.kind, event.root_id, event.job_id, event.at, data=event.data)
         if not self._listeners:
-            self._skip(change)
+            if change.workers or change.new_workers or change.jobs:
+                with self._lock:
+                    self._complete_after = self._last
+                    self._needy.clear()
             return
         for root_id in _with_changed_needs(change, self._needy):
             self._add_needs(root_id)
@@ -146,12 +149,6 @@ class Feed:
         """End the timer. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-
-    def _skip(self, change: Change) -> None:
-        if change.workers or change.new_workers or change.jobs:
-            with self._lock:
-                self._complete_after = self._last
-                self._needy.clear()
 
     def _add(
         self,
@@ -204,9 +201,6 @@ class Feed:
         } | dict.fromkeys(due, now)
         for root_id, counts in self._store.status_counts(sorted(due)).items() if due else ():
             self._add(FeedKind.USAGE, root_id, root_id, clock.now(), figures=Progress.of(counts))
-        self._wait_for_rest()
-
-    def _wait_for_rest(self) -> None:
         if self._changed and self._timer is None:
             self._timer = threading.Timer(FIGURES_SECONDS, self._add_rest)
             self._timer.daemon = True
