@@ -43,9 +43,9 @@ from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement
-from orchestrator.core.scheduler.dag import RunTimes
 from orchestrator.core.scheduler.placement import Machine
-from orchestrator.core.scheduler.ready_queue_and_slots import Prompting
+from orchestrator.core.scheduler.queue.start_holds import Prompting
+from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.preparation import AttemptPreparation

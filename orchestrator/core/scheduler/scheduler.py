@@ -41,9 +41,11 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
-from orchestrator.core.scheduler.dag import RunTimes
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
-from orchestrator.core.scheduler.ready_queue_and_slots import UNLIMITED, Capacity, Prompting, Slots
+from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
+from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.start_holds import Prompting
+from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion

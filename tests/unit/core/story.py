@@ -14,7 +14,7 @@ from orchestrator.core.scheduler.commands import Command, MakeContext, Render, S
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.scheduler.planned_job import planner_of
-from orchestrator.core.scheduler.ready_queue_and_slots import Capacity, Lack
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.reruns.retry import check_reopens, check_rerun
 

@@ -14,7 +14,8 @@ from orchestrator.core.scheduler.placement import (
     machine_of,
     needs_server_files,
 )
-from orchestrator.core.scheduler.ready_queue_and_slots import AgentThrottle, Capacity, Lack
+from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 
 

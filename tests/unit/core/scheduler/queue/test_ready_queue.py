@@ -2,7 +2,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from orchestrator.core.model.job import Job, WorkerKey
-from orchestrator.core.scheduler.ready_queue_and_slots import ReadyQueue
+from orchestrator.core.scheduler.queue.ready_queue import ReadyQueue
 from tests.unit.core.factories import a_job, a_key
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.dag import MOST_NAMES, RunTimes, ranks
-from orchestrator.core.scheduler.ready_queue_and_slots import ReadyQueue
+from orchestrator.core.scheduler.queue.ready_queue import ReadyQueue
+from orchestrator.core.scheduler.queue.start_order import MOST_NAMES, RunTimes, ranks
 from tests.unit.core.factories import a_job, a_key
 
-GRAPHS = json.loads((Path(__file__).parents[4] / "benchmarks" / "workflows.json").read_text())
+GRAPHS = json.loads((Path(__file__).parents[5] / "benchmarks" / "workflows.json").read_text())
 SLOTS = 8
 #: The best schedule known (of thousands of varied orders), as a multiple of the larger of longest
 #: path and work / slots. Below this bound there is none, but it may be out of reach.

@@ -1,0 +1,1 @@
+"""The workers that wait for a start: order, slots, holds, throttles, capacity."""

@@ -1,0 +1,150 @@
+"""Slots: running workers of the server, and of every job with its descendants; live processes."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from orchestrator.core.limits.quotas import LIVE_PER_RUNNING
+from orchestrator.core.model.job import Job
+
+
+class Slots:
+    """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
+
+    A root job may have a higher ``max_workers`` than the server. While such a job exists, its limit
+    applies to the whole server.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        max_live_workers: int | None = None,
+        of_key: Callable[[str], int | None] = lambda name: None,
+    ) -> None:
+        #: Limit on the running workers of all jobs of an API key; None: no limit.
+        self._of_key = of_key
+        self._default_workers = max_workers
+        self._max_live = max_live_workers
+        #: The ``max_workers`` of each root job, by its id.
+        self._allowed: dict[str, int] = {}
+        self._max_workers = max_workers
+        #: The limits of each job and its ancestors, by job id.
+        self._line: dict[str, Sequence[tuple[str, int]]] = {}
+        self._running: dict[str, int] = {}
+        #: Number of slots that are reserved for resuming workers, by the name of the limit: a job,
+        #: a key, or the server.
+        self._kept: Counter[str] = Counter()
+        self._kept_total = 0
+        self._total = 0
+        self._live = 0
+
+    @property
+    def running(self) -> int:
+        return self._total
+
+    @property
+    def live(self) -> int:
+        return self._live
+
+    def add_job(self, job: Job, ancestors: Sequence[Job]) -> None:
+        line = [job, *ancestors]
+        limits = [(each.id, each.config.max_workers) for each in line]
+        owner = line[-1].submitted_by
+        most = self._of_key(owner)
+        if most is not None:
+            # Job ids have no blank, so this name cannot be a job id.
+            limits.append((f"key {owner}", most))
+            self._running.setdefault(f"key {owner}", 0)
+        self._line[job.id] = limits
+        self._running[job.id] = 0
+        if job.is_root:
+            self._allowed[job.id] = job.config.max_workers
+            self._max_workers = max(self._max_workers, job.config.max_workers)
+
+    def drop_job(self, job_id: str) -> None:
+        if self._allowed.pop(job_id, 0) >= self._max_workers:
+            self._max_workers = max(self._default_workers, *self._allowed.values(), 0)
+        self._line.pop(job_id, None)
+        self._running.pop(job_id, None)
+
+    def running_in(self, job_id: str) -> int:
+        """Return the number of running workers of the job and all its descendants."""
+        return self._running[job_id]
+
+    def has_room(self, job_id: str) -> bool:
+        if self._total >= self._max_workers:
+            return False
+        return all(self._running[each] < most for each, most in self._line[job_id])
+
+    def forecast(self) -> Callable[[str], bool]:
+        """Return a function that takes a slot for a worker of a job, in a forecast only.
+
+        The function returns False if a limit of the job, of its ancestors, or of the server leaves
+        no slot.
+        """
+        taken: Counter[str] = Counter()
+        total = self._total
+
+        def take(job_id: str) -> bool:
+            nonlocal total
+            line = self._line[job_id]
+            if total >= self._max_workers:
+                return False
+            if any(self._running[each] + taken[each] >= most for each, most in line):
+                return False
+            taken.update(each for each, _ in line)
+            total += 1
+            return True
+
+        return take
+
+    def keep_free(self, job_ids: Collection[str]) -> None:
+        """Reserve one slot for each entry of ``job_ids``: the jobs of workers about to resume."""
+        self._kept_total = len(job_ids)
+        self._kept = Counter(each for job_id in job_ids for each, _ in self._line[job_id])
+
+    def has_room_to_start(self, job_id: str) -> bool:
+        """True if a slot is free for a new worker.
+
+        Slots that are reserved for workers about to resume are not free.
+        """
+        if not self._kept_total:
+            return self.has_room(job_id)
+        if self._total + self._kept_total >= self._max_workers:
+            return False
+        line = self._line[job_id]
+        return all(self._running[each] + self._kept[each] < most for each, most in line)
+
+    @property
+    def all_wait(self) -> bool:
+        """True if no live worker runs.
+
+        Then neither the number of processes nor memory may hold back a start, because only a new
+        worker can finish the work for which all others wait.
+        """
+        return self._total == 0
+
+    @property
+    def has_room_for_process(self) -> bool:
+        """True if one more process may exist."""
+        return self._live < (self._max_live or LIVE_PER_RUNNING * self._max_workers)
+
+    def acquire(self, job_id: str) -> None:
+        self._count(job_id, 1)
+
+    def release(self, job_id: str) -> None:
+        self._count(job_id, -1)
+
+    def process_added(self) -> None:
+        self._live += 1
+
+    def process_gone(self) -> None:
+        self._live -= 1
+
+    def _count(self, job_id: str, step: int) -> None:
+        self._total += step
+        for each, _ in self._line[job_id]:
+            self._running[each] += step
+
+    def snapshot(self) -> Mapping[str, int]:
+        return {"running": self._total, "live": self._live, "slots": self._max_workers}

@@ -1,0 +1,138 @@
+"""Holds on starts: until a job's shared context exists, and behind the first worker of an agent.
+
+The first worker of a job and agent starts ahead of the others, so that the others find the
+beginning of their prompts in the provider's cache. It also tries a login that may not work.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import field
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.job import Worker, WorkerKey
+
+#: Seconds after which the other workers start, even if the first worker has no answer yet.
+AHEAD_SECONDS = 20.0
+
+
+def _none(agent: str) -> bool:
+    return False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompting:
+    """Properties of agents that concern their prompts, by agent name."""
+
+    #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
+    reads: Callable[[str], bool] = _none
+    #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
+    #: it.
+    caches: Callable[[str], bool] = _none
+    ahead_seconds: float = AHEAD_SECONDS
+
+
+@dataclass(slots=True)
+class _Group:
+    """The workers of one job with the same agent."""
+
+    first: Worker
+    until: float
+    behind: list[WorkerKey] = field(default_factory=list)
+
+
+class StartHolds:
+    def __init__(self, prompting: Prompting) -> None:
+        self._prompting = prompting
+        self.reads_prompt = prompting.reads
+        #: Jobs whose shared context exists.
+        self._prepared: set[str] = set()
+        #: Workers that wait for their job's shared context, by job.
+        self._unprepared: dict[str, list[WorkerKey]] = {}
+        #: Groups whose first worker has no answer yet, by (job, agent).
+        self._ahead: dict[tuple[str, str], _Group] = {}
+        #: Pairs (job, agent) whose shared beginning of prompts is probably in the provider's cache.
+        self._heard: set[tuple[str, str]] = set()
+
+    # -- the shared context ---------------------------------------------------------------------
+
+    def lacks_context(self, worker: Worker) -> bool:
+        return self._prompting.reads(worker.agent) and worker.job_id not in self._prepared
+
+    def wait_for_context(self, worker: Worker) -> bool:
+        """Hold the worker until its job's context exists.
+
+        Return True for the first worker of the job: then the caller must request the context.
+        """
+        is_first = worker.job_id not in self._unprepared
+        self._unprepared.setdefault(worker.job_id, []).append(worker.key)
+        return is_first
+
+    def prepared(self, job_id: str) -> list[WorkerKey]:
+        """Record that the job's shared context exists. Return the workers that waited for it."""
+        if job_id not in self._unprepared:  # The job has ended since
+            return []
+        self._prepared.add(job_id)
+        return self._unprepared.pop(job_id)
+
+    # -- the first worker ----------------------------------------------------------------------
+
+    def ahead_of(self, worker: Worker) -> Worker | None:
+        """Return the first worker of the same job and agent, if the given worker must wait for
+        its answer; None otherwise.
+        """
+        group = self._ahead.get((worker.job_id, worker.agent))
+        return group.first if group else None
+
+    def wait_behind(self, worker: Worker) -> None:
+        self._ahead[worker.job_id, worker.agent].behind.append(worker.key)
+
+    def caches(self, agent: str) -> bool:
+        return self._prompting.caches(agent)
+
+    def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
+        """Record a worker's start.
+
+        ``doubtful``: True if the agent's login is not known to work.
+        """
+        group, first = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
+        if first and group not in self._ahead and group not in self._heard:
+            self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
+
+    def heard(self, worker: Worker) -> list[WorkerKey]:
+        """Record that the model has answered the worker. Return the workers that may start now."""
+        group = worker.job_id, worker.agent
+        if group not in self._ahead and not self.caches(worker.agent):
+            return []
+        self._heard.add(group)
+        return self._pass(group)
+
+    def gone(self, worker: Worker) -> list[WorkerKey]:
+        """Record that the worker's process has ended. Return the workers that it held."""
+        group = self._ahead.get((worker.job_id, worker.agent))
+        if group is None or group.first.key != worker.key:
+            return []
+        return self._pass((worker.job_id, worker.agent))
+
+    def overdue(self, now: float) -> list[WorkerKey]:
+        """Return the workers whose hold has timed out."""
+        late = [each for each, group in self._ahead.items() if group.until <= now]
+        self._heard.update(late)
+        return [key for each in late for key in self._pass(each)]
+
+    @property
+    def next_time(self) -> float | None:
+        """Return the time at which the next hold times out."""
+        waited_for = (group.until for group in self._ahead.values() if group.behind)
+        return min(waited_for, default=None)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        gone = set(job_ids)
+        self._prepared -= gone
+        self._heard = {each for each in self._heard if each[0] not in gone}
+        for group in [each for each in self._ahead if each[0] in gone]:
+            del self._ahead[group]
+        for job_id in gone:
+            self._unprepared.pop(job_id, None)
+
+    def _pass(self, group: tuple[str, str]) -> list[WorkerKey]:
+        ended = self._ahead.pop(group, None)
+        return ended.behind if ended else []
