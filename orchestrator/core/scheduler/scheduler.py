@@ -49,14 +49,11 @@ from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
-from orchestrator.core.scheduler.transitions.human_decisions import (
-    Pauses,
-    PlanApproval,
-    Questions,
-    plan_of,
-)
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
+from orchestrator.core.scheduler.transitions.pauses import Pauses
+from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval, plan_of
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
+from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.scheduler.transitions.recovery import LateResults, Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks

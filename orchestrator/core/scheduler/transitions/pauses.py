@@ -1,0 +1,186 @@
+"""Pauses of one job, or of all jobs. Nothing new starts in a paused job until it resumes."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import EndedBy
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.outcome.job.reason import budget_command, reason_of
+from orchestrator.core.scheduler.commands import Stop
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.unit_of_work import changed
+from orchestrator.core.scheduler.transitions.questions import Questions
+
+
+class Pauses:
+    def __init__(self, trees: JobTrees, questions: Questions) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._questions = questions
+
+    def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
+        """Pause a job and its descendants. Idempotent.
+
+        ``running`` decides whether running attempts finish or stop.
+        """
+        pause = Pause(at=now, by=by, running=running, job_id=job_id)
+        self._pause_each(self._trees.subtree(job_id), pause, now)
+
+    def pause_all(self, by: str, running: RunningMode, now: float) -> None:
+        """Pause every job, and every job that is submitted until ``resume_all``. Idempotent."""
+        pause = Pause(at=now, by=by, running=running, cause=PauseCause.EVERYTHING)
+        before = self._trees.pause
+        if before is not None:
+            pause = replace(before, running=_stronger(before.running, running))
+        self._set_server_pause(pause)
+        for root_id in self._trees.roots:
+            self._pause_each(self._trees.subtree(root_id), pause, now)
+
+    def resume(self, job_id: str, by: str, now: float) -> None:
+        """Let a job and its descendants continue. Idempotent.
+
+        Raise Conflict during ``pause_all``. The job's own pause ends even in this case.
+        """
+        pause = self._unit_of_work.jobs[job_id].pause
+        if pause is not None and pause.cause is PauseCause.LIMIT:
+            raise Conflict(
+                f"job {job_id} has reached {pause.by}; raise the limit: "
+                f"{budget_command(pause)}; or stop the job: {COMMAND} cancel {pause.job_id}"
+            )
+        if pause is not None and pause.cause is PauseCause.EVERYTHING:
+            raise Conflict(
+                f"all jobs are paused by {pause.by}; to resume all jobs, including job {job_id}: "
+                f"{COMMAND} resume --all"
+            )
+        self._resume_each(self._trees.subtree(job_id), by, now)
+
+    def impose(self, pause: Pause, now: float) -> None:
+        """Pause a job and its descendants without a request of a person."""
+        self._pause_each(self._trees.subtree(pause.job_id), pause, now)
+
+    def lift(self, job_id: str, by: str, now: float) -> None:
+        """End the pause of a job and its descendants, whatever its cause."""
+        self._resume_each(self._trees.subtree(job_id), by, now)
+
+    def resume_all(self, by: str, now: float) -> None:
+        """End the pause of all jobs. Idempotent.
+
+        Jobs that were also paused themselves stay paused.
+        """
+        self._set_server_pause(None)
+        for root_id in self._trees.roots:
+            paused = (
+                each
+                for each in self._trees.subtree(root_id)
+                if self._cause_of(each) is PauseCause.EVERYTHING
+            )
+            self._resume_each(paused, by, now)
+
+    def begun(self, job: Job, now: float) -> Job:
+        """Return a starting job with the pause that applies to it, if any."""
+        above = self._unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
+        pause = above or self._trees.pause
+        if pause is None:
+            return job
+        job = changed(job, pause=replace(pause, at=now))
+        return changed(job, reason=reason_of(job))
+
+    def stop_again(self, worker: Worker) -> None:
+        """Stop the worker's attempt again after a restart, if the pause stops attempts."""
+        pause = self._trees.job_of(worker).pause
+        if pause is not None and pause.stops and worker.cancelled_by is None:
+            self._stop(worker, pause)
+
+    def _set_server_pause(self, pause: Pause | None) -> None:
+        if pause != self._trees.pause:
+            self._trees.pause = pause
+            self._unit_of_work.note_pause(pause)
+
+    def _cause_of(self, job_id: str) -> PauseCause | None:
+        pause = self._unit_of_work.jobs[job_id].pause
+        return pause.cause if pause else None
+
+    def _pause_each(self, job_ids: Iterable[str], pause: Pause, now: float) -> None:
+        for job_id in job_ids:
+            job = self._unit_of_work.jobs[job_id]
+            if job.status.ended or job.stop_cause is not None:
+                continue
+            mine = _combined(job.pause, pause)
+            if mine != job.pause:
+                self._set(job, now, mine)
+                payload = {"by": pause.by, "running": str(mine.running)}
+                self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
+            self._hold_workers(job_id, mine)
+
+    def _hold_workers(self, job_id: str, pause: Pause) -> None:
+        for worker in self._trees.workers_of(job_id):
+            unfinished = self._trees.unfinished.get(worker.key)
+            if unfinished is None:
+                continue
+            # Let other workers acquire the locks that this worker waits for.
+            self._trees.locks.step_back(worker.key)
+            if pause.stops and unfinished.alive and not unfinished.stopping:
+                self._stop(worker, pause)
+
+    def _stop(self, worker: Worker, pause: Pause) -> None:
+        self._trees.unfinished[worker.key].stopping = True
+        by, cause = f"the pause by key {pause.by}", ExitCause.PAUSED
+        stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by, cause)
+        self._trees.commands.append(stop)
+
+    def _resume_each(self, job_ids: Iterable[str], by: str, now: float) -> None:
+        for job_id in job_ids:
+            job = self._unit_of_work.jobs[job_id]
+            if job.pause is None or job.stop_cause is not None:
+                continue
+            everything = self._trees.pause
+            job = self._set(job, now, replace(everything, at=now) if everything else None)
+            self._let_finish(job)
+            if job.pause is None:
+                self._unit_of_work.emit(EventKind.JOB_RESUMED, job, now, by=by)
+                self._trees.watch_wall_time(job)
+            else:
+                self._hold_workers(job_id, job.pause)
+
+    def _let_finish(self, job: Job) -> None:
+        """Withdraw the stops of attempts that a pause requested.
+
+        If an attempt is already ending, its worker runs again.
+        """
+        for worker in self._trees.workers_of(job.id):
+            unfinished = self._trees.unfinished.get(worker.key)
+            if unfinished is not None:
+                unfinished.stopping = worker.cancelled_by is not None
+
+    def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
+        """Replace a job's pause. The seconds of the former pause do not count as wall time."""
+        fields: dict[str, Any] = {"pause": pause}
+        if job.pause is not None and (pause is None or pause.at != job.pause.at):
+            seconds = now - job.pause.at
+            fields["paused_seconds"] = job.paused_seconds + seconds
+            self._questions.resumed(job.id, seconds, now)
+        paused = changed(job, **fields)
+        return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(paused))
+
+
+def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
+    return RunningMode.STOP if RunningMode.STOP in (one, other) else RunningMode.FINISH
+
+
+def _combined(present: Pause | None, asked: Pause) -> Pause:
+    """Return the pause of a job that is paused again. It keeps the start time of the first pause.
+
+    A pause of all jobs does not replace a person's pause of one job.
+    """
+    if present is None:
+        return asked
+    running = _stronger(present.running, asked.running)
+    if asked.cause is PauseCause.PERSON and present.cause is not PauseCause.PERSON:
+        return replace(asked, at=present.at, running=running)
+    return replace(present, running=running)

@@ -1,0 +1,193 @@
+"""Planning: a job's planner, its plan, and the approval of the plan by a person."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from orchestrator.core.errors import Conflict, OutdatedPlan
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
+from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
+from orchestrator.core.model.states import JobStatus, MergeState
+from orchestrator.core.outcome.job.reason import paused
+from orchestrator.core.scheduler.dag import PlanProgress, planning_task
+from orchestrator.core.scheduler.planned_job import held_for_approval
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.unit_of_work import changed
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.pauses import Pauses
+
+
+def planning_plan(planner: Worker) -> PlanProgress:
+    """Return the plan of a job that has no tasks yet. Its only task is the planner's."""
+    return PlanProgress((planning_task(planner),), (planner,))
+
+
+def plan_of(
+    tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
+) -> PlanProgress:
+    """Return the plan's progress from stored tasks and workers."""
+    return planning_plan(planner) if planner and not tasks else PlanProgress(tasks, workers)
+
+
+class PlanApproval:
+    """Planning: a job's planner, its plan, and the approval of the plan.
+
+    A job without tasks has a plan with one task, which one worker runs: the planner. The planner is
+    not in the job's list of workers. All rules for workers apply to it: slots, timeouts, retries,
+    stops, and restarts.
+    """
+
+    def __init__(self, trees: JobTrees, completion: Completion, pauses: Pauses) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._completion = completion
+        self._pauses = pauses
+
+    def awaited(self, job_id: str) -> bool:
+        """True if the job's planner has ended, but its tasks are not added yet."""
+        return job_id in self._completion.planning
+
+    def is_rendering(self, job_id: str) -> bool:
+        """True if all workers of the job have ended, and the job is being merged and reported."""
+        return job_id in self._completion.rendering
+
+    def planner(self, job_id: str) -> Worker:
+        """Return the job's planner. Raise KeyError for a job without a planner."""
+        return self._unit_of_work.workers[self._trees.planners[job_id]]
+
+    def taken(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        source: str,
+        reason: str,
+        now: float,
+    ) -> None:
+        """Add the job's tasks from its plan.
+
+        ``source``: the planner. ``reason``: why it is not the requested planner.
+        """
+        self._completion.planning.discard(job_id)
+        planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
+        fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
+        facts = replace(facts, plan_error="", plan_fallback=fallback)
+        why = paused(self._unit_of_work.jobs[job_id])
+        job = self._unit_of_work.update_job(job_id, plan_source=source, reason=why, facts=facts)
+        self._unit_of_work.add_tasks(job, tasks, workers)
+        self._count_in_parent(job, len(workers))
+        count = len(tasks)
+        payload: dict[str, object] = {"source": source, "tasks": count, "reason": reason}
+        if reason:
+            payload["fallback_from"] = planner.agent
+        self._unit_of_work.emit(EventKind.JOB_PLANNED, job, now, None, **payload)
+        if job.config.approve:
+            job = self._unit_of_work.update_job(job_id, **held_for_approval(job))
+        else:
+            job = self._unit_of_work.move_job(job_id, JobStatus.PENDING)
+        self._trees.install(job, PlanProgress(tasks, workers))
+        self._completion.check_job(job_id, now)
+
+    def _count_in_parent(self, job: Job, workers: int) -> None:
+        if job.parent_key is not None:
+            parent = self._unit_of_work.workers[job.parent_key]
+            self._unit_of_work.update_worker(
+                parent.key, child_workers=parent.child_workers + workers
+            )
+
+    def impossible(self, job_id: str, reason: str, now: float) -> None:
+        """End a job without tasks, because no plan is possible."""
+        facts = replace(self._unit_of_work.jobs[job_id].facts, plan_error=reason)
+        job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
+        self._completion.end_job(job, now)
+
+    def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
+        """Start the tasks of a planned job.
+
+        Raise Conflict if the job does not wait for approval.
+        """
+        self.check_waits(job_id)
+        job = self._unit_of_work.move_job(
+            job_id,
+            JobStatus.PENDING,
+            awaits_approval=False,
+            reason=paused(self._unit_of_work.jobs[job_id]),
+        )
+        payload = {"by": by, **({"comment": comment} if comment else {})}
+        self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, None, **payload)
+        self._trees.queue_ready(job_id)
+
+    def edit(
+        self,
+        job_id: str,
+        tasks: Sequence[TaskSpec],
+        workers: Sequence[Worker],
+        by: str,
+        now: float,
+    ) -> None:
+        """Replace the plan that waits for approval. Call ``check_version`` first."""
+        before = list(self._trees.plans[job_id].workers)
+        for key in before:
+            self._trees.locks.forgo(key)
+            del self._trees.unfinished[key]
+        version = self._unit_of_work.jobs[job_id].plan_version + 1
+        job = self._unit_of_work.update_job(job_id, plan_version=version)
+        self._unit_of_work.replace_plan(job, before, tasks, workers)
+        self._count_in_parent(job, len(workers) - len(before))
+        payload: dict[str, object] = {"by": by, "version": version, "tasks": len(tasks)}
+        self._unit_of_work.emit(EventKind.PLAN_EDITED, job, now, None, **payload)
+        self._trees.install(job, PlanProgress(tasks, workers))
+
+    def check_version(self, job_id: str, version: int) -> None:
+        """Raise Conflict if the job does not wait for approval, or its plan has another version."""
+        self.check_waits(job_id)
+        present = self._unit_of_work.jobs[job_id].plan_version
+        if version != present:
+            raise OutdatedPlan(
+                f"the plan of job {job_id} has version {present}, not {version}; read it again, "
+                "and repeat the edit",
+                version=present,
+            )
+
+    def check_waits(self, job_id: str) -> None:
+        """Raise Conflict if the job does not wait for approval."""
+        job = self._unit_of_work.jobs.get(job_id)
+        if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
+            raise Conflict(f"job {job_id} is not waiting for approval")
+
+    def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
+        """Return an ended job to the phase in which it continues: planning, or its tasks."""
+        job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
+        status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
+        if plan.planner is not None:
+            agent = self._unit_of_work.workers[plan.planner].agent
+            status, changes["plan_source"] = JobStatus.PLANNING, agent
+        elif job.facts.plan_fallback:
+            # The planner ``rules`` has created the tasks as a fallback, and the tasks stay.
+            changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
+        if plan.planner is None and self._awaits_approval_again(job):
+            status = JobStatus.PLANNING
+            changes |= held_for_approval(changed(job, **changes))
+        job = self._unit_of_work.move_job(job_id, status, **changes)
+        begun = self._pauses.begun(job, now)
+        if begun is job:
+            return job
+        return self._unit_of_work.update_job(job_id, pause=begun.pause, reason=begun.reason)
+
+    def _awaits_approval_again(self, job: Job) -> bool:
+        return job.config.approve and not any(map(_was_started, self._trees.workers_of(job.id)))
+
+
+#: The fields that describe a job's end, with their values while the job runs.
+_NOTHING_ENDED: Mapping[str, object] = {
+    "reason": "",
+    "cancelled_by": None,
+    "stop_cause": None,
+    "paused_seconds": 0.0,
+    "merge_state": MergeState.NONE,
+    "facts": NO_FACTS,
+}
+
+
+def _was_started(worker: Worker) -> bool:
+    return worker.attempt > 0

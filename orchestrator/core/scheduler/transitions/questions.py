@@ -1,0 +1,148 @@
+"""Questions of tasks to people: asking, answers, timeouts.
+
+A task that waits for a person holds no slot, no process, and no API key.
+"""
+
+import heapq
+from dataclasses import replace
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import Conflict
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.human_input import Decision, Question
+from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.states import WaitKind, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+
+_STATUSES = {Decision.APPROVE: WorkerStatus.SUCCESS, Decision.REJECT: WorkerStatus.FAILED}
+
+
+class Questions:
+    def __init__(self, trees: JobTrees, running: RunningWorkers, completion: Completion) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._running = running
+        self._completion = completion
+
+    def turn(self, now: float) -> None:
+        """Ask the questions that are due, and end the questions whose timeout has expired."""
+        for key in list(self._trees.to_ask):
+            worker = self._unit_of_work.workers.get(key)
+            is_pending = worker is not None and worker.status is WorkerStatus.PENDING
+            if worker is None or not is_pending or not self._trees.is_ready(worker):
+                del self._trees.to_ask[key]
+            elif not self._trees.is_paused(worker.job_id):
+                del self._trees.to_ask[key]
+                self._ask(worker, now)
+        while self._trees.questions_due and self._trees.questions_due[0][0] <= now:
+            _, key = heapq.heappop(self._trees.questions_due)
+            self._time_out(key, now)
+
+    @property
+    def next_time(self) -> float | None:
+        """Return when the next timeout of a question expires."""
+        return self._trees.questions_due[0][0] if self._trees.questions_due else None
+
+    def answer(
+        self, worker: Worker, decision: Decision, by: str, comment: str, now: float
+    ) -> Worker:
+        """End an open question with a person's answer.
+
+        Raise Conflict if the worker has no open question.
+        """
+        self._check_open(worker)
+        return self._end(worker, decision, by, comment, now)
+
+    def found(self, worker: Worker) -> None:
+        """Watch the timeout of an open question again, after a restart."""
+        if worker.question is not None and worker.status is WorkerStatus.WAITING:
+            self._watch(worker, worker.question)
+
+    def resumed(self, job_id: str, seconds: float, now: float) -> None:
+        """Extend the timeouts of a job's open questions by the length of a pause."""
+        for worker in self._trees.workers_of(job_id):
+            found = worker.question
+            if found is not None and worker.status is WorkerStatus.WAITING:
+                due_at = None if found.due_at is None else found.due_at + seconds
+                question = replace(found, due_at=due_at, counted_from=now)
+                self._unit_of_work.update_worker(worker.key, question=question)
+                self._watch(worker, question)
+
+    def _ask(self, worker: Worker, now: float) -> None:
+        task = self._trees.task_of(worker)
+        job = self._running.begin(worker, now)
+        due_at = None if task.timeout is None else now + task.timeout
+        question = Question(asked_at=now, text=task.approve, due_at=due_at, counted_from=now)
+        self._unit_of_work.move_worker(
+            worker.key,
+            WorkerStatus.WAITING,
+            reason=f"waiting for a person: {task.approve}",
+            waiting_for=WaitingFor(WaitKind.ANSWER),
+            started_at=now,
+            question=question,
+            result=None,
+        )
+        self._watch(worker, question)
+        payload = {"task_id": task.id, "question": task.approve, "due_at": due_at}
+        self._unit_of_work.emit(EventKind.QUESTION_ASKED, job, now, worker.id, **payload)
+
+    def _watch(self, worker: Worker, question: Question) -> None:
+        if question.due_at is not None:
+            heapq.heappush(self._trees.questions_due, (question.due_at, worker.key))
+
+    def _time_out(self, key: WorkerKey, now: float) -> None:
+        worker = self._unit_of_work.workers.get(key)
+        if worker is None or worker.question is None or worker.status is not WorkerStatus.WAITING:
+            return
+        due_at = worker.question.due_at
+        # The end of the pause extends the timeout, and watches the question again.
+        if due_at is not None and due_at <= now and not self._trees.is_paused(worker.job_id):
+            decision = Decision(self._trees.task_of(worker).on_timeout or Decision.REJECT)
+            self._end(worker, decision, "", "", now)
+
+    def _check_open(self, worker: Worker) -> None:
+        task_id, job_id = worker.task_id, worker.job_id
+        if not worker.is_question:
+            raise Conflict(f"task {task_id!r} of job {job_id} has no question; nothing was changed")
+        if worker.question is not None and not worker.question.is_open and worker.status.ended:
+            raise Conflict(f"task {task_id!r} is already {worker.question.outcome}")
+        if worker.status is not WorkerStatus.WAITING or worker.key not in self._trees.unfinished:
+            state = worker.status if worker.status.ended else "not asked yet"
+            raise Conflict(
+                f"task {task_id!r} of job {job_id} does not wait for an answer ({state}); show the "
+                f"job: {COMMAND} status {job_id}"
+            )
+
+    def _end(self, worker: Worker, decision: Decision, by: str, comment: str, now: float) -> Worker:
+        task, job = self._trees.task_of(worker), self._trees.job_of(worker)
+        for each in (job, *self._trees.ancestors(job)):
+            self._discount(each, worker, now)
+        asked = worker.question or Question(asked_at=now)
+        question = replace(asked, decision=decision, by=by, comment=comment, answered_at=now)
+        text = f"Question: {task.approve}\nAnswer: {question.outcome}"
+        worker = self._unit_of_work.update_worker(
+            worker.key, question=question, result=WorkerResult(output=text)
+        )
+        payload: dict[str, object] = {"task_id": task.id, "answer": str(decision), "by": by}
+        payload |= {"comment": comment}
+        self._unit_of_work.emit(EventKind.QUESTION_ANSWERED, job, now, worker.id, **payload)
+        verdict = Verdict(status=_STATUSES[decision], reason=question.outcome)
+        self._completion.answered(worker, verdict, now)
+        return self._unit_of_work.workers[worker.key]
+
+    def _discount(self, job: Job, worker: Worker, now: float) -> None:
+        """Exclude from the job's wall time the time in which it waited only for a person."""
+        question = worker.question
+        if question is None or self._trees.slots.running_in(job.id):
+            return
+        below = self._trees.subtree(job.id)
+        ends = (each.ended_at for job_id in below for each in self._trees.workers_of(job_id))
+        idle_from = max([question.counted_from, *(end for end in ends if end is not None)])
+        idle = (job.pause.at if job.pause else now) - idle_from
+        if idle > 0:
+            seconds = job.paused_seconds + idle
+            self._unit_of_work.update_job(job.id, paused_seconds=seconds)
