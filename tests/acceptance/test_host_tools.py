@@ -191,7 +191,7 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
 
 #: By default, also with the folder as a repository; or with a line that names the folder.
 #: Each has another row by day that is found and called in the same way.
-AT_NIGHT = ("mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
+AT_NIGHT = ("jest", "mypy in pyproject.toml", "mypy without settings", "prettier", "tsc")
 TABLE = [
     pytest.param(
         name,

@@ -53,7 +53,12 @@ INSTANTS = [
     Instant("after the exit", "words result", '"result"', succeeds=True),
 ]
 #: After a restart only at night: by day they run without a restart.
-AT_NIGHT = ("in the middle of a step", "after the exit")
+AT_NIGHT = (
+    "in the middle of a step",
+    "between two steps",
+    "at the final result",
+    "after the exit",
+)
 
 
 def claude(behaviour: str, **more: object) -> Answer:
