@@ -154,7 +154,7 @@ class ClusterLauncher:
         return next((each for each in self.machines if each.name == name), None)
 
     def nodes(self) -> Sequence[NodeState]:
-        return self._links.states() if self._links and self._serves else ()
+        return self._links.states() if self._links and self._is_open else ()
 
     def drain(self, name: str, drained: bool) -> NodeState:
         """Start no more workers on a node, or let them start again. Return its new state.
@@ -203,6 +203,8 @@ class ClusterLauncher:
         self._lacks_here = dict(self._look_here())
         self._events = events
         self._local.open(events)
+        # Jobs may be submitted before nodes are accepted, and may need agents that only nodes have.
+        self._links.read_registry()
         self._thread.start()
         self._is_open = True
 

@@ -116,10 +116,14 @@ def test_nodes_can_be_listed_before_the_first_one_is_accepted(
 ) -> None:
     site.join()
     started("a")
+    wait_until(lambda: site.cluster.registry.entries()["n1"].agents)
     site.close(stop=False)
     site.open()
     launcher = site.launcher
     assert isinstance(launcher, ClusterLauncher)
+    # A job that needs an agent of a node may be submitted at this time.
+    assert [each.name for each in launcher.machines] == ["", "n1"]
+    assert launcher.machines[1].agents == {"shell"}
     assert site.adopt("a", Proof())
     # The loop is busy, so that the listening thread still waits for it.
     launcher._loop.call_soon_threadsafe(time.sleep, 0.5)
