@@ -171,7 +171,7 @@ class Assembly:
         """Return how many workers, at most ``most``, would start on more machines like this one."""
 
         def suits(worker: Worker, task: TaskSpec) -> bool:
-            return placement.could_run(machine, task, worker.agent)
+            return placement.could_run(machine, worker, task)
 
         return self._supervisor.call(
             lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)

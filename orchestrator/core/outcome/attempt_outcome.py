@@ -45,6 +45,8 @@ class Verdict:
     not_started: bool = False
     #: True if the agent's key or login failed. Every other worker of the agent would fail as well.
     login_refused: bool = False
+    #: True if the login failed on one machine only, and another machine can run the worker.
+    moves: bool = False
     #: True if the attempt never ran, so that a retry follows at once.
     never_began: bool = False
 

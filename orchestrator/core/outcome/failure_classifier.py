@@ -323,11 +323,11 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
     return replace(result, failures=(*others, failure)[-MOST_FAILURES:])
 
 
-def goes_on_with(failure: Failure, agent: str) -> Failure:
-    """Return the failure of an attempt whose work another agent continues from its present
-    state.
+def goes_on_with(failure: Failure, other: str) -> Failure:
+    """Return the failure of an attempt whose work another agent or machine continues from its
+    present state.
     """
-    why = f"{failure.reason}; {agent} continues with this state"
+    why = f"{failure.reason}; {other} continues with this state"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
 
 

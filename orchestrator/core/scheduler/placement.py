@@ -9,6 +9,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import Workdir
+from orchestrator.core.outcome.agent_logins import KNOWN_SECONDS
 
 #: Name of the server's own machine, and the word for it in a task's ``node``.
 HERE, HERE_WORD = "", "here"
@@ -130,10 +131,13 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
     return best.name
 
 
-def could_run(machine: Machine, task: TaskSpec, agent: str) -> bool:
-    """True if another machine like this one could run a task that names no machine."""
-    wants = Wants(agent=agent, labels=task.requires)
-    return not task.node and _has_labels(machine, wants.labels) and _has_agent(machine, wants)
+def could_run(machine: Machine, worker: Worker, task: TaskSpec) -> bool:
+    """True if another machine like this one could run the worker of a task that names no
+    machine.
+    """
+    files = needs_server_files(worker, task)
+    wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)
+    return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)
 
 
 def hindrance(machines: Iterable[Machine], agent: str) -> str:
@@ -231,6 +235,10 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     return f"waiting for a node with {wants.agent} and free slots and memory: {names}"
 
 
+def _stamp(machine: Machine, agent: str) -> str:
+    return machine.logins.get(agent, "")
+
+
 #: Seconds until a machine's reported memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
 
@@ -244,6 +252,11 @@ class MachineSlots:
         self._running: Counter[str] = Counter()
         #: Machine of a worker's latest attempt, if it is another machine than the server's.
         self._machines: dict[WorkerKey, str] = {}
+        #: The machines of the latest turn.
+        self._latest: Sequence[Machine] = ()
+        #: Failed logins, by agent and machine: until when they count, the stamp of the login, and
+        #: the reason.
+        self._refused: dict[tuple[str, str], tuple[float, str, str]] = {}
         #: (end of the reservation, machine, bytes) of recently started workers.
         self._expected: deque[tuple[float, str, int]] = deque()
 
@@ -256,10 +269,51 @@ class MachineSlots:
         now: float,
     ) -> str | Unplaced:
         """Return the machine on which the worker starts, or why none can start it."""
+        self._latest = machines
+        machines = self._without_refused(machines, wants.agent, now)
         near = [self._machines[each] for each in (key, *dependencies) if each in self._machines]
         while self._expected and self._expected[0][0] <= now:
             self._expected.popleft()
         return choose(self._less_expected(machines), self._running, replace(wants, near=near))
+
+    def login_failed(self, worker: Worker, task: TaskSpec, why: str, now: float) -> bool:
+        """Start no more workers of the agent on the worker's machine, if another one can run it.
+
+        Return True if so. The failure counts for some time, or until the login there changes.
+        """
+        agent, machine = worker.agent, self._machines.get(worker.key, HERE)
+        stamp = next((_stamp(each, agent) for each in self._latest if each.name == machine), "")
+        others = [
+            each
+            for each in self._without_refused(self._latest, agent, now)
+            if each.name != machine and each.slots and each.takes_workers
+        ]
+        wants = Wants(
+            agent=agent,
+            labels=task.requires,
+            machine=machine_of(task),
+            server_files=needs_server_files(worker, task),
+        )
+        if not any(_is_wanted(each, wants) and _has_agent(each, wants) for each in others):
+            return False
+        self._refused[agent, machine] = (now + KNOWN_SECONDS, stamp, why)
+        return True
+
+    def _without_refused(
+        self, machines: Sequence[Machine], agent: str, now: float
+    ) -> Sequence[Machine]:
+        """Return the machines, where those with a failed login lack the agent."""
+        if not self._refused:
+            return machines
+        found = []
+        for each in machines:
+            until, stamp, why = self._refused.get((agent, each.name), (0.0, "", ""))
+            if now < until and stamp == _stamp(each, agent):
+                each = replace(each, lacks={**each.lacks, agent: why})
+            else:
+                self._refused.pop((agent, each.name), None)
+            found.append(each)
+        return found
 
     def _less_expected(self, machines: Sequence[Machine]) -> Sequence[Machine]:
         expected: Counter[str] = Counter()

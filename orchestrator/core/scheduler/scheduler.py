@@ -359,7 +359,7 @@ class Scheduler:
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         self.leases.attempt_ended(key, now)
         self._running.process_gone(worker, unfinished)
-        verdict = self._trees.logins.record(worker.agent, judge(exit, evidence), now)
+        verdict = self._with_login(worker, judge(exit, evidence), now)
         if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
             self._trees.tool_starts.began(worker.agent)
         unfinished.ended_at = ended_at(current, exit, evidence, now)
@@ -392,6 +392,16 @@ class Scheduler:
         if had != result.usage:
             self._accounting.check_limits(worker, now)
         self._accounting.check_price(worker, now)
+
+    def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
+        """Record a failed login: of the worker's machine if another machine can run it, otherwise
+        of the agent.
+        """
+        if verdict.login_refused:
+            task, why = self._trees.task_of(worker), verdict.reason
+            if self._trees.machine_slots.login_failed(worker, task, why, now):
+                return replace(verdict, moves=True)
+        return self._trees.logins.record(worker.agent, verdict, now)
 
     def _settle(
         self, worker: Worker, verdict: Verdict, exit: Exit, evidence: Evidence, now: float

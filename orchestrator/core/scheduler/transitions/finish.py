@@ -330,6 +330,8 @@ class Completion:
             reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
             self._retries.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
             return True
+        if self._retries.on_another_machine(worker, verdict, now):
+            return True
         if self._retries.with_another_agent(worker, verdict, now):
             self._refused(worker, verdict, now)
             return True
@@ -419,7 +421,7 @@ class Completion:
         verdict = self._with_caps(worker, task, verdict)
         self._record_end(worker, self._without_resolver(worker, job, verdict), now)
         self._task_progress(self._unit_of_work.workers[worker.key], now)
-        if verdict.login_refused:
+        if verdict.login_refused and not verdict.moves:
             self._refused(worker, verdict, now)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:

@@ -30,7 +30,7 @@ class AgentFallback:
 
     def agent_for(self, worker: Worker, verdict: Verdict, now: float) -> str:
         """Return the agent that replaces the worker's own; "" if there is none."""
-        if not verdict.login_refused or worker.attempt >= MOST_ATTEMPTS:
+        if verdict.moves or not verdict.login_refused or worker.attempt >= MOST_ATTEMPTS:
             return ""
         if not _may_be_any(worker, self._trees.task_of(worker), self._trees.job_of(worker)):
             return ""
@@ -78,6 +78,27 @@ class Retries:
         self._task_locks = claims
         self._fallback = fallback
 
+    def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
+        """Retry on another machine, if the login failed on this one only. Return True if the
+        worker is retried.
+
+        This uses no retry of the worker.
+        """
+        if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
+            return False
+        reason, free = f"{verdict.reason}; retrying on another machine", worker.budget_from + 1
+        worker = self._handed_on(worker, "another machine")
+        self.begin(worker, reason, verdict.reason, 0.0, now, budget_from=free, failure=HANDED_ON)
+        return True
+
+    def _handed_on(self, worker: Worker, to: str) -> Worker:
+        """Note that the failed attempt's work continues. ``to``: the agent or machine."""
+        failed = worker.failure_of(worker.attempt)
+        if not failed or not worker.result:
+            return worker
+        result = noted(worker.result, goes_on_with(failed, to))
+        return self._unit_of_work.update_worker(worker.key, result=result)
+
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
         """Retry with the next-best agent, if the user left the agent open. Return True if the
         worker is retried.
@@ -88,12 +109,7 @@ class Retries:
         if not other:
             return False
         reason, free = in_its_place(other, worker.agent, verdict.reason), worker.budget_from + 1
-        failed = worker.failure_of(worker.attempt)
-        if failed and worker.result:
-            handed_on = goes_on_with(failed, other)
-            worker = self._unit_of_work.update_worker(
-                worker.key, result=noted(worker.result, handed_on)
-            )
+        worker = self._handed_on(worker, other)
         self.begin(
             worker, reason, reason, 0.0, now, agent=other, budget_from=free, failure=HANDED_ON
         )

@@ -16,7 +16,7 @@ def a_story(*machines: Machine) -> Story:
 
 def waiting(story: Story, like: Machine = ANY, most: int = 99) -> int:
     def suits(worker: Worker, task: TaskSpec) -> bool:
-        return could_run(like, task, worker.agent)
+        return could_run(like, worker, task)
 
     return story.scheduler.view.waiting_for_machines(story.now, most, suits)
 

@@ -1,15 +1,18 @@
 """Stories of workers on several machines."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.job import WorkerKey
-from orchestrator.core.model.states import JobStatus, WaitKind
+from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.outcome.agent_logins import KNOWN_SECONDS
 from orchestrator.core.scheduler.commands import Start
 from orchestrator.core.scheduler.placement import HERE, Machine
 from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
-from tests.unit.core.factories import LOST, a_task
+from tests.unit.core.factories import EXIT_1, LOST, a_task
 from tests.unit.core.story import Story
 
 N1, N2 = Machine(name="n1", slots=1), Machine(name="n2", slots=1)
@@ -128,3 +131,67 @@ def test_the_memory_of_the_server_does_not_hold_back_workers_of_nodes() -> None:
     root = story.root(a_task("a"), a_task("b"), max_workers=9)
     assert len(story.running) == 2
     assert story.job_status(root) is JobStatus.RUNNING
+
+
+REFUSED = Evidence(error_class=ErrorClass.AUTH, error="invalid x-api-key")
+
+
+def test_a_login_that_fails_on_one_machine_moves_its_workers_to_others() -> None:
+    story = a_story(NOWHERE, N1, N2)
+    root = story.root(a_task("a"), a_task("b"), max_workers=9, max_retries=0)
+    first, second = story.keys(root)
+    bad, good = nodes(story)[first], nodes(story)[second]
+    story.ends(first, EXIT_1, REFUSED)
+    assert story.running == [second]
+    [retrying] = [e for e in story.kept.events[root.id] if e.kind is EventKind.WORKER_RETRYING]
+    assert retrying.data["reason"] == "the agent's login failed: invalid x-api-key"
+    assert story.scheduler.view.logins_refused(story.now) == {}
+    story.ends(second)
+    story.later(PLACEMENT_SECONDS)
+    assert (nodes(story)[first], bad) == (good, {"n1": "n2", "n2": "n1"}[good])
+    story.ends(first)
+    assert story.job_status(root) is JobStatus.COMPLETED
+    assert story.worker(first).attempt == 2
+
+
+def test_a_login_that_fails_on_all_machines_fails_the_workers() -> None:
+    story = a_story(NOWHERE, N1, N2)
+    root = story.root(a_task("a"), max_workers=9)
+    [key] = story.keys(root)
+    story.ends(key, EXIT_1, REFUSED)
+    story.ends(key, EXIT_1, REFUSED)
+    assert (story.job_status(root), story.worker(key).attempt) == (JobStatus.FAILED, 2)
+    assert story.scheduler.view.logins_refused(story.now)
+
+
+def test_a_login_that_fails_on_the_only_machine_fails_the_worker_at_once() -> None:
+    story = a_story(NOWHERE, N1, replace(N2, agents=frozenset()))
+    [key] = story.keys(story.root(a_task("a"), max_workers=9))
+    story.ends(key, EXIT_1, REFUSED)
+    assert (story.worker(key).status, story.worker(key).attempt) == (WorkerStatus.FAILED, 1)
+    named = story.root(a_task("b", node="n1"), max_workers=9)
+    story.machines = (NOWHERE, N1, N2)
+    story.later(KNOWN_SECONDS)
+    [key] = story.keys(named)
+    story.ends(key, EXIT_1, REFUSED)
+    assert (story.worker(key).status, story.worker(key).attempt) == (WorkerStatus.FAILED, 1)
+
+
+def test_a_new_login_or_time_makes_a_machine_take_workers_again() -> None:
+    for change in ("login", "time"):
+        logins = {"shell": "old"}
+        story = a_story(NOWHERE, replace(N1, logins=logins), replace(N2, slots=1))
+        first = story.key(story.root(a_task("a"), max_workers=9))
+        second = story.key(story.root(a_task("a"), max_workers=9))
+        first, second = sorted((first, second), key=lambda key: nodes(story)[key])
+        agent = story.worker(first).agent
+        story.machines = (NOWHERE, replace(N1, logins={agent: "old"}), N2)
+        story.turn()
+        story.ends(first, EXIT_1, REFUSED)
+        story.later(PLACEMENT_SECONDS)
+        assert story.running == [second]
+        if change == "login":
+            story.machines = (NOWHERE, replace(N1, logins={agent: "new"}), N2)
+        story.later(PLACEMENT_SECONDS if change == "login" else KNOWN_SECONDS)
+        assert nodes(story)[first] == "n1"
+        assert set(story.running) == {first, second}
