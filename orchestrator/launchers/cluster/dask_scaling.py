@@ -31,6 +31,8 @@ _SURPLUS_SECONDS = 3.0
 #: Seconds for which a released node must have had no worker before its machine may go: a worker
 #: that was placed before the release has started by then.
 _IDLE_SECONDS = 2.0
+#: Seconds without a question about the number of workers after which nothing scales the cluster.
+_SILENT_SECONDS = 30.0
 #: States of nodes that get no workers.
 _BLOCKED = ("rejected", "unreachable")
 
@@ -50,6 +52,8 @@ class SchedulerScaling(SchedulerPlugin):
         self._until = 0.0
         self._wanted = 0
         self._closable: frozenset[str] = frozenset()
+        #: When the program that owns the cluster asked; None: never.
+        self._asked_at: float | None = None
 
     async def start(self, scheduler: Any) -> None:
         self._scheduler = scheduler
@@ -59,14 +63,16 @@ class SchedulerScaling(SchedulerPlugin):
         scheduler.handlers["adaptive_target"] = self.adaptive_target
         scheduler.handlers["orchestrator_workers"] = self.figures
 
-    def figures(self, wanted: int, closable: Sequence[str]) -> None:
+    def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
         """Take the number of workers that the server wants, and the addresses of those that it
-        does not need.
+        does not need. Return the seconds since a program asked for them; None: none has.
         """
         import time
 
-        self._until = time.monotonic() + self._seconds
+        now = time.monotonic()
+        self._until = now + self._seconds
         self._wanted, self._closable = wanted, frozenset(closable)
+        return None if self._asked_at is None else now - self._asked_at
 
     @property
     def _is_fresh(self) -> bool:
@@ -75,6 +81,9 @@ class SchedulerScaling(SchedulerPlugin):
         return time.monotonic() < self._until
 
     def adaptive_target(self, target_duration: Any = None) -> int:
+        import time
+
+        self._asked_at = time.monotonic()
         workers = self._scheduler.workers
         if not self._is_fresh:
             return len(workers)
@@ -113,6 +122,9 @@ class DaskScaling:
         #: Since when each released node has had no worker.
         self._idle_since: dict[str, float] = {}
         self._is_installed = False
+        #: Since when workers are missing that no program asks for.
+        self._short_since: float | None = None
+        self._is_warned = False
 
     async def install(self, client: Any) -> None:
         """Send the plugin to the scheduler. Idempotent. If that fails, Dask is not scaled."""
@@ -164,7 +176,23 @@ class DaskScaling:
         self._release(registry, found, len(workers) - wanted, now)
         idle = self._idle(registry, found, now)
         closable = [address for address, name in nodes.items() if name in idle]
-        await client.scheduler.orchestrator_workers(wanted=wanted, closable=closable)
+        asked = await client.scheduler.orchestrator_workers(wanted=wanted, closable=closable)
+        self.warn_if_nothing_asks(asked, wanted > len(workers), now)
+
+    def warn_if_nothing_asks(self, asked: float | None, is_short: bool, now: float) -> None:
+        """Log once that no program starts the workers that are missing."""
+        if not is_short or (asked is not None and asked < _SILENT_SECONDS):
+            self._short_since, self._is_warned = None, False
+            return
+        self._short_since = now if self._short_since is None else self._short_since
+        if now >= self._short_since + _SILENT_SECONDS and not self._is_warned:
+            self._is_warned = True
+            logger.warning(
+                "Dask should start more workers, but no program asks its scheduler for their "
+                "number; call cluster.adapt() in the program that created the cluster, and keep "
+                "it running",
+                extra={"action": "dask_not_adapted"},
+            )
 
     async def _long_waiting(self, slots: float) -> int:
         """Return how many workers have waited for a machine, now and a moment ago."""

@@ -48,6 +48,8 @@ MOST_KNOWN = 64
 _WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 #: Difference between the clocks of server and node above which a warning is logged, in seconds.
 _MOST_SKEW_SECONDS = 1.0
+#: Maximum characters of a text, and maximum number of steps, that a node reports about an agent.
+_MOST_TEXT, _MOST_STEPS = 500, 5
 
 
 class LinkReports(Protocol):
@@ -180,6 +182,8 @@ class NodeLinks:
         #: The node of each attempt.
         self._where: dict[str, ConnectedNode] = {}
         self._late = LateEnds()
+        #: Nodes that have reported their agents since the list of nodes was written.
+        self._unsaved: set[str] = set()
         self._stamp: tuple[int, int] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -550,11 +554,18 @@ class NodeLinks:
                 self._late_end(node, message["attempt"], "")
 
     def _take_agents(self, node: ConnectedNode, found: Sequence[Mapping[str, Any]]) -> None:
+        known = {each["name"] for each in self._welcome.agents}
+        found = [each for each in found if each["name"] in known]
         node.unusable = tuple(
-            UnusableAgent(each["name"], each["reason"], tuple(each["fix"]))
+            UnusableAgent(
+                each["name"],
+                each["reason"][:_MOST_TEXT],
+                tuple(step[:_MOST_TEXT] for step in each["fix"][:_MOST_STEPS]),
+            )
             for each in found
             if each["reason"]
         )
+        self._unsaved.add(node.name)
         node.logins = {each["name"]: each["login"] for each in found if each["login"]}
         node.lacks = {each.name: each.hindrance for each in node.unusable}
         node.agents = frozenset(each["name"] for each in found) - node.lacks.keys()
@@ -633,11 +644,9 @@ class NodeLinks:
 
     def _store_agents(self) -> None:
         """Store the reported agents, so that the next server knows them before nodes connect."""
-        found = {
-            name: tuple(sorted(node.agents))
-            for name, node in self._nodes.items()
-            if node.agents is not None and name in self._entries
-        }
+        reported = [self._nodes[name] for name in self._unsaved & self._entries.keys()]
+        self._unsaved.clear()
+        found = {each.name: tuple(sorted(each.agents or ())) for each in reported}
         news = {
             name: agents for name, agents in found.items() if agents != self._entries[name].agents
         }
