@@ -27,7 +27,7 @@ TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
 FAILED_LOGINS_PER_MINUTE = 10
 #: Calls that create work.
-SUBMISSIONS = frozenset({"job_actions.orchestrate", "job_actions.retry_job", "tasks.create_task"})
+SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "tasks.create_task"})
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
 #: Length of the burst in seconds: an unused key may make the calls of this time at once.
 WINDOW_SECONDS = 60.0

@@ -17,8 +17,8 @@ from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.http.repeated_polls import Repeats
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
-    decisions,
-    job_actions,
+    approvals,
+    job_control,
     jobs,
     locks,
     mcp,
@@ -34,7 +34,7 @@ from orchestrator.api.routes.response import SharedReads
 from orchestrator.api.routes.server import nodes, outbox, server, session
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
-from orchestrator.api.routes.workers import checkpoints
+from orchestrator.api.routes.workers import checkpoints, worker_reports
 from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.job_cards import LatestCards
@@ -67,8 +67,8 @@ class LateRule(Rule):
 
 
 BLUEPRINTS = (
-    job_actions.blueprint,
-    decisions.blueprint,
+    job_control.blueprint,
+    approvals.blueprint,
     tasks.blueprint,
     jobs.blueprint,
     workers.blueprint,
@@ -76,6 +76,7 @@ BLUEPRINTS = (
     changes.blueprint,
     checkpoints.blueprint,
     worker_actions.blueprint,
+    worker_reports.blueprint,
     merge.blueprint,
     streams.blueprint,
     reports.blueprint,

@@ -1,1 +1,1 @@
-"""The calls for one worker: feedback, checkpoints."""
+"""The calls for one worker: feedback, checkpoints, and reports of the worker itself."""

@@ -1,6 +1,5 @@
-"""Calls that change something: submit, approve, cancel, retry, report usage."""
+"""Calls that start, pause, stop, and remove jobs, and that change their limits."""
 
-from collections.abc import Callable
 from http import HTTPStatus
 
 from flask import Blueprint, Response
@@ -15,22 +14,17 @@ from orchestrator.api.serializers.common import (
     decided_answer,
     job_path,
     links,
+    paused_answer,
 )
+from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.submission import Accepted, Caller
-from orchestrator.schemas.answers.common import UsedAnswer
-from orchestrator.schemas.answers.human_input import MessagesReadAnswer
-from orchestrator.schemas.answers.job import DiscardedAnswer, RemovedAnswer
-from orchestrator.schemas.requests.human_input import AnswerRequest, MessagesReadBody
-from orchestrator.schemas.requests.job import (
-    EmptyRequest,
-    OrchestrateRequest,
-    RetryRequest,
-    UsageRequest,
-)
+from orchestrator.core.model.submission import Accepted
+from orchestrator.schemas.answers.job import DiscardedAnswer, RemovedAnswer, ServerPauseAnswer
+from orchestrator.schemas.requests.human_input import BudgetRequest, PauseRequest
+from orchestrator.schemas.requests.job import EmptyRequest, OrchestrateRequest, RetryRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
-blueprint = Blueprint("job_actions", __name__, url_prefix="/api/v1")
+blueprint = Blueprint("job_control", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
 
 
@@ -42,22 +36,6 @@ def orchestrate() -> Response:
     return _accepted(service().submit(caller(), submission))
 
 
-@blueprint.post("/usage")
-def tell_usage() -> Response:
-    reading.query(NoQuery)
-    usage = reading.body(UsageRequest).to_usage()
-    used = service().used(caller(), usage)
-    return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped))
-
-
-@blueprint.post("/messages")
-def tell_messages_read() -> Response:
-    reading.query(NoQuery)
-    ids = reading.body(MessagesReadBody).delivered
-    service().messages_read(caller(), ids)
-    return json_answer(MessagesReadAnswer(delivered=len(ids)))
-
-
 @blueprint.post("/jobs/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     reading.query(NoQuery)
@@ -67,21 +45,34 @@ def retry_job(job_id: str) -> Response:
     return _accepted(Accepted(job=job, left=left))
 
 
-@blueprint.post("/jobs/<job_id>/approve")
-def approve_job(job_id: str) -> Response:
-    return _decided(job_id, service().approve)
+@blueprint.post("/jobs/<job_id>/pause")
+def pause_job(job_id: str) -> Response:
+    return _decided(service().pause(caller(), checked_job_id(job_id), _running()))
 
 
-@blueprint.post("/jobs/<job_id>/reject")
-def reject_job(job_id: str) -> Response:
-    return _decided(job_id, service().reject)
+@blueprint.post("/jobs/<job_id>/resume")
+def resume_job(job_id: str) -> Response:
+    _empty()
+    return _decided(service().resume(caller(), checked_job_id(job_id)))
 
 
-def _decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
+@blueprint.post("/pause")
+def pause_everything() -> Response:
+    paused = service().pause_all(caller(), _running())
+    return json_answer(ServerPauseAnswer(paused=paused_answer(paused)))
+
+
+@blueprint.post("/resume")
+def resume_everything() -> Response:
+    _empty()
+    return json_answer(ServerPauseAnswer(paused=paused_answer(service().resume_all(caller()))))
+
+
+@blueprint.post("/jobs/<job_id>/budget")
+def raise_budget(job_id: str) -> Response:
     reading.query(NoQuery)
-    comment = reading.body(AnswerRequest, optional=True).comment
-    job = decide(caller(), checked_job_id(job_id), comment)
-    return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+    limits = reading.body(BudgetRequest).to_limits()
+    return _decided(service().raise_budget(caller(), checked_job_id(job_id), limits))
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
@@ -108,6 +99,20 @@ def discard_job(job_id: str) -> Response:
     reading.body(EmptyRequest, optional=True)
     removed = service().discard(caller(), checked_job_id(job_id))
     return json_answer(DiscardedAnswer(job_id=job_id, removed=list(removed), links=links(job_id)))
+
+
+def _running() -> RunningMode:
+    reading.query(NoQuery)
+    return RunningMode(reading.body(PauseRequest, optional=True).running)
+
+
+def _empty() -> None:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+
+
+def _decided(job: Job) -> Response:
+    return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
 def _cancelled(job_id: str) -> Response:

@@ -1,0 +1,100 @@
+"""Approvals of people: the plan of a job, and questions of its tasks."""
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.schemas.answers import common
+from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.requests import human_input as human_requests
+
+_WORKER = "403: the caller is a worker."
+
+_ANSWERS = (
+    "409: the task has no question, the question was not asked yet, or it is already answered."
+)
+
+
+APPROVALS = (
+    Operation(
+        method="post",
+        path=f"{JOB}/approve",
+        id="approveJob",
+        tag="jobs",
+        summary="Approve the plan of a job, and start its tasks",
+        description="409: the job does not wait for approval. 403: the caller is a worker.",
+        body=human_requests.AnswerRequest,
+        examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/reject",
+        id="rejectJob",
+        tag="jobs",
+        summary="Reject the plan of a job, and end the job",
+        description="409: the job does not wait for approval. 403: the caller is a worker.",
+        body=human_requests.AnswerRequest,
+        examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/plan",
+        id="getPlan",
+        tag="jobs",
+        summary="Get the plan of a job, as in a plan file",
+        answers={OK: job_answers.PlanAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="put",
+        path=f"{JOB}/plan",
+        id="editPlan",
+        tag="jobs",
+        summary="Replace the plan of a job that waits for approval",
+        description=(
+            "The job keeps its id and its planner's cost. Approve the job to start the tasks. "
+            "409: outdated (version has the present version of the plan), or the job does not "
+            "wait for approval. {_WORKER}"
+        ),
+        body=human_requests.PlanRequest,
+        body_required=True,
+        examples={"one task": {"version": 1, "tasks": [{"id": "a", "command": "make test"}]}},
+        answers={OK: job_answers.PlanAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="get",
+        path=f"{JOB}/tasks/{{task_id}}/question",
+        id="getQuestion",
+        tag="jobs",
+        summary="Get a question, with the results of the task's dependencies",
+        description="404: the task has no question, or it was not asked yet.",
+        answers={OK: common.QuestionAnswer},
+        tagged=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/approve",
+        id="approveTask",
+        tag="jobs",
+        summary="Approve a task that waits for a person",
+        description=f"{_ANSWERS} {_WORKER}",
+        body=human_requests.AnswerRequest,
+        examples={"with a comment": {"comment": "only to staging"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/reject",
+        id="rejectTask",
+        tag="jobs",
+        summary="Reject a task that waits for a person",
+        description=f"The tasks that depend on it are skipped. {_ANSWERS} {_WORKER}",
+        body=human_requests.AnswerRequest,
+        examples={"with a comment": {"comment": "the totals are wrong"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+)

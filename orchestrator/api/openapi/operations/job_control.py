@@ -1,0 +1,169 @@
+"""Calls that start, pause, stop, and remove jobs, and that change their limits."""
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.schemas.answers import common
+from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.requests import human_input as human_requests
+from orchestrator.schemas.requests import job as job_requests
+
+_WORKER = "403: the caller is a worker."
+
+
+JOB_CONTROL = (
+    Operation(
+        method="post",
+        path="/api/v1/orchestrate",
+        id="orchestrate",
+        tag="jobs",
+        summary="Submit a job",
+        description=(
+            "202: the job is stored and will run. A call with a worker's key starts a child job. "
+            '422: a limit was reached; "remaining" contains the unused quota ("left" is an alias).'
+        ),
+        body=job_requests.OrchestrateRequest,
+        body_required=True,
+        examples={
+            "words": {"request": "Survey this repository"},
+            "tasks": {
+                "request": "Say hello",
+                "config": {"max_workers": 4, "default_timeout": 300},
+                "tasks": [
+                    {"id": "hello", "command": "echo hello"},
+                    {"id": "again", "command": "echo hello again", "depends_on": ["hello"]},
+                ],
+            },
+        },
+        answers={ACCEPTED: common.AcceptedAnswer},
+        errors=(CONFLICT,),
+        headers={
+            "Idempotency-Key": "Unique key (1 to 200 characters) of the job; a repeated call with "
+            "the same key starts no second job."
+        },
+        leads_to_job=True,
+    ),
+    Operation(
+        method="delete",
+        path=JOB,
+        id="deleteJob",
+        tag="jobs",
+        summary="Cancel a job (same as POST cancel)",
+        body=job_requests.EmptyRequest,
+        answers={ACCEPTED: common.CancelAnswer, OK: common.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/cancel",
+        id="cancelJob",
+        tag="jobs",
+        summary="Cancel a job and its descendants, and stop their processes",
+        description="202: the job is being stopped. 200: the job had already ended.",
+        body=job_requests.EmptyRequest,
+        answers={ACCEPTED: common.CancelAnswer, OK: common.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/retry",
+        id="retryJob",
+        tag="jobs",
+        summary="Retry the tasks of a job that did not succeed",
+        body=job_requests.RetryRequest,
+        examples={"unchanged": {}, "with more time": {"config": {"default_timeout": 600}}},
+        answers={ACCEPTED: common.AcceptedAnswer},
+        errors=(CONFLICT,),
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/pause",
+        id="pauseJob",
+        tag="jobs",
+        summary="Pause a job and its descendants",
+        description=(
+            "No worker starts until the job resumes; the pause does not count as wall time. "
+            "Idempotent. "
+            f"409: the job has ended. {_WORKER}"
+        ),
+        body=human_requests.PauseRequest,
+        examples={"running workers finish": {}, "stop": {"running": "stop"}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/resume",
+        id="resumeJob",
+        tag="jobs",
+        summary="Resume a paused job and its descendants",
+        description=(f"Idempotent. 409: the job has ended, or all jobs are paused. {_WORKER}"),
+        body=job_requests.EmptyRequest,
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/budget",
+        id="raiseBudget",
+        tag="jobs",
+        summary="Raise limits of a job",
+        description=(
+            "A job with on_limit: ask, which is paused at a limit, continues. 409: the job has "
+            "ended. 422: a limit is not larger, or above the server's ceiling. "
+            f"{_WORKER}"
+        ),
+        body=human_requests.BudgetRequest,
+        body_required=True,
+        examples={"a higher cost cap": {"max_cost_usd": 5.0}},
+        answers={ACCEPTED: common.DecidedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/pause",
+        id="pauseEverything",
+        tag="server",
+        summary="Pause all jobs, and jobs that are submitted later",
+        description="Idempotent. 403: the key lacks the scope admin.",
+        body=human_requests.PauseRequest,
+        examples={"running workers finish": {}, "stop": {"running": "stop"}},
+        answers={OK: job_answers.ServerPauseAnswer},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/resume",
+        id="resumeEverything",
+        tag="server",
+        summary="End the pause of all jobs",
+        description=(
+            "Idempotent. Jobs that were paused one by one stay paused. 403: the key lacks the "
+            "scope admin."
+        ),
+        body=job_requests.EmptyRequest,
+        answers={OK: job_answers.ServerPauseAnswer},
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/remove",
+        id="removeJob",
+        tag="jobs",
+        summary="Remove an ended root job from disk and database",
+        description="Changes that are in no result and on no branch of the user stay on git refs. "
+        "403: the caller is a worker. 409: the job has not ended.",
+        body=job_requests.EmptyRequest,
+        answers={OK: job_answers.RemovedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/discard",
+        id="discardJob",
+        tag="jobs",
+        summary="Remove the branches, worktrees, and refs of an ended root job",
+        description="Landed changes, the job itself, and its reports are not removed. 403: the "
+        "caller is a worker. 409: the job has not ended.",
+        body=job_requests.EmptyRequest,
+        answers={OK: job_answers.DiscardedAnswer},
+        errors=(CONFLICT,),
+    ),
+)

@@ -1,0 +1,83 @@
+"""Calls that merge and land a job's changes, and select candidates."""
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.schemas import merging
+from orchestrator.schemas.requests import job as job_requests
+
+MERGING = (
+    Operation(
+        method="post",
+        path=f"{JOB}/merge",
+        id="mergeJob",
+        tag="jobs",
+        summary="Repeat the merge of an ended job",
+        description="202: the merge is still running; GET conflicts shows when it has ended. "
+        "The previous result stays on a ref.",
+        body=merging.MergeRequest,
+        examples={"another strategy": {"strategy": "theirs"}},
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/choose",
+        id="chooseCandidate",
+        tag="jobs",
+        summary="Choose another candidate of a task",
+        description="Repeats the merge of the ended job with this candidate. 202: the merge is "
+        "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
+        "is not a candidate of the task.",
+        body=merging.ChoiceRequest,
+        body_required=True,
+        examples={"the second candidate": {"worker_id": "worker_2", "reason": "simpler"}},
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/tasks/{{task_id}}/choice",
+        id="chooseCandidateAlias",
+        tag="jobs",
+        summary="Choose another candidate of a task (same as POST choose)",
+        description="Repeats the merge of the ended job with this candidate. 202: the merge is "
+        "still running. 409: the candidate did not succeed, or the job is running. 422: the worker "
+        "is not a candidate of the task.",
+        body=merging.ChoiceRequest,
+        body_required=True,
+        examples={"the second candidate": {"worker_id": "worker_2"}},
+        answers={OK: merging.ConflictsAnswer, ACCEPTED: merging.ConflictsAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/land",
+        id="landJob",
+        tag="jobs",
+        summary="Land the result of a job on the branch that is checked out",
+        description=(
+            "Only with a key of scope admin, never for a worker. Fast-forwards the branch if "
+            "possible; otherwise creates a merge commit. Nothing changes in case of an error. "
+            '409: "dirty-checkout" or "merge-conflict", with the paths in "files"; "partial": the '
+            'job is not completed; "other-branch": the job started from another branch than the '
+            "one that is checked out."
+        ),
+        body=merging.LandBody,
+        examples={"check only": {"check": True}, "one commit": {"squash": True}},
+        answers={OK: merging.LandAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/undo",
+        id="undoLanding",
+        tag="jobs",
+        summary="Undo the landing of a job",
+        description=(
+            "Only with a key of scope admin, never for a worker. 404: the result was not landed. "
+            '409: the branch has newer commits, or "dirty-checkout", with the paths in "files".'
+        ),
+        body=job_requests.EmptyRequest,
+        answers={OK: merging.UndoAnswer},
+        errors=(CONFLICT,),
+    ),
+)

@@ -1,0 +1,150 @@
+"""Calls about one worker, and calls of running workers."""
+
+from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
+from orchestrator.schemas.answers import common
+from orchestrator.schemas.answers import human_input as human_answers
+from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.requests import human_input as human_requests
+from orchestrator.schemas.requests import job as job_requests
+
+OF_WORKERS = (
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/feedback",
+        id="giveFeedback",
+        tag="jobs",
+        summary="Send comments on a worker's change back to the worker",
+        description=(
+            "One more attempt on the worker's branch gets the comments, with path, line, and code; "
+            "an ended job runs again (run + 1) and is merged again. 409: outdated (the branch has "
+            "moved; commit has its head), running (the worker has not ended), or no-repository. "
+            "422: a path or line does not exist. 403: the caller is a worker."
+        ),
+        body=human_requests.FeedbackBody,
+        body_required=True,
+        examples={
+            "one line": {
+                "comments": [{"path": "src/app.py", "line": 12, "text": "Use the constant."}],
+                "commit": "0123456789abcdef0123456789abcdef01234567",
+            }
+        },
+        answers={ACCEPTED: human_answers.FeedbackGivenAnswer},
+        errors=(CONFLICT,),
+        headers={
+            "Idempotency-Key": "Unique key (1 to 200 characters) of the comments; a repeated call "
+            "with the same key begins no second attempt."
+        },
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/retry",
+        id="retryWorker",
+        tag="jobs",
+        summary="Retry one worker that did not succeed",
+        description=(
+            "Tasks that were skipped because of this worker run as well. An ended job runs again "
+            "(run + 1). "
+            "409: the worker succeeded, has not ended, or depends on a task that did not succeed. "
+            "403: the caller is a worker."
+        ),
+        body=job_requests.EmptyRequest,
+        answers={ACCEPTED: common.AcceptedAnswer},
+        errors=(CONFLICT,),
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/cancel",
+        id="cancelWorker",
+        tag="jobs",
+        summary="Cancel one worker and its child jobs",
+        description=(
+            "The other workers of the job continue; tasks that depend on the worker's task are "
+            "skipped. An ended worker is unchanged. 403: the caller is a worker."
+        ),
+        body=job_requests.EmptyRequest,
+        answers={ACCEPTED: common.CancelAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/message",
+        id="messageWorker",
+        tag="jobs",
+        summary="Send a message to a worker that has not ended",
+        description=(
+            "The worker's agent reads the message before its next call of the model, as data. "
+            "Agents that read messages: anthropic, openai-compatible, ollama, and claude. The "
+            "message is stored, and survives restarts and retries. `messages` of the worker has "
+            "the time of delivery. 409: cannot-message, with what to do instead. 403: the caller "
+            "is a worker."
+        ),
+        body=human_requests.MessageBody,
+        body_required=True,
+        examples={"a hint": {"text": "Use the existing helper in src/paths.py."}},
+        answers={ACCEPTED: human_answers.MessageSentAnswer},
+        errors=(CONFLICT,),
+        headers={
+            "Idempotency-Key": "Unique key (1 to 200 characters) of the message; a repeated call "
+            "with the same key sends no second message."
+        },
+        leads_to_job=True,
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/rollback",
+        id="rollBackWorker",
+        tag="jobs",
+        summary="Restore a worker's changes to a checkpoint",
+        description=(
+            "The present state is saved as another checkpoint. The merged result of an ended job "
+            "does not change. 409: the worker is running."
+        ),
+        body=job_requests.RollbackRequest,
+        examples={"the start of the first attempt": {"checkpoint": "1-before"}},
+        answers={OK: job_answers.RolledBackAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path=f"{JOB}/workers/{{worker_id}}/recount",
+        id="recountWorker",
+        tag="jobs",
+        summary="Update a worker's files from the commits on its branch",
+        description=(
+            "For commits that were made after the end of the worker. Lists and reports then "
+            "contain their files. The merged result does not change. 409: the worker is running."
+        ),
+        answers={OK: job_answers.RecountedAnswer},
+        errors=(CONFLICT,),
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/usage",
+        id="tellUsage",
+        tag="jobs",
+        summary="Report the usage of the calling worker",
+        description=(
+            "For workers, with their own key: cumulative steps, tokens, and cost of the current "
+            "attempt; idempotent. The answer says if a cap of the task, the job, or a job above "
+            "it is reached."
+        ),
+        body=job_requests.UsageRequest,
+        body_required=True,
+        examples={"usage": {"steps": 3, "input_tokens": 1200, "output_tokens": 80}},
+        answers={OK: common.UsedAnswer},
+    ),
+    Operation(
+        method="post",
+        path="/api/v1/messages",
+        id="tellMessagesRead",
+        tag="jobs",
+        summary="Report messages that the calling worker's agent has read",
+        description="For workers, with their own key; idempotent.",
+        body=human_requests.MessagesReadBody,
+        body_required=True,
+        examples={"one": {"delivered": ["0f7a3a5e-2c2b-4b0e-9f0a-6d0c7c1f9b11"]}},
+        answers={OK: human_answers.MessagesReadAnswer},
+    ),
+)

@@ -1,0 +1,82 @@
+"""Approvals of people: the plan of a job, and questions of its tasks."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from flask import Blueprint, Response
+
+from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.routes.response import json_answer, tagged_answer
+from orchestrator.api.serializers.common import decided_answer, job_path, question_answer
+from orchestrator.api.serializers.plan import plan_answer
+from orchestrator.core.model.human_input import Decision
+from orchestrator.core.model.job import Job
+from orchestrator.core.model.submission import Caller
+from orchestrator.schemas.requests.human_input import AnswerRequest, PlanRequest
+from orchestrator.schemas.requests.queries import NoQuery
+
+blueprint = Blueprint("approvals", __name__, url_prefix="/api/v1")
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/jobs/<job_id>/plan")
+def get_plan(job_id: str) -> Response:
+    reading.query(NoQuery)
+    checked_job_id(job_id)
+    return tagged_answer(lambda: plan_answer(service().detail(caller(), job_id)))
+
+
+@blueprint.put("/jobs/<job_id>/plan")
+def edit_plan(job_id: str) -> Response:
+    reading.query(NoQuery)
+    plan = reading.body(PlanRequest)
+    tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
+    service().edit_plan(caller(), checked_job_id(job_id), tasks, version, keeps)
+    return json_answer(plan_answer(service().detail(caller(), job_id)))
+
+
+@blueprint.post("/jobs/<job_id>/approve")
+def approve_job(job_id: str) -> Response:
+    return _plan_decided(job_id, service().approve)
+
+
+@blueprint.post("/jobs/<job_id>/reject")
+def reject_job(job_id: str) -> Response:
+    return _plan_decided(job_id, service().reject)
+
+
+@blueprint.get("/jobs/<job_id>/tasks/<task_id>/question")
+def get_question(job_id: str, task_id: str) -> Response:
+    reading.query(NoQuery)
+    found = service().question(caller(), checked_job_id(job_id), task_id)
+    return tagged_answer(lambda: question_answer(found.question, found.text, found.made))
+
+
+@blueprint.post("/jobs/<job_id>/tasks/<task_id>/approve")
+def approve_task(job_id: str, task_id: str) -> Response:
+    return _answered(job_id, task_id, Decision.APPROVE)
+
+
+@blueprint.post("/jobs/<job_id>/tasks/<task_id>/reject")
+def reject_task(job_id: str, task_id: str) -> Response:
+    return _answered(job_id, task_id, Decision.REJECT)
+
+
+def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
+    reading.query(NoQuery)
+    comment = reading.body(AnswerRequest, optional=True).comment
+    job = decide(caller(), checked_job_id(job_id), comment)
+    return _decided(job)
+
+
+def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
+    reading.query(NoQuery)
+    comment = reading.text_body(AnswerRequest, optional=True).comment
+    job = service().answer(caller(), checked_job_id(job_id), task_id, decision, comment)
+    return _decided(job)
+
+
+def _decided(job: Job) -> Response:
+    return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
