@@ -62,10 +62,10 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.messages import Message, RunningProcesses
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
-from orchestrator.engine.service.decisions.answers import AnswerCalls
-from orchestrator.engine.service.decisions.job_control import JobControl
-from orchestrator.engine.service.decisions.pauses import BudgetCalls, PauseCalls
-from orchestrator.engine.service.decisions.plans import PlanCalls
+from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
+from orchestrator.engine.service.human_input.plan_approval import PlanCalls
+from orchestrator.engine.service.human_input.questions import QuestionCalls
+from orchestrator.engine.service.human_input.worker_messages import WorkerMessageCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
@@ -208,7 +208,7 @@ class Assembly:
             housekeeping=self._housekeeping,
             outbox=self._outbox_service,
             landings=self._landing_calls,
-            pass_on_messages=self._job_control.pass_on_again,
+            pass_on_messages=self._worker_messages.pass_on_again,
             worktree_cleanup=WorktreeCleanup(self._worktrees),
             lock=WorkspaceLock(self._workspace.root),
             place=self._place,
@@ -460,8 +460,8 @@ class Assembly:
         return Service(
             access=self._access,
             submissions=self._submission_calls,
-            job_control=self._job_control,
-            pauses=PauseCalls(self._supervisor, self._access),
+            worker_messages=self._worker_messages,
+            job_control=JobControlCalls(self._supervisor, self._access),
             plans=PlanCalls(
                 supervisor=self._supervisor,
                 store=self._store,
@@ -470,7 +470,7 @@ class Assembly:
                 gate_plans=gate_plans_of(self._repository, self._settings),
             ),
             budgets=BudgetCalls(self._supervisor, self._access, self._submitting),
-            answers=AnswerCalls(self._supervisor, self._store, self._access),
+            questions=QuestionCalls(self._supervisor, self._store, self._access),
             merges=self._merge_calls,
             checkpoints=CheckpointCalls(
                 store=self._store,
@@ -542,7 +542,7 @@ class Assembly:
             changes=changes,
             files=files,
             feed=feed,
-            reads_messages=self._job_control.reads_messages,
+            reads_messages=self._worker_messages.reads_messages,
             agent_names=self._agents.names,
         )
 
@@ -610,8 +610,8 @@ class Assembly:
         )
 
     @cached_property
-    def _job_control(self) -> JobControl:
-        return JobControl(
+    def _worker_messages(self) -> WorkerMessageCalls:
+        return WorkerMessageCalls(
             supervisor=self._supervisor,
             access=self._access,
             store=self._store,

@@ -33,10 +33,10 @@ from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
-from orchestrator.engine.service.decisions.answers import AnswerCalls
-from orchestrator.engine.service.decisions.job_control import JobControl
-from orchestrator.engine.service.decisions.pauses import BudgetCalls, PauseCalls
-from orchestrator.engine.service.decisions.plans import PlanCalls
+from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
+from orchestrator.engine.service.human_input.plan_approval import PlanCalls
+from orchestrator.engine.service.human_input.questions import QuestionCalls
+from orchestrator.engine.service.human_input.worker_messages import WorkerMessageCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
@@ -65,9 +65,9 @@ class Service:
         *,
         access: Access,
         submissions: SubmissionCalls,
-        job_control: JobControl,
-        pauses: PauseCalls,
-        answers: AnswerCalls,
+        worker_messages: WorkerMessageCalls,
+        job_control: JobControlCalls,
+        questions: QuestionCalls,
         budgets: BudgetCalls,
         plans: PlanCalls,
         merges: MergeCalls,
@@ -88,9 +88,9 @@ class Service:
         #: Calls about messages to webhooks and people. Call ``check_admin`` first.
         self.outbox: Final = outbox
         self._submissions = submissions
+        self._worker_messages = worker_messages
         self._job_control = job_control
-        self._pauses = pauses
-        self._answers = answers
+        self._questions = questions
         self._budgets = budgets
         self._plans = plans
         self._merges = merges
@@ -157,14 +157,14 @@ class Service:
         """Start the tasks of a planned job. Raise Conflict if the job does not wait for
         approval.
         """
-        return self._job_control.approve(caller, job_id, comment)
+        return self._plans.approve(caller, job_id, comment)
 
     def reject(self, caller: Caller, job_id: str, comment: str = "") -> Job:
         """End a job that waits for approval.
 
         Raise Conflict if the job does not wait for approval.
         """
-        return self._job_control.reject(caller, job_id, comment)
+        return self._plans.reject(caller, job_id, comment)
 
     def edit_plan(
         self,
@@ -188,7 +188,7 @@ class Service:
         The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
         is not a worker.
         """
-        return self._job_control.used(caller, usage)
+        return self._worker_messages.used(caller, usage)
 
     def answer(
         self, caller: Caller, job_id: str, task_id: str, decision: Decision, comment: str
@@ -198,11 +198,11 @@ class Service:
         Raise NotFound for an unknown task, and Conflict for a task that does not wait for an
         answer.
         """
-        return self._answers.answer(caller, job_id, task_id, decision, comment)
+        return self._questions.answer(caller, job_id, task_id, decision, comment)
 
     def question(self, caller: Caller, job_id: str, task_id: str) -> AskedQuestion:
         """Return a task's question with the results of its dependencies. Raise NotFound."""
-        return self._answers.question(caller, job_id, task_id)
+        return self._questions.question(caller, job_id, task_id)
 
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
         """Start nothing new in a job and its descendants. Idempotent.
@@ -210,11 +210,11 @@ class Service:
         ``running`` decides whether running attempts finish or stop. The pause does not count as
         wall time. Raise Conflict for a job that has ended.
         """
-        return self._pauses.pause(caller, job_id, running)
+        return self._job_control.pause(caller, job_id, running)
 
     def resume(self, caller: Caller, job_id: str) -> Job:
         """Let a paused job continue. Idempotent. Raise Conflict if all jobs are paused."""
-        return self._pauses.resume(caller, job_id)
+        return self._job_control.resume(caller, job_id)
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
         """Raise limits of an unfinished job. A job that waits because of a limit continues.
@@ -226,11 +226,11 @@ class Service:
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
         """Pause every job, including later jobs; return the pause. Idempotent. Raise Forbidden."""
-        return self._pauses.pause_all(caller, running)
+        return self._job_control.pause_all(caller, running)
 
     def resume_all(self, caller: Caller) -> Pause | None:
         """End the pause of all jobs. Idempotent. Raise Forbidden."""
-        return self._pauses.resume_all(caller)
+        return self._job_control.resume_all(caller)
 
     def message(
         self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
@@ -241,14 +241,14 @@ class Service:
         UUID. Raise Forbidden if the caller is a worker. Raise Conflict if the worker has ended, or
         its agent reads no messages.
         """
-        return self._job_control.message(caller, job_id, worker_id, text, message_id)
+        return self._worker_messages.message(caller, job_id, worker_id, text, message_id)
 
     def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
         """Record that the calling worker's agent has read messages. Idempotent.
 
         Raise Forbidden if the caller is not a worker.
         """
-        self._job_control.messages_read(caller, ids)
+        self._worker_messages.messages_read(caller, ids)
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
         """Stop a job and all its descendants. Idempotent; an ended job is unchanged."""

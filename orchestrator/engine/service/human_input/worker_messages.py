@@ -1,4 +1,4 @@
-"""The use cases that control a job: usage of its workers, messages, approval, cancel."""
+"""The use cases for messages to running workers, and for what workers report about themselves."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -7,11 +7,10 @@ from typing import Protocol
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden
-from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import CANNOT_MESSAGE, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
-from orchestrator.core.model.states import StopCause, WorkerStatus
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
@@ -30,8 +29,8 @@ class ReadsMessages(Protocol):
     def __call__(self, name: str, *, windows: bool) -> bool: ...
 
 
-class JobControl:
-    """Implements the calls that control a job. Contracts: see ``Service``."""
+class WorkerMessageCalls:
+    """Implements the calls about messages, and reports of workers. Contracts: see ``Service``."""
 
     def __init__(
         self,
@@ -135,48 +134,3 @@ class JobControl:
             )
 
         return self._supervisor.call(action)
-
-    def cancel(self, caller: Caller, job_id: str) -> Job:
-        self._access.changeable(caller, job_id)
-
-        def action(scheduler: Scheduler, now: float) -> None:
-            if job_id in scheduler.view.jobs:
-                scheduler.cancel(job_id, caller.signature, now, caller.worker_key)
-
-        self._supervisor.call(action)
-        return self._access.job(caller, job_id)
-
-    def approve(self, caller: Caller, job_id: str, comment: str) -> Job:
-        job = self._access.changeable(caller, job_id)
-        self._access.check_person(caller)
-
-        def action(scheduler: Scheduler, now: float) -> None:
-            scheduler.approve_plan(job_id, caller.name, now, comment)
-
-        try:
-            self._supervisor.call(action)
-        except Conflict:
-            # The caller may repeat a call whose response was lost.
-            given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
-            payload = given.data if given else {}
-            if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):
-                raise
-        return self._access.job(caller, job_id)
-
-    def reject(self, caller: Caller, job_id: str, comment: str) -> Job:
-        self._access.changeable(caller, job_id)
-        self._access.check_person(caller)
-
-        def action(scheduler: Scheduler, now: float) -> None:
-            scheduler.reject_plan(job_id, caller.signature, now, comment)
-
-        try:
-            self._supervisor.call(action)
-        except Conflict:
-            # Rejecting cancels the job, and cancelling is idempotent.
-            job = self._access.job(caller, job_id)
-            is_cancelled = job.stop_cause is StopCause.USER and job.config.approve
-            approved = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
-            if not is_cancelled or approved:
-                raise
-        return self._access.job(caller, job_id)

@@ -12,11 +12,11 @@ from orchestrator.core.ports.read_models import AskedQuestion, Made
 from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.service.decisions.pauses import check_unfinished
+from orchestrator.engine.service.human_input.job_control import check_unfinished
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
-class AnswerCalls:
+class QuestionCalls:
     """Implements the calls about questions. Contracts: see ``Service``."""
 
     def __init__(self, supervisor: Supervisor, store: Store, access: Access) -> None:

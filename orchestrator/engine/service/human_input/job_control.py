@@ -1,4 +1,4 @@
-"""The use cases that pause and resume jobs, and raise the limit at which a job paused."""
+"""The use cases that pause, resume, and cancel jobs, and raise the limit at which a job paused."""
 
 from collections.abc import Callable
 
@@ -13,8 +13,8 @@ from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
-class PauseCalls:
-    """Implements the calls that pause and resume. Contracts: see ``Service``."""
+class JobControlCalls:
+    """Implements the calls that pause, resume, and cancel. Contracts: see ``Service``."""
 
     def __init__(self, supervisor: Supervisor, access: Access) -> None:
         self._supervisor = supervisor
@@ -49,6 +49,16 @@ class PauseCalls:
             return scheduler.view.pause
 
         return self._supervisor.call(action)
+
+    def cancel(self, caller: Caller, job_id: str) -> Job:
+        self._access.changeable(caller, job_id)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            if job_id in scheduler.view.jobs:
+                scheduler.cancel(job_id, caller.signature, now, caller.worker_key)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job_id)
 
     def _change(
         self, caller: Caller, job_id: str, action: Callable[[Scheduler, float], None]

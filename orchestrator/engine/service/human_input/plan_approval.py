@@ -1,11 +1,13 @@
-"""The use cases that show and edit the plan of a job that waits for approval."""
+"""The use cases about the plan of a job that waits for approval: edit, approve, reject."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.core.errors import InvalidRequest, OutdatedPlan
+from orchestrator.core.errors import Conflict, InvalidRequest, OutdatedPlan
+from orchestrator.core.events import EventKind
 from orchestrator.core.limits.admission import within_root
 from orchestrator.core.model.job import Job, TaskSpec
+from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -69,6 +71,41 @@ class PlanCalls:
             scheduler.edit_plan(job_id, reviewed, workers, caller.name, now)
 
         self._supervisor.call(action)
+        return self._access.job(caller, job_id)
+
+    def approve(self, caller: Caller, job_id: str, comment: str) -> Job:
+        job = self._access.changeable(caller, job_id)
+        self._access.check_person(caller)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            scheduler.approve_plan(job_id, caller.name, now, comment)
+
+        try:
+            self._supervisor.call(action)
+        except Conflict:
+            # The caller may repeat a call whose response was lost.
+            given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
+            payload = given.data if given else {}
+            if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):
+                raise
+        return self._access.job(caller, job_id)
+
+    def reject(self, caller: Caller, job_id: str, comment: str) -> Job:
+        self._access.changeable(caller, job_id)
+        self._access.check_person(caller)
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            scheduler.reject_plan(job_id, caller.signature, now, comment)
+
+        try:
+            self._supervisor.call(action)
+        except Conflict:
+            # Rejecting cancels the job, and cancelling is idempotent.
+            job = self._access.job(caller, job_id)
+            is_cancelled = job.stop_cause is StopCause.USER and job.config.approve
+            approved = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
+            if not is_cancelled or approved:
+                raise
         return self._access.job(caller, job_id)
 
 

@@ -1,1 +1,0 @@
-"""Use cases by which people control a job: approval, answers, pauses, cancel."""

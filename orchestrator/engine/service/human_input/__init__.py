@@ -1,0 +1,1 @@
+"""Use cases by which people control a job: plans, questions, pauses, cancel, messages."""
