@@ -6,7 +6,13 @@ from typing import Any
 import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
-from orchestrator.cli.plan.job_options import RequestCommand, asked, request_options
+from orchestrator.cli.plan.job_options import (
+    RequestCommand,
+    asked,
+    check_plan,
+    request_options,
+)
+from orchestrator.core.errors import OrchestratorError
 
 
 @click.command("submit", cls=RequestCommand)
@@ -27,9 +33,13 @@ def submit_command(
     """
     from orchestrator.cli.plan.plan_review import start
 
-    job = asked(**options)
-    with surroundings.client() as client:
-        answer = start(surroundings, client, job, idempotency_key)
+    job = asked(**options, is_checked_later=True)
+    try:
+        with surroundings.client() as client:
+            answer = start(surroundings, client, job, idempotency_key)
+    except OrchestratorError:
+        check_plan(options["request"], options["plan_path"])
+        raise
     if notice := answer.get("limits_notice"):
         click.echo(notice, err=True)
     click.echo(json.dumps(answer) if surroundings.as_json else answer["job_id"])

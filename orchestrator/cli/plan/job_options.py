@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.context import Seconds
-from orchestrator.cli.plan.plan_file import read_plan
+from orchestrator.cli.plan.plan_file import STANDARD_INPUT, read_plan, unchecked_plan
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import AUTO
@@ -156,10 +156,13 @@ def asked(
     *,
     edit_plan: bool = False,
     review: str | None = None,
+    is_checked_later: bool = False,
     **flags: Any,
 ) -> JobOptions:
     """Return the job of the options. Raises click.UsageError if there is no request,
     InvalidRequest for an invalid plan.
+
+    ``is_checked_later``: True if the caller calls ``check_plan`` when the job is rejected.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -167,7 +170,9 @@ def asked(
     if request is not None and not request.strip():
         raise click.UsageError("REQUEST is empty; describe the work")
     if plan_path:
-        plan = read_plan(plan_path, request)
+        is_checked_now = edit_plan or review or not is_checked_later
+        plan = None if is_checked_now else unchecked_plan(plan_path, request)
+        plan = plan or read_plan(plan_path, request)
         if plan.lists_none:
             name = plan_path.name
             click.echo(f"{name}: tasks: is empty; the request is split into tasks", err=True)
@@ -180,6 +185,12 @@ def asked(
     if request is None:
         raise click.UsageError('no request; pass "...", - for standard input, or --plan FILE')
     return JobOptions(request=request, config=given, edit_plan=edit_plan)
+
+
+def check_plan(request: str | None, plan_path: Path | None) -> None:
+    """Raise InvalidRequest with the places of the errors, if there is a plan and it is invalid."""
+    if plan_path and plan_path != STANDARD_INPUT:
+        read_plan(plan_path, request)
 
 
 NO_CANDIDATES = (

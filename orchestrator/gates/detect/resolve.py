@@ -15,8 +15,8 @@ from orchestrator.gates.detect.detection import NAMES, by_name, detected, secret
 from orchestrator.gates.detect.scripts import scripts_in
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.gates import GatesFile, gate_of
-from orchestrator.schemas.requests.plan_file import KIND as INVALID_FILE
-from orchestrator.schemas.requests.plan_file import loaded_yaml
+from orchestrator.schemas.requests.plan_text import KIND as INVALID_FILE
+from orchestrator.schemas.requests.plan_text import loaded_yaml
 
 FILE = ".orchestrator/gates.yaml"
 

@@ -10,6 +10,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from pydantic import ValidationError
+
+from orchestrator.schemas.requests.job import OrchestrateRequest
+
 KEY = "key-of-the-fake-server"
 AT = "2026-01-02T03:04:05.000000+00:00"
 ENDED = ("completed", "partial", "failed", "cancelled")
@@ -196,6 +200,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, call: Call) -> None:
         if call.path == "/api/v1/orchestrate":
+            try:
+                OrchestrateRequest.model_validate(call.body)
+            except ValidationError as error:
+                self._json(400, {"type": "invalid-request", "detail": str(error)})
+                return
             key = self.headers["Idempotency-Key"]
             job = self.server.submit(call.body, key)
             self._json(

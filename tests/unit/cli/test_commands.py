@@ -104,7 +104,7 @@ def test_submit_takes_a_plan_file_and_flags_win_over_it(
     body = served.jobs["j1"].body
     assert body["request"] == "Build"
     assert body["config"] == {"max_workers": 2, "max_retries": 1}
-    assert body["tasks"] == [{"id": "a", "agent": ["shell"], "command": "true"}]
+    assert body["tasks"] == [{"id": "a", "agent": "shell", "command": "true"}]
 
 
 @pytest.mark.parametrize(("tasks", "is_shown"), [("tasks: []\n", True), ("", False)])
@@ -625,6 +625,19 @@ def test_a_light_command_loads_little(words: tuple[str, ...], tmp_path: Path) ->
     loaded = _loaded(code, ORCHESTRATOR_HOME=str(tmp_path / "home"))
 
     assert loaded - {"orchestrator", "__main__"} <= _LIGHT | _COMMANDS[words]
+
+
+def test_a_plan_that_the_server_checks_loads_no_models(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("tasks: [{command: 'true'}]")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from orchestrator.cli.plan.plan_file import unchecked_plan\n"
+        f"assert unchecked_plan(Path({str(plan)!r}), None)\n"
+        "print(*{each.partition('.')[0] for each in sys.modules}, file=sys.stderr)"
+    )
+
+    assert not _loaded(code) & {"pydantic", "requests"}
 
 
 @pytest.mark.parametrize("module", ["status", "submit"])

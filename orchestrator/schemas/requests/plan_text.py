@@ -1,0 +1,101 @@
+"""The text of a plan file, in YAML or JSON, as plain values.
+
+Loads no models of requests, so that ``submit`` starts fast.
+"""
+
+import json
+import re
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+
+from orchestrator.core.errors import InvalidRequest
+
+KIND = "invalid-plan"
+
+
+class _PlanLoader(yaml.SafeLoader):
+    """Plain YAML values, except that ``on``, ``off``, ``yes``, and ``no`` are text, and keys must
+    be unique.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        _refuse_repeated_keys(node)
+        return super().construct_mapping(node, deep=deep)
+
+
+_PlanLoader.yaml_implicit_resolvers = {
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        # Dates stay text, because no field of a plan is a date.
+        if tag not in {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp"}
+    ]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlanLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool",
+    re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
+    list("tTfF"),
+)
+
+
+def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
+    """Return the value of a plan, and its YAML nodes with their places.
+
+    ``source`` is the file's name. Raise InvalidRequest with ``source:line:column: error``.
+    """
+    try:
+        if source.endswith(".json"):
+            return json.loads(text), None
+        return _read_yaml(text)
+    except json.JSONDecodeError as error:
+        raise invalid(f"{source}:{error.lineno}:{error.colno}: {error.msg}") from error
+    except yaml.YAMLError as error:
+        raise invalid(f"{source}{_mark(error)}: {_reason(error)}") from error
+    except (RecursionError, ValueError) as error:
+        raise invalid(f"{source}: cannot be read: {error}") from error
+
+
+def loaded_yaml(text: str) -> Any:
+    """Return plain values. Raise yaml.YAMLError."""
+    return _read_yaml(text)[0]
+
+
+def _read_yaml(text: str) -> tuple[Any, yaml.Node | None]:
+    loader = _PlanLoader(text)
+    try:
+        node = loader.get_single_node()
+        return (None if node is None else loader.construct_document(node)), node
+    finally:
+        loader.dispose()
+
+
+def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
+            continue
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{key.value!r} occurs twice", key.start_mark
+            )
+        seen.add(key.value)
+
+
+def _mark(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return colons(mark) if mark else ""
+
+
+def colons(mark: Any) -> str:
+    return f":{mark.line + 1}:{mark.column + 1}"
+
+
+def _reason(error: yaml.YAMLError) -> str:
+    return str(getattr(error, "problem", None) or error)
+
+
+def invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(message, kind=KIND)

@@ -1,0 +1,65 @@
+"""Plans that the server checks: read without models, as if they had been checked here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
+from orchestrator.schemas.requests.job import JobRequest
+from tests.unit.cli.conftest import Orchestrator
+
+USUAL = """\
+request: Build
+config: {max_workers: 2, max_cost_usd: 1, gates: [make test]}
+tasks:
+- {id: a, agent: [x, {name: y, model: m}], prompt: 2024-01-01, timeout: 5, env: {A: "on"}}
+- {depends_on: [a], command: [make, "no"], role: null}
+"""
+
+
+def test_the_server_understands_an_unchecked_plan_as_a_checked_one(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(USUAL)
+    plans = [read_plan(path, None), unchecked_plan(path, None)]
+    sent = [
+        json.loads(
+            json.dumps({"request": each.request, "config": each.config, "tasks": each.tasks})
+        )
+        for each in plans
+        if each is not None
+    ]
+    checked, unchecked = map(JobRequest.model_validate, sent)
+    assert unchecked == checked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "request: x",
+        "tasks: []",
+        "- 1",
+        "request: 7\ntasks: [{command: a}]",
+        "config: 7\ntasks: [{command: a}]",
+        "tasks: [a]",
+        "workdir: project\ntasks: [{command: a}]",
+        "task: [{command: a}]",
+        "tasks: [{command: a, env: {1: b}}]",
+        "tasks: [{command: !!binary YQ==}]",
+        "tasks: [{command: a, env: &loop {a: *loop}}]",
+    ],
+)
+def test_an_unusual_plan_is_checked_here(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text(text)
+    assert unchecked_plan(path, None) is None
+
+
+def test_a_wrong_plan_is_told_with_its_line_without_a_server(
+    orchestrator: Orchestrator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("request: x\ntasks:\n- agent: shell\n  comand: 'true'\n")
+    assert orchestrator("submit", "--plan", str(path)) == ExitCode.USAGE
+    assert "plan.yaml:4" in capsys.readouterr().err
