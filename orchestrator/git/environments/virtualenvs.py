@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.git.user_repository.checkout import within
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
@@ -87,7 +88,7 @@ def _leads(packages: str, source: str, sources: PathMove) -> bool:
     for entry in list(os.scandir(packages)):
         if entry.is_symlink():
             real = os.path.realpath(entry.path)
-            if sources.of(real) != real and not _is_below(real, source):
+            if sources.of(real) != real and not within(real, source):
                 return True
         elif entry.name.endswith((".pth", ".egg-link")) or entry.name.startswith(_EDITABLE):
             text = read_regular(entry.path, _MOST_BYTES) or b""
@@ -144,7 +145,7 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
             _derive_list(entry.path, to, source, sources)
         elif entry.is_symlink():
             real = os.path.realpath(entry.path)
-            if sources.of(real) != real and not _is_below(real, source):
+            if sources.of(real) != real and not within(real, source):
                 os.symlink(sources.of(real), to)
         elif entry.name.endswith(".egg-link") or entry.name.startswith(_EDITABLE):
             _copy_text(entry.path, to, sources)
@@ -168,7 +169,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
             _take_modules(text, os.path.dirname(listed), os.path.dirname(to), sources)
         elif text and not text.startswith("#"):
             path = os.path.normpath(os.path.join(os.path.dirname(listed), text))
-            lines.append(os.fsencode(path if _is_below(path, source) else sources.of(path)))
+            lines.append(os.fsencode(path if within(path, source) else sources.of(path)))
     if lines:
         Path(to).write_bytes(b"\n".join(lines) + b"\n")
 
@@ -195,7 +196,3 @@ def _leads_to(distribution: str, sources: PathMove) -> bool:
 
 def _list(path: str, paths: Sequence[str]) -> None:
     Path(path).write_bytes(b"".join(os.fsencode(each) + b"\n" for each in paths))
-
-
-def _is_below(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(f"{directory}/")

@@ -193,7 +193,7 @@ def _inside(path: Path, directory: Path) -> str:
 def within(path: str, directory: str) -> bool:
     """True if the path equals the directory or is in it.
 
-    Both are relative to the same directory.
+    Both are absolute, or relative to the same directory.
     """
     return path == directory or path.startswith(f"{directory}/")
 

@@ -16,6 +16,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree
 from orchestrator.git.environments import copied_files
+from orchestrator.git.user_repository.checkout import within
 
 #: Maximum size of a saved directory or file, in bytes. A larger one is not rolled back either.
 MOST_BYTES = 64 * 1024 * 1024
@@ -74,13 +75,9 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
     asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
     carried = _carried(git)
     found = git.run("ls-files", *how, *asked).fields
-    own = (each for each in found if not any(_is_at_or_below(each, top) for top in carried))
+    own = (each for each in found if not any(within(each, top) for top in carried))
     paths = [os.path.relpath(each, prefix or ".") for each in own]
     return [path for path in paths if any(held_by(each, [path]) for each in promised)]
-
-
-def _is_at_or_below(path: str, top: str) -> bool:
-    return path == top or path.startswith(f"{top}/")
 
 
 def _carried(git: Git) -> frozenset[str]:
