@@ -62,7 +62,7 @@ from orchestrator.engine.attempts.result_gates import gates_of, leave_of
 from orchestrator.engine.merge.bisect import Batch, Judge, MergeStep, Settled
 from orchestrator.engine.merge.gate_check import Abandoned, Allowed, Halted, MergedGates, Unfit
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
-from orchestrator.engine.merge.losses import Losses
+from orchestrator.engine.merge.lost_lines import LostLines
 from orchestrator.engine.merge.merge_messages import failing
 from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
 from orchestrator.engine.merge.record import (
@@ -389,7 +389,7 @@ class BranchMerge:
 
     def _note(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
         before = record.base
-        losses = Losses(self._repository, self._worktrees, record.base)
+        losses = LostLines(self._repository, self._worktrees, record.base)
         for step in settled.steps:
             worker = step.part.worker
             if not step.taken:

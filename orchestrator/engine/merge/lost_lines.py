@@ -8,7 +8,7 @@ from orchestrator.core.repository.repository import FileConflict, LostHunk, Repo
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
-class Losses:
+class LostLines:
     """Finds the workers of lost lines.
 
     Workers must be added in the order in which they are merged.
