@@ -31,7 +31,6 @@ from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports import Change, Page, StoreStats, Tree
 from orchestrator.core.ports.read_models import (
     JobFilter,
@@ -50,7 +49,8 @@ from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.queries import last_seq, snapshot, values
 from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
 from orchestrator.store.read_models.usage import usage
-from orchestrator.store.read_models.worker_page import ordered_ids, worker_page
+from orchestrator.store.read_models.worker_orders import SortedWorkers, WorkerOrders
+from orchestrator.store.read_models.worker_page import worker_page
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
 Value = TypeVar("Value")
@@ -271,8 +271,6 @@ Result = TypeVar("Result")
 _RECENT = 64
 #: Maximum number of root jobs whose numbers of workers are cached.
 _RECENT_COUNTS = 2000
-#: Maximum number of root jobs whose workers' orders are cached, and of orders of each.
-_RECENT_ORDERS, _MOST_ORDERS = 8, 16
 
 
 class SqlStore:
@@ -297,7 +295,7 @@ class SqlStore:
         self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
         self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
         self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
-        self._orders: Recent[dict[object, Sequence[str]]] = Recent(_RECENT_ORDERS)
+        self._orders = WorkerOrders()
         self._versions = Versions()
         #: Messages to external receivers.
         self.outbox: Final = SqlOutbox(self._read, self._write_aside)
@@ -343,7 +341,8 @@ class SqlStore:
             self._workers.change(job_id, partial(_with, changed=changed))
         changed_roots = {each.root_id for each in (*change.new_workers, *change.workers)}
         self._counts.drop(changed_roots)
-        self._orders.drop(changed_roots)
+        self._orders.drop({each.root_id for each in change.new_workers})
+        self._orders.changed(change)
         self._seqs.replace({event.root_id: event.seq for event in change.events})
         self._versions.changed({each.root_id for each in _rows(change)})
 
@@ -396,44 +395,15 @@ class SqlStore:
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
-        total = self._known_total(root_id, wanted)
-        known = self._known_order(root_id, wanted, now)
+        # Read before the rows, which may therefore be newer.
+        seq = self.last_seq(root_id)
+        order = SortedWorkers(root_id, wanted) if wanted.text else self._orders.of(root_id, wanted)
 
         def page(connection: Connection) -> WorkerPage:
-            names = (
-                ordered_ids(connection, wanted, now, offset, limit)
-                if known is None
-                else known[offset : offset + limit]
-            )
-            return worker_page(connection, root_id, wanted, names, total)
+            names, total = order.page(connection, now, offset, limit)
+            return worker_page(connection, root_id, wanted.job_id, names, total=total, last_seq=seq)
 
         return self._read(page)
-
-    def _known_order(self, root_id: str, wanted: WorkerFilter, now: float) -> Sequence[str] | None:
-        """Return the ids of all workers that match, in order, if all workers of the tree have
-        ended; otherwise None. They are sorted once, because sorting a large job takes longer than
-        reading a page.
-        """
-        counts = self.status_counts([root_id]).get(root_id, ())
-        if wanted.text or not all(WorkerStatus(each.status).ended for each in counts):
-            return None
-        orders = self._orders.get(root_id, dict)
-        key = (wanted.job_id, *map(frozenset, (wanted.statuses, wanted.agents)), wanted.order)
-        if key not in orders and len(orders) < _MOST_ORDERS:
-            orders[key] = self._read(lambda connection: ordered_ids(connection, wanted, now))
-        return orders.get(key)
-
-    def _known_total(self, root_id: str, wanted: WorkerFilter) -> int | None:
-        """Return the number of workers that match, if counts in memory are sufficient; otherwise
-        None.
-        """
-        if wanted.agents or wanted.text:
-            return None
-        own = [
-            each for each in self.status_counts([root_id])[root_id] if each.job_id == wanted.job_id
-        ]
-        statuses = set(map(str, wanted.statuses))
-        return sum(each.workers for each in own if not statuses or each.status in statuses)
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
         return self._counts.get_all(

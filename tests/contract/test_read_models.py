@@ -24,6 +24,7 @@ from orchestrator.core.ports.read_models import (
     WorkerOrder,
 )
 from orchestrator.store import SqlStore
+from orchestrator.store.read_models import worker_orders
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import (
     CONFIG,
@@ -281,6 +282,48 @@ def test_the_order_of_ended_workers_follows_each_change(store: Store) -> None:
     )
     store.save(Change(workers=[first, second]))
     assert workers_of(store, **attention) == ["worker_1", "worker_2"]
+
+
+def check_orders(store: Store) -> None:
+    """Compare all orders with those of a filter by text, which are read as a whole each time."""
+    for order in WorkerOrder:
+        for wanted in ({}, {"statuses": ["failed", "running"]}, {"agents": ["shell"]}):
+            found = workers_of(store, order=order, **wanted)
+            assert found == workers_of(store, order=order, text="worker_", **wanted)
+
+
+@pytest.mark.parametrize("most_changed", [1000, 1])
+def test_each_order_follows_the_changes_of_running_workers(
+    store: Store, monkeypatch: pytest.MonkeyPatch, most_changed: int
+) -> None:
+    monkeypatch.setattr(worker_orders, "MOST_CHANGED", most_changed)
+    job = a_job()
+    workers = [
+        a_worker(job, 0, status=WorkerStatus.RUNNING, attempt=1, started_at=5.0),
+        a_worker(job, 1, status=WorkerStatus.RUNNING, attempt=1, started_at=2.0),
+        a_worker(job, 2, status=WorkerStatus.SUCCESS, attempt=1, started_at=1.0, ended_at=99.0),
+        a_worker(job, 3),
+    ]
+    attempt = replace(an_attempt(workers[0], 1), started_at=5.0, ended_at=None)
+    store.save(Change(new_jobs=[job], new_workers=workers, new_attempts=[attempt]))
+    check_orders(store)
+    dear = WorkerResult(usage=Usage(cost_usd=2.0))
+    changes = [
+        Change(workers=[replace(workers[3], status=WorkerStatus.RUNNING, started_at=1.5)]),
+        Change(workers=[replace(workers[1], status=WorkerStatus.FAILED, ended_at=98.0)]),
+        Change(workers=[replace(workers[2], result=dear, agent="claude")]),
+        Change(
+            workers=[replace(workers[0], attempt=2)],
+            attempts=[replace(attempt, ended_at=7.0)],
+            new_attempts=[replace(an_attempt(workers[0], 2), started_at=97.0)],
+        ),
+        Change(new_workers=[a_worker(job, 4, status=WorkerStatus.TIMEOUT)]),
+        Change(jobs=[replace(job, reason="no worker changes")]),
+    ]
+    for change in changes:
+        store.save(change)
+        check_orders(store)
+    assert len(workers_of(store)) == 5
 
 
 def test_the_time_of_a_worker_is_that_of_its_attempts(store: Store) -> None:

@@ -1,0 +1,225 @@
+"""Orders of jobs' workers, in memory.
+
+Sorting the workers of a large job in the database takes longer than reading a page of them. Each
+order is read once. After that, only the workers that have changed are read again.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+)
+
+from orchestrator.core.model.job import WorkerKey
+from orchestrator.core.model.states import WorkerKind, WorkerStatus
+from orchestrator.core.ports import Change
+from orchestrator.core.ports.read_models import WorkerFilter, WorkerOrder
+from orchestrator.store.queries import IDLE_SECONDS
+from orchestrator.store.read_models.job_list import has_text, lowered
+from orchestrator.store.schema import tables
+
+_workers, _tasks = tables.workers.c, tables.tasks.c
+#: Maximum number of orders in memory. Each takes about 2 MB for a job of 10,000 workers.
+MOST_ORDERS = 32
+#: Maximum number of changed workers that are read one by one; for more, all are read.
+MOST_CHANGED = 1000
+
+#: What workers are sorted by; the last item is the worker's id.
+Entry = tuple[Any, ...]
+
+
+class _Sorting(NamedTuple):
+    """The columns of an order after id and index, and an entry for a row of them."""
+
+    columns: Sequence[ColumnElement[Any]]
+    entry: Callable[[Sequence[Any]], Entry]
+
+
+def _highest_first(row: Sequence[Any]) -> Entry:
+    name, index, value = row[:3]
+    return (value is None, 0 if value is None else -value, index, name)
+
+
+#: Statuses in the order by attention: those that a person should look at come first.
+_ATTENTION = (
+    WorkerStatus.FAILED,
+    WorkerStatus.TIMEOUT,
+    WorkerStatus.WAITING,
+    WorkerStatus.RUNNING,
+    WorkerStatus.PENDING,
+    WorkerStatus.CANCELLED,
+    WorkerStatus.SKIPPED,
+)
+_attention = case(
+    *((_workers.status == status, at) for at, status in enumerate(_ATTENTION)),
+    else_=len(_ATTENTION),
+)
+_seconds = func.coalesce(_workers.ended_at, bindparam("now")) - _workers.started_at - IDLE_SECONDS
+_SORTINGS: Mapping[WorkerOrder, _Sorting] = {
+    WorkerOrder.INDEX: _Sorting((), lambda row: (row[1], row[0])),
+    WorkerOrder.SECONDS: _Sorting((_seconds, _workers.ended_at), _highest_first),
+    WorkerOrder.COST: _Sorting((_workers.cost_usd,), _highest_first),
+    WorkerOrder.ATTENTION: _Sorting((_attention,), lambda row: (row[2], row[1], row[0])),
+}
+
+
+class SortedWorkers:
+    """One order of the workers that match a filter. Any thread may call."""
+
+    def __init__(self, root_id: str, wanted: WorkerFilter) -> None:
+        self._root_id = root_id
+        self._wanted = wanted
+        self._sorting = _SORTINGS[wanted.order]
+        #: True if no change of a worker changes this order.
+        self._is_fixed = wanted.order is WorkerOrder.INDEX and not (
+            wanted.statuses or wanted.agents or wanted.text
+        )
+        self._reading = threading.Lock()
+        #: Sorted; None: they were not read, or a read has failed.
+        self._entries: list[Entry] | None = None
+        #: Workers that have not ended: their seconds grow.
+        self._growing: set[str] = set()
+        self._noting = threading.Lock()
+        self._changed: set[str] = set()
+
+    def note(self, names: Iterable[str]) -> None:
+        """Note changed workers. Call this after the change can be read."""
+        if not self._is_fixed:
+            with self._noting:
+                self._changed.update(names)
+
+    def page(
+        self, connection: Connection, now: float, offset: int, limit: int
+    ) -> tuple[list[str], int]:
+        """Return the ids of a page, and the number of all workers that match.
+
+        The connection has read nothing in its transaction.
+        """
+        with self._reading:
+            entries = self._latest(connection, now)
+        return [entry[-1] for entry in entries[offset : offset + limit]], len(entries)
+
+    def _latest(self, connection: Connection, now: float) -> list[Entry]:
+        # Taken before the read, so that the read sees each of these changes. A later change is
+        # noted for the next read.
+        with self._noting:
+            changed, self._changed = self._changed, set()
+        changed |= self._growing
+        known, self._entries = self._entries, None
+        if known is None or len(changed) > MOST_CHANGED:
+            known, found = [], self._read(connection, now, None)
+        else:
+            found = self._read(connection, now, changed) if changed else []
+        # A new list, because other threads may read the old one.
+        entries = [entry for entry in known if entry[-1] not in changed] if changed else known
+        if found:
+            entries += map(self._sorting.entry, found)
+            entries.sort()
+        if self._wanted.order is WorkerOrder.SECONDS and (found or changed):
+            self._growing = {row[0] for row in found if row[3] is None and row[2] is not None}
+        self._entries = entries
+        return entries
+
+    def _read(
+        self, connection: Connection, now: float, names: set[str] | None
+    ) -> Sequence[Sequence[Any]]:
+        wanted, job_id = self._wanted, _workers.job_id
+        if names is None:
+            which = [job_id == wanted.job_id]
+        else:
+            which = [_workers.root_id == self._root_id, _workers.id.in_(list(names))]
+            # SQLite would rather read all workers of the job by the index of a plain column.
+            which.append(func.coalesce(job_id, "") == wanted.job_id)
+        statement = select(_workers.id, _workers["index"], *self._sorting.columns).where(
+            *which, *_conditions(wanted)
+        )
+        given = {"now": now} if self._wanted.order is WorkerOrder.SECONDS else {}
+        return connection.execute(statement, given).all()
+
+
+class WorkerOrders:
+    """The latest orders; the least recently used order is removed first. Any thread may call."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._orders: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
+
+    def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
+        """Return an order for a filter without text."""
+        filters = map(frozenset, (wanted.statuses, wanted.agents))
+        key = (root_id, (wanted.job_id, *filters, wanted.order))
+        with self._lock:
+            found = self._orders.get(key)
+            if found is None:
+                # Kept before it is read, so that changes during the read are noted.
+                found = self._orders[key] = SortedWorkers(root_id, wanted)
+                if len(self._orders) > MOST_ORDERS:
+                    self._orders.popitem(last=False)
+            self._orders.move_to_end(key)
+            return found
+
+    def changed(self, change: Change) -> None:
+        """Note the workers of a change. Call this after the change can be read."""
+        with self._lock:
+            orders = list(self._orders.items())
+        if not orders:
+            return
+        names: dict[str, set[str]] = {}
+        for key in _changed_workers(change):
+            names.setdefault(key.root_id, set()).add(key.worker_id)
+        for (root_id, _), order in orders:
+            if root_id in names:
+                order.note(names[root_id])
+
+    def drop(self, root_ids: Iterable[str]) -> None:
+        """Drop root jobs that have got or lost workers. Call this after that can be read."""
+        dropped = set(root_ids)
+        with self._lock:
+            for key in [key for key in self._orders if key[0] in dropped]:
+                del self._orders[key]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._orders.clear()
+
+
+def _changed_workers(change: Change) -> Iterator[WorkerKey]:
+    for worker in change.workers:
+        yield worker.key
+    # The time of a worker depends on its attempts.
+    for attempt in (*change.new_attempts, *change.attempts):
+        yield attempt.key
+    for key, _ in change.dropped_attempts:
+        yield key
+
+
+def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
+    """Return the conditions that a worker of the job matches."""
+    found = [_workers.kind == WorkerKind.TASK]
+    if wanted.statuses:
+        found.append(_workers.status.in_(list(wanted.statuses)))
+    if wanted.agents:
+        found.append(_workers.agent.in_(list(wanted.agents)))
+    if wanted.text:
+        found.append(_mentions(wanted.text))
+    return found
+
+
+def _mentions(text: str) -> ColumnElement[bool]:
+    """Return the condition that a worker, its task, or its reason has a text."""
+    asked = lowered(text)
+    own = (_workers.id, _workers.task_id, _workers.reason)
+    same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
+    titled = exists().where(same, has_text(lowered(_tasks.title), asked))
+    return or_(*(has_text(lowered(column), asked) for column in own), titled)
