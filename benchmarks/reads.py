@@ -14,7 +14,7 @@ from benchmarks.jobs import body_of
 from benchmarks.latency import POLLS_PER_SECOND, Caller, call_all
 from benchmarks.options import Options
 from benchmarks.processes import cpu_seconds
-from benchmarks.server import Client, Server, running_server
+from benchmarks.server import Client, Server, running_server, until
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
@@ -33,6 +33,8 @@ CONFIG = JobConfig(
 )
 COLUMNS_BYTES, COLUMNS_MS, PAGE_MS, LIST_MS, DIFF_MS = 450_000, 150.0, 25.0, 10.0, 300.0
 POLL_CORES, POLL_MICROSECONDS = 0.1, 2.0
+#: Between two reads of a running job: some of its workers have changed.
+CHANGE_SECONDS = 0.1
 ORDERS = ("index", "seconds", "cost", "attention")
 
 
@@ -44,7 +46,8 @@ def measure(options: Options) -> Findings:
         server.restart()
         server.wait_until_ready()
         client = server.client()
-        figures = [*_reads(client, reads), *_polls(server, options)]
+        figures = [*_reads(client, reads), *_changing(server, workers, reads)]
+        figures += _polls(server, options)
     return Findings(
         figures=[*figures, *_differences(options)],
         notes=[
@@ -131,6 +134,22 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
     yield Figure(
         what="poll of a status, per worker", value=each, unit="µs", at_most=POLL_MICROSECONDS
     )
+
+
+def _changing(server: Server, workers: int, reads: int) -> Iterator[Figure]:
+    """Pages of a job whose workers start and end between the reads."""
+    client = server.client()
+    job_id = client.submit(body_of(["/bin/sleep", "0.2"], workers, 8))
+    path = f"/jobs/{job_id}/workers"
+    until(lambda: bool(client.get(f"{path}?status=success")["total"]), "a worker ends")
+    for order in ("index", "attention"):
+        times = []
+        for number in range(reads):
+            time.sleep(CHANGE_SECONDS)
+            times += _milliseconds(client, f"/api/v1{path}?order={order}&page={number + 1}", 1)
+        what = f"page of a running job's workers by {order}, p95"
+        yield Figure(what=what, value=quantile(times, 0.95), unit="ms", at_most=PAGE_MS)
+    client.cancel(job_id)
 
 
 def _milliseconds(client: Client, path: str, reads: int) -> list[float]:
