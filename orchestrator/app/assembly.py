@@ -48,7 +48,7 @@ from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
-from orchestrator.engine.attempts.preparation import AttemptPreparation
+from orchestrator.engine.attempts.preparation import AttemptPreparation, attempt_id
 from orchestrator.engine.attempts.review_prompt import Reviewing
 from orchestrator.engine.attempts.runner import AttemptRunner
 from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
@@ -163,7 +163,7 @@ class Assembly:
             self._agents,
             descriptions(folder, self._settings, self._agents),
             lambda: self._preparation.api_url,
-            None,
+            self._repository,
             self._demand,
         )
 
@@ -346,8 +346,16 @@ class Assembly:
         search = self._around.environment.get("PATH") or os.defpath
         fold = self._settings.git.attempts is Attempts.FOLD
         return Worktrees(
-            self._repository, self._agents, self._workspace, search, fold_attempts=fold
+            self._repository,
+            self._agents,
+            self._workspace,
+            search,
+            fold_attempts=fold,
+            is_elsewhere=self._is_elsewhere,
         )
+
+    def _is_elsewhere(self, worker: Worker) -> bool:
+        return self._cluster is not None and self._cluster.has_own_files(attempt_id(worker))
 
     @cached_property
     def _checks(self) -> GateRunner:

@@ -26,14 +26,14 @@ def cluster_launcher(
     agents: AgentRegistry,
     described: Sequence[Description],
     api_url: Callable[[], str],
-    worktrees: ServerWorktrees | None,
+    worktrees: ServerWorktrees,
     demand: Demand,
 ) -> ClusterLauncher:
     """Return the launcher for the machines of the settings. Raise ConfigError.
 
     ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
-    ``described``: the agents, as nodes search for them. ``worktrees``: None if there is no project.
-    ``demand`` returns how many workers wait for a machine.
+    ``described``: the agents, as nodes search for them. ``demand`` returns how many workers wait
+    for a machine.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

@@ -13,8 +13,10 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.repository_changes import RefMove
+from orchestrator.core.ports.attempt_files import WorktreeFiles
 from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
+from orchestrator.git import node_worktrees
 from orchestrator.git.base import start_commit, uncommitted
 from orchestrator.git.cleanup import job_deletion, unmerged_work
 from orchestrator.git.cleanup.job_deletion import has_traces
@@ -514,6 +516,28 @@ class GitRepository(Committed):
             place.worktrees.git_of(found), found.admin, place.top, commit, anew=False
         )
         self._carry(found)
+
+    # Copies on other machines: implements ``core.ports.attempt_files.ServerWorktrees``.
+
+    def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
+        place, found = self.place(), self.place().whole(worktree.directory)
+        if worktree_submodules.may_have_some(place.worktrees.git_of(found), found.admin):
+            raise RepositoryError(
+                "the project has submodules, which are not copied to other machines; let the task "
+                "run on the server's machine (node: here)"
+            )
+        return node_worktrees.send(place.git, worktree.commit, known, path)
+
+    def others(self, worktree: WorktreeFiles) -> Sequence[str]:
+        place = self.place()
+        return node_worktrees.other_files(place.worktrees.git_of(place.whole(worktree.directory)))
+
+    def take(self, worktree: WorktreeFiles, path: str) -> None:
+        place, found = self.place(), self.place().whole(worktree.directory)
+        place.worktrees.unlock(found, worktree.branch)
+        objects = str(place.common / "objects")
+        how = (objects, worktree.branch, worktree.commit, path)
+        node_worktrees.take(self._git_of(found), found.admin, *how)
 
     def close_at(self, directory: str) -> None:
         self.place().worktrees.close(directory)

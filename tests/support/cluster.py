@@ -26,7 +26,9 @@ _PROGRAM = (
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
     "from orchestrator.agents.catalog.machines import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
-    "sys.exit(run(found, lambda line: print(line, flush=True), look))"
+    "from orchestrator.git.node_worktrees import NodeRepository; "
+    "repository = NodeRepository(Path(sys.argv[2]) / 'repository.git'); "
+    "sys.exit(run(found, lambda line: print(line, flush=True), look, repository))"
 )
 #: Short, so that a test of a lost node takes seconds.
 QUICK = LeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)

@@ -1,6 +1,7 @@
 """Network and process namespaces of this machine, in place of other machines."""
 
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -15,10 +16,10 @@ from tests.support.cluster import NodeProcess
 _INIT = 'trap : TERM; "$@" & while :; do sleep 1000 & wait; done'
 
 
-def hidden(directory: Path) -> tuple[str, ...]:
-    """Return the words before a command that sees an empty directory in place of ``directory``."""
-    mounted = 'mount -t tmpfs none "$0" && exec "$@"'
-    return "unshare", "-m", "sh", "-c", mounted, str(directory)
+def hidden(*directories: Path) -> tuple[str, ...]:
+    """Return the words before a command that sees empty directories in place of these ones."""
+    mounts = [f"mount -t tmpfs none {shlex.quote(str(each))}" for each in directories]
+    return "unshare", "-m", "sh", "-c", " && ".join((*mounts, 'exec "$0" "$@"'))
 
 
 def run(command: str) -> None:

@@ -27,15 +27,25 @@ def node_command() -> None:
     metavar="DIR",
     help="Directory on a local disk for records and logs of running workers.",
 )
+@click.option(
+    "--own-files",
+    is_flag=True,
+    help="This machine does not share the server's files: copy those of each worker.",
+)
 @pass_surroundings
 def join_command(
-    surroundings: CliContext, file: Path, slots: int | None, state: Path | None
+    surroundings: CliContext,
+    file: Path,
+    slots: int | None,
+    state: Path | None,
+    own_files: bool,
 ) -> int:
     """Join the cluster of FILE, and run workers until a signal ends the command.
 
     SIGTERM and Ctrl-C stop the workers, which then start again on other machines.
     """
     from orchestrator.agents.catalog.machines import found_on_node
+    from orchestrator.git.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.join_file import JoinFile
     from orchestrator.launchers.cluster.node_process import locked, run
 
@@ -45,7 +55,8 @@ def join_command(
     # Before the certificates are written, because a running node reads them when it reconnects.
     with locked(place, found.name):
         look = partial(found_on_node, environ=surroundings.environ)
-        return run(found.unpack(place, slots), click.echo, look)
+        settings = found.unpack(place, slots, own_files=own_files, home=surroundings.folder)
+        return run(settings, click.echo, look, NodeRepository(place / "repository.git"))
 
 
 def _state_home(surroundings: CliContext) -> Path:

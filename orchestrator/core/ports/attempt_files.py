@@ -41,8 +41,8 @@ class ServerWorktrees(Protocol):
     """The server's side of worktrees on other machines."""
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
-        """Write the commits of a worktree into the file ``path``, except those that ``known``
-        commits contain. Return the commits by which the other machine now knows the repository.
+        """Write the commits of a worktree into the directory ``path``, except those that ``known``
+        commits contain. Return the commits that the other machine has when these have arrived.
 
         Raise RepositoryError or OSError.
         """
@@ -51,8 +51,8 @@ class ServerWorktrees(Protocol):
         """Return the paths in a worktree that no commit has: ignored and untracked files."""
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
-        """Move a worktree's branch, and change its files, as the file ``path`` of the other
-        machine says. Idempotent. The file is not trusted.
+        """Move a worktree's branch, and change its files, as the directory ``path`` of the other
+        machine says. Idempotent. The directory is not trusted.
 
         Raise RepositoryError or OSError; then the branch is unchanged.
         """
@@ -61,16 +61,20 @@ class ServerWorktrees(Protocol):
 class NodeWorktrees(Protocol):
     """The other side: worktrees on a machine that does not have the project's repository."""
 
+    @property
+    def objects(self) -> str:
+        """Directory outside of the worktrees that their git reads."""
+
     def known(self) -> Sequence[str]:
         """Return the commits that this machine has, with all commits before them."""
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
-        """Create the worktree ``directory`` from the file ``path`` of the server.
+        """Create the worktree ``directory`` from the directory ``path`` of the server.
 
         Raise RepositoryError or OSError.
         """
 
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
-        """Write the branch and the changes of the worktree ``directory`` into the file ``path``,
-        whatever the worker did to it. Raise RepositoryError or OSError.
+        """Write the branch and the changes of the worktree ``directory`` into the directory
+        ``path``. Raise RepositoryError or OSError.
         """

@@ -22,6 +22,7 @@ from orchestrator.core.model.attempt.delivery import (
     Intent,
     SideWork,
     by_attempt,
+    normalized,
     promises_changes,
 )
 from orchestrator.core.model.attempt.failure import after
@@ -29,7 +30,7 @@ from orchestrator.core.model.attempt.final_text import FinalText, final_text
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
-from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.repository.repository import signature_of
 from orchestrator.engine.planning.intent import intent_of_task
@@ -177,10 +178,10 @@ class AttemptPreparation:
     def _files(
         self, assignment: Assignment, command: Invocation, directory: str, ground: Ground | None
     ) -> AttemptFiles | None:
-        """Return the attempt's files, for a node with its own file system; None if the attempt
-        needs files that are not copied.
+        """Return the attempt's files, for a node with its own file system; None for an attempt in
+        the project, because its files are not copied.
         """
-        if ground is not None or is_in_project(assignment.task):
+        if is_in_project(assignment.task):
             return None
         worker = assignment.worker
         directories = [directory]
@@ -195,6 +196,7 @@ class AttemptPreparation:
             inputs=tuple(dict.fromkeys(needed)),
             texts=tuple(texts),
             left_out=tuple(left for each in (directory, *needed) for left in not_copied(each)),
+            worktree=_worktree(assignment.task, ground) if ground else None,
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
@@ -433,6 +435,16 @@ def _weighed(
         )
         evidence = replace(evidence, delivery=delivery)
     return evidence if deferred else replace(evidence, final_text=said)
+
+
+def _worktree(task: TaskSpec, ground: Ground) -> WorktreeFiles:
+    inside = os.path.relpath(ground.cwd, ground.directory)
+    return WorktreeFiles(
+        directory=ground.directory,
+        branch=ground.branch,
+        commit=ground.before,
+        promised=tuple(os.path.normpath(f"{inside}/{normalized(each)}") for each in task.writes),
+    )
 
 
 def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:

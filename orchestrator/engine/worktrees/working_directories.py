@@ -7,14 +7,14 @@ Creating a worktree takes from 20 ms to seconds. Therefore the supervisor's thre
 import logging
 import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import field, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import RepositoryError
+from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivery import HeldBack, SideWork, normalized
 from orchestrator.core.model.attempt.failure import after, before
@@ -172,13 +172,15 @@ class Worktrees:
         search: str = os.defpath,
         *,
         fold_attempts: bool = True,
+        is_elsewhere: Callable[[Worker], bool] = lambda worker: False,
     ) -> None:
-        """``search``: the path on which workers find programs.
+        """``search``: the path on which workers find programs. ``is_elsewhere`` returns True while
+        the files of a running worker are on another machine.
 
         ``fold_attempts``: True to add the commits of attempts that gates rejected to the next
         attempt's commit.
         """
-        self._search = search
+        self._search, self._is_elsewhere = search, is_elsewhere
         self._fold_attempts = fold_attempts
         self._repository = repository
         self.rule = WorktreeRule(agents)
@@ -197,10 +199,17 @@ class Worktrees:
         work.
 
         If the worker has no worktree, return the base of its job; if the job has no base, return a
-        base of the project.
+        base of the project. Raise InvalidRequest if the worktree is on another machine.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
+        if self._is_elsewhere(worker) and os.path.lexists(self.directory(worker)):
+            raise InvalidRequest(
+                f"{worker.id} works on a node with its own file system, so a child job cannot "
+                "start from its files; set git: off for the child job's tasks, or let the worker "
+                "run on a machine that shares the server's files (docs/cluster.md)",
+                kind="base",
+            )
         commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
 

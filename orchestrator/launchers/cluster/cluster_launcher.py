@@ -153,6 +153,10 @@ class ClusterLauncher:
     def _machine_named(self, name: str) -> Machine | None:
         return next((each for each in self.machines if each.name == name), None)
 
+    def has_own_files(self, attempt_id: str) -> bool:
+        """True if an attempt runs on a node with its own file system. Any thread may call."""
+        return self._links is not None and self._links.has_own_files(attempt_id)
+
     def nodes(self) -> Sequence[NodeState]:
         return self._links.states() if self._links and self._is_open else ()
 

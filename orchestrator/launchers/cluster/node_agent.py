@@ -417,7 +417,8 @@ class NodeAgent:
         if unseen:
             return (
                 "paths that workers use are missing or empty here: "
-                f"{', '.join(unseen)}; share each path with the server's machine"
+                f"{', '.join(unseen)}; share each path with the server's machine, or join with "
+                "--own-files"
             )
         return ""
 
@@ -608,7 +609,7 @@ class NodeAgent:
                 sandbox,
                 hide=tuple(map(places.text, sandbox.hide)),
                 writable=tuple(map(places.text, sandbox.writable)),
-                visible=(str(self._settings.home), str(self._directory / "files")),
+                visible=(str(self._settings.home), *self._files.shown),
             ),
         )
 

@@ -44,6 +44,8 @@ _TICK_SECONDS = 0.25
 _LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Maximum number of a node's commits that the server remembers.
 MOST_KNOWN = 64
+#: Maximum number of characters of a node's reason.
+_MOST_REASON = 500
 #: Ends of attempts that may have no files, because nothing ran.
 _WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 #: Difference between the clocks of server and node above which a warning is logged, in seconds.
@@ -101,6 +103,8 @@ class Flight:
     #: True until the node has all files; then True while the returned files are put in place.
     is_sending: bool = False
     is_taking: bool = False
+    #: Why a part of the returned files could not be stored; empty: all parts were.
+    files_error: str = ""
 
     def own_files(self, files: AttemptFiles) -> None:
         """Note that the node has files of its own, which come back with the attempt's end."""
@@ -326,6 +330,12 @@ class NodeLinks:
         """Accept the end of an attempt that an earlier server gave up."""
         late = GivenUpAttempt(attempt_id, exit_path, digest, _paths(log), is_replaced=is_replaced)
         self._late.give_up(name, late)
+
+    def has_own_files(self, attempt_id: str) -> bool:
+        """True if an attempt runs on a node with its own file system. Any thread may call."""
+        node = self._where.get(attempt_id)
+        flight = node.flights.get(attempt_id) if node is not None else None
+        return flight is not None and flight.files is not None
 
     def replace(self, log: str) -> None:
         """Note that an attempt with this log has started on the server's machine."""
@@ -599,7 +609,9 @@ class NodeLinks:
         if told is None:
             raise UnusableFiles("it did not send them")
         if told.get("error"):
-            raise UnusableFiles(str(told["error"]))
+            raise UnusableFiles(str(told["error"])[:_MOST_REASON])
+        if flight.files_error:
+            raise UnusableFiles(f"the server cannot store them: {flight.files_error}")
         if flight.had["files"] > MOST_BYTES:
             raise UnusableFiles(f"its files have more than {MOST_BYTES} bytes")
         sent = Sent(int(told["bytes"]), str(told["digest"]))
@@ -867,10 +879,12 @@ def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
                 data = data[os.write(descriptor, data) :]
         finally:
             os.close(descriptor)
-    except OSError:
-        # A full or broken disk: the worker continues, and its log is marked as incomplete. An
-        # incomplete archive is noticed by its size and digest.
-        flight.log_is_lost = flight.log_is_lost or file != "files"
+    except OSError as error:
+        # A full or broken disk: the worker continues, and its log is marked as incomplete.
+        if file == "files":
+            flight.files_error = error.strerror or str(error)
+        else:
+            flight.log_is_lost = True
 
 
 def _stored(flight: Flight, exit: Exit, record: str) -> Exit:

@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestrator.core.ports.attempt_files import AttemptFiles, ServerWorktrees
 from orchestrator.launchers.cluster.files import archive
 from orchestrator.launchers.cluster.files.archive import Sent, UnusableFiles
-from orchestrator.launchers.cluster.files.node_files import BUNDLE, attempt_files
+from orchestrator.launchers.cluster.files.node_files import attempt_files
 from orchestrator.launchers.cluster.link import CHUNK, WINDOW, Link, packed
 from orchestrator.security.untrusted_files import read_regular, replace_file
 
@@ -99,7 +99,7 @@ class FileExchange:
             if files.worktree is not None:
                 if self._worktrees is None:
                     raise UnusableFiles("its worktree cannot be sent")
-                commits = self._worktrees.pack(files.worktree, known, f"{extra}/{BUNDLE}")
+                commits = self._worktrees.pack(files.worktree, known, extra)
                 chosen = files.worktree.directory, self._worktrees.others(files.worktree)
             roots = (*files.directories, *files.inputs, extra)
             return archive.pack(roots, path, files.left_out, chosen=chosen), commits
@@ -118,8 +118,7 @@ class FileExchange:
         try:
             archive.unpack(received, staging, len(files.directories) + 1)
             if files.worktree is not None and self._worktrees is not None:
-                bundle = f"{staging}/{len(files.directories)}/{BUNDLE}"
-                self._worktrees.take(files.worktree, bundle)
+                self._worktrees.take(files.worktree, f"{staging}/{len(files.directories)}")
             keep = (*files.left_out, *files.texts)
             for number, directory in enumerate(files.directories):
                 # Other directories of the attempt may have files that the server adds meanwhile.

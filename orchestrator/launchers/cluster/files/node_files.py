@@ -22,8 +22,6 @@ from orchestrator.security.untrusted_files import read_regular, replace_file
 
 #: Names of the archives: of the server's files, and of the files that come back.
 RECEIVED, RETURNED = "received", "returned"
-#: Name of the file with a worktree's commits.
-BUNDLE = "worktree.bundle"
 _MOST_TEXT_BYTES = 64 * 1024 * 1024
 
 
@@ -76,6 +74,12 @@ class NodeFiles:
         self._users: dict[str, str] = {}
 
     @property
+    def shown(self) -> Sequence[str]:
+        """The directories that workers read, for a sandbox."""
+        objects = self._worktrees.objects if self._worktrees else ""
+        return tuple(filter(None, (str(self._directory), objects)))
+
+    @property
     def known(self) -> Sequence[str]:
         return self._worktrees.known() if self._worktrees else ()
 
@@ -126,7 +130,7 @@ class NodeFiles:
         if self._worktrees is None:
             raise UnusableFiles("this node has no git")
         directory = mapped.text(worktree.directory)
-        self._worktrees.open(worktree, f"{staging}/{number}/{BUNDLE}", directory)
+        self._worktrees.open(worktree, f"{staging}/{number}", directory)
         archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
 
     def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> Sent:
@@ -141,7 +145,7 @@ class NodeFiles:
         extra = _made(place / "extra")
         if files.worktree is not None and self._worktrees is not None:
             directory = mapped.text(files.worktree.directory)
-            self._worktrees.pack(files.worktree, directory, str(extra / BUNDLE))
+            self._worktrees.pack(files.worktree, directory, str(extra))
         left_out = [mapped.text(each) for each in (*files.left_out, *files.texts)]
         roots = [*map(mapped.text, files.directories), str(extra)]
         temporary = f"{path}.new"

@@ -14,6 +14,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.exit_record.exit_record import read_exit
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess
 from tests.support.machines import hidden
@@ -188,6 +189,19 @@ def test_a_new_server_takes_the_files_of_adopted_workers(own: OwnFilesSite) -> N
     own.site.listen()
     assert own.site.reports.exit("a").code == 0
     assert (own.worker / "result").read_text() == "made\n"
+
+
+def test_files_that_the_server_cannot_store_are_lost_with_the_reason(own: OwnFilesSite) -> None:
+    own.join()
+    (own.site.directory / "a.returned").mkdir()
+    launch = own.start("echo ready; echo made > result")
+    ended = own.site.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST
+    assert "the server cannot store them: Is a directory" in ended.error
+    assert not (own.worker / "result").exists()
+    found = read_exit(launch.exit_path, launch.proof.digest)
+    assert found is not None
+    assert found.ended_by is EndedBy.LOST, "the record of the node does not count"
 
 
 def test_an_attempt_without_a_list_of_its_files_is_rejected(own: OwnFilesSite) -> None:

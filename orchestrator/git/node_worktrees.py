@@ -1,0 +1,311 @@
+"""Worktrees on machines that do not have the project's repository, and their way back.
+
+The server sends the commits of a worktree as a pack of git objects. On the other machine, each
+worker gets a repository of its own, which borrows the objects of one repository of the machine. Two
+packs come back: the worker's commits, and its uncommitted changes as one more commit. The server
+checks the commits apart from the project's repository, and stores them only if they are complete.
+The objects of the uncommitted changes never enter the repository: files that must not be committed
+may be among them.
+"""
+
+import glob
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.worktrees.worktrees import refill
+from orchestrator.security.untrusted_files import read_regular, replace_file
+
+#: Files below the directory that one machine sends to the other.
+_COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"
+_MOST_STATE_BYTES = 4096
+_ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+#: Maximum number of commits by which a machine names what it has.
+_MOST_KNOWN = 32
+_KNOWN = "refs/orchestrator/known/"
+_SHA256_LENGTH = 64
+_WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
+_MESSAGE = "Uncommitted changes of a worker\n"
+#: Prefix of a temporary directory in a worktree's own part of the repository.
+_PREFIX = "orchestrator-node-"
+
+
+# The server
+
+
+def send(git: Git, commit: str, known: Sequence[str], directory: str) -> Sequence[str]:
+    """Write the objects of a commit, except those of the ``known`` commits, into a directory.
+
+    Return the known commits with this one. Raise RepositoryError or OSError.
+    """
+    theirs = [each for each in known if _ID.fullmatch(each)]
+    present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]
+    _pack(git, [commit], present, f"{directory}/{_COMMITS}")
+    return (*(each for each in present if each != commit), commit)
+
+
+def other_files(git: Git) -> Sequence[str]:
+    """Return the paths in a worktree that no commit has, except repositories. Raise
+    RepositoryError.
+    """
+    listed = git.run("ls-files", "--others", "-z").fields
+    return [each for each in listed if not each.endswith("/")]
+
+
+def take(git: Git, admin: Path, objects: str, branch: str, commit: str, directory: str) -> None:
+    """Move the branch of a worktree, and change its files, as another machine says. Idempotent.
+
+    ``objects``: the repository's directory of objects. ``commit``: the worker's start.
+    ``directory`` has what the machine sent. Raise RepositoryError or OSError: then the branch is
+    unchanged, or a repetition completes the change.
+    """
+    state = _state_of(directory)
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
+        commits = _apart(git, f"{apart}/commits", [objects])
+        stored = _index(commits, f"{directory}/{_COMMITS}")
+        _check(commits, state.head, commit)
+        changes = _apart(git, f"{apart}/changes", [objects, f"{apart}/commits"])
+        _index(changes, f"{directory}/{_CHANGES}")
+        _check(changes, state.changes, state.head)
+        if stored:
+            _store(f"{apart}/commits/pack", stored, f"{objects}/pack")
+        git.run("symbolic-ref", "HEAD", branch)
+        git.point({branch: state.head})
+        _write_files(changes, admin, f"{apart}/index", state.changes)
+        refill(git, admin)
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    #: The worker's last commit, and one more commit with its uncommitted changes.
+    head: str
+    changes: str
+
+
+def _state_of(directory: str) -> _State:
+    try:
+        found = json.loads(read_regular(f"{directory}/{_STATE}", _MOST_STATE_BYTES) or b"")
+        state = _State(found["head"], found["changes"])
+        if _ID.fullmatch(state.head) and _ID.fullmatch(state.changes):
+            return state
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise RepositoryError("the node did not name the worker's commits")
+
+
+def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
+    """Return git that writes new objects into a directory, and also reads ``others``."""
+    os.makedirs(f"{directory}/pack")
+    env = {
+        "GIT_OBJECT_DIRECTORY": directory,
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES": os.pathsep.join(others),
+    }
+    return Git(git.directory, {**git.env, **env})
+
+
+def _index(git: Git, pack: str) -> str:
+    """Check a pack, and add it to the objects of ``git``. Return its name; "" if there is none."""
+    if not os.path.exists(pack):
+        return ""
+    name = "pack-received"
+    place = f"{git.env['GIT_OBJECT_DIRECTORY']}/pack/{name}"
+    shutil.copyfile(pack, f"{place}.pack", follow_symlinks=False)
+    digest = git.run("index-pack", "--strict", f"{place}.pack").text
+    if not _ID.fullmatch(digest):
+        raise RepositoryError("git named no pack")
+    return digest
+
+
+def _check(git: Git, commit: str, known: str) -> None:
+    """Raise RepositoryError unless all objects of a commit exist, beyond those of ``known``."""
+    if git.run("cat-file", "-t", commit).text != "commit":
+        raise RepositoryError(f"{commit} is no commit")
+    git.run("rev-list", "--objects", "--quiet", commit, f"^{known}")
+
+
+def _store(packs: str, digest: str, to: str) -> None:
+    """Move a checked pack into the repository."""
+    os.makedirs(to, exist_ok=True)
+    # Git finds a pack by its index.
+    for kind in ("pack", "idx"):
+        os.chmod(f"{packs}/pack-received.{kind}", 0o444)
+        os.replace(f"{packs}/pack-received.{kind}", f"{to}/pack-{digest}.{kind}")
+
+
+def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
+    """Give the files of a worktree the content of a commit, without its index."""
+    with suppress(FileNotFoundError):
+        shutil.copyfile(admin / "index", index)
+    env = {"GIT_INDEX_FILE": index}
+    git.run("read-tree", "--reset", "-u", commit, env=env)
+
+
+# The other machine
+
+
+class NodeRepository:
+    """The worktrees of one machine; implements ``core.ports.attempt_files.NodeWorktrees``.
+
+    ``directory``: on a local disk. Any thread may call.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._objects = str(directory / "objects")
+        self._creating = threading.Lock()
+
+    @property
+    def _git(self) -> Git:
+        return Git(str(self._directory), {"GIT_DIR": str(self._directory)})
+
+    @property
+    def objects(self) -> str:
+        return self._objects
+
+    def known(self) -> Sequence[str]:
+        if not (self._directory / "HEAD").exists():
+            return ()
+        how = ("--format=%(objectname)", "--sort=-creatordate", f"--count={_MOST_KNOWN}")
+        return self._git.ask("for-each-ref", *how, _KNOWN).split()
+
+    def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
+        commit = worktree.commit
+        kind = "sha256" if len(commit) == _SHA256_LENGTH else "sha1"
+        with self._creating:
+            if not (self._directory / "HEAD").exists():
+                self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _init(str(self._directory), kind, "--bare")
+        self._add(f"{path}/{_COMMITS}")
+        git = self._git
+        if not git.resolve(f"{commit}^{{commit}}"):
+            raise RepositoryError(f"the server did not send commit {commit}")
+        git.point({f"{_KNOWN}{commit}": commit})
+        os.makedirs(directory, 0o700, exist_ok=True)
+        _init(directory, kind)
+        Path(directory, ".git/objects/info/alternates").write_text(f"{self._objects}\n")
+        own = Git(directory, {"GIT_DIR": f"{directory}/.git", "GIT_WORK_TREE": directory})
+        own.point({worktree.branch: commit})
+        own.run("symbolic-ref", "HEAD", worktree.branch)
+        own.run("reset", "--hard", "--quiet")
+
+    def _add(self, pack: str) -> None:
+        if not os.path.exists(pack):
+            return
+        os.makedirs(f"{self._objects}/pack", exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
+            received = _apart(self._git, f"{apart}/objects", [self._objects])
+            digest = _index(received, pack)
+            _store(f"{apart}/objects/pack", digest, f"{self._objects}/pack")
+
+    def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
+        own = f"{directory}/.git"
+        if os.path.islink(own) or not os.path.isdir(own):
+            raise RepositoryError("the worker removed the repository of its worktree")
+        env = {"GIT_DIR": own, "GIT_WORK_TREE": directory}
+        head = Git(directory, env).run("rev-parse", "--verify", "HEAD^{commit}").text
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
+            # Settings of the worker's repository may name programs, so it is only read.
+            git = self._beside(f"{apart}/git", directory, len(head))
+            tree = _tree(git, directory, head, worktree.promised)
+            changes = head
+            if tree != tree_of(git, head):
+                changes = commit_tree(git, tree, [head], _MESSAGE, _WHO)
+            _pack(git, [head], [worktree.commit], f"{path}/{_COMMITS}")
+            _pack(git, [changes], [head], f"{path}/{_CHANGES}")
+        state = json.dumps({"head": head, "changes": changes})
+        replace_file(Path(path, _STATE), state.encode("ascii"))
+
+    def _beside(self, place: str, directory: str, length: int) -> Git:
+        """Create a repository that reads the objects of a worker's repository."""
+        _init(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
+        borrowed = f"{self._objects}\n{directory}/.git/objects\n"
+        Path(place, "objects/info/alternates").write_text(borrowed)
+        return Git(directory, {"GIT_DIR": place, "GIT_WORK_TREE": directory})
+
+
+def _init(directory: str, kind: str, *more: str) -> None:
+    os.makedirs(directory, 0o700, exist_ok=True)
+    how = ("--quiet", "--template=", f"--object-format={kind}", *more)
+    Git(directory, {}).run("init", *how, ".")
+    os.makedirs(f"{directory}/{'' if more else '.git/'}objects/info", exist_ok=True)
+
+
+def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
+    """Return the tree of a worktree's files, without files that git ignores, except promised ones.
+
+    Files of a repository that the worker created inside its worktree are files of the worktree, as
+    on the server's machine. Its history is not kept.
+    """
+    git.run("read-tree", head)
+    nested = list(_repositories(directory))
+    if nested:
+        Path(git.env["GIT_DIR"], "info").mkdir(exist_ok=True)
+        lines = "".join(f"/{_escaped(each)}/\n" for each in nested)
+        Path(git.env["GIT_DIR"], "info", "exclude").write_bytes(os.fsencode(lines))
+    git.run("add", "--all", "--", ".")
+    inner = [name for each in nested for name in _files_below(directory, each)]
+    found = [
+        name
+        for each in promised
+        for name in glob.glob(each.strip("/"), root_dir=directory, recursive=True)
+        if ".." not in name.split("/")
+    ]
+    found = [name for name in found if os.path.lexists(f"{directory}/{name}")]
+    if found:
+        git.run("add", "--force", "--", *found)
+    if inner:
+        git.run("update-index", "--add", "-z", "--stdin", given=_nul(inner))
+    return git.run("write-tree").text
+
+
+def _repositories(directory: str) -> Iterator[str]:
+    """Yield the outermost directories below a worktree that have a ``.git``."""
+    for parent, names, files in os.walk(directory):
+        if parent == directory:
+            names[:] = [each for each in names if each != ".git"]
+        elif ".git" in names or ".git" in files:
+            names.clear()
+            yield os.path.relpath(parent, directory)
+
+
+def _files_below(directory: str, name: str) -> Iterator[str]:
+    for parent, names, files in os.walk(f"{directory}/{name}"):
+        names[:] = [each for each in names if each != ".git"]
+        links = [each for each in names if os.path.islink(f"{parent}/{each}")]
+        for each in (*files, *links):
+            path = f"{parent}/{each}"
+            if each != ".git" and (os.path.isfile(path) or os.path.islink(path)):
+                yield os.path.relpath(path, directory)
+
+
+def _escaped(name: str) -> str:
+    return re.sub(r"([\\*?\[ ])", r"\\\1", name)
+
+
+def _nul(names: Sequence[str]) -> bytes:
+    return b"".join(os.fsencode(each) + b"\0" for each in names)
+
+
+def _pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
+    """Write a pack with the objects of commits, except those of others; no file if there are
+    none.
+    """
+    given = "\n".join((*wanted, *(f"^{each}" for each in had), "")).encode("ascii")
+    if not git.run("rev-list", "--max-count=1", "--stdin", given=given).text:
+        return
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as apart:
+        git.run("pack-objects", "--revs", "--quiet", f"{apart}/p", given=given)
+        [made] = glob.glob(f"{glob.escape(apart)}/p-*.pack")
+        os.replace(made, path)

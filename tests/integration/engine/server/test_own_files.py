@@ -1,0 +1,129 @@
+"""A server, and a node that sees neither its workspace nor the project."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.engine.site import Answer, ServerProcess, shell, until
+from tests.support.cluster import NodeProcess, TestCluster
+from tests.support.machines import hidden
+from tests.support.project import Project, agents, edit
+
+pytestmark = pytest.mark.skipif(
+    subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
+    and not os.environ.get("CI"),
+    reason="mount namespaces cannot be made here",
+)
+
+
+class ApartCluster:
+    """A server that starts no worker itself, a project in git, and a node."""
+
+    def __init__(
+        self, directory: Path, make_server: Callable[..., ServerProcess], **cluster: Any
+    ) -> None:
+        self.directory = directory
+        self.project = Project(directory / "project").begin({"app.py": "print(1)\n", "b": "b\n"})
+        self.project.write(".gitignore", "*.log\n")
+        self.project.git("add", "-A")
+        self.project.git("commit", "-qm", "ignore logs")
+        self.cluster = TestCluster(directory)
+        settings = {
+            "listen": f"127.0.0.1:{self.cluster.port}",
+            "certificates": str(self.cluster.place),
+            "slots_here": 0,
+            "lease": 3,
+        }
+        self.server = make_server(
+            cluster={**settings, **cluster},
+            orchestrator={"project_root": str(self.project.path)},
+            agents=agents(directory),
+        )
+        kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        self.node = NodeProcess(
+            self.cluster.add("n1"),
+            directory / "n1",
+            environ=kept,
+            prefix=hidden(self.server.folder, self.project.path),
+            own_files=True,
+        )
+        until(lambda: self.row["agents"], "the node is up")
+
+    @property
+    def row(self) -> Answer:
+        rows = self.server.get("/nodes")["nodes"]
+        return next((each for each in rows if each["name"] == "n1"), {"agents": []})
+
+
+@pytest.fixture
+def make_apart(
+    tmp_path: Path, make_server: Callable[..., ServerProcess]
+) -> Iterator[Callable[..., ApartCluster]]:
+    made: list[ApartCluster] = []
+
+    def make(**cluster: Any) -> ApartCluster:
+        made.append(ApartCluster(tmp_path, make_server, **cluster))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.node.end()
+
+
+def test_workers_change_files_and_commit_on_a_node_without_the_project(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    apart = make_apart()
+    server, project = apart.server, apart.project
+    first = edit(
+        f"[ ! -e {project.path}/app.py ]; git log --format=%s -1; pwd;"
+        "echo 2 >> app.py; git commit -qam own; echo new > new; chmod +x new; rm b; mkdir deep;"
+        "ln -s ../new deep/link; echo x > x.log; echo report > output.md",
+        id="first",
+    )
+    second = shell(
+        "cat app.py;"
+        "cat $(python3 -c 'import json, os; found = json.load(open(os.environ["
+        '"ORCHESTRATOR_WORKER_DIR"] + "/dependencies.json")); '
+        'print(found["first"]["directory"])\')/output.md; echo 3 >> app.py',
+        id="second",
+        git="on",
+        depends_on=["first"],
+    )
+    plain = shell("echo plain > plain.txt; echo $ORCHESTRATOR_NODE", id="plain", git="off")
+    ended = server.run("x", [first, second, plain], gates=[{"name": "new", "run": "test -x new"}])
+    job = ended["job_id"]
+    assert ended["status"] == "completed", server.output()
+    log = server.log(job, "worker_1").splitlines()
+    assert log[0] == "ignore logs"
+    assert log[1].startswith(str(apart.directory / "n1" / "files")), log
+    assert server.log(job, "worker_2") == "print(1)\n2\nreport\n"
+    assert server.log(job, "worker_3") == "n1\n"
+    assert (server.directory(job) / "depth_0" / "worker_3" / "plain.txt").read_text() == "plain\n"
+    result = f"orchestrator/{job}/result"
+    assert project.files(result) == [".gitignore", "app.py", "deep/link", "new"]
+    assert project.show(result, "app.py") == "print(1)\n2\n3"
+    assert project.git("status", "--porcelain") == ""
+    until(lambda: not list((apart.directory / "n1" / "files").iterdir()), "the node keeps no files")
+
+
+def test_a_child_job_cannot_start_from_files_of_such_a_node(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    apart = make_apart()
+    server = apart.server
+    task = '[{"agent": "shell", "command": "echo inner", "git": "%s"}]'
+    spawn = "orchestrator spawn --wait --tasks"
+    script = (
+        f"echo '{task % 'off'}' > off; echo '{task % 'on'}' > on;"
+        f"{spawn} off x; {spawn} on x 2>&1 || echo refused"
+    )
+    ended = server.run("x", [shell(script, git="on")])
+    said = server.log(ended["job_id"], "worker_1")
+    assert "works on a node with its own file system" in said
+    assert said.endswith("refused\n")
+    assert server.log(ended["job_id"], "worker_1_1", depth=1) == "inner\n"

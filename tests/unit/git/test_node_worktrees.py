@@ -1,0 +1,204 @@
+"""Worktrees on a machine without the project's repository, with real git on both sides."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.git import GitRepository
+from orchestrator.git.node_worktrees import NodeRepository
+from tests.support.project import Project
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orch/1/worker_1"
+
+
+class Sides:
+    """A project with a worktree, and a machine that has a copy of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        files = {"a.txt": "one\n", "b.txt": "b\n", ".gitignore": "*.log\n", "c/d": "d\n"}
+        self.project = Project(folder / "project").begin(files)
+        workspace = folder / "workspace"
+        (workspace / "job_1" / "depth_0" / "worker_1").mkdir(parents=True)
+        self.repository = GitRepository(self.project.path, workspace, workspace)
+        self.here = workspace / "job_1" / "depth_0" / "worker_1" / "worktree"
+        self.base = self.project.git("rev-parse", "HEAD")
+        self.repository.open_worktree(str(self.here), BRANCH, self.base)
+        self.node = NodeRepository(folder / "node" / "repository.git")
+        self.there = folder / "node" / "worktree"
+        self.files = WorktreeFiles(
+            directory=str(self.here), branch=BRANCH, commit=self.base, promised=("out/*.log",)
+        )
+
+    def send(self) -> int:
+        """Open the worktree on the other machine. Return the bytes that were sent."""
+        sent = self.folder / "sent"
+        sent.mkdir(exist_ok=True)
+        self.repository.pack(self.files, self.node.known(), str(sent))
+        self.node.open(self.files, str(sent), str(self.there))
+        return sum(each.stat().st_size for each in sent.iterdir())
+
+    def bring_back(self, change: Callable[[Path], None] = lambda returned: None) -> None:
+        returned = self.folder / "returned"
+        returned.mkdir(exist_ok=True)
+        self.node.pack(self.files, str(self.there), str(returned))
+        change(returned)
+        self.repository.take(self.files, str(returned))
+
+    def run(self, script: str) -> None:
+        subprocess.run(["bash", "-ec", script], cwd=self.there, check=True, capture_output=True)
+
+    def status(self) -> list[str]:
+        listed = Project(self.here).git("status", "--porcelain", "-uall", "--ignored")
+        return sorted(" ".join(each.split()) for each in listed.splitlines())
+
+
+_AS = "git -c user.name=w -c user.email=w@example.org commit -qm"
+
+
+@pytest.fixture
+def sides(tmp_path: Path) -> Sides:
+    return Sides(tmp_path)
+
+
+def test_commits_and_loose_files_come_back(sides: Sides) -> None:
+    sides.send()
+    sides.run(
+        f"echo two >> a.txt; {_AS} own -a; echo three >> a.txt; git add a.txt; rm b.txt;"
+        "echo n > n; chmod +x c/d; ln -s a.txt link;"
+        "mkdir out; echo log > out/x.log; echo log > other.log"
+    )
+    sides.bring_back()
+    assert sides.project.git("log", "-1", "--format=%s", BRANCH) == "own"
+    assert sides.project.show(BRANCH, "a.txt") == "one\ntwo"
+    assert sides.status() == [
+        "!! out/x.log", "?? link", "?? n", "D b.txt", "M a.txt", "M c/d",
+    ]  # fmt: skip
+    assert (sides.here / "a.txt").read_text() == "one\ntwo\nthree\n"
+    assert sides.project.git("fsck", "--no-dangling") == ""
+    commit = sides.repository.commit(str(sides.here), BRANCH, "rest", WHO)
+    assert "n" in sides.project.files(commit)
+
+
+def test_nothing_changed_is_nothing_sent(sides: Sides) -> None:
+    sides.send()
+    sides.bring_back()
+    assert sides.status() == []
+    assert sorted(each.name for each in (sides.folder / "returned").iterdir()) == ["state.json"]
+
+
+def test_a_machine_gets_only_the_commits_that_it_lacks(sides: Sides) -> None:
+    first = sides.send()
+    assert first > 0
+    assert sides.node.known() == [sides.base]
+    subprocess.run(["rm", "-r", str(sides.there), str(sides.folder / "sent")], check=True)
+    assert sides.send() == 0
+    assert (sides.there / "a.txt").read_text() == "one\n"
+
+
+def test_uncommitted_files_do_not_enter_the_repository(sides: Sides) -> None:
+    sides.send()
+    sides.run("echo a secret > key")
+    sides.bring_back()
+    digest = Project(sides.here).git("hash-object", "key")
+    assert (sides.here / "key").read_text() == "a secret\n"
+    assert sides.project.git("cat-file", "-t", digest, check=False) == ""
+
+
+def test_files_of_a_repository_inside_the_worktree_come_back(sides: Sides) -> None:
+    sides.send()
+    sides.run(f"mkdir 'new [app]'; cd 'new [app]'; git init -q; echo x > x; git add x; {_AS} x")
+    sides.bring_back()
+    assert (sides.here / "new [app]" / "x").read_text() == "x\n"
+
+
+def test_other_files_of_a_worktree_are_listed(sides: Sides) -> None:
+    (sides.here / "x.log").write_text("ignored")
+    (sides.here / "new").write_text("untracked")
+    assert sorted(sides.repository.others(sides.files)) == ["new", "x.log"]
+
+
+def test_a_worker_cannot_let_the_machine_run_its_programs(sides: Sides) -> None:
+    sides.send()
+    ran = sides.folder / "ran"
+    sides.run(
+        f"git config filter.x.clean 'touch {ran}'; git config core.fsmonitor 'touch {ran}';"
+        f"mkdir -p .git/hooks; echo 'touch {ran}' > .git/hooks/post-index-change;"
+        "chmod +x .git/hooks/*; echo '* filter=x' > .gitattributes; echo 2 > a.txt"
+    )
+    ran.unlink(missing_ok=True)
+    sides.bring_back()
+    assert not ran.exists()
+    assert (sides.here / "a.txt").read_text() == "2\n"
+
+
+def _evil_tree(project: Project, name: str) -> str:
+    """Return a commit whose tree has a file with a name that git itself never writes."""
+    blob = subprocess.run(
+        ["git", "hash-object", "-w", "--stdin"],
+        cwd=project.path, input="evil", text=True, capture_output=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    entry = b"100644 " + name.encode() + b"\0" + bytes.fromhex(blob)
+    tree = subprocess.run(
+        ["git", "hash-object", "-t", "tree", "-w", "--stdin", "--literally"],
+        cwd=project.path, input=entry, capture_output=True, check=True,
+    ).stdout.decode().strip()  # fmt: skip
+    return project.git("commit-tree", "-m", "evil", "-p", "HEAD", tree)
+
+
+@pytest.mark.parametrize("name", [".git", "..", "."])
+@pytest.mark.parametrize("kind", ["commits", "changes"])
+def test_a_commit_with_a_dangerous_path_is_refused(sides: Sides, name: str, kind: str) -> None:
+    sides.send()
+    sides.run("echo 2 > a.txt")
+    other = Project(sides.there)
+
+    def attack(returned: Path) -> None:
+        head = other.git("rev-parse", "HEAD")
+        evil = _evil_tree(other, name)
+        given = f"{evil}\n^{head}\n"
+        packed = subprocess.run(
+            ["git", "pack-objects", "--revs", "--stdout", "-q"],
+            cwd=other.path, input=given.encode(), capture_output=True, check=True,
+        )  # fmt: skip
+        (returned / f"{kind}.pack").write_bytes(packed.stdout)
+        state = {"head": evil if kind == "commits" else head, "changes": evil}
+        if kind == "commits":
+            (returned / "changes.pack").unlink(missing_ok=True)
+        (returned / "state.json").write_text(json.dumps(state))
+
+    with pytest.raises(RepositoryError):
+        sides.bring_back(attack)
+    assert sides.project.git("rev-parse", BRANCH) == sides.base
+    assert sides.status() == []
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["", "[]", "{}", '{"head": "--all", "changes": "HEAD"}', '{"head": "HEAD", "changes": ""}'],
+)
+def test_a_state_without_commits_is_refused(sides: Sides, state: str) -> None:
+    sides.send()
+    with pytest.raises(RepositoryError, match="did not name"):
+        sides.bring_back(lambda returned: (returned / "state.json").write_text(state) and None)
+
+
+def test_incomplete_commits_are_refused(sides: Sides) -> None:
+    sides.send()
+    sides.run(f"echo two >> a.txt; {_AS} own -a")
+    with pytest.raises(RepositoryError):
+        sides.bring_back(lambda returned: (returned / "commits.pack").unlink())
+    assert sides.project.git("rev-parse", BRANCH) == sides.base
+
+
+def test_a_removed_repository_is_said(sides: Sides) -> None:
+    sides.send()
+    sides.run("rm -rf .git")
+    with pytest.raises(RepositoryError, match="removed the repository"):
+        sides.bring_back()
