@@ -6,6 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
+from orchestrator.agents.catalog.availability import local_models
 from orchestrator.agents.loop.http.failure import ModelFailure
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
@@ -116,13 +117,24 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
     held = next((name for name in service.key_envs if os.environ.get(name)), "")
     return {
         "base_url": base_url,
-        "model": known.get("model") or os.environ.get(service.model_env, ""),
+        "model": known.get("model") or _model(service, base_url),
         "api_key_env": given or held or next(iter(service.key_envs), ""),
         # A user's own server may need no key.
         "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
         "local": service.local,
         "hidden": frozenset((given, *service.key_envs)),
     }
+
+
+def _model(service: ModelService, base_url: str) -> str:
+    """Return the default model: from a variable, otherwise one that a local service has installed.
+
+    The server names no model if only this node of the cluster has such a service.
+    """
+    named = os.environ.get(service.model_env, "")
+    if named or not service.local:
+        return named
+    return next(iter(local_models(base_url)), "")
 
 
 def _given(values: object) -> dict[str, Any]:
