@@ -245,18 +245,13 @@ def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
 
 
 def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
-    shared = (
-        Path(attempt_spec.shared)
-        if attempt_spec.shared and _usable(Path(attempt_spec.shared))
-        else control
-    )
     return Ask(
         command=attempt_spec.command,
         policy=attempt_spec.policy,
         model=attempt_spec.model,
         limits=attempt_spec.limits,
         control=control,
-        shared=shared,
+        shared=_shared(attempt_spec, environ) or control,
         directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
         sessions=_sessions(attempt_spec),
         resume=attempt_spec.resume,
@@ -270,6 +265,19 @@ def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.e
         schema={} if attempt_spec.windows else attempt_spec.schema,
         more=attempt_spec.more,
     )
+
+
+def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
+    """Return the directory that the tool's attempts on this machine share; None: none is usable.
+
+    Each node has its own: logins are in the node's home directory, and databases in the directory
+    must not be used by two machines at once.
+    """
+    if not attempt_spec.shared:
+        return None
+    node = Path(environ.get("ORCHESTRATOR_NODE", "")).name
+    directory = Path(attempt_spec.shared, *(("nodes", node) if node else ()))
+    return directory if _usable(directory) else None
 
 
 def _sessions(attempt_spec: Spec) -> Path | None:
