@@ -108,7 +108,7 @@ def test_an_agent_whose_program_is_not_there_is_refused_with_its_name(agents: In
     refused = agents.post("x", [{"prompt": "y", "agent": "missing", "retries": 3}])
 
     assert (refused.status_code, refused.json()["type"]) == (422, "agent-not-usable")
-    assert "no-such-program-anywhere is not installed" in refused.json()["detail"]
+    assert "command 'no-such-program-anywhere' not found" in refused.json()["detail"]
 
 
 def test_results_are_handed_on_to_the_tasks_that_need_them(site: InProcess) -> None:
