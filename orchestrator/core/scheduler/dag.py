@@ -223,3 +223,15 @@ class PlanProgress:
         for other in following:
             self._blockers[other] -= 1
         return [other for other in following if self.is_ready(other)]
+
+
+def plan_of(
+    tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
+) -> PlanProgress:
+    """Return the plan's progress from stored tasks and workers.
+
+    The only task of a job that has no tasks yet is the planner's.
+    """
+    if planner and not tasks:
+        return PlanProgress((planning_task(planner),), (planner,))
+    return PlanProgress(tasks, workers)

@@ -41,6 +41,7 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.amendments import Amend, Amendments
 from orchestrator.core.scheduler.commands import Command
+from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.slots import Slots
@@ -51,7 +52,7 @@ from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.pauses import Pauses
-from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval, plan_of
+from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
 from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.scheduler.transitions.recovery import LateResults, Recovery
@@ -130,8 +131,7 @@ class Scheduler:
 
     def next_time(self) -> float | None:
         """Return the time of the next action that needs no event."""
-        decisions = (self._questions.next_time, self._limit_asks.next_time)
-        times = (self._trees.next_time(), self.leases.next_time, *decisions)
+        times = (self._trees.next_time(), self.leases.next_time)
         return min((time for time in times if time is not None), default=None)
 
     def submit(
@@ -148,7 +148,8 @@ class Scheduler:
         are held by a worker that waits for the child job's parent. Then nothing has changed.
         """
         self.check_locks(job, tasks)
-        job = self._pauses.begun(job, now)
+        if self._trees.pause_above(job):
+            job = self._pauses.begun(job, now)
         self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
         payload = {"request": job.request, "parent_worker_id": job.parent_worker_id}
         self._unit_of_work.emit(
@@ -596,7 +597,8 @@ class Scheduler:
             self._limit_asks.wall_time_over(job, now)
         self._limit_asks.turn(now)
         self._accounting.stop_spent_days(now)
-        self._questions.turn(now)
+        if self._trees.to_ask or self._trees.questions_due:
+            self._questions.turn(now)
         self.leases.turn(now)
         self._take_preloaded(now)
         self._running.start_what_has_room(now, room, self._completion.rendering)

@@ -156,6 +156,11 @@ class JobTrees:
             return task
         return task.of_candidate(list(plan.workers_of(task.id)).index(worker.key))
 
+    def pause_above(self, job: Job) -> Pause | None:
+        """Return the pause of the parent job, or of all jobs. A new job begins with this pause."""
+        above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
+        return above or self.pause
+
     def has_candidates(self, worker: Worker) -> bool:
         """True if several workers do the worker's task, and one of them is to be selected."""
         if worker.is_planner:
@@ -385,7 +390,9 @@ class JobTrees:
     def next_time(self) -> float | None:
         """Return the time of the next action that needs no event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
-        times = (self.ready.next_delayed, self.holds.next_time, deadline)
+        question = self.questions_due[0][0] if self.questions_due else None
+        ask = self.asks_due[0][0] if self.asks_due else None
+        times = (self.ready.next_delayed, self.holds.next_time, deadline, question, ask)
         return min((time for time in times if time is not None), default=None)
 
     def begin_job(self, job: Job, now: float) -> Job:

@@ -84,8 +84,7 @@ class Pauses:
 
     def begun(self, job: Job, now: float) -> Job:
         """Return a starting job with the pause that applies to it, if any."""
-        above = self._unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
-        pause = above or self._trees.pause
+        pause = self._trees.pause_above(job)
         if pause is None:
             return job
         job = changed(job, pause=replace(pause, at=now))

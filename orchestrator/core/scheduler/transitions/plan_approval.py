@@ -9,24 +9,12 @@ from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.outcome.job.reason import paused
-from orchestrator.core.scheduler.dag import PlanProgress, planning_task
+from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.pauses import Pauses
-
-
-def planning_plan(planner: Worker) -> PlanProgress:
-    """Return the plan of a job that has no tasks yet. Its only task is the planner's."""
-    return PlanProgress((planning_task(planner),), (planner,))
-
-
-def plan_of(
-    tasks: Sequence[TaskSpec], workers: Sequence[Worker], planner: Worker | None
-) -> PlanProgress:
-    """Return the plan's progress from stored tasks and workers."""
-    return planning_plan(planner) if planner and not tasks else PlanProgress(tasks, workers)
 
 
 class PlanApproval:

@@ -42,11 +42,6 @@ class Questions:
             _, key = heapq.heappop(self._trees.questions_due)
             self._time_out(key, now)
 
-    @property
-    def next_time(self) -> float | None:
-        """Return when the next timeout of a question expires."""
-        return self._trees.questions_due[0][0] if self._trees.questions_due else None
-
     def answer(
         self, worker: Worker, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:

@@ -16,10 +16,10 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.ports import Tree
+from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.finish import Completion
 from orchestrator.core.scheduler.transitions.pauses import Pauses
-from orchestrator.core.scheduler.transitions.plan_approval import plan_of
 from orchestrator.core.scheduler.transitions.preloads import Preloads
 from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.scheduler.transitions.usage_and_limits import LimitAsks

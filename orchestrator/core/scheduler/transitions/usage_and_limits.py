@@ -80,10 +80,6 @@ class LimitAsks:
                 cause = StopCause.WALL_TIME if is_wall else StopCause.LIMIT
                 self._completion.stop_tree(job_id, cause, pause.by, now)
 
-    @property
-    def next_time(self) -> float | None:
-        return self._trees.asks_due[0][0] if self._trees.asks_due else None
-
     def found(self, job: Job) -> None:
         """Watch the timeout of a question about a limit again, after a restart."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
