@@ -3,6 +3,8 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
+from operator import attrgetter
 
 from orchestrator.api.serializers.common import (
     DEEPEST_NESTING,
@@ -43,6 +45,7 @@ from orchestrator.schemas.answers.common import (
 )
 
 WorkersByJob = Mapping[str, Sequence[Worker]]
+_child_jobs_of = attrgetter("child_job_ids")
 
 
 def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
@@ -74,15 +77,15 @@ class StatusParts:
             self._by_job = workers_by_job(self._service, self._caller, self.detail)
         return self._by_job
 
-    @property
+    @cached_property
     def workers(self) -> Sequence[Worker]:
         """Workers with a row; empty until one has ended."""
         own = self.detail.workers
         return own if any(worker.status.ended for worker in own) else ()
 
-    @property
+    @cached_property
     def has_child_jobs(self) -> bool:
-        return any(worker.child_job_ids for worker in self.detail.workers)
+        return any(map(_child_jobs_of, self.detail.workers))
 
     def answer(self) -> StatusAnswer:
         """Return the status without rows."""
@@ -204,7 +207,7 @@ def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersB
     """Return workers by job, including the workers of child jobs. Child jobs are read only if some
     exist.
     """
-    if not any(worker.child_job_ids for worker in detail.workers):
+    if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
     tree = by_job(service.workers_in_tree(caller, detail.job.id))
     # The job's own workers are those that were read together with the job's status.

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
 from hashlib import blake2b
-from operator import attrgetter, is_not
+from itertools import compress
+from operator import is_not
 
 from orchestrator.api.serializers.common import RUNNING_DOWN, TaggedBody, encoded
 from orchestrator.api.serializers.results import StatusParts
@@ -35,7 +36,7 @@ _DIGEST_BYTES = 16
 
 @dataclass(slots=True)
 class StatusRow:
-    worker: Worker
+    worker: Worker | None
     body: bytes
     #: Number of the latest event when the row was encoded; one more for a change without an event.
     seq: int
@@ -43,7 +44,8 @@ class StatusRow:
     digest: bytes
 
 
-_encoded_worker = attrgetter("worker")
+#: In place of the row of a worker without a row.
+_NO_ROW = StatusRow(None, b"", 0, b"")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,7 @@ class CurrentStatus:
     def _made(self, asked: Asked) -> "StatusBody":
         rows = _chosen(self.rows, *asked)
         tag = blake2b(self.frame, digest_size=_DIGEST_BYTES)
-        for row in rows:
-            tag.update(row.digest)
+        tag.update(b"".join([row.digest for row in rows]))
         body = self.frame
         if rows:
             before, _, after = body.partition(_NO_TASKS)
@@ -83,6 +84,9 @@ class JobRows:
     """The rows of one job, by worker id, and the latest answers."""
 
     rows: dict[str, StatusRow] = field(default_factory=dict)
+    #: The workers of the previous answer, and their rows. Never changed in place.
+    workers: Sequence[Worker] = ()
+    ordered: Sequence[StatusRow] = ()
     #: Number of the latest event that the previous answer showed; -1: no answer yet.
     seq: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -143,7 +147,7 @@ def asked_of(tasks: StatusTasks, since: int) -> Asked:
 def status_bytes(known: JobRows, parts: StatusParts, asked: Asked) -> StatusBody:
     """Return the JSON of a ``StatusAnswer`` without the remaining quota."""
     with known.lock:
-        return _status(known, parts, asked)
+        return _status(known, parts, asked, _changed(known, parts))
 
 
 def quick_status_bytes(
@@ -162,47 +166,61 @@ def quick_status_bytes(
         return None
     try:
         found = parts()
-        changes = _changes(earlier.rows, found.workers)
-        if not found.version or found.has_child_jobs or changes > MOST_QUICK_CHANGES:
+        if not found.version or found.has_child_jobs:
             return None
-        return _status(known, found, asked), found.detail.left
+        changed = _changed(known, found)
+        if len(changed) > MOST_QUICK_CHANGES:
+            return None
+        return _status(known, found, asked, changed), found.detail.left
     finally:
         known.lock.release()
 
 
-def _changes(rows: Sequence[StatusRow], workers: Sequence[Worker]) -> int:
-    added = abs(len(workers) - len(rows))
-    return added + sum(map(is_not, workers, map(_encoded_worker, rows)))
+def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
+    """Return the places of workers whose rows may differ from those of the previous answer."""
+    workers = parts.workers
+    # A row has the results of child jobs, too.
+    if len(workers) != len(known.workers) or parts.has_child_jobs:
+        return range(len(workers))
+    # Most workers are unchanged: the rows need not even be read.
+    return list(compress(range(len(workers)), map(is_not, workers, known.workers)))
 
 
-def _status(known: JobRows, parts: StatusParts, asked: Asked) -> StatusBody:
+def _status(known: JobRows, parts: StatusParts, asked: Asked, changed: Sequence[int]) -> StatusBody:
     found = known.at(parts.version, asked)
     if found is not None:
         return found
     frame = encoded(parts.answer(), without=RUNNING_DOWN)
-    current = CurrentStatus(parts.version, frame, _rows(known, parts) if parts.workers else ())
+    current = CurrentStatus(
+        parts.version, frame, _rows(known, parts, changed) if parts.workers else ()
+    )
     if parts.version:
         known.current = current
     return current.of(asked)
 
 
-def _rows(known: JobRows, parts: StatusParts) -> Sequence[StatusRow]:
-    rows = known.rows
-    found = []
+def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequence[StatusRow]:
+    rows, workers = known.rows, parts.workers
+    if len(changed) < len(workers):
+        found = [*known.ordered]
+    else:
+        known_rows = map(rows.get, [worker.id for worker in workers])
+        found = [row or _NO_ROW for row in known_rows]
     # If no event has come since the previous answer, a changed row gets the next number, so that
     # callers who have seen the latest event still get the row.
     seq = parts.seq + (parts.seq == known.seq)
-    for worker in parts.workers:
-        row = rows.get(worker.id)
-        if row is None or row.worker is not worker or worker.child_job_ids:
-            body = parts.encode_row(worker)
-            if row is None or row.body != body:
-                digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
-                row = rows[worker.id] = StatusRow(worker, body, seq if row else parts.seq, digest)
-            else:
-                row.worker = worker
-        found.append(row)
-    known.seq = parts.seq
+    for at in changed:
+        worker, row = workers[at], found[at]
+        if row.worker is worker and not worker.child_job_ids:
+            continue
+        body = parts.encode_row(worker)
+        if row.body == body:
+            row.worker = worker
+            continue
+        digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
+        since = parts.seq if row is _NO_ROW else seq
+        found[at] = rows[worker.id] = StatusRow(worker, body, since, digest)
+    known.seq, known.workers, known.ordered = parts.seq, workers, found
     return found
 
 
