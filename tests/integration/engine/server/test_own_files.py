@@ -1,18 +1,30 @@
 """A server, and a node that sees neither its workspace nor the project."""
 
+import json
 import os
+import shlex
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.engine.site import Answer, ServerProcess, shell, until
+from tests.integration.engine.site import (
+    REPOSITORY,
+    Answer,
+    ServerProcess,
+    shell,
+    until,
+    whole_lines,
+)
 from tests.support.cluster import NodeProcess, TestCluster
 from tests.support.machines import hidden
 from tests.support.project import Project, agents, edit
 
+#: A program in place of an AI tool, with sessions.
+TOOL = REPOSITORY / "tests" / "integration" / "agents" / "session_tool.py"
 pytestmark = pytest.mark.skipif(
     subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode != 0
     and not os.environ.get("CI"),
@@ -40,7 +52,10 @@ class ApartCluster:
         }
         self.server = make_server(
             cluster={**settings, **cluster},
-            orchestrator={"project_root": str(self.project.path)},
+            orchestrator={
+                "project_root": str(self.project.path),
+                "claude_command": shlex.join([sys.executable, str(TOOL)]),
+            },
             agents=agents(directory),
         )
         kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
@@ -127,3 +142,28 @@ def test_a_child_job_cannot_start_from_files_of_such_a_node(
     assert "works on a node with its own file system" in said
     assert said.endswith("refused\n")
     assert server.log(ended["job_id"], "worker_1_1", depth=1) == "inner\n"
+
+
+def test_an_ai_tool_resumes_its_session_on_such_a_node(
+    make_apart: Callable[..., ApartCluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-of-the-tests")
+    apart = make_apart()
+    server = apart.server
+    gate = {"name": "painted", "run": "test -f second.txt || { echo no second.txt here; exit 1; }"}
+    task = {
+        "agent": "claude",
+        "prompt": "Paint the house.",
+        "env": {"SESSION_TOOL": "writes=first.txt:1 answers|writes=second.txt:2 answers"},
+        "retries": 1,
+        "gates": [gate],
+    }
+    ended = server.run("x", [task])
+    job = ended["job_id"]
+    assert ended["status"] == "completed", server.log(job, "worker_1")
+    runs = server.directory(job) / "depth_0" / "worker_1" / "runs.jsonl"
+    first, second = map(json.loads, whole_lines(runs))
+    assert (second["resumed"], second["known"]) == (first["session"], True)
+    assert "no second.txt here" in second["prompt"]
+    files = apart.project.files(f"orchestrator/{job}/result")
+    assert files == [".gitignore", "app.py", "b", "first.txt", "second.txt"]
