@@ -96,15 +96,14 @@ def _lines(*sentences: str) -> Sequence[str]:
 
 _COLUMNS = 128
 _INTRODUCTION = (
-    "`benchmarks/render.sh` writes this page from `benchmarks/results.json`, which a run of the "
-    "benchmarks writes. Every section names the machine and the load of its run, because times "
-    "depend on both. Ratios compare runs in the same minutes on the same machine. CPU time depends "
-    "less on other work than wall time does."
+    "This page has the results of the benchmarks. Every section names the machine and its load, "
+    "because times depend on both. A ratio compares two programs that ran in the same minutes on "
+    "the same machine. Other work on the machine changes CPU time less than wall time."
 )
 _WORK_OF_DISPATCH = (
     "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. "
     f"{OURS} also stores every start and end, contains each worker's processes, and writes "
-    "reports; its times end when all reports are written. Start-up counts for no program."
+    "reports. Its times include the reports. The times of all programs exclude their start-up."
 )
 
 
@@ -156,11 +155,27 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
     for of, names in (("wall", faster), ("CPU", lighter)):
         others = [row["program"] for row in peers if row["program"] not in names]
         yield f"- less {of} time than {OURS}: {', '.join(names) or 'none'}"
-        yield f"- more {of} time, or as much: {', '.join(others) or 'none'}"
+        yield f"- the same {of} time as {OURS}, or more: {', '.join(others) or 'none'}"
+
+
+#: What the rows of a benchmark's table measure, by the benchmark's name.
+_MEANINGS = {
+    "streams": (
+        '"Event to client" is the time from an event to its arrival at a watcher of the job. '
+        "p50 is the median, and p99 the 99th percentile."
+    ),
+    "reads": (
+        "The rows measure calls of the API. `GET /api/v1/jobs/{job_id}/columns` reads all workers "
+        'of a job of commands, or of agents. A "page" is one page of the list of workers, in the '
+        'given order. "Best" is the shortest time of all reads, and p95 the 95th percentile.'
+    ),
+}
 
 
 def _other(result: Result) -> Iterator[str]:
     yield from ("", f"## {result['title']}", "", *_stamp(result))
+    if result["name"] in _MEANINGS:
+        yield from ("", *_lines(_MEANINGS[result["name"]]))
     if "error" in result:
         yield from ("", "The run failed, so there are no figures.")
         return
@@ -201,8 +216,8 @@ def _stamp(result: Result) -> Sequence[str]:
         f"Python {machine['python']}; load average {load:.1f} at the start."
     )
     busy = (
-        "Other work ran on the machine, so wall times are too long, and not equally for all "
-        "programs."
+        "Other work ran on the machine, so wall times are too long, by a different amount for each "
+        "program."
     )
     return _lines(measured, *([busy] if load >= BUSY * machine["processors"] else []))
 
@@ -218,9 +233,10 @@ _REPEAT = (
     "```",
     "",
     *_lines(
-        "Use a machine without other work. A benchmark replaces its own section and keeps the "
-        "others. What counts, and what other programs store:",
-        "[benchmarks/README.md](../benchmarks/README.md#how-it-is-measured).",
+        "Use a machine without other work. A benchmark writes its results to",
+        "`benchmarks/results.json`, and keeps the results of other benchmarks there.",
+        "[benchmarks/README.md](../benchmarks/README.md#how-it-is-measured) describes what is",
+        "measured, and what other programs store.",
     ),
 )
 

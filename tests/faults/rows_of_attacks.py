@@ -7,7 +7,7 @@ ROWS = (
         number=36,
         fault="readers of streams that do not read",
         injection="sockets that are never read, and many of them",
-        promise="they are dropped; others and submissions are not delayed",
+        promise="their connections are closed; other readers and submissions are not delayed",
         tests=(
             "integration/api/test_hub.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
             "integration/api/test_hub.py::test_streams_beyond_the_threads_leave_posts_answered",
@@ -18,7 +18,10 @@ ROWS = (
         number=37,
         fault="1,000 submissions at once",
         injection="50 threads, beyond the rate limit",
-        promise=("each is accepted, or rejected with the time to retry; no accepted one is lost"),
+        promise=(
+            "each submission is accepted, or rejected with the time to wait before a retry; no "
+            "accepted job is lost"
+        ),
         tests=(
             "faults/test_keys_and_floods.py::test_of_a_thousand_submissions_at_once_none_is_lost",
         ),
@@ -37,7 +40,7 @@ ROWS = (
     ),
     Row(
         number=39,
-        fault="tricks with the files that a worker leaves",
+        fault="a worker replaces its files with links, pipes, or devices",
         injection="links, hard links, FIFOs, devices, exchanged directories, ..",
         promise=(
             "nothing outside the worker's directory is read, nothing is written through a link, "
@@ -69,7 +72,7 @@ ROWS = (
         number=40,
         fault="templates, HTML, Markdown, and control sequences in a worker's output",
         injection="hostile texts, recorded and generated",
-        promise="inert in reports, pages, terminals and prompts",
+        promise="the texts have no effect in reports, pages, terminals, and prompts",
         tests=(
             "unit/reports/test_reports_filters.py::test_a_workers_markdown_holds_nothing_active",
             (
@@ -113,7 +116,7 @@ ROWS = (
         number=43,
         fault="a webhook whose address is in the internal network",
         injection="redirects, mapped addresses, rebinding names",
-        promise="refused",
+        promise="the address is rejected",
         tests=(
             "unit/outbox/test_addresses.py::test_a_hostile_address_is_refused",
             "unit/outbox/test_addresses.py::test_a_hostile_address_is_refused_at_sending_too",
@@ -128,8 +131,8 @@ ROWS = (
     Row(
         number=44,
         fault="a worker that hangs or prints nothing",
-        injection="SIGSTOP of the worker, of what it started, and of its shim",
-        promise="it ends at its timeout, with all its processes",
+        injection="SIGSTOP of the worker, of its child processes, and of its shim",
+        promise="the worker ends at its timeout, with all its processes",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -191,9 +194,9 @@ ROWS = (
     ),
     Row(
         number=48,
-        fault="PostgreSQL goes away and comes back",
-        injection="connections are closed during jobs and commits; none for seconds",
-        promise="no run is lost or doubled; calls are answered, at worst with 503",
+        fault="PostgreSQL is unavailable for some time",
+        injection="connections are closed during jobs and commits; no database for seconds",
+        promise="no run of a worker is lost or repeated; calls are answered, at worst with 503",
         tests=(
             (
                 "integration/engine/server/test_postgresql.py::"
@@ -224,14 +227,19 @@ ROWS = (
             "random jobs with recursion and kills, by seed: seconds here, any time with "
             "python -m tests.support.kills"
         ),
-        promise="no job lost, none doubled, nothing left running",
+        promise="no job is lost or runs twice, and no process remains",
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
     ),
     Row(
         number=59,
         fault="thousands of half-sent requests; every thread busy",
-        injection="connections that send half a head, or drip it; calls that do not return",
-        promise="/health and cancel are answered; half a request ends after 5 s, the oldest first",
+        injection=(
+            "connections that send half a head, or send it byte by byte; calls that do not return"
+        ),
+        promise=(
+            "/health and cancel are answered; a half-sent request is closed after 5 s, the "
+            "oldest first"
+        ),
         tests=(
             "integration/api/test_connections.py::test_a_half_sent_head_ends_the_connection",
             "integration/api/test_connections.py::test_half_sent_requests_keep_nobody_out",
@@ -249,7 +257,7 @@ ROWS = (
             "kill -9 of server, keeper, spawner, shim and worker at once; another boot id at the "
             "next start"
         ),
-        promise="running work runs again, and uses none of its retries",
+        promise="interrupted workers run again, without using a retry",
         tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
     ),
     Row(

@@ -32,7 +32,9 @@ ROWS = (
         number=3,
         fault="two stops of the server in a row",
         injection="crash and orderly stop, in all pairs",
-        promise="the job ends as without them; work that an orderly stop interrupted runs again",
+        promise=(
+            "the job ends as without the stops; work that an orderly stop interrupted runs again"
+        ),
         tests=(
             "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
             (
@@ -45,13 +47,14 @@ ROWS = (
         number=4,
         fault="kill -9 of a shim",
         injection=(
-            "the shim of a running worker is killed, alone, with the spawner, the keeper, or the "
-            "server, or with spawner and keeper at once"
+            "the shim of a running worker is killed: alone; with the spawner, the keeper, or "
+            "the server; or with the spawner and the keeper at once"
         ),
         promise=(
-            "no process of the worker survives; it is never a success; it runs again only after "
-            "its processes have exited; if all three are killed at once, the reason says that "
-            "processes may remain, and `status` and `doctor` name those that are found"
+            "no process of the worker survives, and the worker is never a success; it runs "
+            "again only after its processes have exited; if all three are killed at once, the "
+            "reason says that processes may remain, and `status` and `doctor` name the "
+            "processes that they find"
         ),
         tests=(
             (
@@ -135,7 +138,7 @@ ROWS = (
             "six ways, from a child to a daemon with an empty environment, in each mode of "
             "containment"
         ),
-        promise="none survives, and the report names all",
+        promise="no process survives, and the report names all of them",
         tests=(
             "integration/launchers/test_containment.py::test_nothing_escapes_a_stop",
             (
@@ -152,7 +155,7 @@ ROWS = (
         number=9,
         fault="a process that forks itself continuously",
         injection="a program that forks every 100 microseconds",
-        promise="it is killed within seconds",
+        promise="all its processes are killed within seconds",
         tests=(
             (
                 "integration/launchers/test_containment_kills.py::"
@@ -168,7 +171,7 @@ ROWS = (
         number=10,
         fault="a worker that ignores SIGTERM",
         injection="trap '' TERM",
-        promise="it is killed after its grace period",
+        promise="the worker is killed after its grace period",
         tests=(
             (
                 "integration/launchers/test_launcher_stops.py::"
@@ -204,10 +207,10 @@ ROWS = (
     Row(
         number=13,
         fault="a line of 100 MB, invalid UTF-8, NULs, control sequences",
-        injection="head, tr, printf",
+        injection="output of head, tr, and printf",
         promise=(
-            "the log keeps text and colors, raw/<log> the original; answers and reports "
-            "are valid text; the server's memory stays bounded"
+            "the log has text and colors, and raw/<log> has the original output; answers and "
+            "reports are valid text; the server's memory stays bounded"
         ),
         tests=(
             "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
@@ -222,7 +225,7 @@ ROWS = (
         number=14,
         fault="a program that asks on standard input",
         injection="read, and input() of Python",
-        promise="it ends at once, and its output is in the result",
+        promise="the program ends at once, and its output is in the result",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -278,7 +281,7 @@ ROWS = (
             "former port is taken"
         ),
         promise=(
-            "the configured port is used; the former one is served as well until the last worker "
+            "the configured port is used; the former port is also served until the last worker "
             "that calls it has ended"
         ),
         tests=(
@@ -302,11 +305,11 @@ ROWS = (
     ),
     Row(
         number=62,
-        fault="a terminal that ends without a signal, and a reader that leaves",
-        injection="the other end of the terminal is closed; head ends before run",
+        fault="a terminal that closes without a signal, and a reader that exits",
+        injection="the other end of the terminal is closed; head, which reads from `run`, ends",
         promise=(
-            "a terminal that ends is a hangup: the job is cancelled and the server stops; without "
-            "a reader run writes nothing more, and ends with the code of the job"
+            "a closed terminal counts as a hangup: the job is cancelled and the server stops; "
+            "without a reader, `run` writes nothing more, and exits with the code of the job"
         ),
         tests=(
             "unit/cli/jobs/test_run.py::test_a_terminal_that_ends_without_a_signal_is_a_hangup",

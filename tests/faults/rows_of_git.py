@@ -27,7 +27,9 @@ ROWS = (
         number=51,
         fault="a server that ends while gates run",
         injection="failpoints around each gate; kill -9 and an orderly stop",
-        promise="the gates run again, each once at a time, and the worker's attempt is kept",
+        promise=(
+            "the gates run again, no gate runs twice at once, and the worker's attempt stays valid"
+        ),
         tests=(
             (
                 "integration/engine/gates/test_gate_crashes.py::"
@@ -99,9 +101,10 @@ ROWS = (
     Row(
         number=67,
         fault="`land` or `undo` is killed while it writes files",
-        injection=("git is killed after it has written some of the files; files are changed since"),
+        injection="git is killed after it has written some files; files are changed afterwards",
         promise=(
-            "the next `land` finishes it, or the next `undo` reverts it, never over later changes"
+            "the next `land` finishes the landing, or the next `undo` reverts it; later changes"
+            " are never overwritten"
         ),
         tests=(
             (

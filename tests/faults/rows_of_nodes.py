@@ -14,7 +14,7 @@ ROWS = (
         number=69,
         fault="kill -9 of the process that serves a node",
         injection=("SIGKILL while a worker prints"),
-        promise=("it is started again; the worker continues, and its log is whole"),
+        promise="the process is started again; the worker continues, and its log is complete",
         tests=(f"{NODES}::test_a_killed_daemon_is_started_again_and_costs_no_work",),
     ),
     Row(
@@ -22,7 +22,8 @@ ROWS = (
         fault="kill -9 of both processes of a node",
         injection=("SIGKILL while workers run"),
         promise=(
-            "no worker outlives the lease; workers are lost only then, and run again elsewhere"
+            "no worker runs after its lease has expired; only then workers count as lost, and "
+            "run again on other machines"
         ),
         tests=(
             f"{NODES}::test_workers_of_a_dead_node_end_with_their_lease",
@@ -44,7 +45,8 @@ ROWS = (
             "a relay loses all bytes, to one side or both; a network namespace loses its link"
         ),
         promise=(
-            "within the lease nothing happens; afterwards a worker is dead before it starts again"
+            "within the lease, workers continue; after the lease, a worker has exited before it"
+            " starts again"
         ),
         tests=(
             f"{NODES}::test_a_short_break_of_the_connection_costs_nothing",
@@ -60,7 +62,7 @@ ROWS = (
         fault="the server of a cluster is killed, or away for longer than the lease",
         injection=("SIGKILL, and a restart"),
         promise=(
-            "workers of nodes continue; the next server adopts them, and their logs are whole"
+            "workers of nodes continue; the next server adopts them, and their logs are complete"
         ),
         tests=(
             f"{NODES}::test_the_absence_of_the_server_is_no_partition",
@@ -69,11 +71,11 @@ ROWS = (
     ),
     Row(
         number=74,
-        fault="a stranger connects",
+        fault="an unknown program connects",
         injection=(
             "plain text, TLS without a certificate, another authority, a node as the server"
         ),
-        promise=("no answer; the node prints the repair"),
+        promise="the program gets no answer; a node prints what to do",
         tests=(
             f"{NODES}::test_a_connection_without_tls_or_certificate_gets_nothing",
             f"{NODES}::test_a_node_of_another_authority_is_rejected",
@@ -114,7 +116,7 @@ ROWS = (
         number=78,
         fault="a node with another version, user id, or workspace",
         injection=("a node that reports other values; another mark in the workspace"),
-        promise=("it is rejected, and prints the repair"),
+        promise="the node is rejected, and prints what to do",
         tests=(
             f"{NODES}::test_a_node_that_differs_is_refused_with_what_to_do",
             f"{NODES}::test_a_machine_without_the_workspace_is_refused",
@@ -133,13 +135,14 @@ ROWS = (
     ),
     Row(
         number=80,
-        fault="a node comes back after it was given up",
+        fault="a node reconnects after it was declared lost",
         injection=(
             "a relay loses all bytes until the node is lost, while a worker there ends; the server "
             "is killed in that time"
         ),
         promise=(
-            "the result counts if no newer attempt has started; otherwise it is saved and named"
+            "the result counts if no newer attempt has started; otherwise the result is saved, "
+            "and the report names it"
         ),
         tests=(
             f"{LATE}::test_a_late_result_of_a_node_is_taken_while_nothing_newer_has_started",
@@ -152,8 +155,8 @@ ROWS = (
         fault="the link of a node stalls",
         injection="each packet of a network namespace takes 0.4 s, 2 s, or 20 s",
         promise=(
-            "within the lease nothing happens; a late answer extends no lease beyond the time that "
-            "the server knows"
+            "within the lease, workers continue; a late answer extends no lease beyond the time"
+            " that the server knows"
         ),
         tests=(
             f"{LINKS}::test_answers_that_are_late_but_within_the_lease_cost_nothing",
@@ -165,7 +168,7 @@ ROWS = (
         number=82,
         fault="the link of a node loses packets",
         injection="15 % of the packets of a network namespace are lost",
-        promise="workers continue, and their logs are whole",
+        promise="workers continue, and their logs are complete",
         tests=(f"{LINKS}::test_lost_packets_cost_no_line",),
     ),
     Row(
@@ -180,8 +183,8 @@ ROWS = (
         fault="full disk: a node",
         injection="a small file system in memory with the node's state is filled",
         promise=(
-            "nothing starts there, which uses no retry; running workers end, with a log that is "
-            "marked as incomplete; the node's process may start again"
+            "no worker starts on the node, and no retry is used; running workers end, with a "
+            "log that is marked as incomplete; the node's process can be started again"
         ),
         tests=(
             f"{SHORT}::test_nothing_starts_on_a_node_with_a_full_disk_and_it_costs_no_retry",
@@ -196,16 +199,18 @@ ROWS = (
         number=85,
         fault="a worker of a node uses too much memory",
         injection="a worker beyond workers.limits.memory on a node",
-        promise="it ends with the limit as the reason; the node and its other workers continue",
+        promise=(
+            "the worker ends with the limit as the reason; the node and its other workers continue"
+        ),
         tests=(f"{SHORT}::test_a_worker_beyond_its_memory_on_a_node_ends_alone",),
     ),
     Row(
         number=86,
-        fault="kill -9 of the server beside a standby server",
+        fault="kill -9 of the server while a standby server waits",
         injection="the server is killed while its workers run and `serve --standby` waits",
         promise=(
-            "the standby takes over and adopts the workers; each runs once; a standby on another "
-            "machine is refused"
+            "the standby server starts and adopts the workers; each worker runs once; a standby"
+            " server on another machine is rejected"
         ),
         tests=(
             "faults/test_standby.py::test_a_standby_adopts_the_workers_of_a_killed_server",

@@ -8,7 +8,8 @@ ROWS = (
         fault="full disk: the state",
         injection="a small file system in memory is filled while jobs run",
         promise=(
-            "nothing starts, reads are served, ends are stored, and work resumes automatically"
+            "no worker starts, read calls are answered, ends of workers are stored, and work "
+            "resumes automatically"
         ),
         tests=(
             (
@@ -34,7 +35,7 @@ ROWS = (
         number=19,
         fault="full disk: a worker's log",
         injection="a log on a full file system",
-        promise="exit code 0 with a lost log is no success",
+        promise="exit code 0 with a lost log does not count as success",
         tests=(
             (
                 "integration/launchers/test_launcher_resources.py::"
@@ -71,8 +72,8 @@ ROWS = (
         fault="a workspace that cannot be written",
         injection="read-only mounts of the workspace and of a directory of workers",
         promise=(
-            "the server refuses to start and names the path; a worker fails with the "
-            "cause, others continue"
+            "the server refuses to start and names the path; a worker fails with the cause as "
+            "its reason, and other workers continue"
         ),
         tests=(
             (
@@ -87,7 +88,7 @@ ROWS = (
     ),
     Row(
         number=22,
-        fault="no inode, descriptor, thread or process left",
+        fault="no inode, file descriptor, thread, or process is free",
         injection="a file system with 200 inodes; prlimit on the running server",
         promise=("503 with Retry-After; no worker fails; the server recovers; no descriptor leaks"),
         tests=(
@@ -114,8 +115,9 @@ ROWS = (
             "/dev/shm"
         ),
         promise=(
-            "all its processes are killed, the reason names the limit, and it is not retried; with "
-            "workers.limits.strict, no server starts that cannot hold a limit exactly"
+            "all its processes are killed, the reason names the limit, and the worker is not "
+            "retried; with workers.limits.strict, a server that cannot enforce a limit exactly "
+            "does not start"
         ),
         tests=(
             (
@@ -146,14 +148,14 @@ ROWS = (
         number=24,
         fault="a fork bomb in a worker",
         injection="a bounded loop of forks",
-        promise="it is killed at workers.limits.processes; others are not affected",
+        promise="the worker is killed at workers.limits.processes; other workers are not affected",
         tests=("integration/launchers/test_limits.py::test_too_many_processes_end_a_worker",),
     ),
     Row(
         number=25,
         fault="a log without end",
         injection="output beyond workers.log_limit_bytes, files beyond workers.limits.file_size",
-        promise="the log is bounded, with its beginning and its end",
+        promise="the log is bounded, and has the beginning and the end of the output",
         tests=(
             (
                 "integration/launchers/test_launcher_runs.py::"
@@ -178,7 +180,10 @@ ROWS = (
             "bytes are removed and overwritten: database, exit records, status, server "
             "record, lock, settings"
         ),
-        promise="rejected or worked around, with the path; never read as empty",
+        promise=(
+            "the file is rejected or worked around, and the message names its path; the file is"
+            " never read as empty"
+        ),
         tests=(
             "faults/test_damaged_files.py::test_a_damaged_database_is_refused_and_left_as_it_is",
             (
@@ -212,8 +217,8 @@ ROWS = (
     Row(
         number=28,
         fault="a second server on the same workspace, or on the same database file",
-        injection="two are started, also after the lock files were removed",
-        promise="the second one is refused with a message",
+        injection="two servers are started, also after the lock files were removed",
+        promise="the second server is rejected with a message",
         tests=(
             (
                 "integration/store/test_sqlite.py::"
@@ -247,10 +252,10 @@ ROWS = (
         number=30,
         fault="a recursion bomb",
         injection=(
-            "every worker starts child jobs until it is rejected, also as unrelated jobs with an "
-            "API key"
+            "every worker starts child jobs until one is rejected, also as unrelated jobs with "
+            "an API key"
         ),
-        promise="it stops at the exact limits with 422, and the root job ends",
+        promise="submissions beyond the exact limits get 422, and the root job ends",
         tests=(
             "integration/engine/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
             (
@@ -273,7 +278,7 @@ ROWS = (
     Row(
         number=32,
         fault="a cancel during the run of a tree",
-        injection="random stories of the scheduler; a real tree of three levels",
+        injection="random sequences of events for the scheduler; a real tree of three levels",
         promise=("no descendant runs after its grace period, and no new child job is accepted"),
         tests=(
             (
@@ -307,7 +312,7 @@ ROWS = (
         number=34,
         fault="a large job before a small one",
         injection="200 tasks, then one",
-        promise="the small one starts within a few slots",
+        promise="the small job starts within a few slots",
         tests=(
             "integration/engine/limits/test_load.py::test_a_small_job_does_not_wait_for_a_big_one",
             "unit/core/scheduler/test_stories.py::test_two_root_jobs_share_the_slots_fairly",
@@ -325,8 +330,9 @@ ROWS = (
         fault="full disk: the repository",
         injection="the repository is on a small file system in memory that is filled",
         promise=(
-            "nothing starts, an attempt that has begun waits without a further row, `/health` and "
-            "`doctor` report it, git's temporary files are removed, and work resumes automatically"
+            "no worker starts, an attempt that has begun waits without a new row, `/health` and"
+            " `doctor` report the full disk, git's temporary files are removed, and work "
+            "resumes automatically"
         ),
         tests=(
             (
@@ -353,9 +359,9 @@ ROWS = (
         fault="a worker's files are larger than the free space",
         injection="24 MiB of new files on a disk with 16 MiB free; more space, or a cancel",
         promise=(
-            "the commit waits and costs no attempt, the work is not judged or rolled "
-            "back before the commit, a cancel ends the job, no object of the work stays in the "
-            "user's repository, and `discard` and `clean` free the space"
+            "the commit waits, without a new attempt; before the commit, the work is not judged or "
+            "rolled back; a cancel ends the job; no object of the work stays in the user's "
+            "repository; `discard` and `clean` free the space"
         ),
         tests=(
             (
@@ -385,8 +391,8 @@ ROWS = (
         fault="the project is moved or renamed",
         injection="its directory is renamed after an orderly stop, and while a worker runs",
         promise=(
-            "unfinished jobs resume at the new location; a server that runs is not ready, accepts "
-            "nothing and stores nothing at the old path"
+            "unfinished jobs resume at the new location; a running server reports that it is "
+            "not ready, and accepts and stores nothing at the old path"
         ),
         tests=(
             "integration/engine/server/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
@@ -423,8 +429,8 @@ ROWS = (
         fault="a body or a command that is too long",
         injection="9 MB to a server that takes 8 MiB; commands over 128 KiB",
         promise=(
-            "413 or 422 with the limit, and no reset connection; a command for bash is passed as "
-            "a file"
+            "the answer is 413 or 422 with the limit, and the connection is not reset; a long "
+            "command for bash is passed as a file"
         ),
         tests=(
             (
@@ -444,8 +450,8 @@ ROWS = (
     Row(
         number=66,
         fault="a folder below the directory that a sandbox hides",
-        injection=("the folder, the project, and an environment lie below /tmp, with mode sandbox"),
-        promise="workers read them there as elsewhere",
+        injection="the folder, the project, and an environment are below /tmp, with mode sandbox",
+        promise="workers can read them as in other directories",
         tests=(
             (
                 "integration/engine/access/test_containment.py::"

@@ -42,7 +42,7 @@ def test_the_sentences_follow_from_the_figures(results: Any) -> None:
 
         for of in ("wall", "CPU"):
             assert f"- less {of} time than {OURS}: {less}\n" in page
-            assert f"- more {of} time, or as much: {more}\n" in page
+            assert f"- the same {of} time as {OURS}, or more: {more}\n" in page
 
 
 def test_the_load_of_the_run_is_named(results: Any) -> None:
