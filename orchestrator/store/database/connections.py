@@ -45,6 +45,7 @@ from orchestrator.core.ports import Change
 from orchestrator.store import queries
 from orchestrator.store.database import file_lock, postgresql
 from orchestrator.store.schema import tables
+from orchestrator.store.schema.column_types import Kept, PlainText, stored
 
 #: Columns that are never updated, by table: for example, a job's request and a worker's task.
 _FIXED: Mapping[str, frozenset[str]] = {
@@ -87,14 +88,21 @@ class Writing:
     def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
         names = cast(list[str], compiled.positiontup)
-        processors = [table.c[name].type.bind_processor(dialect) for name in names]
         self._table = table
         self._text = str(compiled)
         sources = [tables.source_of(table.c[name]) for name in names]
         self._fields = attrgetter(*(each for each in sources if isinstance(each, str)))
         #: Positions of columns that a function computes from the whole value, and the functions.
         self._made = [(at, make) for at, make in enumerate(sources) if not isinstance(make, str)]
-        self._converted = [(at, convert) for at, convert in enumerate(processors) if convert]
+        kinds = [(at, table.c[name].type) for at, name in enumerate(names)]
+        #: Positions of texts, and of other values, with the functions that convert the values.
+        self._texts = [at for at, kind in kinds if isinstance(kind, PlainText)]
+        others = ((at, kind) for at, kind in kinds if not isinstance(kind, PlainText))
+        convert = (
+            (at, kind.write if isinstance(kind, Kept) else kind.bind_processor(dialect))
+            for at, kind in others
+        )
+        self._converted = [(at, each) for at, each in convert if each]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
         """Write all values. Raise StoreError if a row to change is missing."""
@@ -109,8 +117,13 @@ class Writing:
         row = list(self._fields(value))
         for at, make in self._made:
             row.insert(at, make(value))
+        # The check of ``stored`` is repeated here, because it saves a call for most of the texts.
+        for at in self._texts:
+            if (text := row[at]) is not None and not text.isprintable():
+                row[at] = stored(text)
         for at, convert in self._converted:
-            row[at] = convert(row[at])
+            if (own := row[at]) is not None:
+                row[at] = convert(own)
         return row
 
 

@@ -7,9 +7,10 @@ and durations are finite numbers.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from enum import StrEnum
+from operator import attrgetter
 from typing import Any
 
 import pydantic_core
@@ -135,25 +136,30 @@ def _from_json(text: str) -> Any:
         return json.loads(text)
 
 
-def _defaults(kind: type) -> Mapping[str, object]:
+def _defaults(kind: type) -> dict[str, object]:
     """Return the fields with their defaults; a field without a default has a value of its own."""
     made = ((each, each.default_factory) for each in fields(kind))
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 
 
 #: Classes of which only the fields without their default are stored: most workers of a large job
-#: differ from the defaults in few fields. Never change a default: stored values rely on it.
-_SPARSE = {kind: _defaults(kind) for kind in (WorkerResult, TaskSpec)}
+#: differ from the defaults in few fields. Each has its fields, their defaults, and a function that
+#: returns a value's fields. Never change a default, because stored values rely on it.
+_SPARSE: Mapping[type, tuple[Collection[str], Collection[object], Callable[[Any], Any]]] = {
+    kind: (found.keys(), found.values(), attrgetter(*found))
+    for kind, found in ((each, _defaults(each)) for each in (WorkerResult, TaskSpec))
+}
 
 
 def _without_defaults(value: Any) -> Any:
-    defaults = _SPARSE.get(type(value))
-    if defaults is None:
+    sparse = _SPARSE.get(type(value))
+    if sparse is None:
         return value
+    names, defaults, fields_of = sparse
     return {
         name: own
-        for name, default in defaults.items()
-        if (own := getattr(value, name)) is not default and own != default
+        for name, own, default in zip(names, fields_of(value), defaults, strict=True)
+        if own is not default and own != default
     }
 
 
@@ -213,11 +219,11 @@ class Member(Kept):
     def __init__(self, kind: type[StrEnum]) -> None:
         super().__init__()
         self.kind = kind
-        self._texts: Mapping[str, str] = {member: str(member) for member in kind}
         self._members: Mapping[str, StrEnum] = {str(member): member for member in kind}
 
     def write(self, value: str) -> str:
-        return self._texts.get(value) or stored(str(value))
+        # Faster than ``str``; the hash of a member would be a call of Python code, too.
+        return value._value_ if type(value) is self.kind else stored(str(value))
 
     def read(self, text: str) -> StrEnum:
         return self._members.get(text) or self.kind(text)
