@@ -132,8 +132,8 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
         workspace=settings.orchestrator.workspace_root,
         grace_seconds=settings.workers.grace_seconds,
         log_limit_bytes=settings.workers.log_limit_bytes,
-        lease_lock=settings.orchestrator.workspace_root / LOCK_NAME,
-        lease_seconds=settings.workers.orphan_timeout,
+        server_lock=settings.orchestrator.workspace_root / LOCK_NAME,
+        orphan_timeout=settings.workers.orphan_timeout,
         offline=_offline(settings),
         secrets=own_secrets(settings),
     )

@@ -49,11 +49,12 @@ class Launch:
     log_limit_bytes: int = 50 * 1024 * 1024
     #: Texts that are never written to the log, in any encoding.
     secrets: tuple[str, ...] = ()
-    #: A file that is locked while a server runs.
+    #: The server's lock: a file that is locked while a server runs. Nodes and shims of earlier
+    #: releases know this field and the next one by these names.
     lease_lock: str = ""
     #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
-    #: File with the end of the attempt's lease (see launchers.process.lease_file); empty if it has
+    #: File with the end of the attempt's lease (see launchers.process.node_lease); empty if it has
     #: no lease. The shim reads the file four times a second. It stops the attempt after the end.
     lease_file: str = ""
     #: Node of a cluster that runs the attempt; empty: the server's machine.

@@ -154,7 +154,7 @@ class SharedContextRuns:
             timeout=MOST_SECONDS,
             grace=self._around.grace_seconds,
             log_limit_bytes=self._around.log_limit_bytes,
-            lease_lock=str(self._around.lease_lock),
+            lease_lock=str(self._around.server_lock),
             lease_seconds=MOST_SECONDS,
             secrets=self._around.secrets,
         )

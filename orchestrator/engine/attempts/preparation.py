@@ -120,7 +120,7 @@ class AttemptPreparation:
         self._base = base_environment(around)
         self._bin, self._home = str(around.bin), str(around.home)
         self._project = str(around.project_root)
-        self._lease_lock = str(around.lease_lock)
+        self._server_lock = str(around.server_lock)
         self._ports = PortRanges()
         #: The address of the server for workers; empty until the server listens.
         self.api_url = ""
@@ -164,8 +164,8 @@ class AttemptPreparation:
             timeout=task.timeout or assignment.job.config.default_timeout,
             grace=self._around.grace_seconds,
             log_limit_bytes=self._around.log_limit_bytes,
-            lease_lock=self._lease_lock,
-            lease_seconds=self._around.lease_seconds,
+            lease_lock=self._server_lock,
+            lease_seconds=self._around.orphan_timeout,
             secrets=(*self._around.secrets, *secrets_in(environment)),
             node=issued.node,
             files=self._files(assignment, command, directory, ground) if issued.node else None,

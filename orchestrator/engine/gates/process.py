@@ -48,7 +48,7 @@ LOG_BYTES = 16 * 1024 * 1024
 #: Bytes at the end of the output that reports show.
 TAIL_BYTES = 16 * 1024
 #: Seconds for which a gate continues without a server. The next server runs the gate again.
-LEASE_SECONDS = 60.0
+ORPHAN_TIMEOUT_SECONDS = 60.0
 #: Exit codes of a shell if the program is missing, or cannot be executed.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 #: The program of gates that are scripts of package.json.
@@ -317,8 +317,8 @@ class GateProcesses:
             timeout=run.gate.timeout,
             grace=around.grace_seconds,
             log_limit_bytes=min(around.log_limit_bytes, LOG_BYTES),
-            lease_lock=str(around.lease_lock),
-            lease_seconds=LEASE_SECONDS,
+            lease_lock=str(around.server_lock),
+            lease_seconds=ORPHAN_TIMEOUT_SECONDS,
             secrets=(*around.secrets, *secrets_in(environment)),
         )
 

@@ -26,10 +26,10 @@ class WorkerEnvironment:
     workspace: Path
     grace_seconds: float
     log_limit_bytes: int
-    #: Path of the file that a running server locks. ``lease_seconds``: seconds for which a worker
-    #: may continue without a server; 0: no limit.
-    lease_lock: Path = Path()
-    lease_seconds: float = 0.0
+    #: Path of the file that a running server locks.
+    server_lock: Path = Path()
+    #: Seconds for which a worker may continue without a server; 0: no limit.
+    orphan_timeout: float = 0.0
     #: True if workers have no network, so that they cannot reach this server.
     offline: bool = False
     #: The server's own secrets. No log may contain them.

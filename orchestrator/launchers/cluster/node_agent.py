@@ -54,7 +54,7 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
 )
 from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.launchers.process.node_lease import LeaseFile, boot_time
 from orchestrator.launchers.process.start import never_started
 from orchestrator.security.product_files import FOLDER
 

@@ -8,7 +8,6 @@ stops the worker, because the worker may cost money. A later server has no socke
 controls it by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the clock.
 """
 
-import fcntl
 import os
 import select
 import signal
@@ -21,54 +20,9 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.containment.factory import family_for, held_by_family
 from orchestrator.launchers.exit_record.claim import encoded
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.launchers.process.lease_file import LeaseWatch
+from orchestrator.launchers.process.node_lease import LeaseWatch
+from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
 from orchestrator.launchers.shim.shim_attempt import ShimAttempt, sooner
-
-#: Maximum seconds between two checks for a server.
-_LOOK_SECONDS = 60.0
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-class OrphanTimeout:
-    """Measures how long no server has existed. Times are monotonic seconds.
-
-    A server exists while a process holds the workspace's lock. Any server counts, also a newer one.
-    """
-
-    def __init__(self, lock: str, seconds: float, now: float) -> None:
-        self._lock = lock
-        self._seconds = seconds
-        self._seen_at = now
-        self._look_at = now
-
-    @property
-    def wakes_at(self) -> float | None:
-        """Time of the next check of ``is_over``; None: never."""
-        return self._look_at if self._seconds else None
-
-    def is_over(self, now: float) -> bool:
-        if not self._seconds or now < self._look_at:
-            return False
-        if self._is_served():
-            self._seen_at = now
-        ends_at = self._seen_at + self._seconds
-        self._look_at = min(now + min(_LOOK_SECONDS, self._seconds / 4), max(ends_at, now))
-        return now >= ends_at
-
-    def _is_served(self) -> bool:
-        try:
-            descriptor = os.open(self._lock, _FLAGS)
-        except OSError:
-            return False
-        try:
-            # The lock is released at once. A server that cannot acquire it at this moment retries.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
-
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -198,7 +152,7 @@ class _Shim:
     def _stop_if_due(self, attempt: ShimAttempt) -> None:
         if self._orphan_timeout is not None and self._orphan_timeout.is_over(time.monotonic()):
             self._orphan_timeout = None
-            attempt.stop("cancel", "orphan_lease", ExitCause.ORPHAN_LEASE, time.monotonic())
+            attempt.stop("cancel", "orphan_lease", ExitCause.ORPHAN_TIMEOUT, time.monotonic())
         if self._lease_watch is not None and self._lease_watch.is_over(time.monotonic()):
             self._lease_watch = None
             attempt.end_lease(time.monotonic())
@@ -314,7 +268,7 @@ class _Shim:
             if self._attempt is not None:
                 self._attempt.has_server = False
             self._poll.unregister(self._channel)
-            # A server of an earlier release does not send these two fields.
+            # The orphan timeout. A server of an earlier release does not send these two fields.
             terms = self._launched.get("lease_lock", ""), self._launched.get("lease_seconds", 0.0)
             self._orphan_timeout = OrphanTimeout(*terms, time.monotonic())
 

@@ -202,7 +202,7 @@ class Evidence:
 _OF_LOST = {
     "it never began: its server ended before it was started": ExitCause.NEVER_BEGAN,
     "there was no room to start it": ExitCause.NO_ROOM,
-    "its server was gone for longer than workers.orphan_lease": ExitCause.ORPHAN_LEASE,
+    "its server was gone for longer than workers.orphan_lease": ExitCause.ORPHAN_TIMEOUT,
     "the server was stopped while it ran": ExitCause.SHUTDOWN,
     "its shim was told to end ": ExitCause.SIGNAL,
     "its shim died": ExitCause.SHIM_DIED,
@@ -210,7 +210,7 @@ _OF_LOST = {
 _OF_CANCEL = {
     "": ExitCause.SIGNAL,
     "shutdown": ExitCause.SHUTDOWN,
-    "orphan_lease": ExitCause.ORPHAN_LEASE,
+    "orphan_lease": ExitCause.ORPHAN_TIMEOUT,
 }
 
 

@@ -25,8 +25,8 @@ class ExitCause(StrEnum):
     PAUSED = "paused"
     #: The attempt's shim received a signal from an unknown sender.
     SIGNAL = "signal"
-    #: No server had run for ``workers.orphan_timeout`` seconds.
-    ORPHAN_LEASE = "orphan_lease"
+    #: No server had run for ``workers.orphan_timeout`` seconds. Stored by its former name.
+    ORPHAN_TIMEOUT = "orphan_lease"
     #: The attempt's lease has ended. Its launch named the file of the lease.
     LEASE_ENDED = "lease_ended"
     #: The attempt's node was lost, so the worker's end is unknown.
@@ -41,5 +41,5 @@ class ExitCause(StrEnum):
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})
 #: Causes that are not the worker's fault. The next attempt does not count as a retry.
 FREE_RETRY = frozenset(
-    {ExitCause.NO_ROOM, ExitCause.ORPHAN_LEASE, ExitCause.SHUTDOWN, ExitCause.LEASE_ENDED}
+    {ExitCause.NO_ROOM, ExitCause.ORPHAN_TIMEOUT, ExitCause.SHUTDOWN, ExitCause.LEASE_ENDED}
 )

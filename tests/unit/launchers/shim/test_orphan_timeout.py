@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.launchers.shim.shim import OrphanTimeout
+from orchestrator.launchers.shim.orphan_timeout import OrphanTimeout
 
 
 @pytest.fixture
@@ -16,14 +16,14 @@ def lock(tmp_path: Path) -> Path:
     return path
 
 
-def ends_after(lease: OrphanTimeout, start: float, most: float) -> float | None:
+def ends_after(timeout: OrphanTimeout, start: float, most: float) -> float | None:
     """Return the seconds after which the timeout expires, checked at each requested time."""
     now = start
     while now <= start + most:
-        if lease.is_over(now):
+        if timeout.is_over(now):
             return now - start
-        assert lease.wakes_at is not None and lease.wakes_at > now
-        now = lease.wakes_at
+        assert timeout.wakes_at is not None and timeout.wakes_at > now
+        now = timeout.wakes_at
     return None
 
 
@@ -32,25 +32,25 @@ def test_it_is_over_when_its_time_is(lock: Path) -> None:
 
 
 def test_zero_is_for_ever(lock: Path) -> None:
-    lease = OrphanTimeout(str(lock), 0, 50.0)
-    assert lease.wakes_at is None and not lease.is_over(1e9)
+    timeout = OrphanTimeout(str(lock), 0, 50.0)
+    assert timeout.wakes_at is None and not timeout.is_over(1e9)
 
 
 def test_a_server_that_holds_the_lock_renews_it(lock: Path) -> None:
     held = os.open(lock, os.O_RDWR)
     fcntl.flock(held, fcntl.LOCK_EX)
-    lease = OrphanTimeout(str(lock), 100, 0.0)
-    assert ends_after(lease, 0.0, 1000) is None
+    timeout = OrphanTimeout(str(lock), 100, 0.0)
+    assert ends_after(timeout, 0.0, 1000) is None
     os.close(held)
-    now = lease.wakes_at
+    now = timeout.wakes_at
     assert now is not None
-    left = ends_after(lease, now, 1000)
+    left = ends_after(timeout, now, 1000)
     assert left is not None and 70 <= left <= 100
 
 
 def test_a_look_leaves_the_lock_as_it_was(lock: Path) -> None:
-    lease = OrphanTimeout(str(lock), 100, 0.0)
-    lease.is_over(30.0)
+    timeout = OrphanTimeout(str(lock), 100, 0.0)
+    timeout.is_over(30.0)
     with lock.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -14,7 +14,7 @@ LEASE = "its server was gone for longer than workers.orphan_lease"
 TOLD = [
     ({"ended_by": "lost", "error": NEVER}, ExitCause.NEVER_BEGAN),
     ({"ended_by": "lost", "error": "there was no room to start it: ENOSPC"}, ExitCause.NO_ROOM),
-    ({"ended_by": "lost", "error": LEASE}, ExitCause.ORPHAN_LEASE),
+    ({"ended_by": "lost", "error": LEASE}, ExitCause.ORPHAN_TIMEOUT),
     (
         {"ended_by": "lost", "error": "its shim died: how the worker ended is not known"},
         ExitCause.SHIM_DIED,
@@ -22,7 +22,7 @@ TOLD = [
     ({"ended_by": "lost", "error": "x is not an exit record"}, ExitCause.NONE),
     ({"ended_by": "cancel", "stopped_by": ""}, ExitCause.SIGNAL),
     ({"ended_by": "cancel", "stopped_by": "shutdown"}, ExitCause.SHUTDOWN),
-    ({"ended_by": "cancel", "stopped_by": "orphan_lease"}, ExitCause.ORPHAN_LEASE),
+    ({"ended_by": "cancel", "stopped_by": "orphan_lease"}, ExitCause.ORPHAN_TIMEOUT),
     ({"ended_by": "cancel", "stopped_by": "the caller (key shutdown)"}, ExitCause.NONE),
     ({"ended_by": "timeout", "stopped_by": "timeout (5 s)"}, ExitCause.TASK_TIMEOUT),
     ({"ended_by": "timeout", "stopped_by": "max_wall_seconds (5 s)"}, ExitCause.NONE),

@@ -1,4 +1,4 @@
-"""The lease of attempts: a file with the time at which the lease ends. Standard library only.
+"""The lease of a node's attempts: a file with the time at which it ends. Standard library only.
 
 The holder of the lease extends the time in advance. Each shim whose launch names the file reads the
 file itself. A lock is not used, because a process that hangs holds its locks forever.

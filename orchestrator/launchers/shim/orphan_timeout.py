@@ -1,0 +1,49 @@
+"""The orphan timeout: how long a worker may continue while no server runs."""
+
+import fcntl
+import os
+
+#: Maximum seconds between two checks for a server.
+_LOOK_SECONDS = 60.0
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class OrphanTimeout:
+    """Measures how long no server has existed. Times are monotonic seconds.
+
+    A server exists while a process holds the workspace's lock. Any server counts, also a newer one.
+    """
+
+    def __init__(self, lock: str, seconds: float, now: float) -> None:
+        self._lock = lock
+        self._seconds = seconds
+        self._seen_at = now
+        self._look_at = now
+
+    @property
+    def wakes_at(self) -> float | None:
+        """Time of the next check of ``is_over``; None: never."""
+        return self._look_at if self._seconds else None
+
+    def is_over(self, now: float) -> bool:
+        if not self._seconds or now < self._look_at:
+            return False
+        if self._is_served():
+            self._seen_at = now
+        ends_at = self._seen_at + self._seconds
+        self._look_at = min(now + min(_LOOK_SECONDS, self._seconds / 4), max(ends_at, now))
+        return now >= ends_at
+
+    def _is_served(self) -> bool:
+        try:
+            descriptor = os.open(self._lock, _FLAGS)
+        except OSError:
+            return False
+        try:
+            # The lock is released at once. A server that cannot acquire it at this moment retries.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
