@@ -16,7 +16,7 @@ from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
 from orchestrator.core.command_name import COMMAND
 from orchestrator.security.masking import shown_address
-from orchestrator.security.signatures import Verification
+from orchestrator.security.trigger_signatures import Verification
 
 HEADER = """\
 # yaml-language-server: $schema=./config.schema.json

@@ -21,11 +21,11 @@ from orchestrator.core.ports.outbox import (
 )
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.delivery_retries import GONE, after_attempt
 from orchestrator.outbox.http import Outcome
 from orchestrator.outbox.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
-from orchestrator.outbox.schedule import GONE, after_attempt
 from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
 from orchestrator.security.masking import shown_address
 

@@ -1,4 +1,4 @@
-"""Signatures of incoming events. A signature proves that the sender knows the trigger's secret."""
+"""Signatures of incoming events of triggers: proof that the sender knows the trigger's secret."""
 
 import base64
 import binascii

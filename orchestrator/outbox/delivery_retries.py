@@ -1,4 +1,4 @@
-"""Retry schedule of messages: the time of the next attempt, and the last attempt. Pure."""
+"""Retries of deliveries: the time of the next attempt, and the last attempt. Pure."""
 
 import random
 from collections.abc import Callable

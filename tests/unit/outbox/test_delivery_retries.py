@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
+from orchestrator.outbox.delivery_retries import EARLY_WAITS, WAITS, after_attempt
 from orchestrator.outbox.http import Outcome
-from orchestrator.outbox.schedule import EARLY_WAITS, WAITS, after_attempt
 
 ENTRY = OutboxEntry(
     id="msg_a_1_ci",
