@@ -1,10 +1,11 @@
 """The workspace on disk: the paths of a job's files, and the files that people watch."""
 
+from orchestrator.workspace.attachment_lock import attach, is_attached
 from orchestrator.workspace.disk_space import DiskReserve, spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout
-from orchestrator.workspace.lock import LOCK_NAME, WorkspaceLock, attach, is_attached
+from orchestrator.workspace.server_lock import LOCK_NAME, WorkspaceLock
 from orchestrator.workspace.status_file import StatusFiles
 
 __all__ = [

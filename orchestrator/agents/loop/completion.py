@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.agents.events.agent_events import AgentOutcome, Finished
-from orchestrator.agents.loop.calls import Emit, ModelCaller
 from orchestrator.agents.loop.conversation import ask, failed
 from orchestrator.agents.loop.http.failure import ModelFailure, overflow
+from orchestrator.agents.loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn
 from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.agents.loop.usage_limits import UsageLimits

@@ -14,8 +14,8 @@ from orchestrator.agents.events.agent_events import (
     UsageEvent,
 )
 from orchestrator.agents.loop import instructions
-from orchestrator.agents.loop.calls import Emit, ModelCaller
 from orchestrator.agents.loop.http.failure import ModelFailure, overflow
+from orchestrator.agents.loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.loop.providers.turn import Dialect, StopReason, Turn, Use
 from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.agents.loop.tools.tool import Result

@@ -9,7 +9,7 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
-from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parking, secured_reply
+from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parked_calls, secured_reply
 from orchestrator.api.serializers.common import encoded, moment
 from orchestrator.api.sockets.response_sinks import Reply
 from orchestrator.api.streaming.parked_connection import ParkedReply
@@ -68,7 +68,7 @@ def take_locks() -> Response:
 
 
 def _parked(engine: Service, call: LockCall, seconds: float, final: bool) -> Response:
-    parked = parking()
+    parked = parked_calls()
     try:
         parked.hub.check_room()
     except Exception:

@@ -17,8 +17,8 @@ from orchestrator.api.serializers.results import wait_answer
 from orchestrator.api.sockets.response_sinks import Reply
 from orchestrator.api.streaming.event_stream import BriefStream, EventStream
 from orchestrator.api.streaming.log_stream import FollowedLog
+from orchestrator.api.streaming.parked_calls import ParkedCalls
 from orchestrator.api.streaming.parked_connection import ParkedReply, ParkedStream, Refusal
-from orchestrator.api.streaming.parking import Parking
 from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
@@ -38,8 +38,8 @@ TOO_MANY: Refusal = partial(
 STOPPING = problems.unavailable("the server is stopping; repeat the call in a moment")
 
 
-def parking() -> Parking:
-    found: Parking = current_app.extensions["orchestrator.parking"]
+def parked_calls() -> ParkedCalls:
+    found: ParkedCalls = current_app.extensions["orchestrator.parked_calls"]
     return found
 
 
@@ -50,7 +50,7 @@ def stream_events(job_id: str) -> Response:
     job = service().job(caller(), checked_job_id(job_id))
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
-    parked = parking()
+    parked = parked_calls()
     parked.hub.check_room()
     given = (parked.hub, service(), caller(), job)
     stream: EventStream
@@ -82,7 +82,7 @@ def get_log(job_id: str, worker_id: str) -> Response:
         return text_file(path, PLAIN_TEXT, within=within, tail=query.tail, missing_is_empty=True)
     if request.method == "HEAD":
         return Response(content_type=PLAIN_TEXT, headers=NO_STORE)
-    parked = parking()
+    parked = parked_calls()
     parked.hub.check_room()
     log = FollowedLog(
         parked.hub,
@@ -117,7 +117,7 @@ def parked_wait(
     """Answer when ``check`` returns the job, or when the call times out. Raise Unavailable if too
     many calls wait.
     """
-    parked = parking()
+    parked = parked_calls()
     parked.hub.check_room()
     cors = request.environ.get(CORS_HEADERS, ())
 

@@ -40,8 +40,8 @@ from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.job_cards import LatestCards
 from orchestrator.api.serializers.status_rows import StatusRows
 from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.streaming.parked_calls import ParkedCalls
 from orchestrator.api.streaming.parked_connection import Threads
-from orchestrator.api.streaming.parking import Parking
 from orchestrator.api.tasks import calls as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
@@ -106,7 +106,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     hub = Hub(service.subscribe, options)
     metrics = Metrics(lambda: hub.parked)
     app.extensions["orchestrator.service"] = service
-    app.extensions["orchestrator.parking"] = Parking(
+    app.extensions["orchestrator.parked_calls"] = ParkedCalls(
         hub=hub, threads=Threads(options.threaded_limit)
     )
     app.extensions["orchestrator.metrics"] = metrics
@@ -150,8 +150,8 @@ def note_removal(app: Flask, job: Job) -> None:
 
 def close_app(app: Flask) -> None:
     """End all streams and waits of an application. Idempotent."""
-    parking: Parking = app.extensions["orchestrator.parking"]
-    parking.hub.close()
+    parked: ParkedCalls = app.extensions["orchestrator.parked_calls"]
+    parked.hub.close()
     log: AuditLog | None = app.extensions.get("orchestrator.audit")
     if log is not None:
         log.close()

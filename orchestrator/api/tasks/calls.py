@@ -10,7 +10,7 @@ from orchestrator.api.access.auth import authenticate, caller, given_key, servic
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError, invalid
 from orchestrator.api.routes.response import JSON
-from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parking
+from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parked_calls
 from orchestrator.api.streaming.parked_connection import ParkedStream
 from orchestrator.api.tasks import answers
 from orchestrator.api.tasks.progress import TaskProgress
@@ -133,11 +133,11 @@ def stream_progress(task: str) -> Response:
     media = "text/event-stream; charset=utf-8"
     if request.method == "HEAD":
         return Response(content_type=media, headers=NO_STORE)
-    hub = parking().hub
+    hub = parked_calls().hub
     hub.check_room()
     stream = TaskProgress(hub, service(), caller(), job, after=after)
     return ParkedStream(
-        hub, parking().threads, stream, TOO_MANY, content_type=media, headers=NO_STORE
+        hub, parked_calls().threads, stream, TOO_MANY, content_type=media, headers=NO_STORE
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.findings import Ran
-from orchestrator.core.gates.runs import both, needs_another
+from orchestrator.core.gates.run_comparison import both, needs_another
 from orchestrator.core.model.gate import Check, Gate, GateCause
 from orchestrator.core.ports import Change, Workspace
 from orchestrator.core.repository.repository import Repository

@@ -14,7 +14,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import PYTHON, is_code, is_of_tests, language_of
 from orchestrator.core.gates.findings import Ran, SecretScan, did_not_run, needs_base, result_of
 from orchestrator.core.gates.removed_tests import removal_of
-from orchestrator.core.gates.runs import confirmed, counted, flaky, needs_confirmation
+from orchestrator.core.gates.run_comparison import confirmed, counted, flaky, needs_confirmation
 from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     changes_code,

@@ -11,7 +11,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import HttpServer, serve
 from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parking import Parking
+from orchestrator.api.streaming.parked_calls import ParkedCalls
 from tests.integration.api.mcp_stdio import Stdio, environment
 from tests.unit.api.fake_service import FakeService
 
@@ -41,8 +41,8 @@ def app(service: FakeService) -> Iterator[Flask]:
 
 @pytest.fixture
 def hub(app: Flask) -> Hub:
-    parking: Parking = app.extensions["orchestrator.parking"]
-    return parking.hub
+    parked: ParkedCalls = app.extensions["orchestrator.parked_calls"]
+    return parked.hub
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response import tagged_answer
-from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parking
+from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parked_calls
 from orchestrator.api.serializers.common import moment_or_none
 from orchestrator.api.serializers.job_cards import need_answer
 from orchestrator.api.streaming.feed_stream import FeedStream
@@ -30,7 +30,7 @@ def stream_feed() -> Response:
     sees = reads.seen_in_feed(caller())
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
-    parked = parking()
+    parked = parked_calls()
     parked.hub.check_room()
     stream = FeedStream(parked.hub, reads.feed, sees, parked.feed_frames, after=after)
     return ParkedStream(

@@ -1,7 +1,7 @@
 """The combined result of two runs of a gate on the base commit."""
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
-from orchestrator.core.gates.runs import both, needs_another
+from orchestrator.core.gates.run_comparison import both, needs_another
 from orchestrator.core.model.gate import GateCause
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.candidates.selection import candidates_of, counted_new_tests, ranked
 from orchestrator.core.gates.findings import Flaw, Ran, Reading
-from orchestrator.core.gates.runs import counted
+from orchestrator.core.gates.run_comparison import counted
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.core.gates.findings import EXIT_KEY, Flaw, Ran, Reading
-from orchestrator.core.gates.runs import confirmed, flaky
+from orchestrator.core.gates.run_comparison import confirmed, flaky
 from orchestrator.core.model.gate import GateCause
 
 PASSED = Ran(reading=Reading(passed=("a", "b")))

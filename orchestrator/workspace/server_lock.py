@@ -8,9 +8,6 @@ from pathlib import Path
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
 
 LOCK_NAME = "server.lock"
-#: Name of a file in a worker's directory. It is locked while a person works in the worktree
-#: (``attach``).
-ATTACHED = "attached.lock"
 #: Seconds for which the lock is retried, because a shim without a server acquires it briefly to
 #: find out if a server runs.
 _PATIENCE_SECONDS = 0.2
@@ -41,7 +38,7 @@ class WorkspaceLock:
                 f"cannot write to the workspace {self._path.parent}: {error.strerror}; make it "
                 "writable, or set orchestrator.workspace_root to another directory"
             ) from error
-        if not _locked(handle):
+        if not acquired(handle):
             holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
             os.close(handle)
             raise WorkspaceBusy(
@@ -75,7 +72,8 @@ def _is_file(path: str, found: os.stat_result) -> bool:
         return False
 
 
-def _locked(handle: int) -> bool:
+def acquired(handle: int) -> bool:
+    """Acquire the lock of an open file. Return False if it stays held by another process."""
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -85,31 +83,3 @@ def _locked(handle: int) -> bool:
             if time.monotonic() > give_up_at:
                 return False
             time.sleep(_PAUSE_SECONDS)
-
-
-def attach(worker_directory: Path | str) -> int | None:
-    """Lock a worker's worktree for a person, until the descriptor and all its copies are closed.
-
-    The lock survives ``exec``, so that the started tool holds it. Return None if the worktree is
-    already locked.
-    """
-    path = Path(worker_directory, ATTACHED)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    if _locked(handle):
-        return handle
-    os.close(handle)
-    return None
-
-
-def is_attached(worker_directory: Path | str) -> bool:
-    try:
-        handle = os.open(Path(worker_directory, ATTACHED), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False

@@ -10,7 +10,7 @@ from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parking:
+class ParkedCalls:
     """The shared parts of an application's parked calls. One instance per application."""
 
     hub: Hub

@@ -1,0 +1,38 @@
+"""Lock of a worker's worktree while a person works in it (``attach``)."""
+
+import fcntl
+import os
+from pathlib import Path
+
+from orchestrator.workspace.server_lock import acquired
+
+#: Name of the locked file in a worker's directory.
+ATTACHED = "attached.lock"
+
+
+def attach(worker_directory: Path | str) -> int | None:
+    """Lock a worker's worktree for a person, until the descriptor and all its copies are closed.
+
+    The lock survives ``exec``, so that the started tool holds it. Return None if the worktree is
+    already locked.
+    """
+    path = Path(worker_directory, ATTACHED)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    if acquired(handle):
+        return handle
+    os.close(handle)
+    return None
+
+
+def is_attached(worker_directory: Path | str) -> bool:
+    try:
+        handle = os.open(Path(worker_directory, ATTACHED), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
