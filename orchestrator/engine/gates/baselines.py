@@ -21,7 +21,7 @@ from orchestrator.core.ports import Change, Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.base_results import BaseResults, is_lasting
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
-from orchestrator.engine.gates.second_runs import rewrites
+from orchestrator.engine.gates.tampering_reruns import rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 
 logger = logging.getLogger(__name__)

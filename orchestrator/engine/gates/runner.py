@@ -39,7 +39,7 @@ from orchestrator.core.model.path_patterns import matching
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baselines import Baselines
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
-from orchestrator.engine.gates.second_runs import SecondRuns, leaves_from, rewrites
+from orchestrator.engine.gates.tampering_reruns import SecondRuns, leaves_from, rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.security.untrusted_files import read_regular

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import child_refs, of_worker, start_ref, worker_branch
 from orchestrator.core.repository.repository import Repository, merger_of
-from orchestrator.engine.merge.bisect import MergeStep
+from orchestrator.engine.merge.culprit_search import MergeStep
 
 LINEAR = "linear"
 

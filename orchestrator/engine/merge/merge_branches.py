@@ -59,7 +59,7 @@ from orchestrator.core.repository.repository import (
 from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
-from orchestrator.engine.merge.bisect import Batch, Judge, MergeStep, Settled
+from orchestrator.engine.merge.culprit_search import Batch, Judge, MergeStep, Settled
 from orchestrator.engine.merge.gate_check import Abandoned, Allowed, Halted, MergedGates, Unfit
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
 from orchestrator.engine.merge.lost_lines import LostLines

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.repository.repository import FileWay, MergedFile
-from orchestrator.engine.merge.bisect import Batch, MergeStep, blocked
+from orchestrator.engine.merge.culprit_search import Batch, MergeStep, blocked
 from orchestrator.engine.merge.merge_order import MergePart
 from tests.support.examples import examples
 from tests.unit.core.factories import a_worker
