@@ -83,7 +83,7 @@ from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.submit import Submitting
 from orchestrator.engine.supervisor.lock_calls import LockCalls
-from orchestrator.engine.supervisor.reported_events import Outbox
+from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork

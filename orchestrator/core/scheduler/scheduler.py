@@ -49,7 +49,7 @@ from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
-from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.completion import Completion
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval

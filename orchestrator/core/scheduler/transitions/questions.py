@@ -15,7 +15,7 @@ from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.completion import Completion
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
 _STATUSES = {Decision.APPROVE: WorkerStatus.SUCCESS, Decision.REJECT: WorkerStatus.FAILED}

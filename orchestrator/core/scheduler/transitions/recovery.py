@@ -18,7 +18,7 @@ from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.finish import Completion
+from orchestrator.core.scheduler.transitions.completion import Completion
 from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.preloads import Preloads
 from orchestrator.core.scheduler.transitions.questions import Questions

@@ -1,7 +1,4 @@
-"""Selection of messages: which events of a change are reported, and to which endpoints.
-
-Pure.
-"""
+"""Entries of the outbox: which events of a change are reported, and to which endpoints. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
