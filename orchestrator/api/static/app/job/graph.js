@@ -1,4 +1,4 @@
-// The view Graph: tasks and their dependencies. Up to 300 tasks as boxes, more by rank (big.js).
+// The view Graph: tasks and their dependencies. Up to 300 tasks as boxes, more by rank (largejob.js).
 import { path } from "../core/api.js";
 import { html, useEffect, useMemo, useState } from "../core/html.js";
 import { useKeys } from "../core/keys.js";
@@ -7,7 +7,7 @@ import { go } from "../core/router.js";
 import { Icon, sprite } from "../parts/icon.js";
 import { Mark } from "../parts/state.js";
 import { many, money, plain, seconds } from "../text/format.js";
-import { Big } from "./big.js";
+import { LargeJob } from "./largejob.js";
 import { layout, ranked } from "./layout.js";
 import { Panel } from "./panel.js";
 
@@ -150,7 +150,7 @@ const rankName = (rank) => RANKS[rank] || `Step ${rank + 1}`;
 
 export function View({ model, details, refresh }) {
   const tasks = useMemo(() => new Set(model.members[0].map((i) => model.task[i])).size, [model.n]);
-  if (tasks > MOST_TASKS) return html`<${Big} model=${model} refresh=${refresh} />`;
+  if (tasks > MOST_TASKS) return html`<${LargeJob} model=${model} refresh=${refresh} />`;
   return html`<${Graph} model=${model} details=${details} refresh=${refresh} />`;
 }
 

@@ -94,7 +94,7 @@ function Running({ model }) {
       <span class="small num soft">${seconds(model.seconds(i))}</span></li>`)}</ul></section>`;
 }
 
-export function Big({ model, refresh }) {
+export function LargeJob({ model, refresh }) {
   useTick(model.isActive);
   const ranks = useMemo(() => ranked(model).map((units) => ({ title: rankTitle(model, units), places: units.flatMap((unit) => unit.workers) })), [model.n]);
   const order = useMemo(() => byStart(model), [model.n, model.isActive ? Math.floor(performance.now() / ORDER_MS) : 0]);
