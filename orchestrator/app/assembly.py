@@ -59,7 +59,8 @@ from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.merge.record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.messages import Message, RunningProcesses
+from orchestrator.engine.runtime.messages import Message
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls

@@ -17,7 +17,8 @@ from orchestrator.engine.gates.process import GateProcesses, environment_of
 from orchestrator.engine.gates.runner import GateRunner
 from orchestrator.engine.gates.selection import GatePlans
 from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.messages import Post, RunningProcesses
+from orchestrator.engine.runtime.messages import Post
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.engine.worktrees.setup_commands import Setup
 from orchestrator.gates import PROBE, Finder, GateReports, Secrets

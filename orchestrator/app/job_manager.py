@@ -16,7 +16,7 @@ from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_i
 from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
 from orchestrator.engine.merge.queue import MergeQueue
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.messages import RunningProcesses
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCalls

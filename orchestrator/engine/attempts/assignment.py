@@ -44,7 +44,8 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.result_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
-from orchestrator.engine.runtime.messages import ContextPrepared, Post, RunningProcesses
+from orchestrator.engine.runtime.messages import ContextPrepared, Post
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.schemas.agent_output.plan import plan_schema
 from orchestrator.schemas.agent_output.review import review_schema

@@ -40,9 +40,8 @@ from orchestrator.engine.runtime.messages import (
     AttemptHeld,
     AttemptReturned,
     Post,
-    PreloadHandlers,
-    RunningProcesses,
 )
+from orchestrator.engine.runtime.running_processes import PreloadHandlers, RunningProcesses
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.setup_commands import why_failed

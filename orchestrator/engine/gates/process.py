@@ -20,7 +20,7 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
 from orchestrator.engine.gates import missing_packages
 from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.messages import RunningProcesses
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import (
     GATE_REPORT,
     WorkerEnvironment,

@@ -1,13 +1,7 @@
-"""Messages to the supervisor's inbox, and the registry of this server's running processes.
+"""Messages to the supervisor's inbox.
 
 ``Message`` is a union of values. Every part that reports to the supervisor gets a ``Post``, which
 is the inbox's ``put``.
-
-Attempts, gates, and the preparation of shared contexts run under one launcher. Each registers its
-process by id before the launcher gets the id, so that no end comes before its handler::
-
-    processes.expect(launch.attempt_id, on_end)
-    launcher.start(launch)
 """
 
 from collections.abc import Callable
@@ -120,68 +114,3 @@ Message = (
 )
 #: Puts a message into the inbox. Any thread may call. Does not block.
 Post = Callable[[Message], None]
-
-
-#: Called once with the end of a process, in the thread that reports it. Must not block.
-EndHandler = Callable[[Exit], None]
-
-
-@dataclass(frozen=True, slots=True)
-class PreloadHandlers:
-    """Handlers of a preloaded launch: its start, with the Unix time, or its return."""
-
-    on_begun: Callable[[float], None]
-    on_returned: Callable[[], None]
-
-
-class RunningProcesses:
-    """The processes of this server; implements ``core.ports.launcher.LauncherEvents``.
-
-    Any thread may call. No lock is needed: each call is one operation on a dictionary, which the
-    interpreter does not interrupt.
-    """
-
-    def __init__(self) -> None:
-        self._handlers: dict[str, EndHandler] = {}
-        #: Handlers of preloaded launches that have not begun, by process.
-        self._preloads: dict[str, PreloadHandlers] = {}
-
-    def expect(self, process: str, on_end: EndHandler) -> None:
-        """Register a process that is about to be launched or adopted."""
-        self._handlers[process] = on_end
-
-    def expect_preloaded(self, process: str, on_end: EndHandler, handlers: PreloadHandlers) -> None:
-        """Register a process whose launch is about to be preloaded."""
-        self._handlers[process] = on_end
-        self._preloads[process] = handlers
-
-    @property
-    def ids(self) -> frozenset[str]:
-        """A snapshot of the ids of registered processes that have not ended."""
-        return frozenset(self._handlers)
-
-    def started(self, attempt_id: str, pid: int) -> None:
-        """Do nothing, because starts are recorded before they are attempted."""
-
-    def begun(self, attempt_id: str, at: float) -> None:
-        """Call the handler of a preloaded launch that a shim has begun."""
-        handlers = self._preloads.pop(attempt_id, None)
-        if handlers is not None:
-            handlers.on_begun(at)
-
-    def returned(self, attempt_id: str) -> None:
-        """Call the handler of a preloaded launch that was not begun, and drop the process."""
-        self._handlers.pop(attempt_id, None)
-        handlers = self._preloads.pop(attempt_id, None)
-        if handlers is not None:
-            handlers.on_returned()
-
-    def ended(self, attempt_id: str, exit: Exit) -> None:
-        """Call the process's handler, and drop the process.
-
-        Idempotent. Ignore an unknown process.
-        """
-        self._preloads.pop(attempt_id, None)
-        on_end = self._handlers.pop(attempt_id, None)
-        if on_end is not None:
-            on_end(exit)

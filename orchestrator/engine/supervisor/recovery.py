@@ -17,7 +17,7 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.messages import RunningProcesses
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
