@@ -50,21 +50,19 @@ from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
+from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.human_input.questions import Questions
+from orchestrator.core.scheduler.transitions.lock_leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
-from orchestrator.core.scheduler.transitions.pauses import Pauses
-from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
-from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.scheduler.transitions.recovery import LateResults, Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.worker_events import (
-    GateEvents,
-    LeaseManager,
-    WorkerMessages,
-)
+from orchestrator.core.scheduler.transitions.worker_events import GateEvents, WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_retry import AgentFallback
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
 
 #: Maximum number of events about rejections of one worker, so that a worker that repeats a rejected

@@ -35,9 +35,10 @@ from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, Take
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.worker_events import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_retry import AgentFallback, Retries
-from orchestrator.core.scheduler.transitions.worker_start import TaskLocks, waits_for_account
+from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
 
 #: Note on a worker that succeeded without a change after a person's comments.
 UNCHANGED = "the feedback led to no change"

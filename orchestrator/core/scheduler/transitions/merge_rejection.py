@@ -28,7 +28,7 @@ from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.completion import Completion
-from orchestrator.core.scheduler.transitions.worker_start import TaskLocks
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 
 
 class MergeRejections:

@@ -19,11 +19,12 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.completion import Completion
-from orchestrator.core.scheduler.transitions.pauses import Pauses
+from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
+from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.preloads import Preloads
-from orchestrator.core.scheduler.transitions.questions import Questions
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage_and_limits import LimitAsks
-from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers, TaskLocks
+from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
 #: Seconds between two checks of the attempts of ended workers.
 LOOK_SECONDS = 0.5

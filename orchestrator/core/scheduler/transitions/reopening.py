@@ -18,7 +18,7 @@ from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.completion import Completion
-from orchestrator.core.scheduler.transitions.plan_approval import PlanApproval
+from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 
 #: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the
 #: time.

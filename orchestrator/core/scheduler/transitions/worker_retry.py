@@ -10,7 +10,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import goes_on_with, noted
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.worker_start import TaskLocks
+from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 
 #: Maximum number of attempts of a worker with agent fallbacks. By then, each agent has been tried.
 MOST_ATTEMPTS = 12

@@ -14,7 +14,7 @@ from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.completion import Completion
-from orchestrator.core.scheduler.transitions.pauses import Pauses
+from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 
 
 class PlanApproval:

@@ -15,7 +15,7 @@ from orchestrator.core.outcome.job.reason import budget_command, reason_of
 from orchestrator.core.scheduler.commands import Stop
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
-from orchestrator.core.scheduler.transitions.questions import Questions
+from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 
 
 class Pauses:
