@@ -27,6 +27,15 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree import Family, WorkerFigures
+from orchestrator.reports.summary import (
+    MOST_COMMANDS,
+    Step,
+    next_steps,
+    summary_of,
+    unmerged,
+    ways_in,
+    ways_to_see,
+)
 from orchestrator.reports.template_values import (
     NO_LINES,
     ChildJobLine,
@@ -42,16 +51,7 @@ from orchestrator.reports.template_values import (
     worker_output,
 )
 from orchestrator.reports.templates import Templates
-from orchestrator.reports.wording import (
-    MOST_COMMANDS,
-    Step,
-    next_steps,
-    summary_of,
-    text_tree,
-    unmerged,
-    ways_in,
-    ways_to_see,
-)
+from orchestrator.reports.wording import text_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -26,9 +26,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.command_name import COMMAND
-from orchestrator.reports import escaping, wording
+from orchestrator.reports import escaping, summary, wording
 from orchestrator.reports.template_values import bar_name
-from orchestrator.reports.wording import as_text
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Texts of users and workers.
@@ -41,7 +40,7 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "last_lines": escaping.last_lines,
     # Numbers, times, and states.
     "dollars": wording.dollars,
-    "as_text": as_text,
+    "as_text": summary.as_text,
     "bar_name": bar_name,
     "duration": wording.duration,
     "lower_first": wording.lower_first,
@@ -189,7 +188,7 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
     )
     environment.filters.update(_FILTERS)
     environment.globals.update(
-        headline=wording.headline,
+        headline=summary.headline,
         shell=escaping.shell,
         command=COMMAND,
         is_installed=IS_INSTALLED,

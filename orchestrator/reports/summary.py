@@ -1,0 +1,198 @@
+"""The first screen of a result: what succeeded, what is merged, and which commands come next."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.job import SURVEY, Job
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
+from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.reports.figures.analytics import Analytics
+from orchestrator.reports.figures.job_tree import Family
+from orchestrator.reports.template_values import WorkerView
+from orchestrator.reports.wording import job_word, plural
+
+
+def headline(
+    status: JobStatus,
+    succeeded: int,
+    tasks: int,
+    nothing_built: bool = False,
+    changed_nothing: int = 0,
+    merged: int | None = None,
+    in_part: int = 0,
+) -> str:
+    """Describe a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
+
+    ``changed_nothing``: the number of successful workers that unexpectedly changed no file;
+    ``merged``: the number of workers whose changes are in the result; None: nothing was merged;
+    ``in_part``: the number of these workers that also have unmerged changes.
+    """
+    word = job_word(status)
+    if nothing_built and status is JobStatus.COMPLETED:
+        # The word "Completed" would suggest that something was built.
+        word = "Surveyed, nothing built"
+    if tasks == 0:
+        return f"{word}: no task"
+    text = f"{succeeded:,} of {plural(tasks, 'task')} succeeded"
+    if merged is not None:
+        text += f", {merged:,} merged" + (f" ({in_part:,} in part)" if in_part else "")
+    elif succeeded == tasks and status is JobStatus.PARTIAL:
+        text += ", but the result is incomplete"
+    if changed_nothing and changed_nothing >= succeeded:
+        text += ", but nothing was changed"
+    elif changed_nothing:
+        text += f", but {plural(changed_nothing, 'worker')} changed nothing"
+    return f"{word}: {text}"
+
+
+#: Maximum number of workers in a line; further workers are counted.
+MOST_NAMED = 5
+#: Maximum number of commands that merge changes.
+MOST_COMMANDS = 4
+#: Agents without a model, and therefore without cost.
+_FREE = frozenset({"shell", SURVEY})
+
+#: Causes for which changes of a successful worker are unmerged: all causes except a failed worker,
+#: a candidate that was not chosen, and a rolled-back attempt.
+_UNMERGED = frozenset(OutsideCause) - {
+    OutsideCause.FAILED,
+    OutsideCause.LOST_COMPARISON,
+    OutsideCause.ROLLED_BACK,
+}
+
+_WORDS = {
+    WorkerStatus.FAILED: "Failed",
+    WorkerStatus.TIMEOUT: "Timed out",
+    WorkerStatus.CANCELLED: "Cancelled",
+    WorkerStatus.SKIPPED: "Skipped",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsuccessful:
+    """Workers of one status."""
+
+    title: str
+    workers: Sequence[WorkerView]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    merge: MergeReport
+    #: Ids of the workers whose changes are all in the result.
+    merged: Sequence[str]
+    unmerged: Sequence[OutsideWork]
+    unsuccessful: Sequence[Unsuccessful]
+    #: Number of merged workers with further unmerged changes.
+    in_part: int
+    #: True if an agent may have cost money.
+    has_cost: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One command, and its purpose."""
+
+    command: str
+    purpose: str
+
+
+def summary_of(
+    family: Family,
+    job: Job,
+    merge: MergeReport,
+    outside: Sequence[OutsideWork],
+    missed: Sequence[WorkerView],
+    figures: Analytics,
+) -> Summary:
+    """Return the summary. ``missed``: workers that did not succeed, and have no successful
+    candidate.
+    """
+    in_result = family.unmerged_changes.in_result(job) if merge.branch else ()
+    merged = [each.id for each in in_result]
+    lacking = {each.worker_id for each in outside if each.in_part}
+    return Summary(
+        merge=merge,
+        merged=merged,
+        in_part=sum(each in lacking for each in merged),
+        unmerged=unmerged(outside),
+        unsuccessful=[
+            Unsuccessful(title=title, workers=found)
+            for status, title in _WORDS.items()
+            if (found := [each for each in missed if each.status is status])
+        ],
+        has_cost=any(each.agent not in _FREE for each in figures.workers),
+    )
+
+
+def unmerged(outside: Iterable[OutsideWork]) -> list[OutsideWork]:
+    """Return the unmerged changes of successful workers."""
+    return [each for each in outside if each.cause in _UNMERGED]
+
+
+def next_steps(
+    job: Job,
+    status: JobStatus,
+    merge: MergeReport,
+    outside: Sequence[OutsideWork],
+    missed: Sequence[WorkerView],
+) -> list[Step]:
+    """Return the commands that most readers of a root job's result need, in order."""
+    ways = ways_in(unmerged(outside))[:MOST_COMMANDS]
+    retry = _retry(job, status, missed)
+    # A retry also repairs changes that the gates rejected, so show its command only once.
+    ways = [each for each in ways if each.command not in {step.command for step in retry}]
+    return [*_about_result(job, status, merge), *ways, *retry]
+
+
+def _about_result(job: Job, status: JobStatus, merge: MergeReport) -> Iterator[Step]:
+    if merge.branch:
+        yield Step(command=f"{COMMAND} diff {job.id}", purpose="show the merged change")
+        partial = "" if status is JobStatus.COMPLETED else " --partial"
+        land = f"{COMMAND} land {job.id}{partial}"
+        yield Step(command=land, purpose="merge it into your branch")
+
+
+def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
+    own = [each.id for each in missed if each.job_id == job.id]
+    if not own or status is JobStatus.COMPLETED:
+        return []
+    return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(own)}")]
+
+
+def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
+    """Return the commands that merge changes; each command once, with all its workers."""
+    workers: dict[str, list[str]] = {}
+    purposes: dict[str, str] = {}
+    for each in outside:
+        if not each.brings_in:
+            continue
+        workers.setdefault(each.command, []).append(each.worker_id)
+        purposes.setdefault(each.command, "include")
+        if each.otherwise:
+            workers.setdefault(each.otherwise, []).append(each.worker_id)
+            purposes.setdefault(each.otherwise, "or let one version win:")
+    return [
+        Step(command=command, purpose=f"{purposes[command]} {named(names)}")
+        for command, names in workers.items()
+    ]
+
+
+def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
+    """Return the commands that show changes without merging them."""
+    found = {each.show: each.worker_id for each in outside if each.show}
+    return [Step(command=command, purpose=f"show {name}") for command, name in found.items()]
+
+
+def as_text(steps: Sequence[Step]) -> str:
+    """Return the steps as shell commands, one for each line, with aligned comments."""
+    width = min(60, max((len(each.command) for each in steps), default=0))
+    return "\n".join(f"{each.command:<{width}}  # {each.purpose}" for each in steps)
+
+
+def named(names: Sequence[str]) -> str:
+    """Format names, such as ``worker_1, worker_2 and 3 more``."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
