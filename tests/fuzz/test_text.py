@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from orchestrator.agents.prompts.prompt import prompt_document, task_document
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.ports import Assignment, Finding
+from orchestrator.core.ports import Assignment, DependencyResult
 from orchestrator.schemas.requests.job import OrchestrateRequest
 from orchestrator.schemas.requests.plan_file import parse_plan
 from orchestrator.security.masking import Masker
@@ -76,7 +76,9 @@ def test_what_stands_in_a_prompt_is_never_a_template(task: str, request: str, ou
         task=TaskSpec(
             id="a", title="t", prompt=task, context=output, files=(output,), env={"MY_KEY": ENV}
         ),
-        findings={"b": Finding(worker_id="worker_2", directory="/d", output=output)},
+        dependency_results={
+            "b": DependencyResult(worker_id="worker_2", directory="/d", output=output)
+        },
         previous_failure=output,
     )
     prompt = prompt_document(assignment)

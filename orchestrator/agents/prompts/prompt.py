@@ -102,7 +102,7 @@ def prompt_document(assignment: Assignment) -> str:
         task=assignment.task,
         job=job,
         worker=assignment.worker,
-        findings=assignment.findings,
+        dependency_results=assignment.dependency_results,
         previous_failure=assignment.previous_failure,
         advice=assignment.advice,
         sent_back=assignment.sent_back,

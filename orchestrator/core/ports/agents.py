@@ -33,7 +33,7 @@ class Invocation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
+class DependencyResult:
     """Result of a task that another task depends on."""
 
     worker_id: str
@@ -86,7 +86,7 @@ class Assignment:
     worker: Worker
     task: TaskSpec
     #: Results of the task's dependencies, by task id.
-    findings: Mapping[str, Finding] = field(default_factory=dict)
+    dependency_results: Mapping[str, DependencyResult] = field(default_factory=dict)
     #: Why the previous attempt failed; empty for the first attempt.
     previous_failure: str = ""
     #: The product's advice on that failure.

@@ -30,7 +30,7 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import (
     Assignment,
-    Finding,
+    DependencyResult,
     Invocation,
     Previous,
     Roles,
@@ -170,7 +170,7 @@ class SharedContextRuns:
 
 
 #: Maximum bytes of all results of other tasks in a prompt.
-FINDINGS_BYTES = 16 * 1024
+RESULTS_BYTES = 16 * 1024
 #: Maximum number of characters of the previous attempt's output.
 FAILURE_CHARACTERS = 2000
 #: Maximum number of characters of the gates' findings.
@@ -227,7 +227,7 @@ class AssignmentBuilder:
             job=job,
             worker=worker,
             task=task,
-            findings=self._findings(scheduler, worker, task),
+            dependency_results=self._dependency_results(scheduler, worker, task),
             previous_failure=_previous_failure(worker),
             advice=_advice(worker),
             sent_back=worker.failure == SENT_BACK and not worker.is_adviser,
@@ -242,21 +242,25 @@ class AssignmentBuilder:
             sessions=self._workspace.sessions(worker) if shared else "",
         )
 
-    def _findings(self, scheduler: Scheduler, worker: Worker, task: TaskSpec) -> dict[str, Finding]:
-        found: dict[str, Finding] = {}
+    def _dependency_results(
+        self, scheduler: Scheduler, worker: Worker, task: TaskSpec
+    ) -> dict[str, DependencyResult]:
+        found: dict[str, DependencyResult] = {}
         tasks = scheduler.view.tasks_of(worker.job_id)
         # A question has no result, so ``sources`` returns the question's dependencies in its place.
         for needed in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
             best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
             assert best is not None, "a dependency has succeeded"
-            found[needed] = self._finding(best, FINDINGS_BYTES // max(1, len(task.depends_on)))
+            found[needed] = self._dependency_result(
+                best, RESULTS_BYTES // max(1, len(task.depends_on))
+            )
         return found
 
-    def _finding(self, worker: Worker, room: int) -> Finding:
+    def _dependency_result(self, worker: Worker, room: int) -> DependencyResult:
         output = worker.result.output if worker.result else ""
         delivery = worker.result.delivery if worker.result else None
         commit = delivery.commit if delivery else ""
-        return Finding(
+        return DependencyResult(
             worker_id=worker.id,
             # Not the worker's worktree, because it is removed after the attempt.
             directory=self._workspace.worker_directory(worker),

@@ -190,7 +190,7 @@ class AttemptPreparation:
             control = self._workspace.control(worker, worker.attempt)
             directories += [control, *filter(None, [assignment.sessions])]
             texts += [f"{control}/{name}" for name in command.control]
-        needed = [each.directory for each in assignment.findings.values()]
+        needed = [each.directory for each in assignment.dependency_results.values()]
         return AttemptFiles(
             directories=tuple(directories),
             inputs=tuple(dict.fromkeys(needed)),
@@ -499,7 +499,7 @@ def _size(command: Invocation, assignment: Assignment) -> PromptSize | None:
     if not assignment.shared or PROMPT not in command.files:
         return None
     prompt, shared = command.files[PROMPT], assignment.shared
-    found = assignment.findings.values()
+    found = assignment.dependency_results.values()
     return PromptSize(
         whole=_bytes(prompt),
         shared=_bytes(shared) if prompt.startswith(shared) else 0,
@@ -517,17 +517,17 @@ def _files(command: Invocation, assignment: Assignment) -> dict[str, str]:
         kind = "review" if assignment.worker.is_reviewer else "plan"
         files[f"{kind}.schema.json"] = assignment.answer_schema
     files |= {f"{each.worker_id}.patch": each.patch for each in assignment.entries if each.patch}
-    if assignment.findings:
+    if assignment.dependency_results:
         found = {
             task_id: {
-                "worker_id": finding.worker_id,
-                "directory": finding.directory,
-                "branch": finding.branch,
-                "commit": finding.commit,
-                "output": finding.output,
-                "files_created": list(finding.files_created),
+                "worker_id": result.worker_id,
+                "directory": result.directory,
+                "branch": result.branch,
+                "commit": result.commit,
+                "output": result.output,
+                "files_created": list(result.files_created),
             }
-            for task_id, finding in assignment.findings.items()
+            for task_id, result in assignment.dependency_results.items()
         }
         files["dependencies.json"] = json.dumps(found, ensure_ascii=False, indent=1)
     return files

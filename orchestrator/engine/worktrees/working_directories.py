@@ -321,9 +321,9 @@ class Worktrees:
         conflict.
         """
         job, commit = assignment.job, assignment.job.config.base
-        for task_id, finding in assignment.findings.items():
-            for tip in self.tips_of(job, finding.worker_id):
-                words = f"Merge {finding.worker_id} ({task_id}) for {assignment.worker.id}"
+        for task_id, result in assignment.dependency_results.items():
+            for tip in self.tips_of(job, result.worker_id):
+                words = f"Merge {result.worker_id} ({task_id}) for {assignment.worker.id}"
                 message = of_worker(words, assignment.worker)
                 merged = self._tips.merge(job, commit, tip, message)
                 commit = merged.commit or commit

@@ -33,7 +33,7 @@ from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.source import grammars
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
-from orchestrator.core.ports import Assignment, Entry, Finding
+from orchestrator.core.ports import Assignment, DependencyResult, Entry
 from orchestrator.core.text.formatting import fence
 from tests.unit.core.factories import a_config, a_job, a_worker
 
@@ -127,8 +127,8 @@ def test_text_from_elsewhere_never_speaks_for_the_prompt() -> None:
             job=job,
             task=TaskSpec(id="a", prompt="Write the cart", context=HOSTILE, files=(HOSTILE,)),
             shared=shared_text(Recipe.of(job, job), HOSTILE, [("x` # y\n# z", HOSTILE)]),
-            findings={
-                "b": Finding(
+            dependency_results={
+                "b": DependencyResult(
                     worker_id="worker_2",
                     directory=HOSTILE,
                     output=HOSTILE,
@@ -221,17 +221,17 @@ def test_a_long_request_is_cut_and_says_so() -> None:
 
 
 def test_a_summary_says_where_the_whole_is() -> None:
-    finding = Finding(worker_id="w", directory="/d", output="abcdef", summary="abc")
-    prompt = prompt_document(assignment(findings={"b": finding}))
+    result = DependencyResult(worker_id="w", directory="/d", output="abcdef", summary="abc")
+    prompt = prompt_document(assignment(dependency_results={"b": result}))
     assert "abcdef" not in prompt
     assert "the complete result is in `dependencies.json`" in prompt
 
 
 def test_the_changes_of_a_dependency_with_a_worktree_are_named_by_their_commit() -> None:
-    finding = Finding(
+    result = DependencyResult(
         worker_id="w", directory="/d", output="x", branch="orchestrator/1/w", commit="1a"
     )
-    prompt = prompt_document(assignment(findings={"b": finding}))
+    prompt = prompt_document(assignment(dependency_results={"b": result}))
     assert "Its changes are commit 1a on branch orchestrator/1/w; `git show 1a:PATH`" in prompt
     assert "/d" not in prompt
 
