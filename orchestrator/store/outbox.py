@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, func, select, update
 
 from orchestrator.core import failpoints
 from orchestrator.core.ports.outbox import EntryFilter, EntryPage, EntryState, OutboxEntry
-from orchestrator.store import queries
+from orchestrator.store import job_queries
 from orchestrator.store.schema.tables import deliveries
 
 Result = TypeVar("Result")
@@ -107,7 +107,7 @@ class SqlOutbox:
         total = select(func.count()).select_from(deliveries).where(*conditions)
         latest = rows.order_by(_columns.created_at.desc(), _columns.id.desc())
         return EntryPage(
-            entries=self._entries(latest.offset(queries.bounded(offset)).limit(limit)),
+            entries=self._entries(latest.offset(job_queries.bounded(offset)).limit(limit)),
             total=self._read(lambda connection: connection.scalar(total)),
         )
 
@@ -124,7 +124,7 @@ class SqlOutbox:
 
     def _entries(self, statement: Select[Any]) -> Sequence[OutboxEntry]:
         found: Sequence[OutboxEntry] = self._read(
-            lambda connection: queries.values(connection, OutboxEntry, statement)
+            lambda connection: job_queries.values(connection, OutboxEntry, statement)
         )
         return found
 

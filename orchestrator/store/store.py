@@ -42,11 +42,11 @@ from orchestrator.core.ports.read_models import (
     WorkerFilter,
     WorkerPage,
 )
-from orchestrator.store import job_deletion, lock_leases, queries
+from orchestrator.store import job_deletion, job_queries, lock_leases
 from orchestrator.store.database.connections import Connections, as_store_errors, as_unreadable
 from orchestrator.store.database.migrate import migrate
+from orchestrator.store.job_queries import last_seq, snapshot, values
 from orchestrator.store.outbox import SqlOutbox
-from orchestrator.store.queries import last_seq, snapshot, values
 from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
 from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_orders import SortedWorkers, WorkerOrders
@@ -355,15 +355,15 @@ class SqlStore:
 
     def job(self, job_id: str) -> Job | None:
         return self._jobs.get(
-            job_id, lambda: self._read(lambda connection: queries.job(connection, job_id))
+            job_id, lambda: self._read(lambda connection: job_queries.job(connection, job_id))
         )
 
     def ended(self, before: float, limit: int) -> Sequence[Job]:
-        return self._read(lambda connection: queries.ended(connection, before, limit))
+        return self._read(lambda connection: job_queries.ended(connection, before, limit))
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None:
         return self._read(
-            lambda connection: queries.idempotent(connection, submitted_by, idempotency_key)
+            lambda connection: job_queries.idempotent(connection, submitted_by, idempotency_key)
         )
 
     def list_jobs(
@@ -420,44 +420,46 @@ class SqlStore:
         return self._read(lambda connection: needy(connection, root_ids, submitted_by))
 
     def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
-        return self._read(lambda connection: queries.tasks(connection, job_id, names))
+        return self._read(lambda connection: job_queries.tasks(connection, job_id, names))
 
     def task(self, job_id: str, task_id: str) -> TaskSpec | None:
-        return self._read(lambda connection: queries.task(connection, job_id, task_id))
+        return self._read(lambda connection: job_queries.task(connection, job_id, task_id))
 
     def workers(self, job_id: str) -> Sequence[Worker]:
         return self._workers.get(
-            job_id, lambda: self._read(lambda connection: queries.workers(connection, job_id))
+            job_id, lambda: self._read(lambda connection: job_queries.workers(connection, job_id))
         )
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
-        return self._read(lambda connection: queries.recent_usage(connection, agent, most))
+        return self._read(lambda connection: job_queries.recent_usage(connection, agent, most))
 
     def planner(self, job_id: str) -> Worker | None:
-        return self._read(lambda connection: queries.planner(connection, job_id))
+        return self._read(lambda connection: job_queries.planner(connection, job_id))
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        return self._read(lambda connection: queries.reviewers(connection, job_id))
+        return self._read(lambda connection: job_queries.reviewers(connection, job_id))
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
-        return self._read(lambda connection: queries.workers_in_tree(connection, root_id))
+        return self._read(lambda connection: job_queries.workers_in_tree(connection, root_id))
 
     def worker(self, key: WorkerKey) -> Worker | None:
-        return self._read(lambda connection: queries.worker(connection, key))
+        return self._read(lambda connection: job_queries.worker(connection, key))
 
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]:
-        return self._read(lambda connection: queries.attempts(connection, key))
+        return self._read(lambda connection: job_queries.attempts(connection, key))
 
     def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
-        return self._read(lambda connection: queries.attempts_of(connection, root_id, worker_ids))
+        return self._read(
+            lambda connection: job_queries.attempts_of(connection, root_id, worker_ids)
+        )
 
     def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
         return self._read(
-            lambda connection: queries.latest_event(connection, root_id, job_id, kind)
+            lambda connection: job_queries.latest_event(connection, root_id, job_id, kind)
         )
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
-        return self._read(lambda connection: queries.attempt_by_token(connection, token_hash))
+        return self._read(lambda connection: job_queries.attempt_by_token(connection, token_hash))
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         return self._read(lambda connection: tree(connection, root_id, job_ids))
@@ -474,16 +476,16 @@ class SqlStore:
         return self._versions.of(root_id)
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
-        return self._read(lambda connection: queries.day_spending(connection, day))
+        return self._read(lambda connection: job_queries.day_spending(connection, day))
 
     def pause(self) -> Pause | None:
-        return self._read(queries.pause)
+        return self._read(job_queries.pause)
 
     def unfinished(self) -> Sequence[str]:
-        return self._read(queries.unfinished)
+        return self._read(job_queries.unfinished)
 
     def events(self, root_id: str, after: int, limit: int) -> Sequence[Event]:
-        return self._read(lambda connection: queries.events(connection, root_id, after, limit))
+        return self._read(lambda connection: job_queries.events(connection, root_id, after, limit))
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         connections = self._opened()
@@ -499,11 +501,11 @@ class SqlStore:
         return self._read(lock_leases.standing)
 
     def stats(self) -> StoreStats:
-        return self._read(queries.stats)
+        return self._read(job_queries.stats)
 
     def check(self) -> None:
-        self._read(lambda connection: queries.events(connection, "", 0, 1))
-        if self._read(queries.is_read_only):
+        self._read(lambda connection: job_queries.events(connection, "", 0, 1))
+        if self._read(job_queries.is_read_only):
             raise StoreError(f"{self._where} is read-only")
 
     def _forget_reads(self) -> None:

@@ -42,7 +42,7 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.ports import Change
-from orchestrator.store import queries
+from orchestrator.store import job_queries
 from orchestrator.store.database import file_lock, postgresql
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.column_types import Kept, PlainText, stored
@@ -439,7 +439,9 @@ class Connections:
         if not change.events:
             return False
         first = change.events[0]
-        found = self.read(lambda reader: queries.events(reader, first.root_id, first.seq - 1, 1))
+        found = self.read(
+            lambda reader: job_queries.events(reader, first.root_id, first.seq - 1, 1)
+        )
         return [(each.seq, each.kind, each.at) for each in found] == [
             (first.seq, first.kind, first.at)
         ]

@@ -25,7 +25,7 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import WorkerKind, WorkerStatus
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.read_models import WorkerFilter, WorkerOrder
-from orchestrator.store.queries import IDLE_SECONDS
+from orchestrator.store.job_queries import IDLE_SECONDS
 from orchestrator.store.read_models.job_list import has_text, lowered
 from orchestrator.store.schema import tables
 

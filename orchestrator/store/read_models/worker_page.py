@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from orchestrator.core.ports.read_models import TaskLabel, WorkerPage, WorkerRow
-from orchestrator.store.queries import WORKER_COLUMNS, worker_columns
+from orchestrator.store.job_queries import WORKER_COLUMNS, worker_columns
 from orchestrator.store.schema import tables
 
 _workers, _tasks = tables.workers.c, tables.tasks.c

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import sqlite
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change
-from orchestrator.store import SqlStore, queries, sqlite_url
+from orchestrator.store import SqlStore, job_queries, sqlite_url
 from orchestrator.store.database import connections
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 
@@ -365,7 +365,7 @@ def test_readers_cannot_write(store: SqlStore) -> None:
 def test_the_latest_of_an_agent_are_found_without_reading_all_workers(
     store: SqlStore, path: Path
 ) -> None:
-    asked = queries._recent_results.params(agent="claude", most=50)
+    asked = job_queries._recent_results.params(agent="claude", most=50)
     made = asked.compile(dialect=sqlite.dialect(paramstyle="named")).construct_expanded_state()
 
     with closing(sqlite3.connect(path)) as connection:
