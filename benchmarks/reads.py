@@ -46,8 +46,9 @@ def measure(options: Options) -> Findings:
         server.restart()
         server.wait_until_ready()
         client = server.client()
-        figures = [*_reads(client, reads), *_changing(server, workers, reads)]
-        figures += _polls(server, options)
+        figures = [*_reads(client, reads), *_polls(server, options)]
+        # The last one, because the server is busy with the end of such a job for seconds.
+        figures += _changing(server, workers, reads)
     return Findings(
         figures=[*figures, *_differences(options)],
         notes=[
