@@ -426,7 +426,7 @@ class ClusterSection(Section):
     scheduler: Word | None = None
     """Dask scheduler, tls://HOST:PORT, whose workers run nodes; null: none. Needs listen."""
     adapt: AdaptSettings | None = None
-    """Bounds of Dask's workers that are requested, {minimum: 0, maximum: 10}; null: all stay."""
+    """Bounds of the number of Dask's workers, {minimum: 0, maximum: 10}; null: all stay."""
 
 
 class Settings(Section):

@@ -64,9 +64,9 @@ class Placing:
 def _parts(path: str) -> list[str]:
     parts = path.split("/")
     if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
-        raise NotPlain("its path is not a plain path inside the directory")
+        raise NotPlain("the path is not a plain path inside the directory")
     if any(part.lower() in _NEVER for part in parts):
-        raise NotPlain("it belongs to git")
+        raise NotPlain("the path belongs to git")
     return parts
 
 

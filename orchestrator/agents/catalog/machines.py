@@ -50,7 +50,9 @@ class OnMachines:
         return self().hindrance
 
     def credential(self, here: Callable[[], str]) -> str:
-        """Return a stamp of the agent's logins on all machines. ``here`` returns this machine's."""
+        """Return a stamp of the agent's logins on all machines. ``here`` returns the stamp of this
+        machine.
+        """
         name = self._here().name
         nodes = (each.logins.get(name, "") for each in self._machines()[1:])
         return " ".join([here(), *filter(None, nodes)])
@@ -102,7 +104,8 @@ def found_on_node(
     """Return what a node reports about the agents that the server described, as JSON.
 
     For each agent its ``name``, the ``reason`` why it cannot work on the node (empty: it can), and
-    the steps that ``fix`` it, and a stamp of its ``login``. ``environ``: the node's environment.
+    the steps that ``fix`` the reason, and a stamp of its ``login``. ``environ``: the node's
+    environment.
     """
     found = []
     for each in agents:

@@ -155,8 +155,9 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the answer after a change of a few rows, and the remaining quota.
 
-    None if this could take more than about a millisecond, or need a query: for a job whose rows
-    were never encoded, a large job, one with child jobs, and one of which many rows have changed.
+    None if the answer could take more than about a millisecond or need a query. This holds for a
+    job whose rows were never encoded, a large job, a job with child jobs, and a job with many
+    changed rows.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:

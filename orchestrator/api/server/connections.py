@@ -331,8 +331,8 @@ class EventLoop:
     """Waits for events on the connections and listeners of a server, as ``wasyncore.poll2`` does.
 
     ``poll2`` asks each connection in each turn what it waits for: that takes longer than answering
-    a repeated request. Here they are asked again only after an event that may have changed it.
-    Other threads wake the loop by an event of waitress' trigger.
+    a repeated request. This loop asks a connection again only after an event that may have changed
+    the reply. Other threads wake the loop by an event of waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:

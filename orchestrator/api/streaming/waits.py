@@ -92,7 +92,7 @@ class PendingWait(ParkedConnection):
         if not self._open or answer.cancelled():
             return
         if answer.exception() is not None:
-            logger.error("a wait could not be answered", exc_info=answer.exception())
+            logger.error("cannot answer a waiting request", exc_info=answer.exception())
             self.drop()
             return
         self._sink.respond(answer.result())

@@ -78,7 +78,9 @@ def nodes_command(surroundings: CliContext, context: click.Context) -> None:
 @days_option
 @pass_surroundings
 def init_command(surroundings: CliContext, address: str, days: float) -> None:
-    """Create the certificates of a cluster. Repeat it to renew the server's certificate."""
+    """Create the certificates of a cluster. Repeat the command to renew the server's
+    certificate.
+    """
     from orchestrator.launchers.cluster.certificates import CertificateAuthority
     from orchestrator.launchers.cluster.join_file import host_and_port
 
@@ -246,7 +248,7 @@ def _list(surroundings: CliContext) -> None:
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield how to make agents usable on nodes; nodes with the same lack share a line."""
+    """Yield how to make agents usable on nodes; nodes on which the same is missing share a line."""
     names: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         for agent in node["unusable_agents"]:

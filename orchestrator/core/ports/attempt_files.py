@@ -51,15 +51,15 @@ class ServerWorktrees(Protocol):
         """Return the paths in a worktree that no commit has: ignored and untracked files."""
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
-        """Move a worktree's branch, and change its files, as the directory ``path`` of the other
-        machine says. Idempotent. The directory is not trusted.
+        """Move a worktree's branch and change the worktree's files. The directory ``path`` from the
+        other machine says how; the directory is not trusted. Idempotent.
 
         Raise RepositoryError or OSError; then the branch is unchanged.
         """
 
 
 class NodeWorktrees(Protocol):
-    """The other side: worktrees on a machine that does not have the project's repository."""
+    """A node's side of worktrees: the node does not have the project's repository."""
 
     @property
     def objects(self) -> str:

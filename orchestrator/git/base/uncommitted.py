@@ -26,7 +26,8 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
-            "uncommitted changes belong to HEAD; omit base, or check out that base first"
+            "uncommitted changes are based on HEAD, not on the given base;"
+            " omit base, or check out the base first"
         )
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
         env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}

@@ -168,7 +168,7 @@ class ClusterLauncher:
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:
-            raise Unavailable("the server is starting or stopping; try again")
+            raise Unavailable("the server is starting or stopping; retry later")
         self._registry.change(name, is_drained=drained)
 
         async def state() -> NodeState:
@@ -366,7 +366,7 @@ class ClusterLauncher:
                 try:
                     await self._loop.run_in_executor(None, look)
                 except Exception:
-                    logger.exception("cannot look for agents", extra={"action": "agents_here"})
+                    logger.exception("cannot search for agents", extra={"action": "agents_here"})
 
         self._looking = self._loop.create_task(repeat())
 

@@ -530,7 +530,7 @@ class NodeAgent:
             try:
                 found = await self._loop.run_in_executor(None, self._look, self._described)
             except Exception:
-                logger.exception("cannot look for agents", extra={"action": "node_agents"})
+                logger.exception("cannot search for agents", extra={"action": "node_agents"})
                 found = reported or []
             if found != reported:
                 reported = found

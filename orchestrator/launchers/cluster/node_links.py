@@ -607,13 +607,13 @@ class NodeLinks:
 
     async def _put_files(self, flight: Flight, files: AttemptFiles, told: Any) -> None:
         if told is None:
-            raise UnusableFiles("it did not send them")
+            raise UnusableFiles("the node did not send the files")
         if told.get("error"):
             raise UnusableFiles(str(told["error"])[:_MOST_REASON])
         if flight.files_error:
             raise UnusableFiles(f"the server cannot store them: {flight.files_error}")
         if flight.had["files"] > MOST_BYTES:
-            raise UnusableFiles(f"its files have more than {MOST_BYTES} bytes")
+            raise UnusableFiles(f"the files have more than {MOST_BYTES} bytes")
         sent = Sent(int(told["bytes"]), str(told["digest"]))
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 
@@ -787,7 +787,7 @@ class NodeLinks:
             workers = f"{len(node.flights)} workers" if len(node.flights) != 1 else "1 worker"
             notice = f"{workers} start again elsewhere in {seconds:.0f} s"
         elif not notice and self._is_released(node):
-            notice = "its Dask worker has ended, or is no longer needed"
+            notice = "the node's Dask worker has ended, or is no longer needed"
         return NodeState(
             name=node.name,
             state=state,
@@ -824,7 +824,7 @@ def _not_sent(name: str, error: Exception) -> Exit:
     if isinstance(error, OSError):
         ended_by, cause, why = never_started(error)
         return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
-    why = f"cannot send its files to node {name}: {error}"
+    why = f"cannot send the worker's files to node {name}: {error}"
     return Exit(ended_by=EndedBy.SPAWN_FAILED, error=why)
 
 

@@ -257,8 +257,8 @@ def _json(value: object) -> str:
 
 
 def _by_name(value: Any) -> dict[str, object]:
-    """Return the fields by name. Times are rounded, because their last digits are noise: they are
-    differences.
+    """Return the fields by name. Times are rounded: they are differences, whose last digits are
+    noise.
     """
     found = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
     return {name: round(own, 6) if isinstance(own, float) else own for name, own in found}

@@ -506,10 +506,13 @@ class AgentAnswer(Answer):
     usable: bool
     """True if tasks can name the agent: it can work on the server's machine or on a node."""
     nodes: list[str]
-    """Nodes of the cluster on which it can work. The next fields are about the server's machine."""
+    """Nodes of the cluster on which the agent can work.
+
+    The next fields are about the server's machine.
+    """
     installed: bool
     path: str | None = None
-    """Path of its program."""
+    """Path of the agent's program."""
     version: str | None = None
     """Version, if known without running the program."""
     authenticated: bool

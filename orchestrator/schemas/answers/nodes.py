@@ -12,7 +12,7 @@ class UnusableAgentAnswer(Answer):
 
     name: str
     reason: str
-    fix: list[str] = Field(description="Commands that make the agent usable there, in order.")
+    fix: list[str] = Field(description="Commands that make the agent usable on the node, in order.")
 
 
 class NodeAnswer(Answer):
@@ -32,7 +32,7 @@ class NodeAnswer(Answer):
         description="Agents that can work on the node: their program and a credential exist."
     )
     unusable_agents: list[UnusableAgentAnswer] = Field(
-        description="The other agents; empty until the node has connected."
+        description="Agents that cannot work on the node; empty until the node has connected."
     )
     labels: dict[str, str]
     memory_bytes: int | None = Field(description="Available memory; null: unknown.")

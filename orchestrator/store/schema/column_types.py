@@ -137,7 +137,7 @@ def _from_json(text: str) -> Any:
 
 
 def _defaults(kind: type) -> dict[str, object]:
-    """Return the fields with their defaults; a field without a default has a value of its own."""
+    """Return the fields with their defaults; a field without a default has ``MISSING``."""
     made = ((each, each.default_factory) for each in fields(kind))
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 

@@ -272,7 +272,10 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
 
 
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
-    """True if the worker fails without any change. A shell command has no role."""
+    """True if the task requires a change, so that a worker without a change fails.
+
+    Without paths in ``writes``, only the role of an agent can require a change.
+    """
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
 
 

@@ -43,8 +43,8 @@ def job_outcome(
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
-    """Return the seconds from an ended job's start to the end of its last worker; None before its
-    end.
+    """Return the seconds from the start of an ended job to the end of its last worker; None for a
+    job that has not ended.
 
     The job's own end is later, because the reports are written first, and they contain this figure.
     """

@@ -122,9 +122,9 @@ class _Writer:
         self._records += 1
         self._bytes += _LENGTH.size + len(text) + content
         if self._records > MOST_RECORDS:
-            raise UnusableFiles(f"it has more than {MOST_RECORDS} files")
+            raise UnusableFiles(f"there are more than {MOST_RECORDS} files")
         if self._bytes > self._most:
-            raise UnusableFiles(f"its files have more than {self._most} bytes")
+            raise UnusableFiles(f"the files have more than {self._most} bytes")
         self._file.write(_LENGTH.pack(len(text)) + text)
 
     def add(self, root: int, name: str, path: str) -> None:
@@ -174,27 +174,27 @@ def unpack(path: str, staging: str, roots: int) -> None:
         for root, name, target in links:
             _make_link(root, name, target)
     except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
-        raise UnusableFiles(f"its files are not valid: {error}") from error
+        raise UnusableFiles(f"the files are not valid: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UnusableFiles(f"its files are not valid: {error!r}") from error
+        raise UnusableFiles(f"the files are not valid: {error!r}") from error
 
 
 def _records(file: BinaryIO) -> Iterator[dict[str, Any]]:
     for _ in range(MOST_RECORDS + 1):
         (length,) = _LENGTH.unpack(_exactly(file, _LENGTH.size))
         if length > _MOST_HEADER:
-            raise UnusableFiles(f"its files are not valid: a header of {length} bytes")
+            raise UnusableFiles(f"the files are not valid: a header of {length} bytes")
         fields = json.loads(_exactly(file, length))
         if fields["kind"] == _END:
             return
         yield fields
-    raise UnusableFiles(f"it has more than {MOST_RECORDS} files")
+    raise UnusableFiles(f"there are more than {MOST_RECORDS} files")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
     data = file.read(size)
     if len(data) != size:
-        raise UnusableFiles("its files are incomplete")
+        raise UnusableFiles("the files are incomplete")
     return data
 
 
@@ -207,7 +207,7 @@ def _unpack_one(
 ) -> None:
     number, name = fields["root"], fields["path"]
     if type(number) is not int or not 0 <= number < roots or not _is_plain(name):
-        raise UnusableFiles(f"its files are not valid: the path {name!r}")
+        raise UnusableFiles(f"the files are not valid: the path {name!r}")
     root = f"{staging}/{number}"
     place = f"{root}/{name}"
     match fields["kind"]:
@@ -215,18 +215,18 @@ def _unpack_one(
             os.mkdir(place, 0o700)
         case "link":
             if not _stays_inside(name, fields["to"]):
-                raise UnusableFiles(f"its files are not valid: {name!r} links outwards")
+                raise UnusableFiles(f"the files are not valid: the link {name!r} points outside")
             links.append((root, name, fields["to"]))
         case "file":
             _copy(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
         case kind:
-            raise UnusableFiles(f"its files are not valid: the kind {kind!r}")
+            raise UnusableFiles(f"the files are not valid: the kind {kind!r}")
 
 
 def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
     with os.fdopen(os.open(place, _NEW, 0o600), "wb") as target:
         if size < 0:
-            raise UnusableFiles("its files are not valid: a negative size")
+            raise UnusableFiles("the files are not valid: a negative size")
         while size:
             data = _exactly(source, min(_COPY_BYTES, size))
             target.write(data)
@@ -246,8 +246,8 @@ def _is_plain(name: object) -> bool:
 def _stays_inside(name: str, target: str) -> bool:
     """True if a link with the relative path ``name`` points into its own root directory.
 
-    Parts ``..`` are allowed at the beginning of the target only: there, they leave directories that
-    are no links. After the name of a link, they would leave an unknown directory.
+    ``..`` is allowed only at the beginning of the target, where it leaves directories that are not
+    links. After a name that may be a link, ``..`` would lead to an unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False
@@ -261,7 +261,7 @@ def _make_link(root: str, name: str, target: str) -> None:
     parts = name.split("/")[:-1]
     for end in range(1, len(parts) + 1):
         if os.path.islink(f"{root}/{'/'.join(parts[:end])}"):
-            raise UnusableFiles(f"its files are not valid: {name!r} is below a link")
+            raise UnusableFiles(f"the files are not valid: {name!r} is below a link")
     os.symlink(target, f"{root}/{name}")
 
 

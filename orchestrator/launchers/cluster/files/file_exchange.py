@@ -98,7 +98,7 @@ class FileExchange:
         try:
             if files.worktree is not None:
                 if self._worktrees is None:
-                    raise UnusableFiles("its worktree cannot be sent")
+                    raise UnusableFiles("the worktree cannot be sent")
                 commits = self._worktrees.pack(files.worktree, known, extra)
                 chosen = files.worktree.directory, self._worktrees.others(files.worktree)
             roots = (*files.directories, *files.inputs, extra)
