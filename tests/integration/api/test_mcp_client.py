@@ -16,6 +16,7 @@ from orchestrator.api.sockets.hub import Hub
 from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of
+from tests.support.loops import run_loop
 from tests.unit.api.fake_service import KEY, SUBMIT_KEY, FakeService
 
 FOR_WORKERS = ["orchestrate", "status", "wait", "cancel", "result", "logs", "report"]
@@ -71,7 +72,7 @@ def test_the_official_client_runs_a_job(
         wrong = await client.call_tool("wait", {"job": job_id})
         assert wrong.is_error and "did you mean 'job_id'?" in wrong.content[0].text
 
-    asyncio.run(asyncio.wait_for(door(server.url, mode, use), 90))
+    run_loop(asyncio.wait_for(door(server.url, mode, use), 90))
 
 
 @pytest.mark.filterwarnings("default")
@@ -82,7 +83,7 @@ def test_a_key_without_scope_admin_has_no_tools_of_people(server: HttpServer, do
         refused = await client.call_tool("pause", {"job_id": "e43534f6"})
         assert refused.is_error and "use a key with the scope admin" in refused.content[0].text
 
-    asyncio.run(asyncio.wait_for(door(server.url, "auto", use, SUBMIT_KEY), 90))
+    run_loop(asyncio.wait_for(door(server.url, "auto", use, SUBMIT_KEY), 90))
 
 
 # Waits on the server's side

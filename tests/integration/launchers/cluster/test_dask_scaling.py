@@ -1,6 +1,5 @@
 """The plugin that answers ``cluster.adapt()``, in a real scheduler of this process."""
 
-import asyncio
 import logging
 from typing import Any
 
@@ -12,6 +11,7 @@ from orchestrator.launchers.cluster.dask_scaling import (  # noqa: E402
     DaskScaling,
     SchedulerScaling,
 )
+from tests.support.loops import run_loop  # noqa: E402
 
 
 async def answers(plugin: SchedulerScaling) -> list[Any]:
@@ -28,9 +28,9 @@ async def answers(plugin: SchedulerScaling) -> list[Any]:
 
 
 def test_the_figures_of_the_server_are_the_answer_until_they_are_old() -> None:
-    assert asyncio.run(answers(SchedulerScaling(60.0))) == [None, 2, True, 3]
+    assert run_loop(answers(SchedulerScaling(60.0))) == [None, 2, True, 3]
     old = SchedulerScaling(0.0)
-    assert asyncio.run(answers(old)) == [None, 0, True, 0]
+    assert run_loop(answers(old)) == [None, 0, True, 0]
     assert old.valid_workers_downscaling(None, [object()]) == []
 
 

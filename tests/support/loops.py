@@ -1,0 +1,17 @@
+"""Coroutines in tests that are not coroutines themselves."""
+
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def run_loop(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run the coroutine to its end, in a thread of its own; return its result.
+
+    The browser's library leaves a running loop in the thread of the tests.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
