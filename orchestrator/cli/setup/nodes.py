@@ -152,12 +152,24 @@ def add_command(
 
 @nodes_command.command("drain")
 @name_argument
-@click.option("--off", is_flag=True, help="Let workers start on the node again.")
+@click.option("--off", is_flag=True, hidden=True)
 @pass_surroundings
 def drain_command(surroundings: CliContext, name: str, off: bool) -> None:
     """Start no more workers on the node NAME; its running workers continue."""
-    _registry(surroundings).change(name, is_drained=not off)
-    click.echo(f"{name}: {'workers start again' if off else 'no more workers start'}")
+    _set_drained(surroundings, name, not off)
+
+
+@nodes_command.command("undrain")
+@name_argument
+@pass_surroundings
+def undrain_command(surroundings: CliContext, name: str) -> None:
+    """Let workers start on the node NAME again."""
+    _set_drained(surroundings, name, False)
+
+
+def _set_drained(surroundings: CliContext, name: str, is_drained: bool) -> None:
+    _registry(surroundings).change(name, is_drained=is_drained)
+    click.echo(f"{name}: {'no more workers start' if is_drained else 'workers start again'}")
 
 
 @nodes_command.command("label")

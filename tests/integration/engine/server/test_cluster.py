@@ -307,7 +307,7 @@ def test_the_commands_make_a_cluster(
         command("nodes", "drain", "n1")
         until(lambda: row()["state"] == "drained", "it is drained")
         assert "drained" in command("nodes")
-        command("nodes", "drain", "n1", "--off")
+        command("nodes", "undrain", "n1")
         until(lambda: row()["state"] == "up", "it is up again")
         node.send_signal(signal.SIGTERM)
         assert node.wait(30) == 0
