@@ -57,7 +57,10 @@ def roles_directory(settings: Settings, folder: Path) -> Path | None:
 def project_of(
     settings: Settings, folder: Path, environ: Mapping[str, str] = os.environ
 ) -> Project:
-    """Return the host project of the product in ``folder``, with the rule. Raise ProjectUnknown."""
+    """Return the project to which the product in ``folder`` belongs, and the rule that selected it.
+
+    Raise ProjectUnknown.
+    """
     configured = settings.orchestrator.project_root
     if configured is not None:
         return Project(configured, "named by --project or orchestrator.project_root")

@@ -64,7 +64,7 @@ class Placing:
 def _parts(path: str) -> list[str]:
     parts = path.split("/")
     if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
-        raise NotPlain("the path is not a plain path inside the directory")
+        raise NotPlain("the path has an empty part, '.', '..', or a NUL character")
     if any(part.lower() in _NEVER for part in parts):
         raise NotPlain("the path belongs to git")
     return parts

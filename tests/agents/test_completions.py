@@ -107,5 +107,5 @@ def test_a_failure_has_its_class(each_loop: Loop, fault: Fault, kind: ErrorClass
 
 
 def test_settings_that_cannot_work_are_a_failure(each_loop: Loop) -> None:
-    value, outcome = each_loop.complete(Script.of(Turn("x")), SCHEMA, model="")
+    value, outcome = each_loop.complete(Script.of(Turn("x")), SCHEMA, base_url="ftp://x")
     assert value is None and outcome.error_class is ErrorClass.CONFIG

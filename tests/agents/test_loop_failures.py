@@ -149,7 +149,6 @@ def test_a_model_that_declines_is_a_failure(anthropic: Loop) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"model": ""},
         {"policy": "everything"},
         {"cwd": "/nonexistent"},
         {"base_url": "ftp://x"},
@@ -167,6 +166,17 @@ def test_settings_that_cannot_work_are_a_failure_of_configuration(
     outcome = each_loop.run(Script.of(Turn("x")), **wrong)
     assert outcome.error_class is E.CONFIG and outcome.error
     assert not api.calls
+
+
+def test_without_a_model_a_local_service_uses_one_that_it_has(
+    each_loop: Loop, api: ModelApi
+) -> None:
+    outcome = each_loop.run(Script.of(Turn("x")), model="")
+    if each_loop.name == "ollama":
+        assert outcome.text == "x" and not outcome.error
+    else:
+        assert outcome.error_class is E.CONFIG and outcome.error
+        assert not api.calls
 
 
 def test_a_missing_key_is_named(anthropic: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

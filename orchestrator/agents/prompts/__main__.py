@@ -1,6 +1,7 @@
 """Creates a job's shared context: ``python -m orchestrator.agents.prompts job_<id>.md``.
 
-The recipe is on standard input. The text is written into the current directory, unless it exists.
+The recipe is on standard input. The text is written to the named
+file in the current directory, unless that file exists.
 """
 
 import os

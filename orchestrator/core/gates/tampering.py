@@ -248,10 +248,11 @@ def with_second_run(
 def swayed(
     gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
 ) -> list[Flaw]:
-    """Return the tests and checks that pass now, but fail with the base's versions of judging
-    files.
+    """Return the tests and checks that pass on the worker's change, but fail with other judges.
 
-    Empty if the run on the base has no verdict. ``repairs``: leave out tests that fail on the base.
+    The files that judge it (tests, configuration) are then those of the base commit. Empty if the
+    gate has no usable run on the base commit itself. ``repairs``: leave out tests that fail on the
+    base.
     """
     if base is None or base.broken:
         return []

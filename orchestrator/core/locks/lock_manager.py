@@ -136,8 +136,8 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove the claim of a worker from the queue, because the worker cannot start for a reason
-        other than locks.
+        """Remove the claim of a worker from the queue, because something other than locks prevents
+        the worker's start.
 
         The claim stays registered, as after ``expect``. Idempotent.
         """

@@ -136,7 +136,8 @@ class Launcher(Protocol):
     ) -> bool:
         """Watch an attempt that an earlier server started. Return False if it does not run.
 
-        ``digest`` is the digest of the attempt's ``Proof``. A record without the secret is ignored.
+        ``digest`` is the digest of the attempt's ``Proof``. An exit record whose secret has another
+        digest is ignored.
         ``node`` and ``log``: the values of its launch. An attempt on another node counts as running
         until its node reports its end, or is lost.
         """

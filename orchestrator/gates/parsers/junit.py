@@ -65,7 +65,7 @@ def _failure(attributes: dict[str, str]) -> str:
 
 
 def _refuse(*_: object) -> None:
-    raise UnreadableReport("its report has a document type, which no test runner writes")
+    raise UnreadableReport("its report has a DOCTYPE declaration, which no test runner writes")
 
 
 @dataclass(slots=True)

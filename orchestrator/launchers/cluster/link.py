@@ -78,7 +78,9 @@ class Link:
         try:
             (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
             if length > _MOST_BYTES:
-                raise ConnectionError(f"a message of {length} bytes")
+                raise ConnectionError(
+                    f"received a message of {length} bytes; the maximum is {_MOST_BYTES}"
+                )
             message = json.loads(await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, ValueError, RecursionError) as error:
             raise ConnectionError(str(error)) from error

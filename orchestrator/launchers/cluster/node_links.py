@@ -107,7 +107,10 @@ class Flight:
     files_error: str = ""
 
     def own_files(self, files: AttemptFiles) -> None:
-        """Note that the node has files of its own, which come back with the attempt's end."""
+        """Record that the node has its own file system.
+
+        The attempt's files come back with its end.
+        """
         self.files = files
         self.paths["files"] = file_exchange.archive_path(self.exit_path)
         self.had["files"] = 0

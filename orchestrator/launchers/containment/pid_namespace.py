@@ -114,7 +114,7 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _reported_end(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the worker's end if its init has reported it."""
+        """Yield the worker's end if the namespace's init has reported that end."""
         if self._worker == 0 or self._wire is None:
             return
         try:

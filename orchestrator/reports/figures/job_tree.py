@@ -426,8 +426,9 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 
 
 def _shared(family: Family, worker: Worker) -> int:
-    """Return the bytes that an earlier worker's prompt shares; 0 for the first worker of a job and
-    agent.
+    """Return how many bytes at its beginning the worker's prompt shares with earlier prompts.
+
+    Return 0 for an adviser, and for the first worker of its agent in the job.
     """
     if worker.is_adviser:
         return 0

@@ -275,11 +275,14 @@ class TaskRequest(Wire):
 
     def _check_workdir(self, workdir: str | None) -> None:
         if workdir == Workdir.PROJECT and self.git == "on":
-            raise ValueError("workdir: project is the checkout itself; remove git: on")
+            raise ValueError("'workdir: project' is the checkout itself; remove 'git: on'")
         if workdir == Workdir.WORKTREE and self.git in ("off", "auto"):
-            raise ValueError(f"workdir: worktree means git: on; remove git: {self.git}")
+            raise ValueError(f"'workdir: worktree' means 'git: on'; remove 'git: {self.git}'")
         if workdir == Workdir.PROJECT and len(self.agent or ()) > 1:
-            raise ValueError("workdir: project is one directory; name one agent, not several")
+            raise ValueError(
+                "with 'workdir: project', all candidates would share one directory; "
+                "name one agent, not several"
+            )
 
     @property
     def words(self) -> str:

@@ -51,7 +51,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _Once:
-    """The part of ``source.Wanted`` for a single frame: the rows that it shows."""
+    """What ``top --once`` wants from the source: ``source.Wanted`` for a single frame."""
 
     job_id: str
     view: View = field(default_factory=View)

@@ -248,7 +248,10 @@ class Preloads:
                 self._add(key, now)
 
     def _is_to_be_decided(self, worker: Worker) -> bool:
-        """True if the start of the worker needs a decision when a slot is free."""
+        """True if the server must decide, once a slot is free, whether or how the worker starts.
+
+        Such a worker is not preloaded.
+        """
         holds = self._trees.holds
         return (
             worker.attempt > 0 or holds.reads_prompt(worker.agent) or bool(holds.ahead_of(worker))

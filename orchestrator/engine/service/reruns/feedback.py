@@ -199,7 +199,10 @@ class FeedbackCalls:
         def check(scheduler: Scheduler, present: Job) -> None:
             check_reopens(scheduler, present, scheduler.view.workers[worker.key])
             if scheduler.view.workers[worker.key].attempt != worker.attempt:
-                raise Conflict(f"{worker.id} has run again since; read its present change")
+                raise Conflict(
+                    f"{worker.id} started another attempt during this call; show its latest "
+                    f"change: {COMMAND} diff {present.id} {worker.id}"
+                )
 
         self._supervisor.call(action)
 

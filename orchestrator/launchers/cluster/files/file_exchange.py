@@ -113,7 +113,7 @@ class FileExchange:
         """
         received, staging = archive_path(exit_path), _beside(exit_path, "staging")
         if not os.path.exists(received) or archive.sent(received) != told:
-            raise UnusableFiles("its files did not arrive as a whole")
+            raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         archive.remove(staging)
         try:
             archive.unpack(received, staging, len(files.directories) + 1)

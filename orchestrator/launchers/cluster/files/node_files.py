@@ -111,7 +111,7 @@ class NodeFiles:
         place, mapped = self._place(attempt_id), self.paths(attempt_id)
         received, staging = place / RECEIVED, place / "staging"
         if archive.sent(str(received)) != told:
-            raise UnusableFiles("the files of the server did not arrive as a whole")
+            raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = _roots(files)
         search_boundary.lay(_made(place / "workspace"))
         archive.unpack(str(received), str(staging), len(roots) + 2)
