@@ -48,7 +48,8 @@ class AgentRegistry:
         except KeyError:
             known = ", ".join(sorted(self._agents))
             raise UnknownAgent(
-                f"unknown agent {name!r}; known: {known}. Add one under agents: in config.yaml"
+                f"unknown agent {name!r}; known: {known}. Add an agent under 'agents' in "
+                "config.yaml"
             ) from None
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:

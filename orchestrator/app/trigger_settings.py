@@ -86,7 +86,7 @@ def _template(name: str, given: TriggerSettings, folder: Path) -> JobTemplate:
         source = given.plan.name
         found = loaded_yaml((folder / given.plan).read_text("utf-8"))
         if not isinstance(found, Mapping):
-            raise ValueError(f"{source}: a plan is a mapping with request: and tasks:")
+            raise ValueError(f"{source}: a plan is a mapping with the keys 'request' and 'tasks'")
         document = {**found}
     config = {**(document.get("config") or {}), **given.config}
     labels = {**(config.get("labels") or {}), **given.labels}

@@ -102,7 +102,7 @@ def _state_of(directory: str) -> _State:
             return state
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise RepositoryError("the node did not name the worker's commits")
+    raise RepositoryError("the node sent no valid record of the worker's commits")
 
 
 def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
@@ -124,14 +124,14 @@ def _index(git: Git, pack: str) -> str:
     shutil.copyfile(pack, f"{place}.pack", follow_symlinks=False)
     digest = git.run("index-pack", "--strict", f"{place}.pack").text
     if not _ID.fullmatch(digest):
-        raise RepositoryError("git named no pack")
+        raise RepositoryError("git index-pack printed no name for the pack")
     return digest
 
 
 def _check(git: Git, commit: str, known: str) -> None:
     """Raise RepositoryError unless all objects of a commit exist, beyond those of ``known``."""
     if git.run("cat-file", "-t", commit).text != "commit":
-        raise RepositoryError(f"{commit} is no commit")
+        raise RepositoryError(f"{commit} is not a commit")
     git.run("rev-list", "--objects", "--quiet", commit, f"^{known}")
 
 

@@ -43,7 +43,7 @@ def masked(outcome: AgentOutcome, masker: Masker) -> AgentOutcome:
 
 def _outcome(document: dict[str, Any]) -> AgentOutcome:
     if document.pop("version") != VERSION:
-        raise ValueError("of another version")
+        raise ValueError("the outcome has the format of another version")
     document["error_class"] = ErrorClass(document["error_class"])
     document["usage"] = _usage(document["usage"])
     for name in ("denied", "outside"):

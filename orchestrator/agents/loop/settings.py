@@ -143,7 +143,7 @@ def _given(values: object) -> dict[str, Any]:
 
 def _checked(settings: LoopSettings) -> LoopSettings:
     if not settings.model:
-        raise ValueError("no model; set model")
+        raise ValueError("no model is set; set 'model'")
     if settings.policy not in POLICIES:
         raise ValueError(f"unknown policy {settings.policy!r}; known: {', '.join(POLICIES)}")
     if not settings.cwd.is_dir():

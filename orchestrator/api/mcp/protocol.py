@@ -89,7 +89,8 @@ def request_of(message: object) -> Request | None:
     """Return the request in a message; None for notifications and answers. Raise RpcError."""
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(
-            INVALID_REQUEST, 'a message is one JSON object with "jsonrpc": "2.0"; no batches'
+            INVALID_REQUEST,
+            'a message is one JSON object with "jsonrpc": "2.0"; batches are not supported',
         )
     method, request_id = message.get("method"), message.get("id")
     if "method" not in message and ("result" in message or "error" in message):

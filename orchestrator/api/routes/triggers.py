@@ -75,7 +75,9 @@ def _verified(trigger: Trigger) -> TriggerEvent:
     raw = request.get_data()
     headers = {name.lower(): value for name, value in request.headers.items()}
     if not trigger.is_from_sender(headers, raw, time.time()):
-        raise Unauthorized("event rejected: the trigger's secret does not confirm its sender")
+        raise Unauthorized(
+            "event rejected: the trigger's secret does not confirm the event's sender"
+        )
     g.caller = Caller(name=trigger.caller_name, scopes=frozenset({Scope.SUBMIT}))
     request.environ[CALLER] = g.caller.full_name
     document = reading.parse_json(unwrapped(raw, request.mimetype))

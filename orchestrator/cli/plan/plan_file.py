@@ -89,7 +89,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     stand_in = _stand_in(name)
     parsed = parse_plan(_with_request(text, request or stand_in), name)
     if parsed.request == stand_in and not parsed.tasks:
-        raise InvalidRequest(f"{name}: no work: the file has neither request: nor tasks:")
+        raise InvalidRequest(f"{name}: no work: the file has neither 'request' nor 'tasks'")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     above = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
     return PlanFile(

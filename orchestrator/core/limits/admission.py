@@ -117,7 +117,7 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
     if fixed:
         can_change = ", ".join(each.wire for each in _ON_RETRY)
         raise InvalidRequest(
-            f"a retry cannot change {', '.join(fixed)}; it can change {can_change}"
+            f"a retry cannot change {', '.join(fixed)}; a retry can change {can_change}"
         )
     values = {each.name: _of_retry(each, asked, config, ceilings) for each in _ON_RETRY}
     retries_asked = config.retries_asked or "max_retries" in asked.given

@@ -24,7 +24,9 @@ def check(tasks: Sequence[TaskSpec]) -> None:
         TopologicalSorter({task.id: task.depends_on for task in tasks}).prepare()
     except CycleError as error:
         cycle = " -> ".join(error.args[1])
-        raise PlanCycle(f"dependency cycle: {cycle}; remove one depends_on") from error
+        raise PlanCycle(
+            f"dependency cycle: {cycle}; remove one of these entries in 'depends_on'"
+        ) from error
 
 
 def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
@@ -40,8 +42,8 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
                 if other.id not in above[task.id] and task.id not in above[other.id]:
                     raise InvalidRequest(
                         f"tasks {other.id!r} and {task.id!r} both name the file {file!r}, but "
-                        "neither depends on the other; add a depends_on, or name the file in "
-                        "one task only",
+                        "neither depends on the other; add an entry to 'depends_on' of one of "
+                        "them, or name the file in one task only",
                         kind="overlap",
                     )
             first[file].append(task)

@@ -103,7 +103,8 @@ def check(
     if not is_cluster and not any(_has_labels(each, task.requires) for each in machines):
         raise InvalidRequest(
             f"task {task.id}: this machine lacks {_words(task.requires)}; set "
-            "cluster.labels_here in config.yaml, or add a machine that has it (docs/cluster.md)"
+            "cluster.labels_here in config.yaml, or add a machine with these labels "
+            "(docs/cluster.md)"
         )
 
 

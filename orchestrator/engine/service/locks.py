@@ -64,7 +64,9 @@ class LockService:
         if not found:
             claimed = any(name in each.names for each in self._task_locks())
             if claimed:
-                raise Conflict(f"lock {name} is claimed by a task; cancel its job to release it")
+                raise Conflict(
+                    f"lock {name} is claimed by a task; to release the lock, cancel the task's job"
+                )
             raise NotFound(f"no lease on {name} exists")
         for lease in found:
             self._access.changeable(caller, lease.job_id)

@@ -412,8 +412,8 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
-            f"task {wanted[0]}: in a child job, workdir: project requires a parent worker with "
-            f"workdir: project; remove the setting"
+            f"task {wanted[0]}: in a child job, 'workdir: project' requires a parent worker with "
+            "'workdir: project'; remove the setting"
         )
 
 

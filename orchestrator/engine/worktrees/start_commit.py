@@ -30,7 +30,7 @@ class Bases:
         if git == GitUse.OFF:
             if asked:
                 raise InvalidRequest(
-                    f"git: off cannot be combined with {asked}; remove one of them"
+                    f"'git: off' cannot be combined with {asked!r}; remove one of them"
                 )
             return Base()
         if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
@@ -99,8 +99,8 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
     if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
-        f"cannot create a worktree (git: on): {base.hindrance}; fix this, or remove git: on and "
-        "workdir: worktree",
+        f"cannot create a worktree (git: on): {base.hindrance}; fix this, or remove 'git: on' and "
+        "'workdir: worktree'",
         kind="base",
     )
 

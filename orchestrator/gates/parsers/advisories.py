@@ -44,16 +44,14 @@ def read_npm(content: bytes) -> Reading:
 
 
 def read_pip(content: bytes) -> Reading:
-    """Return the reading of ``pip-audit -f json``. Raise NoAdvisories.
+    """Return the reading of ``pip-audit -f json``.
 
-    That is also raised if no package could be looked up.
+    Raise NoAdvisories if the report is not an answer, or if no package could be looked up.
     """
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
     if packages and len(skipped) == len(packages):
-        raise NoAdvisories(
-            f"no advisories were found for any package: {text(skipped[0]['skip_reason'])}"
-        )
+        raise NoAdvisories(f"no package could be looked up: {text(skipped[0]['skip_reason'])}")
     note = f"{len(skipped)} packages could not be looked up" if skipped else ""
     return Reading(flaws=tuple(_of_packages(packages)), note=note)
 

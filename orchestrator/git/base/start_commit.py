@@ -92,7 +92,7 @@ def _check_files_are_here(git: Git, commit: str) -> None:
     missing = sum(line.startswith("?") for line in listed)
     if missing:
         raise RepositoryError(
-            f"{missing} of its files are missing in this partial clone; fetch them: "
+            f"{missing} of the commit's files are missing in this partial clone; fetch the files: "
             f"`git diff HEAD {commit[:12]} > /dev/null`"
         )
 

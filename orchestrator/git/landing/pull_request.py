@@ -74,8 +74,8 @@ class PullRequest:
         if not remotes:
             raise Conflict("the repository has no remote; add one: git remote add origin ADDRESS")
         raise Conflict(
-            f"branch {self.base} has no remote, and there are several ({', '.join(remotes)}); "
-            f"select one: git config branch.{self.base}.remote NAME"
+            f"branch {self.base} has no remote of its own, and the repository has several "
+            f"({', '.join(remotes)}); select one: git config branch.{self.base}.remote NAME"
         )
 
     def _tool(self, remote: str) -> str:

@@ -51,7 +51,8 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
         many = len(tried.conflicts)
         raise InTheWay(
             f"{'1 file differs' if many == 1 else f'{many} files differ'} from the start of "
-            f"the job: {paths}; commit the work that was uncommitted then, or merge by hand",
+            f"the job: {paths}; commit the work that was uncommitted when the job started, "
+            "or merge by hand",
             files=[each.path for each in tried.conflicts],
             kind="merge-conflict",
         )

@@ -223,7 +223,8 @@ def _keep(module: Module, commit: str, name: str) -> None:
     source = module.source
     if source is None:
         raise RepositoryError(
-            f"cannot save the changes in submodule {module.path}: your copy of it no longer exists"
+            f"cannot save the changes in submodule {module.path}: your clone of the submodule no "
+            "longer exists"
         )
     if _is_kept(source, commit, hidden=name.startswith(_HIDDEN)):
         return

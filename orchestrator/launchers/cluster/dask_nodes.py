@@ -54,7 +54,7 @@ def scheduler_address(address: str) -> tuple[str, int]:
         scheme, host, port = "", None, None
     if scheme not in ("tls", "tcp") or not host or not port:
         raise ConfigError(
-            f"cluster.scheduler: {address!r} is no address; write tls://HOST:PORT, such as "
+            f"cluster.scheduler: {address!r} is not an address; write tls://HOST:PORT, such as "
             "tls://head.lan:8785"
         )
     if scheme == "tcp" and not _is_loopback(host):

@@ -16,7 +16,7 @@ class GrowthWatch:
         """Raise OSError if the system has no inotify, or no free instance of it."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         if not hasattr(self._libc, "inotify_init1"):
-            raise OSError("nodes need Linux (inotify)")
+            raise OSError("this system has no inotify, which nodes need; use Linux")
         self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
@@ -28,7 +28,10 @@ class GrowthWatch:
         """Watch a directory; return the number of the watch. Raise OSError."""
         found = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MODIFY)
         if found < 0:
-            raise OSError(ctypes.get_errno(), f"cannot watch {directory} (fs.inotify limits)")
+            raise OSError(
+                ctypes.get_errno(),
+                f"cannot watch {directory} (check the limits: sysctl fs.inotify)",
+            )
         return int(found)
 
     def remove(self, watch: int) -> None:

@@ -85,7 +85,7 @@ class Link:
         except (asyncio.IncompleteReadError, ValueError, RecursionError) as error:
             raise ConnectionError(str(error)) from error
         if not isinstance(message, dict):
-            raise ConnectionError("a message that is not a JSON object")
+            raise ConnectionError("received a message that is not a JSON object")
         return message
 
     def peer(self) -> tuple[str, str]:

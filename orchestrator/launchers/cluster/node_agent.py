@@ -335,8 +335,9 @@ class NodeAgent:
     def _rejected_certificate(self, where: str) -> str:
         name = self._settings.name
         return (
-            f"{where} rejects the certificate of {name} if it has expired or another authority "
-            f"signed it; for a new one, type on the server: {COMMAND} nodes add {name}"
+            f"{where} rejects the certificate of {name} if the certificate has expired, or if "
+            f"another authority signed it; to create a new certificate, type on the server: "
+            f"{COMMAND} nodes add {name}"
         )
 
     async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
@@ -433,7 +434,7 @@ class NodeAgent:
         except ContainmentUnavailable as error:
             return error.message
         except OSError as error:
-            return f"it cannot start processes: {error}"
+            return f"cannot start workers: {error}"
         return ""
 
     def _store_terms(self, terms: LeaseTerms) -> None:

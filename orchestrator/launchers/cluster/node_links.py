@@ -422,13 +422,13 @@ class NodeLinks:
             theirs, here = hello["python"], own
             return (
                 f"{name} has version {hello['version']} with Python {theirs[0]}.{theirs[1]}; the "
-                f"server has version {__version__} with Python {here[0]}.{here[1]}; update it: "
+                f"server has version {__version__} with Python {here[0]}.{here[1]}; update {name}: "
                 f"{INSTALL_COMMAND}"
             )
         if hello["uid"] != os.getuid() and not hello["own_files"]:
             return (
-                f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; start it as "
-                "the same user, because they share the workspace"
+                f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; start the "
+                "node as the server's user, because both write to the same workspace"
             )
         try:
             why = self._registry.why_rejected(name, serial, hello["instance"])

@@ -61,7 +61,7 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
 def _check_names(named: list[str], candidates: Collection[str]) -> None:
     if Counter(named) != Counter(candidates):
         raise InvalidRequest(
-            f"ranking must name each of {', '.join(candidates)} once, and names "
+            f"'ranking' must name each of {', '.join(candidates)} exactly once, but names "
             f"{', '.join(named[:MOST_FAULTS_LISTED])}",
             kind=KIND,
         )

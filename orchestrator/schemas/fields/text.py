@@ -112,7 +112,7 @@ def checked_variable_name(value: object) -> object:
     if isinstance(value, str) and value.startswith(RESERVED_VARIABLES):
         raise ValueError(
             f"{value[:100]} is set by the orchestrator for every worker; names that begin with "
-            f"{RESERVED_VARIABLES} are reserved, use another one"
+            f"{RESERVED_VARIABLES} are reserved; use another name"
         )
     return checked_text(value)
 

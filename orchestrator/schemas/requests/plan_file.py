@@ -18,7 +18,8 @@ def parse_plan(text: str, source: str) -> OrchestrateRequest:
     value, root = read(text, source)
     if not isinstance(value, dict):
         raise invalid(
-            f"{source}: a plan is a mapping with request:, and optionally config: and tasks:"
+            f"{source}: a plan is a mapping with the key 'request', and optionally 'config' and "
+            "'tasks'"
         )
     try:
         return OrchestrateRequest.model_validate(value)

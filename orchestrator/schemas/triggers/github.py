@@ -60,7 +60,7 @@ def remark_of(kind: str, event: object) -> Remark | str:
         return _line_comment(event)
     if kind in ("check_run", "workflow_run") and action == "completed":
         return _check(mapping(event, kind))
-    return f"{kind} {action} is no review, comment, or completed check"
+    return f"{kind} {action} is not a review, comment, or completed check"
 
 
 def _review(event: object) -> Remark | str:

@@ -160,7 +160,7 @@ def test_a_tool_that_cannot_work_is_a_failure_next_to_one_that_can(tasks: Tasks)
     task = tasks.run("echo enough text > made.txt", "auto-claude", "claude_code", "absent")
     first, second, third = task["cli_results"]
     assert (first["status"], second["status"], third["status"]) == ("failure", "success", "failure")
-    assert "agents: in config.yaml" in first["error"]
+    assert "under 'agents' in config.yaml" in first["error"]
     assert "/nowhere/absent" in third["error"]
     assert (task["status"], task["best_cli"]) == ("completed", "claude_code")
     assert (task["success_count"], task["failure_count"]) == (1, 2)

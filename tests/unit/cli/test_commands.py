@@ -180,7 +180,7 @@ def test_a_plan_with_nothing_to_do_is_refused(
     plan.write_text(text)
 
     assert orchestrator("submit", "--plan", str(plan)) == ExitCode.USAGE
-    assert "neither request: nor tasks:" in capsys.readouterr().err
+    assert "neither 'request' nor 'tasks'" in capsys.readouterr().err
     assert orchestrator("submit", "Say this", "--plan", str(plan)) == ExitCode.OK
 
 

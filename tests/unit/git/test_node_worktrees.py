@@ -185,7 +185,7 @@ def test_a_commit_with_a_dangerous_path_is_refused(sides: Sides, name: str, kind
 )
 def test_a_state_without_commits_is_refused(sides: Sides, state: str) -> None:
     sides.send()
-    with pytest.raises(RepositoryError, match="did not name"):
+    with pytest.raises(RepositoryError, match="no valid record"):
         sides.bring_back(lambda returned: (returned / "state.json").write_text(state) and None)
 
 

@@ -103,7 +103,7 @@ class Frame:
 
     def _nothing(self) -> str:
         if self.view.text:
-            return f"  no row has {self.view.text!r}; escape shows all rows"
+            return f"  no row contains {self.view.text!r}; press escape to show all rows"
         return "  no jobs" if self.snapshot.at else "  reading the jobs ..."
 
     def _head(self, width: int) -> str:

@@ -149,7 +149,7 @@ def _landed(job: Job) -> str:
     if not names or job.facts.discarded:
         return ""
     landed = f"{', '.join(names)} has the result from before the feedback"
-    return f"{landed}; land the present result: {COMMAND} land {job.id}"
+    return f"{landed}; land the new result: {COMMAND} land {job.id}"
 
 
 def _merge(job: Job) -> str:

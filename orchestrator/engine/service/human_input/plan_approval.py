@@ -128,7 +128,7 @@ def _check_worktrees(job: Job, tasks: Sequence[TaskSpec]) -> None:
     wanted = [task.id for task in tasks if task.needs_worktree(job.config.git)]
     if wanted and not job.config.base:
         raise InvalidRequest(
-            f"task {wanted[0]!r} needs a worktree (git: on), and job {job.id} has no commit to "
-            "start from; remove git: on, or submit the plan as a new job",
+            f"task {wanted[0]!r} needs a worktree, and job {job.id} has no commit to "
+            "start from; remove 'git: on', or submit the plan as a new job",
             kind="base",
         )

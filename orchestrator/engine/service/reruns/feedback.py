@@ -118,7 +118,7 @@ class FeedbackCalls:
         if not tip.startswith(request.commit):
             raise Outdated(
                 f"the comments are on commit {request.commit[:12]}, but the branch of {worker.id} "
-                f"is now at {tip[:12]}; read the present change, and comment on it: "
+                f"is now at {tip[:12]}; read the latest change, and comment on that change: "
                 f"{COMMAND} feedback {job.id} {worker.id}",
                 tip,
             )

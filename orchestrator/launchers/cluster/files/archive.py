@@ -183,7 +183,7 @@ def _records(file: BinaryIO) -> Iterator[dict[str, Any]]:
     for _ in range(MOST_RECORDS + 1):
         (length,) = _LENGTH.unpack(_exactly(file, _LENGTH.size))
         if length > _MOST_HEADER:
-            raise UnusableFiles(f"the files are not valid: a header of {length} bytes")
+            raise UnusableFiles(f"the files are not valid: an entry's header has {length} bytes")
         fields = json.loads(_exactly(file, length))
         if fields["kind"] == _END:
             return
@@ -207,7 +207,7 @@ def _unpack_one(
 ) -> None:
     number, name = fields["root"], fields["path"]
     if type(number) is not int or not 0 <= number < roots or not _is_plain(name):
-        raise UnusableFiles(f"the files are not valid: the path {name!r}")
+        raise UnusableFiles(f"the files are not valid: the path {name!r} is not allowed")
     root = f"{staging}/{number}"
     place = f"{root}/{name}"
     match fields["kind"]:
@@ -215,18 +215,20 @@ def _unpack_one(
             os.mkdir(place, 0o700)
         case "link":
             if not _stays_inside(name, fields["to"]):
-                raise UnusableFiles(f"the files are not valid: the link {name!r} points outside")
+                raise UnusableFiles(
+                    f"the files are not valid: the link {name!r} leads out of its directory"
+                )
             links.append((root, name, fields["to"]))
         case "file":
             _copy(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
         case kind:
-            raise UnusableFiles(f"the files are not valid: the kind {kind!r}")
+            raise UnusableFiles(f"the files are not valid: an entry has the unknown kind {kind!r}")
 
 
 def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
     with os.fdopen(os.open(place, _NEW, 0o600), "wb") as target:
         if size < 0:
-            raise UnusableFiles("the files are not valid: a negative size")
+            raise UnusableFiles("the files are not valid: a file has a negative size")
         while size:
             data = _exactly(source, min(_COPY_BYTES, size))
             target.write(data)

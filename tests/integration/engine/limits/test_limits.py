@@ -309,7 +309,7 @@ def test_the_answer_to_a_refusal_is_json_with_what_to_do(site: InProcess) -> Non
     )
 
     assert refused(answer) == "unknown-agent"
-    assert "shell, survey. Add one under agents:" in answer.json()["detail"]
+    assert "shell, survey. Add an agent under 'agents' in config.yaml" in answer.json()["detail"]
 
 
 def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(

@@ -206,7 +206,7 @@ def test_a_planner_is_asked_once_whether_so_many_tasks_are_meant(
     until(lambda: planning_site.get(f"/jobs/{job_id}")["tasks"], "it is planned")
 
     assert len(planner.asked) == asked
-    assert ("it has 15 tasks" in planner.asked[-1]) == (asked == 2)
+    assert ("the plan has 15 tasks" in planner.asked[-1]) == (asked == 2)
     job = planning_site.get(f"/jobs/{job_id}")
     assert (job["plan_source"], len(job["tasks"])) == ("thinker", tasks)
 

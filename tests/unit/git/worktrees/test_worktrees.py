@@ -380,7 +380,7 @@ def test_a_base_whose_files_a_partial_clone_does_not_have_is_refused(
 
     assert repository.base().note == ""
     with pytest.raises(
-        InvalidRequest, match=r"1 of its files are missing in this partial clone.*`git diff "
+        InvalidRequest, match=r"1 of the commit's files are missing in this partial.*`git diff "
     ) as raised:
         repository.base(first)
 

@@ -25,9 +25,9 @@ def test_a_review_is_found_whatever_stands_around_it(around: str) -> None:
     ("text", "why"),
     [
         ("both are fine", "no JSON object with"),
-        (answer("worker_1"), "each of worker_1, worker_2 once, and names worker_1"),
-        (answer("worker_1", "worker_2", "worker_2"), "each of worker_1, worker_2 once"),
-        (answer("worker_1", "worker_3"), "and names worker_1, worker_3"),
+        (answer("worker_1"), "each of worker_1, worker_2 exactly once, but names worker_1"),
+        (answer("worker_1", "worker_2", "worker_2"), "each of worker_1, worker_2 exactly once"),
+        (answer("worker_1", "worker_3"), "but names worker_1, worker_3"),
         (answer("worker_1", "worker_2", score="9"), "score"),
         (json.dumps({"ranking": ["worker_1", "worker_2"]}), "ranking"),
         (json.dumps({"ranking": []}), "ranking"),

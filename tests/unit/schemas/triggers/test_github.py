@@ -58,9 +58,9 @@ def test_a_failed_check_has_its_output() -> None:
         ("pull_request_review.submitted", {"changes_requested": "approved"}, "state approved"),
         ("pull_request_review.submitted", {'"OWNER"': '"NONE"'}, "is none, not owner"),
         ("pull_request_review_comment.created", {'"OWNER"': '"CONTRIBUTOR"'}, "not owner"),
-        ("pull_request_review_comment.created", {'"created"': '"deleted"'}, "is no review"),
+        ("pull_request_review_comment.created", {'"created"': '"deleted"'}, "is not a review"),
         ("check_run.completed", {'"conclusion": "failure"': '"conclusion": "success"'}, "success"),
-        ("issues.labeled", {}, "issues labeled is no review, comment, or completed check"),
+        ("issues.labeled", {}, "issues labeled is not a review, comment, or completed check"),
     ],
 )
 def test_other_events_ask_nothing(name: str, values: dict[str, str], why: str) -> None:

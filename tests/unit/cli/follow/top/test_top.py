@@ -112,7 +112,7 @@ def test_a_search_keeps_rows_and_their_job_and_a_closed_job_hides_them() -> None
     view.text = "nothing"
     view.show(shown)
     assert not view.rows and view.row is None
-    assert "no row has 'nothing'" in "\n".join(drawn(Frame(snapshot=shown, view=view)))
+    assert "no row contains 'nothing'" in "\n".join(drawn(Frame(snapshot=shown, view=view)))
 
 
 def test_ten_thousand_workers_are_a_window_of_rows() -> None:
