@@ -87,6 +87,9 @@ class ModelLoop:
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         if not self._running:
             return
+        if self._watch.finished:
+            # The result is complete, and the loop is about to return it.
+            return
         if self._asked is None and self._watch.waits():
             self._wind()
             return

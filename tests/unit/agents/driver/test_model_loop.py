@@ -45,6 +45,12 @@ def stopped(spec, prompt, emit):
     threading.Timer(0.2, lambda: loop.stop(EarlyStop(ErrorClass.LIMIT, "the root's money"))).start()
     hangs(spec, prompt, emit)
 
+def stopped_when_finished(spec, prompt, emit):
+    outcome = answers(spec, prompt, emit)
+    loop.stop(EarlyStop(ErrorClass.KILLED, "the server stops"))
+    time.sleep(0.2)
+    return outcome
+
 name, stall = sys.argv[1], float(sys.argv[2])
 spec = Spec(agent="a", tool="a", limits=CallLimits(max_steps=3), stall_seconds=stall)
 telling = Telling({}, lambda why: None)
@@ -66,6 +72,7 @@ print(json.dumps(asdict(outcome)))
         ("waits", 0.3, "", ""),
         ("breaks", 60, "api", "RuntimeError: it broke"),
         ("stopped", 60, "limit", "the root's money"),
+        ("stopped_when_finished", 60, "", ""),
     ],
 )
 def test_a_loop_is_stopped_wherever_it_is(
