@@ -647,9 +647,9 @@ class NodeLinks:
 
     def _check(self) -> None:
         now = self._loop.time()
-        self._store_agents()
         if self._registry.stamp != self._stamp:
             self.read_registry()
+        self._store_agents()
         for node in self._nodes.values():
             if node.link is not None:
                 if node.heard_at is not None and now > node.heard_at + self._terms.notice:
@@ -660,8 +660,8 @@ class NodeLinks:
     def _store_agents(self) -> None:
         """Store the reported agents, so that the next server knows them before nodes connect."""
         reported = [self._nodes[name] for name in self._unsaved & self._entries.keys()]
-        self._unsaved.clear()
         found = {each.name: tuple(sorted(each.agents or ())) for each in reported}
+        self._unsaved -= found.keys()
         news = {
             name: agents for name, agents in found.items() if agents != self._entries[name].agents
         }

@@ -14,6 +14,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Proof
+from orchestrator.launchers.cluster import node_links
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.link import SERVER_NAME, tls
@@ -131,6 +132,26 @@ def test_nodes_can_be_listed_before_the_first_one_is_accepted(
     wait_until(lambda: launcher.nodes())
     assert launcher.nodes()[0].name == "n1"
     wait_until(lambda: site.state().state == "up")
+
+
+def _is_accepting(port: int) -> bool:
+    with socket.socket() as found:
+        return found.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_agents_reported_before_the_first_check_are_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_links, "_TICK_SECONDS", 4.0)
+    site = ClusterSite(tmp_path)
+    try:
+        site.listen()
+        # Then the server has read the list of nodes.
+        wait_until(lambda: _is_accepting(site.cluster.port))
+        site.join()
+        wait_until(lambda: site.cluster.registry.entries()["n1"].agents)
+    finally:
+        site.end()
 
 
 def test_the_absence_of_the_server_is_no_partition(site: ClusterSite, started: Started) -> None:
