@@ -47,7 +47,8 @@ def registry(
 ) -> AgentRegistry:
     """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
 
-    ``machines`` returns the machines of the cluster, the server's own first; empty without one.
+    ``machines`` returns the machines of the cluster, starting with the server's own machine. It
+    returns nothing if the settings define no cluster.
     """
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}
@@ -132,7 +133,7 @@ def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
 def _driven(
     each: KnownTool, settings: Settings, terms: Terms, found: OnMachines, environ: Mapping[str, str]
 ) -> DrivenAgent:
-    """Return a known agent, with the user's changes."""
+    """Return a known agent, changed as the user's settings request."""
     command = settings.orchestrator.command_of(each)
     agent = DrivenAgent(
         name=each.name,
@@ -188,7 +189,10 @@ def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
-    """Return the check of an agent of the settings on this machine. Raise ConfigError."""
+    """Return the function that checks whether an agent of the settings is available on a machine.
+
+    Raise ConfigError for an agent without a command.
+    """
     if not user.command:
         raise ConfigError(f"agents.{name}: set command or class")
     around = {**environ, **_variables(user)[1]}
@@ -219,8 +223,9 @@ def _users(name: str, user: UserAgent, terms: Terms, found: OnMachines) -> Agent
 
 
 def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
-    """Return the user's agent with a driver, for a program that prints the events of a known
-    program.
+    """Return an agent of the settings that runs in a driver.
+
+    The agent's program must print events in the format of a known AI tool.
     """
     return DrivenAgent(
         name=agent.name,
@@ -250,7 +255,9 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return variables that are passed on, and variables that are set."""
+    """Return the names of variables to copy from the server's environment, and the variables for
+    which the settings give a value.
+    """
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 

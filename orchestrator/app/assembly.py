@@ -143,11 +143,11 @@ class Assembly:
         self._place = Place(self._workspace.root, self._around.project_root)
 
     def _machines(self) -> Sequence[Machine]:
-        """Return the machines of the cluster; empty without one."""
+        """Return the machines of the cluster; empty if the settings define no cluster."""
         return self._cluster.machines if self._cluster else ()
 
     def _cluster_launcher(self, folder: Path, local: LocalLauncher) -> "ClusterLauncher | None":
-        """Return the launcher for several machines; None if the settings name one machine."""
+        """Return the launcher for several machines; None if the settings define no cluster."""
         if self._settings.cluster.listen is None:
             return None
         from orchestrator.app.cluster import cluster_launcher
@@ -169,7 +169,9 @@ class Assembly:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many workers, at most ``most``, would start on more machines like this one."""
+        """Return how many waiting workers could start on additional machines like ``machine``, at
+        most ``most``.
+        """
 
         def suits(worker: Worker, task: TaskSpec) -> bool:
             return placement.could_run(machine, worker, task)
@@ -179,7 +181,9 @@ class Assembly:
         )
 
     def _visible(self) -> Sequence[str]:
-        """Return the paths of the product and the project that a sandbox shows even below /tmp."""
+        """Return the paths of the product and the project. A sandbox shows these paths even if they
+        are below /tmp.
+        """
         if self._settings.workers.containment is not Containment.SANDBOX:
             return ()
         around = self._around
@@ -663,7 +667,7 @@ class Assembly:
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
-    """Return the repository of the host project, which need not be a git repository."""
+    """Return the ``GitRepository`` of the host project, even if the project does not use git."""
     git = settings.git
     rules = CopyRules(
         copy=git.copy_ignored,

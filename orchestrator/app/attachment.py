@@ -58,7 +58,7 @@ class Taken:
 
 @contextmanager
 def _swept() -> Iterator[None]:
-    """End the tool's leftover processes (codex starts a daemon).
+    """End the tool's leftover processes when the block ends. For example, codex starts a daemon.
 
     Otherwise, these processes would change the worktree, and keep its lock.
     """
@@ -98,9 +98,10 @@ class Attachment:
         self._directory = f"{home}/{NAME}"
 
     def run(self, start: Callable[[Terminal], int]) -> Taken:
-        """Open the session, and commit its changes once ``start`` returns.
+        """Open the session with ``start``, and commit the changes after ``start`` has returned.
 
-        Raise Conflict if there is no session, or if the worktree is in use; RepositoryError.
+        Raise Conflict if there is no session, or if the worktree is in use. Raise RepositoryError
+        if git fails.
         """
         found, user = self._session(), self._user()
         with self._held() as lock:
@@ -165,7 +166,9 @@ class Attachment:
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
     def _inherited(self) -> Mapping[str, str]:
-        """Return the person's environment, with the project's programs that the worker had."""
+        """Return the person's environment, with the worktree's programs first in the search
+        path.
+        """
         own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
         search = own.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"

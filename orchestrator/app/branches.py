@@ -32,15 +32,17 @@ def worker_difference(
 
 
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
-    """Return a root job's commits, by full ref, that are on none of the user's branches.
+    """Return the commits of a root job that no branch of the user contains, by full ref.
 
-    Includes a removed job whose work is saved. Raise RepositoryError.
+    The job may be a removed one whose work was saved. Raise RepositoryError.
     """
     return _repository(folder, environ)[0].unlanded(root_id)
 
 
 def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
-    """Remove the refs of a root job that was removed before. Raise RepositoryError."""
+    """Remove the refs that saved the work of a removed root job. Return their names. Raise
+    RepositoryError.
+    """
     repository, workspace = _repository(folder, environ)
     return repository.discard(root_id, str(workspace / f"job_{root_id}"))
 
@@ -53,8 +55,8 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """Return a root job's changes in the host project's repository, except its branches, for
-    restoring them.
+    """Return the object that undoes a root job's changes to the repository's settings, refs, and
+    other files. The job's own branches are not changed.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
@@ -62,7 +64,7 @@ def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchR
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
-    """Return a job's changes in the host project's repository, for landing."""
+    """Return the object that lands a job's result on the user's branch."""
     settings = load(folder, environ=environ, require_key=False).settings
     as_user = settings.git.author is Author.USER
     return Landing(project_root(settings, folder), root_id, job_id, as_user)

@@ -32,8 +32,8 @@ def cluster_launcher(
     """Return the launcher for the machines of the settings. Raise ConfigError.
 
     ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
-    ``described``: the agents, as nodes search for them. ``demand`` returns how many workers wait
-    for a machine.
+    ``described``: descriptions by which a node searches for the agents' programs. ``demand``
+    returns how many workers wait for a machine.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

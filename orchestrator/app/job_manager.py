@@ -91,9 +91,10 @@ class JobManager:
             raise
 
     def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
-        """Recover the jobs of an earlier server, then begin. ``api_url`` is for the workers.
+        """Start all parts: recover the jobs of an earlier server, then run jobs.
 
-        ``removed`` is called, in any thread, for every job that is removed because of its age.
+        ``api_url``: the address at which workers call the API. ``removed`` is called, in any
+        thread, for every job that is removed because of its age.
         """
         self.outbox.check_settings()
         self.dispatch.api_url = api_url
@@ -142,10 +143,10 @@ class JobManager:
             logger.warning("cannot check if the project was moved: %s", error)
 
     def stop_workers(self) -> None:
-        """Stop running workers, which start again after a restart; or leave them running.
-        Idempotent.
+        """Stop running workers, or leave them running, as the settings request. Idempotent.
 
-        Call this while the API still answers, so that no worker fails because of a missing server.
+        Stopped workers start again when the server restarts. Call this while the API still answers,
+        so that no worker fails because of a missing server.
         """
         self.housekeeping.stop()
         self.supervisor.stop()
@@ -156,7 +157,9 @@ class JobManager:
         self.launcher.close(stop=not self.leaves_workers)
 
     def stop(self) -> None:
-        """Stop running workers or let them run, and write the last state. Idempotent."""
+        """Stop the workers as ``stop_workers`` does, store the last state, and stop all parts.
+        Idempotent.
+        """
         self.stop_workers()
         self.reporting.stop()
         self.publisher.stop()

@@ -1,4 +1,4 @@
-"""The use cases without a server, and the removal of jobs, for commands that need no server."""
+"""The service for commands that need no server, and the removal of jobs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +15,9 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """Yield the use cases with the workspace locked; no worker is started. Raise WorkspaceBusy
-    while a server runs.
+    """Yield the service and its caller, while the workspace is locked. No worker is started.
+
+    Raise WorkspaceBusy while a server runs.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()

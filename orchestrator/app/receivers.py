@@ -47,16 +47,19 @@ class Receivers:
 
 
 class _Checks:
-    """Collects the errors of settings.
+    """Collects the errors in the settings of receivers.
 
-    The values of unset variables are empty, and are not checked.
+    A value from an unset variable is empty, and is not checked.
     """
 
     def __init__(self) -> None:
         self.trouble: list[str] = []
 
     def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
-        """Return the key of a secret; empty if none is set. Records an error if it is invalid."""
+        """Return the key of a secret in a tuple; empty if the secret is not set or is invalid.
+
+        Collects the error of an invalid secret, with its place ``where`` in the settings.
+        """
         text = secret.get_secret_value() if secret else ""
         try:
             return (key_of(text),) if text else ()

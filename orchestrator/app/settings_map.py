@@ -68,8 +68,9 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def live_workers(settings: Settings) -> int | None:
-    """Return the limit of worker processes; None for the default, which is a multiple of the
-    workers that jobs may have.
+    """Return the limit of worker processes from the settings.
+
+    Return None if the limit has its default value, a multiple of ``max_workers``.
     """
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
@@ -101,7 +102,7 @@ def headroom(
 
 
 def api_keys(settings: Settings) -> ApiKeys:
-    """Return all callers, by the hash of their keys."""
+    """Return the holders of all API keys, by the hash of the key."""
     holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
     for each in settings.api.keys:
         found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
@@ -142,7 +143,8 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
     """Return the containment of workers that the settings request.
 
-    ``visible``: paths that a sandbox shows even if they are below /tmp, which it otherwise hides.
+    ``visible``: paths that a sandbox shows even if they are below /tmp. A sandbox hides all other
+    paths below /tmp.
     """
     workers = settings.workers
     return ContainmentPlan(
