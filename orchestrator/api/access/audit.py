@@ -1,4 +1,4 @@
-"""The audit log: changes and rejected calls, with the caller. One line of JSON each."""
+"""The audit log: one line of JSON, with the caller, for each change and each rejected call."""
 
 import json
 import logging
@@ -37,14 +37,17 @@ LONGEST_METHOD = 20
 
 
 class AuditLog:
-    """Writes the audit log. ``mask`` replaces the server's secrets in a text."""
+    """Writes the audit log. ``mask`` returns a text with the server's secrets replaced."""
 
     def __init__(self, directory: Path, mask: Callable[[str], str]) -> None:
         self._file = PrivateLog(directory / FILE_NAME, complaints=logger)
         self._mask = mask
 
     def write(self, environ: WSGIEnvironment, status: int) -> None:
-        """Write an entry. Never raises: calls are answered even if they cannot be logged."""
+        """Log one HTTP call with the status of its answer.
+
+        Never raises, so that a call is answered even if it cannot be logged.
+        """
         entry = {
             "at": _now(),
             "key": environ.get(CALLER),
@@ -64,8 +67,8 @@ class AuditLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
-        """Return the path without the query, which a log must not contain. Keys in the path are
-        masked.
+        """Return the path of a call, with API keys masked. The query is omitted, because a log must
+        not contain it.
         """
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
@@ -83,7 +86,10 @@ def _now() -> str:
 
 
 class Audit:
-    """WSGI middleware around all other middleware, so that early rejections are logged too."""
+    """WSGI middleware that logs changes and rejected calls.
+
+    Wraps all other middleware, so that calls rejected by other middleware are logged too.
+    """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:
         self._application = application

@@ -36,7 +36,7 @@ MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
-    """A token bucket for each name.
+    """Rate limit with one token bucket for each name.
 
     A full bucket allows the calls of one window (a minute) at once. After that burst, calls are
     allowed at an even rate.
@@ -82,7 +82,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Limits of each key per minute."""
+    """Rate limits per minute: submissions and reads of each key, failed logins of each address."""
 
     submissions: RateLimit
     reads: RateLimit
@@ -100,13 +100,13 @@ class RateLimits:
 
 
 def service() -> Service:
-    """Return the service of the present application."""
+    """Return the service that answers the calls of the current Flask application."""
     found: Service = current_app.extensions["orchestrator.service"]
     return found
 
 
 def caller() -> Caller:
-    """Return the caller of the present request. Call ``authenticate`` first."""
+    """Return the caller of the current request. Call ``authenticate`` first."""
     known: Caller = g.caller
     return known
 
@@ -114,7 +114,8 @@ def caller() -> Caller:
 def authenticate() -> None:
     """Identify the caller, before any other part of the request is read.
 
-    Raise a 401, a 403 for a key that may change nothing at all, or a 429.
+    Raise a 401 for a caller that is not identified, a 403 for a change by a key that may change
+    nothing, or a 429 if a rate limit is reached.
     """
     if request.method == "OPTIONS":
         return  # the answer contains only the allowed methods
@@ -126,7 +127,7 @@ def authenticate() -> None:
 
 
 def identify() -> None:
-    """Identify the caller without further checks. Raise a 401."""
+    """Identify the caller without further checks. Raise a 401 for an unknown caller."""
     if request.method == "OPTIONS":
         return
     key = given_key(request)
@@ -139,9 +140,11 @@ def identify() -> None:
 
 
 def _session_caller() -> Caller | None:
-    """Return the caller of the request's browser session; None without a cookie.
+    """Return the caller of the request's browser session; None if the request has no session
+    cookie.
 
-    Raise Unauthorized for a session that has ended. Raise a 403 for a change without the token.
+    Raise Unauthorized for a session that has ended. Raise a 403 for a change without the session's
+    token.
     """
     cookie = given_cookie(request)
     if cookie is None:
@@ -164,7 +167,7 @@ def _has_token(session: BrowserSession) -> bool:
 
 
 def browser_sessions() -> BrowserSessions:
-    """Return the browser sessions of the present application."""
+    """Return the browser sessions of the current application."""
     found: BrowserSessions = current_app.extensions["orchestrator.sessions"]
     return found
 
@@ -176,7 +179,8 @@ def given_cookie(given: Request) -> str | None:
 def cookie_name(given: Request) -> str:
     """Return the name of the session's cookie.
 
-    The name has the port, because servers of several projects share the cookies of ``localhost``.
+    The name contains the port, because a browser sends cookies of ``localhost`` to the servers of
+    all projects.
     """
     port = given.host.rpartition(":")[2]
     suffix = f"_{port}" if port.isdigit() else ""
@@ -184,7 +188,11 @@ def cookie_name(given: Request) -> str:
 
 
 def check_rate(*, reads: bool, submits: bool) -> None:
-    """Raise a 429 for a key that makes more calls than it may. Cancelling is never limited."""
+    """Raise a 429 if the caller's key has reached its rate limit for submissions or for reads.
+
+    ``submits`` is true for a submission, and ``reads`` for a read. Other calls, such as cancelling,
+    have no limit.
+    """
     name = caller().full_name
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     if submits:
@@ -230,7 +238,7 @@ def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
 
 
 def same_call_with_key(given: Request) -> str:
-    """Return the present request as a curl line that includes the missing header."""
+    """Return the current request as a curl command with the header for the API key."""
     words = ["curl"]
     if given.method not in ("GET", "HEAD"):
         words += ["-X", given.method]

@@ -1,11 +1,11 @@
 """Browser sessions: a cookie in place of the API key, for the pages of this server.
 
-A session belongs to one API key, and ends with that key, after 12 hours without a call, 7 days
-after the login, or at the logout. The file in the workspace has hashes only, so that sessions
-survive a restart and a reader of the file cannot use them.
+A session belongs to one API key. The session ends with that key, after 12 hours without a call, 7
+days after the login, or at the logout. Sessions survive a restart, because a file in the workspace
+stores them. The file contains only hashes, so that a reader of the file cannot use the sessions.
 
 A browser sends a cookie to every port of a host name. So a change needs the session's token as
-well, which the page keeps in storage that the browser separates by port.
+well. The page keeps the token in storage that the browser separates by port.
 """
 
 import json
@@ -55,7 +55,7 @@ class BrowserSession:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """A new session with its two secrets, which cannot be read again."""
+    """A new session with its two secrets: cookie and token. The server stores only their hashes."""
 
     session: BrowserSession
     cookie: str
@@ -66,7 +66,9 @@ class BrowserSessions:
     """All sessions and tickets of one server. Any thread may call each method."""
 
     def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """``directory`` has the file; None: sessions end with the server."""
+        """``directory`` contains the file of sessions. If it is None, sessions end with the
+        server.
+        """
         self._path = directory / FILE_NAME if directory else None
         self._clock = clock
         self._lock = threading.Lock()
@@ -75,7 +77,7 @@ class BrowserSessions:
         self._tickets: dict[str, tuple[str, float]] = {}
 
     def start(self, key_hash: str) -> Login:
-        """Return a new session for the holder of an API key."""
+        """Start a session for the holder of an API key, and return it with its secrets."""
         now, cookie, token = self._clock(), secrets.token_urlsafe(32), secrets.token_urlsafe(32)
         session = BrowserSession(
             cookie_hash=hash_key(cookie),
@@ -90,7 +92,9 @@ class BrowserSessions:
         return Login(session=session, cookie=cookie, token=token)
 
     def find(self, cookie: str) -> BrowserSession:
-        """Return the session of a cookie. Raise Unauthorized if it has ended or never existed."""
+        """Return the session of a cookie. Raise Unauthorized if the session has ended or never
+        existed.
+        """
         now = self._clock()
         with self._lock:
             session = self._sessions.get(hash_key(cookie))
@@ -109,7 +113,9 @@ class BrowserSessions:
                 self._save(self._clock())
 
     def issue_ticket(self, key_hash: str) -> tuple[str, float]:
-        """Return a ticket for one login within 60 s, and the time at which it expires."""
+        """Return a ticket, which is valid for one login within 60 s, and the time when it
+        expires.
+        """
         ticket, now = secrets.token_urlsafe(32), self._clock()
         with self._lock:
             valid = [item for item in self._tickets.items() if item[1][1] > now]
@@ -118,7 +124,10 @@ class BrowserSessions:
         return ticket, now + TICKET_SECONDS
 
     def redeem(self, ticket: str) -> str:
-        """Return the hash of a ticket's API key; the ticket is used up. Raise Unauthorized."""
+        """Invalidate a ticket, and return the hash of its API key.
+
+        Raise Unauthorized if the ticket has expired or was used.
+        """
         with self._lock:
             key_hash, expires_at = self._tickets.pop(hash_key(ticket), ("", 0.0))
         if expires_at <= self._clock():
@@ -143,7 +152,7 @@ class BrowserSessions:
             logger.warning("sessions were not saved: %s", error)
 
     def _stored(self) -> list[BrowserSession]:
-        """Return the sessions of the server before this one; none if the file is damaged."""
+        """Return the sessions that the previous server stored; none if the file is damaged."""
         content = read_regular(self._path, FILE_BYTES) if self._path else None
         try:
             return [BrowserSession(**each) for each in json.loads(content or b"[]")]

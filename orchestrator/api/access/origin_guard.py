@@ -1,7 +1,9 @@
-"""Checks Host and Origin before everything else, and adds security headers to every answer.
+"""Checks Host and Origin of each request before everything else, and adds security headers to every
+answer.
 
-A page on the internet can make a browser call a server on localhost (cross-site posts), also under
-a name that resolves to 127.0.0.1 (DNS rebinding). Both attacks show in these headers.
+A page on the internet can make a browser call a server on localhost. The page does so directly
+(cross-site posts), or under a name that resolves to 127.0.0.1 (DNS rebinding). Both attacks show in
+the headers Host and Origin.
 """
 
 import ipaddress
@@ -61,7 +63,7 @@ EXPOSED = "ETag, Location, Retry-After, Content-Range"
 
 
 def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return the headers, and the security headers that are not set yet."""
+    """Return ``headers`` with the security headers that they lack."""
     given = list(headers)
     names = {name.lower() for name, _ in given}
     added = (*SECURITY_HEADERS, ("Content-Security-Policy", API_POLICY))
@@ -69,7 +71,7 @@ def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class Guard:
-    """WSGI middleware. Rejects with 403 or 431 before the application gets the request."""
+    """WSGI middleware that rejects requests with 403 or 431 before the application gets them."""
 
     def __init__(self, application: WSGIApplication, options: ApiOptions) -> None:
         self._application = application
@@ -143,9 +145,11 @@ class Guard:
         return None
 
     def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
-        """Return why the request is rejected; None if it is accepted.
+        """Return why a request is rejected that did not come through the proxy; None if it is
+        accepted.
 
-        A request from a trusted proxy gets the address of the proxy's client.
+        For a request from a trusted proxy, set the sender's address to the address of the proxy's
+        client.
         """
         remote = environ.get("REMOTE_ADDR", "")
         is_trusted = self._is_trusted(remote)
@@ -170,7 +174,8 @@ class Guard:
         )
 
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
-        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy's.
+        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if there
+        is none.
 
         Earlier addresses in the header prove nothing, because callers can send any address.
         """
@@ -186,7 +191,9 @@ class Guard:
         return any(parsed in network for network in self._proxies)
 
     def knows(self, host: str) -> bool:
-        """True if a Host header names this server; its port may be the port of a tunnel."""
+        """True if a Host header names this server. The port may differ, because it may belong to a
+        tunnel.
+        """
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))
 
@@ -199,9 +206,10 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 
 
 def host_name(host: str) -> str:
-    """Return ``Host`` without its port, in lower case; an IPv6 address keeps its brackets.
+    """Return the value of a Host header without its port, in lower case; an IPv6 address keeps its
+    brackets.
 
-    Empty if the header is invalid, for example because it has two hosts.
+    Return "" if the header is invalid, for example because it names two hosts.
     """
     found = _HOST.fullmatch(host.strip().lower())
     return found["name"].rstrip(".") if found else ""
@@ -212,9 +220,7 @@ def _bracketed(name: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """True for an IP address. Only names can be rebound, because only names can change their
-    address.
-    """
+    """True if ``name`` is an IP address. DNS rebinding cannot use an address in place of a name."""
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
