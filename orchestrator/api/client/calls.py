@@ -1,4 +1,4 @@
-"""A call of the REST API and its answer, which is a JSON object."""
+"""Calls of the REST API, whose answers are JSON objects."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -62,9 +62,10 @@ class ClientCalls:
 
 
 def object_of(response: TransportReply) -> Answer:
-    """Return the answer.
+    """Return the JSON object in a response.
 
-    Raise ClientError if it is not a JSON object, which means that another program answered.
+    Raise ClientError if the response contains no JSON object, because then another program
+    answered.
     """
     try:
         answer = response.json()
@@ -76,7 +77,7 @@ def object_of(response: TransportReply) -> Answer:
 
 
 def bare_id(job_id: str) -> str:
-    """Return the id itself; the name of the job's directory is accepted, too."""
+    """Return the job id; ``job_id`` may also be the name of the job's directory."""
     return job_id.removeprefix("job_")
 
 

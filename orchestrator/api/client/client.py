@@ -1,12 +1,13 @@
-"""The Python client of the REST API; it needs no package except ``requests``, for streams and for
-servers on other machines.
+"""The Python client of the REST API.
 
     client = OrchestratorClient(api_url="http://localhost:8000", api_key="...")
     job = client.orchestrate(request="Survey this repository", max_workers=4)
     done = client.wait(job["job_id"])
 
-Every method raises ApiError (see ``errors``) if the server rejects the call, and
-ServerUnreachable if it does not answer. All times and durations are in seconds.
+Every method raises ApiError (see ``errors``) if the server rejects the call, and ServerUnreachable
+if the server does not answer. All times and durations are in seconds.
+
+The client needs the package ``requests`` only for servers on other machines or with TLS.
 """
 
 import os
@@ -63,9 +64,9 @@ class OrchestratorClient(Following):
     ) -> Self:
         """Return the client for this program's environment.
 
-        In a worker: its server, with its own key. Elsewhere: the running server of ``folder``. The
-        default is the folder of this package, or the home of the current directory. Raises NoServer
-        if no server runs.
+        A program in a worker calls the worker's server with the worker's key. Any other program
+        calls the running server of ``folder``; None means the folder of this package, or the home
+        of the current directory. Raises NoServer if no server runs.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)
@@ -81,12 +82,12 @@ class OrchestratorClient(Following):
         callback_events: Sequence[str] | None = None,
         **config: Any,
     ) -> Answer:
-        """Submit a job; returns at once with its ``job_id``.
+        """Submit a job. Returns at once with its ``job_id``.
 
         ``workdir`` is the default start directory of workers. ``callback_url`` gets a message when
         the job ends, or at the ``callback_events``. Further arguments are keys of the request's
-        ``config``, such as ``max_workers=4``; None means "not given". The same
-        ``idempotency_key`` never creates a second job.
+        ``config``, such as ``max_workers=4``; None means "not given". A repeated call with the same
+        ``idempotency_key`` creates no second job.
         """
         body: Answer = {"request": request, "config": present(config)}
         if tasks is not None:
@@ -101,11 +102,11 @@ class OrchestratorClient(Following):
         return self._post("/api/v1/orchestrate", body, idempotency_key=key)
 
     def candidates(self, job_id: str, task_id: str) -> Answer:
-        """Return the candidates of a task, the selected one, and the reason."""
+        """Return the candidates of a task, the chosen candidate, and the reason for the choice."""
         return self._get(path_of(job_id, "tasks", task_id, "candidates"))
 
     def results(self, job_id: str) -> Answer:
-        """Return the ``results`` object. Raises ConflictError while nothing has finished."""
+        """Return the results of a job. Raises ConflictError until a worker has finished."""
         return self._get(path_of(job_id, "results"))
 
     def job(self, job_id: str) -> Answer:
@@ -137,23 +138,24 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})
 
     def needs(self, page: int | None = None, page_size: int | None = None) -> Answer:
-        """Return the needs of jobs that wait for a person, the latest first: ``needs`` and
-        ``total``.
+        """Return one page of ``needs``, the latest first, and their ``total``.
+
+        A need is what a job waits for a person to do.
         """
         return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
 
     def usage(
         self, by: str = "agent", since: str | None = None, bucket: str | None = None
     ) -> Answer:
-        """Return tokens and cost of workers: ``rows``.
+        """Return ``rows``: tokens and cost of workers, grouped by ``by``.
 
-        ``by``: agent, model, day, job, or label:NAME. ``since``: a time in ISO format.
-        ``bucket``: hour or day.
+        ``by``: agent, model, day, job, or label:NAME. ``since``: a time in ISO format. ``bucket``:
+        hour or day.
         """
         return self._get("/api/v1/usage", {"by": by, "since": since, "bucket": bucket})
 
     def columns(self, job_id: str) -> Answer:
-        """Return all workers of the job and its descendants, one list for each field."""
+        """Return all workers of the job and its descendants as columns: one list for each field."""
         return self._get(path_of(job_id, "columns"))
 
     def tree(self, job_id: str) -> Answer:
@@ -166,15 +168,17 @@ class OrchestratorClient(Following):
         return response.content.decode("utf-8", errors="replace")
 
     def ticket(self) -> Answer:
-        """Return a ticket that logs in a browser once, within 60 seconds."""
+        """Return a ticket, with which a browser can log in once within 60 seconds."""
         return self._post("/api/v1/session/tickets", {})
 
     def approve(self, job_id: str, task_id: str | None = None, comment: str = "") -> Answer:
-        """Approve the plan of a job; with a task, approve the question of the task."""
+        """Approve the plan of a job. With ``task_id``, approve the question of that task."""
         return self._decide(job_id, task_id, "approve", comment)
 
     def reject(self, job_id: str, task_id: str | None = None, comment: str = "") -> Answer:
-        """Reject the plan of a job, and end the job; with a task, reject the task's question."""
+        """Reject the plan of a job, which ends the job. With ``task_id``, reject the question of
+        that task.
+        """
         return self._decide(job_id, task_id, "reject", comment)
 
     def _decide(self, job_id: str, task_id: str | None, decision: str, comment: str) -> Answer:
@@ -183,15 +187,18 @@ class OrchestratorClient(Following):
         return self._post(path, body)
 
     def pause(self, job_id: str | None = None, *, running: str = "finish") -> Answer:
-        """Pause a job and its descendants; without a job, all jobs. Idempotent.
+        """Pause a job and its descendants. Without ``job_id``, pause all jobs. Idempotent.
 
-        ``running``: ``finish``, or ``stop`` for running attempts, which run again later.
+        ``running``: ``finish`` lets running attempts finish; ``stop`` stops them, and they run
+        again after ``resume``.
         """
         path = path_of(job_id, "pause") if job_id else "/api/v1/pause"
         return self._post(path, {"running": running})
 
     def resume(self, job_id: str | None = None) -> Answer:
-        """Resume a paused job and its descendants; without a job, all jobs. Idempotent."""
+        """Resume a paused job and its descendants. Without ``job_id``, resume all jobs.
+        Idempotent.
+        """
         return self._post(path_of(job_id, "resume") if job_id else "/api/v1/resume", {})
 
     def plan(self, job_id: str) -> Answer:
@@ -206,8 +213,9 @@ class OrchestratorClient(Following):
         return object_of(self._transport.put(path_of(job_id, "plan"), body))
 
     def raise_budget(self, job_id: str, **limits: Any) -> Answer:
-        """Raise limits of a job, such as ``max_cost_usd=5``; a job that is paused at the limit
-        continues."""
+        """Raise limits of a job, such as ``max_cost_usd=5``. A job that is paused at the limit
+        continues.
+        """
         return self._post(path_of(job_id, "budget"), limits)
 
     def cancel(self, job_id: str) -> Answer:
@@ -219,7 +227,9 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "retry"), {"config": config} if config else {})
 
     def remove(self, job_id: str) -> Answer:
-        """Remove a root job that has ended. The answer's ``kept`` lists git refs with its work."""
+        """Remove a root job that has ended. ``kept`` in the answer lists the git refs that keep its
+        changes.
+        """
         return self._post(path_of(job_id, "remove"), {})
 
     def discard(self, job_id: str) -> Answer:
@@ -227,16 +237,16 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "discard"), {})
 
     def checkpoints(self, job_id: str) -> Answer:
-        """Return the checkpoints of the job's workers: ``checkpoints``, in the order of their
-        creation.
-        """
+        """Return ``checkpoints``: the checkpoints of the job's workers, the oldest first."""
         return self._get(path_of(job_id, "checkpoints"))
 
     def land(self, job_id: str, **how: Any) -> Answer:
-        """Land a job's result on the branch that is checked out; ``check=True`` only checks.
+        """Land a job's result on the branch that is checked out. ``check=True`` only checks the
+        landing.
 
         Options: ``squash``, ``ff_only``, ``no_ff``, ``onto``, ``partial``, ``author``, ``check``.
-        Raises ConflictError, with ``files`` in its problem if files are in the way.
+        Raises ConflictError. If files prevent the landing, the error's problem lists them in
+        ``files``.
         """
         return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
 
@@ -258,7 +268,7 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "workers", worker_id, "rollback"), body)
 
     def recount(self, job_id: str, worker_id: str) -> Answer:
-        """Update ``files_created`` of a worker from its branch, and return it.
+        """Update a worker's ``files_created`` from its branch, and return the new value.
 
         The branch may have new commits since the worker's end.
         """
@@ -279,7 +289,7 @@ class OrchestratorClient(Following):
                 return answer
 
     def unlock(self, names: Sequence[str]) -> Answer:
-        """Release leases of this worker; with an API key, force-release workers' leases."""
+        """Release leases of this worker. With an API key, force-release leases of any worker."""
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 
     def locks(self) -> Answer:
@@ -287,13 +297,14 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/locks")
 
     def conflicts(self, job_id: str) -> Answer:
-        """Return the outcome of an ended job's changes, file by file."""
+        """Return the merge result of an ended job, with its conflicts by file."""
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
-        """Repeat the merge: ``strategy``, ``include`` and ``exclude`` (workers), ``resolve``.
+        """Repeat the merge of a job: ``strategy``, ``include`` and ``exclude`` (workers),
+        ``resolve``.
 
-        Waits; with ``resolve`` until the job has ended again.
+        Waits for the end of the merge. With ``resolve``, waits first until the job has ended again.
         """
         answer = self._post(path_of(job_id, "merge"), choice)
         if choice.get("resolve"):
@@ -315,11 +326,13 @@ class OrchestratorClient(Following):
         agent: str | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Send comments on a worker's change to the worker: starts another attempt on its branch.
+        """Send comments on a worker's change to the worker, which starts another attempt on its
+        branch.
 
         A comment has ``path``, ``line``, ``text``, and optionally ``end_line`` and ``side`` (new or
         old). ``commit`` is the commit that the comments refer to. Raises ConflictError if the
-        branch has moved. The same ``idempotency_key`` never begins a second attempt.
+        branch has moved. A repeated call with the same ``idempotency_key`` starts no second
+        attempt.
         """
         body = {
             "comments": [dict(each) for each in comments],
@@ -340,7 +353,7 @@ class OrchestratorClient(Following):
         return self._post(path_of(job_id, "workers", worker_id, "cancel"), {})
 
     def choose(self, job_id: str, task_id: str, worker_id: str, reason: str = "") -> Answer:
-        """Select another candidate of a task; wait until the job's changes are merged again."""
+        """Select another candidate of a task, and wait until the job's changes are merged again."""
         path = path_of(job_id, "tasks", task_id, "choose")
         answer = self._post(path, {"worker_id": worker_id, "reason": reason})
         while answer["merging"]:
@@ -353,7 +366,7 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/stats")
 
     def webhooks(self) -> Answer:
-        """Return the receivers of messages, with counts of deliveries: ``endpoints``."""
+        """Return ``endpoints``: the receivers of messages, with counts of their deliveries."""
         return self._get("/api/v1/webhooks")
 
     def test_webhook(self, name: str) -> Answer:
@@ -361,7 +374,8 @@ class OrchestratorClient(Following):
         return self._post(f"/api/v1/webhooks/{quote(name, safe='')}/test", {})
 
     def deliveries(self, **filters: Any) -> Answer:
-        """Return one page of messages to receivers, the latest first: ``deliveries``, ``total``.
+        """Return ``deliveries``, one page of messages to receivers, the latest first, and their
+        ``total``.
 
         Filters: ``endpoint``, ``state``, ``job``, ``page``, ``page_size``.
         """
@@ -374,27 +388,29 @@ class OrchestratorClient(Following):
         return self._post(path, {})
 
     def test_notifications(self, name: str = "") -> Answer:
-        """Send a test notification to one target, or to all: ``tests``."""
+        """Send a test notification to the target ``name``, or to all targets, and return
+        ``tests``.
+        """
         return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 
     def nodes(self) -> Answer:
-        """Return the nodes of the cluster: ``nodes``."""
+        """Return ``nodes``: the nodes of the cluster."""
         return self._get("/api/v1/nodes")
 
     def drain_node(self, name: str, *, drained: bool = True) -> Answer:
-        """Start no more workers on a node, or let them start again; return the node. Idempotent.
+        """Start no more workers on a node, or with ``drained=False``, start workers there again.
 
-        The key needs the scope admin.
+        Returns the node. Idempotent. The key needs the scope admin.
         """
         action = "drain" if drained else "undrain"
         return self._post(f"/api/v1/nodes/{quote(name, safe='')}/{action}", {})
 
     def agents(self) -> Answer:
-        """Return the agents that a task can name, and their availability: ``agents``."""
+        """Return ``agents``: the agents that a task can name, and whether each is available."""
         return self._get("/api/v1/agents")
 
     def doctor(self) -> Answer:
-        """Return the checks of the installation, for a key with the scope admin: ``checks``."""
+        """Return ``checks``: the checks of the installation. The key needs the scope admin."""
         return self._get("/api/v1/doctor")
 
     def health(self) -> Answer:

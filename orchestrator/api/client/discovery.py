@@ -1,4 +1,6 @@
-"""Finds the server of a folder: its ``server.json``, and its key in ``config.yaml``."""
+"""Finds the server of a folder: the address in its ``server.json``, and the key in
+``config.yaml``.
+"""
 
 import json
 import os
@@ -34,7 +36,7 @@ class Address:
 
 @dataclass(frozen=True, kw_only=True)
 class ServerRecord:
-    """A running server's record of itself."""
+    """The content of ``server.json``, in which a running server records its address."""
 
     url: str
     pid: int
@@ -57,7 +59,7 @@ class ServerRecord:
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
     """Return the server that the environment names; otherwise the server that runs for ``folder``.
 
-    Raise NoServer if there is neither. Does not check that the server is alive.
+    Raise NoServer if neither exists. Does not check that the server is alive.
     """
     key = environ.get(API_KEY) or configured_key(folder, environ)
     url = environ.get(API_URL)
@@ -76,7 +78,7 @@ def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the API key of ``folder``; None if no key is set, or its file cannot be read."""
+    """Return the API key of ``folder``; None if no key is set, or the key's file cannot be read."""
     path = environ.get(KEY_FILE)
     if not path:
         return setting(folder, environ, "api", "api_key") or None
@@ -103,10 +105,11 @@ def read_record(workspace: Path) -> ServerRecord | None:
 
 
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
-    """Return one plain setting from the environment or ``config.yaml``; None if it is missing.
+    """Return the text of one setting from the environment or ``config.yaml``; None if it is
+    missing.
 
-    Reads without a YAML parser and without the configuration's own rules, because a program that
-    only calls the server need not have these packages.
+    Uses neither a YAML parser nor the package of settings, because a program that only calls the
+    server may lack these packages.
     """
     given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
     if given is not None:

@@ -1,13 +1,13 @@
 """Errors of calls to the server.
 
 ClientError
-├── ApiError             the server rejected the call; carries its problem object
+├── ApiError             the server rejected the call; ``problem`` is its problem object
 │   ├── AuthError        401, 403: the key is missing, invalid, or grants no access
 │   ├── NotFoundError    404: the object does not exist, or belongs to another caller
 │   ├── ConflictError    409: the object's state does not allow the call
 │   └── InvalidError     413, 415, 422 ...: the request is invalid
 │       └── RefusedError     a limit was reached; ``left`` has the remaining quota
-├── QuotaError           429: a limit is used up for now; ``free_at`` has its end
+├── QuotaError           429: a limit is reached; ``free_at`` is when quota is free again
 └── ServerUnreachable    no answer, after all retries
     └── NoServer         no record of a server's address
 """
@@ -127,7 +127,9 @@ class QuotaError(ApiError):
 
     @property
     def free_at(self) -> str | None:
-        """Time in ISO 8601, UTC. None: the quota is free when one of the jobs that use it ends."""
+        """Time at which quota is free again, in ISO 8601, UTC. None: when a job that uses the quota
+        ends.
+        """
         return self.problem.get("free_at")
 
 

@@ -27,10 +27,11 @@ class Following(ClientCalls):
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
-        """Return the status after the job's end; after ``timeout`` seconds, the status with
-        ``timed_out`` true. ``run``: the run whose end is awaited, or a later one.
+        """Wait for a job's end, and return its status. The field ``timed_out`` is true after
+        ``timeout`` seconds.
 
-        Also waits through a restart of the server that is shorter than ``timeout``.
+        ``run`` is the number of the run to wait for; a later run counts too. The wait continues
+        through a restart of the server that is shorter than ``timeout``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -49,8 +50,7 @@ class Following(ClientCalls):
         )
 
     def events(self, job_id: str, last_event_id: int = 0) -> Iterator[Answer]:
-        """Yield events in order, from the first after ``last_event_id`` on, until the job has
-        ended.
+        """Yield the events after ``last_event_id``, in order, until the job has ended.
 
         Continues at the same place after a lost connection or a restart of the server.
         """
@@ -91,7 +91,7 @@ class Following(ClientCalls):
     def logs(
         self, job_id: str, worker_id: str, *, follow: bool = False, tail: int | None = None
     ) -> str | Iterator[str]:
-        """Return a worker's log as text, or its lines as they are written until the worker has
+        """Return a worker's log as text. With ``follow``, yield its lines until the worker has
         ended.
 
         ``tail``: number of last lines to begin with; by default all.
@@ -117,8 +117,9 @@ def _ends(event: Answer, job_id: str) -> bool:
 
 
 def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield whole lines, without their ends, as soon as they are complete; at the end the
-    remainder.
+    """Yield each line as soon as it is complete, without its line end.
+
+    At the end of ``pieces``, yield an incomplete last line too.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rest = ""

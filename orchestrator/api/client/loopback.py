@@ -22,7 +22,7 @@ _PIECE_BYTES = 65536
 class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
-    Raise ConnectionLost if the head, or a body that is read at once, is incomplete.
+    Raise ConnectionLost if the head is incomplete, or the body of an answer that is not streamed.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:
@@ -116,9 +116,9 @@ class LoopbackSession:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
     ) -> LoopbackResponse:
-        """Make one call. Raise ConnectionLost after a timeout to connect or to read.
+        """Make one call. Raise ConnectionLost if connecting or reading times out.
 
-        ``stream``: return once the head has arrived; the caller closes the response.
+        With ``stream``, return once the head has arrived; the caller closes the response.
         """
         content = b"" if json is None else json_text.dumps(json).encode()
         path = (urlsplit(url).path or "/") + (f"?{urlencode(params)}" if params else "")

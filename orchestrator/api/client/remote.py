@@ -1,4 +1,4 @@
-"""HTTP by ``requests``: to a server on another machine or with TLS.
+"""HTTP with ``requests``, for servers on another machine or with TLS.
 
 A separate module, because importing ``requests`` takes longer than most commands.
 """
@@ -30,7 +30,7 @@ class RemoteSession(requests.Session):
 
 
 def pieces(response: requests.Response) -> Iterator[bytes]:
-    """Yield the data received so far, repeatedly (``iter_content`` waits for full pieces).
+    """Yield data as soon as it arrives, unlike ``iter_content``, which waits for full pieces.
 
     Raise ConnectionLost.
     """

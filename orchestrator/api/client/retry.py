@@ -1,4 +1,4 @@
-"""Retry of calls: the conditions and the delay."""
+"""Retries of calls: when a call is repeated, and after which delay."""
 
 import time
 from collections.abc import Callable
@@ -14,10 +14,10 @@ Waiting = Callable[[float], object]
 
 
 class Retry:
-    """Retries of one call: the back-off doubles until ``window`` seconds have passed without
-    success.
+    """Retries of one call, until ``window`` seconds have passed without success.
 
-    ``Retry-After`` of the server is obeyed; a value beyond the window ends the retries.
+    The delay doubles with each retry. A ``Retry-After`` of the server replaces the delay; if its
+    end is beyond the window, the retries end.
     """
 
     def __init__(self, window: float, waiting: Waiting = lambda seconds: None) -> None:
@@ -31,8 +31,8 @@ class Retry:
         self._is_notified = False
 
     def pause(self, retry_after: str | None = None) -> bool:
-        """Sleep until the next retry. Return False at once if the window is too short for another
-        retry.
+        """Sleep until the next retry is due, and return True. Return False at once if the window
+        ends before.
         """
         asked = seconds_until(retry_after)
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
@@ -48,8 +48,8 @@ class Retry:
 
 
 def seconds_until(retry_after: str | None) -> float | None:
-    """Return a ``Retry-After`` header, which is seconds or a date, as seconds; None if it is
-    unreadable.
+    """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is missing or
+    invalid.
     """
     if retry_after is None:
         return None

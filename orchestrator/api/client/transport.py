@@ -1,6 +1,6 @@
-"""HTTP for the client: one session, bounded retries, problem objects turned into errors.
+"""HTTP for the client: one session with bounded retries. Problem objects are raised as errors.
 
-``remote`` is used for a server on another machine or with TLS.
+The module ``remote`` is used for a server on another machine or with TLS.
 """
 
 import os
@@ -134,7 +134,7 @@ class Transport:
     def stream(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], retry: Retry
     ) -> Iterator[Iterator[bytes]]:
-        """Yield the body in pieces as they arrive. Raise ConnectionLost."""
+        """Yield the pieces of an answer's body as they arrive. Raise ConnectionLost."""
         response: Any = self._call(
             retry,
             "GET",
@@ -201,8 +201,8 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def problem_of(response: TransportReply) -> dict[str, Any]:
-    """Return the problem object of an error answer; derived from the status if the answer has
-    none.
+    """Return the problem object of an error answer; without such an object, one made from the
+    status.
     """
     try:
         problem = response.json()
