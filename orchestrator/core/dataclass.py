@@ -63,7 +63,7 @@ def _declare(
 
 def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     """Return the methods of a class: its ``own`` methods, and the methods that the standard
-    decorator compiles for a similar class.
+    decorator compiles for a class with the same fields.
     """
     fields = {each.name: each for each in dataclasses.fields(cls)}
     body = {

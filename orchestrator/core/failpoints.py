@@ -1,4 +1,5 @@
-"""Failpoints: places where a test can end the process like a crash, at every commit and rename.
+"""Failpoints: places, at every commit and rename, where a test can make the process exit as in a
+crash.
 
 A failpoint does nothing unless a test arms it; see ``launchers.process.crash_injection``.
 """

@@ -57,7 +57,7 @@ class ReviewerRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Comparison of one task's candidates. Once a candidate is chosen, it comes first."""
+    """Comparison of one task's candidates. The chosen candidate, if there is one, comes first."""
 
     job_id: str
     task_id: str
@@ -118,8 +118,7 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
 def _best(own: Sequence[Worker]) -> Worker | None:
     """Return the chosen candidate; None before the choice.
 
-    Jobs stored before candidates were compared have no selection: no candidate is marked as
-    chosen.
+    None also for jobs that an earlier version stored without marking a candidate as chosen.
     """
     made = any(each.result and each.result.standing for each in own)
     ended = all(each.status.ended for each in own)
@@ -163,9 +162,8 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """Return the cost of the candidate.
-
-    After the choice, the costs of all its descendants are included.
+    """Return the cost of the candidate; after the choice, including the cost of its child jobs at
+    any depth.
     """
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None

@@ -1,7 +1,7 @@
 """Reviewers: workers that compare the candidates of a task, and their opinions.
 
-Like a planner, a reviewer is one worker that is not among its job's workers. So all rules for
-workers apply to it, and tasks that depend on the reviewed task wait for it.
+Like a planner, a reviewer is a worker, but it is not in its job's list of workers. All rules for
+workers apply to a reviewer. Tasks that depend on the reviewed task wait for its reviewer.
 """
 
 import json
@@ -39,7 +39,7 @@ def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
 
 
 def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
-    """Return the reviewer's own task: to judge how well the candidates did the given task."""
+    """Return the task of the reviewer: to judge the results of the candidates of ``task``."""
     return TaskSpec(
         id=task.id,
         title=f"Review: {task.title or task.id}",

@@ -69,9 +69,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Comparing:
-    """One criterion of a comparison. The smaller key is better.
+    """One criterion by which two candidates are compared.
 
-    The criterion's text states why the other candidate is worse.
+    ``key`` returns the sort key of a candidate; the candidate with the smaller key is better.
+    ``words`` states why the second of two candidates is worse than the first.
     """
 
     by: Criterion
@@ -124,10 +125,10 @@ def candidates_of(
 
 
 def chosen(workers: Iterable[Worker]) -> Worker | None:
-    """Return the worker of a task whose work counts; None if no worker succeeded.
+    """Return the worker whose work counts as the work of its task; None if no worker succeeded.
 
-    Return the first successful worker before all candidates have ended, and in jobs without a
-    selection.
+    ``workers``: all workers of one task. Before all candidates have ended, and in jobs without a
+    selection, the work of the first successful worker counts.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -219,25 +220,29 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate has no result, although the candidate's changes concern it."""
+    """True if the gate should have judged the candidate, but has a result for other candidates
+    only.
+
+    ``result_gates``: names of the gates that judged a candidate.
+    """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Return the number of passed tests.
+    """Return the number of passed tests of the base.
 
-    For a gate that the changes do not concern, return the lowest number of all candidates, so that
-    no candidate wins because of this gate.
+    If the candidate's changes do not concern the gate, return the lowest number of all candidates,
+    so that no candidate wins because of this gate.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
 
 
 def _counted(gate: GateResult) -> int | None:
-    """Return the number of passed tests of the base.
+    """Return how many of the base's tests passed.
 
-    For rows of earlier versions, return the number of all passed tests.
+    For results that earlier versions stored, return the number of all passed tests.
     """
     return gate.tests if gate.base_tests is None else gate.base_tests
 
@@ -260,7 +265,9 @@ def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
 
 
 def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
-    """Return the first criterion by which ``other`` is worse."""
+    """Return the first criterion by which ``other`` is worse than ``best``, and the difference as
+    text.
+    """
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
 

@@ -1,10 +1,10 @@
 """Classifies files by their paths as code, parts of a test suite, or sources. Pure.
 
-- Code: gates must judge its changes. A path is a document, not code, if its suffix or name is in
-  one of the tables, and no pattern of ``_CODE_AS_TEXT`` matches. All other files are code: sources,
-  scripts, configuration, and data.
-- Sources, with their language: gates must judge each changed source. Tests, configuration,
-  declarations, vendored files, and generated files are no sources, because tests need not import
+- Code: gates must judge changes of such a file. All files are code (sources, scripts,
+  configuration, and data) except documents. A file is a document if its suffix or name is in one of
+  the tables, and no pattern of ``_CODE_AS_TEXT`` matches.
+- Sources, each with a language: gates must judge each changed source. Tests, configuration,
+  declarations, vendored files, and generated files are not sources, because tests need not import
   them and compilers need not read them.
 """
 

@@ -44,9 +44,10 @@ _FAILED = re.compile(
 
 
 def failing_tests(printed: str) -> str:
-    """Return the first failing tests and the number of the others.
+    """Return the names of the first failing tests, and the number of further failing tests, as
+    text.
 
-    "" if the output of no known test runner names one.
+    Return "" if ``printed`` has no failing test in the format of a known test runner.
     """
     found = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
@@ -69,9 +70,7 @@ class UnreadableReport(Exception):
 
 
 class NoAdvisories(UnreadableReport):
-    """A tool could not reach its source of known vulnerabilities, and has therefore checked
-    nothing.
-    """
+    """A tool checked nothing, because it could not reach its source of known vulnerabilities."""
 
     cause = GateCause.NO_NETWORK
 
@@ -172,7 +171,7 @@ EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """Add a finding for the failure to a failed run that has no finding.
+    """If a run failed without a finding, return its reading with a finding for the exit code.
 
     ``is_error``: the run should have written a report, and crashed before it did.
     """
@@ -201,10 +200,10 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 
 
 def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """True if tests may be missing.
+    """True if tests of the base may be missing in the run.
 
     Any change can make tests skip. Only a change of tests or of their configuration can remove
-    tests. Its size does not matter: one added line can exclude a whole file.
+    tests. The size of the change does not matter: one added line can exclude a whole file.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
@@ -272,7 +271,7 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
     """Return the result of a gate that was started but did not judge.
 
-    Time, log, and other fields are those of ``result``.
+    Time, log, and other fields are copied from ``result``.
     """
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
@@ -299,7 +298,7 @@ def _broken(
 def _without_tests(
     gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    """Return the result of a run without tests. If tests ran on the base, they are missing now."""
+    """Return the result of a run in which no test ran. The base's tests count as missing."""
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
@@ -360,16 +359,16 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """Return the reading of the base.
+    """Return the reading of the run on the base.
 
-    If there is no run on the base, or if it has no verdict, return an empty reading. An empty
-    reading excuses no finding.
+    Return an empty reading if there is no run on the base, or if the run has no verdict. An empty
+    reading excuses no finding of the change.
     """
     return base.reading if base is not None and not base.broken else Reading()
 
 
 def tells_nothing(reading: Reading) -> bool:
-    """True if the run failed with a finding that looks the same for every failure of the gate."""
+    """True if the run failed, and its finding would be the same for every failure of the gate."""
     is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
     return bool(reading.flaws) and (reading.passed == () or is_alike)
 
@@ -469,9 +468,9 @@ def _without_moved(
 
 
 def lost_tests(now: Reading, before: Reading) -> list[str]:
-    """Return tests that passed before and do not run now.
+    """Return the names of tests that passed before and do not run now.
 
-    A moved test has its own name in the list.
+    A test that was moved to another file is not lost.
     """
     if now.passed is None or before.passed is None:
         return []
@@ -490,8 +489,9 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If the change touches no tests and the gate has no other findings, only skipped tests count. A
-    test can then also be missing because product code changed the parameters in its name.
+    If the change touches no tests and the gate has no findings, only skipped tests are returned.
+    Any other test may then be missing only because its name contains parameters that product code
+    changed.
     """
     if gate.tests_may_vanish:
         return []
@@ -508,7 +508,7 @@ _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    """Return the tests that are skipped, alone or with their whole module."""
+    """Return the tests that are skipped, either alone or because their whole module is skipped."""
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))

@@ -1,8 +1,8 @@
 """Compares runs of a gate: on the base, on candidates, and on a merged state. Pure.
 
-Only findings of both runs on a state are certain. A candidate must not win by tests that it added
-itself. Therefore the base's tests are counted separately, by their names on the base, and with the
-base's versions of tests and configuration.
+A finding is certain only if two runs on the same state have it. A candidate must not win by tests
+that it added itself. Therefore the base's tests are counted separately, by their names on the base,
+and with the base's versions of tests and configuration.
 """
 
 from collections import Counter
@@ -19,9 +19,9 @@ MOST_NAMED_OF_BASE = 3
 
 
 def needs_another(first: Ran) -> bool:
-    """True if the run has findings, which may excuse a change with the same findings.
+    """True if the run has findings, so that a second run must confirm them.
 
-    A second run must then confirm the findings.
+    A confirmed finding of the base excuses the same finding of a change.
     """
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 
@@ -29,7 +29,7 @@ def needs_another(first: Ran) -> bool:
 def both(first: Ran, second: Ran) -> Ran:
     """Combine two runs: the findings that both runs have, and the tests that passed in both runs.
 
-    If the second run has no verdict, return the second run, which excuses nothing.
+    If the second run has no verdict, return the second run, whose findings excuse no change.
     """
     if second.broken:
         return second
@@ -49,7 +49,7 @@ def both(first: Ran, second: Ran) -> Ran:
 
 
 def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """Yield the findings in files that have findings in both runs.
+    """Yield the findings of ``other`` in files in which ``one`` also has findings.
 
     Only the files are compared, because the content of a log or report differs in each run.
     """
@@ -119,7 +119,7 @@ def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | 
 def without_parameters(test: str) -> str:
     """Return a test's name without parameters: ``test_one[2-3]`` becomes ``test_one``.
 
-    Otherwise a candidate could easily multiply its tests.
+    Otherwise a candidate could easily multiply its number of tests.
     """
     return test.partition("[")[0]
 
@@ -131,7 +131,8 @@ def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
 
 
 def _of_base(now: Reading, base: Reading) -> Iterator[str]:
-    """Yield passed tests that the base has, under the same name or under the name before a move.
+    """Yield the passed tests that the base also has, under the same name or, after a move, in
+    another file.
 
     Each name counts once. If the base cannot load a file, each test of the file counts.
     """
@@ -163,7 +164,9 @@ _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 
 def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
-    """True if a run rejects the work of several tasks. A second run must confirm a rejection."""
+    """True if a run rejects the work of several tasks, so that a second run must confirm the
+    rejection.
+    """
     is_of_result = check.place is GatePlace.RESULT and bool(check.base)
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
 

@@ -49,7 +49,7 @@ _OF_SETUP = ("metadata", "options")
 def judging_part(path: str, text: str) -> object:
     """Return the part of a file that configures gates. Versions with equal parts judge alike.
 
-    For any other file, and for a file that cannot be parsed, return the whole text.
+    Return the whole text of a file whose format is unknown, or that cannot be parsed.
     """
     read = _READERS.get(path.rpartition("/")[2])
     try:
@@ -121,10 +121,10 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """Limit the files that tasks may alter.
+    """Restrict permissions to alter tests: if the change also touches other code, the tasks may
+    only repair failing tests.
 
-    A change that also touches other code may only repair failing tests. Otherwise one change could
-    break code and weaken the tests that would show it.
+    Otherwise one change could break code and weaken the tests that would show it.
     """
 
     def held(leave: Leave) -> Leave:
@@ -152,7 +152,7 @@ def alteration(
     leaves: Sequence[Leave],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return the alteration of judging files.
+    """Return how the work altered files that decide how gates judge it.
 
     ``touched``: changed paths. The value is True if the base has the path. ``moves``: moved files,
     by their new path. ``equal``: files whose judging part is as on the base. ``removed``: paths of
@@ -248,10 +248,11 @@ def with_second_run(
 def swayed(
     gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
 ) -> list[Flaw]:
-    """Return the tests and checks that pass on the worker's change, but fail with other judges.
+    """Return the tests and checks that pass on the change only because the worker altered tests or
+    configuration.
 
-    The files that judge it (tests, configuration) are then those of the base commit. Empty if the
-    gate has no usable run on the base commit itself. ``repairs``: leave out tests that fail on the
+    Such tests and checks fail in the ``second`` run, which uses the base's versions of these files.
+    Empty if the gate has no usable run on the base. ``repairs``: leave out tests that fail on the
     base.
     """
     if base is None or base.broken:
@@ -304,8 +305,8 @@ REWRITTEN = "the gate changed this tracked file; gates must not change files"
 def with_rewrites(
     result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
 ) -> GateResult:
-    """Set the result to failed if the gate changed tracked files that it does not change at the
-    base.
+    """Set the result to failed if the gate changed tracked files that it does not change in its run
+    on the base.
     """
     if ran.broken or not ran.rewritten:
         return result
