@@ -74,11 +74,11 @@ class JobRemoval:
             ) from error
 
     def begin(self, root_id: str) -> bool:
-        """Set the directory aside and delete the rows. ``destroy`` removes the directory later,
-        because that is slow.
+        """Set the directory aside and delete the rows. The slow removal of the directory is left to
+        ``destroy``.
 
         Idempotent. Return False, and change nothing, if the job has not ended or a person works in
-        it. Raise OSError or StoreError.
+        a worktree of the job. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if (job is not None and not job.status.ended) or self._files.in_use(root_id):
@@ -98,7 +98,7 @@ class JobRemoval:
         return kept
 
     def unknown(self) -> Sequence[str]:
-        """Return root jobs that have a directory, but that the store does not know."""
+        """Return root jobs that have a directory but no row in the store."""
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
@@ -106,9 +106,10 @@ class JobRemoval:
         return tuple(self._files.aside())
 
     def finish(self, root_id: str) -> None:
-        """Continue an interrupted removal, in the thread of ``begin``. Raise OSError or StoreError.
+        """Continue an interrupted removal. Raise OSError or StoreError.
 
-        If the store is an older copy, in which the job has not ended, restore the directory.
+        Call this in the thread that calls ``begin``. If the store was replaced by an older copy, in
+        which the job has not ended, restore the directory instead.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -231,7 +232,10 @@ class Housekeeping:
         self._removal.finish(root_id)
 
     def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
-        """Begin a removal in the supervisor's loop, so that the job cannot run again."""
+        """Begin a removal, and return True if it has begun.
+
+        Runs in the supervisor's loop, so that no retry can run the job during the removal.
+        """
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)
@@ -243,7 +247,7 @@ RENDER_RETRY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class _Owed:
-    """A request to write reports of an ended job. Unlike other requests, no job waits for it."""
+    """A request to write reports of a job that has ended. No job waits for these reports."""
 
     render: Render
 
@@ -294,11 +298,11 @@ class Reporting:
             self._queue.put(_Owed(Render(root.id, root.id, ())))
 
     def once_more(self, render: Render) -> None:
-        """Write the outdated reports of an ended job again."""
+        """Rewrite the outdated reports of an ended job."""
         self._queue.put(_Owed(render))
 
     def write(self) -> None:
-        """Write all requested reports in this thread. Only for use without ``start``."""
+        """Write all requested reports before returning. Only for use without ``start``."""
         if not self._queue.empty():
             self.start()
             self.stop()

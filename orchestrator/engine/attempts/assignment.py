@@ -87,7 +87,9 @@ class SharedContextRuns:
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:
-        """Start to create a job's context. The end is reported, even if the creation fails."""
+        """Start the process that creates a job's shared context. ``ContextPrepared`` follows, even
+        if the process fails.
+        """
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
             return
@@ -285,8 +287,8 @@ def _answer_schema(worker: Worker) -> str:
 
 
 def _refused_changes(result: WorkerResult) -> str:
-    """Return findings of the gates on the merged state, for the worker that has to repair
-    its changes.
+    """Return the gates' findings on the merged state as text, for the worker that must repair its
+    changes.
     """
     blocking = [each for each in result.gates if each.blocks]
     said = [
@@ -331,7 +333,9 @@ def _previous_failure(worker: Worker) -> str:
 
 
 def _advice(worker: Worker) -> str:
-    """Return advice by the cause of the latest failure of an attempt that ran."""
+    """Return advice for the worker, by the cause of its latest failure. Attempts that never ran do
+    not count.
+    """
     if worker.attempt < 2 or worker.result is None or worker.failure in _NOT_ITS_FAULT:
         return ""
     ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
@@ -353,7 +357,7 @@ def _conflicts(worker: Worker, result: WorkerResult) -> str:
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:
     """Return a text about the failure of the worker's latest attempt.
 
-    It has the findings of the gates if a gate did not pass; otherwise the end of the output.
+    The text has the findings of the gates if a gate did not pass; otherwise the end of the output.
     """
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:

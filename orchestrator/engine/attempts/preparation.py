@@ -178,8 +178,10 @@ class AttemptPreparation:
     def _files(
         self, assignment: Assignment, command: Invocation, directory: str, ground: Ground | None
     ) -> AttemptFiles | None:
-        """Return the attempt's files, for a node with its own file system; None for an attempt in
-        the project, because its files are not copied.
+        """Return the attempt's files, for a node with its own file system.
+
+        Return None for an attempt that works in the user's project, because the project is not
+        copied to nodes.
         """
         if is_in_project(assignment.task):
             return None
@@ -200,7 +202,9 @@ class AttemptPreparation:
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
-        """Create the directories of an agent that a driver runs, and return their variables."""
+        """Create the directories that an agent's driver needs, and return the variables that name
+        them.
+        """
         if not command.control:
             return {}
         worker = assignment.worker
@@ -220,7 +224,9 @@ class AttemptPreparation:
         return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
-        """Release the resources that an attempt had while it ran. Idempotent."""
+        """Release an attempt's ports, and remove its directory for temporary files ``own_scratch``.
+        Idempotent.
+        """
         self._ports.release(attempt)
         if own_scratch:
             scratch.remove(own_scratch)
@@ -228,8 +234,8 @@ class AttemptPreparation:
     def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> RunningAttempt:
         """Return an attempt that an earlier server started.
 
-        ``secrets`` lacks the attempt's key, because this server does not know the key. The key
-        becomes invalid at the attempt's end.
+        The attempt's ``secrets`` lack its own key, because this server does not know the key. The
+        key becomes invalid at the attempt's end.
         """
         around = self._around
         passed = {**around.environment, **task.env}
@@ -305,7 +311,7 @@ class AttemptPreparation:
         return self._without_secrets(evidence, flight, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files that an agent reports to have written outside of its worktree.
+        """Return the files outside of its worktree that an agent reports to have written.
 
         Only existing files of the checkout and of the user's home count, and only if they are newer
         than the attempt.
@@ -398,7 +404,7 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence with the delivery. If no file changed, add the kind of the final text.
+    """Return the evidence, with a ``Delivery`` that compares the changed files with the task.
 
     ``builds``: True if the agent's work is a change of files. ``deferred``: True if unfinished
     child jobs may still create the promised files.

@@ -25,9 +25,9 @@ OnJudged = Callable[[RunningAttempt, Exit, Evidence], None]
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
-    If two of these gates have the same name, the task's gate counts. The job's gates check work
-    that is merged, and the work of a worker without a worktree is not merged. Such a worker has
-    only gates that a person requested, and the job's gates only in a project without a repository.
+    A gate of the task replaces a gate of the job with the same name. A worker without a worktree
+    gets only gates that a person requested. If the job has a base commit, such a worker gets none
+    of the job's gates, because these gates check merged work, and its work is not merged.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -40,7 +40,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
-    """Return the judging files that the task may alter. Judging files decide how gates judge.
+    """Return which judging files the task may alter. Judging files are files that decide how a gate
+    judges, such as tests.
 
     ``judged``: files that the gates of the worker's child jobs have judged.
     """
@@ -71,7 +72,7 @@ class ResultGates:
             self._ended[attempt_id(worker)] = None
 
     def has(self, worker: Worker) -> bool:
-        """True if the attempt's process has ended, and its end is not reported yet."""
+        """True if the attempt's process has ended, and the attempt's end is not reported yet."""
         with self._lock:
             return attempt_id(worker) in self._ended
 
@@ -80,9 +81,10 @@ class ResultGates:
         return self._stopped(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:
-        """Stop the attempt's gates.
+        """Stop the attempt's gates. Return True if the attempt was between its process's end and
+        its report.
 
-        Do nothing and return False if the attempt's process still runs, or its end is reported.
+        Otherwise, nothing is stopped, and the result is False.
         """
         name = attempt_id(worker)
         with self._lock:
@@ -137,9 +139,9 @@ class ResultGates:
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def without(self, flight: RunningAttempt, job: Job, exit: Exit, evidence: Evidence) -> Evidence:
-        """Return the evidence of a lost attempt's late result.
+        """Return the evidence of a lost attempt's late result, for which no gates run.
 
-        No gates run for a late result. If the attempt has gates, the result is no success.
+        If the attempt has gates, the evidence shows a failure, because the gates did not run.
         """
         if not self._wanted(flight, job, exit, evidence):
             return evidence

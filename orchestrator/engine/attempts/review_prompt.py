@@ -74,9 +74,9 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
-    """Return a candidate's entry.
+    """Return a candidate's entry in the reviewer's prompt.
 
-    It does not name the agent, because the reviewer may use the same agent.
+    The entry does not name the candidate's agent, because the reviewer may use the same agent.
     """
     result = worker.result or WorkerResult()
     return Entry(

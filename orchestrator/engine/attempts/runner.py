@@ -122,7 +122,7 @@ class AttemptRunner:
 
     @property
     def waits_for_space(self) -> str:
-        """Reason why an attempt waits for disk space; "" if none does."""
+        """Reason why attempts wait for disk space; "" if no attempt waits."""
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
@@ -151,11 +151,11 @@ class AttemptRunner:
             self._launch(launch, flight)
 
     def _preload(self, command: Start, issued: Issued) -> None:
-        """Send the launch of a worker without a slot to a busy shim, as a preloaded launch.
+        """Preload the launch of a worker without a slot: send the launch to a busy shim.
 
         The shim begins the launch after its present worker. If preloading is not possible, report
-        the launch as returned. The worker then starts once it has a slot. If the error persists,
-        the start reports it.
+        the launch as returned, so that the worker starts once it has a slot. An error that persists
+        is reported by that start.
         """
         worker = replace(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -240,8 +240,8 @@ class AttemptRunner:
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
         """Repeat the start if the disk was full. Otherwise report the attempt as ended.
 
-        The repetition is not a new attempt, because a new attempt would add rows to a database on
-        a full disk.
+        The start is repeated for the same attempt, because a new attempt would add rows to a
+        database on a full disk.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -266,7 +266,10 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """Report an attempt that was stopped before its launch. Return True if it was."""
+        """Report the end of an attempt that was stopped before its launch.
+
+        Return True if the attempt was stopped; otherwise do nothing and return False.
+        """
         name = attempt_id(worker)
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
@@ -277,9 +280,9 @@ class AttemptRunner:
     def _set_up(
         self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
     ) -> None:
-        """Continue after the setup of the attempt's worktree.
+        """Launch the attempt after the setup commands of its worktree have run.
 
-        ``ran`` is None if the setup was stopped.
+        ``ran``: the run of the setup commands; None if the setup was stopped.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -338,7 +341,9 @@ class AttemptRunner:
             self._launcher.stop(attempt, ended_by, by, cause)
 
     def close(self) -> None:
-        """Start nothing more. The next server starts the remaining attempts. Idempotent."""
+        """Start no further attempts. The next server starts the attempts that have not started.
+        Idempotent.
+        """
         self._background.close()
         self._checks.close()
 
@@ -411,7 +416,7 @@ class AttemptRunner:
             self._report(flight, exit, nothing)
 
     def _is_cancelled(self, worker: Worker) -> bool:
-        """True if the worker or its job is being stopped permanently."""
+        """True if the worker or its job was cancelled, and will not run again."""
         view = self._scheduler.view
         present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
@@ -497,7 +502,7 @@ class AttemptRunner:
     def _in_project(self, flight: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
-        Files that a child job's gates have judged are excluded, unless they changed since.
+        A file that a child job's gates have judged is excluded, unless the file has changed since.
         """
         changes = self._project_work.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)
@@ -534,10 +539,10 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the exit of an attempt that no caller has cancelled, in the form for the scheduler.
+    """Convert the exit of an attempt that no caller has cancelled to the form for the scheduler.
 
-    Exit code 0 after a stop by a shutdown or a pause means finished work. Any other end by a
-    shutdown, a signal from outside, or the orphan timeout means a lost attempt.
+    Exit code 0 after a stop by a shutdown or a pause counts as finished work. Otherwise, an attempt
+    is lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node.
 
     A server stops the shims of an earlier server by a signal. Therefore a signal counts as a
     shutdown for ``adopted`` attempts.

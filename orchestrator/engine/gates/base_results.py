@@ -133,10 +133,11 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield the identity of a program: its file, and the packages of its environment.
+    """Yield values that change whenever a program changes: its file, and the installed packages
+    beside it.
 
-    The file of a Python script is not enough, because the script is the same in all versions of its
-    package.
+    A Python script's file alone is not enough, because all versions of a package may have the same
+    script.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

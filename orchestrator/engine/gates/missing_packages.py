@@ -1,4 +1,7 @@
-"""Node.js packages that a project names but lacks. Gates that need them cannot judge."""
+"""Detects Node.js packages that a project requires, but that are not installed.
+
+A gate that needs such a package cannot judge the project.
+"""
 
 import json
 import os
@@ -23,8 +26,8 @@ _NOT_FOUND = (
 
 
 def are_missing(cwd: str, top: str) -> bool:
-    """True if ``package.json`` files from ``cwd`` up to ``top`` name packages, but none is
-    installed.
+    """True if the ``package.json`` files from ``cwd`` up to ``top`` require packages, and no
+    package is installed.
     """
     return bool(_missing(cwd, top))
 

@@ -76,7 +76,10 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the prefix of the names of all runs of an owner. A gate's name has no dot."""
+    """Return the prefix that the names of an owner's runs share.
+
+    The prefix ends with a dot, and a gate's name contains no dot.
+    """
     return f"gate_{owner}."
 
 
@@ -126,10 +129,11 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Start a gate. ``named`` gets the name by which the gate can be stopped. Raise OSError.
+        """Start a gate. ``named`` is called with the name by which the gate can be stopped. Raise
+        OSError.
 
-        If the worktree needs a setup, the setup runs first, and ``named`` is called again for the
-        gate.
+        If the worktree needs a setup, the setup runs first. Then ``named`` is called twice: with
+        the setup's name, and later with the gate's name.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
             self._begin(run, on_ran, named)
@@ -204,9 +208,9 @@ class GateProcesses:
         waiting.down()
 
     def _stop_earlier(self, name: str, record: str) -> None:
-        """Stop a gate that an earlier server started.
+        """Stop a gate that an earlier server started, and report the gate's end.
 
-        Its end is always reported: at once if the gate does not run.
+        If the gate no longer runs, its end is reported at once.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
@@ -265,14 +269,18 @@ class GateProcesses:
     # -- files ----------------------------------------------------------------------------------
 
     def _place(self, tree: Path, run: GateProcess) -> Path:
-        """Return the run's own directory, which is writable in a sandbox, too."""
+        """Create the run's own directory, and return its path. The gate can write into the
+        directory even in a sandbox.
+        """
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
         return place
 
     def _next_number(self, run: GateProcess) -> int:
-        """Return the number of the next run, so that logs and records of earlier runs are kept."""
+        """Return the next unused number of a run, so that no log or record of an earlier run is
+        replaced.
+        """
         tree = self._workspace.job_directory(run.root_id)
         begun = [
             int(number)
@@ -283,7 +291,7 @@ class GateProcesses:
         return max(begun, default=0) + 1
 
     def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
-        """Return names and records of runs that may still exist."""
+        """Return the names and record paths of runs that an earlier server did not finish."""
         tree = self._workspace.job_directory(root_id)
         ours = self._processes.ids
         found = []
@@ -323,8 +331,8 @@ class GateProcesses:
         )
 
     def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
-        """Return variables that make the gate run the worktree's programs and import its
-        modules.
+        """Return the variables with which a gate runs the worktree's programs and imports the
+        worktree's modules.
         """
         base = base_environment(self._around)
         search = base.get("PATH") or os.defpath
@@ -352,9 +360,10 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the executed files of the worktree, and executed packages of the user's checkout.
+    """Return which files of the worktree, and which packages of the user's checkout, the gate
+    executed.
 
-    The files are relative to the directory in which the gate starts; None if they are unknown.
+    Files are relative to the directory in which the gate starts; None if they are unknown.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:

@@ -87,8 +87,8 @@ class _GateSequence:
 class _Passed:
     """The first run of a gate that needs a second run.
 
-    ``base``: the run on the base, if any. ``altered``: how the work altered files that decide how
-    the gate judges.
+    ``base``: the run on the base commit; None if the gate did not run there. ``altered``: how the
+    worker altered files that decide how the gate judges.
     """
 
     result: GateResult
@@ -131,10 +131,11 @@ class GateRunner:
     def set_up(
         self, run: GateProcess, on_ran: Callable[[Ran | None], None], named: Callable[[str], None]
     ) -> None:
-        """Prepare a worktree for a run that is about to begin.
+        """Run the setup commands in a worktree. First, stop a setup that an earlier server started
+        there.
 
         ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
-        A setup that an earlier server started in this worktree is stopped first.
+        ``named`` is called with the name that ``stop_set_up`` needs.
         """
 
         def begin() -> None:
@@ -169,11 +170,13 @@ class GateRunner:
         return True
 
     def close(self) -> None:
-        """Begin nothing more, and call no more callbacks. Idempotent."""
+        """Begin no further gates, and call no further callbacks. Idempotent."""
         self._background.close()
 
     def _guarded(self, course: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Run a step of a check. Any error ends the check, because a caller waits for the end."""
+        """Run a step of a check. If the step raises an error, end the check, because a caller waits
+        for the check's end.
+        """
         try:
             step(course, *more)
         except Exception as error:
@@ -327,8 +330,10 @@ class GateRunner:
         base: Ran | None,
         first: Ran | None = None,
     ) -> None:
-        """Judge a run. If ``first`` is given, ``ran`` is a repetition of ``first``, to confirm its
-        findings.
+        """Judge the run ``ran`` of a gate.
+
+        If ``first`` is given, ``ran`` repeats the run ``first``, to confirm the findings of
+        ``first``.
         """
         touched, check, cwd = course.touched, course.check, course.cwd
         leaves = leaves_from(check, cwd, gate, touched)
@@ -364,7 +369,9 @@ class GateRunner:
         self._judge(course, gate, second, base, first)
 
     def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        """Return places of new comments that switch off findings of the gate."""
+        """Return the places where the change adds comments that switch off findings of the gate,
+        such as ``noqa``.
+        """
         comments, check = comments_of(gate.run), course.check
         if comments is None or not check.base:
             return ()
@@ -438,16 +445,16 @@ class GateRunner:
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
     """Return the result of a gate that failed to run, although its requirements are met.
 
-    Such a gate blocks the change, wherever the gate comes from.
+    Such a result blocks the change, whether the gate was requested or detected.
     """
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
-    """Yield changed Python files that the tests did not execute; none if that is unknown.
+    """Yield changed Python files that the tests did not execute; none if the executed files are
+    unknown.
 
-    If the executed files contain no test, another Python ran the tests. It is then unknown which
-    files they executed.
+    They are unknown if they contain no test: a Python without the probe then ran the tests.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -466,8 +473,9 @@ def _has_statements(path: str) -> bool:
 
 
 def _from(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Return the paths relative to the host project, which may be a subdirectory of its
-    repository.
+    """Convert paths relative to the repository to paths relative to the host project.
+
+    The host project may be a subdirectory of its repository.
     """
     if project == os.curdir:
         return touched

@@ -1,4 +1,4 @@
-"""Selects a job's gates. This is done once, for the commit from which the job's root job starts."""
+"""Selects a job's gates, once, from the files of the commit from which the root job starts."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ class GatePlan:
 
 
 class _NoFiles:
-    """The files of a project without a repository."""
+    """Stands for the files of a project without a repository: there are none."""
 
     def read(self, path: str) -> str:
         return ""
@@ -70,7 +70,8 @@ class GatePlans:
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
         """Return the parent job's settings.
 
-        If the parent job has neither a base nor gates, add the default gates for ``base``.
+        If the parent job has no base, no gates, and did not switch gates off, add the default gates
+        of the commit ``base``.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

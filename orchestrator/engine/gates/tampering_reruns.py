@@ -1,7 +1,8 @@
-"""Tampering with gates: tracked files that a gate's run changed, and second runs of gates.
+"""Detects two kinds of tampering: a gate's run that changed tracked files, and altered judging
+files.
 
-A gate must judge the work, not repair it. A second run has the base's versions of the files that
-decide how gates judge.
+A gate must judge the work, not repair it. Judging files decide how gates judge, such as tests. If
+the work altered judging files, a second run of the gate uses the base's versions of them.
 """
 
 import logging
@@ -27,10 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
-    """Return one finding for each changed place. Paths are relative to the host project.
+    """Return one finding for each place in tracked files that a gate's run changed.
 
-    ``directory``: a worktree that had ``commit`` checked out. Errors are only logged, because
-    restoring the worktree reports them, too.
+    ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
+    findings are relative to the host project. Errors are only logged, because restoring the
+    worktree reports them, too.
     """
     try:
         changed = repository.rewritten(directory, commit)
@@ -49,7 +51,9 @@ def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw,
 
 
 class SecondRuns:
-    """Prepares second runs. Methods raise RepositoryError and OSError. Any thread may call."""
+    """Prepares second runs of gates. Methods raise RepositoryError and OSError. Any thread may
+    call.
+    """
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
@@ -63,7 +67,8 @@ class SecondRuns:
         result: GateResult,
         leaves: Sequence[Leave],
     ) -> JudgeAlteration:
-        """Return how the work altered files that decide how a gate judges, if the gate passed.
+        """Return how the worker altered the gate's judging files; nothing if no second run is
+        needed.
 
         ``cwd``: the host project in the worktree. The paths of ``touched`` are relative to it.
         """
@@ -77,7 +82,8 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, leaves, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Prepare the worktree for the second run.
+        """Put the base's versions of the altered judging files into the worktree, for the second
+        run.
 
         The caller must restore the worktree afterwards.
         """
@@ -89,9 +95,9 @@ class SecondRuns:
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        """True if the file is the same as at the base.
+        """True if the file configures gates in the same way as at the base.
 
-        Of a file that also has other settings, only the part that configures gates is compared.
+        If the file also has other settings, these settings are not compared.
         """
         before, after = (
             judging_part(path, self._repository.files(commit).read(path))
@@ -108,10 +114,10 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run: a gate that passed.
+    """True if a gate needs a second run: the gate passed, or its failure does not block the change.
 
-    If candidates are compared, a failed gate that does not block also needs a second run, because
-    its results are compared.
+    A failure that does not block matters only if candidates are compared, because the gate's
+    results are part of the comparison.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
@@ -120,7 +126,7 @@ def _needs_it(check: Check, result: GateResult) -> bool:
 def leaves_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[Leave, ...]:
-    """Return which judging files the tasks may alter, with paths relative to the host project."""
+    """Return which judging files each task may alter. Paths are relative to the host project."""
     project = os.path.relpath(cwd, check.directory)
 
     def seen(leave: Leave) -> Leave:
