@@ -1,8 +1,8 @@
-"""Merges workers' changes in order, and bisects for the changes with which gates fail.
+"""Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, up to twice as many, because the real cause may be an earlier change that
-conflicts with both.
+second culprit on, a culprit takes up to twice as many runs. These runs check whether one earlier
+change makes both culprits fail, and is the real cause.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
-    """The merge of one part, and the state after it."""
+    """The merge of one worker's changes, and the merged state afterwards."""
 
     part: MergePart
     #: The merged state. The earlier state if nothing of the part could be merged.
@@ -57,10 +57,11 @@ Judge = Callable[[str], Results]
 
 class Batch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base`` counts as passed without a run, because gates judge only changes since it.
+        """``base``: the commit to merge into. It counts as passed without a run, because gates
+        judge only changes since it.
 
-        A union of lines is kept only if the gates pass. Otherwise the part with the union is in
-        conflict.
+        If the gates fail after git has kept the lines of both sides (a union), the part is merged
+        again without the union. It is then in conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -80,7 +81,7 @@ class Batch:
     def settle(self) -> Settled:
         """Return the largest merged state that passes the gates.
 
-        It has all parts in order, except the culprits and the parts that build on them.
+        The state has all parts in order, except the culprits and the parts that build on culprits.
         """
         good = 0
         while True:
@@ -123,9 +124,8 @@ class Batch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Return the smallest number of steps with which the gates fail.
-
-        It is greater than ``good``.
+        """Return the smallest number of steps with which the gates fail. The gates pass with
+        ``good`` steps.
         """
         bad = len(self._steps)
         while bad - good > 1:
@@ -137,10 +137,11 @@ class Batch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Exclude the culprit: the part after the first ``good`` steps, or an earlier real cause.
+        """Exclude the part that makes the gates fail: the part of step ``good + 1``, or an earlier
+        real cause.
 
-        The gates pass with the first ``good`` steps, and fail with one more. Return how many steps
-        can stay as they are.
+        The gates pass with the first ``good`` steps, and fail with one more step. Return the number
+        of steps that need not be merged again.
         """
         culprit, results = self._steps[good].part, self._results(good + 1)
         if self._steps[good].has_union:
@@ -158,10 +159,10 @@ class Batch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return an earlier part that is the real cause of the last two failures; None if there is
+        """Return the earlier part that is the real cause of the last two failures; None if there is
         none.
 
-        Without the real cause, the gates pass on the other steps together with both culprits.
+        A part is the real cause if the gates pass on both culprits and all other parts without it.
         """
         if not good or len(self._culprits) == self._final:
             return None
@@ -173,9 +174,10 @@ class Batch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the first part of ``before`` with which the culprit fails.
+        """Return the first part of ``before`` that fails together with the culprit.
 
-        The gates pass on the culprit with all parts before that part, and fail if it is added.
+        The gates pass on the culprit with all parts before the returned part. They fail if the
+        returned part is added.
         """
         good, bad = 0, len(before)
         while bad - good > 1:
@@ -187,8 +189,8 @@ class Batch:
         return before[bad - 1]
 
     def _passes(self, parts: Sequence[MergePart]) -> bool:
-        """True if the gates pass on the merged parts, and all changes of the parts could be
-        merged.
+        """True if all changes of the parts can be merged, and the gates pass on the merged
+        state.
         """
         commit = self._base
         for part in parts:
@@ -220,7 +222,7 @@ def blocked(results: Results) -> bool:
 
 
 def vouched(results: Results) -> bool:
-    """True if every gate that counts has passed, or has nothing to judge."""
+    """True if every required gate has passed, or has nothing to judge."""
     return all(_speaks_for(each) for each in results if each.required)
 
 

@@ -50,11 +50,11 @@ class Allowed:
 
 
 class Abandoned(Exception):
-    """The results of the gates are no longer needed."""
+    """Raised to end a check whose results are no longer needed."""
 
 
 class Unfit(Exception):
-    """A required gate already fails on the base, so it cannot judge the changes."""
+    """Raised if a required gate fails on the base, too. Such a gate cannot judge the changes."""
 
 
 class MergedGates:
@@ -67,7 +67,7 @@ class MergedGates:
         return f"{self._workspace.job_directory(job.root_id)}/{FOLDER}/{job.id}"
 
     def clear(self, job: Job) -> None:
-        """Remove the leftovers of earlier checks that a crash interrupted. Idempotent."""
+        """Remove the worktree of an earlier check that a crash interrupted. Idempotent."""
         self._repository.close_at(self.directory(job))
 
     def judge(
@@ -81,9 +81,9 @@ class MergedGates:
     ) -> Sequence[GateResult]:
         """Return the results of the job's gates on a commit that was created from ``base``.
 
-        Raise Abandoned when ``halted`` returns True. Raise Unfit if a required gate has the same
-        findings on the base, because then no worker caused them. ``sound``: names of gates that are
-        known to pass on the base. New names are added to it.
+        ``sound``: names of gates that are known to pass on the base. The method adds names to the
+        set. Raise Abandoned when ``halted`` returns True. Raise Unfit if a required gate has the
+        same findings on the base, because no worker caused these findings.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
@@ -169,7 +169,7 @@ class MergedGates:
 def _doubtful(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
-    """Return the blocking gates that may also block on the base."""
+    """Return the gates that block the merge, and that may fail on the base as well."""
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:

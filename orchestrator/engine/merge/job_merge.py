@@ -53,9 +53,9 @@ class ChildResultMerge:
     def fold(self, record: MergeRecord, tree: Tree, job: Job) -> None:
         """Make a child job's result available to its parent worker. Idempotent.
 
-        Sets refs to the result, so that the next merge of the parent worker's job includes it. If
-        the parent worker waits, the result is also added to the worker's files. Does nothing for a
-        root job, or without a result.
+        Creates refs to the result, so that the next merge of the parent worker's job includes the
+        result. If the parent worker is waiting, the result is also added to its files. Does nothing
+        for a root job, or if the job has no result.
         """
         if job.parent_worker_id is None or not record.commit:
             return
@@ -100,9 +100,10 @@ def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Keep the branch heads of candidates that were not chosen, each by a ref.
+    """Protect the branch heads of candidates that were not chosen, with one ref for each candidate.
 
-    Remove such a ref of the chosen candidate. Idempotent. Raise RepositoryError.
+    Remove the chosen candidate's ref, which exists if another candidate was chosen before.
+    Idempotent. Raise RepositoryError.
     """
     for worker in _others(tree, job):
         tip = repository.tip(worker_branch(worker))
@@ -153,7 +154,7 @@ class JobMerge:
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
         """Return the merge reports of a job; for a root job, also the reports of its descendants.
 
-        If necessary, merges the job's own changes first.
+        If the job's changes have not been merged yet, merge them first.
         """
         job = _job(tree, job_id)
         if _base(tree, job) and self._records.read(job) is None:
@@ -170,9 +171,10 @@ class JobMerge:
         return replace(found, notes=(*note, *found.notes))
 
     def integrate(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> Merged:
-        """Merge the changes, remove the worktrees, and check the user's checkout. Idempotent.
+        """Merge the changes of a job, remove its worktrees, and check the user's checkout.
+        Idempotent.
 
-        Failures are recorded as well. Does nothing for a job that does not use git.
+        A failed step is recorded in the merge record. Does nothing for a job that does not use git.
         """
         job = _job(tree, job_id)
         base = _base(tree, job)
@@ -195,7 +197,7 @@ class JobMerge:
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
     ) -> Merged:
-        """Add the changes that the job made in the user's repository, and in files of the
+        """Add the changes that the job made to the user's repository, and to files of the user's
         checkout.
         """
         checkout = self._worktrees.checkout
@@ -215,7 +217,7 @@ class JobMerge:
     def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
         """Yield changed files of the checkout that no worker reported.
 
-        Each comes with the workers that ran at the time of its change.
+        Each file is listed with the workers that ran when it changed.
         """
         known = {path for each in tree.workers for path in _outside(each)}
         for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
@@ -340,7 +342,7 @@ class JobMerge:
 
 
 def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
-    """Return the part of the choice about workers, and the part about child jobs."""
+    """Split a person's choice. Return the choice of workers, and the choice of child jobs."""
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -356,8 +358,8 @@ def _leave_by_choice(
 ) -> None:
     """Exclude a worker from the result, as a person requested.
 
-    If gates or a conflict excluded the worker before, that cause stays recorded. A later merge
-    without this choice would then exclude the worker for that cause.
+    If gates or a conflict excluded the worker before, the record keeps this earlier cause, because
+    the cause applies again after the person's choice has ended.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -371,8 +373,8 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """Add how a child job's result affected the parent worker's files: paths that conflict, and
-    hunks that the result replaced.
+    """Add what a child job's result did to the parent worker's files: conflicting paths, and
+    replaced hunks.
     """
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
@@ -408,7 +410,9 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base(tree: Tree, job: Job) -> str:
-    """Return the base of the merge, even if only workers of child jobs change files."""
+    """Return the job's base commit. If the job has none, return the base of one of its descendants;
+    "" if no job has a base.
+    """
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)
@@ -416,9 +420,9 @@ def _base(tree: Tree, job: Job) -> str:
 
 
 def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
-    """Yield the workers to merge, in the order of dependencies.
+    """Yield the workers to merge. Tasks are in the order of dependencies.
 
-    First the worker that counts for each task, then the workers that a person selected.
+    For each task, the chosen worker comes first, then the workers that a person selected.
     """
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):

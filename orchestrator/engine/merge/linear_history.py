@@ -13,9 +13,10 @@ LINEAR = "linear"
 
 
 def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Return a commit with the content of the last of ``steps``.
+    """Return a commit with the content of the last of ``steps``, and a history without merge
+    commits.
 
-    Its history is one line of the workers' own commits, from ``base`` on.
+    The history consists of the workers' own commits, one after another, on top of ``base``.
     """
     tip = state = base
     for step in steps:
@@ -54,8 +55,10 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the last of the worker's ``own`` commits in the history of ``began``, the start commit
-    of the child job; "" if there is none.
+    """Return the commit of a worker after which a child job started.
+
+    ``own``: the worker's commits. ``began``: the start commit of the child job. Return "" if the
+    history of ``began`` contains none of these commits.
     """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

@@ -9,7 +9,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class LostLines:
-    """Finds the workers of lost lines.
+    """Finds the workers that wrote the lines that a merge replaced.
 
     Workers must be added in the order in which they are merged.
     """
@@ -26,7 +26,7 @@ class LostLines:
         self._before.append(worker)
 
     def named(self, conflict: FileConflict) -> FileConflict:
-        """Return the conflict, with the names of the earlier workers whose lines it lost."""
+        """Add the names of the earlier workers that wrote the conflict's lost lines."""
         if not conflict.lost:
             return conflict
         lost = (replace(each, workers=self._of(conflict.path, each)) for each in conflict.lost)
@@ -39,8 +39,9 @@ class LostLines:
         return tuple(each.id for each in self._before if path in self._changed(each))
 
     def _origin(self, commit: str) -> str:
-        """Return the first worker whose branch has a commit; "" for a commit of the base, or a
-        merge.
+        """Return the first worker whose branch contains a commit.
+
+        Return "" for a commit of the base, or for a merge commit.
         """
         if commit not in self._origins:
             self._origins[commit] = self._found(commit)

@@ -107,7 +107,7 @@ class BranchMerge:
         halted: Halted,
         left: Collection[str] = (),
     ) -> Merged:
-        """Merge the changes of ``workers``, one on top of the other, in the given order.
+        """Merge the changes of ``workers`` one after another, in the given order.
 
         Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
         ``left``: child jobs of the workers that a person chose to exclude. Raise RepositoryError.
@@ -171,9 +171,11 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return True if no gate judged the merged code, and the files that no gate judged.
+        """Return two values: True if no gate judged any of the merged code, and the files that no
+        gate judged.
 
-        ``files``: the changed files by path in the project. ``has_unrun``: gates were skipped.
+        ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
+        skipped.
         """
         # A job without gates has nothing to judge.
         if not job.config.gates:
@@ -193,8 +195,8 @@ class BranchMerge:
     def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
         """Sort parts by dependencies.
 
-        With the strategy ``theirs``, parts with better evidence come later, because in a conflict
-        the later part wins.
+        With the strategy ``theirs``, the later part wins a conflict. Therefore, parts with better
+        evidence come later.
         """
         wins = job.config.merge_strategy == Strategy.THEIRS
         return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
@@ -202,7 +204,8 @@ class BranchMerge:
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
         """True if the worker's changes are available.
 
-        If a person removed the branch, it is restored.
+        A branch that a person removed is first restored from the worker's checkpoints. If that is
+        not possible, the worker is excluded from the result.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
@@ -219,8 +222,9 @@ class BranchMerge:
         return False
 
     def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
-        """Return, by branch head, the candidates with changes that were selected neither by the
-        comparison nor by a person.
+        """Return the candidates with changes that are not merged, by branch head.
+
+        Neither the comparison of candidates nor a person selected these candidates.
         """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
@@ -233,9 +237,10 @@ class BranchMerge:
     def _builds_on(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
-        """True if the worker's branch has the changes of a candidate that is no longer chosen.
+        """True if the worker's branch contains the changes of a candidate that is no longer chosen.
 
-        The worker started from the candidate before a person chose another one.
+        The worker started from this candidate's changes before a person chose another candidate.
+        The worker is then excluded from the result.
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
         needs = sources(tasks, tasks[worker.task_id])
@@ -286,7 +291,7 @@ class BranchMerge:
         halted: Halted,
         unrun: Sequence[GateResult],
     ) -> Judge:
-        """Return the function that judges a commit.
+        """Return the function that runs the gates on a commit and returns their results.
 
         ``unrun``: results of gates that need not run.
         """
@@ -318,8 +323,8 @@ class BranchMerge:
         return Allowed(tuple(leaves), frozenset(vanishing))
 
     def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's changes on top of the state: all of them, or only files without
-        conflicts.
+        """Merge a worker's changes into the commit ``tip``. If files conflict, merge only the other
+        files.
         """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
@@ -357,9 +362,10 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge on top of the state the changes of a child job that the parent worker discarded.
+        """Merge the changes of a child job, which its parent worker discarded, into the commit
+        ``tip``.
 
-        The worker's branch stays as it is, so that the changes can be excluded again.
+        The worker's branch stays unchanged, so that a later merge can exclude the changes again.
         """
         again = self.children.put_back(job, worker, child, own)
         if again is None:
@@ -372,8 +378,8 @@ class BranchMerge:
     def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
         """Return the branch heads of a worker.
 
-        If its conflicts are not resolved, use its branch from before the attempt that was to
-        resolve them.
+        If an attempt failed to resolve the worker's conflicts, return the head from before that
+        attempt.
         """
         if conflict_attempt.unresolved(self._repository, worker):
             return [conflict_attempt.own_tip(self._repository, worker)]
@@ -412,8 +418,8 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """Return the conflict. If it comes from a child job, add the child job's workers that
-        changed the file.
+        """Add the workers that changed the file to a conflict of a child job. Return other
+        conflicts unchanged.
         """
         if not conflict.child_job_id:
             return conflict
@@ -439,10 +445,10 @@ class BranchMerge:
         self._note_resolvable(record, job, worker)
 
     def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """Record that a worker can still resolve its conflicts.
+        """Record the worker as able to resolve its conflicts, if it is.
 
-        A worker of a child job cannot, because its parent worker has ended. A worker whose task
-        failed, or was done by another worker, cannot either.
+        A worker of a child job is not able, because its parent worker has ended. A worker whose
+        task failed, or was done by another worker, is not able either.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
@@ -496,9 +502,9 @@ class BranchMerge:
     def _refusal(
         self, record: MergeRecord, settled: Settled, part: MergePart, results: Sequence[GateResult]
     ) -> MergeRejection:
-        """Return the rejection of a worker.
+        """Return the merge rejection of a worker whose changes fail the gates on the merged state.
 
-        The worker's next attempt, if any, begins with the result of the other workers.
+        If the worker gets another attempt, the attempt begins with the result of the other workers.
         """
         if record.commit and not record.again:
             # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
@@ -512,7 +518,9 @@ class BranchMerge:
     def _to_resolve(
         self, record: MergeRecord, job: Job, settled: Settled
     ) -> Iterator[MergeRejection]:
-        """Yield rejections for conflicts that the job's agent is to resolve."""
+        """Yield merge rejections of workers with conflicts that an agent must resolve, as the job's
+        settings request.
+        """
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
@@ -532,10 +540,10 @@ class BranchMerge:
             )
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Restore the worker's branch from before an attempt that failed to resolve its conflicts.
-        Idempotent.
+        """Undo an attempt that failed to resolve the worker's conflicts: move the branch back to
+        its head from before the attempt. Idempotent.
 
-        Does nothing if no other attempt is to follow.
+        Does nothing if the worker gets no further attempt.
         """
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
@@ -545,11 +553,11 @@ class BranchMerge:
 
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return results of gates that need not run, because they would only delay the end of a
-    cancelled tree.
+    """Return results for the gates that are skipped because the tree was cancelled.
 
-    The scan for secrets always runs. If all tasks of the job ended before the cancel, the job is
-    completed, so its gates run as well.
+    Gates would only delay the end of a cancelled tree. The scan for secrets is never skipped. If
+    all tasks of the job ended before the cancel, the job counts as completed, and no gate is
+    skipped.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -565,7 +573,7 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
 def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    If only the changes of its child job conflict, a worker cannot resolve them, and is omitted.
+    A worker is omitted if only changes of its child job conflict, because it cannot resolve them.
     """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:
@@ -573,9 +581,9 @@ def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
 
 
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
-    """Yield workers that failed in an earlier merge, because gates rejected the merged state.
+    """Yield the workers whose changes failed the gates in an earlier merge.
 
-    Workers whose tasks ``workers`` have done since are omitted.
+    A worker is omitted if one of ``workers`` has completed the same task.
     """
     done = {each.task_id for each in workers}
     for each in tree.workers:
@@ -588,9 +596,8 @@ def _is_refused(worker: Worker) -> bool:
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    """Yield the conflicts.
-
-    If ``job_id`` is given, mark them as conflicts of that child job's result.
+    """Mark conflicts as conflicts of the child job ``job_id``. If ``job_id`` is "", change
+    nothing.
     """
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each

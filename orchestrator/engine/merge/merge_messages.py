@@ -31,7 +31,8 @@ MOST_LINES = 100
 def in_words(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Describe the outcome of the changes of a job that ends with ``status``, line by line.
+    """Yield lines of text about the outcome of a job's changes. ``status``: the status with which
+    the job ends.
 
     ``above``: ids of the jobs above this job, from its parent job to the root. They are merged
     after this job.
@@ -164,7 +165,9 @@ def _won(record: MergeRecord) -> Iterator[str]:
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
-    """Yield messages about lines of one file that are not in the result, one for each place."""
+    """Yield messages about lines of one file that the merge replaced, one message for each
+    place.
+    """
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
     kept = f" (saved: git show {conflict['ours'][:12]})" if is_own and conflict["ours"] else ""
@@ -243,10 +246,7 @@ def _why_not_passed(gate: Mapping[str, Any]) -> str:
 
 
 def _has_merged(record: MergeRecord) -> bool:
-    """True if the record has merged changes.
-
-    False for a job whose workers changed nothing.
-    """
+    """True if the record is about changes. False for a job whose workers changed nothing."""
     return bool(record.branch or record.left_out or record.gates)
 
 
@@ -257,8 +257,8 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """Yield the text for the worker that started the job: which conflicts it must resolve, and
-    how.
+    """Yield text for the parent worker: which conflicts with the child job's result it must
+    resolve, and how.
     """
     if record.without_worktree:
         yield (
@@ -290,9 +290,9 @@ def _listed(paths: Sequence[str]) -> str:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """Return the paths as arguments for the end of a command.
+    """Return the paths as the last arguments of a git command: `` -- a b``.
 
-    If there are too many, return "", with which the command applies to all files.
+    If there are too many paths, return "", so that the command applies to all files.
     """
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""

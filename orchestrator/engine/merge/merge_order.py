@@ -21,9 +21,10 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Return the parts. Parts that contain other workers' changes come last.
+    """Sort the parts: first the parts that contain only their own worker's changes, in the given
+    order.
 
-    Parts that build on such parts follow them. The order is otherwise unchanged.
+    Parts that contain other workers' changes come last, with the parts that depend on them.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
@@ -38,11 +39,12 @@ def in_order(
 
 
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """Sort parts by dependencies. Sort independent parts by evidence, best last.
+    """Sort parts by dependencies. Sort independent parts by evidence, with the best part last.
 
-    Best are the fewest findings of gates, then the most passed tests of the base. Other evidence
-    about candidates does not count, because it cannot be compared between different tasks. Parts
-    with equal evidence keep their order.
+    The best part has the fewest findings of gates. If several parts have the fewest, the best of
+    them has the most passed tests of the base. Other evidence about candidates does not count,
+    because it cannot be compared between different tasks. Parts with equal evidence keep their
+    order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
@@ -64,8 +66,9 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Return the parts whose dependencies exist, and the other parts, each with its missing
-    task.
+    """Return two lists: the parts whose dependencies are all among ``parts``, and the other parts.
+
+    Each of the other parts comes with the id of a task that it depends on and that is missing.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

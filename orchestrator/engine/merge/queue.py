@@ -28,7 +28,7 @@ RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class _Work:
-    """The merge work of one job. One thread does it at a time."""
+    """The merges of one job. Only one thread at a time merges the job."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
@@ -69,7 +69,8 @@ class MergeQueue:
     def again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
     ) -> Future[None]:
-        """Merge an ended job again. The future raises the errors of the merge.
+        """Merge an ended job again, in another thread. The returned future raises the errors of the
+        merge.
 
         ``then`` is called in the merging thread. Raise Conflict while another merge of the job
         runs.
@@ -85,13 +86,15 @@ class MergeQueue:
             return job_id in self._under_way
 
     def stop(self, job_id: str) -> None:
-        """Make the merge of a stopped job end soon, without long steps. Idempotent."""
+        """Make the merge of a cancelled job end soon, by skipping long steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()
 
     def close(self) -> None:
-        """End all merges soon, and send no further messages. Idempotent."""
+        """Make all merges end soon, and wait for their ends. No merge posts a message afterwards.
+        Idempotent.
+        """
         self._closed.set()
         with self._lock:
             for work in self._under_way.values():
@@ -129,7 +132,7 @@ class MergeQueue:
             self._post(JobMerged(render, merged))
 
     def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
-        """Merge a job. If the disk is full, wait and repeat, until the job is stopped."""
+        """Merge a job. While the disk is full, wait and repeat, unless the job was stopped."""
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:

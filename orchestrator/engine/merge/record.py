@@ -105,7 +105,7 @@ class MergeRecords:
             return None
 
     def forget(self, job: Job) -> None:
-        """Remove the record before it becomes outdated. Idempotent."""
+        """Remove the record of a job that is about to be merged again. Idempotent."""
         self._path(job).unlink(missing_ok=True)
 
     def _path(self, job: Job) -> Path:
@@ -128,12 +128,12 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
-    """Return the changes that the result lacks, as facts of the job."""
+    """Return the changes that are not in the result, in the form in which the job stores them."""
     return (*_left_out(record), *_discarded(record))
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
-    """Return the records of child jobs whose changes are completely missing from the result."""
+    """Return records of the child jobs whose changes are completely missing from the result."""
     return [each for each in record.undone if each["discarded"]]
 
 
@@ -172,10 +172,10 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return hunks of workers' changes that are not in the result, by worker.
+    """Return the hunks of workers' changes that are not in the result, by worker.
 
-    Such a hunk was replaced by another worker's hunk, or undone by the worker that started the
-    child job.
+    Either another worker's hunk replaced such a hunk, or the worker that started a child job undid
+    it.
     """
     return (*_won_over(record), *_undone(record))
 
@@ -220,7 +220,9 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return, by worker, the places of hunks that a hunk of one of ``winners`` replaced."""
+    """Return the places of replaced hunks, by the worker that wrote them. Only hunks that one of
+    ``winners`` replaced count.
+    """
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -278,9 +280,8 @@ def child_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _branch(record: MergeRecord, worker: str, branch: str) -> str:
-    """Return the branch with the missing changes.
-
-    It is the child job's branch, if only that branch conflicts.
+    """Return the branch with the worker's missing changes. If only the changes of a child job
+    conflict, return the child job's branch.
     """
     if worker not in record.merged:
         return branch
@@ -293,7 +294,7 @@ def _name(job: Job) -> str:
 
 
 def conflict_record(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
-    """Return a conflict in the form of a merge record."""
+    """Return a conflict in the form in which a merge record stores it."""
     child = conflict.child_job_id
     branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
     who = {"worker_id": worker.id, "branch": short(branch)}
