@@ -161,10 +161,10 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 
 
 def intent_of_task(task: TaskSpec) -> Intent:
-    """Return the task's intent.
+    """Return the task's intent: a change of files, or an answer.
 
-    It follows from the task's role, otherwise from the task's own part of the prompt and from its
-    title.
+    A command or the role can decide. Otherwise, the task's own part of the prompt and the title are
+    compared.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
@@ -181,16 +181,18 @@ def intent_of_task(task: TaskSpec) -> Intent:
 
 
 def _asks_for_something(text: str) -> bool:
-    """True if the text itself can show the intent.
+    """True if the text can show the intent.
 
-    Otherwise only the title can, for example because the text is in another language.
+    False, for example, for a text in another language. In this case, the task's title decides.
     """
     plain = _plain(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the prompt without the introduction that the rule planner adds before a list item."""
+    """Return the task's own part of the prompt. The rule planner puts the same introduction before
+    each item of a list; this introduction is removed.
+    """
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]

@@ -1,8 +1,9 @@
 """Splits a request into tasks by rules, without AI. Also decides whether a model should split it.
 
-Rules, in this order: a numbered or bulleted list, a numbered list in a line, several sentences that
-request work, a kind of work (``kinds_of_work.toml``), "X with A, B and C"; otherwise one task.
-Thanks and wishes ("Please keep it small.") create no task. They are part of every task's context.
+The first rule that fits is used, in this order: a numbered or bulleted list; a numbered list within
+a line; several sentences that request work; a kind of work (``kinds_of_work.toml``); "X with A, B
+and C". If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create
+no task. They are part of every task's context.
 """
 
 import re
@@ -36,9 +37,9 @@ _TAIL = 20
 
 
 def inline_items(text: str) -> tuple[str, list[str]]:
-    """Return the text before a list within a line, and the items.
+    """Return the text before a list within a line, and the items of the list.
 
-    There are no items if ``text`` has no such list.
+    If ``text`` has no such list, return the whole text and no items.
     """
     if "```" in text or "~~~" in text:
         return text, []
@@ -64,9 +65,9 @@ def _letter(marker: re.Match[str]) -> int | None:
 
 
 def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the markers that count from 1 without a gap.
+    """Return the list markers whose numbers are 1, 2, 3, and so on, without a gap.
 
-    Other numbers, as in "Python 3. Then", are text.
+    Other numbers are text, such as the 3 in "Python 3. Then".
     """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
@@ -89,9 +90,10 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 
 
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
-    """Yield the items, without joining their words.
+    """Yield the items of the list: the text after each marker, without "and", "then", or commas
+    before the next marker.
 
-    The word "then" stays with the item after it.
+    The word "then" becomes the beginning of the next item.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
@@ -206,14 +208,16 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parts:
-    """Parts that become one task each, and the text that belongs to all parts."""
+    """The parts of a request, each of which becomes one task, and the text that belongs to all
+    parts.
+    """
 
     parts: Sequence[_Part]
     context: Sequence[str] = ()
 
 
 class RulesPlanner:
-    """The planner for machines without an AI agent."""
+    """The planner that splits requests by rules. It needs no AI agent."""
 
     name = "rules"
 
@@ -244,7 +248,7 @@ def split(request: str) -> Split:
 
 
 def is_list(request: str) -> bool:
-    """True if the request already is a list."""
+    """True if the request is a list, with one task in each item."""
     return _listed(dedent(request).strip()) is not None
 
 
@@ -318,9 +322,11 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return the role of a task that certainly changes files; otherwise None.
+    """Return the role "testing" or "documentation" if the verb clearly requests tests or
+    documentation; otherwise None.
 
-    A task with a building role fails if it changes nothing.
+    In case of doubt, there is no role, because a task with one of these roles fails if it changes
+    no file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -359,9 +365,10 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True if a line no longer belongs to the item.
+    """True if the text below a list begins with ``line``, so that the line is not part of the last
+    item.
 
-    Such a line is not indented. It follows an empty line, or it is a sentence for all items.
+    The line is then not indented. It follows an empty line, or it is an instruction for all items.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

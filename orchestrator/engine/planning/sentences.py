@@ -1,6 +1,6 @@
 """Classifies the sentences of a request: requests for work, and instructions on how to do the work.
 
-Only English is recognised. A request with a sentence that is not recognised is one task.
+Only English is recognised. If any sentence is not recognised, the whole request becomes one task.
 """
 
 import re
@@ -14,7 +14,7 @@ from orchestrator.core.text.formatting import lazy_pattern
 def _any_of(alternatives: str) -> str:
     """Return a pattern that matches any line of ``alternatives``.
 
-    A line may contain further alternatives, separated by bars.
+    Each line is a regular expression.
     """
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
@@ -245,7 +245,9 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and mere wishes. They create no task."""
+    """True for thanks, greetings, and sentences that only express a wish. Such a sentence creates
+    no task.
+    """
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 

@@ -98,7 +98,9 @@ def kind_of(sentence: str) -> WorkKind | None:
 
 
 def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
-    """Return the tasks of a kind, for the sentence of a request that asks for this kind."""
+    """Return the tasks of the kind of work ``kind``, for the sentence of a request that asks for
+    it.
+    """
     ask = _ask(sentence)
     named = _named(ask)
     wanted = [each for each in kind.tasks if _is_wanted(kind, each, named, request)]
@@ -169,7 +171,9 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """Return the technologies that the request names, by layer."""
+    """Return the technologies that the request names, by layer of the product, such as the
+    backend.
+    """
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -238,7 +242,10 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    """Return the pattern, with its lists of words filled in; None if there is no text."""
+    """Compile a pattern. Each name in braces is replaced by its list from ``words``.
+
+    Return None if there is no text.
+    """
     for name, listed in words.items():
         text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
     return lazy_pattern(text, re.IGNORECASE) if text else None

@@ -1,7 +1,8 @@
-"""Work for attempts that is too slow for the supervisor's thread and the listening thread.
+"""Runs slow work in background threads, outside the supervisor's thread and the listening thread.
 
-This module has the thread pool, reads of the store that are repeated until the store answers, and
-work that a full disk stopped. Such work is repeated after growing pauses, until the disk has space.
+This module has the thread pool, and two kinds of repetition. Reads of the store are repeated until
+the store answers. Work that a full disk stopped is repeated after growing pauses, until the disk
+has space.
 """
 
 import logging
@@ -34,14 +35,14 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 
 
 class PrestartedThreadPool(ThreadPoolExecutor):
-    """A thread pool that starts one thread at once, and further threads if possible.
+    """A thread pool that starts one thread at once, and further threads when they are needed.
 
-    An ordinary pool raises an error if it cannot start a further thread, although it has queued the
-    work. This pool raises no error then, because its first thread runs the queued work.
+    If a further thread cannot be started, the first thread runs the work. The pool of the standard
+    library raises an error in this case, although it has queued the work.
     """
 
     def __init__(self, most: int, name: str) -> None:
-        """Raise RuntimeError if no thread at all can be started."""
+        """Start the first thread. Raise RuntimeError if that is not possible."""
         super().__init__(most, name)
         self.submit(_nothing)
 
@@ -54,7 +55,7 @@ class PrestartedThreadPool(ThreadPoolExecutor):
 
 
 def _nothing() -> None:
-    """Do nothing. Submitted to make the pool start its first thread."""
+    """Do nothing. The pool starts its first thread to run this function."""
 
 
 #: Seconds until the first repetition. Each further pause is twice as long as the one before.
@@ -73,9 +74,9 @@ class _Wait:
 
 
 class SpaceWaits:
-    """Work that waits for disk space.
+    """Work that waits until the disk has space. Any thread may call.
 
-    Any thread may call. ``begin`` runs work in a thread of another pool.
+    ``begin``: the function that runs the work in a thread.
     """
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
@@ -87,12 +88,12 @@ class SpaceWaits:
 
     @property
     def reason(self) -> str:
-        """Why work waits; "" if no work waits."""
+        """The reason why work waits; "" if no work waits."""
         with self._changed:
             return next((wait.reason for wait in self._waits.values()), "")
 
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
-        """Repeat ``work`` later. Return True if this work waits for the first time.
+        """Repeat ``work`` after a pause. Return True if work with this name was not waiting before.
 
         At its end, the work must call ``done``, or ``hold`` again.
         """
@@ -111,7 +112,7 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Forget work that has waited. Return True if it was waiting. Idempotent."""
+        """Remove work from the waiting work. Return True if it was waiting. Idempotent."""
         with self._changed:
             return self._waits.pop(name, None) is not None
 
@@ -151,8 +152,8 @@ class SpaceWaits:
 class BackgroundPool:
     """A few threads that prepare attempts. Any thread may call.
 
-    An attempt that is stopped before its launch is never launched. A later stop reaches the
-    launched attempt.
+    An attempt that is stopped before its launch is never launched. A later stop finds the attempt
+    launched.
     """
 
     def __init__(self) -> None:
@@ -172,7 +173,10 @@ class BackgroundPool:
         self.later(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
-        """Launch the prepared attempt. If it was stopped before, return its exit instead."""
+        """Call ``launch``, unless the attempt was stopped during its preparation.
+
+        Return the exit of a stopped attempt; otherwise None.
+        """
         with self._lock:
             stopped = self._preparing.pop(attempt, None)
             if stopped is None and not self._closed:
@@ -180,16 +184,16 @@ class BackgroundPool:
         return stopped
 
     def stopped(self, attempt: str) -> Exit | None:
-        """Return the exit of an attempt that was stopped during its preparation; None if it was
-        not.
+        """Return the exit of an attempt that was stopped during its preparation; None if the
+        attempt was not stopped.
         """
         with self._lock:
             return self._preparing.get(attempt)
 
     def stop(self, attempt: str, exit: Exit) -> bool:
-        """Stop an attempt in preparation.
+        """Stop an attempt that is being prepared. Idempotent.
 
-        Return True if it had not been launched yet. Idempotent.
+        Return True if the attempt was not launched yet.
         """
         with self._lock:
             if attempt not in self._preparing:
@@ -200,7 +204,7 @@ class BackgroundPool:
     def later(self, work: Callable[[], None]) -> None:
         """Run work in a thread.
 
-        After ``close``, do nothing, because the next server finds the work itself.
+        After ``close``, do nothing: the next server finds the same work in its stored state.
         """
         try:
             self._threads.submit(_logged, work)

@@ -1,7 +1,4 @@
-"""Clock of jobs.
-
-Changes of the machine's clock, by hand or by the network, do not affect it.
-"""
+"""Clock of jobs. It continues evenly even if the machine's clock is changed."""
 
 import json
 import math
@@ -17,10 +14,10 @@ _MOST_BYTES = 1000
 
 
 def now() -> float:
-    """Return the Unix time of this process's first call, plus the monotonic seconds since then.
+    """Return the Unix time of this process's first call, plus the seconds since that call.
 
-    The wall clock is not used, because it may jump. A jump ahead would end jobs too early, and a
-    jump back would delay retries. Time in which the machine sleeps counts as elapsed.
+    The seconds are monotonic, because a jump of the wall clock would end jobs too early or delay
+    retries. Time in which the machine sleeps counts as elapsed.
     """
     return _began()[0] + _elapsed()
 
@@ -28,8 +25,9 @@ def now() -> float:
 def keep(path: Path, *, going_on: bool) -> bool:
     """Store the clock's start in a file, for the next server. Call this before ``now``.
 
-    ``going_on``: True if jobs are running. The clock then continues from the start that the earlier
-    server stored, unless the machine was restarted since. Return True if it was restarted.
+    ``going_on``: True if jobs of the earlier server continue. The clock then continues from the
+    start that the earlier server stored, unless the machine was restarted since. Return True if
+    jobs continue after such a restart.
     """
     boot = machine.boot_id()
     kept = _read(path) if going_on and boot else None
@@ -53,9 +51,10 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _began() -> list[float]:
-    """Return the time of the machine's start, by the wall clock at the first call.
+    """Return a list with one item: the time of the machine's start, by the wall clock at the first
+    call.
 
-    It is the only item of a list, so that ``keep`` can replace the cached value.
+    The list is cached, so that ``keep`` can replace the item.
     """
     return [time.time() - _elapsed()]
 

@@ -1,4 +1,4 @@
-"""Resources of this machine: whether the kernel's figures allow one more worker, and port
+"""This machine's resources: free memory, disk space, and descriptors for further workers, and port
 ranges.
 """
 
@@ -46,7 +46,8 @@ def boot_id() -> str:
 
 
 def memory_pressure_percent() -> float | None:
-    """Return in which percentage of the last ten seconds a process waited for memory (Linux PSI).
+    """Return the percentage of the last ten seconds in which a process waited for memory (Linux
+    PSI).
 
     None if the kernel does not report it.
     """
@@ -136,11 +137,12 @@ class Reserve(Protocol):
 
 
 class Headroom:
-    """Reads the figures at most twice a second. Only one thread may call; any thread may read
-    ``paused``.
+    """Decides whether the machine has resources for further workers. Any thread may read
+    ``paused``; only one thread may call the methods.
 
-    A new worker does not use its memory yet. Its expected memory therefore counts as used for some
-    seconds, or until the worker has ended.
+    The machine's figures are read at most twice a second. A worker that has just started does not
+    use its memory yet. Its expected memory counts as used for some seconds, or until the worker has
+    ended.
     """
 
     def __init__(
@@ -198,7 +200,9 @@ class Headroom:
         )
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record that a worker has ended, with its lifetime. It no longer uses memory."""
+        """Record that a worker has ended after ``seconds``, so that its expected memory no longer
+        counts as used.
+        """
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
@@ -313,9 +317,9 @@ _RANGES = (LAST - FIRST) // SIZE
 
 
 class PortRanges:
-    """Port ranges of one server. Any thread may call.
+    """Allocates ranges of ports to the workers of one server. Any thread may call.
 
-    Workers of an earlier server are recognised by their open ports.
+    The ranges of an earlier server's workers are recognised by their open ports.
     """
 
     def __init__(self) -> None:
@@ -327,9 +331,9 @@ class PortRanges:
         self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
 
     def take(self, attempt: str, *, looked_at: bool) -> int:
-        """Return the first port of a range that no other worker has.
+        """Allocate a range of ports to an attempt, and return its first port.
 
-        ``looked_at``: True to search for other programs that listen, and to skip their ranges.
+        ``looked_at``: True to skip ranges in which another program listens.
         """
         with self._lock:
             for _ in range(_RANGES):

@@ -19,7 +19,9 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A caller's action on the state. The caller gets the answer after the changes were stored."""
+    """A function to run on the state, for a caller that waits. The caller gets the answer after the
+    changes were stored.
+    """
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]

@@ -37,9 +37,7 @@ class WorkerEnvironment:
 
 
 def base_environment(around: WorkerEnvironment) -> dict[str, str]:
-    """Return the part of the environment that all workers and gates have, whatever their task
-    is.
-    """
+    """Return the variables that all workers and gates have, whatever their task is."""
     return {**worker_environment(around.environment), **search_boundary.variables(around.workspace)}
 
 
