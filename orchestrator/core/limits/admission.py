@@ -1,4 +1,5 @@
-"""Admission of a job: its settings within the ceilings and its parent's, and whether it may start.
+"""Admission of a job: its settings within the ceilings and within its parent job's settings, and
+whether the job may start.
 
 Pure.
 """
@@ -249,7 +250,8 @@ def check_budget(budget: Mapping[str, float]) -> None:
 def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
     """Raise InvalidRequest for a setting that this server cannot apply.
 
-    Using the agents on the Windows side is a setting of the whole server, not of a job.
+    A job cannot select the agents on the Windows side, because this is a setting of the whole
+    server.
     """
     if asked.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
@@ -322,7 +324,9 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if an ancestor has the same request, or a worker above has the same task."""
+    """Raise Refused if an ancestor job has the same request, or the calling worker or one of its
+    ancestors has the same task.
+    """
     for job in line.ancestors:
         if job.digest == asked_digest:
             raise Refused(

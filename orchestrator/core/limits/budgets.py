@@ -163,7 +163,8 @@ def tokens(usage: Usage) -> int:
     """Return the tokens that count for ``max_tokens``: output, uncached input, and input written to
     the cache.
 
-    Reading from a cache does not count, because it costs a tenth and is repeated with every step.
+    Tokens that are read from a cache do not count, because they cost a tenth of uncached input and
+    are read again in every step.
     """
     return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
 

@@ -46,17 +46,17 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
-        """Return the cycle of waits that would close if the entry waited; empty if none would
+        """Return the cycle of waits that would close if the entry waited; empty if no cycle would
         close.
 
-        The result begins with an entry that blocks this entry. It ends at this entry's worker, or
-        at an ancestor of the worker.
+        The first wait is that of the given entry. The last wait is for the worker of the given
+        entry, or for an ancestor of this worker.
         """
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return the cycle of waits that a grant of the entry would close; empty if it would close
-        none.
+        """Return the cycle of waits that a grant of the entry would close; empty if no cycle would
+        close.
 
         ``waiting``: all waiting entries.
         """
@@ -74,8 +74,8 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from an entry to one of these workers; empty if
-        there is none.
+        """Return the shortest chain of waits from the entry ``start`` to one of the workers in
+        ``ends``; empty if there is no chain.
         """
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])

@@ -1,8 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-First come, first served. The exception: an earlier request yields to a later request if the worker
-of the earlier one waits for the worker of the later one. A wait that would close a cycle is
-rejected with Deadlock (``deadlock``).
+First come, first served, with one exception: an earlier request yields to a later request if the
+earlier request's worker waits for the later request's worker. A wait that would close a cycle is
+rejected: the methods raise Deadlock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ def named(names: Sequence[str]) -> str:
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:
-    """Return the names of one entry that conflict with another entry."""
+    """Return the names of ``entry`` that conflict with a name of ``other``."""
     return [name for name in entry.names if any(overlap(name, each) for each in other.names)]
 
 
@@ -184,9 +184,9 @@ class LockManager:
         self._change()
 
     def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
-        """Record a granted request.
+        """Record that a request was granted: its worker holds the locks with these fencing numbers.
 
-        The worker holds these names, with these fencing numbers.
+        ``numbers``: the fencing number of each lock, by name.
         """
         self.withdraw(entry)
         leases = self._leases.setdefault(entry.key, {})
@@ -288,8 +288,8 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the earlier request yields, because its worker waits for the worker of the
-        later one.
+        """True if the earlier request yields, because its worker waits for the later request's
+        worker.
         """
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # No worker waits for a worker of a root job.

@@ -178,10 +178,10 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """Return the latest entry with one of the entry's own names, if it conflicts; None
-        otherwise.
+        """Return a conflicting entry that is the latest entry of one of the given entry's names;
+        None if there is none.
 
-        Names above and below are ignored.
+        Names above and below the given entry's names are ignored.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)

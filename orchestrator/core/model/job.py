@@ -106,9 +106,9 @@ class TaskSpec:
     review_by_any: bool = False
 
     def needs_worktree(self, git: str) -> bool:
-        """True if ``git: on`` applies to the task.
+        """True if the task requires a worktree for its worker (``git: on``).
 
-        ``git``: the setting of the task's job.
+        ``git``: the setting of the task's job, which applies if the task has none.
         """
         if self.workdir == Workdir.PROJECT or git == GitUse.OFF or self.approve:
             return False
@@ -385,7 +385,10 @@ class Worker:
 
     @property
     def counts(self) -> bool:
-        """True if the worker's changes belong to the result without a person's decision."""
+        """True if the worker's changes belong to the job's result by default.
+
+        False for a worker that did not succeed, and for a candidate that was not chosen.
+        """
         return self.status.succeeded and self.chosen is not False
 
     @property

@@ -76,7 +76,10 @@ class Overruled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """Facts about a worker that succeeded, in addition to the changes that the result lacks."""
+    """What people should check in the changes of a successful worker.
+
+    Changes that the job's result lacks are not included: see ``Missing``.
+    """
 
     worker_id: str
     #: Files outside the worktree or directory that the agent changed: they are in no result.
@@ -127,7 +130,7 @@ class SwitchedOff:
 
 
 class UnjudgedCause(StrEnum):
-    """Why no gate judged a source of a result that gates have judged."""
+    """Why no gate judged a source, although gates judged other files of the same result."""
 
     #: No gate that ran checks sources of the file's language.
     NO_GATE = "no_gate"
@@ -271,7 +274,9 @@ class JobFacts:
 
     @property
     def lacking(self) -> tuple[Missing, ...]:
-        """Changes that the result lacks, of the job's own workers and of its descendants'."""
+        """Changes that the result lacks: changes of the job's own workers, and of its descendants'
+        workers.
+        """
         return (*self.missing, *self.lost_below)
 
     @property

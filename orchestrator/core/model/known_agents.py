@@ -93,7 +93,9 @@ class KnownTool:
 
     @property
     def command_setting(self) -> str:
-        """The setting in section ``orchestrator`` for the command of its program."""
+        """The name of the setting, in section ``orchestrator``, for the command of the agent's
+        program.
+        """
         return f"{self.name}_command"
 
 

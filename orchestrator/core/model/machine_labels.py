@@ -5,8 +5,10 @@ LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 
 
 def label_text(value: object) -> object:
-    """Return a label's value as text, because YAML reads ``gpu: true`` and ``zone: 3`` as other
-    types. Other types than these are returned as they are.
+    """Return a label's value as text.
+
+    YAML reads ``gpu: true`` as a boolean and ``zone: 3`` as a number; both become text. A value of
+    another type is returned unchanged.
     """
     if isinstance(value, bool):
         return str(value).lower()

@@ -215,7 +215,7 @@ _OF_CANCEL = {
 
 
 def cause_of(ended_by: EndedBy, error: str, stopped_by: str) -> ExitCause:
-    """Return the cause of an exit that was recorded without one."""
+    """Return the cause of an exit that an earlier version recorded without a cause."""
     if ended_by is EndedBy.LOST:
         known = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
         return next(known, ExitCause.NONE)

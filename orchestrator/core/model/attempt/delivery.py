@@ -33,9 +33,9 @@ class HeldBackRule(StrEnum):
 
     @property
     def is_of_a_file(self) -> bool:
-        """True if the rule is about single files.
+        """True if the rule applies to single files only.
 
-        Such files are saved, because no command recreates them.
+        The product saves these files, because no command recreates them.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
@@ -113,7 +113,7 @@ class SideWork:
 
     @property
     def is_missing(self) -> bool:
-        """True if the work conflicts with the worker's branch, which lacks it."""
+        """True if the worker's branch lacks the work, because the work conflicts with it."""
         return bool(self.ref) and self.kind is not SideWorkKind.NESTED
 
 
@@ -188,8 +188,8 @@ class Intent(StrEnum):
 class Delivery:
     """Comparison of a worker's changes with its task's promise, stored with its result.
 
-    Paths are as the task names them. A worker without a worktree has no delivery if its task
-    requires no change and it changed no code.
+    Paths are as the task names them. A worker has no delivery if it has no worktree and changed no
+    code, and its task requires no change.
     """
 
     #: True if files differ from the worker's start, or were saved.
@@ -274,7 +274,7 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
     """True if the task requires a change, so that a worker without a change fails.
 
-    Without paths in ``writes``, only the role of an agent can require a change.
+    If ``writes`` is empty, only the role of an agent can require a change.
     """
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
 
