@@ -1,6 +1,7 @@
-"""Outcome of an attempt, from a table: its exit, the agent's report, and the evidence.
+"""Decides the outcome of an attempt from its exit, the agent's report, and the evidence.
 
-Exit code 0 alone is never a success. Rows are tried in order; the first match decides.
+The rows of a table are tried in order; the first match decides. Exit code 0 alone is never a
+success.
 """
 
 from collections.abc import Callable
@@ -138,8 +139,8 @@ def _refuses(evidence: Evidence) -> bool:
 
 
 def _leaves_the_work(evidence: Evidence) -> bool:
-    """True if the final text only describes the work, although the task may require more than
-    that.
+    """True if the final text only describes how to do the work, although the task may require a
+    change.
     """
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
@@ -341,8 +342,7 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
 def was_complete(exit: Exit, evidence: Evidence) -> bool:
     """True if an agent had reported its whole result when a cap on usage stopped it.
 
-    False for stops at limits of the machine, such as memory, because such exits have no
-    ``stopped_by``.
+    False if a limit of the machine, such as memory, stopped the agent.
     """
     by_budget = exit.ended_by is EndedBy.LIMIT and bool(exit.stopped_by) and not exit.error
     return by_budget and evidence.output_required and evidence.claimed_success is True
@@ -352,7 +352,8 @@ def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit,
     """Return the exit and evidence of a worker whose outcome was deferred to the end of its child
     jobs.
 
-    The exit is a success, because everything except the delivery was judged when the worker ended.
+    The exit is a success, because only the worker's delivery is judged now. All other evidence was
+    judged when the worker's process ended.
     """
     evidence = Evidence(
         output=output,
@@ -374,10 +375,13 @@ def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
 
 
 def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
-    """Return the fingerprint of a failure; "" if the failure cannot be compared.
+    """Return the fingerprint of a failure; "" if the failure cannot be compared. Equal failures
+    have equal fingerprints.
 
-    Two failures are the same if only times differ, or if both match a row that allows one retry.
-    Rejections by gates are the same if the findings are the same, whatever changed in between.
+    - Failures that match a row with ``once`` are always equal.
+    - Rejections by gates are equal if the findings are equal, whatever changed in between.
+    - Other failures are equal if row, exit code, signal, and output are equal, except for times in
+      the output.
 
     A failure cannot be compared if files changed, because the next attempt then starts from another
     state. A lost attempt cannot be compared either, because the worker did not cause the loss.
@@ -405,11 +409,11 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """Return the end time of an attempt whose end is only known now.
+    """Return the end time of an attempt that the server learns of only now.
 
-    It is the end of the attempt's process or of its gates. The process may have ended long before,
-    while no server ran. A time that contradicts the server's clock is ignored, because the clock
-    was changed or belongs to another machine.
+    The end time is that of the attempt's process or of its gates. The process may have ended long
+    before, while no server ran. An end time that contradicts the server's clock is ignored, because
+    the clock was changed or belongs to another machine.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     told = exit.ended_at if agrees and not evidence.gates else now

@@ -1,7 +1,8 @@
 """Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
-Rows of a table are tried in order; the first match decides. Each row has a ladder of strategies.
-The first failure gets the first rung, and each repetition the next one. The last rung is repeated.
+Rows of a table are tried in order; the first match decides. Each row has a sequence of strategies
+(``ladder``). The first failure gets the first strategy, and each repetition of the failure the next
+one. After the last strategy, the last strategy is used again.
 """
 
 import re
@@ -314,9 +315,7 @@ def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
 
 
 def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
-    """Return the result with an attempt's classified failure, which replaces an earlier one of
-    that attempt.
-    """
+    """Return the result with the failure, which replaces an earlier failure of the same attempt."""
     if failure is None:
         return result
     others = [each for each in result.failures if each.attempt != failure.attempt]
@@ -324,8 +323,8 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def goes_on_with(failure: Failure, other: str) -> Failure:
-    """Return the failure of an attempt whose work another agent or machine continues from its
-    present state.
+    """Return the failure with a new strategy: the agent or machine ``other`` continues the work
+    without a rollback.
     """
     why = f"{failure.reason}; {other} continues with this state"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)

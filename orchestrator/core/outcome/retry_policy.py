@@ -14,10 +14,11 @@ def may_retry(
 ) -> bool:
     """True if a retry follows a failed attempt.
 
-    Retries that the user requested for a command are always used. All other retries are skipped if
-    they are futile: after the same failure twice in a row, with no change between. Without
-    requested retries, a timeout and a failed child job are futile as well. A child job had its own
-    retries, and retries at every depth would multiply.
+    - Retries that the user requested for a command are always used.
+    - Other retries are used unless the same failure occurred twice in a row, with no change
+      between.
+    - If the user requested no retries, no retry follows a timeout or a failed child job. Otherwise
+      retries at every depth would multiply, because a child job has its own retries.
     """
     if has_no_retry(worker, task, config):
         return False

@@ -1,4 +1,7 @@
-"""Formats text for its place: shortened, on one line, as Markdown code; patterns compiled late."""
+"""Formats text: shortens it, puts it on one line, or marks it as Markdown code.
+
+Also compiles patterns when they are first used.
+"""
 
 import re
 from typing import Any, AnyStr, cast
@@ -53,5 +56,5 @@ class _LazyPattern:
 
 
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return an object with the methods of a compiled pattern."""
+    """Return an object with the methods of a compiled pattern. Compile at the first use."""
     return cast(re.Pattern[AnyStr], _LazyPattern(pattern, flags))

@@ -35,26 +35,26 @@ def decoded(body: bytes) -> object:
 
 
 def dig(value: object, *keys: str) -> Any:
-    """Return the value below ``keys``; None if a key is missing."""
+    """Return the value below ``keys``, one key for each level; None if a key is missing."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
 def mapping(value: object, *keys: str) -> dict[str, Any]:
-    """Return the value if it is an object; otherwise an empty object."""
+    """Return the object below ``keys``; an empty object for any other value."""
     found = dig(value, *keys)
     return found if isinstance(found, dict) else {}
 
 
 def sequence(value: object, *keys: str) -> list[Any]:
-    """Return the value if it is a list; otherwise an empty list."""
+    """Return the list below ``keys``; an empty list for any other value."""
     found = dig(value, *keys)
     return found if isinstance(found, list) else []
 
 
 def text(value: object, *keys: str) -> str:
-    """Return the value as a string that can be encoded. A lone surrogate becomes "?"."""
+    """Return the string below ``keys``; "" for any other value. A lone surrogate becomes "?"."""
     found = dig(value, *keys)
     if not isinstance(found, str):
         return ""
@@ -62,13 +62,15 @@ def text(value: object, *keys: str) -> str:
 
 
 def count(value: object, *keys: str) -> int | None:
-    """Return a whole number of at least zero."""
+    """Return the number of at least zero below ``keys`` as an int, without its fraction; None for
+    any other value.
+    """
     found = amount(value, *keys)
     return int(found) if found is not None and found <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
-    """Return a finite number of at least zero."""
+    """Return the finite number of at least zero below ``keys``; None for any other value."""
     found = dig(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -79,7 +81,9 @@ def amount(value: object, *keys: str) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """Return a number of at least zero, also from a string with a number."""
+    """Return a number of at least zero, or a string with such a number, as a float; None for any
+    other value.
+    """
     if isinstance(value, str):
         try:
             value = float(value)
@@ -94,13 +98,13 @@ def flag(value: object, *keys: str) -> bool | None:
 
 
 def objects(value: object, *keys: str) -> list[Object]:
-    """Return the objects in a list. Other elements are omitted."""
+    """Return the objects in the list below ``keys``. Other elements are omitted."""
     found = dig(value, *keys)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
 
 def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
-    """Return the objects in an object, by name."""
+    """Return the objects in the object below ``keys``, with names. Other values are omitted."""
     found = dig(value, *keys)
     if not isinstance(found, Mapping):
         return []
@@ -108,7 +112,7 @@ def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
 
 
 def texts(value: object, *keys: str) -> list[str]:
-    """Return the strings in a list."""
+    """Return the strings in the list below ``keys``. Other elements are omitted."""
     found = dig(value, *keys)
     return (
         [text(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []

@@ -125,7 +125,11 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 
 
 def still_missing(lost: Iterable[Missing], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield the losses without the promised files that a worker of the parent job created."""
+    """Yield the lost changes and files, except promised files that are now in the parent job's
+    changes.
+
+    ``present``: paths that the parent job changes.
+    """
     for each in lost:
         paths = _absent(each.paths, present)
         if each.is_made or paths == each.paths:
@@ -188,11 +192,12 @@ class Way:
 
 
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
-    """Return the command that can merge lost changes, by the cause of the loss.
+    """Return the command that merges the missing changes, or that shows the changes if no command
+    can merge them.
 
-    ``above``: the jobs above the job that lacks the changes, from its parent to the root. A merge
-    repeats the gates, so only another attempt helps after a rejection by gates. A retry does not
-    run the workers of a child job again.
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root. Changes
+    that gates rejected need another attempt of their worker, because each merge runs the gates
+    again. A worker of a child job gets no such attempt, because ``retry`` does not run it again.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
@@ -405,7 +410,8 @@ class UnmergedChanges:
     ) -> OutsideWork:
         """Return where a worker's changes are.
 
-        If the worker has no changes itself, this is the result of its child job.
+        If only child jobs of the worker made changes, the branch is the last child job's result
+        branch.
         """
         branch = short(worker_branch(worker))
         if not _changed(worker):
