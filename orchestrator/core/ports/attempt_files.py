@@ -42,8 +42,9 @@ class ServerWorktrees(Protocol):
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         """Write the commits of a worktree into the directory ``path``, except those that ``known``
-        commits contain. Return the commits that the other machine has when these have arrived.
+        commits contain.
 
+        Return the commits that the other machine will have after it has received the directory.
         Raise RepositoryError or OSError.
         """
 
@@ -51,10 +52,10 @@ class ServerWorktrees(Protocol):
         """Return the paths in a worktree that no commit has: ignored and untracked files."""
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
-        """Move a worktree's branch and change the worktree's files. The directory ``path`` from the
-        other machine says how; the directory is not trusted. Idempotent.
+        """Update a worktree and its branch to the state in the directory ``path``.
 
-        Raise RepositoryError or OSError; then the branch is unchanged.
+        The directory comes from the other machine, and is not trusted. Idempotent. Raise
+        RepositoryError or OSError; then the branch is unchanged.
         """
 
 
@@ -63,10 +64,10 @@ class NodeWorktrees(Protocol):
 
     @property
     def objects(self) -> str:
-        """Directory outside of the worktrees that their git reads."""
+        """A directory outside of the worktrees, which git reads in all worktrees of the node."""
 
     def known(self) -> Sequence[str]:
-        """Return the commits that this machine has, with all commits before them."""
+        """Return commits of which this machine has the complete history."""
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
         """Create the worktree ``directory`` from the directory ``path`` of the server.

@@ -444,7 +444,7 @@ class Progress:
 
     @classmethod
     def of(cls, counts: Iterable[StatusCount]) -> "Progress":
-        """Return numbers of workers by status, with zeros, and known usage."""
+        """Return the sums of the counts. A status that no worker has gets the number 0."""
         numbers = dict.fromkeys(map(str, COUNTED), 0)
         costs, tokens, partial = [], [], False
         for each in counts:
@@ -475,7 +475,7 @@ class JobCard:
 
 
 class ListedJob(NamedTuple):
-    """A job of a page, without its fields."""
+    """The ids of a job in a page of jobs."""
 
     id: str
     root_id: str

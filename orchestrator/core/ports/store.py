@@ -257,8 +257,9 @@ class Store(Protocol):
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         """Grant all of these locks to an attempt, or none, in one transaction.
 
-        This also holds if several servers request the locks. Locks that the attempt already holds
-        remain. Only one thread may call, as for ``save``. Leases are durable.
+        The guarantee holds even if several servers request the locks at the same time. Locks that
+        the attempt already holds remain. Only one thread may call, as for ``save``. Leases are
+        durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:

@@ -14,9 +14,10 @@ class Workspace(Protocol):
     """Paths and files of workers."""
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the worker's directory. If it gets ``files``, create it.
+        """Return the worker's directory.
 
-        Otherwise the launcher creates it (``Launch.make_cwd``). Raise OSError.
+        If ``files`` is not empty, create the directory with these files. Otherwise the launcher
+        creates the directory (``Launch.make_cwd``). Raise OSError.
         """
 
     def worker_directory(self, worker: Worker) -> str: ...

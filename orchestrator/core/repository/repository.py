@@ -490,11 +490,11 @@ class Repository(Protocol):
         """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Return ``tip`` after folding the commits from ``onto`` to ``refused`` into the next
-        commit.
+        """Combine the commits after ``onto`` up to ``refused`` with the next commit, and return the
+        new tip.
 
-        ``message`` is for the folded commit. Return ``tip`` unchanged if it does not build on these
-        commits, or if one of them or the next commit is a merge.
+        ``message`` is for the combined commit. Return ``tip`` unchanged if it does not build on
+        these commits, or if one of them or the next commit is a merge.
         """
 
     def replay(
