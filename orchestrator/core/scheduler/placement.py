@@ -1,4 +1,4 @@
-"""Placement: the slots of a cluster's machines, and the choice of the one that starts a worker."""
+"""Placement: the slots of a cluster's machines, and the choice of a worker's machine."""
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -278,9 +278,11 @@ class MachineSlots:
         return choose(self._less_expected(machines), self._running, replace(wants, near=near))
 
     def login_failed(self, worker: Worker, task: TaskSpec, why: str, now: float) -> bool:
-        """Start no more workers of the agent on the worker's machine, if another one can run it.
+        """Start no more workers of the agent on the worker's machine, if another machine can run
+        the worker.
 
-        Return True if so. The failure counts for some time, or until the login there changes.
+        Return True if another machine can run it. The failure counts for some time, or until the
+        agent's credential on the worker's machine changes.
         """
         agent, machine = worker.agent, self._machines.get(worker.key, HERE)
         stamp = next((_stamp(each, agent) for each in self._latest if each.name == machine), "")
@@ -303,7 +305,9 @@ class MachineSlots:
     def _without_refused(
         self, machines: Sequence[Machine], agent: str, now: float
     ) -> Sequence[Machine]:
-        """Return the machines, where those with a failed login lack the agent."""
+        """Return the machines. A machine on which the agent's login failed is returned as lacking
+        the agent.
+        """
         if not self._refused:
             return machines
         found = []

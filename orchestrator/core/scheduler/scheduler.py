@@ -176,7 +176,8 @@ class Scheduler:
     ) -> None:
         """Add the job's tasks from its plan.
 
-        ``source``: the planner. ``reason``: why it is not the requested planner.
+        ``source``: the planner. ``reason``: why the requested planner made no plan; empty if it
+        made one.
         """
         self._planning.taken(job_id, tasks, workers, source, reason, now)
 
@@ -337,10 +338,10 @@ class Scheduler:
     def _begin_preloaded(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> bool:
-        """Begin a preloaded attempt whose end is known before its start.
+        """Begin a preloaded attempt whose end is reported before its start.
 
-        Return False if it never began, or if its worker waits for a slot: then its end is processed
-        later.
+        Return False if the attempt never began. Return False also if its worker waits for a slot;
+        then the end is processed later.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
@@ -393,8 +394,10 @@ class Scheduler:
         self._accounting.check_price(worker, now)
 
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login: of the worker's machine if another machine can run it, otherwise
-        of the agent.
+        """If the verdict is a failed login, record the failure.
+
+        If another machine can run the worker, only the login on the worker's machine counts as
+        failed. Otherwise the agent's login counts as failed.
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason

@@ -105,10 +105,10 @@ class RunTimes:
 
 
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
-    """Return the names under which a task's run times may be stored, by task id.
+    """Return, by task id, the names under which run times of a task may be stored.
 
-    The names of a task stand for the same plan and task, the same request and task, and the same
-    command, in this order.
+    Each task has three names: for the task in an equal plan, for the task in a job with the same
+    request, and for a task with the same command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

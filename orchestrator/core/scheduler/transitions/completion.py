@@ -116,8 +116,9 @@ class Completion:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by``: the cause as text. If a worker withdraws its child job, the cause of that job's
-        descendants is ``PARENT``, because their own parent workers did not request the stop.
+        ``by``: the cause as text. ``cause`` applies to all these jobs, with one exception: if a
+        worker withdraws its child job, the cause for the descendants of this child job is
+        ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -292,8 +293,8 @@ class Completion:
             self.settle(worker.key, unfinished.verdict, now)
 
     def _stopped_verdict(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped, alone or with its job; None for
-        any other.
+        """Return the outcome of a worker that is being stopped, alone or with its job; None for a
+        worker that is not being stopped.
         """
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:

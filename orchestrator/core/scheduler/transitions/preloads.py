@@ -48,7 +48,9 @@ def is_plain_job(job: Job) -> bool:
 
 
 def is_plain(task: TaskSpec) -> bool:
-    """True if the server decides nothing between the task's readiness and its start."""
+    """True if the task can start as soon as a slot is free, without any other decision of the
+    server.
+    """
     return bool(
         task.command
         and len(task.agents) <= 1

@@ -54,7 +54,8 @@ class PlanApproval:
     ) -> None:
         """Add the job's tasks from its plan.
 
-        ``source``: the planner. ``reason``: why it is not the requested planner.
+        ``source``: the planner. ``reason``: why the requested planner made no plan; empty if it
+        made one.
         """
         self._completion.planning.discard(job_id)
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
