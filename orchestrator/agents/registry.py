@@ -21,8 +21,8 @@ Look = Callable[[], Availability]
 
 
 class AgentRegistry:
-    """Built-in agents and the user's agents. A user's agent may replace a built-in one with the
-    same name.
+    """Built-in agents and the user's agents. A user's agent replaces a built-in agent of the same
+    name.
     """
 
     def __init__(
@@ -32,8 +32,9 @@ class AgentRegistry:
         looks: Mapping[str, Look] | None = None,
         program_looks: Mapping[str, Look] | None = None,
     ) -> None:
-        """``looks``: checks of the AI agents, the best agent first. ``program_looks``: checks of
-        the agents of the settings.
+        """``looks``: functions that check the AI agents, the best agent first.
+
+        ``program_looks``: functions that check the agents that the settings define.
         """
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
@@ -42,7 +43,9 @@ class AgentRegistry:
         self._program_looks = dict(program_looks or {})
 
     def get(self, name: str) -> Agent:
-        """Return an agent. Raise UnknownAgent with the existing names."""
+        """Return an agent. Raise UnknownAgent if it does not exist; the message lists the existing
+        agents.
+        """
         try:
             return self._agents[name]
         except KeyError:
@@ -53,10 +56,11 @@ class AgentRegistry:
             ) from None
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """Return the agent for a task: ``auto`` is shell for commands, otherwise the default.
+        """Return the name of the agent for a task.
 
-        If the default is also ``auto``, the best AI agent that can work is selected. An agent whose
-        login was ``refused`` is selected only if no other agent can work.
+        For ``auto``, it is ``shell`` if the task has a command, or else the default agent. If the
+        default is ``auto``, too, it is the best AI agent that can work. An agent in ``refused``,
+        whose login failed, is selected only if no other agent can work.
         """
         if name != AUTO:
             return self.get(name).name
@@ -67,8 +71,9 @@ class AgentRegistry:
         return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
-        """Return the best AI agent outside ``refused`` that can work here or on a node; "" if there
-        is none, or if the default agent is not ``auto``.
+        """Return the best AI agent that can work here or on a node, and is not in ``refused``.
+
+        "" if there is no such agent, or if the default agent is not ``auto``.
         """
         if self._preferred != AUTO:
             return ""
@@ -76,10 +81,10 @@ class AgentRegistry:
         return next((name for name in names if self._looks[name]().usable), "")
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
-        """Return the planner of a job: ``rules``, or an agent's own name.
+        """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``auto`` is the job's agent if it can plan, otherwise rules. Raise UnknownAgent, or
-        InvalidRequest for an agent that cannot plan.
+        For ``auto``, it is the job's agent if that agent can plan, or else ``rules``. Raise
+        UnknownAgent, or InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
@@ -100,7 +105,9 @@ class AgentRegistry:
     def steps(
         self, name: str, lines: Iterable[str], ended: bool
     ) -> Iterator[TranscriptStep] | None:
-        """Return the steps in the saved output of an agent's program; None if it saves none."""
+        """Return the steps in the saved output of an agent's program; None if the agent saves no
+        output.
+        """
         agent = self._agents.get(name)
         if not isinstance(agent, DrivenAgent) or not agent.argv:
             return None
@@ -110,8 +117,8 @@ class AgentRegistry:
         return steps_of(reader(agent.reader), lines, ended=ended)
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """True if the agent's cost with a model is known; None if only the reported usage will
-        show it.
+        """True if the cost of a model's usage can be computed; None if the model is not known
+        before the agent reports usage.
         """
         if not self.uses_model(name):
             return True
@@ -120,8 +127,8 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """Return True if the agent may plan for any job, None if only for jobs that name it, False
-        if never.
+        """Return True if the agent may plan for any job, None if it may plan only for jobs that
+        name it as the planner, and False if it never plans.
         """
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans
@@ -130,7 +137,9 @@ class AgentRegistry:
         return sorted(self._agents)
 
     def available(self) -> Sequence[Availability]:
-        """Return every agent: the AI agents, best first, then the others."""
+        """Return the availability of all agents: the AI agents, the best agent first, then all
+        others.
+        """
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),
@@ -142,15 +151,20 @@ class AgentRegistry:
         return look() if look else _availability(agent)
 
     def memory_bytes(self, name: str) -> int:
-        """Return the expected memory of a worker; an agent defined in code need not define it."""
+        """Return the expected memory of a worker; a default for an agent that does not define
+        it.
+        """
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:
-        """True if the agent gets a prompt. The prompt begins with the job's shared context."""
+        """True if the agent gets a prompt, which begins with the job's shared context."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def reads_messages(self, name: str, *, windows: bool) -> bool:
-        """Return True if the agent reads messages from people while it works."""
+        """True if the agent reads messages from people while it works.
+
+        ``windows``: the agent's program runs on the Windows side of WSL.
+        """
         asked = getattr(self._agents.get(name), "reads_messages", None)
         return bool(asked and asked(windows=windows))
 
@@ -159,11 +173,13 @@ class AgentRegistry:
         return bool(getattr(self._agents.get(name), "login", ""))
 
     def login(self, name: str) -> str:
-        """Return how to log in, as text; "" if there is nothing to do."""
+        """Return how to log in, as text; "" if no login is needed."""
         return str(getattr(self._agents.get(name), "login", ""))
 
     def credential(self, name: str) -> str:
-        """Return a fingerprint of the agent's credential, without reading it; "" if unknown."""
+        """Return a stamp of the agent's credential, which changes with the credential; "" if
+        unknown.
+        """
         stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
         return stamp() if stamp else ""
 
@@ -173,7 +189,7 @@ class AgentRegistry:
 
 
 def _availability(agent: Agent) -> Availability:
-    """Return the availability of an agent without a login, or of one defined in code."""
+    """Return the availability of an agent that needs no login, or that is defined in code."""
     hindrance = getattr(agent, "hindrance", str)()
     return Availability(
         name=agent.name,
@@ -184,7 +200,9 @@ def _availability(agent: Agent) -> Availability:
 
 
 def survey_agent() -> ProgramAgent:
-    """Return the embedded agent for machines without an AI agent: it maps the host project."""
+    """Return the embedded agent, which maps the host project. It is for machines without an AI
+    agent.
+    """
     return ProgramAgent(
         name=SURVEY,
         argv=survey.command(sys.executable),

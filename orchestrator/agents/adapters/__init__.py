@@ -1,9 +1,9 @@
 """Agents that are programs: the call of each program, and its environment.
 
-``core/model/known_agents`` has the data that the server uses; this package is used by the driver.
+The driver uses this package. The server uses only the data in ``core/model/known_agents``.
 
-- ``commands``: How each program is called: a module for each, with its ``call``
+- ``commands``: Command line, files, and environment of each program: one module per program
 - ``invocation``: How an agent's program is started: arguments, environment, the user's own files
 - ``parsing``: Shared parts of all readers: usage, outcomes, failures, JSON
-- ``readers``: Output of each program: a module for each, with its reader
+- ``readers``: Readers of each program's output: one module per program
 """

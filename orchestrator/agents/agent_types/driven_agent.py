@@ -1,8 +1,8 @@
 """Agents that the driver runs: the server's side, from a task to a spec and back to evidence.
 
-A JSON schema is passed in a form that every model's service accepts: OpenAI's strict mode requires
-all properties and knows few keywords; Claude Code rejects a ``$schema``; others fail on
-references. The reader of an answer checks it with the whole schema.
+A tool gets a JSON schema in a form that all model services accept. OpenAI's strict mode requires
+all properties and knows few keywords, Claude Code rejects ``$schema``, and some services fail on
+references. The server checks an answer with the original schema.
 """
 
 import json
@@ -42,7 +42,7 @@ _KEPT = ("type", "description", "enum", "const")
 def strict(text: str) -> dict[str, Any]:
     """Return the schema in ``text`` with its references resolved, in the subset that tools accept.
 
-    A document that matches the result has every property.
+    The result requires every property.
     """
     whole: Mapping[str, Any] = json.loads(text)
     return _plain(whole, whole.get("$defs", {}))
@@ -85,7 +85,7 @@ _STOP_SHARE = 0.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Terms:
-    """Settings of all driven agents. Paths are absolute."""
+    """Settings that all driven agents share. Paths are absolute."""
 
     #: The product's own folder.
     home: str
@@ -104,7 +104,9 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class DrivenAgent:
-    """Runs ``orchestrator.agents.driver`` with a spec; matches ``core.ports.Agent``."""
+    """An agent that runs as ``orchestrator.agents.driver`` with a spec; implements
+    ``core.ports.Agent``.
+    """
 
     name: str
     tool: str
@@ -141,7 +143,7 @@ class DrivenAgent:
     def reads_messages(self, *, windows: bool) -> bool:
         """True if the agent reads messages from people while it works.
 
-        ``windows``: its program runs on the Windows side of WSL.
+        ``windows``: the agent's program runs on the Windows side of WSL.
         """
         return not self.argv or (self.tool in _READING and not windows)
 
@@ -154,8 +156,8 @@ class DrivenAgent:
         return str(self.more.get("reader") or self.tool)
 
     def is_priced(self, model: str | None) -> bool | None:
-        """True if the price of a model is known; None if only the reported usage will show the
-        model.
+        """True if the cost of a model's usage can be computed; None if the model is not known
+        before the agent reports usage.
         """
         if self.reader in _REPORT_COST:
             return True
@@ -214,7 +216,7 @@ class DrivenAgent:
         return {**self.more, **prices, **shared}
 
     def _resumes(self, assignment: Assignment) -> bool:
-        """True if the worker's sessions are stored for further attempts."""
+        """True if the worker's sessions are stored, so that later attempts can resume them."""
         able = self.tool in _RESUMING and not self._on_windows(assignment)
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
@@ -257,7 +259,9 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    """Return files with all earlier messages from people, because the attempt may not know them."""
+    """Return files with all earlier messages from people. A new session does not contain these
+    messages.
+    """
     result = assignment.worker.result
     return {
         message_file_name(each.id): message_document(each)
@@ -331,7 +335,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _left(limit: N | None, used: N, least: N) -> N | None:
-    """Return the remaining limit, at least ``least``, because zero means no limit to an agent."""
+    """Return the remaining limit, at least ``least``, because agents take zero for no limit."""
     return None if limit is None else max(limit - used, least)
 
 

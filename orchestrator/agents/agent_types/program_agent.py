@@ -31,11 +31,11 @@ _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramAgent:
-    """Runs a user's command. Passes the prompt on standard input and in ``prompt.md``, the task in
-    ``task.json``.
+    """Runs a user's command. Passes the prompt on standard input and in ``prompt.md``, and the task
+    in ``task.json``.
 
-    As a planner it answers with a plan as JSON; its schema is in ``plan.schema.json``. Exit code 0
-    alone is no success: the agent must leave an output or a file.
+    A planner answers with a plan as JSON, whose schema is in ``plan.schema.json``. Exit code 0
+    alone is no success: the agent must also leave an output or a file.
     """
 
     name: str
@@ -93,7 +93,7 @@ _SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
 
 class ShellAgent:
-    """Runs a task's ``command``: a string as if by ``bash -c``, a list as it is.
+    """Runs a task's ``command``: a string is run by ``bash -c``, a list is run directly.
 
     Exit code 0 with an intact log counts as success, even if the output is empty.
     """

@@ -1,5 +1,5 @@
-"""Availability of the known agents on this machine, and how to fix missing agents. Runs no
-program.
+"""Availability of the known agents on this machine, and how to install or log in to missing agents.
+Runs no program.
 """
 
 import json
@@ -49,8 +49,9 @@ def look(
     windows: bool = False,
     inherit: tuple[str, ...] = (),
 ) -> Availability:
-    """Return an agent's availability: check that its program and a credential exist, also on the
-    Windows side.
+    """Return an agent's availability, by its program and its credential.
+
+    ``windows``: search the Windows side of WSL for the program.
     """
     path, away = "", windows and bool(known.program)
     program = program_argv(command)[0] if known.program else ""
@@ -78,7 +79,9 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """Return "yes", "no", or, if only a call to the agent's service shows it, "unknown"."""
+    """Return "yes", "no", or "unknown". A login is unknown if only a call to the agent's service
+    can check it.
+    """
     if not credential:
         return "no"
     return "unknown" if needs_login(known) else "yes"
@@ -101,7 +104,10 @@ def version_beside(path: str) -> str:
 
 
 def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
-    """Return the path of a program. WSL has the Windows directories at the end of its PATH."""
+    """Return the path of a program; empty if there is none.
+
+    ``windows``: search for a Windows program. In WSL, PATH contains the Windows directories, too.
+    """
     whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
     found = (shutil.which(each, path=environ.get("PATH")) for each in names)
@@ -125,8 +131,8 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if a variable that only selects a service is on, and the service's other variables are
-    set.
+    """True if the variable ``name``, which selects a service, is on, and the variables or files
+    that the service needs exist.
     """
     if besides is None:
         return True
@@ -137,7 +143,7 @@ def _reaches_its_service(
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return a stamp of an agent's login files, which differs after each change."""
+    """Return a stamp of an agent's login files. The stamp changes when a file changes."""
     return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
 
 
@@ -167,7 +173,9 @@ def _has_content(path: Path) -> bool:
 
 
 def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return the address of a service of this machine: OLLAMA_HOST is ``host:port`` or a URL."""
+    """Return the address of a service on this machine. The variable, for example OLLAMA_HOST, is
+    ``host:port`` or a URL.
+    """
     given = environ.get(f"{known.name.upper()}_HOST", "")
     if not given:
         return known.local_url
@@ -176,7 +184,7 @@ def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def local_models(url: str) -> Sequence[str]:
-    """Return the models of a local service; empty if it does not answer at once."""
+    """Return the models of a local service; empty if it does not answer in time."""
     try:
         with urlopen(f"{url}/api/tags", timeout=_ASK_SECONDS) as answer:
             document = json.loads(answer.read(1 << 20))
@@ -207,8 +215,8 @@ class Fresh:
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
-    """Raise InvalidRequest for a task with a command, or if ``hindrance`` prevents the agent's
-    work.
+    """Raise InvalidRequest if the task has a command, or if ``hindrance`` (why the agent cannot
+    work) is not empty.
     """
     if task.command:
         raise InvalidRequest(
@@ -227,7 +235,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
 def look_for_program(
     name: str, description: str, program: str, bin: str, environ: Mapping[str, str]
 ) -> Availability:
-    """Return the availability of an agent of the settings, which only needs its program.
+    """Return the availability of an agent that the settings define; it needs only its program.
 
     ``bin``: the product's directory of programs.
     """

@@ -1,7 +1,7 @@
-"""Agents on the machines of a cluster.
+"""Availability of agents on the machines of a cluster.
 
-The server describes its agents; each node searches for them with the rules of ``look``, in its own
-environment. No credential is in a description.
+The server sends descriptions of its agents to the nodes. Each node searches for the agents with the
+rules of ``look``, in its own environment. No description contains a credential.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,9 @@ class OnMachines:
     def __init__(
         self, here: Callable[[], Availability], machines: Callable[[], Sequence[Machine]]
     ) -> None:
-        """``machines`` returns the machines of the cluster, the server's own first."""
+        """``here`` returns the availability on the server's machine. ``machines`` returns all
+        machines of the cluster; the first is the server's machine.
+        """
         self._here, self._machines = here, machines
 
     def __call__(self) -> Availability:
@@ -50,8 +52,9 @@ class OnMachines:
         return self().hindrance
 
     def credential(self, here: Callable[[], str]) -> str:
-        """Return a stamp of the agent's logins on all machines. ``here`` returns the stamp of this
-        machine.
+        """Return a stamp of the agent's logins on all machines.
+
+        ``here`` returns the stamp of the server's machine.
         """
         name = self._here().name
         nodes = (each.logins.get(name, "") for each in self._machines()[1:])
@@ -61,9 +64,9 @@ class OnMachines:
 def description(
     agent: KnownTool, command: str, environ: Mapping[str, str], *, windows: bool
 ) -> Description:
-    """Describe a known agent for nodes.
+    """Return the description of a known agent for the nodes.
 
-    Workers on nodes get the variables of the server, so these variables also count on nodes.
+    The description has the variables of the server, because workers on nodes get them.
     """
     return {
         "name": agent.name,
@@ -75,7 +78,7 @@ def description(
 
 
 def program_description(name: str, program: str, bin: str, path: str | None) -> Description:
-    """Describe an agent of the settings for nodes.
+    """Return the description, for the nodes, of an agent that the settings define.
 
     ``bin``: the product's directory of programs. ``path``: the agent's own search path.
     """
@@ -83,7 +86,9 @@ def program_description(name: str, program: str, bin: str, path: str | None) -> 
 
 
 def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that show if the agent has a credential, without their secrets."""
+    """Return the variables that decide if the agent has a credential. A secret is replaced by a
+    placeholder.
+    """
     beside = [each for names in agent.services.values() for each in names]
     patterns = [*agent.logins, *(each for each in beside if each.startswith("{"))]
     secret = {*agent.credentials, *beside} - set(patterns)
@@ -101,9 +106,9 @@ def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
 def found_on_node(
     agents: Sequence[Description], environ: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return what a node reports about the agents that the server described, as JSON.
+    """Return the node's report about the agents that the server described, as JSON.
 
-    For each agent its ``name``, the ``reason`` why it cannot work on the node (empty: it can), and
+    Each agent has its ``name``, the ``reason`` why it cannot work on the node (empty if it can),
     the steps that ``fix`` the reason, and a stamp of its ``login``. ``environ``: the node's
     environment.
     """
@@ -131,6 +136,8 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
 
 
 def _environment(agent: Description, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables of a known agent's workers on the node that show if it can work."""
+    """Return the variables that decide if a known agent can work on the node: the node's HOME and
+    PATH, and the server's variables.
+    """
     own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
     return {**own, **agent["variables"]}

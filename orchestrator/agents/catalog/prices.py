@@ -1,4 +1,4 @@
-"""Prices of models: a dated table in ``prices.json``; the user's own prices come first."""
+"""Prices of models: a dated table in ``prices.json``. The user's own prices have priority."""
 
 import json
 import re
@@ -23,11 +23,11 @@ _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 def cost(
     model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
 ) -> float | None:
-    """Return the cost in USD; None if the model, or a required price, is unknown.
+    """Return the cost in USD; None if the model, a required price, or every token count is unknown.
 
-    ``overrides`` replace the table's prices, kind by kind. Unused kinds cost nothing; without any
-    token count, the cost is unknown. A ``local`` model has only the user's prices, because its
-    name may be that of a listed model.
+    ``overrides``: the user's prices. They replace the table's prices for each kind of token. A kind
+    without tokens needs no price. A ``local`` model has only the user's prices, because the table
+    may list another model of the same name.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
     price = _price(model, overrides or {}, {} if local else _listed())
@@ -47,8 +47,8 @@ def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
 
 
 def _names(model: str) -> list[str]:
-    """Return names to look up, the most exact one first: with its provider, without, and without
-    variant suffixes.
+    """Return the names to look up in the table, the most exact name first: with the provider,
+    without the provider, and without variant suffixes.
     """
     bare = model.rpartition("/")[2]
     return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
@@ -65,6 +65,8 @@ def _listed() -> Prices:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Read the table when it is first needed, because most agents report their cost themselves."""
+    """Return the table, read at the first call, because most agents report their cost
+    themselves.
+    """
     table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
     return table

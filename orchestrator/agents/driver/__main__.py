@@ -1,4 +1,4 @@
-"""``python -m orchestrator.agents.driver``."""
+"""Entry point of ``python -m orchestrator.agents.driver``."""
 
 from orchestrator.agents.driver.main import run
 

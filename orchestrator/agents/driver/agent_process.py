@@ -1,6 +1,6 @@
 """The agent's program as a process: its output, its end, and how to stop it.
 
-Only the program's own process group is signalled here; the shim kills detached processes, as for
+This module signals only the program's own process group. The shim kills detached processes, as for
 every worker.
 """
 
@@ -19,7 +19,7 @@ _LAST_BYTES = 64 * 1024 * 1024
 
 
 class Child:
-    """A running program. Raise OSError if it cannot be started."""
+    """A running program. The constructor raises OSError if the program cannot be started."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class Child:
 
 
 def read(descriptor: int) -> bytes | None:
-    """Return available data; empty at the end; None if there is none now."""
+    """Return available data; empty at the end of the output; None if no data is available now."""
     try:
         return os.read(descriptor, _CHUNK)
     except BlockingIOError:

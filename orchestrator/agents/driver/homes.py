@@ -1,7 +1,7 @@
-"""Home directories that attempts share: one attempt sets up a home while the others wait.
+"""Home directories that attempts share: one attempt sets up a home while the other attempts wait.
 
-Otherwise two programs that set up the same home at once corrupt it: one opencode ends with
-"database is locked", or hangs.
+Two programs that set up the same home at once would corrupt it. For example, one opencode process
+hangs, or exits with "database is locked".
 """
 
 import contextlib
@@ -22,10 +22,9 @@ _DONE, _LOCK = "set-up", "set-up.lock"
 
 
 def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
-    """Run ``home.argv``, unless the same version of the program has set up the home before. Never
-    raises OSError.
+    """Run ``home.argv``, unless the same version of the program has already set up the home.
 
-    Returns soon after ``stopped`` returns True.
+    Never raises OSError. Returns soon after ``stopped`` returns True.
     """
     until = time.monotonic() + LONGEST_SECONDS
 
@@ -54,7 +53,9 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Wait for the lock. Yield True with the lock, False if ``over`` returned True before."""
+    """Wait for the lock on a file. Yield True if the lock was acquired, False if ``over`` returned
+    True first.
+    """
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():
             time.sleep(_LOOK_SECONDS)
@@ -70,8 +71,8 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Run the setup. Return True if it ended, even without success, because a repetition would not
-    help.
+    """Run the setup. Return True if it has exited, even with an error, because another run would
+    fail, too.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

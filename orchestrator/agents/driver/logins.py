@@ -1,9 +1,9 @@
 """Gives a tool with an isolated configuration the user's logins.
 
-The tool gets a link to the user's file. If the tool renews its token, the user's file has the new
-token. Some tools replace the link by a new file. The content of this file is copied back while the
-tool works, because other workers renew the same login. After a crash, the next attempt copies the
-file back.
+The tool gets a link to the user's login file, so that a renewed token is written to the user's
+file. Some tools replace the link by a new file. While the tool works, this module copies the
+content of the new file back to the user's file, because other workers renew the same login. After a
+crash, the next attempt copies it back.
 """
 
 import contextlib
@@ -29,7 +29,9 @@ class Linked:
 
 
 def link(logins: Sequence[AgentLogin]) -> list[Linked]:
-    """Create links where the tool reads its logins. Missing files are skipped."""
+    """Create links at the places where the tool reads its logins. Missing login files are
+    skipped.
+    """
     made = []
     for login in logins:
         with contextlib.suppress(OSError):
@@ -43,7 +45,9 @@ def link(logins: Sequence[AgentLogin]) -> list[Linked]:
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
-    """Copy back logins that killed attempts renewed. ``earlier`` are control directories."""
+    """Copy back logins that killed attempts renewed. ``earlier``: control directories of these
+    attempts.
+    """
     found = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
         for login in found:
@@ -54,7 +58,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
-    """Replace the user's logins by renewed ones, unless the user's logins have changed since.
+    """Replace the user's logins by renewed logins, unless the user's logins have changed since.
 
     Never raises OSError. Idempotent.
     """
@@ -64,10 +68,10 @@ def bring_back(linked: Iterable[Linked]) -> None:
 
 
 def finish(linked: Sequence[Linked]) -> None:
-    """Copy back renewed logins, and leave no copy of a login among the job's files.
+    """Copy back renewed logins, and remove all copies of logins from the job's files.
 
-    Never raises OSError. If the user has no such file, the renewed login stays, because no other
-    copy exists.
+    Never raises OSError. If the user's login file no longer exists, the renewed login is not
+    removed, because it is the only copy.
     """
     bring_back(linked)
     for each in linked:

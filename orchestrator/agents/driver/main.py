@@ -1,4 +1,4 @@
-"""Runs one attempt of an agent: reads ``spec.json``, writes ``agent.json``."""
+"""Runs one attempt of an agent: reads ``spec.json``, and writes ``agent.json``."""
 
 import contextlib
 import os
@@ -58,7 +58,7 @@ _REPORT_SECONDS = 0.5
 
 
 def main() -> int:
-    """Run the attempt in the control directory; exit code 0 if the agent succeeded."""
+    """Run the attempt of the control directory. Return exit code 0 if the agent succeeded."""
     control = Path(os.environ.pop(spec.VARIABLE))
     os.environ.pop(spec.SESSIONS_VARIABLE, None)
     attempt_spec, journal = spec.read(control), Journal()
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 class Driver:
-    """One attempt. ``run`` is called once."""
+    """One attempt. ``run`` may be called only once."""
 
     def __init__(self, control: Path, attempt_spec: Spec, journal: Journal) -> None:
         self._control = control
@@ -166,7 +166,7 @@ class Driver:
             stream.close()
 
     def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
-        """Store the session for the server, so that it is known even if this process is killed."""
+        """Store the session for the server, which needs it even if this process is killed."""
         if not is_session_id(session):
             return
         named = Session(
@@ -219,8 +219,8 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
-        """Mark a session as unusable if no attempt got an answer in it: no work in it was paid
-        for, so nothing is lost.
+        """Mark a session as unusable if no attempt got an answer in it. Nothing is lost: the
+        session contains no work.
         """
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
@@ -233,7 +233,7 @@ class Driver:
 
 
 def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
-    """Return the call. Raise OrchestratorError if no call is possible."""
+    """Return the call of the agent's program. Raise OrchestratorError if no call is possible."""
     ask = ask_for(attempt_spec, control)
     call = call_for(attempt_spec.tool)(ask)
     if not attempt_spec.windows:
@@ -268,10 +268,11 @@ def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.e
 
 
 def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
-    """Return the directory that the tool's attempts on this machine share; None: none is usable.
+    """Return the directory that the tool's attempts on this machine share; None if no directory is
+    usable.
 
-    Each node has its own: logins are in the node's home directory, and databases in the directory
-    must not be used by two machines at once.
+    Each node has its own directory: logins are in the node's home directory, and two machines must
+    not use the same databases at once.
     """
     if not attempt_spec.shared:
         return None
@@ -288,7 +289,7 @@ def _sessions(attempt_spec: Spec) -> Path | None:
 
 
 def _usable(directory: Path) -> bool:
-    """True if the directory exists and is writable; a sandbox may deny that."""
+    """True if the directory exists and is writable. A sandbox may forbid writing."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
@@ -297,7 +298,7 @@ def _usable(directory: Path) -> bool:
 
 
 def prepared(call: AgentCall) -> list[logins.Linked]:
-    """Write the tool's input files. Raise OSError."""
+    """Write the tool's input files and links. Return the linked logins. Raise OSError."""
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -330,7 +331,9 @@ def written(files: Mapping[Path, str]) -> None:
 
 
 def litter_of(call: AgentCall) -> set[Path]:
-    """Return existing directories that match the program's leftovers; links are skipped."""
+    """Return existing directories that match the patterns of the program's leftover directories.
+    Links are skipped.
+    """
     found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in found if path.is_dir() and not path.is_symlink()}
 
@@ -347,7 +350,7 @@ def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> d
 
 
 def load_reader(name: str, attempt_spec: Spec) -> Reader:
-    """Return the reader. Raise InvalidRequest with the existing names."""
+    """Return the reader. Raise InvalidRequest for an unknown name."""
     readers = import_module("orchestrator.agents.adapters.readers")
     prices = attempt_spec.more.get("prices") or {}
     # With policy full, the permissions of a user's own program are unknown.
@@ -362,8 +365,8 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
 
 
 def price_of(attempt_spec: Spec) -> Price:
-    """Return a function from usage to cost, by the price table, which is loaded at its first
-    use.
+    """Return a function that computes the cost of usage. The price table is loaded at the first
+    call.
     """
 
     def price(usage: Usage) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs a loop over HTTP in this process, and watches it like a program."""
+"""Runs a model loop over HTTP in this process, and watches it like a program."""
 
 import json
 import os
@@ -23,7 +23,9 @@ Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], AgentOutcome]
 
 
 class Stopped(BaseException):
-    """Raised to end the loop now. Handlers of ordinary errors do not catch it."""
+    """Raised to end the loop now. It is not an Exception, so handlers of ordinary errors do not
+    catch it.
+    """
 
     def __init__(self, why: EarlyStop) -> None:
         super().__init__(why.because)
@@ -33,7 +35,7 @@ class Stopped(BaseException):
 class ModelLoop:
     """A loop that runs in the main thread.
 
-    To stop the loop, an exception is raised at any point of its code.
+    ``stop`` raises an exception in that thread, at any point of the loop's code.
     """
 
     def __init__(self, spec: Spec, watch: Watchdog) -> None:
@@ -45,8 +47,9 @@ class ModelLoop:
         self._main = signal.pthread_kill, _main_thread()
 
     def stop(self, why: EarlyStop) -> None:
-        """Stop the loop. A signal handler or another thread may call. Of several stops, the first
-        reason and the shortest time count.
+        """Stop the loop. A signal handler or another thread may call.
+
+        After several calls, the first reason and the shortest time count.
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
@@ -109,7 +112,7 @@ def _main_thread() -> int:
 
 
 def settings(spec: Spec) -> Mapping[str, Any]:
-    """Return the settings of a loop."""
+    """Return the settings of the loop that the spec describes."""
     limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
     return {
         "model": spec.model,
@@ -127,7 +130,9 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the address and the key for a loop, from the user's variables if they are set."""
+    """Return the address and the key of the loop's service, as far as the user's variables set
+    them.
+    """
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
@@ -143,7 +148,9 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 
 
 def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
-    """Return the loop; if the answer must be JSON, a single question."""
+    """Return the function that runs the loop, or that asks a single question if the answer must be
+    JSON.
+    """
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
     asks_once = partial(_ask, found.complete, spec.schema)

@@ -99,8 +99,9 @@ class Program:
         os.set_blocking(self._wake_write, False)
 
     def stop(self, why: EarlyStop) -> None:
-        """Stop the program soon. Of several stops, the first reason and the shortest time
-        count.
+        """Stop the program soon.
+
+        After several calls, the first reason and the shortest time count.
         """
         stop_at = time.monotonic() + why.patience
         self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
@@ -150,7 +151,7 @@ class Program:
     def _talk(
         self, child: Child, line: Callable[[str, str], str], selector: selectors.BaseSelector
     ) -> None:
-        """Pass on messages; end the program's input after its final answer."""
+        """Pass messages to the program. Close its input after its final answer."""
         mailbox = self.mailbox
         for each in mailbox.take() if mailbox and not self._stopping else ():
             child.say(line(words_of(each), each.id), selector)
@@ -163,7 +164,9 @@ class Program:
             child.hang_up()
 
     def _is_unheard(self) -> bool:
-        """True if a message that arrived at the program's end is still unread."""
+        """True if the program had UNREAD_SECONDS to read the latest message. A message that is
+        still unread then arrived too late.
+        """
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:
@@ -219,7 +222,9 @@ class Program:
             self.on_session(self.session)
 
     def _skip(self, follower: Follower) -> None:
-        """Read the earlier usage of a resumed session, so that it does not count for this run."""
+        """Read the earlier usage of a resumed session, so that only new usage counts for this
+        run.
+        """
         if isinstance(self._reader, SessionReader):
             for source, line in follower.earlier():
                 self._reader.session_line(line, source)
@@ -277,7 +282,7 @@ class Program:
             child.ask_to_stop()
 
     def _due(self, now: float) -> EarlyStop | None:
-        """Return a requested stop, once its time has come."""
+        """Return the requested stop if its time has come; None if the program may continue."""
         asked = self._asked
         if asked is None or now < self._stop_at:
             return None
@@ -326,6 +331,6 @@ class Program:
 
 
 def prompt_of(call: AgentCall) -> str:
-    """Return the prompt: of the call's file, or on this process's standard input."""
+    """Return the prompt, from the call's file or from this process's standard input."""
     content = call.prompt.read_bytes() if call.prompt else sys.stdin.buffer.read()
     return content.decode("utf-8", "replace")

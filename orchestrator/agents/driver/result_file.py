@@ -20,9 +20,7 @@ def to_json(outcome: AgentOutcome) -> str:
 
 
 def from_json(text: bytes | str) -> AgentOutcome:
-    """Return the outcome. Raise ValueError for invalid content, because a worker can write into
-    its control directory.
-    """
+    """Return the outcome. Raise ValueError for invalid content, which a worker may have written."""
     try:
         return _outcome(json.loads(text))
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -70,7 +68,7 @@ def _is_amount(value: object) -> bool:
 
 
 def write(control: Path, outcome: AgentOutcome) -> None:
-    """Write the file whole or not at all. Raise OSError."""
+    """Write the file atomically. Raise OSError."""
     temporary = control / f".{NAME}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     handle = os.open(temporary, flags, 0o600)

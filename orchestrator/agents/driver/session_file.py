@@ -1,4 +1,6 @@
-"""``session.json``: the session of an attempt, on disk as soon as the tool names it."""
+"""``session.json``: the session of an attempt, written as soon as the tool reports the session's
+id.
+"""
 
 import json
 import os
@@ -11,7 +13,7 @@ NAME = "session.json"
 
 
 def write(control: Path, session: Session) -> None:
-    """Replace the file; it survives a crash of the machine. Raise OSError."""
+    """Replace the file, and sync it to disk. Raise OSError."""
     temporary = control / f".{NAME}.tmp"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
@@ -22,8 +24,9 @@ def write(control: Path, session: Session) -> None:
 
 
 def from_json(text: bytes | str) -> Session | None:
-    """Return the session; None if the file names none. The file is untrusted, because a worker can
-    write into its control directory.
+    """Return the session; None if the file contains no valid session.
+
+    The file is untrusted, because a worker can write into its control directory.
     """
     try:
         document = json.loads(text)

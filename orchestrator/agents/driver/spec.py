@@ -1,4 +1,4 @@
-"""``spec.json`` in the control directory: the driver's input, written by the server."""
+"""``spec.json`` in the control directory: the driver's input, which the server writes."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The session of an attempt, resumed by a person in a terminal instead of by the driver."""
+"""Lets a person resume the session of an attempt in a terminal."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,8 +61,8 @@ def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
 def in_terminal(
     found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """Yield the command line and the environment that open the session; afterwards, copy back a
-    renewed login.
+    """Yield the command line and the environment that open the session in a terminal. Afterwards,
+    copy back a renewed login.
 
     ``given``: the agent's variables. Raise OSError.
     """

@@ -1,6 +1,6 @@
-"""Reports the attempt's usage to the server while it runs; the server may answer "stop".
+"""Reports the attempt's usage to the server while it runs. The server may answer "stop".
 
-Errors do not affect the agent, because the server may restart, or be too old for this call.
+Errors do not affect the agent, because the server may be restarting, or too old for this call.
 """
 
 import threading
@@ -41,8 +41,8 @@ class Telling:
             self._thread.start()
 
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
-        """Send the final totals. Wait ``seconds`` for a running report, then at most as long for
-        the last one.
+        """Send the final totals. Wait ``seconds`` for a running report to end, and at most
+        ``seconds`` for the answer to the final totals.
         """
         with self._changed:
             self._done = True
@@ -70,7 +70,7 @@ class Telling:
                     self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
 
     def _report_again(self, usage: Usage) -> None:
-        """Queue totals that the server did not receive, because it may be restarting."""
+        """Queue totals that the server did not receive, possibly because it is restarting."""
         with self._changed:
             self._latest = self._latest or usage
 

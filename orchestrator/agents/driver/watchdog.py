@@ -45,7 +45,7 @@ Price = Callable[[Usage], float | None]
 
 @dataclass(frozen=True, slots=True)
 class EarlyStop:
-    """Why an agent is to be stopped."""
+    """A request to stop the agent, with its reason."""
 
     reason: ErrorClass
     because: str
@@ -79,14 +79,14 @@ class Watchdog:
         self._uses_tool = False
 
     def begin(self) -> None:
-        """Reset the state of the latest event, because another program starts."""
+        """Reset the facts about the latest event, because another program starts."""
         self.finished, self.limited = False, ""
         self.may_be_done = self._uses_tool = False
 
     def take(self, sign: Sign) -> EarlyStop | None:
         """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
 
-        Allowed are the step that reaches a limit, and one final answer after this step.
+        The step that reaches a limit and one final answer after this step are allowed.
         """
         self._journal.sign(sign)
         self.finished = isinstance(sign, Finished) or (
@@ -117,18 +117,20 @@ class Watchdog:
             self.may_be_done, self._uses_tool = False, isinstance(sign, Did | Asked)
 
     def close(self, why: str) -> None:
-        """Allow no further usage, because of ``why``. Any thread may call."""
+        """Stop the agent if it continues to work, and give ``why`` as the reason. Any thread may
+        call.
+        """
         self._why = self._used_up = why
 
     def waits(self) -> bool:
-        """True if the worker waits for child jobs or a lock, so that its silence is no sign of a
-        hang.
+        """True if the worker waits for child jobs or a lock, so that silence does not mean that it
+        hangs.
         """
         return self._telling.waits(self.usage)
 
     @property
     def usage(self) -> Usage:
-        """Usage so far; its cost is computed from the price if the agent reported none."""
+        """Usage so far. If the agent reported no cost, it is computed from the price."""
         return priced(self._reported, self._price)
 
 
@@ -139,8 +141,9 @@ def _is_answer(sign: Sign) -> bool:
 
 
 def _goes_on(sign: Sign) -> bool:
-    """True if the event shows that the agent is still working; text and usage may be its last
-    events.
+    """True if the event shows that the agent continues to work.
+
+    False for text and for usage without a step, because these may be the agent's last events.
     """
     if isinstance(sign, UsageEvent):
         return bool(sign.usage.steps)

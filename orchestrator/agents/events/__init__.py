@@ -1,1 +1,1 @@
-"""Reports of a working agent: lines become events and a transcript."""
+"""Reports of a working agent: from lines of output to events and a transcript."""

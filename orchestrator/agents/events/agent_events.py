@@ -14,14 +14,14 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """Text of the model."""
+    """The model wrote text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Did:
-    """The model used a tool, or was denied it."""
+    """The model used a tool, or the use was denied."""
 
     tool: str
     #: Arguments of the tool, in one line.
@@ -33,9 +33,9 @@ class Did:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The model requested a tool, so that another step follows.
+    """The model requested a tool, so another step will follow.
 
-    The tool's name may come in another event.
+    The tool's name may be in another event.
     """
 
 
@@ -48,7 +48,7 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class Troubled:
-    """A failure that the program itself retries."""
+    """A failure occurred, and the program itself retries."""
 
     text: str
     error_class: ErrorClass = ErrorClass.API
@@ -58,19 +58,19 @@ class Troubled:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """The agent calls a failing service repeatedly, and would never stop itself."""
+    """The agent repeats calls to a failing service, and would never stop by itself."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """Probably the final answer: another one may follow, or the program may hang."""
+    """The model gave an answer that is probably final. The program may still continue, or hang."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """The agent has read a line of its standard input."""
+    """The agent has read a line from its standard input."""
 
     id: str
 
@@ -80,7 +80,7 @@ Sign = Said | Did | Asked | UsageEvent | Troubled | Stuck | Finished | Received
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """The end of the program, as seen by its parent process."""
+    """The program's end, as its parent process sees it."""
 
     code: int | None = None
     signal: int | None = None
@@ -122,22 +122,22 @@ class AgentOutcome:
 
 @runtime_checkable
 class SessionReader(Protocol):
-    """A reader for a program whose session files contain more than its output."""
+    """A reader for a program whose session files have facts that its output lacks."""
 
     def session_line(self, text: str, source: str) -> Iterable[Sign]:
         """Read one line of a session file; ``source`` is the file's name."""
 
     def resumed(self) -> None:
-        """Treat the lines so far as lines of earlier runs. Called once, before the run."""
+        """Treat the lines read so far as lines of earlier runs. Called once, before the run."""
 
 
 @runtime_checkable
 class LogReader(Protocol):
-    """A reader for a program whose standard error contains more than its output."""
+    """A reader for a program whose standard error has facts that its standard output lacks."""
 
     def log_line(self, text: str) -> Iterable[Sign]:
-        """Read one line of standard error, without its end. A line without events is only for
-        people.
+        """Read one line of standard error, without its line end. Return its events; empty if the
+        line is only for people.
         """
 
 
@@ -146,10 +146,12 @@ class Reader(Protocol):
 
     @property
     def session(self) -> str:
-        """The id by which the program can resume this conversation; empty until it names one."""
+        """The id by which the program can resume this conversation; empty until the output has the
+        id.
+        """
 
     def line(self, text: str) -> Iterable[Sign]:
-        """Read one line of standard output, without its end."""
+        """Read one line of standard output, without its line end."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:
-        """Return the outcome, after the last line. Called once."""
+        """Return the outcome. Called once, after the last line."""

@@ -1,4 +1,4 @@
-"""Splits bytes from a pipe into lines, even if they are very long or broken."""
+"""Splits bytes from a pipe into lines, even if a line is very long or not valid UTF-8."""
 
 from collections.abc import Iterator
 
@@ -14,7 +14,7 @@ class Lines:
         self._size = 0
 
     def add(self, data: bytes) -> Iterator[str]:
-        """Yield the lines that are now complete, without their ends."""
+        """Yield the lines that ``data`` completes, without their line ends."""
         *whole, rest = data.split(b"\n")
         for part in whole:
             self._take(part)
@@ -22,7 +22,7 @@ class Lines:
         self._take(rest)
 
     def rest(self) -> str:
-        """Return the text after the last line's end."""
+        """Return the text after the last line end."""
         return self._text()
 
     def _take(self, part: bytes) -> None:

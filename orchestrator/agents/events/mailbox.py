@@ -1,8 +1,8 @@
 """Messages from people to a working agent: files in the attempt's control directory.
 
-The server writes a file for each message. The driver marks a message as read by renaming its file,
-and reports it to the server. If the report gets lost, the server finds the mark when the attempt
-ends.
+The server writes a file for each message. The driver renames the file to mark the message as read,
+and reports this to the server. If the report is lost, the server finds the renamed file when the
+attempt ends.
 """
 
 import json
@@ -35,7 +35,7 @@ state the whole result.
 
 
 def words_of(message: WorkerMessage) -> str:
-    """Return a message for the agent."""
+    """Return the text by which the agent gets a message."""
     return _WORDS.format(by=json.dumps(message.by)) + fence(message.text)
 
 
@@ -46,7 +46,7 @@ def read_ids(control: Path) -> tuple[str, ...]:
 
 
 class Mailbox:
-    """The messages of one attempt, each once."""
+    """The messages of one attempt. Each message is returned once."""
 
     def __init__(
         self,
@@ -56,7 +56,9 @@ class Mailbox:
         *,
         resumed: bool,
     ) -> None:
-        """``resumed``: the agent knows the messages that earlier attempts have read."""
+        """``resumed``: the agent's session already contains the messages that earlier attempts
+        read.
+        """
         self._control = control
         self._report = report
         self._say = say
@@ -66,7 +68,7 @@ class Mailbox:
         self._open: list[str] = []
 
     def take(self) -> Sequence[WorkerMessage]:
-        """Return the new messages, in their order."""
+        """Return the new messages, oldest first."""
         found = []
         for path in self._control.glob(f"{FILE_PREFIX}*{NEW_SUFFIX}"):
             if path.name in self._seen:
@@ -81,7 +83,7 @@ class Mailbox:
         return sorted(found, key=lambda one: (one.at, one.id))
 
     def take_words(self) -> str:
-        """Return the new messages as one text; "" for none."""
+        """Return the new messages as one text; "" if there are none."""
         return "\n\n".join(words_of(each) for each in self.take())
 
     def read(self, message_id: str) -> None:
@@ -114,9 +116,9 @@ def _message(path: Path) -> WorkerMessage | None:
 
 
 class Receipts:
-    """Notifies the server which messages the agent has read.
+    """Reports to the server which messages the agent has read.
 
-    A background thread repeats each call until the server has answered.
+    A background thread repeats each call until the server answers.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

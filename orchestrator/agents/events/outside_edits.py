@@ -1,4 +1,4 @@
-"""Files outside of the working directory that an agent wrote, as its events name them."""
+"""Files outside of the working directory that an agent wrote, according to its events."""
 
 import os
 
@@ -25,7 +25,7 @@ class Edits:
 
 
 def _own() -> list[str]:
-    """Return the working directory, and its worker's directories."""
+    """Return the paths of the working directory and of the worker's other directories."""
     named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
     return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
 

@@ -16,7 +16,9 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """The place of the files: a directory of this attempt, and the pattern of their paths in it."""
+    """The location of session files: a directory of this attempt, and a pattern of the paths
+    in it.
+    """
 
     folder: Path
     pattern: str
@@ -25,7 +27,7 @@ class SessionFile:
 class Follower:
     """Reads a tool's session files while they grow.
 
-    Skips unreadable files: missing content does not affect the work.
+    Skips unreadable files, because the agent's work does not depend on them.
     """
 
     def __init__(self, session: SessionFile) -> None:
@@ -41,7 +43,7 @@ class Follower:
         return True
 
     def earlier(self) -> Iterator[tuple[str, str]]:
-        """Yield all lines that exist before the program starts."""
+        """Yield all lines that exist before the program starts, each after its file's name."""
         found = True
         while found:
             found = False
@@ -50,7 +52,9 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield lines completed since the previous call, with their file's name."""
+        """Yield the lines that were completed since the previous call, each after its file's
+        name.
+        """
         left = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), left)

@@ -1,4 +1,4 @@
-"""The log for people, and the raw stream for detailed inspection."""
+"""The log for people, and the program's raw output for detailed inspection."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than m
 class Journal:
     """The log for people, on standard output.
 
-    Each text is written at once, because people follow it.
+    Each text is flushed at once, because people read the log while it grows.
     """
 
     def say(self, text: str) -> None:
@@ -43,8 +43,9 @@ def _in_words(sign: Sign) -> str:
 
 
 class Stream:
-    """The lines of a program, without secrets, up to a size. Never raises, because lost lines cost
-    no work.
+    """The raw output of a program, without secrets, up to a size.
+
+    Never raises, because the agent's work does not depend on this file.
     """
 
     def __init__(self, control: Path, limit_bytes: int, masker: Masker) -> None:

@@ -1,8 +1,7 @@
 """Built-in agents: a loop over a model's HTTP interface.
 
-Each name here is a module in ``providers`` with ``SERVICE``, the address of its API and its
-variables, and
-``DIALECT``, a conversation in its shapes. ``settings`` has the fields of ``spec``.
+Each name in ``LOOPS`` is a module in ``providers``. The module has ``SERVICE`` (the address of the
+provider's API, and its variables) and ``DIALECT`` (a conversation in the format of that API).
 
 - ``http``: One request to a model's server: transport, failures, rate limits
 - ``providers``: One module for each provider's dialect, and their shared parts
@@ -29,7 +28,8 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 class Loop:
     """A loop over a model's HTTP interface.
 
-    Raises only errors of ``emit``, even if a server's answer is invalid.
+    Raises only what the ``emit`` callback raises. An invalid answer of the server becomes a failed
+    outcome.
     """
 
     module: ModuleType
@@ -37,13 +37,15 @@ class Loop:
     def run(
         self, spec: Mapping[str, Any], prompt: str, emit: Emit, mail: Mail | None = None
     ) -> AgentOutcome:
-        """Work on a prompt with tools until the model's final answer."""
+        """Answer a prompt, with tool calls until the model's final answer. Return the outcome."""
         return converse(lambda: self._made(spec), prompt, emit, mail)
 
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
     ) -> tuple[object | None, AgentOutcome]:
-        """Request JSON of a schema once. Return None with the reason if there is none."""
+        """Request a JSON value that matches a schema, once. Return the value and the outcome; the
+        value is None if the request failed.
+        """
         return completed(lambda: self._made(spec), prompt, schema, emit)
 
     def _made(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:

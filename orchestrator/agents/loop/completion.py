@@ -25,7 +25,10 @@ def completed(
     schema: Mapping[str, Any],
     emit: Emit,
 ) -> tuple[object | None, AgentOutcome]:
-    """Return the JSON value, or None with the reason. The value is not checked by the schema."""
+    """Return a JSON value and the outcome; the value is None if the request failed.
+
+    The value is not validated against the schema.
+    """
     try:
         settings, dialect = make()
     except ModelFailure as failure:
@@ -74,7 +77,7 @@ def json_in(text: str) -> object | None:
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
-    """Yield length and value of each object or list that can be parsed."""
+    """Yield the length and the value of each object or list that can be parsed."""
     decoder = json.JSONDecoder()
     at = 0
     for _ in range(_MOST_STARTS):
@@ -92,7 +95,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return the schema; and True if it was wrapped in an object, as APIs accept only objects."""
+    """Return the schema, and False. A schema of another type than object is returned inside an
+    object, with True, because APIs accept only objects.
+    """
     if schema.get("type") == "object":
         return dict(schema), False
     inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}

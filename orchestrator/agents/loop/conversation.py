@@ -1,4 +1,6 @@
-"""The loop: ask the model, run the tools that it requests, until its final answer or a limit."""
+"""The loop: call the model, run the tools that it requests, and repeat until a final answer or a
+limit.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -30,14 +32,14 @@ _MOST_USES = 64
 
 
 class Mail(Protocol):
-    """Messages from people to the agent."""
+    """The mailbox with messages from people to the agent."""
 
     def take_words(self) -> str:
-        """Return new messages as one text; "" for none."""
+        """Return the new messages as one text; "" if there are none."""
         ...
 
     def read_all(self) -> None:
-        """Mark the messages so far as read by the model."""
+        """Mark all returned messages as read by the model."""
 
 
 class NoMail:
@@ -51,7 +53,7 @@ class NoMail:
 
 
 class Conversation:
-    """One run. ``run`` is called once."""
+    """One run. ``run`` may be called only once."""
 
     def __init__(
         self, settings: LoopSettings, dialect: Dialect, emit: Emit, mail: Mail | None = None
@@ -68,7 +70,7 @@ class Conversation:
         self._text = ""
 
     def run(self, prompt: str) -> AgentOutcome:
-        """Return the outcome; raises only what ``emit`` raises."""
+        """Run the conversation, and return its outcome. Raises only what ``emit`` raises."""
         try:
             tools = tuple(self._toolbox.tools.values())
             given = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
@@ -118,14 +120,18 @@ class Conversation:
         return False
 
     def _has_mail(self) -> bool:
-        """Add messages that came during the last call. Return True if there are any."""
+        """Add messages from people that arrived during the last call. Return True if there
+        are any.
+        """
         words = self._mail.take_words()
         if words:
             self._dialect.give([], words)
         return bool(words)
 
     def _use_all(self, uses: Sequence[Use]) -> None:
-        """Add a result for each tool call, because an API rejects a conversation that lacks one."""
+        """Run each requested tool, and add its result. An API rejects a conversation in which a
+        tool call has no result.
+        """
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(f"not run: more than {_MOST_USES} tool calls at once", failed=True)
         more = [(use, too_many) for use in uses[_MOST_USES:]]
@@ -195,7 +201,7 @@ def converse(
     emit: Emit,
     mail: Mail | None = None,
 ) -> AgentOutcome:
-    """Run a loop; ``make`` may raise Failure."""
+    """Run a loop, and return its outcome. ``make`` may raise ModelFailure."""
     try:
         settings, dialect = make()
     except ModelFailure as failure:
@@ -204,7 +210,7 @@ def converse(
 
 
 def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:
-    """Make one call, and add its usage; raise Failure."""
+    """Make one model call, and add its usage to ``ledger``. Raise ModelFailure."""
     request = dialect.request(ledger.next_answer)
     while True:
         try:

@@ -39,7 +39,8 @@ def system(settings: LoopSettings) -> str:
 
 
 def only_json(schema: Mapping[str, Any]) -> str:
-    """Return the instruction to answer in JSON. It is also sent to servers that accept a schema,
-    because some ignore the schema.
+    """Return the instruction to answer in JSON.
+
+    Servers that accept a schema get this instruction, too, because some ignore the schema.
     """
     return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

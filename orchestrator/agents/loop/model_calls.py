@@ -1,4 +1,4 @@
-"""Calls of a model: sent, retried a few times, and parsed as JSON."""
+"""Calls a model: sends the request, retries a few times, and parses the answer as JSON."""
 
 import json
 import re
@@ -20,7 +20,9 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class ModelCaller:
-    """Calls one server. Raise Failure (config, auth) if no call can succeed."""
+    """Calls one server. The constructor raises ModelFailure (config, auth) if no call can
+    succeed.
+    """
 
     def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
         self._settings = settings
@@ -52,7 +54,9 @@ class ModelCaller:
                 raise ModelFailure(ErrorClass.CONFIG, words)
 
     def call(self, path: str, value: Mapping[str, Any]) -> object:
-        """Return the answer as JSON; raise Failure if it finally failed."""
+        """Return the answer as JSON. Raise ModelFailure if the last retry failed, or no retry can
+        help.
+        """
         body = json.dumps(value).encode()
         for tried in range(self._settings.retries + 1):
             try:
@@ -81,7 +85,7 @@ class ModelCaller:
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
     def _pause(self, failure: ModelFailure, tried: int) -> float | None:
-        """Return seconds until the next retry; None if there is none."""
+        """Return the seconds until the next retry; None if the call is not retried."""
         times = self._settings.timeouts
         if not failure.again or tried >= self._settings.retries:
             return None

@@ -1,4 +1,4 @@
-"""Settings of a loop: the spec as one value, completed with defaults."""
+"""Settings of a loop: the spec as one value, with defaults for missing fields."""
 
 import os
 from collections.abc import Mapping
@@ -17,7 +17,9 @@ POLICIES = ("full", "edit", "read-only")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Timeouts in seconds. Each is shorter than the silence after which a driver stops a loop."""
+    """Timeouts in seconds. Each is shorter than the time of silence after which the driver stops
+    the loop.
+    """
 
     #: Timeout of connecting to the server.
     connect: float = 10.0
@@ -85,7 +87,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelService:
-    """Defaults of an API: its address and its variables, for a spec that does not set them."""
+    """Defaults of an API, for a spec that does not set them: its address, and its variables."""
 
     base_url: str
     base_url_env: str = ""
@@ -97,7 +99,7 @@ class ModelService:
 
 
 def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
-    """Return the settings. Raise Failure (config) for a spec that no loop can use."""
+    """Return the settings. Raise ModelFailure (config) for a spec that no loop can use."""
     known = {
         name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
     }
@@ -127,9 +129,11 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
 
 
 def _model(service: ModelService, base_url: str) -> str:
-    """Return the default model: from a variable, otherwise one that a local service has installed.
+    """Return the default model: the model that a variable names, or else a model that the local
+    service has installed.
 
-    The server names no model if only this node of the cluster has such a service.
+    The local service is asked on the worker's own machine. In a cluster, the server's machine may
+    have no such service.
     """
     named = os.environ.get(service.model_env, "")
     if named or not service.local:

@@ -12,7 +12,7 @@ _CHARACTERS = 4
 
 
 class UsageLimits:
-    """Adds up the usage, and compares it with the limits."""
+    """Sums up the usage of a run, and compares it with the limits."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
@@ -22,7 +22,7 @@ class UsageLimits:
         self._tokens = 0
 
     def book(self, told: Usage, characters: int) -> Usage:
-        """Add one call's usage; return the increase, with its cost."""
+        """Add the usage of one call. Return it with its cost."""
         known = tokens(told)
         silent = told.input_tokens is None or told.output_tokens is None
         self._tokens += max(known, characters // _CHARACTERS) if silent else known
@@ -34,19 +34,21 @@ class UsageLimits:
         return spent
 
     def lacks_some(self) -> None:
-        """Record that the model used more than it reported. Idempotent."""
+        """Record that the usage is incomplete, because the model did not report all of it.
+        Idempotent.
+        """
         self.usage = replace(self.usage, partial=True)
 
     @property
     def enough(self) -> str:
-        """Return why no other call is allowed, as text; "" if another call is allowed."""
+        """The reason why no further call is allowed; "" if a further call is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
         return f"used up {used_up} before the task was done" if used_up else ""
 
     @property
     def next_answer(self) -> int:
-        """Return the maximum number of tokens of the next answer."""
+        """The maximum number of tokens of the next answer."""
         most = self._settings.max_tokens
         if self._limits.max_tokens is None:
             return most
@@ -54,7 +56,7 @@ class UsageLimits:
 
     @property
     def unpriced(self) -> bool:
-        """True if there is a cost limit, and the usage has no known price."""
+        """True if there is a cost limit, but the cost of the usage is unknown."""
         return self._limits.max_cost_usd is not None and self.usage.cost_usd is None
 
 

@@ -1,6 +1,6 @@
-"""Texts that agents read: first the shared context of all workers of a job, byte for byte equal,
-then the worker's own part.
+"""Texts that agents read: first the job's shared context, then the worker's own part.
 
-A separate process (``python -m`` this package) creates the first part once for each job, because
-it contains a digest of the project; see ``docs/reference/prompts.md``.
+The shared context is the same for all workers of a job, byte for byte. It contains a digest of the
+project, so a separate process (``python -m`` this package) creates it once for each job. See
+``docs/reference/prompts.md``.
 """

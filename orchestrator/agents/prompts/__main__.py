@@ -1,7 +1,7 @@
 """Creates a job's shared context: ``python -m orchestrator.agents.prompts job_<id>.md``.
 
-The recipe is on standard input. The text is written to the named
-file in the current directory, unless that file exists.
+Reads a ``Recipe`` as JSON from standard input. Writes the text to the named file in the current
+directory, unless the file exists.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The files that a job's context names, bounded in size."""
+"""The text of the files that a job's context names, limited in size."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ MOST_BYTES_IN_ALL = 128 * 1024
 
 
 def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return each name with the file's text, or with the reason why the text is missing.
+    """Return each name with the file's text, or with the reason why there is no text.
 
-    A relative name is relative to the first of ``places``. An absolute name must be below one of
-    the places.
+    A relative name is relative to the first directory of ``places``. An absolute name must be below
+    one of these directories.
     """
     room, found = MOST_BYTES_IN_ALL, []
     for name in names:

@@ -1,4 +1,6 @@
-"""The project digest: created from a survey, cached by commit or content, shared by a job tree."""
+"""The project digest. It is created from a survey, cached by commit or content, and shared by a job
+tree.
+"""
 
 import fcntl
 import hashlib
@@ -29,10 +31,10 @@ _EDITION = "1"
 
 
 def project_digest(around: Surroundings) -> str:
-    """Return the tree's digest, created if necessary; empty for a project without files.
+    """Return the job tree's digest of the project; empty for a project without files.
 
-    It is stored in ``around.directory``: the first job of a tree creates it. The prompts of all
-    jobs of the tree then begin with the same bytes, even if the project changes.
+    The first job of the tree stores the digest in ``around.directory``. Later jobs read it, so that
+    the prompts of all jobs of the tree begin with the same bytes, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):
@@ -101,8 +103,9 @@ def _made(root: Path, listing: Listing) -> str:
 
 
 def fingerprint(root: Path, listing: Listing) -> str:
-    """Return a value that changes with the project: from its commit and uncommitted changes, or
-    from every file.
+    """Return a hash that changes when the project changes.
+
+    It is computed from the commit and the uncommitted changes; without git, from all files.
     """
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest without grammars has less content.

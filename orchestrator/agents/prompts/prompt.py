@@ -1,4 +1,4 @@
-"""The prompt of an agent: prompt.md for language models, task.json for programs."""
+"""The prompt of an agent: ``prompt.md`` for language models, ``task.json`` for programs."""
 
 import json
 import re
@@ -25,7 +25,7 @@ _LEFT = {
 
 
 def limits(assignment: Assignment) -> list[str]:
-    """Return one line for each limit. The time always has a line."""
+    """Return one line for each limit of the task. The time limit always has a line."""
     return [*_own(assignment), *_left(assignment.left)]
 
 
@@ -87,14 +87,14 @@ def task_document(assignment: Assignment) -> str:
 
 
 def _comments(given: Feedback) -> dict[str, object]:
-    """Return a round of people's comments as JSON, for agents that are programs."""
+    """Return one round of feedback as JSON, for agents that are programs."""
     comments = [asdict(each) for each in given.comments]
     return {"commit": given.commit, "summary": given.summary, "comments": comments}
 
 
 def prompt_document(assignment: Assignment) -> str:
-    """Return the task as text, for agents that read a prompt: the job's shared context, then
-    the worker's own part.
+    """Return the prompt for agents that read text: the job's shared context, then the worker's own
+    part.
     """
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
@@ -119,7 +119,9 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """Return the prompt for an agent that resumes its session, and therefore knows its task."""
+    """Return the prompt for an agent that resumes its session. The task is not repeated, because
+    the session contains it.
+    """
     previous = assignment.previous
     return template("resume").render(
         interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),
@@ -133,12 +135,14 @@ def resume_document(assignment: Assignment) -> str:
 
 
 def feedback(rounds: Sequence[Feedback]) -> str:
-    """Return people's comments as a section of the prompt; empty for none."""
+    """Return people's comments as a section of the prompt; empty if there are none."""
     return template("feedback").render(rounds=rounds) if rounds else ""
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return the commits of earlier attempts, and the files that they changed; empty for none."""
+    """Return the commits of earlier attempts, and the files that these commits changed, as text;
+    empty if there are none.
+    """
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
@@ -148,7 +152,7 @@ def committed(work: BranchWork | None) -> str:
 
 
 def by_hand(command: str) -> str:
-    """Return a gate's command without options that write a report for the orchestrator."""
+    """Return a gate's command without the options that write a report file for the server."""
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")
 

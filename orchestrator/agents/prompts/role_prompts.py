@@ -1,4 +1,4 @@
-"""Roles: Markdown texts that tell an agent its part. Users may replace and add roles."""
+"""Roles: Markdown texts that tell an agent which part it plays. Users may replace and add roles."""
 
 import os
 import re
@@ -24,9 +24,10 @@ class Role:
 
 
 class RolePrompts:
-    """The roles. Each role is a file ``<name>.md``; the user's file replaces a built-in one.
+    """The roles. Each role is a file ``<name>.md``. A user's file replaces a built-in role of the
+    same name.
 
-    Files are read when they are needed, so a change applies to the next worker.
+    Each call reads the file, so a change applies to the next worker.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -36,7 +37,7 @@ class RolePrompts:
         return sorted({path.stem for place in self._directories for path in _files(place)})
 
     def check(self, name: str) -> None:
-        """Raise UnknownRole if the role does not exist; the message lists the existing roles."""
+        """Raise UnknownRole if the role does not exist. The message lists the existing roles."""
         if self._path(name) is None:
             known = ", ".join(self.names())
             raise UnknownRole(

@@ -40,7 +40,7 @@ _CUT = "\n(cut here)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All inputs of the shared part of a prompt, except the project and the files."""
+    """All inputs of a job's shared context, except the project digest and the files' content."""
 
     root_request: str
     request: str
@@ -74,12 +74,12 @@ class Recipe:
 
 
 def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the first part of the prompts of all workers of a job."""
+    """Return the job's shared context: the text with which all prompts of the job begin."""
     return template("shared").render(recipe=recipe, project=project, files=files)
 
 
 def write_once(path: Path, text: str) -> None:
-    """Write a text whole or not at all, unless the file exists. Raise OSError."""
+    """Write a text atomically, unless the file exists. Raise OSError."""
     if not os.path.lexists(path):
         replace_file(path, text.encode("utf-8", "backslashreplace"))
 
@@ -95,7 +95,7 @@ _MOST_BYTES = 1024 * 1024
 
 
 class JobContexts:
-    """The files in ``context/`` of the root job's directory: one for each job of the tree."""
+    """The files in ``context/`` of the root job's directory. Each job of the tree has one file."""
 
     def __init__(self, job_directory: Callable[[str], Path]) -> None:
         self._job_directory = job_directory
@@ -104,8 +104,9 @@ class JobContexts:
         return os.path.lexists(self._path(job))
 
     def command(self, job: Job, root: Job) -> tuple[Path, Invocation]:
-        """Return the process that creates the context, and its working directory. Raise
-        OSError.
+        """Return the working directory and the call of the process that creates the context.
+
+        Raise OSError.
         """
         directory = self._path(job).parent
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -118,13 +119,17 @@ class JobContexts:
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create the context without the digest and the files, unless it exists. Raise OSError."""
+        """Create the context without the project digest and the files, unless it exists.
+
+        Raise OSError.
+        """
         self._path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(self._path(job), shared_text(Recipe.of(job, root)))
 
     def read(self, job: Job) -> str:
-        """Return the context, the same text each time. Raise OSError if it is missing, or not a
-        plain file.
+        """Return the context, which never changes once it exists.
+
+        Raise OSError if the file is missing or is not a plain file.
         """
         path = self._path(job)
         found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))

@@ -1,4 +1,4 @@
-"""A survey in a few kilobytes, for a reader who does not know the project."""
+"""A digest of a survey: a few kilobytes for a reader who does not know the project."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ _LONGEST_LINE = 200
 
 
 def digest(result: SurveyResult, name: str, *, left_out: int = 0) -> str:
-    """Return at most ``MOST_BYTES``. Equal surveys have equal digests."""
+    """Return the digest, with at most ``MOST_BYTES``. Equal surveys have equal digests."""
     lines = [f"Project {one_line(name) or '/'}: {headline(result).replace('**', '')}"]
     if left_out:
         lines.append(f"{left_out:,} files in deeper directories were not read.")

@@ -1,7 +1,7 @@
-"""The embedded agent: a static analyser that maps the host project without any AI.
+"""The embedded agent: a static analyzer that maps the host project without any AI.
 
-It runs as a worker process (``python -m orchestrator.agents.survey``); importing this package
-loads nothing of the analyser, so that the job manager can ask for the command cheaply.
+It runs as a worker process (``python -m orchestrator.agents.survey``). Importing this package loads
+none of the analyzer, because the server imports it only for ``command``.
 
 - ``analysis``: The analysis of a survey: history, manifests, project map
 - ``files``: Files of the project: listing, reading, and their git history
@@ -13,5 +13,5 @@ loads nothing of the analyser, so that the job manager can ask for the command c
 
 
 def command(python: str) -> tuple[str, ...]:
-    """Return the argv that runs a survey worker with the interpreter ``python``."""
+    """Return the command line that runs a survey worker with the interpreter ``python``."""
     return (python, "-m", "orchestrator.agents.survey")

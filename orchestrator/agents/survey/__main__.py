@@ -11,7 +11,7 @@ from .worker import printable, survey
 
 
 def main() -> int:
-    """Return the exit code: 0 when everything was surveyed, 1 otherwise."""
+    """Run the survey. Return the exit code: 0 if everything was surveyed, otherwise 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The assignment of one survey worker: ``task.json`` and the worker's environment."""
+"""The assignment of one survey worker, from ``task.json`` and the worker's environment."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,9 @@ JOB_DIRECTORY_PREFIX = "job_"
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyTask:
-    """The parts of ``task.json`` that a survey needs; ``files`` empty means the whole project."""
+    """The fields of ``task.json`` that a survey needs. Without ``files``, the whole project is
+    surveyed.
+    """
 
     title: str = ""
     prompt: str = ""
@@ -39,7 +41,7 @@ class Surroundings:
 
 
 def read_task(directory: Path) -> SurveyTask:
-    """Read ``task.json`` in ``directory``; raises SurveyError when it is missing or malformed."""
+    """Read ``task.json`` in ``directory``. Raise SurveyError if it is missing or malformed."""
     path = directory / TASK_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -80,7 +82,9 @@ def _inside(entry: str) -> str:
 
 
 def read_surroundings(environment: Mapping[str, str], directory: Path) -> Surroundings:
-    """Read the worker's environment; without ``ORCHESTRATOR_PROJECT_ROOT`` the root is the cwd."""
+    """Read the worker's environment. Without ``ORCHESTRATOR_PROJECT_ROOT``, the project root is the
+    current directory.
+    """
     root = Path(environment.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
     if not root.is_dir():
         raise SurveyError(f"the project root {root} is not a directory")
@@ -100,7 +104,9 @@ def read_surroundings(environment: Mapping[str, str], directory: Path) -> Surrou
 
 
 def _workspace_of(worker_directory: Path) -> Path:
-    """Return the workspace that holds ``worker_directory``, or the directory if there is none."""
+    """Return the workspace that contains ``worker_directory``; ``worker_directory`` itself if there
+    is none.
+    """
     for parent in worker_directory.parents:
         if parent.name.startswith(JOB_DIRECTORY_PREFIX):
             return parent.parent

@@ -1,7 +1,6 @@
-"""Child jobs: pass parts of the survey to other workers by ``orchestrator spawn``, and read the
-results.
+"""Child jobs of a survey: pass directories to other workers, and read their results.
 
-Each divided directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may
+Each passed directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may
 use.
 """
 
@@ -29,7 +28,9 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """Results of child jobs, their parts, and rejected divisions."""
+    """Results of the child jobs, the parts that they surveyed, and divisions that the server
+    rejected.
+    """
 
     results: list[SurveyResult] = field(default_factory=list)
     parts: list[PartRow] = field(default_factory=list)

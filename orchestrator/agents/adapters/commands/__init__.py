@@ -1,6 +1,6 @@
-"""How each program is called: a module for each, with its ``call``.
+"""Command line, files, and environment of each program: one module per program.
 
-``custom`` is for programs that the user configured.
+Each module has a function ``call``. The module ``custom`` is for programs that the user configured.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
 
 
 def call_for(tool: str) -> Callable[[Ask], AgentCall]:
-    """Return the ``call`` of a tool; imports only its module.
+    """Return the function ``call`` of a tool. Imports only the module of that tool.
 
     Raise ValueError for an unknown tool.
     """
@@ -23,7 +23,7 @@ def call_for(tool: str) -> Callable[[Ask], AgentCall]:
 
 
 def tools() -> tuple[str, ...]:
-    """Return the tools that have a module here."""
+    """Return the names of the tools that have a module in this package."""
     # an attempt needs only one of these modules
     from orchestrator.core.model.known_agents import PROGRAMS
 

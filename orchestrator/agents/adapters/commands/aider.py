@@ -1,4 +1,7 @@
-"""aider: edits files and reports in prose; runs no tools, so it starts no child jobs."""
+"""Call of aider, which edits files and answers in prose.
+
+aider runs no tools, so it cannot start child jobs.
+"""
 
 from orchestrator.agents.adapters.invocation.call import (
     AgentCall,

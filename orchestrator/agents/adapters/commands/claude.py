@@ -1,4 +1,4 @@
-"""Claude Code."""
+"""Call of Claude Code."""
 
 import json
 import os
@@ -115,9 +115,11 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Return variables that lead Claude to the user's login, and to the lock that each session of
-    the user holds while it renews the login. If a sandbox forbids writing there, Claude has only
-    the link to the login.
+    """Return the variable that leads Claude to the user's login, and to the lock that all sessions
+    of the user share to renew the login.
+
+    Empty if a sandbox forbids writing to that directory: Claude then has only the link to the login
+    file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

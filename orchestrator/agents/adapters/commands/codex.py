@@ -1,7 +1,7 @@
-"""OpenAI Codex.
+"""Call of OpenAI Codex.
 
-Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments: every user of the machine
-can read arguments, and the product's MCP server needs the worker's key.
+Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments. They contain the worker's
+key for the product's MCP server, and every user of the machine can read a program's arguments.
 """
 
 import json
@@ -117,8 +117,9 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
 
 
 def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return MCP servers and hooks that the attempt inherits, and the user's skills that it must
-    not have.
+    """Return settings for the MCP servers and hooks that the attempt inherits.
+
+    If the attempt does not inherit skills, the settings disable each of the user's skills.
     """
     settings: dict[str, Any] = {}
     servers = {
@@ -140,8 +141,8 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's trust in hooks, for the hooks file of this attempt, because codex
-    identifies a hook by its file.
+    """Return the user's trust in hooks, with the hooks file of this attempt in place of the user's
+    file, because codex identifies a hook by its file.
     """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
@@ -159,7 +160,9 @@ def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
 
 
 def _home_skills(ask: Ask) -> list[Path]:
-    """Return the skills in the home directory, which codex reads with every configuration."""
+    """Return the skills in the home directory. Codex reads these skills even with a private
+    CODEX_HOME.
+    """
     return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
 
 
@@ -180,8 +183,10 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
-    """Return the model provider that the user's variables select: by a base URL, otherwise by a
-    login, otherwise by a key alone.
+    """Return the model provider for the user's base URL, or for the user's key if there is no
+    login.
+
+    Empty otherwise: Codex then uses its own default.
     """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
@@ -209,7 +214,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
 
 
 def as_toml(table: Mapping[str, Any]) -> str:
-    """Return plain values and tables as TOML; a JSON string is also a TOML string."""
+    """Return plain values and tables as TOML. Strings are written as JSON, which TOML accepts."""
     lines: list[str] = []
     _write_table(table, (), lines)
     return "\n".join(lines) + "\n"

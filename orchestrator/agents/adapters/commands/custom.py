@@ -1,4 +1,4 @@
-"""A user's own agent that prints one of the known output formats."""
+"""Call of a user's own agent that prints one of the known output formats."""
 
 from collections.abc import Mapping
 
@@ -11,8 +11,8 @@ from orchestrator.agents.adapters.invocation.call import (
 
 
 def call(ask: Ask) -> AgentCall:
-    """Return the call. ``more`` has ``reader``, ``policies`` (arguments by policy) and
-    ``model_option``.
+    """Return the call. ``ask.more`` may have ``reader``, ``policies`` (a policy's additional
+    arguments), and ``model_option``.
     """
     policies: Mapping[str, list[str]] = ask.more.get("policies") or {}
     argv = [*ask.command, *policies.get(ask.policy, ())]

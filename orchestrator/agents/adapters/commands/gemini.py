@@ -1,4 +1,4 @@
-"""Gemini CLI."""
+"""Call of Gemini CLI."""
 
 import json
 from collections.abc import Mapping
@@ -97,7 +97,7 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
 
 
 def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
-    """Return the names of the user's memory files; empty: Gemini's default."""
+    """Return the names of the user's memory files; empty if the user's settings name none."""
     names = table(theirs.get("context")).get("fileName") or []
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 

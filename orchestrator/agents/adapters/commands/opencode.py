@@ -1,7 +1,8 @@
-"""opencode.
+"""Call of opencode.
 
-It installs up to 99 MB of packages into a new home, and creates a database there at its first
-start. So all its attempts share one home, and each attempt gets its own settings by a variable.
+All attempts share one home directory, because opencode installs up to 99 MB of packages into a new
+home at its first start, and creates a database there. Each attempt gets its own settings in an
+environment variable.
 """
 
 import json
@@ -76,16 +77,17 @@ def call(ask: Ask) -> AgentCall:
 
 
 def _database(ask: Ask) -> dict[str, str]:
-    """Return the path of the database with opencode's sessions, by default in the home that
-    attempts share.
+    """Return the variable with the path of opencode's session database. Empty if the attempt stores
+    no sessions: opencode then uses the database in the shared home.
     """
     return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
 
 
 def _home(ask: Ask) -> AgentHome | None:
-    """Return the shared home with a command that creates its database.
+    """Return the shared home, with a command that creates its database.
 
-    Any command creates the database; ``session list`` reads nothing else.
+    The command is ``session list``: every command creates the database, and this command does
+    nothing else.
     """
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
@@ -115,8 +117,10 @@ def _settings(ask: Ask) -> dict[str, Any]:
 
 
 def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
-    """Return the files with the user's instructions: opencode's own AGENTS.md, otherwise claude's
-    file, and the files that opencode's settings name.
+    """Return the files with the user's instructions.
+
+    The first file is opencode's own AGENTS.md, or claude's CLAUDE.md if there is no AGENTS.md. The
+    files that opencode's settings name follow.
     """
     files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)
@@ -133,7 +137,9 @@ def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
 
 
 def _at_home(ask: Ask, paths: object) -> list[str]:
-    """Return paths in the user's settings. opencode would use the shared home for ``~``."""
+    """Return paths of the user's settings with ``~`` replaced by the user's home, because opencode
+    would replace it by the shared home.
+    """
     named = paths if isinstance(paths, list) else []
     return [
         str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)

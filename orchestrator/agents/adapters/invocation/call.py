@@ -37,7 +37,7 @@ class CallLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """One attempt, as a tool's ``call`` needs it. All paths are absolute."""
+    """The input of a tool's ``call``: one attempt. All paths are absolute."""
 
     #: The program with its first arguments.
     command: tuple[str, ...]
@@ -136,8 +136,8 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return a link to a directory that outlives the attempt, for a directory of the tool's
-    configuration with its sessions.
+    """Return the link from ``directory`` to the worker's sessions directory, so that the sessions
+    outlive the attempt. Empty if the worker's sessions are not stored.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 
@@ -145,8 +145,8 @@ def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
 def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return the user's MCP servers by name, if the tool inherits them.
 
-    Empty with a read-only policy, because a server may change files. Servers of this product are
-    omitted: a worker has such a server with its own key, and the user's key would evade the
+    Empty with a read-only policy, because a server may change files. The product's own MCP server
+    is omitted: the worker gets it with the worker's key, because the user's key would evade the
     worker's limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):

@@ -1,8 +1,8 @@
 """Calls a tool on the Windows side from WSL: the same call by PowerShell, with translated paths.
 
-PowerShell is needed, because cmd.exe does not work in the directories of WSL, and npm installs
-scripts on Windows. The command is in base64, because Linux, Windows, and PowerShell have three ways
-of quoting. The tool has the configuration and the login of its user on Windows.
+PowerShell makes the call, because cmd.exe cannot start in a directory of WSL, and npm installs
+tools as scripts. The command is in base64, because Linux, Windows, and PowerShell quote
+differently. The tool uses the configuration and the login of its user on Windows.
 """
 
 import base64
@@ -35,13 +35,14 @@ _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Byp
 
 
 def missing(path: str | None = None) -> list[str]:
-    """Return the programs of WSL that are required and missing."""
+    """Return the required WSL programs that are not on the search path."""
     return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
 
 
 def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
-    """Return the call in the form in which WSL must make it. Raise OrchestratorError if that is
-    impossible.
+    """Return the call as a PowerShell command that WSL runs.
+
+    Raise OrchestratorError if a WSL program is missing, or a path has no form on Windows.
     """
     lacking = missing()
     if lacking:
@@ -85,7 +86,7 @@ def command_line(argv: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return the text as a PowerShell string without special characters."""
+    """Return the text as a PowerShell string in which every character is literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -102,10 +103,10 @@ def _native(word: str) -> str:
 
 
 def translated(path: Path | None) -> str:
-    """Return the Windows form of a path, even if the path does not exist yet. Raise
-    OrchestratorError.
+    """Return the Windows form of a path, even if the path does not exist yet.
 
-    ``wslpath`` alone translates only existing paths.
+    Raise OrchestratorError if the path has none. ``wslpath`` translates only existing paths, so the
+    rest of the path is appended.
     """
     if path is None:
         return ""
@@ -130,8 +131,9 @@ def _translated(path: Path) -> str:
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:
-    """Return the value of WSLENV: the variables that a Windows program gets; ``/p`` means a
-    translated path.
+    """Return the value of WSLENV: the names of the variables that a Windows program gets.
+
+    ``/p`` after a name means that WSL translates its value as a path.
     """
     own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
     names = [name for name, value in environ.items() if value and not _is_of_linux(name)]

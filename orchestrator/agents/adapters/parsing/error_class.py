@@ -94,7 +94,9 @@ def of_status(status: int | None) -> ErrorClass:
 def classify(
     text: str, status: int | None = None, otherwise: ErrorClass = ErrorClass.API
 ) -> ErrorClass:
-    """Return the class of an error by its text, and by its HTTP status if it has one."""
+    """Return the class of an error by its text and HTTP status; ``otherwise`` if both are
+    unknown.
+    """
     words = clipped(text)
     if status == 402 or re.search(_UNPAID, words, re.I):
         return ErrorClass.AUTH

@@ -1,6 +1,6 @@
 """The outcome of a run, from the program's messages and its exit.
 
-Rows are tried in order; the first match decides.
+The rules in ``_ROWS`` are tried in order; the first rule that matches decides.
 """
 
 from collections.abc import Callable

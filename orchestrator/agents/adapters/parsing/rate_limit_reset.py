@@ -104,8 +104,8 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the next time, from ``now`` on, that matches the clock time and, if named, the
-    date.
+    """Return the Unix time of the first moment from ``now`` on that matches the clock time, and the
+    date if the text has one.
     """
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
@@ -120,9 +120,10 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return the time ``when`` of today, or of tomorrow if it has passed.
+    """Return ``when``, which is a time of today, or the same time of tomorrow if it has passed.
 
-    A time in minutes means the whole minute.
+    If it passed less than two minutes ago, return the end of that minute, because messages omit the
+    seconds.
     """
     if when > now:
         return when

@@ -1,4 +1,4 @@
-"""Usage of a running program, added up, and separated from earlier usage of a resumed session."""
+"""Usage of a running program, summed up, and separated from earlier usage of a resumed session."""
 
 from dataclasses import field, replace
 from typing import Any
@@ -61,7 +61,7 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
 
 class Meter:
-    """Adds up reported usage, so that every event has only the increase."""
+    """Sums up reported usage. Each event has only the increase since the previous event."""
 
     def __init__(self) -> None:
         self.total = Usage()
@@ -80,7 +80,7 @@ class Meter:
 
 
 class Steps:
-    """Counts model calls of programs that do not report them.
+    """Counts model calls for programs that do not report the number of calls.
 
     All output of the model (text, tool calls) belongs to one call until a tool has answered.
     """

@@ -1,6 +1,6 @@
-"""Output of each program: a module for each, with its reader.
+"""Readers of each program's output: one module per program.
 
-A reader turns lines into events and an outcome. ``plain`` is for any other program.
+A reader turns lines into events and an outcome. The module ``plain`` is for any other program.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from orchestrator.core.errors import InvalidRequest
 
 
 def reader(name: str, known: KnownUsage | None = None) -> Reader:
-    """Return a new reader for one run. Raise InvalidRequest with the existing names."""
+    """Return a new reader for one run. Raise InvalidRequest for an unknown name."""
     module = f"{__name__}.{name}"
     found = import_module(module) if name.isidentifier() and find_spec(module) else None
     make = getattr(found, f"{name.capitalize()}Reader", None)

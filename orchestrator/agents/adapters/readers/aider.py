@@ -1,4 +1,6 @@
-"""aider: text for people. It always ends with code 0, so its text decides."""
+"""Reader of aider's output, which is text for people. The text decides about success, because aider
+always ends with exit code 0.
+"""
 
 import re
 import time
@@ -74,8 +76,10 @@ class AiderReader:
         return self._other(words)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """Read a line of aider's history. Its output begins with "> " and ends with two blanks,
-        possibly several lines later; its input begins with "#### ".
+        """Read a line of aider's history.
+
+        aider's output begins with "> " and ends with two blanks, possibly several lines later. The
+        input of aider begins with "#### ".
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
@@ -130,10 +134,9 @@ class AiderReader:
 
 
 def _class_of(name: str, words: str) -> ErrorClass:
-    """Return the class of an error. An account without money is AUTH, although aider calls it a
-    rate limit.
+    """Return the class of an error.
 
-    Such an account does not recover by waiting.
+    An account without money is AUTH, because waiting does not help; aider calls it a rate limit.
     """
     found = classify(words)
     empty = found is ErrorClass.AUTH or _UNPAID.search(words)

@@ -1,4 +1,6 @@
-"""Claude Code: ``claude -p --output-format stream-json --verbose`` (or ``json``, one line)."""
+"""Reader of Claude Code's output, in the format ``stream-json --verbose``, or in one line of
+``json``.
+"""
 
 import time
 from collections.abc import Callable, Mapping
@@ -108,8 +110,10 @@ class ClaudeReader:
         return signs
 
     def _partial(self, event: Object) -> list[Sign]:
-        """Count the output tokens that a message's end reports beyond the tokens of its earlier
-        blocks.
+        """Count further output tokens of a message.
+
+        Earlier events of a message report only a part of its tokens; the last event has their
+        total.
         """
         if json_values.text(event, "event", "type") != "message_delta":
             return []
@@ -123,7 +127,9 @@ class ClaudeReader:
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
     def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
-        """Count the usage of a message once, although each block of the message repeats it."""
+        """Count the usage of a message. Each block of the message repeats the usage, which counts
+        once.
+        """
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []
@@ -158,7 +164,7 @@ class ClaudeReader:
         return [Did(did.tool, did.summary, denied=True) for did in refused]
 
     def _last_tools(self, keep: str, most: int = 100) -> None:
-        """Forget the oldest tool uses, because a run may have any number of them."""
+        """Forget the oldest tool uses except ``keep``, so that memory is bounded in a long run."""
         for name in list(self._tools)[: max(0, len(self._tools) - most)]:
             if name != keep:
                 del self._tools[name]
@@ -171,8 +177,8 @@ class ClaudeReader:
         return []
 
     def _end(self, event: Object) -> list[Sign]:
-        """Read a result event. The last one counts, because background work makes Claude continue
-        after its first result.
+        """Read a result event. The last result counts, because Claude continues after the first
+        result if background work is running.
         """
         self._result, self._behind = event, False
         self._turns += json_values.count(event, "num_turns") or 0
@@ -185,7 +191,9 @@ class ClaudeReader:
         return [*spent, Finished()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
-        """Return the usage of this run. Claude's totals count a session from its beginning."""
+        """Return the usage of this run: the totals without the earlier runs of a resumed
+        session.
+        """
         if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
             return total
         return minus(total, self._before)
@@ -200,7 +208,7 @@ class ClaudeReader:
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """Read a line of a resumed session's file: usage of the earlier runs."""
+        """Read a line of a resumed session's file, for the usage of the earlier runs."""
         if not self._is_resumed and _COST in text:
             event = json_values.parsed(text)
             if event is not None and json_values.text(event, "type") == _COST:
@@ -221,7 +229,7 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Return claude's final text, or the requested JSON value; later output does not count."""
+    """Return claude's final text, or the JSON value that the prompt requested."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 
@@ -263,8 +271,9 @@ def _tokens(value: object, names: tuple[str, str, str, str]) -> Usage:
 
 
 def _totals(result: Object) -> Usage:
-    """Return the totals in ``modelUsage``, which has all calls of the session; ``usage`` lacks
-    some.
+    """Return the totals of all calls of the session.
+
+    They are in ``modelUsage``; ``usage`` lacks some calls, and is used only without ``modelUsage``.
     """
     total = Usage()
     for _, each in json_values.entries(result, "modelUsage"):
@@ -278,7 +287,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if tokens are reported without a cost: they belong to an interrupted call."""
+    """True if the result has tokens without a cost, because its model call was interrupted."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0
@@ -288,8 +297,9 @@ def _broke_off(result: Object) -> bool:
 
 
 def _fault(result: Object) -> Fault:
-    """Return the fault of a result. ``subtype`` is ignored, because it is also "success" for API
-    errors.
+    """Return the fault of a result.
+
+    The field ``subtype`` is ignored, because it may be "success" although an API error occurred.
     """
     reason = json_values.text(result, "terminal_reason")
     words = (

@@ -1,4 +1,4 @@
-"""Codex: ``codex exec --json``."""
+"""Reader of the output of ``codex exec --json``."""
 
 import re
 import time
@@ -78,8 +78,10 @@ class CodexReader:
         return concluded(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        """Return the fault of the run: a failed turn, or an error directly before the end. Other
-        errors do not count, because codex recovered from them.
+        """Return the fault of the run: a failed turn, or an error after which codex exited without
+        a result.
+
+        Codex recovered from all other errors, so they are ignored.
         """
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
@@ -131,8 +133,8 @@ class CodexReader:
         return [*signs, did] if did.denied or not begun else signs
 
     def _step(self) -> list[Sign]:
-        """Count a step. The session file's count has priority, because the stream lacks some
-        commands.
+        """Count a step. The number of steps in the session file has priority, because the stream
+        omits some commands.
         """
         self._steps.put_out()
         return [*self._meter.raise_to(Usage(steps=self._count))]
@@ -169,7 +171,7 @@ class CodexReader:
         return priced(usage, model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """Read a line of a file of its session."""
+        """Read a line of one of the session's files."""
         if self._known.policy == "read-only" and refused(text):
             # The stream has no item for a command that ends at once.
             self._denied["command_execution"] = None

@@ -1,7 +1,6 @@
-"""The session file of Codex: facts that its stream reports late or never.
+"""Facts in the session file of Codex that its output stream reports late or never.
 
-These are the usage so far, the number of model calls, and commands that ended at once. The stream
-has no item for such a command.
+These facts are the usage so far, the number of model calls, and commands that ended at once.
 """
 
 import re
@@ -59,8 +58,8 @@ def refused(text: str) -> bool:
 def _refused_in_code_mode(part: Object) -> bool:
     """True if a script of the model printed the output of a denied command.
 
-    The script decides what it prints, so the exit code may be missing, and the output may be
-    inside JSON.
+    The exit code may be missing, and the output may be inside JSON, because the script decides what
+    it prints.
     """
     sentence = clipped(json_values.text(part, "text")).strip()
     if not _FAILED.search(sentence):
@@ -69,7 +68,9 @@ def _refused_in_code_mode(part: Object) -> bool:
 
 
 class CodexSession:
-    """Facts of one session. It may have several files, because each helper writes its own file."""
+    """Facts of one session. A session may have several files, because each subagent writes its own
+    file.
+    """
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
@@ -105,12 +106,16 @@ class CodexSession:
 
     @property
     def steps(self) -> int:
-        """Answered model calls; 0 for a release that does not report them."""
+        """Number of answered model calls; 0 if this release of codex does not report answers."""
         return len(self._answers)
 
     @property
     def total(self) -> Usage:
-        """The larger of two sums: of the answers, and of the totals. Some releases omit answers."""
+        """Usage of the session: the sum of all answers, or the sum of all reported totals if that
+        is larger.
+
+        Some releases of codex do not report answers.
+        """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
 

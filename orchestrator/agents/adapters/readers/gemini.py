@@ -1,5 +1,6 @@
-"""Gemini CLI: ``gemini -o stream-json``, or ``json``: one object, which is on stderr for an
-error.
+"""Reader of Gemini CLI's output, in the format ``stream-json`` or ``json``.
+
+``json`` is one object, on standard error if the run failed.
 """
 
 import re
@@ -30,8 +31,8 @@ from orchestrator.core.text.json_values import Object
 
 
 def used(stats: object, prices: Prices) -> Usage:
-    """Return the usage of all models, each at its own price; if one has no price, the cost is
-    unknown.
+    """Return the usage of all models, each with its own price. The cost is unknown if a model has
+    no price.
     """
     models = json_values.entries(stats, "models")
     parts = [priced(_of_model(each), name, prices) for name, each in models]
@@ -51,8 +52,10 @@ def _of_model(model: object) -> Usage:
 
 
 def _streamed(stats: object) -> Usage:
-    """Return the usage. ``input`` excludes cache reads; thinking tokens are only in
-    ``total_tokens``.
+    """Return the usage in a result event.
+
+    The field ``input`` has the input tokens without cache reads. Only ``total_tokens`` contains the
+    thinking tokens.
     """
     read = json_values.count(stats, "input_tokens")
     cached = json_values.count(stats, "cached")
@@ -80,7 +83,7 @@ def _of_document(model: object, tokens: object) -> Usage:
 
 
 def of_answer(tokens: object) -> Usage:
-    """Return usage of one model answer, as in the session's file."""
+    """Return the usage of one model answer, as the session file reports it."""
     cached = json_values.count(tokens, "cached")
     written = json_values.count(tokens, "output")
     thought = json_values.count(tokens, "thoughts") or 0
@@ -170,7 +173,7 @@ class GeminiReader:
         return concluded(report, ending, time.time())
 
     def _flush(self) -> list[Sign]:
-        """Return the collected text as one event, because it arrives in pieces."""
+        """Return the collected text as one event, because gemini prints it in pieces."""
         words = "".join(self._words)
         self._words.clear()
         if not words.strip():
@@ -179,7 +182,9 @@ class GeminiReader:
         return [Said(words)]
 
     def _document(self, ending: Ending) -> None:
-        """Read the single object of ``-o json``; after a failure it is at the end of stderr."""
+        """Read the single object of ``-o json``. If the run failed, the object is at the end of
+        standard error.
+        """
         errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
         document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
         if document is None:
@@ -214,9 +219,9 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        """Return the steps in the object of ``-o json``; None after a failure, which has no count.
+        """Return the number of steps; None if it is unknown.
 
-        The stream does not count calls that used tokens without a result.
+        0 counts as unknown, unless a result event reports no tokens.
         """
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
@@ -244,8 +249,10 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[Sign]:
-        """Read a tool's result. If the tool does not exist, either it was not offered, or the model
-        invented it. The tool counts as invented if the model then uses another tool with success.
+        """Read a tool's result.
+
+        If gemini does not know the tool, the tool was not offered, or the model invented its name.
+        It counts as invented if a later tool call succeeds.
         """
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))
@@ -259,8 +266,9 @@ class GeminiReader:
         return [Did(did.tool, did.summary, denied=True)]
 
     def _not_offered(self) -> dict[str, None]:
-        """Return missing tools that were not offered; empty for an agent with full rights, which
-        gets all tools.
+        """Return the tools that the model requested and that gemini did not offer.
+
+        Empty with the policy ``full``, because gemini then offers all tools.
         """
         return {} if self._known.policy == "full" else self._missing
 
@@ -278,7 +286,9 @@ class GeminiReader:
         return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
 
     def session_line(self, text: str, source: str) -> list[Sign]:
-        """Read a line of a session file: a model answer, which may occur several times."""
+        """Read a line of a session file. A model answer may occur in several lines, and counts
+        once.
+        """
         event = json_values.parsed(text)
         name, report = json_values.text(event, "id"), json_values.dig(event, "tokens")
         if json_values.text(event, "type") != "gemini" or report is None or name in self._answers:
@@ -290,7 +300,9 @@ class GeminiReader:
         ]
 
     def resumed(self) -> None:
-        """Forget earlier runs, except answers that gemini copies into a new session file."""
+        """Forget the usage of earlier runs, but remember their answers, because gemini copies the
+        answers into a new session file.
+        """
         self._meter = Meter()
 
     def _step(self) -> list[Sign]:

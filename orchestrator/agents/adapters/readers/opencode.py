@@ -1,5 +1,6 @@
-"""opencode: ``opencode run --format json``. The output has no final event: the last step
-counts.
+"""Reader of the output of ``opencode run --format json``.
+
+The output has no final event, so the last step counts.
 """
 
 import re
@@ -91,8 +92,10 @@ class OpencodeReader:
         return concluded(report, ending, time.time())
 
     def _used(self) -> Usage:
-        """Return the usage. opencode reports a cost of 0 for a model whose price it does not
-        know.
+        """Return the usage.
+
+        opencode reports a cost of 0 if it does not know the model's price; the price table then
+        decides.
         """
         used = self._meter.total if self._began else Usage()
         if not used.cost_usd:
@@ -165,7 +168,10 @@ class OpencodeReader:
 
 
 def _tokens(part: object) -> Usage:
-    """Return the usage with thinking tokens as output; ``total`` shows if ``output`` lacks them."""
+    """Return the usage. Thinking tokens count as output.
+
+    Some models include thinking tokens in ``output``; the comparison with ``total`` shows this.
+    """
     read = json_values.count(part, "tokens", "input")
     cached = json_values.count(part, "tokens", "cache", "read")
     caching = json_values.count(part, "tokens", "cache", "write")

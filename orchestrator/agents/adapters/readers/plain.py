@@ -1,4 +1,4 @@
-"""Any program: its output is its answer, and its exit code decides about success."""
+"""Reader for any program: its output is its answer, and its exit code decides about success."""
 
 import time
 from collections import deque

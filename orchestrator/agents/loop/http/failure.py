@@ -29,7 +29,7 @@ _OVERFLOWS = "the conversation exceeds the model's context window"
 
 
 class ModelFailure(Exception):
-    """A failed call of the model; the message is for the user."""
+    """A failed model call. The message is for the user."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -
 
 
 def unlike(wanted: str, answer: object) -> ModelFailure:
-    """Return the failure for an answer with status 200 that is not the ``wanted`` one.
+    """Return the failure for an answer with status 200 that is not the ``wanted`` answer.
 
-    Some gateways put the actual status and failure into such an answer.
+    Some gateways send status 200 for every answer, and put the actual error into the body.
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
@@ -112,7 +112,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """Return the message of an error, whatever its format."""
+    """Return the message in the body of an error, whatever the format of the body is."""
     try:
         value = json_values.decoded(body)
     except ValueError:

@@ -23,8 +23,8 @@ _FARTHEST = 90 * 86400.0
 
 
 def pause(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds to wait from ``retry-after`` (seconds or a date) or
-    ``retry-after-ms``.
+    """Return the seconds to wait, from the header ``retry-after`` (seconds or a date) or
+    ``retry-after-ms``; None if there is no such header.
     """
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:
@@ -38,10 +38,10 @@ def pause(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
-    """Return the reset time in seconds since the epoch. The error's own text has priority over the
-    headers.
+    """Return the reset time in seconds since the epoch; None if it is unknown.
 
-    Of several windows, the latest unexpired one counts, because a call needs all windows.
+    The error's own text has priority over the headers. Each header is about one rate limit. The
+    latest reset time counts, because a call must be within all limits.
     """
     found = in_words(said, now)
     if found is not None:

@@ -1,4 +1,4 @@
-"""One POST over HTTP, limited in time and size whatever the server does."""
+"""Sends one POST request over HTTP. Its time and size are limited, whatever the server does."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelEndpoint:
-    """The target of requests."""
+    """The scheme, host, port, and path to which requests are sent."""
 
     scheme: str
     host: str
@@ -50,7 +50,7 @@ class HttpReply:
 
 @dataclass(slots=True)
 class _Deadline:
-    """Ends a connection when its time has expired, even if the server keeps sending."""
+    """Shuts the connection down at the deadline, even if the server is still sending."""
 
     sock: socket.socket
     over: threading.Event = field(default_factory=threading.Event)
@@ -63,7 +63,7 @@ class _Deadline:
 
 
 def endpoint(base_url: str) -> ModelEndpoint:
-    """Return the endpoint. Raise Failure (config) for an invalid server URL."""
+    """Return the endpoint of a URL. Raise ModelFailure (config) if the URL is invalid."""
     try:
         url = urllib.parse.urlsplit(base_url)
         host, port = url.hostname or "", url.port
@@ -91,8 +91,9 @@ def post(
     connect: float,
     call: float,
 ) -> HttpReply:
-    """Send a POST request and read the whole answer. ``timeout`` in seconds. Raise Failure.
-    Redirects are not followed.
+    """Send a POST request, and return the whole answer. Raise ModelFailure.
+
+    ``connect`` and ``call`` are timeouts in seconds. Redirects are not followed.
     """
     connection = _connection(to, connect)
     try:
@@ -118,7 +119,9 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the proxy that the environment names for https."""
+    """Return the proxy for https that the environment names; None if it names none for this
+    host.
+    """
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

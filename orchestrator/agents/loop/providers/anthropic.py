@@ -30,7 +30,7 @@ _KEPT = ("thinking", "redacted_thinking")
 
 
 class AnthropicMessages:
-    """A conversation. Its constant parts and all messages but the last are marked for the cache."""
+    """A conversation in Anthropic's format. Cache marks tell the API which part of it to cache."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
@@ -60,7 +60,7 @@ class AnthropicMessages:
         self._messages = [{"role": "user", "content": list(self._prompt(prompt))}]
 
     def _prompt(self, prompt: str) -> Iterator[dict[str, Any]]:
-        """Split the prompt after the part that all workers share."""
+        """Split the prompt into the part that all workers share and the worker's own part."""
         length = min(max(0, int(self._settings.shared_length)), len(prompt))
         if prompt[:length].strip():
             yield {"type": "text", "text": prompt[:length], **_CACHED}
@@ -68,8 +68,10 @@ class AnthropicMessages:
             yield {"type": "text", "text": prompt[length:]}
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Return the request, with three of the four allowed cache marks: system with tools,
-        shared part, end.
+        """Return the request.
+
+        It has three of the four allowed cache marks: after the system prompt with the tools, after
+        the shared part, and at the end.
         """
         value: dict[str, Any] = {
             "model": self._settings.model,
@@ -84,7 +86,7 @@ class AnthropicMessages:
         return value
 
     def _marked(self) -> list[dict[str, Any]]:
-        """Return the messages with a cache mark, so that the next call reads them from
+        """Return the messages with a cache mark at the end, so that the next call reads them from
         the cache.
         """
         *before, last = self._messages
@@ -129,8 +131,8 @@ class AnthropicMessages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Request JSON by a tool that the model must call: every model with tools supports such a
-        tool.
+        """Request JSON as the arguments of a tool that the model must call. Every model that
+        supports tools supports this.
         """
         words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
@@ -141,7 +143,7 @@ class AnthropicMessages:
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of an answer that the next request must repeat."""
+    """Yield the parts of an answer that the next request must contain."""
     for block in blocks:
         kind = block.get("type")
         if kind == "text" and json_values.text(block, "text").strip():

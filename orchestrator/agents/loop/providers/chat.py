@@ -25,7 +25,7 @@ def declared(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 def use_of(call: object, fallback_id: str) -> Use:
-    """Return the tool call of the model; its arguments are JSON text or already an object."""
+    """Return the model's tool call. Its arguments may be JSON text or an object."""
     function = json_values.mapping(call, "function")
     arguments, problem = _arguments(function.get("arguments"))
     return Use(
@@ -50,13 +50,13 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """Return the tool call in the form in which the next request repeats it."""
+    """Return the tool call as the next request must contain it."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}
 
 
 class Chat:
-    """A conversation whose whole content is sent with each call."""
+    """A conversation. Each call sends all of it, because the server does not store it."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings

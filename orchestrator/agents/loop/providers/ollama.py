@@ -19,15 +19,19 @@ _MOST_CHARACTERS_PER_TOKEN = 5
 
 
 class OllamaChat(Chat):
-    """A conversation. Requests set the context window, because Ollama's default is small."""
+    """A conversation with Ollama. Each request sets the context window, because Ollama's default is
+    small.
+    """
 
     @property
     def path(self) -> str:
         return "/api/chat"
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Return the next request. Raise Failure for a prompt that cannot fit, because Ollama
-        would silently drop its start.
+        """Return the next request.
+
+        Raise ModelFailure for a prompt that is too long for the context window, because Ollama
+        would silently drop the start of the prompt.
         """
         window = self._settings.context_tokens
         if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:
@@ -82,7 +86,7 @@ class OllamaChat(Chat):
         self._format = {"format": dict(schema)}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Omit the schema, because older servers do not accept one."""
+        """Omit the schema, because older servers reject it. Return True if that may help."""
         had, self._format = self._format, {}
         return bool(had) and status == 400
 

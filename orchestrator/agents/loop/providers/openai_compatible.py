@@ -24,7 +24,9 @@ _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
 
 class ChatCompletions(Chat):
-    """A conversation. Servers cache the stable start of a prompt themselves."""
+    """A conversation in the format of chat completions. It has no cache marks, because servers
+    cache the stable start of a prompt without them.
+    """
 
     def __init__(self, settings: LoopSettings) -> None:
         super().__init__(settings)
@@ -90,7 +92,9 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Rename the token limit, or omit the schema, because servers differ in both."""
+        """Rename the token limit, or omit the schema, because servers differ in both. Return True
+        if that may help.
+        """
         if status not in _NOT_TAKEN:
             return False
         if not self._renamed and ("max_completion_tokens" in detail or "max_tokens" in detail):
@@ -110,7 +114,7 @@ def _text(content: object) -> str:
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:
-    """Return the usage; the API counts cache reads as input, so they are subtracted."""
+    """Return the usage. The API counts cache reads as input tokens, so they are subtracted."""
     read_in = json_values.count(counts, "prompt_tokens")
     cached = json_values.count(counts, "prompt_tokens_details", "cached_tokens")
     return Usage(

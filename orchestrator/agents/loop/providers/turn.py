@@ -1,4 +1,4 @@
-"""One answer of a model, in the same shape for every API."""
+"""One answer of a model, in the same form for every API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -11,7 +11,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 
 
 class StopReason(StrEnum):
-    """Why an answer ended."""
+    """The reason why an answer ended."""
 
     #: The answer is complete, or requests tools.
     DONE = "done"
@@ -25,7 +25,7 @@ class StopReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Use:
-    """The model requests a tool."""
+    """A tool call that the model requests."""
 
     id: str
     name: str
@@ -43,11 +43,13 @@ class Turn:
 
 
 class Dialect(Protocol):
-    """One conversation in one API's format. Accepts any answer of a server."""
+    """One conversation in one API's format. A malformed answer of the server raises only
+    ModelFailure.
+    """
 
     @property
     def path(self) -> str:
-        """The path after the base URL."""
+        """The path of the API's calls, relative to the base URL."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -55,16 +57,20 @@ class Dialect(Protocol):
     def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None: ...
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Return the next call, with the whole conversation."""
+        """Return the next request, which contains the whole conversation."""
 
     def answered(self, answer: object) -> Turn:
-        """Add an answer to the conversation. Raise Failure for an invalid answer."""
+        """Add an answer to the conversation. Raise ModelFailure for an invalid answer."""
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
-        """Add the results of the tools that the last turn requested, and other text."""
+        """Add the results of the tool calls that the last answer requested, and the text
+        ``words``.
+        """
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Request JSON of this schema instead of text."""
+        """Request JSON that matches the schema, instead of text."""
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Change the form of a rejected request. Return False if no other form remains."""
+        """Change the format of a rejected request. Return False if there is no other format
+        to try.
+        """

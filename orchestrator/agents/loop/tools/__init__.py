@@ -1,1 +1,3 @@
-"""The tools of a loop: read, write, edit, list, search, bash, each within the agent's policy."""
+"""The tools of a loop: read, write, edit, list, search, and bash. The agent's policy limits
+each.
+"""

@@ -1,4 +1,4 @@
-"""bash: a command in its own process group, limited in time and output."""
+"""The tool bash: runs a command in its own process group, limited in time and output."""
 
 import os
 import selectors
@@ -24,8 +24,8 @@ _GRACE_SECONDS = 2.0
 
 
 def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
-    """Return the tool. ``hidden``: variables that commands do not get, such as the key of the
-    model.
+    """Return the tool. ``hidden``: variables that commands must not see, such as the model's API
+    key.
     """
 
     def use(arguments: Mapping[str, Any]) -> str:
@@ -53,7 +53,7 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
 
 @dataclass(slots=True)
 class _Output:
-    """Keeps the start and the end of the output; the middle is dropped while it arrives."""
+    """Stores the start and the end of the output, and drops the middle while it arrives."""
 
     start: bytearray = field(default_factory=bytearray)
     end: bytearray = field(default_factory=bytearray)
@@ -122,7 +122,9 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
 
 
 def _take(descriptor: int, output: _Output) -> int:
-    """Read bytes; return 0 at the end, -1 if there is nothing now."""
+    """Read available bytes. Return their number, 0 at the end of the output, or -1 if no bytes are
+    available now.
+    """
     try:
         data = os.read(descriptor, _CHUNK)
     except BlockingIOError:
@@ -132,14 +134,16 @@ def _take(descriptor: int, output: _Output) -> int:
 
 
 def _take_rest(descriptor: int, output: _Output) -> None:
-    """Read the pipe's present content; a leftover process could write forever."""
+    """Read the bytes that are in the pipe now. The number of reads is limited, because a leftover
+    process could write forever.
+    """
     for _ in range(64):
         if _take(descriptor, output) <= 0:
             return
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill the group of a running command. The shim kills detached processes."""
+    """Kill the process group of a running command. The shim kills detached processes."""
     # Until the process is reaped, its pid, and therefore its group's id, is not reused.
     if process.returncode is not None:
         return
@@ -153,7 +157,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_dead(pid: int) -> bool:
-    """True if the process has exited; does not reap it. Always False on macOS: it has no waitid."""
+    """True if the process has exited. Does not reap the process.
+
+    Always False on macOS, because its Python has no ``os.waitid``.
+    """
     if not hasattr(os, "waitid"):
         return False
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

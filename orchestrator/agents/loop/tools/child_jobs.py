@@ -1,7 +1,7 @@
-"""The tools of ``orchestrator mcp``: child jobs, with the same tools as other agents have.
+"""The tools for child jobs, which are the same as for other agents.
 
-They run ``orchestrator mcp`` itself, which retries calls while the server restarts, and answers in
-time.
+The loop runs ``orchestrator mcp``, and passes the model's tool calls to it. That program retries
+calls while the server restarts, and limits the time of an answer.
 """
 
 import json
@@ -15,7 +15,7 @@ from orchestrator.core.text import json_values
 
 
 class JobServer:
-    """A server of the Model Context Protocol, over its standard input and output."""
+    """A process that is an MCP server, called over its standard input and output."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -30,12 +30,12 @@ class JobServer:
         self._serial = 0
 
     def tools(self) -> list[Tool]:
-        """Return the server's tools. Raise Unusable."""
+        """Return the server's tools. Raise Unusable if the server does not answer."""
         told = json_values.sequence(self._ask("tools/list", {}).get("tools"))
         return [self._tool(json_values.mapping(each)) for each in told]
 
     def close(self) -> None:
-        """End the server, even during an answer."""
+        """End the server process, even while it is answering a call."""
         self._process.kill()
         self._process.communicate()
 
@@ -73,8 +73,9 @@ class JobServer:
         return json_values.mapping(answer["result"])
 
     def _answer(self, message: str) -> Mapping[str, Any]:
-        """Return the answer to a message; other messages are skipped. Raise OSError or
-        ValueError.
+        """Send a message, and return its answer. Other messages of the server are skipped.
+
+        Raise OSError or ValueError.
         """
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{message}\n")

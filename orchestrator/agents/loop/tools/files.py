@@ -1,4 +1,4 @@
-"""read, write and edit."""
+"""The tools read, write, and edit."""
 
 import os
 from collections.abc import Mapping
@@ -88,7 +88,7 @@ def _occurrences(text: str, old: str, *, every: bool) -> int:
 
 
 def _text(place: Path) -> str:
-    """Return the whole text of a file, with unchanged line endings."""
+    """Return the whole text of a file. Line endings stay unchanged."""
     with os.fdopen(paths.open_to_read(place), "rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:

@@ -10,14 +10,14 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Paths below ``root``, which must have no links in it."""
+    """Paths below ``root``. The path of ``root`` itself must contain no links."""
 
     root: Path
     confined: bool
 
     def find(self, given: str) -> Path:
-        """Return the place that a path names, with links resolved. Raise Refused if it is not
-        allowed.
+        """Return the absolute path of ``given``, with links resolved. Raise ToolRefused if the
+        policy does not allow the path.
         """
         place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
         if self.confined and not place.is_relative_to(self.root):
@@ -27,8 +27,10 @@ class Places:
         return place
 
     def to_change(self, given: str) -> Path:
-        """Return the place to write, as ``find`` does. Git's own files are refused, because hooks
-        and filters run programs.
+        """Return the absolute path to write, with the same checks as ``find``.
+
+        Git's own files also raise ToolRefused, because git runs the hooks and filters that they
+        name.
         """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:
@@ -36,13 +38,17 @@ class Places:
         return place
 
     def shown(self, place: Path) -> str:
-        """Return the path relative to the working directory, if it is inside."""
+        """Return the path relative to the working directory if it is inside, or else the absolute
+        path.
+        """
         inside = place.is_relative_to(self.root)
         return str(place.relative_to(self.root)) if inside else str(place)
 
 
 def open_to_read(place: Path) -> int:
-    """Return a descriptor of a regular file: reading a pipe or a device would never end."""
+    """Return a descriptor of a regular file. Raise Unusable for a pipe or a device, because reading
+    it might never end.
+    """
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -51,7 +57,10 @@ def open_to_read(place: Path) -> int:
 
 
 def replace_content(place: Path, content: bytes) -> None:
-    """Write a whole file, and create its directories; its mode stays. Raise OSError, Unusable."""
+    """Write a whole file, and create its directories. The mode of an existing file stays.
+
+    Raise OSError, or Unusable.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     descriptor = os.open(place, flags, 0o666)

@@ -1,4 +1,4 @@
-"""list and search."""
+"""The tools list and search."""
 
 import json
 import subprocess
@@ -70,8 +70,8 @@ def searching(where: Places) -> Tool:
 
 
 def _in_another_process(asked: Mapping[str, str]) -> str:
-    """Search in another process: some expressions never end on some lines, and only a process can
-    be killed.
+    """Search in another process, because a search with some expressions never ends, and only a
+    process can be killed.
     """
     try:
         done = subprocess.run(

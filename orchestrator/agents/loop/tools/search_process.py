@@ -1,6 +1,6 @@
 """The search itself, as a program: JSON on standard input, matching lines on standard output.
 
-Run by its path, with only the standard library.
+The program is run by its path, and imports only the standard library.
 """
 
 import json
@@ -37,7 +37,9 @@ def main() -> int:
 
 
 def _files(place: Path, names: str) -> Iterator[Path]:
-    """Yield files; links are not followed, because they may lead out of the allowed directory."""
+    """Yield files. Links are not followed, because they may lead outside of the allowed
+    directory.
+    """
     if place.is_file():
         yield place
     for folder, folders, files in os.walk(place):

@@ -12,11 +12,11 @@ MAX_RESULT = 30_000
 
 
 class ToolRefused(Exception):
-    """The policy does not allow the call; the message is for the model."""
+    """The policy does not allow the call. The message is for the model."""
 
 
 class Unusable(Exception):
-    """The tool cannot run the call; the message is for the model."""
+    """The tool cannot execute the call. The message is for the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
 def shortened(text: str, most: int = MAX_RESULT) -> str:
     """Return the start and the end of a text, with the number of omitted characters between them.
 
-    Bytes that are no valid text, such as in file names, are replaced, so that the text can be
-    sent.
+    Invalid characters, such as from file names, are replaced, so that the text can be sent.
     """
     text = json_values.text(text)
     half = most // 2

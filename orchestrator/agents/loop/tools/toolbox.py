@@ -1,4 +1,4 @@
-"""The tools that a policy allows, and their use. No request of a model raises."""
+"""The tools that a policy allows, and their calls. Invalid calls of a model never raise."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -35,8 +35,9 @@ class Toolbox:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
     def _of_server(self, settings: LoopSettings) -> Sequence[Tool]:
-        """Return the tools of the MCP server; None if it does not start: then the agent works
-        without child jobs.
+        """Return the tools of the MCP server.
+
+        Empty if the server does not start: the agent then works without child jobs.
         """
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
@@ -70,7 +71,9 @@ class Toolbox:
         return Result(f"unknown tool {name[:100]!r}; {there}", failed=True)
 
     def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the absolute path of the file that a tool writes; empty for a command."""
+        """Return the absolute path of the file that a tool call writes; empty if it writes none, or
+        is a command.
+        """
         given = arguments.get("path")
         if name not in _WRITING or name not in self.tools or not isinstance(given, str):
             return ()
@@ -83,7 +86,7 @@ class Toolbox:
         return name in self.tools and self.tools[name].slow
 
     def summary(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Return the arguments of a tool's use, in one line for a log."""
+        """Return the arguments of a tool call, in one line for a log."""
         tool = self.tools.get(name)
         value = arguments.get(tool.main, "") if tool else ""
         return cut(one_line(json_values.text(str(value))), 200, "…")

@@ -1,4 +1,6 @@
-"""Churn and owners of surveyed files, from the git history if there is one."""
+"""Number of changes (churn) and authors (owners) of surveyed files, from the git history if there
+is one.
+"""
 
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
@@ -18,9 +20,9 @@ NO_HISTORY = "no git history"
 
 
 def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: Set[str]) -> None:
-    """Add churn and owners of ``files`` below ``paths``, counting each change of each file once.
+    """Add churn and owners of ``files`` below ``paths``. Each change of a file counts once.
 
-    The window is HISTORY_DAYS before the newest commit of the project.
+    Only the HISTORY_DAYS before the newest commit of the project count.
     """
     newest = ask_git(root, ["log", "-1", "--format=%ct"])
     if not newest or not newest.strip().isdigit():

@@ -1,6 +1,6 @@
-"""Configuration files, and the dependencies and entry points that manifests name.
+"""Recognizes configuration files; reads dependencies and entry points from manifests.
 
-Readers never raise because of a manifest's content: an invalid manifest names nothing.
+Never raises because of a manifest's content: an invalid manifest names nothing.
 """
 
 import configparser
@@ -70,7 +70,9 @@ _COMPILED_KINDS = tuple((re.compile(pattern), kind) for pattern, kind in _CONFIG
 
 
 def config_kind(path: str) -> str | None:
-    """Return the purpose of the configuration file at ``path``, or None if it is not one."""
+    """Return the purpose of the configuration file at ``path``; None if it is no configuration
+    file.
+    """
     return next((kind for pattern, kind in _COMPILED_KINDS if pattern.search(path)), None)
 
 

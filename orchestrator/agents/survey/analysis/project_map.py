@@ -1,4 +1,4 @@
-"""Turns read files into a result: one pass over the files of a listing."""
+"""Surveys the files of a listing in one pass, and returns the result."""
 
 import os
 import re
@@ -33,7 +33,7 @@ FILES_PER_PROGRESS_LINE = 500
 
 
 def is_test_path(path: str) -> bool:
-    """Return True if the file at ``path`` belongs to the tests, by the usual conventions."""
+    """Return True if the path follows the usual conventions for test files."""
     return bool(_TEST_NAME.search(path) or _TEST_DIRECTORY.search(path))
 
 
@@ -45,7 +45,10 @@ def map_files(
     *,
     with_history: bool = True,
 ) -> SurveyResult:
-    """Read every file of ``listing``, which lies below ``paths``, and return the findings."""
+    """Read all files of ``listing``, and return the findings.
+
+    ``paths``: the surveyed directories and files; all files of ``listing`` are below them.
+    """
     result = SurveyResult(surveyed=[shown(path) for path in paths])
     for number, file in enumerate(listing.files, 1):
         _add_file(result, read_file(root, file, keep_text=is_manifest(file.path)))
