@@ -1,4 +1,6 @@
-"""The dashboard's files. Their addresses change with their content, so that browsers cache them."""
+"""The dashboard's files. A file's address changes with its content, so that browsers can cache
+it.
+"""
 
 import hashlib
 import re
@@ -20,7 +22,7 @@ _DIGITS = 12
 
 
 def version() -> str:
-    """Return a version of all files, computed from their times and sizes."""
+    """Return one version of all the dashboard's files, computed from their times and sizes."""
     digest = hashlib.sha256()
     for path in _files():
         status = path.stat()
@@ -29,10 +31,10 @@ def version() -> str:
 
 
 def page(version: str, is_job: bool) -> str:
-    """Return the dashboard's page with versioned addresses.
+    """Return the dashboard's page, in which each address has the version.
 
-    The page lists all modules, so that a browser loads them at once, not each after the module that
-    imports it.
+    The page lists all modules, so that a browser loads them at once. Otherwise it would load each
+    module after the module that imports it.
     """
     return _page(version, JOB_ENTRIES if is_job else ())
 
@@ -48,7 +50,7 @@ def _page(version: str, more: tuple[str, ...]) -> str:
 
 
 def _imported(entries: tuple[str, ...]) -> set[str]:
-    """Return the entries with all modules that they import."""
+    """Return ``entries`` and all modules that they import, directly or indirectly."""
     found: set[str] = set()
     left = list(entries)
     while left:

@@ -74,7 +74,7 @@ class FoundLines:
 
 
 def search(opened: BinaryIO, text: str) -> FoundLines:
-    """Return the lines that have a text; the case of ASCII letters is ignored."""
+    """Return the lines that contain ``text``; the case of ASCII letters is ignored."""
     wanted = text.encode("utf-8", "replace").lower()
     found: list[int] = []
     total, before = 0, 0
@@ -95,7 +95,10 @@ def search(opened: BinaryIO, text: str) -> FoundLines:
 
 
 def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> bytes:
-    """Return the lines from ``first`` to ``last``, counted from 1, cut after ``most_bytes``."""
+    """Return the lines with the numbers ``first`` to ``last``, at most ``most_bytes`` bytes.
+
+    Line numbers start at 1.
+    """
     parts: list[bytes] = []
     number = 1
     for block in _whole_lines(opened):
@@ -112,7 +115,9 @@ def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> b
 
 
 def _between(block: bytes, lines: list[bytes], first: int, last: int) -> bytes:
-    """Return the lines of a block from ``first`` to ``last``, which count from 0."""
+    """Return the lines of a block from ``first`` to ``last``. The block's first line has the number
+    0.
+    """
     start = sum(len(line) + 1 for line in lines[: max(0, first)])
     end = sum(len(line) + 1 for line in lines[: last + 1]) if last < len(lines) else len(block)
     return block[start:end]
@@ -138,7 +143,10 @@ NO_STORE = {"Cache-Control": "no-store"}
 
 
 def log_part(path: Path, within: Path, query: LogQuery) -> Response:
-    """Return lines with a text, lines by number, or a range of bytes. A missing log is empty."""
+    """Return the part of a log that ``query`` names. A missing log is empty.
+
+    The part is the lines that contain a text, lines by number, or a range of bytes.
+    """
     with _opened(path, within) as opened:
         if query.q:
             found = search(opened, query.q)
@@ -182,10 +190,10 @@ def text_file(
     tail: int | None = None,
     missing_is_empty: bool = False,
 ) -> Response:
-    """Return a file's content; no link is followed below ``within``.
+    """Return a file as an answer. No link is followed below ``within``.
 
-    Raise FileNotFoundError, or NotFound if it is not a regular file. Sending the content by
-    waitress holds no thread.
+    Raise FileNotFoundError, or NotFound if the path is not a regular file. While waitress sends the
+    file, no thread is in use.
     """
     headers = {"Cache-Control": "no-store"}
     try:

@@ -51,7 +51,7 @@ _OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
 
 
 class _Nodes(Collector):
-    """The nodes of the cluster at one moment. Without nodes, nothing is shown."""
+    """The metrics of the cluster's nodes at one moment; none if there are no nodes."""
 
     def __init__(self, nodes: Sequence[NodeState]) -> None:
         self._nodes = nodes
@@ -80,7 +80,9 @@ def _name(name: str) -> str:
 
 
 class Metrics:
-    """Metrics of one application, in a separate registry. No label is the id of a job or worker."""
+    """Metrics of one application, in a separate registry. No label contains the id of a job or
+    worker.
+    """
 
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 

@@ -1,7 +1,7 @@
-"""Every error as ``application/problem+json`` (RFC 9457): the only table of classes and statuses.
+"""Every error as ``application/problem+json`` (RFC 9457).
 
-A problem's ``type`` is the error's slug (``not-found``, ``cycle``, ``limit-depth``, ...), a stable
-relative URI reference.
+Only this module assigns HTTP statuses to classes of errors. A problem's ``type`` is the error's
+slug (``not-found``, ``cycle``, ``limit-depth``, ...), a stable relative URI reference.
 """
 
 import errno
@@ -114,8 +114,10 @@ class ProblemError(Exception):
 def limit_fields(
     limit: str, most: float | None, used: float | None, free_at: float | None
 ) -> Mapping[str, Any]:
-    """Return the limit with its name in ``config.yaml``, and the time when it is free again, if
-    that is known.
+    """Return a problem's fields for a limit that was reached.
+
+    ``limit`` is its name in ``config.yaml``. ``free_at`` is the time at which quota is free again,
+    or None if it is unknown.
     """
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {

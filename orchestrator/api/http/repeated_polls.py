@@ -1,7 +1,8 @@
-"""Answers requests that repeat an earlier request, in the server's loop.
+"""Answers requests that repeat an earlier request, in the server's event loop.
 
-A client that polls sends the same bytes each time. If the earlier answer is still current, most of
-the cost of a new answer would be the switch to a thread and the dispatch in the application.
+A client that polls sends the same bytes each time. If the earlier answer is still current, the loop
+repeats it. The application is not called, because the switch to its thread costs more than the
+answer.
 """
 
 import re
@@ -39,7 +40,7 @@ Pieces = Sequence[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A current body in pieces, and its weak tag."""
+    """The pieces of a body that is current, and its weak ETag."""
 
     tag: str
     pieces: Pieces
@@ -53,7 +54,7 @@ Again = Callable[[bool, int | None], Repeated | None]
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """An answered request."""
+    """An earlier answer: its head, and the function that returns the current body."""
 
     #: The status line and the headers that do not change.
     head: bytes
@@ -65,7 +66,10 @@ class _Answered:
 
 
 class Repeats:
-    """WSGI middleware around all other middleware. Any thread may call."""
+    """WSGI middleware that stores answers, and repeats them while they are current.
+
+    Wraps all other middleware. Any thread may call.
+    """
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
@@ -134,7 +138,9 @@ def _date(second: int) -> str:
 
 
 def _parts(head: bytes) -> tuple[bytes, int | None]:
-    """Return a request without its number ``since_seq``, and the number."""
+    """Return a request's head without the parameter ``since_seq``, and the number in this
+    parameter.
+    """
     found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
     if found is None:
         return head, None
@@ -142,9 +148,10 @@ def _parts(head: bytes) -> tuple[bytes, int | None]:
 
 
 def _may_be_repeated(environ: WSGIEnvironment) -> bool:
-    """True for a request that its head describes completely, on a connection that stays open.
+    """True if the answer to a request may be repeated: a GET without a body, on a connection that
+    stays open.
 
-    False with a cookie: its session ends at the logout, which only the application notices.
+    False for a request with a cookie, because only the application notices a logout.
     """
     return (
         environ["REQUEST_METHOD"] == "GET"

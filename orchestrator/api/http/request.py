@@ -24,7 +24,7 @@ DEEPEST_JSON = 32
 
 
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return the request's body. Raise 400, 413, 415 or 422. ``optional``: the body may be
+    """Return the request's body. Raise a 400, 413, 415 or 422. With ``optional``, it may be
     missing.
     """
     raw = request.get_data()
@@ -39,8 +39,9 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 
 
 def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return a body with a person's text. Raise like ``body``; a 413 if only their length is
-    wrong.
+    """Return the request's body, which contains a person's text.
+
+    Raises like ``body``, but raises a 413 if the only fault is a text that is too long.
     """
     try:
         return body(model, optional=optional)
@@ -120,7 +121,9 @@ def query(model: type[QueryModel]) -> QueryModel:
 
 
 def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
-    """Return the one value of a parameter, or all values of one that may be repeated."""
+    """Return the value of a parameter. For a parameter that may be repeated, return all its
+    values.
+    """
     if model.repeats(name):
         return [] if values == [""] else values
     return values[0]
@@ -149,7 +152,9 @@ def idempotency_key() -> str | None:
 
 
 def last_event_id(from_query: int) -> int:
-    """Return the header ``Last-Event-ID``; otherwise the parameter of the query. Raise a 422."""
+    """Return the header ``Last-Event-ID``, or ``from_query`` if it is missing. Raise a 422 if it is
+    invalid.
+    """
     given = request.headers.get("Last-Event-ID", "").strip()
     if not given:
         return from_query
@@ -178,7 +183,7 @@ def checked_worker_id(name: str) -> str:
 
 
 def checked_report_name(name: str) -> str:
-    """Return the plain file name of a report; the prefix ``reports/`` is optional. Raise
+    """Return the plain file name of a report; ``name`` may begin with ``reports/``. Raise
     NotFound.
     """
     plain = name.removeprefix("reports/")

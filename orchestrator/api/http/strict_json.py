@@ -10,9 +10,10 @@ from typing import Any
 def strict_json(
     raw: bytes, deepest: int, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None
 ) -> Any:
-    """Return the value in UTF-8 text; ``pairs`` creates its objects.
+    """Return the JSON value in ``raw``, which is text in UTF-8.
 
-    Raise ValueError, or RecursionError for excessive nesting.
+    ``pairs`` builds each JSON object from its pairs of name and value. Raise ValueError for invalid
+    JSON, or RecursionError for a value that is nested deeper than ``deepest``.
     """
     text = raw.decode("utf-8-sig")
     value = json.loads(text, object_pairs_hook=pairs, parse_constant=_no_constant)
