@@ -1,1 +1,1 @@
-"""The MCP server: standard input and ``POST /mcp`` offer the same tools."""
+"""The MCP server. Standard input and ``POST /mcp`` offer the same tools."""

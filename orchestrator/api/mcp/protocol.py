@@ -42,7 +42,7 @@ seconds. result has the outputs, shortened, with the paths of the files that con
 
 
 class RpcError(Exception):
-    """A message that cannot be answered with a result."""
+    """The error with which a message is answered."""
 
     def __init__(
         self, code: int, message: str, data: Any = None, request_id: RequestId | None = None
@@ -185,14 +185,16 @@ def _lasting() -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class RpcCall:
-    """A ``tools/call``; the tool's existence and its arguments are checked elsewhere."""
+    """A ``tools/call`` message. Other code checks that the tool exists and that its arguments are
+    valid.
+    """
 
     tool: str
     arguments: Any
 
 
 def call_of(request: Request) -> RpcCall:
-    """Return the call. Raise RpcError -32602 if it names no tool."""
+    """Return the tool call in a request. Raise RpcError -32602 if the request names no tool."""
     name = request.params.get("name")
     if not isinstance(name, str):
         raise request.error(INVALID_PARAMS, "tools/call needs params.name, the name of a tool")
@@ -201,7 +203,7 @@ def call_of(request: Request) -> RpcCall:
 
 
 def said(text: str, *, is_error: bool = False) -> Values:
-    """Return one text as the result of a tool."""
+    """Return a tool's result that contains one text."""
     # A file's name may contain invalid UTF-8.
     plain = text.encode("utf-8", "replace").decode()
     return {"content": [{"type": "text", "text": plain}], "isError": is_error}

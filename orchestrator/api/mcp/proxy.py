@@ -1,4 +1,5 @@
-"""Passes a tool's call from ``orchestrator mcp`` to the server, with retries while it restarts.
+"""Sends tool calls of ``orchestrator mcp`` to the server, and retries them while the server
+restarts.
 
 Standard library only.
 """
@@ -22,7 +23,7 @@ LIST_SECONDS = 5.0
 
 
 class Forwarding:
-    """Calls the server that the environment names (in a worker); otherwise the server of
+    """Sends tool calls to a server: to the worker's server in a worker, otherwise to the server of
     ``folder``.
     """
 
@@ -30,7 +31,9 @@ class Forwarding:
         self._folder, self._environ = folder, environ
 
     def call(self, call: RpcCall) -> Values:
-        """Return the result of a tool; it contains errors as text. Answers within about 45 s."""
+        """Return the result of a tool within about 45 s. An error is returned as the text of the
+        result.
+        """
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
             return _wrong("child jobs are not available: this worker has no network")
         key, ends_at = os.urandom(16).hex(), time.monotonic() + PATIENCE_SECONDS
@@ -72,8 +75,9 @@ class Forwarding:
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
     def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
-        """Make one call. Raise OSError. Looks the server up each time, because a restarted server
-        may have another address.
+        """Send the call once. Raise OSError if no server answers.
+
+        Reads the server's address each time, because a restarted server may have another address.
         """
         try:
             address = find_address(self._folder, self._environ)
@@ -89,8 +93,9 @@ class Forwarding:
 
 
 def _shortened(call: RpcCall, left: float) -> RpcCall:
-    """Return the call. A repeated ``wait`` gets the remaining time, so that its total time stays
-    the same.
+    """Return the call; a ``wait`` that is longer than ``left`` seconds is shortened to this time.
+
+    So a retried ``wait`` ends at the same time as the first.
     """
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call

@@ -1,7 +1,7 @@
 """``orchestrator mcp``: the tools over standard input and output, one JSON message per line.
 
-Standard library only; it starts as fast as ``orchestrator spawn``. Each tool call is an HTTP call
-to the server in its own thread, so that a wait does not block other calls.
+Standard library only, so that it starts as fast as ``orchestrator spawn``. Each tool call is sent
+to the server by HTTP in its own thread, so that a wait does not block other calls.
 """
 
 import argparse
@@ -70,7 +70,7 @@ class StdioSession:
             self._write(error.reply())
 
     def _forget(self, message: Mapping[str, object]) -> None:
-        """Drop a call that its client has cancelled: it gets no answer."""
+        """Drop a call that the client has cancelled. The call gets no answer."""
         params = message.get("params")
         request_id = params.get("requestId") if isinstance(params, dict) else None
         if isinstance(request_id, str | int):
@@ -135,7 +135,9 @@ class StdioSession:
             self._sink.flush()
 
     def _drain(self) -> None:
-        """Wait for open calls, as long as a client may still read their answers."""
+        """Wait until the open calls are answered, the client has closed its end, or the time is
+        up.
+        """
         deadline = time.monotonic() + DRAIN_SECONDS
         reader = select.poll()
         reader.register(self._sink.fileno(), select.POLLERR)

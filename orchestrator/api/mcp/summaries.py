@@ -1,4 +1,4 @@
-"""Jobs as short answers, because a caller pays for each token."""
+"""Short descriptions of jobs for MCP tools, because a model pays for each token of an answer."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ def _line(job: Job) -> Values:
 
 
 def standing(detail: Detail) -> Values:
-    """Return the status of a job."""
+    """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
     return {
         **_line(job),
@@ -67,7 +67,7 @@ def standing(detail: Detail) -> Values:
 
 
 def _named(workers: Sequence[Worker]) -> Values:
-    """Return each worker by name, and the number of workers that are not shown."""
+    """Return the first workers in short form, and the number of workers that are not shown."""
     shown = [_worker(one) for one in workers[:MOST_WORKERS]]
     return {"by_name": shown, **_more(len(workers) - len(shown))}
 
@@ -106,8 +106,9 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """Return the maximum length of each output, in characters. Long outputs get the space that
-    short outputs do not need.
+    """Return the maximum length of each output, in characters.
+
+    Long outputs get the space that short outputs do not need.
     """
     room, shown = OUTPUT_CHARACTERS, sorted(lengths[:MOST_WORKERS])
     for position, length in enumerate(shown):
@@ -137,7 +138,7 @@ def _task(task: TaskResult, longest: int) -> Values:
 
 
 def _used(workers: Sequence[Worker]) -> Values:
-    """Return the usage that the agents of a job's own workers reported, if any."""
+    """Return the usage that the agents of a job's own workers reported; empty if none did."""
     known = usage_answer([result_of(worker).usage for worker in workers])
     used = known.model_dump(exclude_none=True)
     return {"used": used} if used else {}

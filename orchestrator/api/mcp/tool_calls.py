@@ -1,4 +1,7 @@
-"""Runs the tools on the service of the REST API: a worker's key grants access to its subtree."""
+"""Runs MCP tools on the same service as the REST API, with the same access rights of the caller.
+
+A worker's key therefore grants access only to the worker's own subtree of jobs.
+"""
 
 import os
 from collections.abc import Callable, Mapping
@@ -57,7 +60,9 @@ class Desk:
 
 
 def asked(call: RpcCall) -> ToolCall:
-    """Return the validated call. Raise WrongCall for an unknown tool or wrong arguments."""
+    """Return the call with validated arguments. Raise WrongCall for an unknown tool or wrong
+    arguments.
+    """
     tool = BY_NAME.get(call.tool)
     if tool is None:
         raise WrongCall(f"{call.tool[:100]!r}: {unknown_name('tool', call.tool, list(BY_NAME))}")
@@ -70,7 +75,7 @@ def asked(call: RpcCall) -> ToolCall:
 
 
 def check_caller(caller: Caller, tool: McpTool) -> None:
-    """Raise Forbidden for a tool of administrators if the caller's key lacks the scope admin."""
+    """Raise Forbidden for an administrator's tool if the caller's key lacks the scope admin."""
     if not tool.for_people or caller.is_admin:
         return
     what = "a worker" if caller.attempt is not None else f"key {caller.name!r}"
@@ -81,7 +86,9 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
 
 
 def carried_out(desk: Desk, one: ToolCall) -> Values:
-    """Return the result of a tool. Raises the errors of the service; see ``refused``."""
+    """Run a tool, and return its result. Raises the service's errors, which ``refused``
+    converts.
+    """
     return said(ANSWERS[one.tool.name](desk, one.arguments))
 
 
@@ -112,7 +119,7 @@ def _status(desk: Desk, arguments: mcp.StatusArguments) -> str:
 
 
 def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
-    """Return the answer after the wait."""
+    """Return a job's results if it has ended, otherwise its status. Called after the wait."""
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
@@ -150,7 +157,7 @@ def _logs(desk: Desk, arguments: mcp.LogsArguments) -> str:
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:
-    """Return the last lines. Reads only as much as it returns. Raise FileNotFoundError,
+    """Return the last lines of a file. Reads only these lines. Raise FileNotFoundError or
     NotFound.
     """
     with open_regular(path, within) as opened:
@@ -188,7 +195,9 @@ def _feedback(desk: Desk, arguments: mcp.FeedbackArguments) -> str:
 
 
 def _latest_commit(desk: Desk, job_id: str, worker_id: str) -> str:
-    """Return the head of the worker's branch at its end. Raise Conflict if there is none."""
+    """Return the head of the worker's branch at the worker's end. Raise Conflict if there is
+    none.
+    """
     desk.service.job(desk.caller, job_id)
     found = desk.service.workers_in_tree(desk.caller, job_id)
     worker = next((each for each in found if each.id == worker_id), None)

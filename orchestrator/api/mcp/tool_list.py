@@ -1,4 +1,4 @@
-"""The list of tools for clients, from a file, so that no heavy module is loaded."""
+"""The list of tools for clients. It is read from a file, so that no heavy module is loaded."""
 
 import json
 from functools import cache

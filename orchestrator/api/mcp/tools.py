@@ -1,7 +1,7 @@
-"""The tools in one table, and their description for clients.
+"""The table of MCP tools, and the description of the tools for clients.
 
-After a change, write the output of ``python -m orchestrator.api.mcp.tools`` to ``tools.json``:
-``orchestrator mcp`` lists the tools from that file without loading this module.
+After a change, write the output of ``python -m orchestrator.api.mcp.tools`` to ``tools.json``.
+``orchestrator mcp`` lists the tools from that file, without loading this module.
 """
 
 import json
@@ -267,7 +267,9 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Remove the alternative null, empty defaults, and limits that no caller can reach."""
+    """Return a schema without the alternative null, empty defaults, and limits that no caller can
+    reach.
+    """
     kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
     if len(choices) == 1:
