@@ -1,4 +1,4 @@
-"""The calls, by subject.
+"""The handlers of HTTP calls, by subject.
 
 - ``read_models``: Calls that list many jobs or workers, or show parts of one
 - ``server``: Calls about the server: logins, agents, statistics, its project and keys

@@ -94,7 +94,7 @@ def end_locks() -> Response:
 
 
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
-    """Return the result of a call. Never raises; may run outside of any request."""
+    """Return the answer to a lock call. Never raises; may run outside of any request."""
     try:
         leases = engine.lock_answer(call, final=final)
         if leases is None:

@@ -124,7 +124,9 @@ def _called(one: Request, call: ToolCall) -> Response:
 
 
 def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
-    """Return the whole answer. Never raises; after a wait, it runs outside of any request."""
+    """Return the whole answer to a tool call. Never raises. After a wait, runs outside of any
+    request.
+    """
     try:
         result = carried_out(desk, call)
     except Exception as error:

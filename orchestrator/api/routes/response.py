@@ -1,4 +1,4 @@
-"""Answers as HTTP responses: tags, reads that several callers share, and compression.
+"""Converts answers to HTTP responses: adds ETags, shares reads among callers, and compresses.
 
 JSON answers and the dashboard's files are compressed for callers that accept gzip.
 """
@@ -39,8 +39,9 @@ COMPRESSED_FILES = frozenset({"text/html", "text/css", "text/javascript", "image
 
 
 class Compressed:
-    """Recent compressed answers by ETag, so that many readers of one answer share the work. Any
-    thread may call.
+    """Recent compressed answers by ETag, so that each answer is compressed once for many readers.
+
+    Any thread may call.
     """
 
     def __init__(self, level: int = LEVEL) -> None:
@@ -122,11 +123,11 @@ class _Read(Generic[Value]):
 
 
 class SharedReads(Generic[Value]):
-    """Reads that concurrent callers share. A caller never gets a value whose read began before
-    its call. Any thread may call.
+    """Reads that concurrent callers share. Any thread may call.
 
-    Without sharing, many readers of a large job would each hold all of it in memory, and use the
-    interpreter at the same time.
+    A caller never gets a value whose read began before the caller's call. Without sharing, many
+    readers of a large job would each hold all of it in memory, and use the interpreter at the same
+    time.
     """
 
     def __init__(self) -> None:
@@ -134,7 +135,10 @@ class SharedReads(Generic[Value]):
         self._running: dict[Hashable, _Read[Value]] = {}
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        """Return the shared result. Raises the errors of ``make``."""
+        """Return the result of ``make``, which concurrent callers with the same ``key`` share.
+
+        Raises the errors of ``make``.
+        """
         with self._lock:
             running = self._running.get(key)
             if running is None:
@@ -177,7 +181,7 @@ def json_answer(
 
 
 def tagged_answer(make: Callable[[], BaseModel]) -> Response:
-    """Return the answer to a read, with an ETag; 304 if the caller already has this version.
+    """Return the answer to a read with an ETag, or a 304 if the caller already has this version.
 
     Equal reads of one caller at the same time are computed once.
     """
@@ -185,7 +189,7 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
 
 
 def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
-    """Return the answer like ``tagged_answer``, for an encoded answer and its remaining quota."""
+    """Like ``tagged_answer``, for an answer that is already encoded, and its remaining quota."""
 
     def made() -> _Tagged:
         lasting, left = make()
@@ -195,7 +199,7 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
-    """Return the answer like ``tagged_answer``, for an answer that is encoded already."""
+    """Like ``tagged_answer``, for an answer that is already encoded."""
 
     def made() -> _Tagged:
         body = make()
@@ -217,9 +221,10 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
 
 
 def let_repeat(current: Again) -> None:
-    """Let the server's loop answer repetitions of the present request with ``current``.
+    """Let the server's event loop answer later requests that are equal to the current request.
 
-    Any thread may call ``current``. Each answer counts toward the caller's rate limit.
+    The loop calls ``current`` for the body; any thread may call it. Each answer counts toward the
+    caller's rate limit.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]
@@ -245,8 +250,10 @@ class _Tagged:
 
 
 def _tagged(answer: BaseModel) -> _Tagged:
-    """Return a weak tag without the remaining time, which decreases continuously and is no reason
-    to send the answer again.
+    """Return the encoded answer and its weak ETag.
+
+    The tag ignores the remaining time, which decreases continuously and is no reason to send the
+    answer again.
     """
     lasting = tagged(encoded(answer, without=RUNNING_DOWN))
     left = getattr(answer, "left", None)

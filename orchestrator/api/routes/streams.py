@@ -1,4 +1,4 @@
-"""Calls with an answer over time: events, followed logs, wait."""
+"""Calls that answer over time: events, followed logs, and wait."""
 
 from dataclasses import replace
 from functools import partial
@@ -114,8 +114,10 @@ def wait_for_job(job_id: str) -> Response:
 def parked_wait(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
-    """Answer when ``check`` returns the job, or when the call times out. Raise Unavailable if too
-    many calls wait.
+    """Return a response that waits, without a thread, until ``check`` returns the job or
+    ``seconds`` have passed.
+
+    ``answer`` then returns the reply. Raise Unavailable if too many calls wait.
     """
     parked = parked_calls()
     parked.hub.check_room()
@@ -147,8 +149,9 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
 
 
 def secured_reply(reply: Reply) -> Reply:
-    """Return the reply with security headers, because the hub writes it without the middleware
-    that adds them otherwise.
+    """Return the reply with security headers.
+
+    The hub sends such a reply without the middleware that adds these headers to other answers.
     """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

@@ -65,7 +65,11 @@ def receive_event(trigger_name: str) -> Response:
 
 
 def _verified(trigger: Trigger) -> TriggerEvent:
-    """Return the verified event. Raise a 413, a 401 without a reason, or a 400."""
+    """Return the event, after the trigger's secret has confirmed its sender.
+
+    Raise a 413 for a body that is too large, a 401 for an unconfirmed sender, or a 400 for invalid
+    JSON. The 401 does not say what is wrong.
+    """
     if (request.content_length or 0) > MOST_BYTES:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -98,7 +102,7 @@ def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
 
 
 def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
-    """Store an event's comments on a job's pull request as feedback for a worker."""
+    """Send a comment on a job's pull request to the job's worker, as feedback."""
     remark = remark_of(event.kind, event.document)
     if isinstance(remark, str):
         return _answer(trigger, TriggerOutcome.IGNORED, reason=remark)

@@ -1,4 +1,4 @@
-"""Calls over all jobs: stream of events, needs, and usage over time."""
+"""Calls about all jobs: the stream of events, needs, and usage over time."""
 
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -94,7 +94,11 @@ def get_usage() -> Response:
 
 
 def _by(text: str) -> tuple[UsageBy, str]:
-    """Return the kind of key and the label. Raise a 422 with the known kinds."""
+    """Return the kind of key by which usage is grouped, and the label's name for the kind
+    ``label``.
+
+    Raise a 422 that lists the known kinds.
+    """
     kind, _, label = text.partition(":")
     if kind in set(map(str, UsageBy)) and (kind == UsageBy.LABEL) == bool(label):
         return UsageBy(kind), label

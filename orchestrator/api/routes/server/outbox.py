@@ -1,4 +1,4 @@
-"""Calls about webhooks, deliveries, and notifications; all need the scope admin."""
+"""Calls about webhooks, deliveries, and notifications. Each call needs the scope admin."""
 
 from http import HTTPStatus
 

@@ -1,6 +1,6 @@
-"""Calls about the server itself: project, other servers, names of keys, agents, and counts.
+"""Calls about the server itself: its project, other servers, names of keys, agents, and counts.
 
-Counts are JSON for programs, and text for Prometheus.
+Counts are available as JSON for programs, and as text for Prometheus.
 """
 
 from dataclasses import asdict

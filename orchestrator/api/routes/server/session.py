@@ -58,7 +58,9 @@ def show_session() -> Response:
 
 @blueprint.delete("/api/v1/session")
 def log_out() -> Response:
-    """End the session. No token is needed: a logout that another page causes does no harm."""
+    """End the session. No token is needed, because a logout that another page causes does no
+    harm.
+    """
     reading.query(NoQuery)
     cookie = given_cookie(request)
     if cookie is None:
@@ -83,7 +85,11 @@ def issue_ticket() -> Response:
 
 
 def _proven_key(ticket: str | None) -> str:
-    """Return the hash of the API key that logs in. Raise a 401, a 403 for a worker, or a 429."""
+    """Return the hash of the API key with which a browser logs in.
+
+    Raise a 401 for an invalid key or ticket, a 403 for a worker's key, or a 429 after too many
+    failures.
+    """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     remote = request.remote_addr or ""
     _check_logins(limits.failed_logins.wait(remote))

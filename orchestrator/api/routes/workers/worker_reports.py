@@ -1,4 +1,4 @@
-"""Calls of running workers, with their own keys: their usage, and the messages that they read."""
+"""Calls of running workers with their own keys: they report usage and read messages."""
 
 from flask import Blueprint, Response
 
