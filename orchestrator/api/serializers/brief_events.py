@@ -1,4 +1,4 @@
-"""Events in their short form: the new state of a worker or a job."""
+"""Events in their short form, which has only the new state of a worker or a job."""
 
 from collections.abc import Mapping
 
@@ -35,7 +35,9 @@ def brief_values(event: Event) -> Mapping[str, object]:
 
 
 def _used(data: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the worker's tokens and cost so far, without unknown values."""
+    """Return the tokens and cost that the event's worker has used so far; unknown values are
+    omitted.
+    """
     known = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
     cost = data.get("cost_usd")
     return {

@@ -1,4 +1,4 @@
-"""Checkpoints as wire shapes."""
+"""Answers about checkpoints."""
 
 from orchestrator.api.serializers.common import links, moment_or_none
 from orchestrator.core.model.attempt.failure import START
@@ -46,7 +46,7 @@ def _ref(job: Job, found: Checkpoint) -> str:
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> RolledBackAnswer:
-    """Roll back, and return the action."""
+    """Roll back a worker to a checkpoint, and return the answer, which says what was done."""
     done = service.roll_back(caller, job_id, worker_id, checkpoint)
     return RolledBackAnswer(
         job_id=job_id,
@@ -62,7 +62,9 @@ def rolled_back_answer(
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
 ) -> RecountedAnswer:
-    """Update the worker's files from its branch, and return them."""
+    """Update the list of a worker's files from its branch, and return the answer with the new
+    list.
+    """
     files = service.recount(caller, job_id, worker_id)
     return RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)

@@ -1,4 +1,4 @@
-"""All workers of a job tree in columns, for graph, timeline, and table."""
+"""All workers of a job tree as columns, for the dashboard's graph, timeline, and table."""
 
 import threading
 from collections import OrderedDict
@@ -27,14 +27,20 @@ MOST_KEPT = 8
 
 
 class LatestColumns:
-    """The latest columns of some jobs, until their trees change. Any thread may call."""
+    """Cache of the encoded columns of recently requested jobs, until a job's tree changes.
+
+    Any thread may call.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
-        """Return a job's columns. ``version`` is the tree's version, read before this call."""
+        """Return a job's encoded columns from the cache, or from ``make``.
+
+        ``version`` is the version of the job's tree, read before this call.
+        """
         with self._lock:
             if self._kept.get(job_id, (-1, b""))[0] == version:
                 return self._kept[job_id][1]
@@ -48,7 +54,7 @@ class LatestColumns:
 
 
 def columns_answer(found: TreeSnapshot) -> bytes:
-    """Return the JSON of ``ColumnsAnswer``."""
+    """Return a ``ColumnsAnswer`` as JSON."""
     workers, root = found.workers, found.jobs[0]
     at = root.created_at
     places = {name: place for place, name in enumerate(workers.id)}
@@ -100,14 +106,14 @@ def columns_answer(found: TreeSnapshot) -> bytes:
 
 
 def _packed(column: Column) -> Any:
-    """Return the one value of a column whose values are all equal; otherwise the column."""
+    """Return a column, or only its value if all values of the column are equal."""
     first = column[0] if column else None
     equal = bool(column) and column.count(first) == len(column)
     return first if equal and type(first) is type(column[-1]) else column
 
 
 def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
-    """Return the distinct values, and the position of each item's value among them."""
+    """Return the distinct values, and for each item the position of its value among them."""
     known = list(names or dict.fromkeys(values))
     places = {name: place for place, name in enumerate(known)}
     return known, [places[value] for value in values]
@@ -145,7 +151,9 @@ def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
 
 
 def _dependencies(found: TreeSnapshot) -> list[list[int]]:
-    """Return, for each worker, the positions of the workers whose tasks its task depends on."""
+    """Return, for each worker, the positions of the workers that run the dependencies of its
+    task.
+    """
     workers = found.workers
     of_task: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
@@ -172,7 +180,10 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
 
 
 def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the critical path of the first job's own workers, whose rows are first."""
+    """Return the critical path through the workers of the snapshot's first job.
+
+    The path contains positions of workers. The first job's workers have the first positions.
+    """
     workers = found.workers
     own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0
     if not any(deps[:own]):

@@ -1,4 +1,4 @@
-"""Values of the domain as wire shapes."""
+"""Converts jobs, workers, usage, and events to the models of answers."""
 
 import json
 from collections import Counter
@@ -87,15 +87,16 @@ def moment_or_none(seconds: float | None) -> datetime | None:
 
 
 def duration(started_at: float | None, ended_at: float | None) -> float | None:
-    """Return the seconds between two times; None if one of them is missing."""
+    """Return the seconds between two times; None if one of the times is None."""
     if started_at is None or ended_at is None:
         return None
     return round(max(0.0, ended_at - started_at), 6)
 
 
 def worker_seconds(worker: Worker) -> float | None:
-    """Return the seconds of an ended worker, without the time between its attempts; None before
-    its end.
+    """Return how long an ended worker ran, in seconds, without the time between its attempts.
+
+    None before the worker's end.
     """
     if worker.attempt > 1 and worker.result is not None and worker.ended_at is not None:
         return round(worker.result.work_seconds, 6)
@@ -111,7 +112,9 @@ _KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
 
 
 def message_id_of(caller: Caller, job_id: str, worker_id: str, key: str | None) -> str:
-    """Return the id of a message to a worker; calls with equal Idempotency-Keys get equal ids."""
+    """Return the id of a message to a worker. Calls with the same Idempotency-Key get the same
+    id.
+    """
     return str(uuid5(_KEYS, f"{caller.full_name} {job_id} {worker_id} {key}") if key else uuid4())
 
 
@@ -127,9 +130,10 @@ def links(job_id: str) -> Links:
 
 
 def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
-    """Return the path of the log in the workspace, without a query for each worker.
+    """Return the path of a worker's log in the workspace; None if the worker never ran and never
+    will.
 
-    None for a worker that never ran and never will.
+    Computes the path without a query to the store.
     """
     if not worker.attempt and (worker.status.ended or worker.is_question):
         return None
@@ -303,7 +307,7 @@ def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
 
 
 def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
-    """Return the sum of known usage; values that no worker knows are omitted."""
+    """Return the sum of known usage. A value that is unknown for all workers is omitted."""
     known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
     without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
     lacking = True if without and known["cost_usd"] is not None else None
@@ -328,7 +332,9 @@ RUNNING_DOWN = frozenset({"left", "remaining"})
 
 
 def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """Return JSON; fields without a value are omitted."""
+    """Return ``answer`` as JSON, without the fields ``without`` and without fields that have no
+    value.
+    """
     try:
         return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
@@ -348,22 +354,26 @@ _left_text = json.JSONEncoder(default=str).encode
 
 @dataclass(frozen=True, slots=True)
 class TaggedBody:
-    """An encoded answer with its tag, because computing the tag of a large answer is slow."""
+    """An encoded answer with its ETag, which is stored because its computation for a large answer
+    is slow.
+    """
 
     body: bytes
     tag: str
 
     def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
-        """Return the pieces of the answer with its remaining quota."""
+        """Return the two pieces of the complete answer, which ends with the remaining quota
+        ``left``.
+        """
         return self.with_end(end_of(left))
 
     def with_end(self, end: bytes) -> tuple[memoryview, bytes]:
-        """Return the pieces of the answer; ``end`` is made by ``end_of``."""
+        """Return the two pieces of the complete answer. ``end`` is a result of ``end_of``."""
         return memoryview(self.body)[:-1], end
 
 
 def end_of(left: Mapping[str, object]) -> bytes:
-    """Return the last fields of an answer, which have the remaining quota."""
+    """Return the last part of an encoded answer: the fields with the remaining quota ``left``."""
     text = _left_text(left).encode()
     return b',"remaining":%b,"left":%b}' % (text, text)
 

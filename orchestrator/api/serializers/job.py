@@ -1,4 +1,4 @@
-"""A job as one complete answer, with the leases of its workers, and its job tree."""
+"""A job as one complete answer with the leases of its workers, and a job tree as an answer."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,7 +62,7 @@ _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLock]]:
-    """Return held locks by worker id, without workers that hold no lock."""
+    """Return the held locks by worker id. Workers without locks are omitted."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
     held: dict[str, list[HeldLock]] = {}
     for worker in detail.workers:
@@ -136,7 +136,7 @@ def job_answer(
 
 
 def _state_of(job: Job) -> dict[str, Any]:
-    """Return the answer's fields for a job's state, and for the changes that its result lacks."""
+    """Return the fields of the answer that describe a job's state and what its result lacks."""
     return {
         "status": job.status,
         "run": job.run,
@@ -181,7 +181,9 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
-    """Yield tasks with their candidates, if known."""
+    """Yield each task with the ids of its candidates, and with the chosen candidate if it is
+    known.
+    """
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
     ):
@@ -323,7 +325,7 @@ def tree_answer(tree: Tree) -> TreeAnswer:
 
 
 def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
-    """Return known usage by job, including descendants, planners, and reviewers."""
+    """Return the known usage of each job's tree by job id, including planners and reviewers."""
     jobs = {job.id: job for job in tree.jobs}
     used: dict[str, list[Usage]] = defaultdict(list)
     for worker in (*tree.workers, *tree.advisers):

@@ -1,4 +1,4 @@
-"""Jobs in lists, with their needs, and items of the feed of all jobs."""
+"""Jobs of lists with their needs, and items of the feed of all jobs, as JSON."""
 
 import threading
 from collections import OrderedDict
@@ -17,7 +17,10 @@ _NO_JOBS = b'"jobs":[]'
 
 
 class LatestCards:
-    """Jobs of lists as JSON, each encoded once until its tree changes. Any thread may call."""
+    """Cache of encoded rows of job lists. A row is encoded once until the job's tree changes.
+
+    Any thread may call.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -28,10 +31,10 @@ class LatestCards:
         jobs: Mapping[ListedJob, int],
         make: Callable[[Collection[str]], Sequence[JobCard]],
     ) -> Sequence[bytes]:
-        """Return the rows of jobs, without deleted jobs.
+        """Return the encoded rows of ``jobs``; deleted jobs are omitted.
 
-        ``jobs``: with the versions of their trees, read before this call. ``make`` is called once,
-        with the ids of jobs whose rows are not cached.
+        ``jobs`` maps each job to the version of its tree, read before this call. ``make`` is called
+        once, with the ids of the jobs that are not in the cache.
         """
         with self._lock:
             found = {job.id: self._known(job.id, version) for job, version in jobs.items()}
@@ -57,7 +60,7 @@ class LatestCards:
 
 
 def jobs_bytes(rows: Sequence[bytes], *, total: int, page: int, page_size: int) -> bytes:
-    """Return the JSON of a ``JobsAnswer`` with encoded jobs."""
+    """Return a ``JobsAnswer`` as JSON; ``rows`` are encoded jobs."""
     body = encoded(JobsAnswer(jobs=[], total=total, page=page, page_size=page_size))
     return body.replace(_NO_JOBS, b'"jobs":[%b]' % b",".join(rows), 1)
 
@@ -92,7 +95,7 @@ def need_answer(need: Need) -> NeedAnswer:
 
 
 def feed_values(item: FeedItem) -> Mapping[str, object]:
-    """Return the JSON object of an item."""
+    """Return a feed item as a JSON object."""
     values: dict[str, object] = {
         "job_id": item.job_id,
         "root_job_id": item.root_id,

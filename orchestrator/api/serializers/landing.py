@@ -13,14 +13,14 @@ MOST_FILES = 1000
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> LandAnswer:
-    """Check the landing without changing anything."""
+    """Check whether a job's result can land, without changing anything."""
     plan = service.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
     return _land_answer(job_id, plan, text)
 
 
 def land_answer(service: Service, caller: Caller, job_id: str, request: LandRequest) -> LandAnswer:
-    """Land the result."""
+    """Land a job's result."""
     plan, moved = service.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
@@ -45,7 +45,7 @@ def _land_answer(job_id: str, plan: LandPlan, text: str, moved: Moved | None = N
 
 
 def undo_answer(service: Service, caller: Caller, job_id: str) -> UndoAnswer:
-    """Undo the landing."""
+    """Undo the landing of a job's result."""
     moved = service.undo(caller, job_id)
     return UndoAnswer(
         job_id=job_id,

@@ -30,7 +30,7 @@ def plan_answer(detail: Detail) -> PlanAnswer:
 
 
 def written(task: TaskSpec) -> dict[str, Any]:
-    """Return a task in the fields of a request, without empty fields and without env."""
+    """Return a task with the field names of a request, without empty fields and without ``env``."""
     values: dict[str, Any] = {name: _plain(getattr(task, name)) for name in _SAME}
     values["agent"] = _agent(task)
     values["workdir"] = task.workdir if task.workdir == Workdir.PROJECT else None

@@ -1,4 +1,4 @@
-"""The present results of a job, as answers: its status, and the results of its workers."""
+"""The results of a job so far, as answers: its status, and the results of its workers."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -55,7 +55,9 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
 
 
 class StatusParts:
-    """A status in parts, so that rows which have not changed are not encoded again."""
+    """A job's status in parts: the frame, and one row per worker. So unchanged rows are encoded
+    once.
+    """
 
     def __init__(self, service: Service, caller: Caller, job_id: str) -> None:
         self._service = service
@@ -79,7 +81,7 @@ class StatusParts:
 
     @cached_property
     def workers(self) -> Sequence[Worker]:
-        """Workers with a row; empty until one has ended."""
+        """The job's workers, each of which has a row; empty until a worker has ended."""
         own = self.detail.workers
         return own if any(worker.status.ended for worker in own) else ()
 
@@ -88,7 +90,7 @@ class StatusParts:
         return any(map(_child_jobs_of, self.detail.workers))
 
     def answer(self) -> StatusAnswer:
-        """Return the status without rows."""
+        """Return the status without the workers' rows."""
         found = None
         if self.workers:
             found = _frame(self._service, self._caller, self.detail, [])
@@ -96,7 +98,7 @@ class StatusParts:
         return answer.model_copy(update={"seq": self.seq})
 
     def encode_row(self, worker: Worker) -> bytes:
-        """Return the row of a worker, with the results of its child jobs."""
+        """Return the encoded row of a worker, with the results of its child jobs."""
         row = _one_result(self._service, self.detail.job, self._workers, worker, 0)
         return encoded(row)
 
@@ -144,7 +146,7 @@ def _status(
 
 
 def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
-    """Return changes that the job's result lacks, with the commands that merge them."""
+    """Return the changes that the job's result lacks, each with the commands that merge it."""
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id:
@@ -160,8 +162,9 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
 def outside_work(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
 ) -> list[OutsideAnswer]:
-    """Return changes that are not in the result of an ended job; ``workers``: its workers and
-    their descendants.
+    """Return the changes of an ended job that are not in its result; empty before the job's end.
+
+    ``workers`` contains the workers of the job and of its descendants.
     """
     if not job.status.ended:
         return []
@@ -181,7 +184,7 @@ def wait_answer(service: Service, caller: Caller, job_id: str, run: int = 1) -> 
 
 
 def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
-    """Return the results; None until a worker has finished."""
+    """Return a job's results; None until a worker has finished."""
     return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 
@@ -204,8 +207,9 @@ def _frame(service: Service, caller: Caller, detail: Detail, tasks: list[TaskRes
 
 
 def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
-    """Return workers by job, including the workers of child jobs. Child jobs are read only if some
-    exist.
+    """Return the workers of a job and its child jobs, by job id.
+
+    Reads the child jobs only if a worker has some.
     """
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
@@ -232,7 +236,9 @@ def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
 def _task_results(
     service: Service, job: Job, workers: WorkersByJob, job_id: str = "", depth: int = 0
 ) -> list[TaskResult]:
-    """Return the results of ``job`` or of a job below it; empty until a worker has ended."""
+    """Return the task results of ``job``, or of its descendant ``job_id``; empty until a worker has
+    ended.
+    """
     own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
     if not any(worker.status.ended for worker in own):
         return []
@@ -287,8 +293,9 @@ def session_answer(session: Session | None) -> SessionAnswer | None:
 def candidates_answer(
     service: Service, caller: Caller, job_id: str, task_id: str
 ) -> CandidatesAnswer:
-    """Return the answer. Raise NotFound for a task that the job does not have, Conflict before the
-    job has tasks.
+    """Return the comparison of a task's candidates.
+
+    Raise NotFound for a task that the job does not have, Conflict before the job has tasks.
     """
     detail = service.detail(caller, job_id)
     if not detail.tasks:

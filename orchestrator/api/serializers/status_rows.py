@@ -1,4 +1,4 @@
-"""Status answers of jobs whose workers are polled: each row is encoded once.
+"""Status answers of jobs that clients poll: each worker's row is encoded once, until it changes.
 
 A worker is a frozen value, and the store returns the same object until the worker changes.
 """
@@ -50,7 +50,10 @@ _NO_ROW = StatusRow(None, b"", 0, b"")
 
 @dataclass(frozen=True, slots=True)
 class CurrentStatus:
-    """The answers at one version of the tree, without the remaining quota. Any thread may call."""
+    """The status answers for one version of the job tree, without the remaining quota.
+
+    Any thread may call.
+    """
 
     version: int
     #: The answer without rows.
@@ -81,7 +84,7 @@ class CurrentStatus:
 
 @dataclass(slots=True)
 class JobRows:
-    """The rows of one job, by worker id, and the latest answers."""
+    """The encoded rows of one job by worker id, and the job's latest answers."""
 
     rows: dict[str, StatusRow] = field(default_factory=dict)
     #: The workers of the previous answer, and their rows. Never changed in place.
@@ -94,7 +97,7 @@ class JobRows:
     current: CurrentStatus | None = None
 
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
-        """Return the answer if its rows are encoded and still current, or None.
+        """Return the answer for a tree version; None if the current answer has another version.
 
         Takes no lock, because another thread may hold the lock while it encodes rows.
         """
@@ -105,7 +108,7 @@ class JobRows:
 
 
 class StatusBody(TaggedBody):
-    """A status without the remaining quota. Any thread may call."""
+    """An encoded status answer without the remaining quota. Any thread may call."""
 
     @cached_property
     def _packed(self) -> "tuple[bytes, zlib._Compress]":
@@ -114,14 +117,16 @@ class StatusBody(TaggedBody):
         return head, packer
 
     def packed_with_end(self, end: bytes) -> tuple[bytes, bytes]:
-        """Return the pieces of the answer in gzip. Only the end is compressed each time."""
+        """Return the two pieces of the complete answer in gzip. Each call compresses only
+        ``end``.
+        """
         head, packer = self._packed
         rest = packer.copy()
         return head, rest.compress(end) + rest.flush()
 
 
 class StatusRows:
-    """The encoded rows of recently requested jobs. Any thread may call."""
+    """Cache of the encoded rows of recently requested jobs. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -136,7 +141,9 @@ class StatusRows:
             return found
 
     def known(self, job_id: str) -> JobRows:
-        """Return the rows without counting them as requested; empty if they are not cached."""
+        """Return a job's cached rows; empty rows if none are cached. Does not count as a
+        request.
+        """
         return self._jobs.get(job_id) or JobRows()
 
 
@@ -145,7 +152,7 @@ def asked_of(tasks: StatusTasks, since: int) -> Asked:
 
 
 def status_bytes(known: JobRows, parts: StatusParts, asked: Asked) -> StatusBody:
-    """Return the JSON of a ``StatusAnswer`` without the remaining quota."""
+    """Return a ``StatusAnswer`` as JSON, without the remaining quota."""
     with known.lock:
         return _status(known, parts, asked, _changed(known, parts))
 
@@ -153,9 +160,9 @@ def status_bytes(known: JobRows, parts: StatusParts, asked: Asked) -> StatusBody
 def quick_status_bytes(
     known: JobRows, parts: Callable[[], StatusParts], asked: Asked
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
-    """Return the answer after a change of a few rows, and the remaining quota.
+    """Return the status answer and the remaining quota, if at most a few rows have changed.
 
-    None if the answer could take more than about a millisecond or need a query. This holds for a
+    None if the answer could take more than about a millisecond or need a query. Such jobs are: a
     job whose rows were never encoded, a large job, a job with child jobs, and a job with many
     changed rows.
     """
@@ -178,7 +185,7 @@ def quick_status_bytes(
 
 
 def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
-    """Return the places of workers whose rows may differ from those of the previous answer."""
+    """Return the positions of the workers whose rows may differ from the previous answer."""
     workers = parts.workers
     # A row has the results of child jobs, too.
     if len(workers) != len(known.workers) or parts.has_child_jobs:

@@ -1,4 +1,4 @@
-"""Workers in pages, and one worker."""
+"""Pages of workers, and single workers, as answers."""
 
 from orchestrator.api.serializers.common import duration, job_path, moment_or_none
 from orchestrator.api.serializers.job import held_locks, worker_answer
