@@ -1,4 +1,4 @@
-"""The Flask application, assembled from calls, error handlers, guard and hub."""
+"""The Flask application: assembles calls, error handlers, guard, and hub."""
 
 from collections.abc import Callable
 from functools import cache
@@ -49,7 +49,7 @@ from orchestrator.security.masking import Masker
 
 
 class LateRule(Rule):
-    """A rule that compiles its functions at their first use.
+    """A werkzeug URL rule that compiles its functions at their first use.
 
     Overrides an internal method of werkzeug. A test builds a path, to detect changes in werkzeug.
     """
@@ -92,8 +92,9 @@ BLUEPRINTS = (
 
 
 def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
-    """Return the WSGI application of one service. Nothing runs before the first request; see
-    ``close_app``.
+    """Return the WSGI application of one service. Nothing runs before the first request.
+
+    Call ``close_app`` at the end.
     """
     options = options or ApiOptions()
     app = Flask("orchestrator.api", static_folder=Path(__file__).parents[1] / "static")

@@ -1,5 +1,4 @@
-"""Connections of waitress: the timeout of a request, and the connection to close if there are too
-many.
+"""Connections of waitress: their timeouts, and their limits when there are too many.
 
 Depends on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
 """
@@ -48,7 +47,7 @@ _TOO_LATE = ProblemError(
 
 
 class _ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Waitress' own rejections (malformed, too large) in the form of all other errors."""
+    """Sends a rejection of waitress itself (malformed, too large) as a problem object."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -65,7 +64,7 @@ class _ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class _Crowded:
-    """The error that a crowded server sets in place of an error of waitress."""
+    """The error of a request that is rejected because the server has too many connections."""
 
     code, reason, body = 503, "Service Unavailable", ""
 
@@ -114,7 +113,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
 
 
 class HttpChannel(HTTPChannel):  # type: ignore[misc]
-    """One connection."""
+    """One HTTP connection."""
 
     task_class = _Task
     error_task_class = _ProblemTask
@@ -133,7 +132,9 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_idle(self) -> bool:
-        """True if waitress' ``readable`` is true and its ``writable`` is false."""
+        """True if the connection waits only to read: waitress' ``readable`` is true, and
+        ``writable`` false.
+        """
         return not (
             self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
         )
@@ -148,7 +149,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             self._drop_rest()
 
     def _drop_rest(self) -> None:
-        """End the answer, and read until the caller has closed the connection."""
+        """End the answer, then read and drop data until the caller has closed the connection."""
         with self.requests_lock:
             self._dropped_until = time.monotonic() + REST_SECONDS
             self.close_when_flushed = False
@@ -174,8 +175,9 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return taken
 
     def _repeats_answer(self, data: bytes) -> bool:
-        """Answer a request that repeats an earlier one. Return False if the application must answer
-        it.
+        """Answer a request that repeats an earlier request, and return True.
+
+        Return False if the application must answer the request.
         """
         repeats = self.server.repeats
         # ``request`` is set if a part of another request has arrived before.
@@ -192,7 +194,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return True
 
     def _send_now(self, pieces: Pieces) -> None:
-        """Send without copying. The loop later sends the rest that the kernel does not accept
+        """Send the pieces without copying. The loop later sends what the kernel does not accept
         now.
         """
         try:
@@ -218,7 +220,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
-        """True if the client took too long to send a request's head, or the rest of a rejected
+        """True if the client took too long to send the head of a request, or the rest of a rejected
         request.
         """
         if self._dropped_until is not None:
@@ -229,10 +231,11 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self._has_asked if begun is None else begun.headers_finished)
 
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
-        """Close the connection soon, with an answer that has the reason. A client that has sent
-        nothing gets the answer only with ``if_silent``.
+        """Close the connection soon. If a request has partly arrived, send ``problem`` as its
+        answer.
 
-        For the server's loop.
+        With ``if_silent``, a client that has sent nothing gets the problem, too. Called in the
+        server's loop.
         """
         # Between two requests, a client could take an error answer for the answer to its next
         # request.
@@ -242,7 +245,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
 
 def say(connection: Any, problem: ProblemError) -> None:
-    """Send an answer on a connection that is about to be closed, if that is possible without
+    """Send a problem on a connection that is about to be closed, if this is possible without
     waiting.
     """
     try:
@@ -264,8 +267,8 @@ def end_late(channels: Iterable[HttpChannel]) -> None:
 
 
 def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
-    """End the connection that has waited longest without a request. Return False if all have sent
-    one.
+    """End the connection that has waited longest for a request. Return False if no connection
+    waits.
     """
     waiting = [each for each in channels if each.may_give_way]
     if not waiting:
@@ -275,7 +278,7 @@ def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
 
 
 def is_vital(request: Any) -> bool:
-    """True for calls that even a busy server answers: health, and cancelling."""
+    """True for requests that even a busy server answers: health checks, and cancelling jobs."""
     path, method = request.path.rstrip("/"), request.command
     if method in ("GET", "HEAD"):
         return path in _HEALTH
@@ -310,7 +313,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         return True
 
     def finish(self) -> None:
-        """End every thread after its present answer."""
+        """Let every thread end after its current answer."""
         self.set_thread_count(0)
         self._vital.set_thread_count(0)
 
@@ -319,7 +322,7 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]
         return not (self.threads or self._vital.threads)
 
     def drop(self) -> None:
-        """Answer no further requests."""
+        """Drop all requests that are not answered yet."""
         self.shutdown(timeout=0)
         self._vital.shutdown(timeout=0)
 
@@ -330,9 +333,9 @@ _READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
 class EventLoop:
     """Waits for events on the connections and listeners of a server, as ``wasyncore.poll2`` does.
 
-    ``poll2`` asks each connection in each turn what it waits for: that takes longer than answering
-    a repeated request. This loop asks a connection again only after an event that may have changed
-    the reply. Other threads wake the loop by an event of waitress' trigger.
+    ``poll2`` asks each connection in each turn whether to wait for reading or writing. This takes
+    longer than answering a repeated request. ``EventLoop`` asks a connection again only after an
+    event that may have changed the reply. Other threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
@@ -340,11 +343,11 @@ class EventLoop:
         self._waiting: select.poll | None = None
 
     def ask_again(self) -> None:
-        """Ask all connections in the next turn."""
+        """In the next turn, ask all connections again whether to wait for reading or writing."""
         self._waiting = None
 
     def turn(self, seconds: float) -> None:
-        """Wait for events, at most for this time, and handle them."""
+        """Wait for events, at most for ``seconds``, and handle them."""
         waiting = self._waiting or self._ask()
         found = waiting.poll(seconds * 1000)
         # False if a connection may wait for something else than before.
@@ -388,7 +391,7 @@ _REFUSAL = unavailable("no free file descriptor for another connection; retry la
 
 
 class Door:
-    """Accepts connections for a listener of waitress; connections beyond the limit get a 503."""
+    """Accepts connections for a listener of waitress. Connections beyond the limit get a 503."""
 
     def __init__(
         self,
@@ -397,7 +400,7 @@ class Door:
         limit: int,
         relay: "Relay | None" = None,
     ) -> None:
-        """``relay``: the TLS relay, for a listener with TLS."""
+        """``relay`` is the TLS relay of a listener with TLS, and None for plain HTTP."""
         self._listener = listener
         self._channels = channels
         self._limit = limit
@@ -405,7 +408,8 @@ class Door:
         self._spare: int | None = _open_spare()
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """Return the next connection; None if there is none. Replaces the listener's own method.
+        """Return the next connection; None if no connection is accepted now. Replaces the
+        listener's method.
 
         Raise OSError if the connection fails.
         """
@@ -437,7 +441,9 @@ class Door:
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
-        """True if only vital requests of this connection are answered now."""
+        """True if the server is so full that only vital requests of this connection are
+        answered.
+        """
         return channel.socket.fileno() >= _first_kept() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:
@@ -454,7 +460,7 @@ class Door:
             self._spare = None
 
     def _refuse_next(self) -> None:
-        """Reject the next connection, with the descriptor that is reserved for this."""
+        """Reject the next connection, with the descriptor that is reserved for rejections."""
         self.close()
         try:
             found = wasyncore.dispatcher.accept(self._listener)
@@ -465,16 +471,19 @@ class Door:
         self._spare = _open_spare()
 
     def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
-        """Answer without reading the request; with TLS, close without an answer."""
+        """Send a problem without reading the request. With TLS, close the connection without an
+        answer.
+        """
         with connection:
             if self._relay is None:
                 say(connection, problem)
 
 
 def _first_kept() -> int:
-    """Return the descriptor number from which on few descriptors remain.
+    """Return the lowest descriptor number of the reserve that is kept for vital requests.
 
-    This works because the kernel always returns the lowest free number.
+    A connection with this number or a higher number shows that few descriptors remain, because the
+    kernel always assigns the lowest free number.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

@@ -1,8 +1,9 @@
-"""TLS for waitress, which does not support TLS: a thread relays between callers and socket pairs.
+"""TLS for waitress, which does not support TLS.
 
-Waitress gets one end of a socket pair instead of a caller's connection, with the caller's address.
-Its limits, timeouts, and proxies then apply as for any other connection. An unfinished TLS
-handshake looks to waitress like a request with an incomplete head.
+One thread relays data between each caller and one end of a socket pair. Waitress gets the other end
+in place of the caller's connection, with the caller's address. Waitress' limits, timeouts, and
+proxy settings therefore apply as for any other connection. An unfinished TLS handshake looks to
+waitress like a request with an incomplete head.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ class BadCertificate(OrchestratorError):
 
 
 def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a context for TLS 1.2 or newer with this certificate. Raise BadCertificate."""
+    """Return a TLS context for TLS 1.2 or newer with this certificate. Raise BadCertificate."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION
@@ -62,11 +63,11 @@ def _unreadable(path: Path) -> str | None:
 
 
 class Relay:
-    """Decrypts connections for waitress. Nothing runs before ``start``."""
+    """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: above this number of connections, connections whose clients do not read are
-        closed.
+        """``limit`` is a number of connections. Above it, connections of clients that do not read
+        are closed.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -83,7 +84,8 @@ class Relay:
         self._thread.start()
 
     def take(self, connection: socket.socket) -> socket.socket:
-        """Return the plain end of a caller's connection, which the relay then owns.
+        """Take over a caller's connection, and return the socket on which its decrypted data
+        arrives.
 
         Raise OSError if no descriptor is available.
         """
@@ -96,7 +98,7 @@ class Relay:
         return plain
 
     def close(self) -> None:
-        """Send all output of waitress, and end. Idempotent."""
+        """Send all remaining output of waitress, and end. Idempotent."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -139,7 +141,7 @@ class Relay:
 
 
 class _Side(asyncio.Protocol):
-    """One side of a relayed connection; data that it receives is sent to the other side."""
+    """One side of a relayed connection. Sends the data that it receives to the other side."""
 
     other: "_Side"
 
@@ -179,7 +181,7 @@ class _Side(asyncio.Protocol):
 
 
 class _Caller(_Side):
-    """The connection to a caller, which speaks TLS."""
+    """The TLS connection to a caller."""
 
     def __init__(self, connection: socket.socket, behind: dict["_Caller", None]) -> None:
         super().__init__()

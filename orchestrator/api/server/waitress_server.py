@@ -125,12 +125,14 @@ class HttpServer:
         return new
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
-        """Also answer on the ports of an earlier server. Call this before ``run``."""
+        """Accept connections on the port of an earlier server too, by its ``sockets``. Call before
+        ``run``.
+        """
         self._former += self._listen(sockets)
         self.former_ports.append(sockets[0].getsockname()[1])
 
     def leave_former(self) -> None:
-        """Stop listening on the ports of earlier servers; open connections stay. Idempotent."""
+        """Stop listening on the ports of earlier servers. Open connections are kept. Idempotent."""
         self.former_ports = []  # the loop closes the listeners of these ports
 
     @property
@@ -154,7 +156,7 @@ class HttpServer:
         return channels_of(self._map)
 
     def run(self) -> None:
-        """Serve until ``close``; running requests are completed."""
+        """Serve until ``close`` is called, and complete the running requests."""
         self._running = True
         if self._relay:
             self._relay.start()
@@ -221,7 +223,9 @@ class HttpServer:
             self._stopped.set()
 
     def _finish(self) -> None:
-        """Finish answers in progress; requests that have not begun are dropped."""
+        """Complete the requests that are being answered, and drop the requests that have not
+        begun.
+        """
         until = time.monotonic() + FINISH_SECONDS
         self._dispatcher.finish()
         while time.monotonic() < until and not self._dispatcher.is_finished:
@@ -229,7 +233,7 @@ class HttpServer:
         self._dispatcher.drop()
 
     def _flush(self) -> None:
-        """Send finished answers."""
+        """Send the remaining data of finished answers."""
         until = time.monotonic() + FLUSH_SECONDS
         while time.monotonic() < until and any(
             getattr(one, "total_outbufs_len", 0) for one in self._map.values()
@@ -242,7 +246,9 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _say_https(listener: Any) -> None:
-    """Mark requests as HTTPS, because waitress sees only the plain socket pairs of the relay."""
+    """Mark a listener's requests as HTTPS, because waitress gets decrypted data from the TLS
+    relay.
+    """
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"
     listener.adj.socket_options = []
@@ -262,9 +268,9 @@ def serve(
 ) -> HttpServer:
     """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen. Prints nothing.
 
-    ``tls``: TLS on ``host`` and ``port``. ``local_port``: port of a further address in plain HTTP,
-    for programs on this machine; None: no such address. ``keeps_forwarded``: True if ``app``
-    checks the sender of ``X-Forwarded-*``; otherwise these headers are removed.
+    ``tls``: TLS context for ``host`` and ``port``. ``local_port``: port of a second address with
+    plain HTTP, for programs on this machine; None: no such address. ``keeps_forwarded``: True if
+    ``app`` checks the sender of ``X-Forwarded-*``; otherwise these headers are removed.
     """
     public = bind(host, port)
     try:
@@ -297,7 +303,7 @@ def serve(
 
 
 def _repeats_of(app: WSGIApplication) -> Repeats | None:
-    """Return the outermost middleware of an application, if it answers repeated requests."""
+    """Return the application's outermost middleware if it is ``Repeats``; otherwise None."""
     found = getattr(app, "wsgi_app", app)
     return found if isinstance(found, Repeats) else None
 
