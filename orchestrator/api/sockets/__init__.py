@@ -1,1 +1,1 @@
-"""Connections that hold no thread: the loop that waits for them, its timers, its writers."""
+"""Connections that wait without a thread each: their loop, timers, and outputs."""

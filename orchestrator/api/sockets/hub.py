@@ -28,7 +28,7 @@ _FEW = 64
 
 
 class Timers(Generic[T]):
-    """Calls with their times (monotonic seconds) and owners, the soonest first."""
+    """Scheduled calls, each with its time (monotonic seconds) and its owner, the soonest first."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
@@ -50,7 +50,8 @@ class Timers(Generic[T]):
         self._wanted += 1
 
     def forget(self, owner: T) -> None:
-        """Drop all calls of an owner, so that a long wait is not stored after it ended early.
+        """Drop all calls of an owner, so that a wait that ended early is not stored any longer.
+
         Idempotent.
         """
         self._wanted -= self._of.pop(owner, 0)
@@ -78,22 +79,26 @@ CLOSE_SECONDS = 5.0
 
 
 class Parked(Protocol):
-    """An object that waits for events on behalf of a connection; called in the hub's thread."""
+    """An object that waits for events on behalf of a connection. Called in the hub's thread."""
 
     @property
     def root_id(self) -> str:
-        """The root job whose events it receives."""
+        """Id of the root job whose events the object receives."""
 
     def opened(self) -> None:
-        """Called after registration: the connection misses no event published from now on."""
+        """Called after registration. Every event that is published from now on reaches the
+        object.
+        """
 
     def published(self, events: Sequence[Event]) -> None: ...
 
     def closed(self) -> None:
-        """Called after the connection was closed: release everything. Idempotent."""
+        """Called after the connection was closed. Releases all resources. Idempotent."""
 
     def stopped(self) -> None:
-        """Called when the server stops: send a last message if necessary, and end."""
+        """Called when the server stops. Sends a last message if necessary, and ends the
+        connection.
+        """
 
 
 class Watched(Protocol):
@@ -130,8 +135,8 @@ class Hub:
         return len(self._parked)
 
     def check_room(self) -> None:
-        """Raise Unavailable if no further connection can be parked, OSError without
-        descriptors.
+        """Raise Unavailable if the limit of parked connections is reached, OSError if no descriptor
+        is free.
         """
         self._start()
         if len(self._parked) >= self.options.parked_limit:
@@ -168,8 +173,10 @@ class Hub:
     def call_after(
         self, seconds: float, call: Callable[[], None], owner: Parked, align: float = 0.0
     ) -> None:
-        """Run ``call`` later. With ``align``, it runs at the next multiple of ``align`` seconds,
-        together with other calls.
+        """Run ``call`` after ``seconds``. With ``align``, round the time up to a multiple of
+        ``align`` seconds.
+
+        Calls with the same ``align`` then run together.
         """
         when = time.monotonic() + seconds
         if align:
@@ -179,12 +186,14 @@ class Hub:
     def read(
         self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: Parked
     ) -> None:
-        """Run ``read`` in a reader thread, then ``arrived`` in the hub's."""
+        """Run ``read`` in a reader thread, then ``arrived`` with its result in the hub's thread."""
         future = self._readers.submit(read)
         future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
-        """Call ``watched`` when its socket can be read (or, with ``writing``, written)."""
+        """Call ``watched`` when its socket can be read. With ``writing``, also when it can be
+        written.
+        """
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if watched.socket in self._selector.get_map():
             self._selector.modify(watched.socket, mask, watched)
@@ -223,7 +232,9 @@ class Hub:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Open the hub's descriptors. Raise OSError or RuntimeError, with nothing open."""
+        """Open the hub's descriptors. Raise OSError or RuntimeError; all descriptors are closed
+        again then.
+        """
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())
@@ -287,7 +298,9 @@ class Hub:
             pass
 
     def _spread(self) -> None:
-        """Pass the events published since the last turn to the connections that wait for them."""
+        """Pass each event since the previous turn to the connections that wait for events of its
+        root job.
+        """
         by_root: dict[str, list[Event]] = defaultdict(list)
         for _ in range(len(self._published)):
             for event in self._published.popleft():
@@ -302,7 +315,7 @@ class Hub:
         self._guarded(parked.opened, parked)
 
     def _guarded(self, call: Callable[[], None], parked: Parked | None = None) -> None:
-        """Call a function for one connection; its failure must not end other connections."""
+        """Run ``call`` for one connection. An error in it ends only that connection."""
         try:
             call()
         except Exception:

@@ -1,4 +1,4 @@
-"""Outputs of parked connections: a socket, or a thread that waits for them."""
+"""Outputs of parked connections: a socket, or a waiting thread of the HTTP server."""
 
 import queue
 import selectors
@@ -20,14 +20,14 @@ SEND_PIECE_BYTES = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """A whole answer to one request."""
+    """A complete answer to one request."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
 
     def encoded(self) -> bytes:
-        """Return the bytes of the answer; the connection is closed after it."""
+        """Return the bytes of the answer, with a header that closes the connection."""
         fixed = (("Content-Length", str(len(self.body))), ("Connection", "close"))
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in (*self.headers, *fixed)]
@@ -45,7 +45,10 @@ class SinkOwner(Protocol):
 
 
 class Sink(Protocol):
-    """Accepts bytes without blocking. Used in the hub's thread only."""
+    """Output of a parked connection, which accepts bytes without blocking.
+
+    Used in the hub's thread only.
+    """
 
     #: Number of written bytes that are not sent yet.
     pending: int
@@ -57,7 +60,7 @@ class Sink(Protocol):
     def write(self, piece: bytes) -> None: ...
 
     def respond(self, reply: Reply) -> None:
-        """Send a whole answer and end."""
+        """Send a complete answer, and end the output."""
 
     def finish(self) -> None:
         """End the output after all data has been sent."""
@@ -207,8 +210,9 @@ class ThreadSink:
         return piece
 
     def close(self) -> None:
-        """End the stream, because no reader remains. Idempotent; a WSGI server calls it at the
-        end.
+        """End the stream, because the reader has gone or has everything. Idempotent.
+
+        A WSGI server calls this method at the end of each answer.
         """
         if not self._closed:
             self._closed = True
@@ -216,7 +220,11 @@ class ThreadSink:
             self._hub.call_soon(lambda: self._owner.gone())
 
     def reply(self) -> Reply | None:
-        """Return the whole answer, or None; blocks. Called in the server's thread."""
+        """Block until the complete answer is known, and return it; None if the output ended without
+        an answer.
+
+        Called in the server's thread.
+        """
         try:
             answer = self._pieces.get()
             return answer if isinstance(answer, Reply) else None

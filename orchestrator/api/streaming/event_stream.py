@@ -35,7 +35,7 @@ MOST_BEHIND = 500
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventPage:
-    """The next events of a job, and whether the job had ended before they were read."""
+    """The next events of a job, and whether the job had ended before the events were read."""
 
     ended: bool
     events: Sequence[Event]
@@ -46,14 +46,16 @@ class EventPage:
 
     @property
     def may_have_more_after(self) -> bool:
-        """True if the store may have more events. The page of a child job is a filtered part of a
-        full page, so only an empty page is the last.
+        """True if the store may have more events.
+
+        The page of a child job is a filtered part of a full page, so only an empty page is the
+        last.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
 
 def frame(event: Event) -> bytes:
-    """Return an event as it is sent."""
+    """Return an event as the bytes of a Server-Sent Event."""
     return sse_frame(event.seq, event.kind, event_values(event))
 
 
@@ -63,13 +65,13 @@ def brief_frame(event: Event) -> bytes:
 
 
 def sse_frame(number: int, name: str, values: Mapping[str, object]) -> bytes:
-    """Return one Server-Sent Event."""
+    """Return the bytes of one Server-Sent Event."""
     data = json.dumps(values, separators=(",", ":"), ensure_ascii=False)
     return f"id: {number}\nevent: {name}\ndata: {data}\n\n".encode("utf-8", "replace")
 
 
 class Frames:
-    """Frames of recent events, so that an event with many watchers is encoded once."""
+    """Cache of the encoded recent events, so that an event with many readers is encoded once."""
 
     SIZE = 4096
 
@@ -92,8 +94,8 @@ class Frames:
 class EventStream(ParkedConnection):
     """Sends stored events page by page, then published events.
 
-    An event that is published while stored pages are sent causes another read, which finds the
-    event in the store.
+    An event that is published while stored pages are sent is also in the store: the stream reads
+    the store again, and finds the event.
     """
 
     def __init__(
@@ -195,7 +197,7 @@ class EventStream(ParkedConnection):
         self._sink.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
-        """True if ``events`` show that another run of the job has begun, and not ended."""
+        """True if, according to ``events``, a new run of the job has begun and has not ended."""
         mine = [event.kind for event in events if event.job_id == self._job_id]
         turns = [kind for kind in mine if kind in _TURNS]
         return bool(turns) and turns[-1] is not EventKind.JOB_ENDED
@@ -214,8 +216,10 @@ class EventStream(ParkedConnection):
         self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
-        """Read the store when the job ends: the stream ends only if the store agrees, because the
-        job may have been retried.
+        """Read the store after a job's end.
+
+        The stream ends only if the job has ended according to the store, because the job may have
+        been retried.
         """
         for event in events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == self._job_id and self._open:
@@ -223,7 +227,10 @@ class EventStream(ParkedConnection):
 
 
 class BriefStream(EventStream):
-    """Sends events in their short form. A reader that is far behind is reset, and not dropped."""
+    """Sends events in their short form.
+
+    A reader that is far behind is told to read the job again, and stays connected.
+    """
 
     def __init__(
         self,

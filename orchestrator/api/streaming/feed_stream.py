@@ -15,7 +15,7 @@ NO_ROOT = ""
 
 
 class FeedFrames:
-    """Frames of recent items, so that an item with many readers is encoded once."""
+    """Cache of the encoded recent items, so that an item with many readers is encoded once."""
 
     SIZE = 4096
 
@@ -31,7 +31,10 @@ class FeedFrames:
 
 
 class FeedStream(ParkedConnection):
-    """Sends items while the reader receives them; a reader that missed items is reset."""
+    """Sends items of the feed as fast as the reader receives them.
+
+    A reader that missed items is told to read everything again.
+    """
 
     def __init__(
         self,
@@ -56,7 +59,7 @@ class FeedStream(ParkedConnection):
         self._hub.read(self._feed.prepare, lambda _: self._send(), self)
 
     def published(self, events: Sequence[Event]) -> None:
-        """Ignore events of single jobs: the feed wakes the stream."""
+        """Do nothing with events of single jobs, because the feed wakes the stream."""
 
     def drained(self) -> None:
         self._send()

@@ -18,8 +18,9 @@ PIECE_BYTES = 256 * 1024
 
 
 class FollowedLog(ParkedConnection):
-    """Checks the file's size while a reader follows it, because this is cheaper than a
-    notification per write.
+    """Follows a worker's log: checks the file's size at intervals, and sends what was added.
+
+    The checks are cheaper than a notification for each write.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Shared parts of calls with an answer over time: sockets, frames and threads."""
+"""The objects that all parked calls of an application share."""
 
 from dataclasses import field
 
@@ -11,7 +11,9 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ParkedCalls:
-    """The shared parts of an application's parked calls. One instance per application."""
+    """The hub, the threads, and the caches of frames that all parked calls of one application
+    share.
+    """
 
     hub: Hub
     threads: Threads

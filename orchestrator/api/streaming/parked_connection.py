@@ -1,9 +1,11 @@
-"""Connections that hold no thread: the base of event streams, followed logs and waits.
+"""Connections that wait without a thread each: the base of event streams, followed logs, and waits.
 
-``ParkedResponse`` takes a connection over from waitress. It is the only code that depends on
-waitress internals (``task.channel``, ``chunked_response``, ``wrote_header``,
-``total_outbufs_len``): waitress closes its own descriptor without a shutdown, so a duplicate stays
-open. On any other server the request's thread waits instead, up to a maximum number of threads.
+``ParkedResponse`` takes a connection over from waitress: it duplicates the descriptor, and waitress
+closes its own descriptor without a shutdown, so that the duplicate stays open. No other code
+depends on these internals of waitress: ``task.channel``, ``chunked_response``, ``wrote_header``,
+and ``total_outbufs_len``.
+
+On any other server, the request's thread waits instead, up to a maximum number of threads.
 """
 
 import logging
@@ -32,7 +34,7 @@ STALL_SECONDS = 120.0
 
 
 class ParkedConnection(ABC):
-    """An object that holds a connection but no thread. Runs in the hub's thread.
+    """A connection that waits without a thread. Runs in the hub's thread.
 
     ``park`` is called once, from any thread.
     """
@@ -58,11 +60,11 @@ class ParkedConnection(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Begin the work. From now on, no event is missed."""
+        """Begin the work. Every event that is published from now on reaches ``published``."""
 
     @abstractmethod
     def published(self, events: Sequence[Event]) -> None:
-        """Receive stored events of the whole tree, in order."""
+        """Receive stored events of the whole job tree, in order."""
 
     def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
         """Called after all written data has been sent."""
@@ -74,7 +76,7 @@ class ParkedConnection(ABC):
         self.drop()
 
     def drop(self) -> None:
-        """End without a last message, because the reader can resume."""
+        """End the connection without a last message, because the reader can resume later."""
         self._hub.leave(self)
 
     def closed(self) -> None:
@@ -105,7 +107,7 @@ Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
 
 
 class Threads:
-    """The number of server threads that may wait on behalf of a connection."""
+    """Limits how many threads of the server may wait on behalf of connections."""
 
     def __init__(self, limit: int) -> None:
         self._free = threading.BoundedSemaphore(limit)
@@ -118,7 +120,7 @@ class Threads:
 
 
 class ParkedResponse(Response, ABC):
-    """An answer that the hub gives over time."""
+    """A response whose connection is taken over by the hub, which answers later."""
 
     automatically_set_content_length = False
 
@@ -155,7 +157,7 @@ class ParkedResponse(Response, ABC):
 
     @abstractmethod
     def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Wait in this thread, which counts as a waiting thread."""
+        """Wait in the request's thread. The thread counts toward the limit of ``Threads``."""
 
     def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
         try:
@@ -203,7 +205,7 @@ class ParkedStream(ParkedResponse):
 
 
 class ParkedReply(ParkedResponse):
-    """A parked answer that is sent as a whole, when it is known."""
+    """A parked answer that is sent as a whole, as soon as it is known."""
 
     def _parked(
         self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
@@ -221,9 +223,11 @@ class ParkedReply(ParkedResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """Return a duplicate of the connection; None if the server is not waitress.
+    """Return a duplicate of the connection's socket; None if the request's thread must wait
+    instead.
 
-    Also None if a part of an earlier answer on the connection has not been sent yet.
+    The thread must wait if the server is not waitress, or if a part of an earlier answer on the
+    connection has not been sent yet.
     """
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if not isinstance(channel, HTTPChannel) or channel.total_outbufs_len:
@@ -240,7 +244,7 @@ def _task(write: Any) -> WSGITask:
 
 
 def _let_go(task: WSGITask) -> None:
-    """Make waitress write nothing more and close its descriptor."""
+    """Let waitress write nothing more to the task's connection, and close its descriptor."""
     task.wrote_header = True
     task.chunked_response = False
     task.close_on_finish = True

@@ -1,4 +1,4 @@
-"""Calls that wait, until they are answered or time out: for the end of a job, and for leases."""
+"""Calls that wait for the end of a job or for leases, until they are answered or time out."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Checking = Callable[[], Job | None]
 
 
 class PendingWait(ParkedConnection):
-    """A parked ``wait`` call, which an event or the hub's timer ends."""
+    """A parked ``wait`` call. Ends after an event that decides it, or when its time is up."""
 
     def __init__(
         self,
@@ -99,7 +99,9 @@ class PendingWait(ParkedConnection):
 
 
 class PendingLock(PendingWait):
-    """A parked call for leases. The call's result wakes it, and so does the worker's new slot."""
+    """A parked call for leases. It is checked when the leases are decided, and when the worker gets
+    a slot.
+    """
 
     def __init__(
         self,
@@ -140,5 +142,5 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 def _dropped(done: Future[None]) -> None:
     """Ignore the result of dropping a lock request.
 
-    If dropping failed, the request remains until its attempt ends.
+    A request that could not be dropped remains until its worker's attempt ends.
     """
