@@ -1,4 +1,4 @@
-"""Options of the HTTP side."""
+"""Options of the HTTP server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field

@@ -147,8 +147,8 @@ def _query_parameters(operation: Operation) -> list[Schema]:
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Return the schema of a parameter or of its items. A reference is replaced by the schema that
-    it names.
+    """Return the schema of a parameter, or of a parameter's items. A reference is replaced by the
+    schema that it names.
     """
     plain = {**schema}
     if name := plain.pop("$ref", None):
@@ -204,7 +204,7 @@ def _answer(
 
 
 def _free(media: str) -> Schema:
-    """Return the schema of an answer without a model: a stream of events, or text."""
+    """Return the schema of an answer that has no model: a stream of events, or a text."""
     shapes: dict[str, Schema] = {
         "application/json": {"type": "object"},
         MEDIA_TYPE: {"type": "object"},

@@ -1,4 +1,4 @@
-"""The shapes of requests and answers, for the OpenAPI document."""
+"""The schemas of requests and answers, for the OpenAPI document."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +19,7 @@ REF = "#/components/schemas/{model}"
 
 
 def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
-    """Return all shapes by name, and the name of each."""
+    """Return all schemas by name, and the schema's name of each model."""
     inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (operation.body, "validation") for operation in OPERATIONS if operation.body
     ]
@@ -56,7 +56,7 @@ def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:
-    """Make fields with a default optional: pydantic declares them required, but answers may omit
+    """Make fields with a default optional. Pydantic declares them required, but answers may omit
     them.
     """
     for schema in schemas.values():

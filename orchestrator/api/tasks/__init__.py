@@ -1,4 +1,5 @@
-"""``/api/v1/tasks``: one description for several command-line tools, as other tools submit it.
+"""``/api/v1/tasks``: runs one description with several command-line tools, in parallel.
 
-An adapter on the service: a task is a job with one task and its candidates, and a label.
+Converts calls to calls of the service. A task of this API is a job with a label, one task, and one
+candidate for each tool.
 """

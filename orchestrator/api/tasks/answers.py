@@ -46,8 +46,9 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 
 
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
-    """Yield each tool by the name that the caller used, with its worker, or with the reason why
-    there is no worker.
+    """Yield each tool: the name that the caller used, its worker, and why it is unavailable.
+
+    An unavailable tool has no worker; an available tool has "" as the reason.
     """
     labels, rest = job.config.labels, iter(workers)
     place = 0
@@ -98,7 +99,7 @@ def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
 
 
 def best_worker(workers: Sequence[Worker]) -> Worker | None:
-    """Return the tool whose result is merged; None if none succeeded."""
+    """Return the worker of the tool whose result is merged; None if no tool succeeded."""
     return next((each for each in workers if each.counts), None)
 
 

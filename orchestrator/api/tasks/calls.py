@@ -45,8 +45,9 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
 
 @blueprint.before_request
 def check_caller() -> None:
-    """Identify the caller. Raise a 401 without a key, and a 403 for a wrong one, as clients of this
-    surface expect.
+    """Identify the caller. Raise a 401 without a key, and a 403 for a wrong key.
+
+    Clients of ``/api/v1/tasks`` expect these statuses.
     """
     try:
         authenticate()
@@ -66,9 +67,9 @@ def _unauthorized(error: ProblemError) -> ProblemError:
 
 @blueprint.post("")
 def create_task() -> Response:
-    """Submit a task.
+    """Submit a task. Raise a 403 for workers.
 
-    Raise a 403 for workers: their child jobs inherit the label, but are not tasks.
+    A worker's child job inherits the label of a task, but is no task.
     """
     reading.query(NoQuery)
     service().check_person(caller())
@@ -170,7 +171,9 @@ def merge_task(task: str) -> Response:
 
 
 def _job(task: str) -> Job:
-    """Return the job of a task. Raise NotFound for a job that was not submitted here."""
+    """Return the job of a task. Raise NotFound for a job that was not submitted through this
+    API.
+    """
     job = service().job(caller(), job_id_of(task))
     if not is_task(job):
         raise NotFound(f"job {job.id} was not submitted as a task; see GET /api/v1/jobs/{job.id}")

@@ -1,4 +1,6 @@
-"""Converts a task to a submission: names of tools, labels, and ids of ``/api/v1/tasks``."""
+"""Converts the body of a task to a submission: names of tools, labels, and ids of
+``/api/v1/tasks``.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,7 +39,9 @@ def task_uuid(job_id: str) -> str:
 
 
 def job_id_of(task_id: str) -> str:
-    """Return the job id for a task id in either of its forms. Raise NotFound for an invalid id."""
+    """Return the job id for a task id, which is a UUID or a job id. Raise NotFound for an invalid
+    id.
+    """
     found = _UUID.fullmatch(task_id)
     return found[1].lower() if found else checked_job_id(task_id)
 
@@ -45,7 +49,7 @@ def job_id_of(task_id: str) -> str:
 def is_task(job: Job) -> bool:
     """True if the job was submitted through ``/api/v1/tasks``.
 
-    A label alone is no proof, because child jobs inherit it.
+    The label alone proves nothing, because child jobs inherit it.
     """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 
@@ -55,8 +59,8 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the tools that are available.
 
-    The labels list the unavailable tools as failures, with the command that repairs each. Raise a
-    422 for an unknown tool, or if no tool is available.
+    The submission's labels list the unavailable tools as failures, each with the command that
+    repairs it. Raise a 422 for an unknown tool, or if no tool is available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})
@@ -105,7 +109,10 @@ def _agent(cli_name: str) -> str:
 def _obstacles(
     assignments: Sequence[CliAssignment], agents: Mapping[str, Availability]
 ) -> Mapping[int, str]:
-    """Return why tools are unavailable, by their position in the task."""
+    """Return why tools are unavailable, by the tool's position in the task.
+
+    Raise a 422 for an unknown tool, or if no tool is available.
+    """
     known = sorted({*agents, *AGENT_OF, AUTO, AUTO_CLAUDE} - {SHELL})
     unknown = [
         _fault(place, NO_COMMAND if name == SHELL else unknown_name("cli_name", name, known))
@@ -135,7 +142,7 @@ def _fault(place: int, detail: str) -> Fault:
 
 
 def _shared(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
-    """Return the parts of the context that all tools get; empty for a task with one tool."""
+    """Return the entries of the context that are equal for all tools."""
     first, *others = able
     return {
         name: value

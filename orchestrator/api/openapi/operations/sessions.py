@@ -1,4 +1,4 @@
-"""Calls for logins of browsers, and for facts about the server that the dashboard shows."""
+"""Calls for logins of browsers, and for information about the server that the dashboard shows."""
 
 from http import HTTPStatus
 

@@ -1,4 +1,4 @@
-"""The call that starts a trigger: external services send events to it."""
+"""The call with which an external service sends an event to a trigger."""
 
 from http import HTTPStatus
 
