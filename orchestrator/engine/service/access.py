@@ -61,8 +61,8 @@ class Access:
         former: Callable[[], Collection[str]] = tuple,
         heard_from: Callable[[Attempt], object] = bool,
     ) -> None:
-        """``former`` returns the paths of the project before it was moved. ``heard_from`` is called
-        with the attempt of each call of a worker.
+        """``former`` returns the paths at which the project was before it was moved. ``heard_from``
+        is called with the calling worker's attempt, for each call with a worker's key.
         """
         self._former = former
         self._heard_from = heard_from
@@ -71,9 +71,9 @@ class Access:
         self._project = project
 
     def authenticate(self, key: str | None) -> Caller:
-        """Return the caller.
+        """Return the caller that has the key.
 
-        Raise Unauthorized for an invalid key: unknown, or of an attempt that has ended.
+        Raise Unauthorized if the key is unknown, or belongs to an attempt that has ended.
         """
         if not key:
             raise Unauthorized("missing API key")
@@ -118,7 +118,8 @@ class Access:
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: the object to change, for the message. The object belongs to no single job.
+        ``what``: text for the error message that names the object to change, such as "the user's
+        checkout". No single job owns the object.
         """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:
@@ -128,15 +129,17 @@ class Access:
             )
 
     def project_of(self, job: Job) -> str:
-        """Return the path of the job's project if this server works on another project; otherwise
-        "".
+        """Return the path of the job's project, if this server works on another project.
+
+        Return "" if the job belongs to this server's project.
         """
         named = job.config.project
         return "" if is_same_project(named, self._project, self._former()) else named
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise NotFound or Forbidden for callers that do not see all jobs, because statistics
-        count all jobs.
+        """Raise NotFound or Forbidden for a caller that does not see all jobs.
+
+        Statistics count all jobs, so such a caller must not see them.
         """
         if caller.attempt is not None:
             raise NotFound("statistics are not available to workers")
@@ -167,14 +170,17 @@ class Access:
         return job
 
     def may_change(self, caller: Caller, job: Job) -> bool:
-        """True if a caller that sees the job is a person who may change it."""
+        """True if the caller is a person who may change the job. The caller must be allowed to see
+        the job.
+        """
         if caller.attempt is not None or not caller.may_change:
             return False
         return Scope.ADMIN in caller.scopes or self._is_own(caller, job)
 
     def workable(self, caller: Caller, job_id: str) -> Job:
-        """Return a changeable job of this server's project. Raise Conflict for a job of another
-        project.
+        """Return a job that the caller may change, and that belongs to this server's project.
+
+        Raise Conflict for a job of another project, and the errors of ``changeable``.
         """
         job = self.changeable(caller, job_id)
         check_project(job, self._project, self._former())
@@ -206,7 +212,7 @@ class Access:
         return caller.sees_all or self._is_own(caller, job)
 
     def _is_own(self, caller: Caller, job: Job) -> bool:
-        """True if this caller submitted the job or one of its ancestors."""
+        """True if the caller submitted the job or one of its ancestors."""
         key, parent = caller.worker_key, job.parent_worker_id
         if key is None:
             root = job if job.is_root else self._store.job(job.root_id)

@@ -134,10 +134,11 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the latest checkpoint among ``same``, the checkpoints with the branch's present
-    content.
+    """Return the checkpoint at which the branch is now. Only checkpoints in ``same`` have the
+    branch's present content.
 
-    ``names``: all checkpoints, in order. Return "" if ``same`` is empty.
+    ``names``: all checkpoints, in order. If several checkpoints have the content, the latest
+    rollback decides, or the latest checkpoint. Return "" if ``same`` is empty.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
@@ -155,8 +156,9 @@ def _time_of(name: str, attempts: Sequence[Attempt]) -> float | None:
 
 
 def _gates_of(worker: Worker, name: str) -> str:
-    """Return the results of a checkpoint's gates as text; "" if no gate ran or the results are
-    unknown.
+    """Return the results of the gates at a checkpoint as text.
+
+    Return "" if no gate ran, or the results are unknown.
     """
     if worker.result is None or name != after(number_of(name)):
         return ""

@@ -102,7 +102,7 @@ class LandingCalls:
         return moved
 
     def recover(self) -> None:
-        """Store landings that git completed, but that were not stored because of a crash. Never
+        """Store the landings that git completed, but that a crash kept from being stored. Never
         raises.
         """
         with self._moving:
@@ -139,9 +139,9 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return why a job that is not completed has nothing to land.
+        """Return the reason, as text, why a job that is not completed has nothing to land.
 
-        Raise Incomplete if there is something to land.
+        Raise Incomplete if the job has changes to land.
         """
         if job.status is not JobStatus.PARTIAL:
             try:
@@ -151,7 +151,10 @@ class LandingCalls:
         raise _incomplete(job, self._store.workers(job.id))
 
     def _base_branch(self, job: Job) -> str:
-        """Return the branch that a root job, or the job that it continues, started from."""
+        """Return the branch that the root job started from; "" if unknown.
+
+        If the root job continues an earlier job, the earlier job's branch may be returned.
+        """
         seen: set[str] = set()
         found: Job | None = self._root_of(job)
         while found is not None and found.id not in seen:
@@ -162,9 +165,10 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return that a completed job changed nothing, as text; "" if this is not certain.
+        """Return a text that a completed job has nothing to land; "" if this is not certain.
 
-        Files that its workers created in the project itself need no landing.
+        The workers changed nothing, or created files only in the project itself, where the files
+        are already.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
@@ -217,9 +221,9 @@ class LandingCalls:
                     self._journal.end(begun.job_id)
 
     def _settle(self, begun: BegunLanding) -> bool:
-        """Store a landing that git has completed, unless it is stored already.
+        """Complete the record of a landing that git may have completed.
 
-        Return False if git may still run.
+        Return True if the record is complete. Return False if git may still be moving the branch.
         """
         job = self._store.job(begun.job_id)
         if job is None:
@@ -241,7 +245,11 @@ def _landed(begun: BegunLanding, before: str, after: str) -> Landed:
 
 
 def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
-    """Raise OtherBranch unless the caller named the branch, or the job started from it."""
+    """Raise OtherBranch if the current branch is not the expected branch.
+
+    The expected branch is ``onto``, the branch that the caller named. If ``onto`` is empty, the
+    job's start branch is expected.
+    """
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
             f"the current branch is {plan.branch}, not {onto}; nothing was changed; first: "
@@ -256,9 +264,9 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return why a job has nothing to land, if a person excluded all of its changes.
+    """Return a text that a person excluded all changes of a job, so that there is nothing to land.
 
-    Otherwise raise an error.
+    For a job without a result for another reason, raise Conflict, Incomplete, or ``error``.
     """
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise Conflict(f"job {job.id} is {job.status}; {error.message}") from None

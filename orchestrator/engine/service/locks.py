@@ -1,4 +1,4 @@
-"""The use cases for locks: a worker's leases, and listing and ending leases by people."""
+"""The use cases for locks: leases of workers, and how people list and end leases."""
 
 from collections.abc import Sequence
 

@@ -128,8 +128,8 @@ class MergeCalls:
         return self._merge_again(job, MergeChoice())
 
     def _has_all(self, caller: Caller, job: Job, choice: MergeChoice) -> bool:
-        """True if the result already contains all selected changes, and the caller requests no
-        other change.
+        """True if the call would change nothing: it only selects workers that are already
+        merged.
         """
         if not choice.take or choice.leave or choice.strategy:
             return False
@@ -165,7 +165,9 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def _merged_later(self, root_id: str, job_id: str, merged: Merged) -> None:
-        """Replace the outcome of the job's merge with the outcome of the new merge."""
+        """Store the outcome of a repeated merge, in place of the outcome of the job's earlier
+        merge.
+        """
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)

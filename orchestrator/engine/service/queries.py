@@ -196,8 +196,9 @@ class Queries:
 
 
 def _object(content: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in a file that may have been written by a worker, and is not
-    trusted.
+    """Return the JSON object in a file; empty if the file contains no JSON object.
+
+    The content is not trusted, because a worker may have written the file.
     """
     try:
         found = json.loads(content)

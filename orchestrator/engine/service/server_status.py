@@ -20,7 +20,7 @@ _COUNTED = {EventKind.WORKER_ENDED: "workers_ended", EventKind.JOB_ENDED: "jobs_
 
 
 class Throughput:
-    """Counts of ended workers in the last minute, and of gate outcomes since the server's start.
+    """Counts workers that ended in the last minute, and gate outcomes since the server's start.
 
     An observer of stored changes. Any thread may call ``per_minute``.
     """
@@ -42,7 +42,7 @@ class Throughput:
         return {name: sum(at > since for at in list(ends)) for name, ends in self._ends.items()}
 
     def gates(self) -> dict[str, int]:
-        """Return the numbers of gate results of workers, by outcome."""
+        """Return the number of gate results of workers for each outcome."""
         return dict(self._gates)
 
     def _forget(self, now: float) -> None:
@@ -70,7 +70,8 @@ class ServerStatus:
     ) -> None:
         """``moved`` returns an error text if the workspace or the project was moved, or "".
 
-        ``drain`` drains a node of the cluster, or undoes that; None without a cluster.
+        ``drain`` takes a node's name and True to drain the node, or False to undo that. It is None
+        without a cluster.
         """
         self._supervisor = supervisor
         self._store = store

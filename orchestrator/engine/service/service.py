@@ -1,4 +1,4 @@
-"""Use cases: the only part of the engine that the API and the command line call."""
+"""The class ``Service``: all use cases that the API and the command line call."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -54,10 +54,10 @@ Listener = Callable[[Sequence[Event]], None]
 
 
 class Service:
-    """The use cases. Each method with a caller raises NotFound for an object that the caller may
-    not see.
+    """The use cases.
 
-    Methods that change an object raise Forbidden if the caller sees it and may not change it.
+    Each method with a ``caller`` raises NotFound for an object that the caller may not see. Methods
+    that change an object raise Forbidden for an object that the caller may see but not change.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class Service:
         return self._access.authenticate(key)
 
     def holder_of_key(self, key_hash: str) -> Caller:
-        """Return the holder of the API key with this SHA-256. Raise Unauthorized if no key has
-        it.
+        """Return the holder of the API key whose SHA-256 is ``key_hash``. Raise Unauthorized if
+        there is no such key.
         """
         return self._access.holder_of_key(key_hash)
 
@@ -130,7 +130,7 @@ class Service:
     def check_admin(self, caller: Caller, what: str) -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: the object to change, for the message.
+        ``what``: text for the error message that names the object to change.
         """
         self._access.check_admin(caller, what)
 
@@ -143,12 +143,12 @@ class Service:
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
         """Store a job. Idempotent for the same Idempotency-Key.
 
-        Raise Forbidden, InvalidRequest, Refused, Conflict or Unavailable; nothing is stored then.
+        Raise Forbidden, InvalidRequest, Refused, Conflict or Unavailable; no job is stored then.
         """
         return self._submissions.submit(caller, submission)
 
     def job_of_key(self, caller: Caller, idempotency_key: str) -> Job | None:
-        """Return the job that this caller submitted with an Idempotency-Key, or None if there is
+        """Return the job that this caller submitted with this Idempotency-Key; None if there is
         none.
         """
         return self._submissions.find(caller, idempotency_key)
@@ -176,14 +176,15 @@ class Service:
     ) -> Job:
         """Replace the plan of a job that waits for approval.
 
-        ``keeps_env``: ids of tasks that keep their environment. Raise Conflict if the job does not
-        wait with a plan of this version. Raise InvalidRequest or Refused for tasks that the job
-        cannot have.
+        ``version``: the version of the plan that the caller edited. ``keeps_env``: ids of tasks
+        that keep their environment. Raise Conflict if the job does not wait for approval, or its
+        plan has another version. Raise InvalidRequest or Refused for tasks that the job cannot
+        have.
         """
         return self._plans.edit(caller, job_id, tasks, version, keeps_env)
 
     def used(self, caller: Caller, usage: Usage) -> Used:
-        """Record the total usage of the calling worker's attempt so far.
+        """Record the usage of the calling worker's attempt: the total since the attempt's start.
 
         The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
         is not a worker.
@@ -217,15 +218,18 @@ class Service:
         return self._job_control.resume(caller, job_id)
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
-        """Raise limits of an unfinished job. A job that waits because of a limit continues.
+        """Raise limits of a job that has not ended. A job that waits because of a limit continues.
 
-        Raise InvalidRequest for a limit that is not larger than before, and Refused for one above a
-        ceiling.
+        Raise InvalidRequest if a new limit is not larger than the present limit. Raise Refused if a
+        new limit exceeds a ceiling.
         """
         return self._budgets.raise_budget(caller, job_id, limits)
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
-        """Pause every job, including later jobs; return the pause. Idempotent. Raise Forbidden."""
+        """Pause every job, including jobs that are submitted later. Return the pause. Idempotent.
+
+        Raise Forbidden.
+        """
         return self._job_control.pause_all(caller, running)
 
     def resume_all(self, caller: Caller) -> Pause | None:
@@ -251,11 +255,13 @@ class Service:
         self._worker_messages.messages_read(caller, ids)
 
     def cancel(self, caller: Caller, job_id: str) -> Job:
-        """Stop a job and all its descendants. Idempotent; an ended job is unchanged."""
+        """Stop a job and all its descendants. Idempotent: a job that has ended stays unchanged."""
         return self._job_control.cancel(caller, job_id)
 
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
-        """Retry the unsuccessful tasks. Raise Conflict if there are none."""
+        """Retry the unsuccessful tasks of a job. Raise Conflict if the job has no unsuccessful
+        tasks.
+        """
         return self._submissions.retry(caller, job_id, config)
 
     def give_feedback(
@@ -288,18 +294,19 @@ class Service:
     # The result of an ended job
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
-        """Merge an ended job again. Return True if the merge has ended.
+        """Merge an ended job again. Return True if the merge has ended, and False if it still runs.
 
-        Raise Conflict if no merge is possible, and InvalidRequest for workers of other jobs.
+        Raise Conflict if no merge is possible, and InvalidRequest if the choice names workers of
+        other jobs.
         """
         return self._merges.merge(caller, job_id, choice)
 
     def choose(
         self, caller: Caller, job_id: str, task_id: str, worker_id: str, reason: str = ""
     ) -> bool:
-        """Select another candidate of a task, with the person's reason.
+        """Select another candidate of a task, with the person's reason, and merge the job again.
 
-        Return True if the job's new merge has ended.
+        Return True if the merge has ended, and False if it still runs.
 
         Raise Conflict if a selection is not possible, NotFound for an unknown task, and
         InvalidRequest for a worker that is not a candidate of the task.
@@ -307,38 +314,39 @@ class Service:
         return self._merges.choose(caller, job_id, task_id, worker_id, reason)
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
-        """Return a preview of ``land``; nothing changes. Raise the errors of ``land``, except
-        OtherBranch.
+        """Return a preview of ``land``, without changing anything.
+
+        Raise the same errors as ``land``, except OtherBranch.
         """
         return self._landings.plan_landing(caller, job_id, request)
 
     def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
         """Land a job's result on the branch that the user has checked out. Idempotent.
 
-        Raise Forbidden without the scope admin. Raise InTheWay, Incomplete, OtherBranch or another
-        Conflict, or NotFound if there is no result; nothing has changed then.
+        Raise Forbidden without the scope admin, and NotFound if there is no result. Raise InTheWay,
+        Incomplete, OtherBranch, or another Conflict. After an error, nothing has changed.
         """
         return self._landings.land(caller, job_id, request)
 
     def undo(self, caller: Caller, job_id: str) -> Moved:
-        """Restore the user's branch to its commit before ``land``.
+        """Undo a landing: restore the user's branch to its commit before ``land``.
 
-        Raise Forbidden without the scope admin. Raise NotFound if the result was not landed.
-        Raise Conflict if the branch has moved since, or its checkout has changes.
+        Raise Forbidden without the scope admin. Raise NotFound if the result was not landed. Raise
+        Conflict if the branch has moved since the landing, or its checkout has changes.
         """
         return self._landings.undo(caller, job_id)
 
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job from the disk and the store, as the command ``clean`` does.
 
-        Return the names of the git refs that remain, because they have work that no other ref
-        contains. Raise Forbidden if the caller is a worker. Raise Conflict if the job is not a root
-        job, is running, is being merged, or is attached to a terminal.
+        Return the names of the git refs that remain, because they contain work that is on no other
+        ref. Raise Forbidden if the caller is a worker. Raise Conflict if the job is not a root job,
+        is running, is being merged, or is attached to a terminal.
         """
         return self._removal.remove(caller, job_id)
 
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
-        """Remove branches, worktrees, and kept refs of a job, except work that was landed.
+        """Remove a job's branches, worktrees, and other refs. The refs of landed work are kept.
         Idempotent.
 
         Return the names of the removed refs. Raise RepositoryError, and the errors of ``remove``.
@@ -356,13 +364,15 @@ class Service:
     ) -> RolledBack:
         """Restore a worker's branch, and its worktree if there is one, to a checkpoint.
 
-        ``checkpoint`` None: the checkpoint before the latest attempt. The present state is saved as
-        a checkpoint first. Raise Conflict if the worker is running, or has no worktree.
+        If ``checkpoint`` is None, restore the checkpoint before the latest attempt. The present
+        state is saved as a checkpoint first. Raise Conflict if the worker is running, or has no
+        worktree.
         """
         return self._checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
-        """Update lists and reports with a person's commits on a worker's branch since its end.
+        """Add a person's commits on an ended worker's branch to the worker's list of files, and to
+        the reports.
 
         Return all files that the branch changes. Idempotent. Raise Conflict if the worker is
         running, or has no branch.
@@ -387,7 +397,11 @@ class Service:
         return self._locks.lock_decided(call)
 
     def lock_answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
-        """Return the acquired leases; None while the call waits. Raise the call's error."""
+        """Return the acquired leases, or None while the call waits. Raise the call's error if it
+        failed.
+
+        ``final``: True if the client will not wait any longer.
+        """
         return self._locks.lock_answer(call, final=final)
 
     def lock_dropped(self, call: LockCall) -> None:
@@ -395,10 +409,9 @@ class Service:
         self._locks.lock_dropped(call)
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        """End leases: the caller's own leases, or, if the caller is a person, the leases of a
-        worker. All or none.
+        """End leases, all of the named leases or none of them.
 
-        Raise NotFound or Forbidden.
+        A worker ends its own leases. A person ends leases of a worker. Raise NotFound or Forbidden.
         """
         return self._locks.unlock(caller, names)
 
@@ -407,9 +420,9 @@ class Service:
         return self._locks.locks(caller)
 
     def leases_on(self, name: str) -> Sequence[LockLease]:
-        """Return the leases of exactly this name.
+        """Return the leases on exactly this name.
 
-        There are several if a worker and its descendants hold it.
+        Several leases exist if a worker and its descendants hold the lock.
         """
         return self._locks.leases_on(name)
 
@@ -446,14 +459,17 @@ class Service:
         with_tasks: bool = True,
         names: Collection[str] | None = None,
     ) -> Detail:
-        """Return the job with its workers. ``tasks`` is empty unless ``with_tasks`` is set.
+        """Return the job with its workers and tasks. Tasks are omitted if ``with_tasks`` is False.
 
-        ``names``: return only these tasks, unless the job awaits approval. None: return all tasks.
+        ``names``: ids of the tasks to return; None means all tasks. For a job that awaits approval,
+        all tasks are returned.
         """
         return self._queries.detail(caller, job_id, with_tasks=with_tasks, names=names)
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
-        """Return the workers of the job's root tree; for a worker's key, only its descendants."""
+        """Return all workers of the job's tree. A caller that is a worker gets only workers of its
+        descendant jobs.
+        """
         return self._queries.workers_in_tree(caller, job_id)
 
     def attempts(
@@ -473,8 +489,9 @@ class Service:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if a ``wait`` for it may end now, otherwise None.
 
-        A wait ends when the job has ended, in this run or a later one, and the waiting worker has
-        its slot again.
+        ``run``: the run of the job that the caller waits for. A wait ends when this run, or a later
+        run, has ended. If the caller is a worker, the wait ends only after the worker has its slot
+        again.
         """
         return self._queries.answer_wait(caller, job_id, run)
 
@@ -499,13 +516,15 @@ class Service:
     # Outcomes of changes
 
     def merge_record(self, caller: Caller, job_id: str) -> Mapping[str, Any]:
-        """Return the merge record of an ended job; empty if it had none. Raise Conflict."""
+        """Return the merge record of an ended job; empty if nothing was merged. Raise Conflict if
+        the job has not ended.
+        """
         return self._queries.merge_record(caller, job_id)
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
-        """Describe the outcome of an ended job's changes as text; empty for other jobs.
+        """Describe the outcome of an ended job's changes as text; empty for a job without changes.
 
-        Includes jobs in which only workers of child jobs change files.
+        The changes of child jobs are included, even if the job's own workers change no files.
         """
         return self._queries.changes(caller, job)
 
@@ -516,15 +535,15 @@ class Service:
     # Paths of files
 
     def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        """Return the path of a worker's output, over all attempts."""
+        """Return the path of the file with a worker's output of all attempts."""
         return Path(self._workspace.log(self._access.worker(caller, job_id, worker_id)))
 
     def report_path(self, caller: Caller, job_id: str, name: str) -> Path:
-        """Return the path of a report. Raise NotFound until it has been written."""
+        """Return the path of a report. Raise NotFound if the report has not been written yet."""
         return self._queries.report_path(caller, job_id, name)
 
     def workspace(self, job: Job) -> Path:
-        """Return the directory of the job's root."""
+        """Return the directory of the job's root job."""
         return self._workspace.job_directory(job.root_id)
 
     def final_report(self, job: Job) -> Path:
@@ -546,15 +565,19 @@ class Service:
         return self._server_status.nodes(caller)
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:
-        """Start no more workers on a node, or let them start again. Idempotent.
+        """Start no more workers on a node of the cluster; or, if ``drained`` is False, start
+        workers again. Idempotent.
 
-        Its running workers continue. The state survives restarts of the server. Raise Forbidden
-        without the scope admin, and NotFound with the known names.
+        Workers that run on the node continue. The state survives restarts of the server. Raise
+        Forbidden without the scope admin. Raise NotFound, which lists the known names, for an
+        unknown node.
         """
         return self._server_status.drain_node(caller, name, drained=drained)
 
     def agents(self) -> Sequence[Availability]:
-        """Return every agent that a task can name, with the reasons why it cannot work here."""
+        """Return every agent that a task can name. An unavailable agent has the reasons why it is
+        unavailable.
+        """
         return self._server_status.agents()
 
     def health(self) -> Health:

@@ -1,4 +1,4 @@
-"""Stored job trees, of unfinished and ended jobs: loads, changes, and reports them."""
+"""The class ``StoredTrees``: loads and changes stored job trees, and updates their reports."""
 
 from collections.abc import Callable, Iterable
 
@@ -31,9 +31,8 @@ class StoredTrees:
         report_anew: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes status.json of a tree that was changed without a server.
-
-        Without a server, no observer writes the file.
+        """``write_status`` writes the file status.json of a tree that was changed without a server,
+        because no observer writes the file then.
         """
         self._supervisor = supervisor
         self._store = store
@@ -42,7 +41,7 @@ class StoredTrees:
         self._write_status = write_status
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
-        """Load a tree into memory for this turn. The tree may have ended."""
+        """Load a tree into memory for this turn, even if the tree has ended."""
         # Read inside the turn, because a retry may have run since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
@@ -50,7 +49,8 @@ class StoredTrees:
             scheduler.forget_after_turn(root_id)
 
     def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
-        """Load a job that can run again into memory, with its new settings.
+        """Load the tree of a job into memory, so that the job can run again. ``check`` raises an
+        error if the job cannot.
 
         Raise the errors of ``check``, Conflict, or Refused; then nothing is changed.
         """
@@ -69,10 +69,7 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a tree.
-
-        The tree may have ended, and the server need not run.
-        """
+        """Change the stored state of a tree. The tree may have ended. No server needs to run."""
 
         def action(scheduler: Scheduler, now: float) -> None:
             self.restore(scheduler, root_id, now)
@@ -98,7 +95,9 @@ class StoredTrees:
                 self._report_anew(Render(job.root_id, job_id, family))
 
     def check_not_attached(self, *workers: Worker) -> None:
-        """Raise Conflict if a person works in the worktree of one of the workers."""
+        """Raise Conflict if a person is working in the worktree of one of the workers
+        (``attach``).
+        """
         for worker in workers:
             if self._workspace.is_attached(worker):
                 raise Conflict(

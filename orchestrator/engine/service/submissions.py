@@ -123,7 +123,7 @@ class SubmissionCalls:
     def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
         """Return the commit from which a new job's workers start.
 
-        For a child job, this is the present state of its parent worker.
+        A child job starts from the present state of its parent worker.
         """
         key = caller.worker_key
         if key is None:
@@ -137,8 +137,8 @@ class SubmissionCalls:
         return self._bases.of_child(config, tasks, parent, worker)
 
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
-        """Return the worker's completed child jobs with the same request whose changes it has
-        discarded.
+        """Return the completed child jobs that have the same request, and whose changes the calling
+        worker discarded.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:
@@ -180,7 +180,7 @@ class SubmissionCalls:
     def _check_place(self) -> None:
         """Raise Unavailable if the workspace or the project was moved.
 
-        Otherwise the job would be stored in the wrong place.
+        Without this check, a job would be stored in the wrong place.
         """
         if moved := self._moved():
             raise Unavailable(moved)

@@ -1,4 +1,6 @@
-"""The use cases for questions: show a question with the results that it is about, and answer it."""
+"""The use cases for questions of tasks: show a question with the results of its dependencies, and
+answer it.
+"""
 
 from collections.abc import Sequence
 
@@ -65,7 +67,9 @@ class QuestionCalls:
 def made_for(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[Made]:
-    """Return the results of a question's dependencies."""
+    """Return the results that a question is about: the chosen workers of the task's
+    dependencies.
+    """
     by_id = {each.id: each for each in tasks}
     found = []
     for task_id in sources(by_id, task):

@@ -88,9 +88,9 @@ class WorkerMessageCalls:
             )
 
     def _pass_on(self, worker: Worker) -> None:
-        """Write the messages of a running worker for its driver.
+        """Write a running worker's messages to the directory from which its driver reads them.
 
-        Errors are logged only, because the next attempt and the next server write the messages
+        Errors are only logged, because the next attempt and the next server write the messages
         again.
         """
         if worker.status not in _AT_WORK or worker.result is None:
@@ -104,7 +104,9 @@ class WorkerMessageCalls:
                     logger.warning("cannot pass on a message: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
-        """Write messages that did not reach running attempts because of a crash. Never raises."""
+        """Write the stored messages of running attempts again, because a crash may have prevented
+        the first write. Never raises.
+        """
         for attempt in attempts:
             worker = self._store.worker(attempt.key)
             if worker is not None:

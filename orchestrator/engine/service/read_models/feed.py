@@ -1,7 +1,7 @@
 """The feed: events of all jobs, numbered in the order in which this server stored them.
 
-The feed is an observer of stored changes. The first number is the time of the server's start, so
-that a number from before a restart is never mistaken for a number from after it.
+The feed is an observer of stored changes. Numbers begin with the time of the server's start.
+Therefore, a number from before a restart is always smaller than a number from after it.
 """
 
 import threading
@@ -67,7 +67,7 @@ class FeedItem:
 class Feed:
     """The items of the feed.
 
-    Any thread may call. Needs and figures are only read while a listener exists.
+    Any thread may call. Jobs' needs and figures are read only while a listener exists.
     """
 
     def __init__(self, store: Store) -> None:
@@ -104,7 +104,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read the present needs, so that the feed notices the end of a need."""
+        """Read all present needs of jobs, so that the feed later notices which needs have ended."""
         with self._working:
             found = self._store.needy(None, None)
             needs = [need for job, workers in found for need in needs_of(job, workers)]
@@ -114,10 +114,10 @@ class Feed:
             }
 
     def after(self, number: int) -> Sequence[FeedItem] | None:
-        """Return the items after a number.
+        """Return the items with a number greater than ``number``.
 
-        Return None if one of these items is no longer stored, or this server has not used the
-        number yet.
+        Return None if one of these items is no longer stored, or if this server has not given the
+        number to an item.
         """
         with self._lock:
             if not self._complete_after <= number <= self._last:
@@ -188,7 +188,10 @@ class Feed:
             self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """Add the figures of changed trees that are due, and start a timer for the other trees."""
+        """Add items with the figures of changed job trees. ``at_once``: trees to add without delay.
+
+        For a tree whose figures were added recently, start a timer instead.
+        """
         now, given = time.monotonic(), set(at_once)
         due = {
             root_id
@@ -220,7 +223,9 @@ class Feed:
 
 
 def _with_changed_needs(change: Change, known: Mapping[str, object]) -> set[str]:
-    """Return roots whose needs may have changed."""
+    """Return the root jobs whose needs a change may have affected. ``known``: root jobs with
+    needs.
+    """
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
     marked = {job.root_id for job in jobs if kinds_of_job(job)}

@@ -35,10 +35,10 @@ BASE, RESULT = "base", "result"
 
 
 class ChangeReads:
-    """Implements the calls that show changes. Commits come from the job's own refs and record,
-    never from the caller.
+    """Implements the calls that show changes.
 
-    Every method raises NoRepository for a job without git, and TooLarge.
+    Callers never name commits. The commits come from the job's own refs and record. Every method
+    raises NoRepository for a job without git, and TooLarge.
     """
 
     def __init__(self, *, access: Access, queries: Queries, reader: ChangeReader) -> None:
@@ -82,7 +82,7 @@ class ChangeReads:
         return replace(versions, state=resolved)
 
     def _span(self, caller: Caller, job_id: str, asked: DiffRequest) -> tuple[str, str]:
-        """Return the commits before and after the changes."""
+        """Return the commit before the changes, and the commit with the changes."""
         job = self._access.job(caller, job_id)
         _check_git(job)
         if not asked.worker_id:
@@ -150,7 +150,9 @@ class WorkerFiles:
         self._read_steps = read_steps
 
     def prompt_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
-        """Return the path of the latest attempt's prompt. Raise NotFound for a command."""
+        """Return the path of the latest attempt's prompt. Raise NotFound for a command, which has
+        no prompt.
+        """
         worker = self._access.worker(caller, job_id, worker_id)
         path = Path(self._workspace.worker_directory(worker), PROMPT)
         if path.is_symlink() or not path.is_file():
@@ -158,7 +160,7 @@ class WorkerFiles:
         return path
 
     def transcript(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[TranscriptStep]:
-        """Return the steps of the latest attempt. Raise NotFound if the agent saves none."""
+        """Return the steps of the latest attempt. Raise NotFound if the agent saves no steps."""
         worker = self._access.worker(caller, job_id, worker_id)
         content = self._stream(worker)
         lines = content.decode("utf-8", "replace").splitlines()

@@ -34,7 +34,9 @@ from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFil
 
 
 def below(job_id: str, parents: Mapping[str, str | None]) -> set[str]:
-    """Return a job and its descendants; ``parents`` has the parent of every job of the tree."""
+    """Return the ids of a job and its descendants. ``parents``: the parent of each job of the
+    tree.
+    """
     children: dict[str | None, list[str]] = {}
     for child, parent in parents.items():
         children.setdefault(parent, []).append(child)
@@ -89,7 +91,8 @@ class ReadModels:
     ) -> ListedPage:
         """Return jobs that the caller may see, newest first.
 
-        ``kinds``: only jobs with one of these needs. The needs of descendants count as well.
+        ``kinds``: if given, only jobs that have a need of one of these kinds, or that have a
+        descendant with such a need.
         """
         if kinds:
             ids = _with_needs(self.needs(caller), kinds)
@@ -103,7 +106,9 @@ class ReadModels:
         return self._store.listed(replace(wanted, ids=mine), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
-        """Return the jobs ``jobs`` with progress and needs, in any order, without deleted jobs."""
+        """Return the jobs with these ids, with progress and needs, in any order. Deleted jobs are
+        omitted.
+        """
         jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
         counts = self._store.status_counts(roots)
@@ -122,9 +127,9 @@ class ReadModels:
         return sorted(_needs(found), key=lambda need: -need.since)
 
     def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
-        """Return a function that is True for items that the caller may see.
+        """Return a function that returns True for an item of the feed that the caller may see.
 
-        Raise Forbidden for a worker.
+        Raise Forbidden if the caller is a worker.
         """
         self._access.check_person(caller)
         return lambda item: caller.sees_all or item.submitted_by == caller.name
@@ -142,7 +147,8 @@ class ReadModels:
     ) -> WorkerPage:
         """Return a page of one job's workers.
 
-        Raise UnknownAgent for an agent that neither the server nor one of the workers has.
+        Raise UnknownAgent if the filter names an agent that the server does not know, and that no
+        worker of the job has.
         """
         job = self._access.job(caller, wanted.job_id)
         self._check_agents(job, wanted)
@@ -173,7 +179,9 @@ class ReadModels:
         )
 
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
-        """Return light rows of the job, first, and its descendants, at one moment."""
+        """Return short rows of the job and its descendants, all from the same moment. The job comes
+        first.
+        """
         job = self._access.job(caller, job_id)
         found = self._store.snapshot(job.root_id)
         if found is None:

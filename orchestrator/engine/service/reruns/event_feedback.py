@@ -109,10 +109,10 @@ class EventFeedback:
     def put(
         self, trigger: str, delivery: str, remark: EventRemark, summary: str
     ) -> tuple[str, bool]:
-        """Store a remark. Return its job, and False if this delivery was stored before.
+        """Store a remark. Return the job's id, and True if this delivery is new.
 
-        ``summary``: the remark as text that names its place. Raise NotFound if the branch is not
-        the result branch of a job.
+        ``summary``: the remark as text that names the file and the lines. Raise NotFound if the
+        remark's branch is not the result branch of a job.
         """
         job = self._job_of(remark.branch)
         content = json.dumps({**remark.as_json(), "summary": summary, "by": trigger})
@@ -145,9 +145,10 @@ class EventFeedback:
                 logger.warning("feedback from events is delayed: %s", error)
 
     def send_settled(self) -> None:
-        """Send the remarks of all jobs that have ended and had no event for some seconds.
+        """Send the remarks of all jobs that have ended, and for which no event has come for some
+        seconds.
 
-        Raise OSError or StoreError; the next call continues.
+        Raise OSError or StoreError. The next call then sends the remaining remarks.
         """
         for directory in _directories(self._pending):
             self._gather(directory)
@@ -156,8 +157,9 @@ class EventFeedback:
                 self._send(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
-        """Move the remarks on one job into a group, if the job has ended and its latest event is
-        old enough.
+        """Move the remarks on one job into a group that is sent as one feedback.
+
+        Do nothing if the job has not ended, or if the latest event came only seconds ago.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
@@ -192,9 +194,9 @@ class EventFeedback:
             shutil.rmtree(group)
 
     def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
-        """Send each worker its remarks.
+        """Send each worker of the job the remarks on its files.
 
-        Return True if all workers have them. Idempotent by ``key``.
+        Return True if all remarks were sent. Idempotent by ``key``.
         """
         if not remarks:
             return True
@@ -211,9 +213,9 @@ class EventFeedback:
         return True
 
     def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
-        """Send the remarks to a worker.
+        """Send the remarks to a worker as feedback.
 
-        If the lines of comments are outdated, send the remarks as text only.
+        If the commented lines no longer exist, send the comments as plain text.
         """
         commit = _head(worker)
         for on_lines in (True, False):
@@ -249,7 +251,9 @@ def _head(worker: Worker) -> str:
 
 
 def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
-    """Return the last worker that changed the remark's file; otherwise the last worker."""
+    """Return the last worker that changed the file of the remark. If there is none, return the last
+    worker of all.
+    """
     made = [
         each
         for each in workers
@@ -261,9 +265,9 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
 def _request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    """Return the remarks as feedback.
+    """Return the remarks as a request for feedback on the worker's commit ``commit``.
 
-    A comment is attached to its lines only if it is on the worker's commit. Otherwise it is text.
+    A comment on the lines of another commit becomes part of the summary.
     """
     fitting = [each for each in remarks if on_lines and _is_on_lines(each, commit)][:MOST_COMMENTS]
     rest = [each.summary for each in remarks if each not in fitting]

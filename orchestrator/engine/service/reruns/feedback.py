@@ -90,7 +90,9 @@ class FeedbackCalls:
     def _stored_before(
         self, caller: Caller, worker: Worker, request: FeedbackRequest
     ) -> Feedback | None:
-        """Return feedback that a call with the same Idempotency-Key has stored."""
+        """Return the feedback that an earlier call with the same Idempotency-Key stored; None if
+        there is none.
+        """
         for each in worker.result.feedback if worker.result else ():
             if request.key and (each.key, each.by) == (request.key, caller.name):
                 if each.digest != _digest(request):
@@ -156,8 +158,9 @@ class FeedbackCalls:
             yield _with_lines(comment, sides[comment.side], f"comments[{number}]", self._below())
 
     def _below(self) -> str:
-        """Return the project's path in its repository, with a trailing slash; "" if it is the
-        top.
+        """Return the project's path in its repository, with a trailing slash.
+
+        Return "" if the project is the top directory of the repository.
         """
         inside = self._repository.inside("").strip("/")
         return f"{inside}/" if inside not in ("", ".") else ""
@@ -175,7 +178,7 @@ class FeedbackCalls:
         return name
 
     def _landed(self, job: Job) -> tuple[str, ...]:
-        """Return the user's branches that have the job's present result."""
+        """Return the user's branches on which the job's result was landed, and is still present."""
         prefix = f"{landed_refs(job.root_id, job.id)}after/"
         return tuple(
             name.removeprefix(f"{prefix}heads/")
@@ -226,7 +229,9 @@ class FeedbackCalls:
 
 
 def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comment:
-    """Return the comment with the code of its lines. Raise InvalidRequest if they do not exist."""
+    """Return the comment with the code of its lines. Raise InvalidRequest if the lines do not
+    exist.
+    """
     # A path from the top of the repository is accepted, too.
     paths = (comment.path, comment.path.removeprefix(below))
     found = ((path, text) for path in paths if (text := files.read(path)))

@@ -1,5 +1,5 @@
-"""The use cases that retry or cancel one worker, and the checks before a retry of a worker or a
-job.
+"""The use cases that retry or cancel one worker, and checks whether a worker or a job can be
+retried.
 """
 
 from collections.abc import Callable
@@ -47,11 +47,11 @@ def check_can_run_again(job: Job) -> None:
 def check_reopens(
     scheduler: Scheduler, job: Job, worker: Worker, command: str = "feedback"
 ) -> None:
-    """Raise Conflict if the job cannot continue with another attempt of the worker.
+    """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
-    Deadlock is a kind of Conflict. ``command``: the command for the error message if the job cannot
-    run, but its parent worker can. Call this in the supervisor's turn, so that nothing changes
-    between this check and the change.
+    ``command``: the name of the caller's command, for the error message that suggests the parent
+    worker instead. Call this in the supervisor's turn, so that the checked state cannot change
+    before the attempt is created.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -87,7 +87,11 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 
 
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
-    """Raise Conflict if the worker that started the job cannot wait for the job again."""
+    """Raise Conflict if the worker that started the job has ended, or is queued for another
+    attempt.
+
+    Such a worker cannot wait for the job again.
+    """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
     if not scheduler.view.is_open(parent.key):
@@ -166,7 +170,9 @@ class WorkerCalls:
         return self._access.job(caller, job.id)
 
     def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
-        """Return the worker and its own job. That job may be a descendant of the named job."""
+        """Return the worker, and the job to which it belongs: the named job or one of its
+        descendants.
+        """
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)
@@ -196,9 +202,8 @@ def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
 
 
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict if the job has not ended, has nothing to retry, or cannot run again.
-
-    Deadlock is a kind of Conflict.
+    """Raise Conflict, or its subclass Deadlock, if the job has not ended, has nothing to retry, or
+    cannot run again.
     """
     if not job.status.ended:
         raise Conflict(
