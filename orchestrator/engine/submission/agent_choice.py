@@ -16,7 +16,7 @@ from orchestrator.engine.planning.rule_planner import worth_planning
 class AgentChoice:
     """Selects agents for tasks, plans, and reviews.
 
-    ``refused``: agents whose login failed recently.
+    The parameter ``refused`` of the methods names agents whose login failed recently.
     """
 
     def __init__(
@@ -30,7 +30,9 @@ class AgentChoice:
         self._check_machine = check_machine
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent for unknown names, even of agents that would get no task."""
+        """Raise UnknownAgent if the settings name an unknown agent, even if the agent would get no
+        task.
+        """
         for name in (asked.values.agent, asked.values.planner, asked.values.resolve):
             if name and name not in (AUTO, "rules", RESOLVE_WORKER, RESOLVE_OFF):
                 self._agents.get(name)
@@ -38,7 +40,9 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """Return the agent that plans the job; None if its tasks are given."""
+        """Return the agent that plans the job; None if its tasks are given, or if the rules create
+        them.
+        """
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
@@ -70,7 +74,8 @@ class AgentChoice:
     def with_reviewers(
         self, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
     ) -> list[TaskSpec]:
-        """Return the tasks with resolved names of reviewers.
+        """Return the tasks, with ``auto`` replaced by the name of an agent in each task's
+        ``review``.
 
         Raise UnknownAgent or InvalidRequest.
         """
@@ -88,7 +93,9 @@ class AgentChoice:
         return replace(task, review=name, review_by_any=task.review == AUTO)
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback if the best agent was skipped only because its login failed."""
+        """Record an agent fallback, if the login of the best agent failed recently and another
+        agent was selected.
+        """
         refused = scheduler.view.logins_refused(now)
         if not refused:
             return

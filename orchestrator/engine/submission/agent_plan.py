@@ -49,9 +49,9 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest for a plan with many more tasks than usual.
+        """Raise InvalidRequest if the first plan has many more tasks than usual.
 
-        A second plan with as many tasks is accepted.
+        The planner's second plan is accepted with any number of tasks.
         """
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
@@ -61,10 +61,10 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Add the tasks of a job whose planner has ended, from the plan. Idempotent.
+        """Create the tasks of a job whose planner has ended, as its plan describes. Idempotent.
 
-        Without a valid plan, the rules create the tasks. If the request names the planner, the job
-        fails instead. Call inside the supervisor's loop.
+        If the plan is not valid, the rules create the tasks. If the request names the planner, the
+        job fails instead. Call this in the supervisor's loop.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -90,7 +90,7 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Yield the possible sources of a plan, best first, each with a function that returns
+        """Yield the possible sources of a plan, best first. Each comes with a function that returns
         its tasks.
         """
         text = planner.result.output if planner.result else ""
@@ -110,7 +110,7 @@ def checked_plan(text: str) -> Plan:
 
 
 def _what_now(job: Job) -> str:
-    """Return advice for a job without a plan."""
+    """Return text for the user of a job that got no plan: which commands to type next."""
     text = f"no task was started; retry: {COMMAND} retry {job.id}"
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():

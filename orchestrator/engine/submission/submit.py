@@ -1,4 +1,4 @@
-"""Turns a submission into a stored job. Runs inside the supervisor's loop, on the loop's state."""
+"""Turns a submission into a stored job. Runs in the supervisor's loop, which owns the state."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -34,7 +34,7 @@ _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCE
 
 
 def check_attempt(scheduler: Scheduler, caller: Caller) -> None:
-    """Raise Unauthorized if the attempt has ended since its key was checked."""
+    """Raise Unauthorized if the calling worker's attempt has ended since its key was checked."""
     asking = caller.attempt
     current = asking and scheduler.view.attempts.get(asking.key)
     if asking is None or current is None or current.number != asking.number:
@@ -66,10 +66,10 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
 def same_child(
     scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
 ) -> Job | None:
-    """Return the worker's own child job with the same request; None if there is none.
+    """Return the worker's child job with the same request; None if there is none.
 
-    The child job must be unfinished or completed, and must not have been stopped. A child job whose
-    result the worker has ``discarded`` does not count.
+    The child job must be unfinished or completed, and must not have been stopped. ``discarded``:
+    ids of child jobs that do not count, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]
@@ -133,7 +133,8 @@ class Submitting:
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
         """Add a job. Raise InvalidRequest or Refused; then no job is added.
 
-        The rejection of a child job is recorded in the job of the worker that requested it.
+        If a worker's request for a child job is rejected, the rejection is recorded in the worker's
+        own job.
         """
         admission.check_supported(asked.submission.config, self._defaults)
         if asked.caller.worker_key is None:
@@ -164,7 +165,7 @@ class Submitting:
         return raised_config(config, asked, self._ceilings)
 
     def _is_to_build(self, asked: ResolvedSubmission) -> bool:
-        """True if the request asks to create something. False if no task is for an agent."""
+        """True if the request asks to create something. False if all given tasks are commands."""
         if asked.tasks and all(task.command is not None for task in asked.tasks):
             return False
         return self._asks_to_build(asked.submission.request)
@@ -255,7 +256,7 @@ class Submitting:
         tasks: Sequence[TaskSpec],
         refused: Collection[str] = (),
     ) -> list[Worker]:
-        """Return the workers of a job whose plan was created.
+        """Create the workers for the tasks of a planned job, and return them.
 
         Raise InvalidRequest or Refused if the job cannot have these tasks.
         """
@@ -265,10 +266,9 @@ class Submitting:
     def edited(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
     ) -> tuple[Sequence[TaskSpec], list[Worker]]:
-        """Return the tasks and workers of an edited plan. It replaces a plan whose workers have not
-        started.
+        """Return the tasks and workers of an edited plan, which replaces the present plan.
 
-        Raise InvalidRequest or Refused.
+        No worker of the present plan may have started. Raise InvalidRequest or Refused.
         """
         check_timeouts(tasks, self._ceilings)
         refused = scheduler.view.logins_refused(now)
@@ -293,7 +293,7 @@ class Submitting:
         return workers
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
-        """Raise Refused if a cost cap cannot be enforced, because a model's price is unknown."""
+        """Raise Refused if a cap on cost applies to a model whose price is unknown."""
         if not self._refuses_unpriced:
             return
         by_id = {task.id: task for task in tasks}
@@ -324,7 +324,7 @@ class Submitting:
         )
 
     def left_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
-        """Return the remaining quota of a new worker of the job."""
+        """Return the remaining quota of a job: what a new worker of the job could use."""
         return quotas.left_of(
             job,
             self._ceilings,
@@ -335,7 +335,7 @@ class Submitting:
         )
 
     def left_for(self, scheduler: Scheduler, worker: Worker, now: float) -> dict[str, object]:
-        """Return the remaining quota and budget of a worker."""
+        """Return the remaining quota of a worker: what the worker may still use."""
         return self._left_for(ancestry_of(scheduler, worker.key, now))
 
     def _left_for(self, line: quotas.Ancestry) -> dict[str, object]:
@@ -366,7 +366,9 @@ class Submitting:
 
 
 def check_retry(scheduler: Scheduler, job: Job, now: float) -> None:
-    """Raise LimitReached if the job's API key has reached its limit on cost or running jobs."""
+    """Raise LimitReached if the API key of the job has reached its limit on cost or running
+    jobs.
+    """
     root = scheduler.view.jobs.get(job.root_id, job)
     if job.is_root:
         _check_quotas(scheduler, job.submitted_by, now)
@@ -380,9 +382,9 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
-    """Limit the job's ``max_workers`` to the API key's limit.
+    """Return the job's settings with ``max_workers`` reduced to the API key's limit.
 
-    Raise Refused if the request names a larger number.
+    Raise Refused if the request itself sets ``max_workers`` above the limit.
     """
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
@@ -406,8 +408,8 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a task has ``workdir: project``, but the parent worker's task does
-    not.
+    """Raise InvalidRequest if a task of a child job has ``workdir: project``, but the parent
+    worker's task has another ``workdir``.
     """
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
@@ -434,14 +436,17 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    """Return the number of the job's first worker."""
+    """Return the number of the job's first worker. The workers of all child jobs of a worker are
+    numbered together.
+    """
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 
 
 def _planner_name(scheduler: Scheduler, job: Job) -> str:
-    """Return a name that is unique in the tree: a worker may start several child jobs with
-    planners.
+    """Return a name for the job's planner that no other worker of the tree has.
+
+    The name contains a number, because a worker may start several child jobs with planners.
     """
     key = job.parent_key
     if key is None:

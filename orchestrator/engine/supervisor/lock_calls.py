@@ -104,8 +104,9 @@ class LockCalls:
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
         """Answer a call: return its leases, or None if the caller must call again.
 
-        With None, the call keeps its place in the queue for a while. Raise the call's error if it
-        failed. Raise Locked if no lease was granted and the call is ``final``.
+        After None, the call keeps its place in the queue for a while. Raise the call's error if the
+        call failed. If ``final`` is True and the leases were not granted, withdraw the call and
+        raise Locked.
         """
         call.answered = True
         if call.failure is not None:
@@ -120,9 +121,7 @@ class LockCalls:
         raise Locked(f"timed out {why}")
 
     def drop(self, call: LockCall, now: float) -> None:
-        """Release the leases that were granted to a call whose client disconnected before the
-        answer.
-        """
+        """Release the leases of a call whose client disconnected before it got the answer."""
         if call.answered:
             return
         self._withdraw(call)
@@ -150,7 +149,7 @@ class LockCalls:
         return names
 
     def break_leases(self, leases: Sequence[LockLease], by: str, now: float) -> None:
-        """End leases of other workers, on behalf of ``by``."""
+        """End leases of any worker, for the person ``by``."""
         for lease in leases:
             self._end(lease.key, [lease.name], by, now)
 
@@ -190,7 +189,9 @@ class LockCalls:
         return any(call.decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
-        """Take the leases if no other worker holds their locks. Raise StoreError."""
+        """Acquire the call's leases, if no other worker holds one of the locks. Raise
+        StoreError.
+        """
         leases = self._scheduler.leases
         try:
             call.why = leases.obstacle(call.entry)

@@ -1,4 +1,6 @@
-"""Entries of the outbox: which events of a change are reported, and to which endpoints. Pure."""
+"""Creates the outbox's entries for a change: selects the events and the endpoints that get them.
+Pure.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -29,9 +31,9 @@ _OF_ROOTS = frozenset((Topic.JOB_STARTED, Topic.JOB_ENDED))
 
 
 class Outbox:
-    """Adds messages to the changes that the supervisor stores.
+    """Adds outbox entries to the changes that the supervisor stores.
 
-    Only the supervisor's thread calls ``with_entries``; any thread may call the other methods.
+    Only the supervisor's thread may call ``with_entries``. Any thread may call the other methods.
     """
 
     def __init__(self, subscriptions: Sequence[Subscription] = ()) -> None:
@@ -81,9 +83,10 @@ def _has_callback(change: Change, view: SchedulerView) -> bool:
 
 
 def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:
-    """Return the topics of an event; empty if it is not reported.
+    """Return the topics under which an event is sent; empty if the event is not sent.
 
-    An endpoint gets the event once, under the first of these topics that it subscribes to.
+    An endpoint gets the event once, under the first of these topics to which the endpoint
+    subscribes.
     """
     if topic in _OF_ROOTS and not job.is_root:
         return ()
@@ -135,7 +138,8 @@ def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEnt
 
 
 def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
-    """Return the entries with at most one NEEDS_YOU entry for each job and endpoint.
+    """Remove repeated entries with the topic NEEDS_YOU, so that each endpoint gets one for each
+    job.
 
     Many workers may fail in one turn, and one message is enough.
     """

@@ -1,5 +1,5 @@
-"""Recovery after a restart: adopts running attempts, reads the ends of others, and declares the
-rest lost.
+"""Recovery after a restart: adopts running attempts, reads the exit records of ended attempts, and
+declares all other attempts lost.
 """
 
 import logging
@@ -52,8 +52,9 @@ def take_up(
 ) -> None:
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
-    Running attempts continue under their shims, and their ends are reported later. The ends of the
-    other attempts are reported at once. Their gates may therefore start before this call returns.
+    Running attempts continue under their shims, and their ends are reported later. The ends of all
+    other attempts are reported at once. Therefore, gates of attempts may start before this call
+    returns.
     """
     for attempt in found:
         _take_up(scheduler, attempts, launcher, processes, workspace, attempt, machine_restarted)
@@ -119,8 +120,8 @@ def _take_up(
 def _never_begins(worker: Worker) -> bool:
     """True if several attempts of the worker in a row never began.
 
-    Only missing files show that an attempt never began, and the worker may have removed them.
-    Without this limit, such a worker would be restarted forever.
+    An attempt whose files are missing counts as never begun, and its retry is free. Without this
+    check, a worker that removes its own files would be retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

@@ -98,14 +98,16 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """Announce a change that is about to be stored; ``publish`` or ``withdraw`` must follow."""
+        """Announce that a change is about to be stored. A call of ``publish`` or ``withdraw`` must
+        follow.
+        """
         self._announced += 1
 
     def publish(self, change: Change) -> None:
         self._queue.put(change)
 
     def withdraw(self) -> None:
-        """Cancel an announced change that could not be stored."""
+        """Withdraw the announcement of a change that could not be stored."""
         self._queue.put(Change())
 
     def catch_up(self, seconds: float) -> bool:
@@ -172,7 +174,7 @@ FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """A second source of events for the inbox, in addition to its queue: a launcher.
+    """The launcher as a source of events for the inbox, in addition to its queue.
 
     See ``Launcher`` for the contracts.
     """
@@ -183,10 +185,10 @@ class EventSource(Protocol):
 
 
 class Inbox(Generic[T]):
-    """A queue of messages, whose waiting thread also listens to the launcher.
+    """A queue of messages. The thread that waits for messages also listens to the launcher.
 
-    Any thread may put messages; one thread takes them. One thread does both jobs, because two
-    threads would compete for the interpreter at each end of a worker.
+    Any thread may put messages. Only one thread may take them. A separate thread for the launcher
+    would compete with this thread for the interpreter at each end of a worker.
     """
 
     def __init__(self, launcher: EventSource) -> None:
@@ -203,7 +205,7 @@ class Inbox(Generic[T]):
             self._launcher.wake()
 
     def wait(self, seconds: float | None) -> list[T]:
-        """Return all queued items; wait for at most ``seconds`` until there is one."""
+        """Return all queued items. If there are none, wait for an item for at most ``seconds``."""
         self._waiting = threading.get_ident()
         self._launcher.listen(seconds if self._queue.empty() else 0.0)
         self._waiting = 0
@@ -291,14 +293,18 @@ class Supervisor:
         return self._scheduler.view.size_of(job)
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record a call of a worker, which may come before the shim's report of its start."""
+        """Record that a worker has called the API, which proves that its preloaded launch has
+        begun.
+
+        The call may come before the shim's report of the start.
+        """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T:
         """Run ``action`` on the state, and return its result after its changes were stored.
 
-        Raise what ``action`` raises. Raise Unavailable if the changes cannot be stored.
+        Raise the errors of ``action``. Raise Unavailable if the changes cannot be stored.
         """
         if self._stopping.is_set():
             raise _stopping()
@@ -368,7 +374,8 @@ class Supervisor:
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
         """Pass a message to the scheduler.
 
-        Return the function to call after the turn has been stored; it answers the message's sender.
+        Return a function that answers the message's sender. Call the function after the turn has
+        been stored.
         """
         match item:
             case AttemptEnded():
@@ -398,8 +405,8 @@ class Supervisor:
     def _integrated(self, item: JobMerged, now: float) -> Callable[[], None]:
         """Handle the end of a merge.
 
-        Return a function that requests the reports, or does nothing if rejected workers get another
-        attempt.
+        Return a function that requests the job's reports. If rejected workers get another attempt,
+        the function does nothing.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
@@ -431,20 +438,19 @@ class Supervisor:
         return lambda: call.answer.set_exception(failure)
 
     def _issue(self, start: Start) -> Issued:
-        """Create the attempt's key, which is valid until the attempt ends, and the secret of its
-        exit record.
+        """Create an attempt's key, and the secret of its exit record. Only their hashes are stored.
 
-        Only their hashes are stored.
+        The key is valid until the attempt ends.
         """
         issued = Issued(new_key(), new_proof(), start.node)
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
 
     def _save(self, change: Change) -> None:
-        """Store the change, before any command is executed.
+        """Store the changes of a turn, before any of its commands is executed.
 
-        If storing fails, wait and repeat, because nothing may happen that is not stored. Raise
-        StoreError if the server stops first.
+        If storing fails, wait and repeat, because no command may be executed whose changes are not
+        stored. Raise StoreError if the server stops first.
         """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
@@ -503,7 +509,9 @@ class Supervisor:
 
 
 def _refuse(items: Sequence[Message]) -> None:
-    """Answer the calls that will not run, so that no caller waits for an answer forever."""
+    """Answer the calls among ``items`` with an error, because the loop has ended and will not run
+    them.
+    """
     for item in items:
         if isinstance(item, Call) and not item.answer.done():
             item.answer.set_exception(_stopping())

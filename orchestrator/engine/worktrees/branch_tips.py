@@ -1,7 +1,7 @@
 """Branch heads of ended workers, with the results of their child jobs merged in.
 
-A head may be rewritten, so that it lacks secrets, files that are never committed, or attempts that
-gates rejected.
+Also rewrites a branch head, to remove secrets, files that are never committed, or commits of
+attempts that gates rejected.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,11 @@ class BranchHeads:
         self._repository = repository
 
     def of(self, job: Job, worker_id: str) -> list[str]:
-        """Return the branch heads of an ended worker: its branch, with the results of its child
-        jobs.
+        """Return the branch heads of an ended worker.
 
-        Results that cannot be added to the branch are separate heads. The branch itself is not
-        moved, because a worktree may have it checked out.
+        The first head is the worker's branch with the results of its child jobs. Each result that
+        cannot be added to the branch is a further head. The branch itself is not moved, because a
+        worktree may have it checked out.
         """
         tip = self._repository.tip(branch_of(job.root_id, worker_id))
         tip, alone = self.with_children(job, worker_id, tip, brought=True)
@@ -39,9 +39,10 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return ``tip`` with the results of a worker's child jobs, and the results that conflict.
+        """Return ``tip`` with the results of a worker's child jobs merged in, and the results that
+        conflict.
 
-        ``brought``: True if ``tip`` may already have results, because they were added to the
+        ``brought``: True if ``tip`` may already contain results, because they were added to the
         worker's files.
         """
         alone: list[str] = []
@@ -58,14 +59,20 @@ class BranchHeads:
         return tip, alone
 
     def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
-        """Return a worker's branch head with a child job's result as second parent."""
+        """Return a merge commit of ``tip``, a worker's branch head, with a child job's result as
+        second parent.
+
+        If ``tip`` already contains the result, return ``tip``.
+        """
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
     def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        """Return a worker's branch head with a child job's changes; "" if they conflict."""
+        """Return ``tip``, a worker's branch head, with a child job's changes merged in; "" if they
+        conflict.
+        """
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip
@@ -83,7 +90,7 @@ class BranchHeads:
         return self._joined(job, worker_id, own, result, merged)
 
     def merge(self, job: Job, ours: str, theirs: str, message: str) -> Merge:
-        """Merge by the merge strategy of the job."""
+        """Merge two commits by the merge strategy of the job."""
         force = job.config.merge_strategy == "theirs"
         return self._repository.merge(ours, theirs, message, merger_of(job), force=force)
 
@@ -91,10 +98,10 @@ class BranchHeads:
 def without_secrets(
     repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
 ) -> str:
-    """Fold the commits into one, if the scan for secrets has found something in them.
+    """Fold a worker's commits into one, if the scan for secrets found a secret in an attempt.
 
-    Otherwise a secret that a later commit removed would remain in the merged history. Return the
-    new branch head. The checkpoints keep the former head. Idempotent.
+    Without this, a secret that a later commit removed would remain in the merged history. Return
+    the new branch head. The checkpoints keep the former head. Idempotent.
     """
     failures = worker.result.failures if worker.result else ()
     is_refused = any(SECRETS in failure.gates for failure in failures)
@@ -115,8 +122,9 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Fold the commits of an attempt into one, if they contain files that are never committed.
 
-    ``tip`` has no such files, but the merged history would have them. Nothing is changed if one of
-    the commits is a merge. Return the new branch head. Idempotent.
+    The files are not in ``tip``, but the merged history would contain them. If one of the commits
+    is a merge, nothing is changed. Return the branch head, and ``held`` with the outcome for each
+    file. Idempotent.
     """
     before = repository.tip(f"{tip}^")
     inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
@@ -136,10 +144,10 @@ def without_held_back(
 def without_refused(
     repository: Repository, worker: Worker, branch: str, tip: str, message: str
 ) -> str:
-    """Fold the commits of rejected attempts into the commit of this attempt.
+    """Fold the commits of rejected attempts into the commit of the worker's present attempt.
 
-    Only consecutive attempts directly before this attempt are folded. Return the new branch head.
-    Idempotent.
+    Only the rejected attempts directly before the present attempt are folded. Return the new branch
+    head. Idempotent.
     """
     first = _first_refused(worker)
     names = checkpoint_refs(worker.root_id, worker.id)
@@ -157,9 +165,11 @@ def without_refused(
 
 
 def _first_refused(worker: Worker) -> int:
-    """Return the number of the first of the rejected attempts directly before this attempt.
+    """Return the number of the first attempt in the series of rejected attempts before the present
+    one.
 
-    If there is none, return the number of this attempt.
+    If the attempt before the present one was not rejected, return the number of the present
+    attempt.
     """
     failures = worker.result.failures if worker.result else ()
     refused = {failure.attempt for failure in failures if failure.gates}

@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint is a commit of the present worktree, and another commit of its ignored files. The
-decision on a rollback is stored first. The rollback happens when the next attempt opens its
-worktree. Afterwards, the checkpoint before that attempt proves the rollback.
+A checkpoint is a commit of the present worktree, and another commit of its ignored files. A
+rollback is decided and stored first. It is run when the next attempt opens its worktree. The
+checkpoint from before that attempt then shows that the rollback has run.
 """
 
 import logging
@@ -46,7 +46,8 @@ class CheckpointPlace:
 class Checkpoints:
     """The checkpoints of all workers.
 
-    A caller that opens, rolls back, or removes a worktree must hold its worker (``held``).
+    A caller that opens, rolls back, or removes a worker's worktree must lock the worker with
+    ``held``.
     """
 
     def __init__(self, repository: Repository) -> None:
@@ -72,10 +73,11 @@ class Checkpoints:
     # -- around an attempt ----------------------------------------------------------------------
 
     def begin(self, place: CheckpointPlace, made_anew: bool, fold: Callable[[str], str]) -> None:
-        """Carry out a pending rollback. Then create the checkpoint before the attempt.
+        """Run a pending rollback. Then create the checkpoint before the attempt.
 
-        ``fold`` returns a commit that includes the results of the worker's child jobs. A rollback
-        keeps these results, because completed child jobs do not run again.
+        ``made_anew``: True if the worktree was just created. ``fold`` returns a commit that
+        includes the results of the worker's child jobs. A rollback keeps these results, because
+        completed child jobs do not run again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -95,7 +97,7 @@ class Checkpoints:
         """Create the checkpoint after an attempt. The attempt's changes must be committed.
         Idempotent.
 
-        ``interrupted``: the branch head before a rebase that the attempt did not finish.
+        ``interrupted``: the branch head before a rebase that the attempt began and did not finish.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         if not any(_is_later(name, worker.attempt) for name in present):
@@ -121,9 +123,8 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save the changes that a rollback removes, with a ref.
-
-        No person has seen these changes yet.
+        """Save the changes that a rollback removes, with a ref, because no person has seen them
+        yet.
         """
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.touched(commit, left):
@@ -131,8 +132,8 @@ class Checkpoints:
             self.repository.point(name, left)
 
     def _put_back_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        """Restore the ignored files of the branch's checkpoint, because the worktree was created
-        again.
+        """Restore the ignored files of the branch's latest checkpoint in a worktree that was
+        created again.
         """
         tip = self.repository.tip(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
@@ -155,9 +156,9 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save ignored files in a commit. Return the commit.
+        """Save the worktree's ignored files in a commit, and return the commit; "" after an error.
 
-        Return "" on an error, because caches must not make an attempt fail.
+        An error is only logged, because ignored files such as caches must not make an attempt fail.
         """
         who = signature_of(place.worker)
         try:
@@ -178,7 +179,7 @@ class Checkpoints:
     # -- lists ----------------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
-        """Return the commits of a worker's checkpoints, by name, without the worker's start."""
+        """Return the commits of a worker's checkpoints, by name. The worker's start is omitted."""
         below, _ = _prefixes(worker)
         return _named(self.repository.tips(below), below)
 
@@ -187,7 +188,7 @@ class Checkpoints:
         return _named(self.repository.tips(beside), beside)
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
-        """Return the ignored files that each checkpoint lacks, with reasons, by checkpoint."""
+        """Return, for each checkpoint, the ignored files that it lacks, each with the reason."""
         found = self._ignored_of(worker)
         return {name: self.repository.not_kept(commit) for name, commit in found.items()}
 
@@ -229,10 +230,10 @@ class Checkpoints:
 
 
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
-    """Return the latest rollback that was decided but not run; None if there is none.
+    """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    A checkpoint from before a later attempt shows that the rollback ran. A later rollback by a
-    person replaces a decided one.
+    A checkpoint of a later attempt shows that the rollback has run. A later rollback by a person
+    replaces a decided rollback.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):
@@ -254,13 +255,13 @@ def _is_later(name: str, attempt: int) -> bool:
 
 
 def number_of(name: str) -> int:
-    """Return the attempt to which a checkpoint belongs; 0 for the worker's start."""
+    """Return the number of the attempt to which a checkpoint belongs; 0 for the worker's start."""
     number = name.partition("-")[0]
     return int(number) if number.isdigit() else 0
 
 
 def in_order(names: Mapping[str, str]) -> list[str]:
-    """Sort checkpoints by creation: before an attempt, after it, and before a rollback."""
+    """Sort the names of checkpoints by the time of creation."""
     kinds = ("-before", REBASED, "-after", LEFT)
 
     def key(name: str) -> tuple[int, int, int, str]:

@@ -1,4 +1,4 @@
-"""Changes of child jobs that their parent worker has since lost or discarded."""
+"""Finds changes of child jobs that a parent worker received, and later lost or discarded."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -24,7 +24,8 @@ class ChildLosses:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield a record for each child job whose changes a merged worker has lost.
+        """Yield a record for each child job whose changes are no longer on the branch of a merged
+        worker.
 
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
@@ -48,8 +49,8 @@ class ChildLosses:
         """Yield the child jobs whose results a worker has completely discarded. Raise
         RepositoryError.
 
-        Only results that were added to the worker's files count. ``tip`` is a later state of these
-        files, without any of the result's changes.
+        A result counts only if it was added to the worker's files, and if ``tip`` has none of its
+        changes. ``tip``: a later state of these files.
         """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)
@@ -71,7 +72,8 @@ class ChildLosses:
         return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
 
     def put_back(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
-        """Return the merge of a child job's changes into ``tip``. The worker's branch is not moved.
+        """Merge a child job's changes into the commit ``tip`` again. The worker's branch is not
+        moved.
 
         Return None if the worker has no result of this child job. Raise RepositoryError.
         """
@@ -87,7 +89,7 @@ class ChildLosses:
         return child_id in self._results(worker)
 
     def _results(self, worker: Worker) -> dict[str, tuple[str, str]]:
-        """Return the base and the result of each child job, by its id."""
+        """Return the base and the result of each child job of a worker, by the child job's id."""
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         return {
             name.split("/")[-2]: (refs[f"{name.removesuffix('result')}base"], commit)
@@ -96,7 +98,7 @@ class ChildLosses:
         }
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
-        """True if the worker's own commits include the result.
+        """True if the worker itself has committed a merge of the child job's result.
 
         The worker has then decided which of the result's changes to keep, for example none with
         ``git merge -s ours``.
@@ -131,7 +133,9 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the places, each under the last worker of the child job that changed the file."""
+        """Return the places, grouped by the last worker of the child job that changed the place's
+        file.
+        """
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._worktrees.touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}

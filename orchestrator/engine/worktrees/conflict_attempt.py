@@ -1,9 +1,9 @@
 """Attempts that resolve conflicts: one more attempt of a worker, with conflict markers in its
 files.
 
-The agent that ``config.resolve`` names runs the attempt in the worker's worktree. It uses one of
-the worker's retries. A file that still has markers is not resolved. If the attempt failed or
-changed nothing, no file is resolved, and the branch head from before the attempt counts.
+The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt uses
+one of the worker's retries. A file that still has markers is not resolved. If the attempt failed or
+changed nothing, no file is resolved, and the branch head from before the attempt is merged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,8 @@ from orchestrator.core.text.formatting import cut
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
-    """Put both sides on the worker's branch, with conflict markers.
+    """Merge the worker's changes and the result ``sent`` on the worker's branch, with conflict
+    markers.
 
     Return the attempt's start commit.
     """
@@ -40,8 +41,8 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch head. If an attempt failed to resolve its conflicts, return the
-    head from before that attempt.
+    """Return the worker's branch head. If an attempt failed to resolve the worker's conflicts,
+    return the head from before that attempt.
     """
     tip = repository.tip(worker_branch(worker))
     return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
@@ -97,7 +98,9 @@ def _shown(
 
 
 def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
-    """Return the changed paths of each worker whose changes are already in the result."""
+    """Return the changed paths by worker, for all workers whose changes the result ``sent``
+    contains.
+    """
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():

@@ -35,7 +35,7 @@ class WorktreeRule:
     def can_resolve(self, worker: Worker) -> bool:
         """True if the worker's agent can resolve conflicts.
 
-        A command cannot, because it only repeats its work.
+        A command cannot resolve conflicts, because it would only run again.
         """
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
@@ -46,9 +46,8 @@ class WorktreeRule:
         return task.needs_worktree(git) or (asked != GitUse.OFF and self.changes_files(name, task))
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
-        """True if the agent's work is a change of files.
-
-        The work of a command is to run.
+        """True if the agent's work is to change files. False for a command, whose work is to
+        run.
         """
         try:
             agent = self._agents.get(self._agents.resolve(name, task))
@@ -66,9 +65,9 @@ class Grounds(Protocol):
 
 
 class Turns:
-    """Records for which attempt each worker's worktree was opened, until the worktree is removed.
+    """Records the attempt for which each worker's worktree was opened last.
 
-    The caller must hold the worker's worktree (``held``). Any thread may call.
+    The caller must lock the worker (``Checkpoints.held``). Any thread may call.
     """
 
     def __init__(self) -> None:
@@ -78,7 +77,9 @@ class Turns:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """True if the worktree must still be removed. False if a later attempt has opened it."""
+        """True if the worktree of the worker's attempt must still be removed. False if a later
+        attempt has opened the worktree.
+        """
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def removed(self, worker: Worker) -> None:
@@ -103,7 +104,9 @@ class WorktreeCleanup:
                     self._threads.submit(self._remove, worker)
 
     def close(self) -> None:
-        """Begin no further removals. They are done at the job's end. Idempotent."""
+        """Begin no further removals. The removals that remain are done at the job's end.
+        Idempotent.
+        """
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def _remove(self, worker: Worker) -> None:

@@ -1,4 +1,4 @@
-"""Changes of workers without a worktree: in the project, or in their own directories."""
+"""Finds the changes of workers without a worktree: in the project, or in their own directories."""
 
 import json
 import logging
@@ -75,8 +75,9 @@ class ProjectWork:
         replace_file(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
     def watch(self, worker: Worker) -> None:
-        """Record the project's state before an attempt that works in another directory, if
-        possible.
+        """Record the project's state before an attempt that works in another directory.
+
+        An error is only logged, except a lack of disk space.
         """
         try:
             self.begin(worker)
@@ -86,7 +87,10 @@ class ProjectWork:
             logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
 
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
-        """Return the project's changes of all attempts, and whether the latest attempt made any."""
+        """Return the changes that all attempts of the worker made in the project.
+
+        ``Changes.changed`` tells whether the latest attempt made any of them.
+        """
         found, latest, judged = self._in_project(worker, takes_left=True)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
         promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
@@ -99,9 +103,10 @@ class ProjectWork:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Add files that changed while other workers also worked in the project.
+        """Mark the changed files that another worker may have changed, because it worked at the
+        same time.
 
-        A removed file counts as shared, because the time of its removal is unknown.
+        A removed file is marked as well, because the time of its removal is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -113,19 +118,19 @@ class ProjectWork:
         return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
     def is_older(self, path: str, at: float) -> bool:
-        """True if a file of the project exists, and was last written before a time."""
+        """True if a file of the project exists, and was not changed after the time ``at``."""
         written_at = _changed_at(str(self.project / path))
         return 0.0 < written_at <= at
 
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """Return the changes of a worker without a worktree: in its own directory, and in the
+        """Return the changes of a worker without a worktree, in its own directory and in the
         project.
 
-        ``before``: the earlier files of its directory. ``builds``: True if the agent's work is a
-        change of files. Changes in the project are found only if its state was recorded at the
-        start. The files of a command are part of the result only in a project without git.
+        ``before``: the earlier files of its directory. ``builds``: True if the agent's work is to
+        change files. Changes in the project are found only if the project's state was recorded at
+        the start. A command's files are part of the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:
@@ -159,8 +164,8 @@ class ProjectWork:
         2. True if the latest attempt changed a path that counts as work.
         3. The paths that count as work, in order.
 
-        The values are empty if the state before the attempt was not recorded. ``takes_left``: also
-        move the worker's report out of the project.
+        The values are empty if the state before the attempt was not recorded. If ``takes_left`` is
+        True, also move the worker's report out of the project.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -177,13 +182,15 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """True for a new file that matches a pattern. A worktree would not commit it either."""
+        """True for a new file that matches a pattern of ``never_commit``, so that it does not count
+        as work.
+        """
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)
 
     def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
-        """Return whether a promised path was written, only exists, or is missing.
+        """Return the state of a promised path: written, only present, or missing.
 
         ``place``: the directory to search. "" means the project, where a file that is older than
         the worker counts as missing.
@@ -198,7 +205,7 @@ class ProjectWork:
         return _Promise.PRESENT if place and found else _Promise.MISSING
 
     def _began(self, worker: Worker) -> float:
-        """Return when the worker began, by the file system's clock; 0 if unknown."""
+        """Return the time at which the worker began, by the file system's clock; 0 if unknown."""
         return _changed_at(self._path(worker, 1))
 
     def _different(self, before: Checkout, now: Checkout) -> set[str]:
@@ -251,7 +258,11 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield files and directories that equal, match, or are below the promised path."""
+    """Yield the files and directories in ``place`` that a promised path means, with all files below
+    them.
+
+    The path may be a name or a pattern.
+    """
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
     for name in islice(names, MOST_SOUGHT):
@@ -262,7 +273,7 @@ def _found(place: str, path: str) -> Iterator[str]:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time); 0 if it does not exist."""
+    """Return the time at which a file changed (Unix time); 0 if the file does not exist."""
     try:
         return os.lstat(path).st_ctime
     except (OSError, ValueError):

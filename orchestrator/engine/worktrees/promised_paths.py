@@ -34,11 +34,11 @@ class Promises:
     def check(
         self, worker: Worker, task: TaskSpec, directory: str, start: str, tip: str
     ) -> KeptPromises:
-        """Compare a worktree with the promised paths. Save promised files that git ignores.
+        """Find the promised paths that a worktree lacks, and save promised files that git ignores.
         Idempotent.
 
-        All changes of the worktree must be committed. A path that the worker removed counts as
-        written. Raise RepositoryError or OSError.
+        All changes of the worktree must be committed. A path that the worker removed does not count
+        as missing. Raise RepositoryError or OSError.
         """
         if not task.writes:
             return KeptPromises()
@@ -57,8 +57,8 @@ class Promises:
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save the uncommitted files in ``held`` that no command can create again.
-        Idempotent.
+        """Save files that are not committed, if no command can create them again. Return ``held``
+        with the outcome for each file. Idempotent.
         """
         place = self._repository.inside(directory)
         prefix = os.path.relpath(place, directory)
@@ -82,9 +82,9 @@ def _exists(place: str, path: str) -> bool:
 
 
 def _copied(source: str, target: str, place: str) -> bool:
-    """Copy a file. Return True if it was saved.
+    """Copy a file. Return True if it was copied.
 
-    Only regular files inside the worktree are saved, and no links.
+    Only regular files inside the worktree are copied. Links are not.
     """
     inside = os.path.realpath(source).startswith(os.path.realpath(place) + os.sep)
     if not inside or os.path.islink(source) or not os.path.isfile(source):

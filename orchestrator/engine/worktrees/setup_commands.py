@@ -30,9 +30,8 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """A gate that runs the commands.
-
-        Like a gate, a setup has a log, a timeout, and containment.
+        """The setup commands in the form of a gate, because a setup also has a log, a timeout, and
+        containment.
         """
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
@@ -57,7 +56,10 @@ NO_SETUP = Setup()
 
 
 def _mark_of(worktree: str) -> Path | None:
-    """Return the path of the mark; None if a worker has removed the link to the repository."""
+    """Return the path of the file that shows that the setup has run.
+
+    Return None if a worker has removed the worktree's link to the repository.
+    """
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")
     return Path(place, _MARK) if place != link and os.path.isdir(place) else None

@@ -24,7 +24,7 @@ class Bases:
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Return the base of a root job. Raise InvalidRequest.
 
-        The base has no commit if no task changes files and no base is requested.
+        The base is empty if no task changes files and the request names no base.
         """
         asked, git = _asked(config), config.values.git
         if git == GitUse.OFF:
@@ -65,9 +65,8 @@ class Bases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Protect the base commit of an accepted job with a ref.
-
-        The user may delete the branch that has the commit.
+        """Protect the base commit of an accepted job with a ref, because the user may delete the
+        branch that contains the commit.
         """
         if not (job.config.base and job.is_root and _asked(config)):
             return
@@ -83,7 +82,10 @@ class Bases:
 
 
 def check_child(config: ConfigRequest) -> None:
-    """Raise InvalidRequest if a child job requests a start other than its worker's state."""
+    """Raise InvalidRequest if a child job requests a start commit.
+
+    A child job always starts from the state of the worker that starts it.
+    """
     asked = _asked(config)
     if asked:
         raise InvalidRequest(
@@ -92,7 +94,7 @@ def check_child(config: ConfigRequest) -> None:
 
 
 def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
-    """Return the base.
+    """Return ``base``, after checking it.
 
     Raise InvalidRequest if ``git: on`` applies to a task, but no worktree can be created.
     """
@@ -106,7 +108,9 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 
 def _asked(config: ConfigRequest) -> str:
-    """Return the name of the setting by which the request asks for a base; "" if it does not."""
+    """Return the name of the setting by which the request asks for a base; "" if the request does
+    not.
+    """
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

@@ -58,16 +58,17 @@ class UsersCheckout:
             replace_file(path, json.dumps(dict(self._repository.checkout_state())).encode())
 
     def put_back(self, root_id: str) -> Sequence[str]:
-        """Restore files of the repository so that git works again.
+        """Restore files of the repository that git needs, if a worker broke them.
 
-        Return all repairs so far, as text.
+        Return all repairs of this job tree so far, as text.
         """
         return self._repository.put_back(str(self._workspace.job_directory(root_id)))
 
     def check_ways_to_merge(self, root_id: str) -> None:
-        """Raise RepositoryError if git would merge files in another way than before the job.
+        """Raise RepositoryError if the settings by which git merges files have changed since the
+        job began.
 
-        Otherwise a worker could make git ignore conflicts.
+        Without this check, a worker could make git ignore conflicts.
         """
         before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
         # The state is missing if the job began with an earlier server. Then report no change.
@@ -80,9 +81,10 @@ class UsersCheckout:
         )
 
     def changes(self, root_id: str) -> list[RepositoryChange]:
-        """Return the changes since the recorded state, with their author if git's logs show it.
+        """Return the changes since the recorded state, with their author if git's logs show the
+        author.
 
-        Both states are stored for ``restore``.
+        The states before and after the changes are stored for ``restore``.
         """
         before = self._before(root_id)
         if before is None:
@@ -98,11 +100,14 @@ class UsersCheckout:
         return [*(push_of(each) for each in moves if each.is_push), *signed]
 
     def is_known(self, root_id: str) -> bool:
-        """True if the recorded state can be read."""
+        """True if the recorded state exists and can be read."""
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the differences, without lock files of a git command that is still running."""
+        """Return the entries that differ from the recorded state, with their present values.
+
+        Lock files of a git command that is still running are omitted.
+        """
         found = self._different(before)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)
@@ -137,9 +142,10 @@ class UsersCheckout:
         return {path: at for path, at in found.items() if at >= since}
 
     def _different(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the entries that differ, with their present values; "" for a removed entry.
+        """Return the entries that differ from the recorded state, with their present values.
 
-        Git settings are not compared if an earlier version recorded the state without them.
+        The value of a removed entry is "". Git settings are not compared if an earlier version of
+        the product recorded the state without them.
         """
         after = dict(self._repository.checkout_state())
         names = {*before, *after}
@@ -171,9 +177,9 @@ def _ran(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time).
+    """Return the time at which a file changed (Unix time).
 
-    For a removed file, return the time of its directory.
+    For a removed file, return the time at which its directory changed.
     """
     while not os.path.lexists(path):
         path = os.path.dirname(path)

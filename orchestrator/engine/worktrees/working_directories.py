@@ -1,4 +1,5 @@
-"""Working directories of workers that may change files: a worktree of the project, or a directory.
+"""Working directories of workers that may change files: a worktree of the project, or a plain
+directory.
 
 Creating a worktree takes from 20 ms to seconds. Therefore the supervisor's thread may call only
 ``wanted``.
@@ -54,11 +55,12 @@ from orchestrator.security.secret_kinds import redacted
 
 
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
-    """Merge the job's result so far into the branch of a rejected worker. Return its new start.
+    """Merge the job's result so far into the branch of a rejected worker. Return the worker's new
+    start commit.
 
-    The result is also merged into ``start``, the former start. If one of the two merges conflicts,
-    the branch stays as it is, unless this attempt resolves conflicts. No worktree may have the
-    branch checked out. Idempotent.
+    The result is also merged into ``start``, the former start commit. If one of the two merges
+    conflicts, the branch stays unchanged, unless the next attempt is to resolve the conflicts. No
+    worktree may have the branch checked out. Idempotent.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -103,7 +105,7 @@ PAUSE_SECONDS = 0.3
 
 
 def not_copied(directory: str) -> tuple[str, ...]:
-    """Return the paths in a worker's directory that are not copied to other machines with it."""
+    """Return the paths that are omitted when a worker's directory is copied to another machine."""
     return f"{directory}/{NAME}", f"{directory}/{NAME}{PROGRAMS}"
 
 
@@ -156,7 +158,7 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """A child job's result, and the part of it that was added to a worker's files."""
+    """The merge of a child job's result into the files of its parent worker."""
 
     #: The worker's state before the merge.
     ours: str
@@ -177,7 +179,7 @@ class Worktrees:
         """``search``: the path on which workers find programs. ``is_elsewhere`` returns True while
         the files of a running worker are on another machine.
 
-        ``fold_attempts``: True to add the commits of attempts that gates rejected to the next
+        ``fold_attempts``: True if the commits of a rejected attempt become part of the next
         attempt's commit.
         """
         self._search, self._is_elsewhere = search, is_elsewhere
@@ -195,11 +197,12 @@ class Worktrees:
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job: the worker's worktree, with its uncommitted
-        work.
+        """Return the base for a worker's child job: the state of the worker's worktree, with its
+        uncommitted work.
 
-        If the worker has no worktree, return the base of its job; if the job has no base, return a
-        base of the project. Raise InvalidRequest if the worktree is on another machine.
+        If the worker has no worktree, return the base of its job. If its job has no base, return
+        the present commit of the project. Raise InvalidRequest if the worktree is on another
+        machine.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -217,8 +220,9 @@ class Worktrees:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"
 
     def _snapshot(self, worker: Worker) -> str:
-        """Return the state from which a child job of the worker starts; "" if it has no
-        worktree.
+        """Commit the present state of the worker's worktree, from which a child job starts.
+
+        Return the commit; "" if the worker has no worktree. The worker's branch is not moved.
         """
         directory = self.directory(worker)
         if not os.path.lexists(directory):
@@ -232,8 +236,8 @@ class Worktrees:
     def open(self, assignment: Assignment) -> Ground:
         """Open the worker's worktree. Idempotent.
 
-        A further attempt continues from the state of the previous attempt. If a rollback was
-        decided, it continues from an earlier checkpoint.
+        Another attempt continues from the state of the previous attempt, or, if a rollback was
+        decided, from an earlier checkpoint.
         """
         with self.checkpoints.held(assignment.worker.key):
             try:
@@ -247,8 +251,8 @@ class Worktrees:
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """Add the state of a further attempt's worktree: the work so far, and the texts of
-        conflicts.
+        """Add what another attempt finds in its worktree to the assignment: earlier commits, and
+        texts of conflicts.
 
         Raise RepositoryError.
         """
@@ -287,7 +291,7 @@ class Worktrees:
         return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
 
     def with_tools(self, ground: Ground) -> Ground:
-        """Add the project's programs, as they exist in the worktree now."""
+        """Add the project's programs that exist in the worktree now."""
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:
@@ -317,8 +321,8 @@ class Worktrees:
         return Ground(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
-        """Return the job's base, with the changes of the task's dependencies that do not
-        conflict.
+        """Return a commit of the job's base with the changes of the task's dependencies. Changes
+        that conflict are omitted.
         """
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
@@ -334,9 +338,9 @@ class Worktrees:
         return self._tips.of(job, worker_id)
 
     def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
-        """Add a child job's result to the files of the worker that waits for it.
+        """Add a child job's result to the files of the parent worker, which waits for it.
 
-        Return None if the worker has no worktree. If the result conflicts, nothing of it is added.
+        Return None if the worker has no worktree. If the result conflicts, no part of it is added.
         """
         now = self._snapshot(parent)
         if not now:
@@ -350,7 +354,9 @@ class Worktrees:
         return Brought(now, merged)
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
-        """Commit the attempt's changes, whatever its agent did to the worktree. Idempotent."""
+        """Commit the attempt's changes, in whatever state the agent left the worktree.
+        Idempotent.
+        """
         try:
             return self._close_attempt(worker, task, ground)
         except (RepositoryError, FileNotFoundError):
@@ -410,10 +416,10 @@ class Worktrees:
         )
 
     def _undo_gates(self, worker: Worker, ground: Ground) -> None:
-        """If the attempt was closed before, restore its worktree to the state at that time.
+        """Undo changes that gates made in the worktree after the attempt was closed.
 
-        Later changes come from gates, and are not the worker's. The attempt is closed twice if a
-        server ended while gates ran.
+        An attempt is closed a second time if the server ended while gates ran. The worktree is then
+        restored to its state at the first time.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)
@@ -422,9 +428,10 @@ class Worktrees:
                 self._repository.restore(ground.directory, closed)
 
     def _put_back_start(self, worker: Worker, ground: Ground) -> str:
-        """Restore the worker's start ref, from which changes are counted.
+        """Restore the ref of the worker's start commit, which the worker may have removed or moved.
+        Return the start commit.
 
-        The worker may have removed or moved it.
+        A worker's changes are the changes since its start commit.
         """
         present = self._repository.tip(start_ref(worker))
         if ground.start and present != ground.start:
@@ -436,7 +443,9 @@ class Worktrees:
         return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
-        """Return an ended worker's changes in its worktree; "" if it had none."""
+        """Return an ended worker's changes as a patch of at most ``most_bytes``; "" if it had no
+        worktree.
+        """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
@@ -457,14 +466,15 @@ class Worktrees:
     def touched(self, worker: Worker, base: str = "") -> Collection[str]:
         """Return every path that the worker's branch changes or removes; empty without a branch.
 
-        ``base``: used in place of a start commit that is not stored. Raise RepositoryError.
+        ``base``: the commit to compare with if the worker's start commit is not stored. Raise
+        RepositoryError.
         """
         start = self._repository.tip(start_ref(worker)) or base
         tip = self._repository.tip(worker_branch(worker))
         return self._repository.touched(start, tip) if start and tip else ()
 
     def own_files(self, worker: Worker) -> Sequence[str]:
-        """Return files that the worker's branch changes and no child job changed.
+        """Return files that the worker's branch changes, except files that only child jobs changed.
 
         At most ``MOST_FILES`` files.
         """
@@ -475,8 +485,8 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return files that child jobs changed or removed, and that the worker itself did not
-        change.
+        """Return files that the worker's child jobs changed or removed, and that the worker itself
+        did not change.
         """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         found: set[str] = set()
@@ -502,13 +512,17 @@ class Worktrees:
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
     def children_by_result(self, worker: Worker) -> dict[str, str]:
-        """Return the child jobs of a worker, by the commits of their results."""
+        """Return the ids of a worker's child jobs. The key is the commit of the child job's
+        result.
+        """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = (each for each in refs if each.endswith("/result"))
         return {refs[each]: each.split("/")[-2] for each in results}
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove the spare worktrees, which are kept for further worktrees of the tree."""
+        """Remove the tree's spare worktrees, which are kept so that later worktrees can reuse their
+        files.
+        """
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
