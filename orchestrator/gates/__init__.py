@@ -1,10 +1,10 @@
-"""Checks of projects: detecting gates, and reading their reports.
+"""Gates of projects: detection of gates, and parsing of their reports.
 
-- ``detect``: Detecting the gates of a project
-- ``parsers``: Parsing the reports of tools, by format
+- ``detect``: Detecting the gates of a project - ``parsers``: Parsing the reports of tools, by
+format
 
-The files of ``probe/`` are no package. The Python of a gate imports them, and they report which
-sources it ran.
+The product does not import the modules in ``probe/``. A gate's Python imports them, so that they
+report which source files the gate executed.
 """
 
 from pathlib import Path

@@ -19,7 +19,10 @@ _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """An added line, or a window of a long line."""
+    """A line that a commit adds to a file, or a line of the commit's message.
+
+    A long line is split into parts that overlap.
+    """
 
     commit: bytes
     #: Path of the file; empty if the line is in the commit's message.
@@ -30,7 +33,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines that were read together. Parts that they share are searched once."""
+    """Added lines that are searched for secrets together. ``text`` contains all of them."""
 
     text: bytes
     lines: tuple[Added, ...]
@@ -38,7 +41,9 @@ class Block:
 
 @dataclass(slots=True)
 class Additions:
-    """Reads added lines from a text that arrives in pieces, up to ``most`` bytes in total."""
+    """Reads added lines from git's output, which arrives in pieces. At most ``most`` bytes are
+    read.
+    """
 
     most: int
     #: True if the text had more than ``most`` bytes, so that its end was not read.

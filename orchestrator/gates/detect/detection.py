@@ -52,8 +52,9 @@ def detected(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return a gate that was requested by its name, even if no file shows that the project uses
-    it.
+    """Return the gate with a requested name; None if the name is unknown.
+
+    A well-known gate such as pytest is returned even if no file shows that the project uses it.
     """
     if name == SECRETS:
         return secrets("requested by name")
@@ -110,9 +111,9 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 
 def _python_tests(files: GateFiles) -> str:
-    """Return a file whose name and words show that it has tests; "" if there is none.
+    """Return the path of a Python file with tests; "" if there is none.
 
-    The file may be next to the code.
+    The file's name and its words must both show that it has tests. It may be next to the code.
     """
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
@@ -148,10 +149,10 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _python(files: GateFiles, command: str) -> str:
-    """Return the command with a search path on which the worktree's modules come first.
+    """Return the command with a ``PYTHONPATH`` that puts the worktree's modules first.
 
-    Otherwise an editable installation elsewhere would be imported. The probe comes before
-    everything else, because a project may have its own ``sitecustomize``.
+    Without it, a gate would import an editable installation of the project from elsewhere. Only the
+    probe comes before the worktree, because a project may have its own ``sitecustomize``.
     """
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
@@ -198,7 +199,9 @@ def _pytest(files: GateFiles) -> Mapping[str, Any]:
 
 
 def _plugins(files: GateFiles) -> Iterator[str]:
-    """Yield the project's own modules that its configuration loads as plugins of pytest."""
+    """Yield patterns of the project's own modules that its configuration of pytest loads as
+    plugins.
+    """
     there = set(files.paths())
     texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
     for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
@@ -271,9 +274,9 @@ def _make(files: GateFiles) -> Iterator[Gate]:
 
 
 def _has_tests(files: GateFiles) -> bool:
-    """True if a gate for tests was detected.
+    """True if a gate that runs tests was detected.
 
-    ``make test`` is then no gate, because it usually runs the same tests.
+    In this case, ``make test`` is no gate, because it usually runs the same tests.
     """
     found = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     return found or javascript.has_tests(files)

@@ -1,4 +1,6 @@
-"""Gates of JavaScript projects: scripts of package.json, and tests that no script runs."""
+"""Gates of JavaScript projects: scripts of package.json, and test runners for tests that no script
+runs.
+"""
 
 import re
 from collections.abc import Iterator
@@ -47,9 +49,9 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
-    """Return the gate with this name.
+    """Return the gate with this name: a test runner, or a script of the project.
 
-    None if the project has no such script, or the script passes on any change. A gate of a test
+    Return None if the project has no such script, or if the script passes on any change. A test
     runner needs no script.
     """
     if name in _RUNNERS:
@@ -62,7 +64,9 @@ def has_tests(files: GateFiles) -> bool:
 
 
 def _of_scripts(files: GateFiles) -> Iterator[Gate]:
-    """Yield gates of scripts. A script includes the scripts that npm runs before and after it."""
+    """Yield a gate for each script that can fail. The gate also runs the scripts that npm runs
+    before and after the script.
+    """
     scripts = mapping(package_of(files), "scripts")
     for script, name in SCRIPTS.items():
         text = " && ".join(texts_of(scripts, script))
@@ -83,8 +87,8 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
 
 
 def _of_tests(files: GateFiles) -> Iterator[Gate]:
-    """Yield at most one gate: for files with tests, with the test runner on which the project
-    depends.
+    """Yield at most one gate: the test runner on which the project depends, if the project has
+    files with tests.
     """
     package = package_of(files)
     needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}

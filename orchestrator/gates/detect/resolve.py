@@ -61,7 +61,8 @@ class Finder:
     ) -> None:
         """``timeout``: seconds, for gates without their own timeout.
 
-        The other parameters apply to every gate.
+        ``tests_may_change`` and ``tests_may_vanish`` are switched on for every gate if they are
+        True.
         """
         self._timeout = timeout
         self._tests_may_change = tests_may_change
@@ -78,7 +79,9 @@ class Finder:
         return _checked(self._whole(self._resolved(asked, files), files))
 
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Yield the gates. Their configuration files now include the scripts that the gates run."""
+        """Yield the gates, completed: with a timeout, with the settings of this finder, and with
+        the scripts that they run among their configuration files.
+        """
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout
@@ -101,8 +104,8 @@ class Finder:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both a name and a command. The request may lack the name or the
-    command.
+    """Return the gate with both a name and a command, although the request may give only one of
+    them.
     """
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
@@ -124,7 +127,7 @@ def _known(name: str, files: GateFiles) -> Gate | None:
 
 
 def _with(known: Gate, asked: Gate) -> Gate:
-    """Return a known gate with the fields that were requested in addition to its name."""
+    """Return a known gate, changed by the fields that the request gives in addition to the name."""
     return replace(
         known,
         when=asked.when or known.when,
@@ -144,7 +147,8 @@ def _name_of(command: str) -> str:
 
 
 def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
-    """Return the gates, each of them once. A repeated name gets a number.
+    """Return the gates without duplicates. If different gates have the same name, the later ones
+    get a number.
 
     Raise InvalidRequest if there are too many gates.
     """

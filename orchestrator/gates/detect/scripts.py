@@ -1,4 +1,4 @@
-"""Scripts of the project that a command runs, and commands that pass on any change."""
+"""Finds the project's scripts that a command runs, and detects commands that pass on any change."""
 
 import json
 import re
@@ -41,10 +41,10 @@ Called = Callable[[Sequence[str]], Sequence[str] | None]
 
 
 def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
-    """True if the commands pass on any change.
+    """True if the commands pass on any change. False if the text cannot be split into commands.
 
-    Such commands are ``true``, ``:``, ``exit 0``, ``echo``, and commands that only run these. False
-    if the text cannot be split into commands.
+    Commands that pass on any change are ``true``, ``:``, ``exit 0``, ``echo``, and commands that
+    run only such commands. ``called`` returns the texts that a command runs.
     """
     try:
         commands = [each for line in text.splitlines() for each in _split(line)]
@@ -74,9 +74,9 @@ def _is_constant(words: list[str], called: Called) -> bool:
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Return patterns of the files that commands, or the recipes of a makefile, run.
+    """Return patterns of the project's files that the commands, or a makefile's recipes, run.
 
-    Files that are operands are omitted.
+    Files that are only operands of a command are omitted.
     """
     found = dict.fromkeys(_existing(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
@@ -133,9 +133,9 @@ _SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
 
 
 class Calls:
-    """The calls of one command.
+    """Follows the scripts, make targets, and files that commands call.
 
-    A call that cannot be followed counts as a check.
+    A call that cannot be followed counts as a check that may fail.
     """
 
     def __init__(self, files: GateFiles) -> None:
@@ -143,13 +143,13 @@ class Calls:
         self._seen: set[str] = set()
 
     def judge_nothing(self, text: str) -> bool:
-        """True if the commands pass on any change. The commands that they call are followed."""
+        """True if the commands pass on any change, together with all scripts that they call."""
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
         """Return the texts that a command runs; None if they are unknown.
 
-        Empty if these texts were followed before.
+        Return nothing for texts that were already followed.
         """
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
@@ -178,7 +178,9 @@ class Calls:
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
 
     def _target(self, name: str) -> Sequence[str] | None:
-        """Return the recipes of a target and of its prerequisites."""
+        """Return the recipes of a make target and of its prerequisites; None if they are
+        unknown.
+        """
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
         text = self._files.read(makefile)
         rules = rules_of(text)
@@ -220,7 +222,7 @@ def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Make's recipe for a target. Further rules of the same target add to it."""
+    """The prerequisites and the recipe of a make target, collected from all rules of the target."""
 
     needs: list[str] = field(default_factory=list)
     recipe: list[str] = field(default_factory=list)
@@ -245,7 +247,10 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
-    """Return the recipes of a target and of its prerequisites; None if one of them has no rule."""
+    """Return the recipes of a make target and of its prerequisites.
+
+    Return None if the target or a prerequisite has no rule.
+    """
     left, seen, found = [target], {target}, list[str]()
     while left:
         rule = rules.get(left.pop())
@@ -258,7 +263,7 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
-    """True if making the target passes on any change."""
+    """True if running the make target passes on any change."""
     recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
     calls = Calls(files)
     return recipes is not None and all(map(calls.judge_nothing, recipes))

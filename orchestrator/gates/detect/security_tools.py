@@ -1,4 +1,6 @@
-"""Gates of security tools. A tool is detected if the project configures it, or already runs it."""
+"""Gates of security tools. A tool is detected if the project has a configuration for it, or already
+runs it.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -58,10 +60,11 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 
 
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
-    """Return a function that searches the project's own commands for one of the words.
+    """Return a function that searches the project's own commands for one of ``words``.
 
-    The function returns the word and its file as text; "" if no command has one of the words, or if
-    no file in ``needs`` exists.
+    The returned function returns the first word and the file with the command as text. It returns
+    "" if no command contains one of the words, or if the project has none of the files in
+    ``needs``.
     """
 
     def evidence(files: GateFiles) -> str:

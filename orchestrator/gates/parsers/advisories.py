@@ -1,6 +1,7 @@
-"""Reports of bandit, and of tools that request advisories about packages.
+"""Parses the reports of bandit, and of tools that request advisories about packages from a server.
 
-A tool whose request got no answer has checked nothing. Its report raises ``NoAdvisories``.
+A tool that got no answer from its server has checked nothing. For its report, a function raises
+``NoAdvisories``.
 """
 
 from collections.abc import Iterator
@@ -84,9 +85,9 @@ def read_go(content: bytes, cwd: str) -> Reading:
 
 
 def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    """Return the report.
+    """Return the tool's report as an object that has the key ``wanted``.
 
-    Raise NoAdvisories if the form of the output shows that the tool got no advisories.
+    Raise NoAdvisories for any other output, because the tool then got no advisories.
     """
     found: dict[str, Any] = {}
     try:

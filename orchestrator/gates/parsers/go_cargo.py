@@ -15,7 +15,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(slots=True)
 class _Tests:
-    """Tests of one package or program, by name."""
+    """The tests of one Go package or one Rust test program, by name."""
 
     begun: list[str] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
@@ -63,9 +63,9 @@ _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 
 
 def read_go(content: bytes) -> Reading:
-    """Parse the output of ``go test -v``.
+    """Parse the output of ``go test -v``. Raise UnreadableReport.
 
-    A package's name follows its tests. Raise UnreadableReport.
+    The line with a package's name comes after the lines of its tests.
     """
     found, tests, running = _Found(), _Tests(), ""
     for line in _lines(content):
@@ -106,9 +106,9 @@ _CARGO_SIDES = ("left: ", "right: ")
 
 
 def read_cargo(content: bytes) -> Reading:
-    """Parse the output of ``cargo test``.
+    """Parse the output of ``cargo test``. Raise UnreadableReport.
 
-    A program's name precedes its tests. Raise UnreadableReport.
+    The line with a test program's name comes before the lines of its tests.
     """
     cargo = _Cargo()
     for line in _lines(content):
@@ -144,7 +144,9 @@ class _Cargo:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """Begin the next program. The tests so far belong to earlier programs."""
+        """Begin the tests of a test program. The tests read so far are those of the previous
+        program.
+        """
         self.found.take(self.program, self.tests)
         self.tests, self.program, self.telling = _Tests(), program, ""
 

@@ -14,10 +14,7 @@ _FAILED, _PASSED = "failed", "passed"
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Return the reading of a report. Raise UnreadableReport.
-
-    Its paths are relative to ``cwd``.
-    """
+    """Return the reading of a report, with paths relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of jest")
     if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
         raise UnreadableReport("its report is JSON, but not jest's: no testResults")

@@ -1,6 +1,7 @@
 """JUnit XML reports of test runners.
 
-They are parsed as a stream, without a tree. A document type is rejected, and with it every entity.
+Reports are parsed as a stream, without a tree. A report with a document type is rejected, because a
+document type can define entities.
 """
 
 from dataclasses import field
@@ -53,9 +54,9 @@ def read(content: bytes) -> Reading:
 
 
 def _failure(attributes: dict[str, str]) -> str:
-    """Return a failure's text.
+    """Return a failure's text, beginning with the exception's type.
 
-    The exception's type is in a separate attribute, or in the message, depending on the runner.
+    Some runners report the type in a separate attribute, and others in the message.
     """
     message = attributes.get("message") or ""
     first = message.strip().partition("\n")[0]
@@ -132,10 +133,7 @@ class _Document:
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
     def _close(self) -> None:
-        """End a suite.
-
-        Some runners report only the number of the suite's failures, without the tests.
-        """
+        """End a suite. If the suite counts failures but lists none, record unlisted failures."""
         suite = self.suites.pop()
         if suite.failures and len(self.flaws) == suite.before:
             name = suite.name or "suite"
@@ -155,9 +153,8 @@ class _Document:
         self.is_skipped = attributes.get("status") in _NOT_RUN
 
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
-        """Record a failure.
-
-        It may be outside of tests, for example if a suite could not be loaded.
+        """Record a failure. A failure outside of a test may mean that a suite could not be
+        loaded.
         """
         message = attributes.get("message") or attributes.get("type") or "failed"
         first = one_line(message)[:LONGEST_NAME]
@@ -169,9 +166,9 @@ class _Document:
             self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
-        """Record a skipped test.
+        """Record a skipped test, or a skipped module.
 
-        A skipped module has no class, and its name is the beginning of its tests' names.
+        pytest reports a skipped module as a test whose name is the beginning of its tests' names.
         """
         self.is_skipped = True
         if attributes.get("message") == _SKIPPED_WHOLE:
@@ -180,7 +177,8 @@ class _Document:
     def _end_failure(self) -> None:
         """End a failure.
 
-        If a file could not be loaded, only pytest's text has the reason.
+        If pytest could not load a file, use the last error line of its text as the failure's
+        message.
         """
         body, self.body = self.body, None
         if body and self.message == _NOT_COLLECTED:

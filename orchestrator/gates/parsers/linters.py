@@ -1,6 +1,6 @@
 """Findings of ruff and mypy.
 
-They are compared without line numbers, because lines move with every change.
+Findings are compared without line numbers, because lines move with every change.
 """
 
 import re
@@ -27,9 +27,9 @@ _NUMBERED = re.compile(r"\bline \d+\b")
 
 
 def read_ruff(content: bytes, cwd: str) -> Reading:
-    """Parse the output of ``--output-format=json``. Raise UnreadableReport.
+    """Parse the output of ``ruff check --output-format=json``. Raise UnreadableReport.
 
-    Paths in it are relative to ``cwd``.
+    Paths in the result are relative to ``cwd``.
     """
     found = parsed(content, "JSON of ruff")
     if not isinstance(found, list):
@@ -46,7 +46,7 @@ def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:
-    """Parse plain text. Lines of other forms are ignored. Raise UnreadableReport."""
+    """Parse mypy's text output. Lines that are not findings are ignored. Raise UnreadableReport."""
     flaws = []
     for found in _MYPY.finditer(content.decode("utf-8", "replace")):
         path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""

@@ -1,4 +1,4 @@
-"""Detects that a gate ran no test, if only the gate's exit code decides.
+"""Detects that a gate ran no test, for gates that are judged only by their exit code.
 
 Only the output of a known test runner counts. A gate without such output may not run tests at all.
 """
@@ -54,9 +54,9 @@ _SOME = re.compile(
 
 
 def read(printed: bytes) -> Reading:
-    """Return a reading with an empty list of passed tests if no test ran.
+    """Return a reading with no passed tests if the output shows that no test ran.
 
-    Otherwise the reading counts no tests.
+    Otherwise, the number of tests in the reading is unknown.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     is_empty = _NONE.search(text) is not None and _SOME.search(text) is None

@@ -1,6 +1,6 @@
-"""Failed hooks, by name, from the output of ``pre-commit run``.
+"""Names of failed hooks, from the output of ``pre-commit run``.
 
-The findings of hooks have no common form.
+The findings of a hook are not parsed, because each hook prints them in its own form.
 """
 
 import re

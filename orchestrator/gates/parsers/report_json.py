@@ -1,4 +1,6 @@
-"""JSON reports of gates. Values of the wrong type are omitted, or the report is rejected."""
+"""Reads JSON reports of gates. A value of the wrong type is omitted, or makes the report
+unreadable.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""SARIF 2.1.0: the results with the level error or warning that are not suppressed."""
+"""SARIF 2.1.0 reports: the results that have the level error or warning and are not suppressed."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -20,10 +20,7 @@ LONGEST_PATH = 4096
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Return the reading of a report. Raise UnreadableReport.
-
-    Its paths are relative to ``cwd``.
-    """
+    """Return the reading of a report, with paths relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "SARIF")
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
         raise UnreadableReport("its report is JSON, but not SARIF: it has no runs")
@@ -68,7 +65,7 @@ def _counts(result: dict[str, Any], level: str) -> bool:
 def _is_suppressed(result: dict[str, Any]) -> bool:
     """True if a result is suppressed.
 
-    A suppression that was only requested, or was rejected, does not count.
+    A suppression that was only proposed, or that was rejected, does not count.
     """
     found = map(mapping, sequence(result.get("suppressions")))
     return any(text(each.get("status")) in {"", "accepted"} for each in found)
@@ -84,7 +81,9 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    """Return the URI of a location: its own, or that of the file to which it refers."""
+    """Return the URI of a location. If the location has no URI, return the URI of the file that it
+    references by index.
+    """
     index, files = location.get("index"), sequence(run.get("artifacts"))
     own = text(location.get("uri"), LONGEST_PATH)
     if own or not isinstance(index, int) or not 0 <= index < len(files):

@@ -14,14 +14,14 @@ _PLACEHOLDERS = re.compile(r"\{\{|\}\}|\{(\d{1,3})\}")
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A tool itself, or an extension of the tool."""
+    """The rules of a tool, or of one of the tool's extensions."""
 
     described: dict[str, Any]
     rules: tuple[dict[str, Any], ...]
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule with this index, otherwise the rule with this id.
+        """Return the rule with this index. If there is none, return the rule with the id ``name``.
 
         Empty if the report does not describe the rule.
         """
@@ -42,7 +42,7 @@ class Rules:
         self._overrides = [self._levels(mapping(each)) for each in sequence(run.get("invocations"))]
 
     def id_of(self, result: dict[str, Any]) -> str:
-        """Return the id of a result's rule; "" if it has none."""
+        """Return the id of a result's rule; "" if the result has no rule."""
         own = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
         return own or text(self._rule(_reference(result))[1].get("id"))
 
@@ -68,7 +68,7 @@ class Rules:
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """Return the rule, with the part of the tool that has it."""
+        """Return a rule, with the part of the tool that defines it."""
         name, index = text(reference.get("id")), reference.get("index")
         for part in self._meant(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)
@@ -92,7 +92,7 @@ class Rules:
         return named or self._parts
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
-        """Return the levels that one run has configured, by rule."""
+        """Return the levels that an invocation of the tool has configured, by rule."""
         found = {}
         for each in sequence(invocation.get("ruleConfigurationOverrides")):
             descriptor = mapping(mapping(each).get("descriptor"))
@@ -102,9 +102,9 @@ class Rules:
         return found
 
     def _told(self, result: dict[str, Any]) -> dict[str, str]:
-        """Return the levels that the result's invocation has configured, by rule.
+        """Return the levels that the result's invocation of the tool has configured, by rule.
 
-        If the result names no invocation, and the run has only one, its levels apply.
+        If the result names no invocation, and the report has only one, use that invocation.
         """
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
@@ -118,9 +118,9 @@ def _part(described: dict[str, Any]) -> _Part:
 
 
 def _reference(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result's reference to a rule.
+    """Return the result's reference to a rule: its id, its index, and the part of the tool.
 
-    ``ruleId`` and ``ruleIndex`` of the result mean the same as in ``rule``.
+    A result has the reference in ``rule``, or its id and index in ``ruleId`` and ``ruleIndex``.
     """
     short = {"id": result.get("ruleId"), "index": result.get("ruleIndex")}
     return mapping(result.get("rule")) | {
@@ -129,7 +129,7 @@ def _reference(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_below(name: str, rule: str) -> bool:
-    """True if the id is below the rule: ``CA1000/1`` is below ``CA1000``."""
+    """True if an id is a sub-id of a rule: ``CA1000/1`` is a sub-id of ``CA1000``."""
     return name == rule or name.startswith(f"{rule}/")
 
 

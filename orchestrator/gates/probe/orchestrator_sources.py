@@ -18,12 +18,12 @@ _MOST_BYTES = 1 << 24
 
 
 def begin() -> None:
-    """Append the path of each executed file of the worktree or the user's checkout to the gate's
-    report file.
+    """Start to append the paths of executed Python files to the gate's report file.
 
-    A path is appended as soon as its file is executed, because Python may end with ``os._exit``.
-    Two kinds of paths are appended only when Python exits: files that were imported through a link,
-    and all files if this Python has no audit hooks.
+    Only files of the worktree or of the user's checkout are reported. A path is appended as soon as
+    its file is executed, because Python may end with ``os._exit``. Two kinds of paths are appended
+    only when Python exits: files that were imported through a link, and all files if this Python
+    has no audit hooks.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]
