@@ -1,7 +1,7 @@
-"""Addresses to which messages may be sent: none on this machine or in its networks.
+"""Decides to which addresses messages may be sent: only public addresses.
 
-A caller's URL must not reach a service that only this machine can reach (server-side request
-forgery). Hosts of ``webhooks.allow_hosts`` are allowed.
+A caller's URL must not reach a service on this machine or in its networks (server-side request
+forgery). Hosts of ``webhooks.allow_hosts`` are allowed even if their addresses are private.
 """
 
 import ipaddress
@@ -41,7 +41,8 @@ class AddressPolicy:
     def check(self, url: str) -> None:
         """Raise ForbiddenUrl if messages to the URL are forbidden.
 
-        Resolves the host name. The connection of each message checks the address again.
+        Resolves the host name. Each later connection checks its address again, because the name may
+        then have another address.
         """
         host, port = _parts(url)
         if self.is_allowed(url):

@@ -1,5 +1,6 @@
-"""A deadline for a whole exchange, because timeouts of ``requests`` and ``smtplib`` apply to each
-read separately.
+"""A deadline for a whole exchange with a server.
+
+It is needed because the timeouts of ``requests`` and ``smtplib`` apply to each read separately.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Deadline:
     """Closes connections at a deadline, even if the receiver keeps sending bytes.
 
-    A context manager, for one use.
+    Use it as a context manager, and only once.
     """
 
     def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
@@ -48,7 +49,9 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """Close the connection of ``connected`` at the deadline. Return the socket."""
+        """Register a socket, so that its connection is closed at the deadline. Return the
+        socket.
+        """
         with self._lock:
             self._sockets.append(connected.dup())
         if self.passed:
@@ -66,7 +69,9 @@ class Deadline:
 def _pools(
     watch: Callable[[socket.socket], socket.socket],
 ) -> "Mapping[str, type[HTTPConnectionPool]]":
-    """Return the connection pools of urllib3 by scheme, which report their sockets."""
+    """Return urllib3's classes of connection pools, by URL scheme, changed to pass each new socket
+    to ``watch``.
+    """
     # Imported here, because most servers send nothing.
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection

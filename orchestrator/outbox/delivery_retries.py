@@ -1,4 +1,4 @@
-"""Retries of deliveries: the time of the next attempt, and the last attempt. Pure."""
+"""Retries of deliveries: when the next attempt is due, and which attempt is the last one. Pure."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The content of messages, made from the stored job when a message is sent."""
+"""The content of messages, created from the stored job when a message is sent."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -56,13 +56,17 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return the present needs of a job tree: decisions that it waits for from a person."""
+        """Return the present needs of a job tree: the decisions of a person for which its jobs
+        wait.
+        """
         found = self._store.needy([root_id], None)
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return status and reason from the event if it reports the end of a job; otherwise from
-        the job.
+        """Return the status and reason for a message.
+
+        If the message is about the end of a job, they are those of the event. Otherwise, they are
+        the job's present status and reason.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

@@ -30,9 +30,10 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
 class Sender:
-    """Sends due entries.
+    """Sends due entries of the outbox.
 
-    Its thread starts with the first entry, so it does not run in a server without endpoints.
+    The thread of the sender starts with the first entry. Therefore, a server without endpoints has
+    no such thread.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class Sender:
         *,
         most_of: Callable[[str], int] = lambda endpoint: MOST_OF_ENDPOINT,
     ) -> None:
-        """``deliver`` is called in separate threads.
+        """``deliver`` sends one entry. It is called in separate threads.
 
-        ``wait`` waits on the condition, at most for the given seconds. ``most_of`` returns how many
-        messages an endpoint may get in parallel.
+        ``wait`` waits on a condition, for at most the given seconds. ``most_of`` returns how many
+        messages may be sent to an endpoint in parallel.
         """
         self._store = store
         self._deliver = deliver
@@ -90,7 +91,7 @@ class Sender:
             self._news.notify()
 
     def stop(self) -> None:
-        """Send due entries that had no attempt yet, for a few seconds, and stop.
+        """Stop sending. Before that, send due entries that had no attempt yet, for a few seconds.
 
         Other entries remain in the store. Idempotent.
         """

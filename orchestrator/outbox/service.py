@@ -1,4 +1,6 @@
-"""Methods that administrators call to manage the outbox, and the delivery of its entries."""
+"""The service of the outbox: the calls by which administrators manage it, and the delivery of its
+entries.
+"""
 
 import secrets
 import time
@@ -33,7 +35,7 @@ OFF = f"the receiver answered 410 Gone; turn the endpoint on: {COMMAND} webhooks
 
 
 class Switch(Protocol):
-    """Turns off messages to single endpoints."""
+    """Turns messages to an endpoint off and on."""
 
     def turn_off(self, endpoint: str) -> None: ...
 
@@ -69,7 +71,7 @@ class OutboxService:
         self.sender = Sender(store, self.deliver, now, most_of=_most_at_once)
 
     def check_settings(self) -> None:
-        """Raise ConfigError for unusable settings, such as a variable that is not set."""
+        """Raise ConfigError if the settings have errors, such as a variable that is not set."""
         if self._trouble:
             raise ConfigError("\n".join(self._trouble))
 
@@ -160,8 +162,9 @@ class OutboxService:
 
 
 def _most_at_once(endpoint: str) -> int:
-    """Return how many messages an endpoint may get in parallel: 1 for notifications, because
-    several join in one message.
+    """Return how many messages may be sent to an endpoint in parallel.
+
+    For a target of notifications, the number is 1, so that later notifications can be joined.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

@@ -1,6 +1,6 @@
 """Webhooks and callbacks: signed messages to the settings' endpoints and jobs' callback addresses.
 
-They are signed as the specification Standard Webhooks requires (standardwebhooks.com).
+Messages are signed as the specification Standard Webhooks requires (standardwebhooks.com).
 """
 
 import base64
@@ -28,7 +28,9 @@ RULE = (
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key of a secret. Raise ValueError."""
+    """Return the key that a secret of the settings contains. Raise ValueError if the secret is
+    invalid.
+    """
     try:
         key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
     except binascii.Error:
@@ -41,9 +43,9 @@ def key_of(secret: str) -> bytes:
 def signed_headers(
     message_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """Return the headers of a message: one signature for each key.
+    """Return the headers of a message, with one signature for each key.
 
-    There are two keys while a secret is being replaced.
+    While a secret is being replaced, the former and the new secret each have a key.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
@@ -93,7 +95,7 @@ class Webhooks:
         self._now = now
 
     def send(self, entry: OutboxEntry) -> Outcome:
-        """Make one attempt to send a message."""
+        """Make one attempt to send an entry of the outbox."""
         body = self._messages.of(entry)
         endpoint = self._receiver(entry)
         if body is None:

@@ -1,4 +1,7 @@
-"""Mail: ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``; ``smtps://`` begins with TLS."""
+"""Notifications by mail: ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``.
+
+``smtps://`` begins with TLS.
+"""
 
 import smtplib
 import socket
@@ -17,7 +20,7 @@ _PORTS = {"smtp": 25, "smtps": 465}
 
 
 def check(url: str) -> None:
-    """Raise ValueError if an address of mail is incomplete."""
+    """Raise ValueError if the URL of a mail target is incomplete."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     if not parts.hostname or not query.get("from") or not query.get("to"):
@@ -27,7 +30,7 @@ def check(url: str) -> None:
 def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail. If the server offers STARTTLS, the password is sent only with TLS.
 
-    ``within``: seconds until the connection ends.
+    ``within``: timeout of the whole exchange, in seconds.
     """
     parts, deadline = urlsplit(url), Deadline(within)
     try:

@@ -1,4 +1,4 @@
-"""Sends the notifications of the outbox: due entries of one job tree are joined in one message."""
+"""Sends the notifications of the outbox. The due entries of one job tree become one message."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,8 +34,9 @@ class Notifications:
         self._local_time = local_time
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry together with all due entries of its target and job tree; return their new
-        states.
+        """Send an entry together with all other due entries of its target and job tree.
+
+        Return the entries with their new states.
         """
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
         together = [entry, *(each for each in self._others(entry))]
@@ -63,7 +64,10 @@ class Notifications:
         return [each for each in found if each.id != entry.id]
 
     def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
-        """Return the notification of the entries, or None if the job tree needs nothing now."""
+        """Return one notification for all entries.
+
+        Return None if no job of the tree has ended or needs a person now.
+        """
         ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
         told = max(ended or entries, key=lambda each: each.seq)
         body = self._messages.of(told)
