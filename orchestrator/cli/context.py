@@ -27,7 +27,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(kw_only=True)
 class CliContext:
-    """The context of a command: its home, environment, and form of output."""
+    """The context of a command: its home, its environment, and the format of its output."""
 
     #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))
@@ -44,9 +44,9 @@ class CliContext:
         return workspace_of(self.folder, self.environ)
 
     def client(self) -> "OrchestratorClient":
-        """Return the client of the server that the environment names or that runs for the folder.
+        """Return the client of the server that the environment names, or that runs for the folder.
 
-        Raises NoServer if there is none.
+        Raises NoServer if neither exists.
         """
         client = self.client_if_running()
         if client is None:
@@ -56,13 +56,13 @@ class CliContext:
         return client
 
     def client_if_running(self) -> "OrchestratorClient | None":
-        """Return the client, as ``client`` does; None if no server runs for the folder."""
+        """Return the same client as ``client``; None if no server runs for the folder."""
         address = self.address_if_running()
         return self.client_at(address.url) if address else None
 
     def address_if_running(self) -> "Address | None":
-        """Return the address of the server, with the key of this folder or worker; None if no
-        server runs for the folder.
+        """Return the server's address, with the key of this folder or worker; None if no server
+        runs.
         """
         from orchestrator.api.client.discovery import find_address
         from orchestrator.cli.server_record import running_server
@@ -82,7 +82,9 @@ class CliContext:
         return OrchestratorClient.from_env(self.folder, environ=environ)
 
     def work_on_project_of(self, job_id: str) -> None:
-        """Use the project of a job for the rest of the command, unless ``--project`` names one."""
+        """Use a job's project for the rest of the command, unless ``--project`` names another
+        project.
+        """
         from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
         named = project_of_job(self.workspace, job_id) if self.project is None else None
@@ -91,15 +93,17 @@ class CliContext:
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
     def use_home(self, named: Path) -> None:
-        """Use the directory that ``--home`` names, for this command and for a server that it
+        """Use the directory ``named`` (``--home``) for this command, and for a server that it
         starts.
         """
         self.folder = Path(os.path.abspath(named.expanduser()))
         self.environ = {**self.environ, home.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
-        """Check the home, and determine the project if the home does not name it. Raise
-        ConfigError.
+        """Check that the home is private, and set the project if neither the home nor the user
+        names it.
+
+        Raise ConfigError if the home is not private.
         """
         if not home.is_home(self.folder, self.environ):
             return
@@ -114,7 +118,7 @@ class CliContext:
         return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
 
     def use_project(self, named: Path) -> None:
-        """Use the directory that ``--project`` names, with its home unless ``--home`` was
+        """Use the directory ``named`` (``--project``), and its own home unless ``--home`` was
         given.
         """
         self.project = Path(os.path.abspath(named))
@@ -124,7 +128,7 @@ class CliContext:
             home.check_private(self.folder)
 
     def check_user(self, command: str) -> None:
-        """Raise Conflict if a worker of this folder calls the command."""
+        """Raise Conflict if a worker calls the command, which is only for the user."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
@@ -142,7 +146,11 @@ class CliContext:
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
-    """Return the error for an action without ``--yes`` that the user did not confirm."""
+    """Return the error for an action that needs ``--yes`` or the user's confirmation, and got
+    neither.
+
+    ``verb`` names the action, and ``undone`` says what did not happen.
+    """
     return Conflict(
         f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "
         f"{command_with('--yes')}"
@@ -162,7 +170,9 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
 
 
 class Seconds(click.FloatRange):
-    """A length of time. Python accepts "nan" and "inf" as numbers; this type rejects them."""
+    """A duration in seconds as an option's type. Rejects "nan" and "inf", which Python's ``float``
+    accepts.
+    """
 
     name = "seconds"
 
@@ -183,7 +193,9 @@ PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 
 def project_option(command: Command) -> Command:
-    """``--project``: the directory to work on, instead of the rules of ``config.project``."""
+    """Add the option ``--project``: the directory to work on, which otherwise ``config.project``
+    determines.
+    """
 
     def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
         if value is not None:
@@ -202,7 +214,9 @@ def project_option(command: Command) -> Command:
 
 
 def json_option(command: Command) -> Command:
-    """``--json``: results on standard output, errors on standard error, both as JSON objects."""
+    """Add the option ``--json``: results on standard output and errors on standard error are JSON
+    objects.
+    """
 
     def remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
         context.ensure_object(CliContext).as_json = value
@@ -215,7 +229,7 @@ def json_option(command: Command) -> Command:
 
 
 def job_argument(command: Command) -> Command:
-    """``JOB``: an id, or the name or path of a job's directory."""
+    """Add the argument ``JOB``: a job id, or the name or path of a job's directory."""
 
     def bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
         if value is None:

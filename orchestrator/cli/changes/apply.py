@@ -38,7 +38,7 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 @dataclass(frozen=True, slots=True)
 class PlanSource:
-    """A file that can be copied, unless ``refused`` is set."""
+    """A file of a job. It can be copied into the project unless ``refused`` is set."""
 
     path: str
     worker_id: str
@@ -53,7 +53,7 @@ class PlanSource:
 
 @dataclass(frozen=True, slots=True)
 class ApplyStep:
-    """The action for one file, or the reason against it."""
+    """What ``apply`` does with one file, or why it does nothing."""
 
     path: str
     action: str
@@ -133,7 +133,11 @@ def _checked(target: Path) -> Path:
 def _by_path(
     found: Iterator[PlanSource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, PlanSource]:
-    """Return one source for each path; rejected if several workers created different versions."""
+    """Return one source for each path. Sources of several workers with different contents are
+    refused.
+
+    Raise InvalidRequest if a worker that ``take`` names has no files.
+    """
     by_path: dict[str, list[PlanSource]] = {}
     for each in found:
         by_path.setdefault(each.path, []).append(each)
@@ -168,7 +172,9 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
 
 
 def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Yield all sources of files; several for one path if several workers created it."""
+    """Yield all sources of files. If several workers created a path, yield a source for each of
+    them.
+    """
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged
     if not merged:
@@ -177,7 +183,7 @@ def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
 
 
 def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Yield the files of the merged result; none without a merge or a repository."""
+    """Yield the files of the merged result. Yield nothing if there is no merge or no repository."""
     landing = landing_of(surroundings, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
@@ -185,10 +191,10 @@ def _sources_of_result(surroundings: CliContext, job_id: str) -> Iterator[PlanSo
 
 
 def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
-    """Yield the files of successful workers, except workers that ran in the project itself.
+    """Yield the files of successful workers. Workers that ran in the project itself are omitted.
 
     Files of child jobs come before the files of their parent worker. Of several candidates, only
-    the selected one counts.
+    the chosen candidate counts.
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
@@ -248,7 +254,7 @@ def _words(error: OSError) -> str:
 
 
 def _ask(surroundings: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
-    """Raise Conflict if files would be overwritten without the user's consent."""
+    """Ask the user before files are overwritten. Raise Conflict if the user does not agree."""
     over = [step.path for step in steps if step.action == OVERWRITE]
     if not over or yes:
         return

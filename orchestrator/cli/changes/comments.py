@@ -1,4 +1,4 @@
-"""Comments on lines as people write them: in options, in a file, or below lines of a diff."""
+"""Parses comments on lines of code, which people write in options, in a file, or in a diff."""
 
 import re
 from collections.abc import Iterator
@@ -90,7 +90,9 @@ def in_diff(text: str) -> Comments:
 
 
 def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield each group of comment lines with the place of the line above."""
+    """Yield each group of consecutive comment lines, with the place of the diff's line above the
+    group.
+    """
     place: Comment | None = None
     lines: list[str] = []
     walk = _Walk()
@@ -106,7 +108,7 @@ def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
 
 
 class _Walk:
-    """Walks through a diff, and knows the file and the line numbers of both sides."""
+    """Reads a diff line by line, and tracks the file and the line numbers of both sides."""
 
     def __init__(self) -> None:
         self._paths = {"old": "", "new": ""}
@@ -114,7 +116,9 @@ class _Walk:
         self._left = {"old": 0, "new": 0}
 
     def step(self, line: str) -> Comment | None:
-        """Return the place of a line of a hunk; None for any other line."""
+        """Read the next line. Return its place if it is a line of a hunk; None for any other
+        line.
+        """
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
             self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}
@@ -142,7 +146,7 @@ class _Walk:
 
 
 def _path(shown: str) -> str:
-    """Return the path of a header line of a diff, which git quotes if it has special characters."""
+    """Return the path in a header line of a diff. Git quotes a path with special characters."""
     shown = shown.rstrip("\t\r")
     if shown.startswith('"') and shown.endswith('"'):
         shown = shown[1:-1].encode().decode("unicode_escape").encode("latin-1").decode("utf-8")

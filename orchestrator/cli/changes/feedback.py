@@ -91,7 +91,10 @@ def feedback_command(
 
 
 def _commit(job: Answer, worker_id: str) -> str:
-    """Return the head of the worker's branch. Raise NotFound or Conflict."""
+    """Return the head of the worker's branch.
+
+    Raise NotFound for an unknown worker, Conflict for a worker without a commit.
+    """
     found = next((each for each in job["workers"] if each["worker_id"] == worker_id), None)
     if found is None:
         names = ", ".join(each["worker_id"] for each in job["workers"][:20])
@@ -105,9 +108,9 @@ def _commit(job: Answer, worker_id: str) -> str:
 
 
 def _edited(surroundings: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
-    """Return the comments that the user writes into the worker's diff.
+    """Open the worker's diff in the user's editor, and return the comments that the user adds.
 
-    Raise InvalidRequest if there are none.
+    Raise InvalidRequest if the user adds none.
     """
     from orchestrator.cli.changes.land import diff_of_worker
 

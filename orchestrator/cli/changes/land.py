@@ -151,7 +151,11 @@ def land_command(
 
 
 def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
-    """Print the changes that a job's result lacks. Return the exit code for the job's status."""
+    """Print the changes that an incomplete job's result lacks. Return the exit code of the job's
+    status.
+
+    Raise ``error`` again if it has another cause.
+    """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
     job = whole_job(surroundings.workspace, job_id)
@@ -208,9 +212,10 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 
 
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
-    """Return the branch to land on, if the user names it.
+    """Ask the user to confirm the landing. Return the branch that the user names to land on, or
+    None.
 
-    Raise Conflict if the user does not confirm the change.
+    Raise Conflict if the user does not confirm.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
@@ -230,7 +235,9 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
 
 
 def _how(**options: bool) -> list[str]:
-    """Return the merge method that the options select. Raise UsageError if they conflict."""
+    """Return the merge methods among ``options`` that are set. Raise UsageError for more than
+    one.
+    """
     chosen = [name for name, is_given in options.items() if is_given]
     if len(chosen) > 1:
         named = " and ".join(f"--{each.replace('_', '-')}" for each in chosen)
@@ -239,8 +246,8 @@ def _how(**options: bool) -> list[str]:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each change that an incomplete job's result lacks, with the command that merges the
-    change.
+    """Yield a line for each change that an incomplete job's result lacks, with the command that
+    merges it.
     """
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
@@ -283,7 +290,9 @@ def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 
 
 def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Land the result by the folder's running server; without one, in this process."""
+    """Land the result through the running server of the folder. Without a server, land in this
+    process.
+    """
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -330,9 +339,7 @@ def _note(surroundings: CliContext, job_id: str, action: str) -> None:
 
 
 def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
-    """Return the landing of a job in its project, with or without a running server. Raise
-    NotFound.
-    """
+    """Return the landing of a job in the job's project. Needs no running server. Raise NotFound."""
     from orchestrator.app import landing
 
     surroundings.work_on_project_of(job_id)

@@ -115,7 +115,9 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield, for each hunk that another version replaced, its workers and a line of text."""
+    """Yield each hunk that another worker's version replaced: the hunk's workers, and a line of
+    text.
+    """
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

@@ -1,4 +1,4 @@
-"""``orchestrator restore``: undoes a job's changes of the user's repository."""
+"""``orchestrator restore``: undoes the changes that a job made in the user's repository."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -82,7 +82,9 @@ def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
 def _restored(
     work: "BranchRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
 ) -> ExitCode:
-    """Return the exit code; FAILED if anything except a push could not be restored."""
+    """Restore the changes ``can``. Return FAILED if any change of ``found`` except a push remains,
+    else OK.
+    """
     from orchestrator.git import RestoreState
 
     left = [
