@@ -55,7 +55,7 @@ def demo_command(surroundings: CliContext, keep: Path | None) -> int:
 
 
 class Demo:
-    """One run of the demo in its folder, by the commands that a user types."""
+    """One run of the demo in its folder. Runs the commands that a user would type."""
 
     def __init__(self, folder: DemoFolder, environ: dict[str, str], *, as_json: bool) -> None:
         self._folder = folder
@@ -63,8 +63,8 @@ class Demo:
         self._as_json = as_json
 
     def run(self) -> int:
-        """Run the plan and land its result. Return the exit code of the command that failed, or
-        0.
+        """Run the plan and land its result. Return 0, or the exit code of the command that
+        failed.
         """
         if code := self._command("run", "--plan", PLAN):
             return code
@@ -73,7 +73,7 @@ class Demo:
     def tell(self, landed: str) -> None:
         """Print what happened, the next commands, and how to remove the demo.
 
-        ``landed``: the new commit of main; empty if nothing was landed.
+        ``landed`` is the new commit of main, or "" if nothing was landed.
         """
         job = self._job()
         story = [*Story.of(job, self._folder.workspace).lines()] if job else []
@@ -100,7 +100,9 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """Yield commands to look around, each with its purpose; they work from any directory."""
+        """Yield commands that show the demo's results, each after its purpose. They work in any
+        directory.
+        """
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
         yield "Report, with results, the merge, and files", f"{own} report {job_id}"
@@ -123,7 +125,7 @@ class Demo:
         return returned if returned >= 0 else ExitCode.FAILED
 
     def _started(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-        """Return the started command. Raise DemoFailed."""
+        """Start a command of the product, and return its process. Raise DemoFailed."""
         try:
             return subprocess.Popen(
                 [str(self._folder.command), *arguments],
@@ -144,9 +146,7 @@ class Demo:
 
 @contextmanager
 def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Forward signals to the command, so that it stops its job and its server before the demo
-    ends.
-    """
+    """Forward signals to the running command, so that it stops its job and its server first."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
@@ -160,5 +160,7 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def _forwardable() -> Sequence[signal.Signals]:
-    """Return the signals that this process does not ignore. Under nohup, it ignores SIGHUP."""
+    """Return the signals to forward, without signals that this process ignores, such as SIGHUP
+    under nohup.
+    """
     return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

@@ -1,4 +1,4 @@
-"""The demo's folder: a home with its own command, a plan, and a repository."""
+"""The demo's folder: it has its own settings, its own command, a plan, and a repository."""
 
 import json
 import os
@@ -51,7 +51,7 @@ class DemoFailed(OrchestratorError):
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """A folder that is used like the product's own folder, and contains no files of the user."""
+    """A home for the demo only. Contains no files of the user."""
 
     path: Path
 
@@ -68,8 +68,9 @@ class DemoFolder:
         return self.path / "bin" / "orchestrator"
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment of commands in the demo's folder, without variables that point
-        elsewhere.
+        """Return the environment for commands in the demo's folder.
+
+        Variables that select another home, project, or server are removed.
         """
         own = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
         return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
@@ -79,8 +80,9 @@ class DemoFolder:
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Create the folder. Raise DemoFailed or OSError; then the caller removes the incomplete
-        folder.
+        """Create the folder's content. Raise DemoFailed or OSError.
+
+        After an error, the caller removes the incomplete folder.
         """
         write_command(self.path)
         self.workspace.mkdir()

@@ -70,7 +70,7 @@ def write_test(path: str, **values: str) -> None:
 
 
 def build_reports() -> None:
-    """Let a child job write the reports, then add a file that builds on its files."""
+    """Let a child job write the reports, then add a file that imports the child job's files."""
     write("shop/reports/__init__.py", '"""The reports of the shop."""\n')
     tasks = [
         {"id": name, "title": f"Report of {name}", "prompt": f"Write shop/reports/{name}.py."}
@@ -98,8 +98,8 @@ def write_report(name: str) -> None:
 
 
 def show_thousands(prompt: str) -> None:
-    """Write code that is wrong for negative amounts; correct the code if the prompt contains the
-    gate's finding.
+    """Write code that is wrong for negative amounts. If the prompt has the gate's finding, write it
+    right.
     """
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))
@@ -114,7 +114,7 @@ def show_thousands(prompt: str) -> None:
 
 
 def add_page(name: str) -> None:
-    """Add a page, and its name to the menu's names. The same edit resolves a conflict."""
+    """Add a page, and add its name to the menu. Also resolves a conflict in the menu."""
     write(f"shop/pages/{name}.py", PAGE.format(name=name))
     write_test(
         f"tests/test_{name}.py",

@@ -1,4 +1,4 @@
-"""The repository of the demo, and the plan that extends it."""
+"""The repository of the demo (a small shop), and the plan that extends it."""
 
 import json
 import shlex

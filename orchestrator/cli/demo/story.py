@@ -1,4 +1,4 @@
-"""The story of the demo: events that are read from its job's files."""
+"""The story of the demo: what happened, according to the files of its job."""
 
 import json
 import re
@@ -20,7 +20,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """The facts of a demo's job."""
+    """What the files of the demo's job say about it."""
 
     #: ``status.json``.
     status: Answer
@@ -31,7 +31,7 @@ class Story:
 
     @classmethod
     def of(cls, status: Answer, workspace: Path) -> "Story":
-        """Read the facts from the job's existing files."""
+        """Read the facts from those of the job's files that exist."""
         directory = workspace / f"job_{status['job_id']}"
         log, figures = directory / "logs/orchestrator.log", directory / "reports/analytics.json"
         return cls(
@@ -41,7 +41,7 @@ class Story:
         )
 
     def lines(self) -> Iterator[str]:
-        """Yield one line for each part of the demo that happened."""
+        """Yield a line for each feature that the demo has shown, such as a child job."""
         if (most := self._most_at_once()) > 1:
             yield f"{most} workers ran in parallel"
         for task in self._succeeded:

@@ -30,7 +30,9 @@ def agent_checks(
 
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
-    """Yield the known agents that are installed on this machine, completely or in part."""
+    """Yield checks of the known agents that are installed on this machine, completely or in
+    part.
+    """
     from orchestrator.app import availability
     from orchestrator.core.model.known_agents import KNOWN
 

@@ -17,5 +17,5 @@ class HealthCheck:
 
 
 def quoted(path: Path) -> str:
-    """Quote a path for a shell, so that the line with the fix can be pasted."""
+    """Quote a path for a shell, so that the reader can paste the command of a fix."""
     return shlex.quote(str(path))

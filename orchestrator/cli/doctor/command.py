@@ -32,7 +32,10 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the effective mode, and the requested settings that it does not enforce."""
+    """Yield the check of the containment mode that is in effect, and of the limits.
+
+    A requested setting that this mode does not enforce gets a warning.
+    """
     # imported here, because they are slow and --help does not need them
     from orchestrator.app import containment_in_force
     from orchestrator.config import Settings
@@ -77,8 +80,8 @@ if TYPE_CHECKING:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the checks of the project; none without settings, because their own check names the
-    problem.
+    """Yield the checks of the project; none if the settings are invalid, which another check
+    reports.
     """
     from orchestrator.config.project import ProjectUnknown, project_of
 

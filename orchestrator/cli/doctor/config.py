@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield checks, and the settings as soon as they are known to be valid."""
+    """Yield each check with None. The check that finds the settings valid comes with the
+    settings.
+    """
     path = folder / "config.yaml"
     if not path.exists():
         message = f"{path} does not exist; all settings have their defaults"

@@ -1,8 +1,8 @@
-"""Doctor's check of the host project's tools that would also read the folder.
+"""Doctor's check of the host project's tools, which might also read the files of the folder.
 
-Files of the folder exclude it from pytest and pyright (``pyvenv.cfg``, ``bin/activate``), ruff
-(``[tool.ruff]``), and go (``workspace/go.mod``). The other tools, which this module checks, need
-one line in the project's own settings.
+The folder itself contains files that exclude it from pytest and pyright (``pyvenv.cfg``,
+``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). The other tools need one
+line in the project's own settings, for which this module checks.
 """
 
 import configparser
@@ -23,7 +23,7 @@ _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to add to a file, with its position."""
+    """A line that the user should add to a file, and where in the file."""
 
     file: Path
     place: str
@@ -40,7 +40,7 @@ Finder = Callable[[Path, str], Line | None]
 
 
 def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
-    """Yield a note for each tool that reads the folder; empty if the folder is the project."""
+    """Yield a warning for each tool that reads the folder; none if the folder is the project."""
     folder = folder.resolve()
     for place in _places(folder, project.resolve()):
         name = folder.relative_to(place).as_posix()
@@ -55,8 +55,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Return directories in which the host's tools run: from the project up to the top of its
-    repository. Empty if the folder is not inside the project.
+    """Return the directories in which the host's tools may run; empty if the folder is outside the
+    project.
+
+    The directories are the project and its parents, up to the top of its repository.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -94,8 +96,9 @@ def _mypy(place: Path, name: str) -> Line | None:
 
 
 def _has_python(place: Path, name: str) -> bool:
-    """True if a directory has its own modules: without settings, mypy then reads everything below
-    it.
+    """True if a directory contains Python modules of its own.
+
+    Without settings, mypy then reads everything below the directory.
     """
     # If all modules are deeper, the project has settings or tests near its top.
     found = (
@@ -150,7 +153,9 @@ def _prettier(place: Path, name: str) -> Line | None:
 
 
 def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
-    """Return a line in a file like .gitignore, unless one of the files has it."""
+    """Return the line to add to the first of ``files``, such as .gitignore; None if one file has
+    it.
+    """
     for file in files:
         for line in _text(place / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
@@ -240,7 +245,7 @@ def _names_dependency(place: Path, tool: str) -> bool:
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
-    """True if a list in a JavaScript file names the folder."""
+    """True if the list ``setting`` in a JavaScript file contains the folder's ``name``."""
     listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
 
@@ -259,9 +264,9 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Parse an object from JSON with comments and trailing commas, as in tsconfig.json.
+    """Return the object in a JSON text with comments and trailing commas, as in tsconfig.json.
 
-    Return an empty object if the text is not one.
+    Return an empty object if the text is invalid.
     """
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:

@@ -113,8 +113,8 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    """Return installed versions that differ from the pinned ones; none if no package is
-    installed.
+    """Return the packages whose installed version differs from the pinned version, as text; "" if
+    none.
     """
     wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
     more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""

@@ -1,4 +1,4 @@
-"""Shows processes that outlive their attempt, and how to end them."""
+"""Shows processes that still run after the end of their attempt, and the command that ends them."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ _MOST_NAMED = 5
 
 
 def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
-    """Return a message, and the command that kills the processes; None if there are none.
+    """Return a message about leftover processes, and the command that kills them; None if there are
+    none.
 
-    ``root_id``: only processes of this root job.
+    With ``root_id``, only processes of this root job count.
     """
     # imported here, because --help does not need it
     from orchestrator.launchers.local.leftover_processes import leftovers

@@ -60,8 +60,9 @@ def _free_space(workspace: Path) -> HealthCheck:
 
 
 def repository_space(project: Path, workspace: Path, least_bytes: int) -> HealthCheck | None:
-    """Check the space of the repository's disk; None without a repository, or if it is the
-    workspace's disk.
+    """Check the free space on the repository's disk.
+
+    None without a repository, or if the workspace is on the same disk.
     """
     common = _common_directory(project)
     if common is None or os.stat(common).st_dev == os.stat(_existing(workspace)).st_dev:

@@ -35,7 +35,7 @@ def server_checks(workspace: Path, settings: "Settings | None") -> Iterator[Heal
 
 
 def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
-    """Yield the checks that the running server reports; it may serve another project."""
+    """Yield the checks that the running server reports. The server may serve another project."""
     from orchestrator.api.client import OrchestratorClient
     from orchestrator.api.client.client import ApiError, ClientError
 
