@@ -1,4 +1,4 @@
-"""The reason why a job makes no progress, requested when there are no events."""
+"""Tells the user why a job makes no progress, after a time without events."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,7 +17,7 @@ Cause = tuple[str, str, str]
 
 
 class BlockedWorkers:
-    """Reports each cause once, even if its figures change."""
+    """Reports why workers wait. Each cause is reported once, even if its figures change later."""
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
@@ -28,7 +28,9 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """Return a new line; None if it is too early, or there is none."""
+        """Return a line with a new cause; None if there is none, or if the last event is too
+        recent.
+        """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None
         self.news()
@@ -43,16 +45,15 @@ class BlockedWorkers:
 
 
 def server_awaited(client: OrchestratorClient, seconds: float) -> str:
-    """Return the line that is shown while the server does not answer. ``seconds``: duration of the
-    retries.
-    """
+    """Return the line to show while the server does not answer. The retries last ``seconds``."""
     until = local_time(time.time() + seconds)
     return f"no answer from {client.api_url}; retrying until {until}"
 
 
 def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
-    """Yield the cause and a line such as ``worker_1 waiting for disk space: ...``, for each
-    waiting worker of a tree.
+    """Yield, for each waiting worker of a tree, the cause and a line.
+
+    A line is such as ``worker_1 waiting for disk space: ...``.
     """
     for worker in tree["workers"]:
         reason = str(worker.get("reason") or "")

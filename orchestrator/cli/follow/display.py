@@ -1,4 +1,4 @@
-"""Shows progress: lines only, or on a terminal also a few lines that change in place."""
+"""Shows a job's progress as lines; on a terminal, the last lines change in place."""
 
 import os
 import sys
@@ -31,12 +31,11 @@ LINE_END = "\r\n"
 
 
 class Region:
-    """Lines at the bottom of a terminal that are redrawn in place, below lines that stay.
+    """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
-    Between two draws, the cursor is at the start of the first of these lines. So each draw is
-    complete in itself. No count of lines can become wrong after a resize, terminal
-    output such as ``^C`` is overwritten, and a shell prompt after a kill appears in the right
-    place.
+    Between two draws, the cursor is at the start of the region's first line, so that a draw need
+    not know the previous one. So a resize cannot cause a wrong count of lines, terminal output such
+    as ``^C`` is overwritten, and after a kill the shell's prompt appears in the right place.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -47,7 +46,7 @@ class Region:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Columns and lines of the terminal, as they are now."""
+        """The terminal's present number of columns and lines."""
         try:
             columns, lines = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):
@@ -60,9 +59,10 @@ class Region:
         return (self._stream.encoding or "").lower()
 
     def draw(self, staying: Sequence[str], changing: Sequence[str]) -> None:
-        """Write lines that stay, and replace the region by ``changing``, cut to the terminal.
+        """Print the permanent lines ``staying``, and replace the region by ``changing``.
 
-        The region is the last lines of ``changing`` if the terminal is not high enough.
+        Lines are cut to the terminal's width. If the terminal is not high enough, the region shows
+        the last lines of ``changing``.
         """
         width, height = self.size
         shown = tuple(fit(line, width - 1) for line in changing[-max(1, height - 1) :])
@@ -88,28 +88,28 @@ STAMP_COLUMNS = 10
 
 class Display(Protocol):
     def say(self, message: str) -> None:
-        """Print a line that stays above the live region."""
+        """Print a permanent line above the live region."""
 
     def event(self, event: Event) -> None: ...
 
     def show_output_of(self, logs: Path) -> None:
-        """Set the directory of the workers' logs, which are on this machine."""
+        """Show workers' output, too, from the directory of their logs on this machine."""
 
     def tick(self) -> None:
         """Called a few times a second."""
 
     def idle(self) -> bool:
-        """True if no worker is known to run."""
+        """True if no worker runs, as far as the events show."""
 
     def close(self) -> None:
-        """Print the final state as lines that stay."""
+        """Print the final state as permanent lines."""
 
     def ended(self, answer: Mapping[str, Any]) -> None:
         """Called after ``close`` with the job's last status."""
 
 
 class PlainDisplay:
-    """One line for each event, with the time since the job's first event."""
+    """Prints one line for each event, with the time since the job's first event."""
 
     def __init__(self, style: Style | None = None) -> None:
         self._progress = ProgressLines()
@@ -147,8 +147,8 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """Prints outcomes as lines that stay. Below these lines, running workers and a progress line
-    change in place.
+    """Prints outcomes as permanent lines. Below them, running workers and a progress line change in
+    place.
     """
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
@@ -169,7 +169,7 @@ class LiveDisplay:
         self._output = LastLines(logs)
 
     def styled(self, line: str) -> str:
-        """Return a line in its colours, or without colours if the stream shows none."""
+        """Return a line, without its colours if the stream shows none."""
         return line if self._style.is_on else click.unstyle(line)
 
     def ended(self, answer: Mapping[str, Any]) -> None:
@@ -231,8 +231,8 @@ class LiveDisplay:
         return self._region.encoding.startswith("utf")
 
     def _workers(self, now: float, most: int) -> Iterator[str]:
-        """Yield one line per running or waiting worker: its time, and its activity or
-        last output.
+        """Yield a line for each running or waiting worker: its time, and its activity or last
+        output.
         """
         progress = self._progress
         # Waiting workers have less to show: they come after the running workers.
@@ -256,14 +256,18 @@ class LiveDisplay:
 
 
 def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
-    """Return a line of news with its time since the start of the job, in the style of its kind."""
+    """Return an event's line in the style of its kind, after its seconds since the start of the
+    job.
+    """
     head, colon, rest = line.partition(": ")
     paint = style.of(_meaning(event))
     return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"
 
 
 def _meaning(event: Event) -> str:
-    """Return ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
+    """Return the meaning that selects an event's style: ``good``, ``bad``, ``waiting``, ``dim``, or
+    "".
+    """
     facts = event.get("data") or {}
     kind, status = str(event["kind"]), str(facts.get("status") or "")
     if kind == EventKind.WORKER_ENDED:
@@ -275,7 +279,7 @@ def _meaning(event: Event) -> str:
 
 
 def stays(event: Event) -> bool:
-    """True if the event's line stays on the screen when workers are shown in place."""
+    """True if the event gets a permanent line even when workers are shown in place."""
     if event["kind"] == EventKind.GATE_ENDED:
         # The next line of the worker has the findings of a required gate.
         required = (event.get("data") or {}).get("required", True)
@@ -313,14 +317,18 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    """Return the event's own time, because events arrive late after a lost connection."""
+    """Return the time at which the event happened, because an event may arrive late after a lost
+    connection.
+    """
     at = moment(event.get("at"))
     return time.time() if at is None else at
 
 
 def display_for(surroundings: CliContext, stream: TextIO | None = None) -> Display:
-    """Return a display of lines. If ``stream`` (standard error) is a suitable terminal, lines
-    change in place.
+    """Return a display for ``stream`` (default: standard error).
+
+    Its last lines change in place if the stream is a suitable terminal. Otherwise it only prints
+    lines.
     """
     to = stream or sys.stderr
     style = style_of(surroundings.environ, to)

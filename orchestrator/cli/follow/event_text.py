@@ -1,4 +1,4 @@
-"""Events of a job as lines of text."""
+"""Converts events of a job to lines of text."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ Facts = Mapping[str, Any]
 
 
 class Known(Protocol):
-    """Facts from earlier events that lines need."""
+    """What earlier events have shown, as far as the lines of later events need it."""
 
     @property
     def started_at(self) -> Mapping[str, float]: ...
@@ -27,8 +27,9 @@ class Known(Protocol):
 
 
 def line_of(event: Event, progress: Known) -> str | None:
-    """Return an event's line, or None if it is no news. ``progress``: the state before the
-    event.
+    """Return the line for an event; None if the user need not see the event.
+
+    ``progress`` is the state before the event.
     """
     kind, facts = str(event["kind"]), event.get("data") or {}
     worker = str(event.get("worker_id") or "")
@@ -199,9 +200,7 @@ _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REV
 
 
 def with_shorter_reason(event: Event, characters: int) -> Event:
-    """Return the event with its reason shortened by ``characters``, to at least LEAST_REASON
-    characters.
-    """
+    """Return the event with a reason that is ``characters`` shorter, but not below LEAST_REASON."""
     facts = event.get("data") or {}
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
     shorter = first_line(reason, max(LEAST_REASON, len(reason) - characters))
@@ -209,13 +208,13 @@ def with_shorter_reason(event: Event, characters: int) -> Event:
 
 
 def indent(worker_id: str) -> str:
-    """Return two blanks for each level: ``worker_2_1`` is one level below ``worker_2``."""
+    """Return two blanks for each depth of a worker: 0 for ``worker_2``, 1 for ``worker_2_1``."""
     return "  " * max(0, worker_id.count("_") - 1)
 
 
 def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
-    """Return text such as ``worker_1: gate pytest: base commit``; nothing for a gate that
-    checked nothing.
+    """Return text such as ``worker_1: gate pytest: base commit``; None for a gate that checked
+    nothing.
     """
     by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
     gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"

@@ -1,4 +1,6 @@
-"""Follows a job to its end: a thread listens, the main thread prints and handles Ctrl-C."""
+"""Follows a job to its end. One thread receives events, and the main thread prints and handles
+Ctrl-C.
+"""
 
 import math
 import queue
@@ -31,11 +33,11 @@ STANDARD_ERROR = 2
 
 
 class Left(KeyboardInterrupt):
-    """The user stopped following before the job had ended."""
+    """The user exited before the job had ended."""
 
 
 class FollowEnd:
-    """The last item of a listener: the job's final status."""
+    """The last item of a ``FollowListener``, with the job's final status."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.answer = answer
@@ -48,7 +50,7 @@ News = dict[str, Any] | str | FollowEnd | Exception
 def follow(
     surroundings: CliContext, client: OrchestratorClient, job_id: str, display: Display
 ) -> tuple[dict[str, Any], bool]:
-    """Show a job until it has ended. Return its last status, and True if it was interrupted.
+    """Show a job until it has ended. Return its last status, and True if the user interrupted it.
 
     The first Ctrl-C requests the job's stop, the second raises Left.
     """
@@ -80,10 +82,10 @@ def watch(
     seconds: float = math.inf,
     body: Callable[[], Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """Show a job until it has ended, or for ``seconds``; return its status. Ctrl-C ends only this
-    display.
+    """Show a job until it has ended, or for ``seconds``, and return its status.
 
-    ``body`` returns the lines above the workers, once a second. Past events are not printed.
+    Ctrl-C ends only this display, not the job. ``body`` returns the lines above the workers; it is
+    called once a second. Past events are not printed.
     """
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     held = BlockedWorkers(client, job_id)
@@ -107,7 +109,7 @@ def watch(
 
 
 def _logs_of(surroundings: CliContext, job_id: str) -> Path:
-    """Return the directory of the logs of a job of this workspace; it may not exist yet."""
+    """Return the directory of a job's logs in this workspace. The directory may not exist yet."""
     try:
         directory = directory_of(surroundings.workspace, job_id)
     except NotFound:
@@ -116,7 +118,8 @@ def _logs_of(surroundings: CliContext, job_id: str) -> Path:
 
 
 def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return status of an ended job from the workspace, after its server has stopped.
+    """Return the status of an ended job from the workspace, if its server has stopped; otherwise
+    None.
 
     The user who started the server may stop it as soon as the last job has ended.
     """
@@ -158,8 +161,9 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
 
 
 class FollowListener:
-    """Iterator over a job's events, other lines to print, None during a pause, and finally
-    FollowEnd.
+    """Iterator over a job's events and other lines to print.
+
+    The item is None if nothing has arrived for a short time. The last item is a FollowEnd.
     """
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
@@ -191,7 +195,7 @@ class FollowListener:
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """Make SIGTERM, and a closed terminal, act like Ctrl-C, also in background jobs of a shell."""
+    """Make SIGTERM and a closed terminal act like Ctrl-C, in background jobs of a shell, too."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

@@ -14,7 +14,7 @@ REFRESH_SECONDS = 0.25
 
 
 class LastLines:
-    """Reads the end of a log only after the log has grown."""
+    """Returns the last lines of workers' logs. Reads a log again only after it has grown."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs

@@ -21,7 +21,7 @@ class NotifyingDisplay:
     """A display that also notifies when the job needs the user."""
 
     def __init__(self, display: Display, *, approves: bool) -> None:
-        """``approves``: True if the plan waits for approval."""
+        """``approves`` is true if the job's plan must be approved by the user."""
         self._display = display
         self._needs = dict(_NEEDS)
         if approves:

@@ -1,4 +1,4 @@
-"""A job's progress, from its events, independent of its display."""
+"""A job's progress, computed from its events, without any display."""
 
 import time
 from collections import Counter
@@ -24,7 +24,7 @@ _UNSUCCESSFUL = [
 
 @dataclass
 class JobPart:
-    """A job of the tree: the root job, or a child job."""
+    """The progress of one job of a tree, which is the root job or a child job."""
 
     tasks: int = 0
     workers: set[str] = field(default_factory=set)
@@ -36,7 +36,9 @@ class JobPart:
 
 @dataclass
 class ProgressLines:
-    """Takes events one by one; each event gives at most one line of news."""
+    """The progress of a job tree. Receives events one by one, and returns at most one line for
+    each.
+    """
 
     #: By worker: its status.
     workers: dict[str, str] = field(default_factory=dict)
@@ -53,9 +55,9 @@ class ProgressLines:
     _most_running: int = 0
 
     def take(self, event: Event, room: int | None = None) -> str | None:
-        """Record an event; return its line, or None if it is no news.
+        """Record an event. Return its line, or None if the user need not see the event.
 
-        A reason is cut for a line of at most ``room`` columns; other parts of the line are not.
+        If the line has more than ``room`` columns, only its reason is shortened.
         """
         line = line_of(event, self)
         if line is not None and room is not None and (excess := columns(line) - room) > 0:
@@ -128,7 +130,9 @@ class ProgressLines:
             job.activity = ""
 
     def resumed_because(self, worker: str) -> str:
-        """Return text such as `` (child job 05ebe362 completed)``; empty if it is unknown."""
+        """Return why a worker resumed, such as `` (child job 05ebe362 completed)``; "" if it is
+        unknown.
+        """
         facts = self._awaited.get(worker) or {}
         ids = [str(each) for each in facts.get("child_job_ids") or ()]
         ended = [f"child job {each} {found}" for each in ids if (found := self._end_of(each))]
@@ -145,20 +149,25 @@ class ProgressLines:
         return Counter(self.workers.values())
 
     def running(self) -> Iterator[tuple[str, float]]:
-        """Yield workers whose process runs, with the time they started, oldest first."""
+        """Yield the workers whose process runs, with the start time of their attempt.
+
+        The oldest worker is first.
+        """
         for worker, at in self.started_at.items():
             if self.workers[worker] == "running":
                 yield worker, at
 
     def waiting(self) -> Iterator[tuple[str, float]]:
-        """Yield workers that wait for child jobs or locks, with the time they started."""
+        """Yield the workers that wait for child jobs or locks, with the start time of their
+        attempt.
+        """
         for worker, at in self.started_at.items():
             if self.workers[worker] == "waiting":
                 yield worker, at
 
     @property
     def total(self) -> int:
-        """Number of workers: a task with several candidates has a worker for each."""
+        """Number of workers. A task with several candidates has one worker for each candidate."""
         return sum(max(job.tasks, len(job.workers)) for job in self.jobs.values())
 
     @property
@@ -173,7 +182,9 @@ class ProgressLines:
         return max(0, self.total - busy - sum(counts[status] for status in _ENDED))
 
     def unsuccessful(self) -> Iterator[tuple[int, str]]:
-        """Return number of workers in each status of a failure."""
+        """Return, for each unsuccessful status, the number of workers that have it, and the
+        status.
+        """
         counts = self.counts()
         return ((counts[status], status) for status in _UNSUCCESSFUL if counts[status])
 
@@ -184,8 +195,8 @@ class ProgressLines:
                 yield f"job {job_id}: {doing}"
 
     def _last_step(self, job: JobPart) -> str:
-        """Return the step that follows the last worker's end; "" before this end, and after the
-        job's end.
+        """Return the text for the step between the last worker's end and the job's end; otherwise
+        "".
         """
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""
@@ -205,7 +216,7 @@ class ProgressLines:
     def seconds_left(self, now: float) -> float | None:
         """Return the estimated seconds until all tasks are done, from the job's finished tasks.
 
-        None if too few tasks are finished, or none remains.
+        None if too few tasks are finished, or if no task remains.
         """
         if len(self._finished_seconds) < LEAST_FINISHED:
             return None

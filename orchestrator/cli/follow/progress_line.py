@@ -1,4 +1,4 @@
-"""The progress line: a bar, counts, cost, elapsed time, and an estimate of the time left."""
+"""The progress line: a bar, counts, cost, elapsed time, and the estimated remaining time."""
 
 from collections.abc import Iterator
 
@@ -21,8 +21,8 @@ def progress_line(
     style: Style,
     is_unicode: bool,
 ) -> str:
-    """Return text such as ``3/6 done, 2 running, 1 queued, $0.04, 14 s, about 12 s left``,
-    after a bar.
+    """Return a bar and text such as ``3/6 done, 2 running, 1 queued, $0.04, 14 s, about 12 s
+    left``.
     """
     parts = dict(_parts(progress, now, began, style))
     bar = _bar(progress, style, is_unicode)
@@ -67,7 +67,7 @@ def _cost(progress: ProgressLines) -> str:
 
 
 def _bar(progress: ProgressLines, style: Style, is_unicode: bool) -> str:
-    """Return a bar, filled by the share of ended workers, with failures in red."""
+    """Return a bar that is filled by the share of ended workers. The failed share is red."""
     if not (total := progress.total):
         return ""
     full, empty = "━─" if is_unicode else "#-"

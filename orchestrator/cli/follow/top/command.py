@@ -51,7 +51,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _Once:
-    """What ``top --once`` wants from the source: ``source.Wanted`` for a single frame."""
+    """The implementation of ``source.Wanted`` for the single frame of ``top --once``."""
 
     job_id: str
     view: View = field(default_factory=View)

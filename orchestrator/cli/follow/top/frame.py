@@ -1,4 +1,4 @@
-"""One frame of the screen as lines of text. Pure."""
+"""The text of one frame of the screen, as lines. Pure."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,9 @@ HELP = (
 
 @dataclass(slots=True)
 class Pane:
-    """Text below the rows, or in place of them: a log, changes, or help."""
+    """A part of the screen below the rows, or in place of the rows. It shows a log, changes, or
+    help.
+    """
 
     title: str
     lines: Sequence[str] = ()
@@ -135,7 +137,9 @@ class Frame:
         return [name for name, (_, least) in _WIDTHS.items() if width >= least]
 
     def _room(self, width: int) -> tuple[int, int]:
-        """Return the widths of the title and of the last line."""
+        """Return the widths of the column with the title, and of the column with the last line of
+        output.
+        """
         used = 2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown(width)) + 1
         rest = max(0, width - used)
         return (rest // 2, rest - rest // 2 - 1) if width >= _LAST_FROM else (rest, 0)
@@ -218,7 +222,7 @@ class Frame:
 
 
 def count(number: int | None) -> str:
-    """Return text such as ``950``, ``41.2k`` or ``1.3M``."""
+    """Return a number as short text, such as ``950``, ``41.2k`` or ``1.3M``."""
     if not number:
         return "-"
     if number < 1000:
@@ -231,7 +235,7 @@ def cost(dollars: float | None) -> str:
 
 
 def clock(seconds: float | None) -> str:
-    """Return text such as ``00:33`` or ``1:02:03``."""
+    """Return a duration as text, such as ``00:33`` or ``1:02:03``."""
     if seconds is None:
         return "-"
     minutes, rest = divmod(int(seconds), 60)

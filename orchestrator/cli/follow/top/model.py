@@ -30,7 +30,7 @@ ATTENTION: Mapping[str, int] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLine:
-    """One worker. Times are seconds since the epoch."""
+    """One worker in the form in which the screen shows it. Times are seconds since the epoch."""
 
     job_id: str
     worker_id: str
@@ -53,7 +53,9 @@ class WorkerLine:
     parent_id: str = ""
 
     def seconds(self, now: float) -> float | None:
-        """Return the time of its attempts; None before its first attempt, and between attempts."""
+        """Return the seconds of the worker's attempts; None before the first attempt and between
+        attempts.
+        """
         if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
         until = now if self.ended_at is None else self.ended_at
@@ -62,7 +64,7 @@ class WorkerLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobLine:
-    """One root job. ``workers`` is None until the workers are read."""
+    """One root job in the form in which the screen shows it."""
 
     job_id: str
     status: str
@@ -100,7 +102,7 @@ class JobLine:
         return sum(self.counts.values())
 
     def now(self, refreshed_at: float) -> float:
-        """Return the time up to which running workers are known to run."""
+        """Return the latest time at which the job's running workers are known to run."""
         return refreshed_at if self.known_at is None else self.known_at
 
     def seconds(self, now: float) -> float | None:
@@ -112,7 +114,7 @@ class JobLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """All data of one refresh."""
+    """All data of the screen at one refresh."""
 
     jobs: Sequence[JobLine] = ()
     at: float = 0.0

@@ -1,4 +1,4 @@
-"""The loop of ``top``: keys and refreshed snapshots in, frames out."""
+"""The loop of ``top``: reads keys and snapshots, and draws frames."""
 
 import queue
 import threading
@@ -29,7 +29,7 @@ Action = Callable[[OrchestratorClient], str]
 
 
 class Refresher:
-    """Reads snapshots and runs actions in a thread, so that keys never wait for the server."""
+    """Reads snapshots and runs actions in a thread, so that the screen reacts to keys at once."""
 
     def __init__(self, source: AnySource, job_id: str, wake: Callable[[], None]) -> None:
         self.job_id = job_id
@@ -75,7 +75,9 @@ class Refresher:
         self._asked.put(action)
 
     def taken(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
-        """Return the latest snapshot, the latest log, and the outcomes of actions since."""
+        """Return the latest snapshot, the latest log, and the outcomes of actions since the
+        previous call.
+        """
         with self._lock:
             news, self._news = self._news, []
             return self._snapshot, self._log, news
@@ -101,7 +103,7 @@ class Refresher:
                 return
 
     def _waits(self, seconds: float) -> bool:
-        """Wait for a requested action, and run it. Return False if the program ends."""
+        """Wait up to ``seconds`` for an action, and run it. Return False if the program ends."""
         try:
             action = self._asked.get(timeout=max(0.05, seconds))
         except queue.Empty:
@@ -118,7 +120,7 @@ class Refresher:
 
 
 class TopProgram:
-    """The loop of ``top``. ``run`` is called once."""
+    """The running ``top``. ``run`` is called once."""
 
     def __init__(self, surroundings: CliContext, source: AnySource, job_id: str) -> None:
         self._surroundings = surroundings
@@ -135,7 +137,9 @@ class TopProgram:
         self._page = PAGE
 
     def run(self, style: Style, *, is_unicode: bool) -> int:
-        """Show the screen until the user quits. Return the number of the signal that ended it."""
+        """Show the screen until the user quits or a signal ends it. Return the signal's number, or
+        0.
+        """
         self._frame.style, self._frame.is_unicode = style, is_unicode
         with self._screen:
             self._refresher.start()
@@ -394,7 +398,10 @@ class TopProgram:
 
 
 def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
-    """Return a patch of a worker's or a job's changes, from the local repository."""
+    """Return the changes of a worker as a patch, from the local repository.
+
+    If ``worker_id`` is empty, return the changes of the job.
+    """
     from orchestrator.app import landing, worker_difference
 
     surroundings.work_on_project_of(job_id)

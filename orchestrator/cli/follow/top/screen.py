@@ -52,7 +52,9 @@ _CONTROLS = {
 
 
 class Screen:
-    """The terminal as a context manager. Any thread and signal handlers may call ``wake``."""
+    """The terminal of ``top`` as a context manager. Any thread and signal handlers may call
+    ``wake``.
+    """
 
     def __init__(self) -> None:
         self._in, self._out = sys.stdin.fileno(), sys.stdout.fileno()
@@ -104,7 +106,9 @@ class Screen:
             termios.tcsetattr(self._in, termios.TCSADRAIN, before)  # type: ignore[arg-type]
 
     def suspend(self) -> None:
-        """Stop as Ctrl-Z does. The shell has the terminal until the program continues."""
+        """Suspend the program as Ctrl-Z does. The shell has the terminal until the program
+        continues.
+        """
         self.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
         self.enter()
@@ -133,11 +137,14 @@ class Screen:
         return USUAL_SIZE
 
     def redraw(self) -> None:
-        """Draw all lines with the next frame."""
+        """Draw all lines again with the next frame, not only changed lines."""
         self._shown = []
 
     def draw(self, make: Callable[[int, int], Sequence[str]]) -> None:
-        """Write the lines that differ from the last frame, in one piece."""
+        """Draw a frame. ``make`` returns its lines for the given columns and lines of the terminal.
+
+        Writes only lines that differ from the previous frame, in one write.
+        """
         size = self.size
         lines = list(make(*size))
         if size != self._size:
@@ -159,7 +166,9 @@ class Screen:
                 select.select([], [self._out], [], 1.0)
 
     def keys(self, seconds: float) -> Iterator[str]:
-        """Yield pressed keys: characters, or names such as ``up``; wait at most ``seconds``."""
+        """Wait at most ``seconds``, and yield the pressed keys: characters, or names such as
+        ``up``.
+        """
         try:
             ready, _, _ = select.select([self._in, self._wake_read], [], [], seconds)
         except InterruptedError:
@@ -185,7 +194,7 @@ class Screen:
 
 
 def _is_cut(data: bytes) -> bool:
-    """True if a character or a sequence of a key is incomplete."""
+    """True if the input ends within a character, or within the sequence of bytes of a key."""
     try:
         data.decode()
     except UnicodeDecodeError as error:
@@ -195,7 +204,7 @@ def _is_cut(data: bytes) -> bool:
 
 
 def decoded(data: bytes) -> Iterator[str]:
-    """Yield the keys of terminal input."""
+    """Yield the names of the keys in terminal input."""
     text = data.decode("utf-8", "replace")
     while text:
         if text[0] == "\x1b":

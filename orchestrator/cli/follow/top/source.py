@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 class Wanted(Protocol):
-    """The data that the screen needs now."""
+    """What the screen shows now, and which data it therefore needs."""
 
     #: The only job to show; empty: all jobs.
     job_id: str
@@ -54,14 +54,14 @@ class Wanted(Protocol):
     def is_open(self, job: JobLine) -> bool: ...
 
     def visible(self) -> Sequence[tuple[str, str]]:
-        """Return job and worker of each row in the window."""
+        """Return the job id and the worker id of each row that is visible."""
         ...
 
 
 class ServerSource:
-    """Jobs of a server. The workers of open jobs are read in columns.
+    """Reads jobs from a server, and the workers of jobs that the screen shows opened.
 
-    Reads with the light client, because loading ``requests`` takes longer than a whole frame.
+    Uses the light client, because loading ``requests`` takes longer than a whole frame.
     """
 
     def __init__(self, address: "Address") -> None:
@@ -104,7 +104,9 @@ class ServerSource:
     def _last_lines(
         self, jobs: Sequence[JobLine], visible: Sequence[tuple[str, str]]
     ) -> Iterator[tuple[tuple[str, str], str]]:
-        """Yield the last line of the log of running workers in the window."""
+        """Yield the last log line of each running worker that is visible, after its job and worker
+        id.
+        """
         running = {
             (job.job_id, each.worker_id): each
             for job in jobs
@@ -165,7 +167,7 @@ class ServerSource:
 
 
 class FileSource:
-    """Jobs of ``status.json`` files, without a server."""
+    """Reads jobs from ``status.json`` files, without a server."""
 
     def __init__(self, surroundings: CliContext) -> None:
         self._surroundings = surroundings
@@ -256,7 +258,7 @@ def _job(answer: Answer) -> JobLine:
 
 
 def of_columns(answer: Answer) -> list[WorkerLine]:
-    """Return the workers of an answer in columns."""
+    """Return the workers of an answer that has one list for each field (``ColumnsAnswer``)."""
     number, base = int(answer["n"]), float(answer["at"])
     columns = {name: _column(answer[name], number) for name in _COLUMNS}
     # Null: the workers are numbered from 1.
@@ -299,12 +301,16 @@ _COLUMNS = (
 
 
 def _column(value: Any, number: int) -> Sequence[Any]:
-    """Return one value for each worker; a column of equal values is that value."""
+    """Return one value for each worker. A ``value`` that is not a list is the same for all
+    workers.
+    """
     return value if isinstance(value, list) else [value] * number
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    """Return a job from its file. Its times do not grow, because the job may no longer run."""
+    """Return a job from its file. Running times stop at ``known_at``, because the job may not
+    run.
+    """
     from orchestrator.cli.output.summary import all_tasks, tasks_of
 
     status = str(answer["status"])

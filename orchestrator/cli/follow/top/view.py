@@ -1,4 +1,4 @@
-"""The rows of the screen: the shown rows, their order, and the selected row. Pure."""
+"""The rows of the screen: which rows it shows, their order, and the selected row. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import field
@@ -41,7 +41,7 @@ class Row:
 
 @dataclass(slots=True)
 class View:
-    """The user's choice of rows."""
+    """The rows that the user wants to see: their order, filter, and selection."""
 
     order: Order = Order.ATTENTION
     as_tree: bool = False
@@ -126,7 +126,7 @@ class View:
             self.selected = self.rows[at].key
 
     def window(self, height: int) -> Sequence[Row]:
-        """Return at most ``height`` rows, the selected one among them."""
+        """Return at most ``height`` rows, including the selected row."""
         at = self.index
         self.top = min(self.top, at)
         self.top = max(self.top, at - height + 1, 0)
