@@ -1,4 +1,4 @@
-"""``orchestrator attach``: a worker's session of the AI tool, in the user's terminal."""
+"""``orchestrator attach``: opens a worker's session of its AI tool in the user's terminal."""
 
 import signal
 import subprocess
@@ -83,7 +83,10 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker, with the fields that its directory and its row of the status have."""
+    """Return the worker, built from its row of the status and the path of its directory.
+
+    Raise Conflict if the worker has no directory.
+    """
     root = directory_of(surroundings.workspace, job_id)
     name = row["worker_id"]
     found = next(root.glob(f"depth_*/{name}"), None)
@@ -115,9 +118,9 @@ def _in_this_terminal(terminal: "Terminal") -> int:
 
 @contextmanager
 def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Ignore the terminal's signals in this process, so that keys reach only the tool.
+    """Leave the terminal's signals to the tool: this process ignores them.
 
-    A SIGTERM ends the tool.
+    A SIGTERM to this process is passed on to the tool.
     """
     before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
     before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
@@ -150,9 +153,9 @@ def _tell(surroundings: CliContext, job: Answer, row: Answer, taken: "Taken") ->
 
 
 def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
-    """Add the changes to the job's lists, because the worker may have changed nothing before.
+    """Update the job's list of changed files from the worker's branch.
 
-    The changes are committed, so an error here is only printed.
+    Because the changes are committed already, an error is only printed.
     """
     try:
         client = surroundings.client_if_running()
@@ -171,7 +174,7 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
 
 
 def _above(root: Answer, job_id: str) -> Iterator[str]:
-    """Yield the ancestors of the job, from its parent job to the root."""
+    """Yield the job's ancestors, from its parent job to the root job."""
     parents = {each["job_id"]: each.get("parent_job_id") for each in root.get("child_jobs") or ()}
     while parent := parents.get(job_id):
         yield parent

@@ -1,4 +1,4 @@
-"""``orchestrator budget``."""
+"""``orchestrator budget``: raises limits of a job."""
 
 import json
 from typing import Any

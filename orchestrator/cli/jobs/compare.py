@@ -46,8 +46,9 @@ def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: b
 
 
 def find_comparison(surroundings: CliContext, job_id: str, task_id: str) -> Answer:
-    """Return the comparison, from the server, or from the job's reports if none runs. Raise
-    NotFound.
+    """Return the comparison from the server; without a running server, from the job's reports.
+
+    Raise NotFound.
     """
     client = surroundings.client_if_running()
     if client is not None:
@@ -81,7 +82,9 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
 
 
 def _without_nulls(value: Any) -> Any:
-    """Return the value without unknown (null) fields, as the server answers it."""
+    """Return ``value`` without fields that are None, because the server's answers omit such
+    fields.
+    """
     if isinstance(value, list):
         return [_without_nulls(each) for each in value]
     if isinstance(value, dict):
@@ -141,7 +144,7 @@ def _change(each: Answer) -> str:
 
 
 def _tests(each: Answer) -> str:
-    """Return text such as ``12 of the base, 3 new (1 count)``."""
+    """Return a text about a candidate's tests, such as ``12 of the base, 3 new (1 count)``."""
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
         return _known(each.get("tests"))
@@ -176,7 +179,10 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield the differences. Raises Conflict if there is no other candidate."""
+    """Yield each other candidate with its difference from the chosen candidate, as a patch.
+
+    Raises Conflict if no chosen candidate has a branch.
+    """
     from orchestrator.app import difference_between
 
     folder, environ = surroundings.folder, surroundings.environ

@@ -71,8 +71,9 @@ def continue_command(
 
 
 def _base(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """Return the settings of a job that starts from another job's result. Raise Conflict or
-    NotFound.
+    """Return the settings of a new job that starts from the result of job ``job_id``.
+
+    Raise Conflict or NotFound.
     """
     from orchestrator.cli.offline.jobs_on_disk import whole_job
 

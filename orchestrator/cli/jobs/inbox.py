@@ -1,4 +1,4 @@
-"""``orchestrator inbox``: needs of jobs, for a person."""
+"""``orchestrator inbox``: lists what jobs need from a person."""
 
 import json
 from collections.abc import Iterator

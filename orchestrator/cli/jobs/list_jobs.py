@@ -60,9 +60,9 @@ def show_jobs(
 def find_jobs(
     surroundings: CliContext, status: str | None, limit: int, children: bool
 ) -> dict[str, Any]:
-    """Return a page of root jobs, or of all jobs: from the server; if none runs, from files.
+    """Return a page of jobs, from the server, or without a running server from files.
 
-    A worker gets child jobs only.
+    With ``children``, the page includes child jobs. A worker gets only child jobs.
     """
     client = surroundings.client_if_running()
     if client is not None:

@@ -1,4 +1,4 @@
-"""``orchestrator logs``: output of one or all workers, followed or once."""
+"""``orchestrator logs``: prints or follows the logs of one worker or of all workers."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -44,8 +44,8 @@ def logs_command(
 def _lines(
     surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (worker, line) from the files if they are on this machine, otherwise from the
-    server.
+    """Yield pairs of worker and line, from the log files, or from the server if they are
+    elsewhere.
     """
     files = _Files(surroundings, job_id, worker_id)
     if not files.here():
@@ -58,7 +58,7 @@ def _lines(
 
 
 class _Files:
-    """The log files of a job. Their number grows while the job runs."""
+    """The log files of a job, to which the running job adds files."""
 
     def __init__(self, surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
         self._surroundings = surroundings

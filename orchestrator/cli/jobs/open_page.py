@@ -1,4 +1,4 @@
-"""``orchestrator open``: the dashboard in the browser, logged in."""
+"""``orchestrator open``: opens the dashboard in the browser, and logs the browser in."""
 
 import json
 import webbrowser

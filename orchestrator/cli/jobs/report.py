@@ -35,7 +35,9 @@ def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
 
 
 def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
-    """Return a report, from the server, or from the job's files if none runs. Raise NotFound."""
+    """Return a report from the server; without a running server, from the job's files. Raise
+    NotFound.
+    """
     client = surroundings.client_if_running()
     if client is not None:
         with client:
@@ -54,7 +56,7 @@ def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
 
 
 def _place(name: str) -> str:
-    """Return the path of a report in a job's directory. Raises NotFound."""
+    """Return the path of a report below a job's directory. Raises NotFound."""
     if name == FINAL:
         return name
     if level := _LEVEL.fullmatch(name):

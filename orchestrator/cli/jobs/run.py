@@ -1,4 +1,4 @@
-"""``orchestrator run``: one request from start to end."""
+"""``orchestrator run``: submits a request, and follows its job to the end."""
 
 import json
 import sys
@@ -72,7 +72,9 @@ def _plan_only(surroundings: CliContext, job: JobOptions, keep_server: bool) -> 
 def run_to_its_end(
     surroundings: CliContext, job: JobOptions, keep_server: bool, *, notify: bool = False
 ) -> int:
-    """Run a job with live progress; return the exit code. Raise Left if the user leaves."""
+    """Run a job with live progress, and return its exit code. Raise Left if the user exits
+    before.
+    """
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.follow.notifying import NotifyingDisplay
     from orchestrator.cli.server.background_server import server_at

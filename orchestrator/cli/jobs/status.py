@@ -1,4 +1,6 @@
-"""``orchestrator status``: one job as a tree, or all jobs; with the server up or down."""
+"""``orchestrator status``: one job as a tree, or all jobs. Works with or without a running
+server.
+"""
 
 import json
 import sys
@@ -66,8 +68,8 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
 
 
 def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, Any]:
-    """Return the status with the workers of child jobs; ``last`` if the server has stopped
-    since.
+    """Return the status with the workers of child jobs. Return ``last`` if the status cannot be
+    read.
     """
     try:
         return find_status(surroundings, str(last["job_id"]))
@@ -76,9 +78,9 @@ def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, An
 
 
 def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Show a job of a running server in place until it has ended; return its status.
+    """Show a job of a running server until it has ended, and return its status.
 
-    None without a server, or without a suitable terminal.
+    None without a server, or without a terminal on which lines can change in place.
     """
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
@@ -99,9 +101,10 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
 
 
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
-    """Return the status, from the server; if none runs, from the job's files. Raise NotFound.
+    """Return the status from the server; without a running server, from the job's files.
 
-    For programs the API's answer; for people including the workers of every child job.
+    With ``--json``, this is the API's answer. Otherwise it includes the workers of every child job.
+    Raise NotFound.
     """
     as_api = surroundings.as_json
     client = surroundings.client_if_running()
@@ -140,8 +143,9 @@ def _show_all(answer: Mapping[str, Any]) -> str:
 
 
 def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    """Return lines on changes that are not in the result: their place, and the command that merges
-    them.
+    """Return lines about the changes that are not in the result.
+
+    The lines name the place of the changes, and the commands that merge or show them.
     """
     lines = []
     found = answer.get("made_not_in_result") or ()
@@ -183,7 +187,9 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line for a worker with several attempts: its latest session is resumed or new."""
+    """Yield a line for a worker with several attempts, which says whether the last one resumed a
+    session.
+    """
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"

@@ -1,4 +1,4 @@
-"""``orchestrator submit``: start a job and return at once."""
+"""``orchestrator submit``: starts a job and returns at once."""
 
 import json
 from typing import Any

@@ -1,1 +1,1 @@
-"""Jobs read from their files, without a server."""
+"""Reads jobs from their files, without a server."""

@@ -1,4 +1,4 @@
-"""Jobs as read from their files, if no server runs."""
+"""Reads jobs from their files, which is necessary if no server runs."""
 
 import json
 import os
@@ -36,8 +36,8 @@ class Unreadable(OrchestratorError):
 def root_jobs(workspace: Path) -> list[Answer]:
     """Return the status of every root job, newest first.
 
-    Jobs that this user cannot read have only their name. Raise Unreadable if there are no other
-    jobs.
+    For each job that this user cannot read, print a message. Raise Unreadable if all jobs are
+    unreadable.
     """
     jobs: list[Answer] = []
     refused: list[Unreadable] = []
@@ -79,7 +79,7 @@ def _child_jobs(root: Answer) -> Iterator[Answer]:
 
 
 def summary(job: Answer) -> Answer:
-    """Return one job as in the API's list of jobs; unknown values are omitted."""
+    """Return a job with the fields of the API's list of jobs; unknown values are omitted."""
     from orchestrator.api.serializers.common import SUMMARY_CHARACTERS, duration, links
     from orchestrator.schemas.answers.common import JobSummary
 
@@ -96,7 +96,10 @@ def summary(job: Answer) -> Answer:
 
 
 def find_job(workspace: Path, job_id: str) -> Answer:
-    """Return the status of a root job or of a child job, in the server's form. Raises NotFound."""
+    """Return the status of a root job or a child job, with the fields of the server's answer.
+
+    Raises NotFound.
+    """
     job = _job(workspace, job_id)
     results = dict(job.get("results") or {})
     results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
@@ -104,10 +107,9 @@ def find_job(workspace: Path, job_id: str) -> Answer:
 
 
 def whole_job(workspace: Path, job_id: str) -> Answer:
-    """Return the job as its files have it: ``child_results`` has the workers of all child jobs of
-    a worker.
+    """Return a job from its files. ``child_results`` has the workers of all child jobs of a worker.
 
-    Tells the user if workers of an unfinished job are not in its files. Raises NotFound.
+    Prints a message if the files of an unfinished job lack some of its workers. Raises NotFound.
     """
     job = _job(workspace, job_id)
     if omitted := job.get("workers_omitted"):
@@ -142,7 +144,7 @@ def _of_last_child_jobs(task: Answer) -> Answer:
 
 
 def directory_of(workspace: Path, job_id: str) -> Path:
-    """Return the directory of the job, or of the root job that a child job belongs to.
+    """Return the directory of the job; for a child job, the directory of its root job.
 
     Raises NotFound.
     """
@@ -157,7 +159,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 
 
 def written_at(workspace: Path, job_id: str) -> float:
-    """Return the time of the latest status of a root job; the present time if it was removed."""
+    """Return when a root job's status was last written; the present time if the job was removed."""
     try:
         return (workspace / f"job_{job_id}" / "status.json").stat().st_mtime
     except OSError:
@@ -165,7 +167,7 @@ def written_at(workspace: Path, job_id: str) -> float:
 
 
 def root_id_of(workspace: Path, job_id: str) -> str:
-    """Return the root job that the job belongs to; its own id for a root job. Raises NotFound."""
+    """Return the id of the job's root job, which for a root job is its own id. Raises NotFound."""
     return _root_id(directory_of(workspace, job_id))
 
 
@@ -183,8 +185,9 @@ def project_of_job(workspace: Path, job_id: str) -> str:
 
 
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
-    """Return the workers of a child job and its descendants; None for a root job, to which all
-    workers in its directory belong.
+    """Return the ids of the workers of a child job and its descendants.
+
+    None for a root job, because all workers in its directory belong to it.
     """
     if _status(workspace / f"job_{job_id}") is not None:
         return None
@@ -193,9 +196,9 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
 
 
 def _with_all_workers(directory: Path) -> Answer | None:
-    """Return the status with all workers, except workers that an unfinished job's file omits.
+    """Return a root job's status with its workers; None if there is no status. Raises Unreadable.
 
-    None if there is no status. Raises Unreadable.
+    The files of an unfinished job may lack some of its workers.
     """
     status = _status(directory)
     if status and (status.get("workers_omitted") or {}).get("file"):
@@ -204,7 +207,7 @@ def _with_all_workers(directory: Path) -> Answer | None:
 
 
 def _status(directory: Path, name: str = "status.json") -> Answer | None:
-    """Return the status; None if there is none. Raises Unreadable."""
+    """Return the status in a job's directory; None if there is none. Raises Unreadable."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise Unreadable(directory)
     path = directory / name
@@ -220,14 +223,14 @@ def _status(directory: Path, name: str = "status.json") -> Answer | None:
 
 
 def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
-    """Yield the workers of ``job`` that started the child job."""
+    """Yield the worker of ``job`` that started the child job ``job_id``, if there is one."""
     for task in all_tasks(tasks_of(job)):
         if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
             yield dict(task)
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return a child job, assembled from its parent worker's entry."""
+    """Return a child job, assembled from the entry of its parent worker."""
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {
         "job_id": job_id,

@@ -1,4 +1,4 @@
-"""Log files of workers: their last lines, and following many of them at once."""
+"""Workers' log files: returns their last lines, and follows several files at once."""
 
 import os
 import time
@@ -19,14 +19,16 @@ class LogFile:
 
     @classmethod
     def of(cls, path: Path) -> "LogFile":
-        """Return the log with a file name: ``depth_1_worker_2_1.log`` is the log of
+        """Return the log at a path. The file ``depth_1_worker_2_1.log`` is the log of
         ``worker_2_1``.
         """
         return cls(worker_id=path.stem.split("_", 2)[2], path=path)
 
 
 def tail_lines(path: Path, count: int | None) -> list[str]:
-    """Return the last ``count`` lines of a file, or all lines; none of a missing file."""
+    """Return the last ``count`` lines of a file; all lines if ``count`` is None. A missing file is
+    empty.
+    """
     try:
         with open_plain(path) as file:
             file.seek(tail_offset(path, count))
@@ -52,7 +54,7 @@ def tail_offset(path: Path, count: int | None) -> int:
 
 
 class _Follower:
-    """One growing file. Returns only whole lines until ``rest`` is called."""
+    """A log file that grows. Returns only whole lines; ``rest`` returns an incomplete last line."""
 
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
@@ -79,9 +81,10 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield (worker, line) while lines are written, including new files, until ``ended``.
+    """Yield pairs of worker and line as lines are written, until ``ended`` returns True.
 
-    ``tail`` applies to the files that exist at the beginning.
+    New files that ``find`` returns are included. ``tail`` limits the lines of files that exist at
+    the beginning.
     """
     followed: dict[Path, _Follower] = {}
     try:
