@@ -1,5 +1,7 @@
-"""Groups of commands: modules are loaded when needed, commands are listed by section, and errors
-suggest similar names.
+"""Groups of commands.
+
+A command's module is loaded when the command is needed. The help lists commands by section, and an
+error suggests similar names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,12 +18,14 @@ Sections = Mapping[str, tuple[str, ...]]
 
 
 class CommandGroup(click.Group):
-    """Loads the module of a command when the command is needed."""
+    """A group of commands that loads a command's module when the command is needed."""
 
     def __init__(
         self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
     ) -> None:
-        """``modules``: all commands. ``sections``: the commands in ``--help``."""
+        """``modules`` maps each command to its module. ``sections`` lists the commands that
+        ``--help`` shows.
+        """
         super().__init__(*args, **kwargs)
         self.modules = modules
         self._sections = sections
@@ -44,7 +48,9 @@ class CommandGroup(click.Group):
     def format_sections(
         self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
     ) -> None:
-        """Write each section with one line for each command, in the same columns."""
+        """Write the sections of the help, with one line for each command. All sections have equal
+        columns.
+        """
         longest = max(len(name) for names in sections.values() for name in names)
         for title, names in sections.items():
             with formatter.section(title):

@@ -1,4 +1,4 @@
-"""Errors on the terminal: the problem, the command to type, and the exit code."""
+"""Prints errors on the terminal: the problem, and the command to type. Selects the exit code."""
 
 import json
 from typing import Any
@@ -48,7 +48,7 @@ def _lacks_job(error: OrchestratorError) -> bool:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the server's problem object; for an error of this program, an object of the same
+    """Return the server's problem object. An error of this program gets an object of the same
     form.
     """
     given = getattr(error, "problem", None)

@@ -51,18 +51,19 @@ _BY_ERROR_KIND: Mapping[str, ExitCode] = {
 
 
 def of_job(status: str) -> ExitCode:
-    """Return the code for an ended job; a job that has not ended is TIMED_OUT."""
+    """Return the exit code for a job's status. A job that has not ended gets TIMED_OUT."""
     return _BY_JOB_STATUS.get(status, ExitCode.TIMED_OUT)
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """Return the code for an error, by its kind. A kind without a code gets the code of its nearest
-    base class with a code, otherwise FAILED.
+    """Return the exit code for an error's kind.
+
+    A kind without a code gets the code of its nearest base class that has one, otherwise FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)
 
 
 def table() -> str:
-    """Return the table as text, one code a line."""
+    """Return the exit codes as text, one code a line."""
     return "\n".join(f"{code.value:>5}  {meaning}" for code, meaning in MEANINGS.items())

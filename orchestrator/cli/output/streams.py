@@ -1,5 +1,5 @@
-"""Writes standard output and standard error, whose readers may disappear: closed pipe, closed
-terminal.
+"""Writes standard output and standard error, even if their reader has exited or the terminal
+closed.
 """
 
 import errno
@@ -15,9 +15,11 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Write to ``stream``. A reader that has exited, such as "head", is no error.
+    """Run the block, which writes to ``stream``. An exited reader of a pipe, such as "head", is no
+    error.
 
-    Nothing more is written to its pipe. A terminal that no longer exists is a hangup.
+    The output for this pipe is then discarded. If the terminal no longer exists, the process gets a
+    hangup signal.
     """
     try:
         yield
@@ -32,7 +34,7 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 def is_hung_up(output: int) -> bool:
     """True if ``output`` is a terminal that no longer exists.
 
-    The check writes nothing, because a job may print nothing for a long time.
+    Checks without writing, because a job may print nothing for a long time.
     """
     try:
         if not _is_device(output):
@@ -46,18 +48,18 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Act like SIGHUP, because not every closed terminal sends it."""
+    """Send SIGHUP to this process, because some terminals close without sending it."""
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 
 
 def discard_terminals() -> None:
-    """Write nothing more to terminals, because a write error would prevent stopping the job."""
+    """Discard all further output to terminals. A write error would prevent stopping the job."""
     _discard(None)
 
 
 def _discard(broken: os.stat_result | None) -> None:
-    """Write nothing more to ``broken``; None: to terminals."""
+    """Discard all further output to the file ``broken``, or to terminals if it is None."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
         found = os.fstat(output)

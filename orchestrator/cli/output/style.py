@@ -1,4 +1,4 @@
-"""Colours for meanings such as good and bad; no information is in the colour alone."""
+"""Colours for meanings such as good and bad. Every text is understandable without its colour."""
 
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -14,7 +14,7 @@ _GREEN, _RED, _YELLOW, _CYAN, _DIM, _BOLD, _RESET = (
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """Styles text for one stream, or leaves all text unchanged."""
+    """Adds colours to text for one stream. If colours are off, text is unchanged."""
 
     is_on: bool
 
@@ -37,7 +37,9 @@ class Style:
         return self._in(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the style of a meaning; text without a meaning is unchanged."""
+        """Return the function that styles text for a meaning. An unknown meaning leaves text
+        unchanged.
+        """
         known: Mapping[str, Callable[[str], str]] = {
             "good": self.good,
             "bad": self.bad,
@@ -51,15 +53,19 @@ class Style:
 
 
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
-    """Return colours for a terminal, or as the environment requests."""
+    """Return the style for a stream: with colours on a terminal, unless the environment sets
+    otherwise.
+    """
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)
 
 
 def wants_color(environ: Mapping[str, str]) -> bool | None:
-    """False with NO_COLOR or TERM=dumb, otherwise True with FORCE_COLOR or CLICOLOR_FORCE.
+    """Return the environment's choice: False with NO_COLOR or TERM=dumb, True if colours are
+    forced.
 
-    None: colours only on terminals.
+    FORCE_COLOR and CLICOLOR_FORCE force colours. None: the environment sets nothing, so only
+    terminals get colours.
     """
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return False

@@ -1,4 +1,6 @@
-"""The end of a job in a few lines: its outcome, each worker's message, the path of the report."""
+"""The summary of a job in a few lines: its outcome, each worker's message, the path of the
+report.
+"""
 
 import time
 from collections import Counter
@@ -40,7 +42,7 @@ Answer = Mapping[str, Any]
 
 
 def summary_lines(answer: Answer, width: int) -> list[str]:
-    """Return the summary of an ended or running job. ``answer``: the status form."""
+    """Return the summary of a running or ended job. ``answer`` is the answer of ``status``."""
     tasks = tasks_of(answer)
     lines = [headline(answer)]
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
@@ -50,10 +52,11 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """Return the last lines on a job: the whole reasons of the job and of its failed workers, and
-    the commands that merge missing changes.
+    """Return the last lines about a job: reasons in full, and the commands that merge missing
+    changes.
 
-    Empty for a completed job without a reason and without missing changes.
+    The reasons are those of the job and of its failed workers. Empty for a completed job without a
+    reason and without missing changes.
     """
     lines = []
     if answer["status"] in UNSUCCESSFUL:
@@ -75,9 +78,9 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _ways_in(answer: Answer) -> Iterator[str]:
-    """Yield commands that merge changes which the result lacks.
+    """Yield the commands that merge or show the changes which the result lacks.
 
-    For promised files that were not created, the job's reason has the command.
+    A promised file that was not created is omitted, because the job's reason has its command.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -87,7 +90,9 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 
 def _has_failed(task: Answer) -> bool:
-    """True if a task failed itself; False for a skipped task, whose dependency failed."""
+    """True if the task itself failed; False for a task that was skipped because a dependency
+    failed.
+    """
     is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 
@@ -117,15 +122,16 @@ _USED = {
 
 
 def cap_line(caps: Answer) -> str:
-    """Return text such as ``Caps: 10 steps, $2.00``; empty for none."""
+    """Return the caps as text such as ``Caps: 10 steps, $2.00``; "" if there are none."""
     from orchestrator.core.limits.budgets import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 
 
 def used_line(usage: Answer) -> str:
-    """Return text such as ``Used: 14 steps, 1,300 input tokens, 0.04 USD (estimated)``;
-    empty for nothing.
+    """Return the usage as text; "" if nothing was used.
+
+    Example: ``Used: 14 steps, 1,300 input tokens, 0.04 USD (estimated)``.
     """
     parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
     if not parts:
@@ -142,9 +148,7 @@ def _cost(usage: Answer) -> str:
 
 
 def says(task: Answer, width: int) -> str:
-    """Return one line about a worker: its reason; otherwise the first and the last line of its
-    answer.
-    """
+    """Return one line about a worker: its reason, or the first and last line of its answer."""
     marks = "(not selected) " if task.get("chosen") is False else ""
     reason = task.get("reason")
     # A failure's reason already names the failure.
@@ -183,7 +187,7 @@ def _places(answer: Answer) -> list[str]:
 
 
 def brings_in(loss: Answer) -> bool:
-    """True if the command that is shown for lost changes merges them.
+    """True if the command for missing changes merges them; False if it only shows them.
 
     Files of earlier versions lack this field, so it is derived from the cause.
     """
@@ -191,21 +195,21 @@ def brings_in(loss: Answer) -> bool:
 
 
 def purpose(loss: Answer) -> str:
-    """Return the purpose of the command for a loss."""
+    """Return the purpose of the command for a missing change, such as ``merge the changes``."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "have the file created"
     return "merge the changes" if brings_in(loss) else "show the changes"
 
 
 def place_of(loss: Answer) -> str:
-    """Return the place of the lost changes, in parentheses; empty if they do not exist."""
+    """Return the branch of a missing change, in parentheses; "" for a file that was not created."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return ""
     return f" ({loss['branch'] or 'no branch'})"
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    """Return the workers that changed files of the project itself."""
+    """Return the ids of workers that changed files directly in the project."""
     found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
     return [str(each["worker_id"]) for each in found if each.get("files_created")]
 
@@ -234,7 +238,7 @@ def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
 
 
 def counts_of(answer: Answer) -> Counter[str]:
-    """Return the number of workers in each state, child jobs included."""
+    """Return the number of workers in each status, including the workers of child jobs."""
     seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
     given = answer.get("counts") or (None if seen else answer.get("workers"))
     if isinstance(given, dict):
@@ -243,10 +247,10 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Return the seconds that a job took, as its reports state them; before its end, the seconds
-    since its start.
+    """Return the seconds that a job took, as its reports state; before its end, the seconds since
+    its start.
 
-    None if the answer has no start.
+    None if the answer has no start time.
     """
     if isinstance(said := answer.get("seconds"), int | float):
         return said

@@ -1,4 +1,4 @@
-"""Text for terminals: without control sequences, in columns, with readable times."""
+"""Formats text for terminals: without control sequences, in columns, with readable times."""
 
 import re
 import shlex
@@ -32,9 +32,9 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Remove terminal control from workers' text; tabs and line breaks stay.
+    """Return the text without control characters; tabs and line breaks are kept.
 
-    Colors, which logs keep, are removed completely; of other sequences, their letters remain.
+    Colours are removed completely. Of any other control sequence, the letters remain.
     """
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
@@ -49,31 +49,34 @@ def _is_harmless(character: str) -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """True if the user at the terminal confirms; False without a terminal."""
+    """Ask the user at the terminal, and return True if the user confirms. False without a
+    terminal.
+    """
     return sys.stdin.isatty() and click.confirm(question, err=True)
 
 
 def command_with(*options: str) -> str:
-    """Return the present command line with more options, for pasting."""
+    """Return the present command line with ``options`` added, so that the user can paste it."""
     given = list(click.get_current_context().meta[ARGUMENTS])
     at = given.index("--") if "--" in given else len(given)
     return shlex.join([COMMAND, *given[:at], *options, *given[at:]])
 
 
 def first_line(text: object, width: int) -> str:
-    """Return the first line that is not empty, cut to ``width`` characters."""
+    """Return the first line of a text that is not empty, cut to ``width`` characters."""
     return cut(next(iter(lines_of(text)), ""), width)
 
 
 def lines_of(text: object) -> list[str]:
-    """Return the lines with content, without marks of Markdown."""
+    """Return the lines of a text that are not empty, without Markdown's marks."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
     return [line for line in lines if line.strip("`~-=_|")]
 
 
 def wrapped(text: object, width: int) -> list[str]:
-    """Return the whole text in lines of at most ``width`` characters. Longer words and commands
-    stay whole, because commands are for pasting.
+    """Return a text in lines of at most ``width`` characters.
+
+    A longer word or command is not broken, because the user pastes commands.
     """
     words = one_line(printable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
@@ -82,7 +85,7 @@ def wrapped(text: object, width: int) -> list[str]:
 
 
 def paint(status: str, width: int = 0) -> str:
-    """Return a status in its colour, padded; click removes the colour if the output is no
+    """Return a status in its colour, padded to ``width``. Click removes the colour without a
     terminal.
     """
     color = _COLORS.get(status)
@@ -103,8 +106,9 @@ def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
 
 
 def table(rows: Iterable[Sequence[object]]) -> str:
-    """Return rows as aligned columns; the last column is unchanged. Tabs and line breaks become
-    blanks.
+    """Return rows as aligned columns, in which tabs and line breaks are replaced by blanks.
+
+    The last column is not padded.
     """
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -137,7 +141,7 @@ def moment(at: object) -> float | None:
 
 
 def local_time(at: object) -> str:
-    """Return the time of day in the reader's time zone; ``-`` if it is unknown."""
+    """Return the time of day in the user's time zone; ``-`` if it is unknown."""
     seconds = moment(at)
     if seconds is None:
         return "-"

@@ -1,4 +1,4 @@
-"""Columns that text takes on a terminal, and text cut to a number of columns."""
+"""Measures the columns that text takes on a terminal, and cuts text to a number of columns."""
 
 import re
 import unicodedata
@@ -11,9 +11,7 @@ _EMOJI_FORM = "\ufe0f"
 
 
 def columns(text: str) -> int:
-    """Return the maximum number of columns that a text without line breaks may take; styles take
-    none.
-    """
+    """Return the largest number of columns that a line of text may take. Styles take no columns."""
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_width, _STYLE.sub("", text)))
@@ -26,7 +24,9 @@ def _width(character: str) -> int:
 
 
 def fit(text: str, most: int) -> str:
-    """Return at most ``most`` columns of a line; a longer line ends with ``...``, unstyled."""
+    """Return a line cut to ``most`` columns. A line that is cut ends with ``...`` and loses its
+    style.
+    """
     if columns(text) <= most:
         return text
     room = max(0, most - len(_MARK))
@@ -45,5 +45,5 @@ def fit(text: str, most: int) -> str:
 
 
 def padded(text: str, width: int) -> str:
-    """Return the text with blanks up to ``width`` columns."""
+    """Return the text, filled with blanks up to ``width`` columns."""
     return text + " " * max(0, width - columns(text))

@@ -1,4 +1,4 @@
-"""All workers of a job, including the workers that the status form omits."""
+"""Reads a job's status with all its workers, including workers that the status omits."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ Answer = dict[str, Any]
 def status_with_all_workers(
     client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool = True
 ) -> Answer:
-    """Return the status form. Its ``results.tasks`` exist before the first worker has ended.
+    """Return a job's status. It has ``results.tasks`` even before the first worker has ended.
 
-    As in the API, ``child_results`` has the results of a worker's last child job; with
-    ``of_last_child_jobs`` False, of all its child jobs.
+    ``child_results`` has the results of a worker's last child job, as in the API. If
+    ``of_last_child_jobs`` is False, it has the results of all child jobs.
     """
     # Read first, so that workers that end in between are in the later status.
     tree = client.tree(job_id)
@@ -39,8 +39,9 @@ def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
 
 
 def _earlier_child_jobs(job: Answer) -> Iterator[str]:
-    """Yield earlier child jobs of workers; the job's status has only the last one of each
-    worker.
+    """Yield the ids of workers' child jobs, except the last child job of each worker.
+
+    The job's status already contains the last child jobs.
     """
     for worker in job["workers"]:
         jobs = worker.get("child_jobs") or ()
@@ -56,7 +57,7 @@ def _places(job: Answer) -> Answer:
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
     """Return a worker's row, with the workers of its child jobs.
 
-    ``first``: index of the first child job to include.
+    ``first`` is the index of the first child job to include.
     """
     told = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()

@@ -1,1 +1,1 @@
-"""Commands and options around plans: options of jobs, plan files, review, gates."""
+"""Commands about plans, and their options: settings of jobs, plan files, review, gates."""

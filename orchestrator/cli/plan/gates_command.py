@@ -1,4 +1,4 @@
-"""``orchestrator gates``: the gates that check results, and the reason for each."""
+"""``orchestrator gates``: lists the gates that check results, and why each one runs."""
 
 import json
 from collections.abc import Mapping, Sequence

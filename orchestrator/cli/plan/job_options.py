@@ -24,7 +24,9 @@ PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=P
 
 
 class RequestCommand(click.Command):
-    """Accepts a bulleted list as text, although it begins with a dash."""
+    """A command that accepts a bulleted list as its request, although the list begins with a
+    dash.
+    """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         texts = [] if "--" in args else [arg for arg in args if re.match(r"-+\s", arg)]
@@ -35,7 +37,9 @@ class RequestCommand(click.Command):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """A job as requested: options have priority over the plan file."""
+    """A job as the user requests it. An option has priority over the same setting of the plan
+    file.
+    """
 
     request: str
     tasks: tuple[Mapping[str, Any], ...] = ()
@@ -70,7 +74,7 @@ _TYPES: Mapping[ValueKind | tuple[str, ...], Any] = {
 
 
 def options_of(*names: str) -> list[Decorator]:
-    """Return the options of settings, by the names that requests have for them."""
+    """Return the command-line options for the named fields of a request."""
     return [_option(BY_WIRE_NAME[name]) for name in names]
 
 
@@ -92,7 +96,7 @@ CAPS = ("max_cost_usd", "max_tokens", "max_steps")
 
 
 def cap_options(command: Command) -> Command:
-    """The options ``--max-cost``, ``--max-tokens``, and ``--max-steps``."""
+    """Add the options ``--max-cost``, ``--max-tokens``, and ``--max-steps``."""
     for decorator in reversed(options_of(*CAPS)):
         command = decorator(command)
     return command
@@ -114,7 +118,9 @@ SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
 
 
 def request_options(command: Command) -> Command:
-    """The options ``[REQUEST]``, ``--plan FILE``, and the settings of a job."""
+    """Add the argument ``[REQUEST]``, the option ``--plan FILE``, and the options for a job's
+    settings.
+    """
     listed = (*FIRST, *SECOND)
     rest = [name for name, row in BY_WIRE_NAME.items() if row.option and name not in listed]
     decorators = [
@@ -141,9 +147,9 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    """Return the gates of the options.
+    """Return the gates that the options name; None without such options.
 
-    None if there are no such options, so that the plan file or the server decides.
+    None means that the plan file or the server decides.
     """
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]
@@ -159,10 +165,11 @@ def asked(
     is_checked_later: bool = False,
     **flags: Any,
 ) -> JobOptions:
-    """Return the job of the options. Raises click.UsageError if there is no request,
-    InvalidRequest for an invalid plan.
+    """Return the job that the options and the plan file describe.
 
-    ``is_checked_later``: True if the caller calls ``check_plan`` when the job is rejected.
+    Raises click.UsageError if there is no request, InvalidRequest for an invalid plan. With
+    ``is_checked_later``, the plan may stay unchecked: the caller calls ``check_plan`` if the server
+    rejects the job.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -188,7 +195,7 @@ def asked(
 
 
 def check_plan(request: str | None, plan_path: Path | None) -> None:
-    """Raise InvalidRequest with the places of the errors, if there is a plan and it is invalid."""
+    """Raise InvalidRequest, with the place of each error, if there is an invalid plan."""
     if plan_path and plan_path != STANDARD_INPUT:
         read_plan(plan_path, request)
 
@@ -201,10 +208,10 @@ NO_CANDIDATES = (
 
 
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
-    """Return the tasks; tasks with candidates are reviewed by the agent ``review``.
+    """Return the tasks, in which the agent ``review`` reviews each task with candidates.
 
-    ``auto`` does not replace an agent that a task names. Raise click.UsageError if no task has
-    candidates.
+    If ``review`` is ``auto``, a task that names a reviewer keeps it. Raise click.UsageError if no
+    task has candidates.
     """
     agents = [task.get("agent") for task in tasks]
     several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]
@@ -219,8 +226,9 @@ def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mappin
 
 
 def _from_stdin() -> str:
-    """Return the text from standard input, for text above the limit of an argument (128 KiB on
-    Linux).
+    """Return the text from standard input.
+
+    An argument cannot pass a text above the system's limit (128 KiB on Linux).
     """
     try:
         return sys.stdin.buffer.read().decode()

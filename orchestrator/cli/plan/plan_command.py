@@ -1,4 +1,4 @@
-"""``orchestrator plan``: the tasks that a request would be split into."""
+"""``orchestrator plan``: shows the tasks into which a request would be split."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -74,7 +74,9 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print the tasks: as given, as an agent planned them, or as the rules would."""
+    """Print the plan ``made``; without it, the given tasks, or the tasks into which rules split the
+    request.
+    """
     made = made or planned(surroundings, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
@@ -107,7 +109,7 @@ def _caps(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:
-    """Return text such as ``planned by rules: sentences``; empty if the tasks were given."""
+    """Return text such as ``planned by rules: sentences``; "" if the user gave the tasks."""
     if made_by.get("rule") is None:
         return ""
     kind = made_by.get("kind")
@@ -116,7 +118,7 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
 
 
 def _show_kinds(surroundings: CliContext) -> int:
-    """Print the table of kinds of work, with a request of each."""
+    """Print the table of kinds of work, with an example of a request for each kind."""
     from orchestrator.app import kinds_of_work
 
     found = kinds_of_work()
@@ -143,7 +145,7 @@ def _show_kinds(surroundings: CliContext) -> int:
 def _gate_lines(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Sequence[str]:
-    """Return the gates that would check the results."""
+    """Return lines about the gates that would check the results."""
     from orchestrator.cli.plan.gates_command import found_gates, gate_lines
 
     asked = job.config.get("gates", "auto")

@@ -1,8 +1,8 @@
-"""Plans that people write: a YAML or JSON file with ``request``, ``config``, and ``tasks``.
+"""Reads plan files: YAML or JSON with ``request``, ``config``, and ``tasks``.
 
-As a program, this module reads a plan from standard input, with the plan's name and a default
-request as arguments, and prints the plan as JSON. ``orchestrator spawn`` uses the program, because
-it cannot import the packages for YAML.
+As a program, this module reads a plan from standard input, and prints the plan as JSON. Its
+arguments are the plan's name and a default request. ``orchestrator spawn`` runs the program,
+because it cannot import the packages for YAML.
 """
 
 import json
@@ -24,7 +24,7 @@ _HAS_REQUEST = re.compile(r"""^["']?request["']?\s*:""", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class PlanFile:
-    """The content of a plan file, in the fields of the API."""
+    """The content of a plan file, with the field names of the API."""
 
     request: str
     config: Mapping[str, Any]
@@ -34,20 +34,22 @@ class PlanFile:
 
 
 def read_plan(path: Path, request: str | None) -> PlanFile:
-    """Return a plan. Raises InvalidRequest with file, line and column for an invalid plan.
+    """Return the plan in a file, or in standard input for ``-``.
 
-    ``-`` is standard input; ``request`` is the default for a file without a request.
+    ``request`` is the request of a plan that has none. Raises InvalidRequest with file, line, and
+    column of an error.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)
 
 
 def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
-    """Return a plan without a check of its fields, which the server checks. This takes a fifth of
-    the time of ``read_plan``.
+    """Return the plan in a file without a check of its fields, in a fifth of the time of
+    ``read_plan``.
 
-    None if the plan must be read by ``read_plan``: it is standard input, or its form is unusual.
-    If the server rejects the plan, call ``read_plan``, which names the places of the errors.
+    The server checks the fields. If it rejects the plan, call ``read_plan``, which names the places
+    of the errors. None if only ``read_plan`` can read the plan, because it is standard input or has
+    an unusual form.
     """
     if path == STANDARD_INPUT:
         return None
@@ -70,12 +72,12 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
 
 
 def _stand_in(name: str) -> str:
-    """Return the request of a plan that has only tasks."""
+    """Return a request for the plan file ``name``, which has tasks but no request."""
     return f"The tasks of {name}"
 
 
 def _is_plain(value: object) -> bool:
-    """True if JSON can express a value exactly."""
+    """True if JSON can represent the value exactly."""
     if isinstance(value, dict):
         return all(isinstance(each, str) for each in value) and all(map(_is_plain, value.values()))
     if isinstance(value, list):
@@ -101,7 +103,7 @@ def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
 
 
 def _with_request(text: str, request: str) -> str:
-    """Return a plan with ``request`` added, in which the lines keep their numbers."""
+    """Return the text of a plan with ``request`` added. Each line keeps its number."""
     sentence = f'"request": {json.dumps(request)}'
     if not text.lstrip().startswith("{"):
         return text if _HAS_REQUEST.search(text) else f"{text}\n{sentence}\n"

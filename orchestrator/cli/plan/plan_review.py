@@ -1,4 +1,4 @@
-"""Plans before they run: requesting one from an agent, showing it, changing it in an editor."""
+"""Plans before they run: requests a plan from an agent, shows it, and opens it in an editor."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -22,7 +22,7 @@ REJECT_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A plan of which no task has run."""
+    """A plan that has not been started."""
 
     tasks: Sequence[Mapping[str, Any]]
     #: Source of the tasks: ``source`` (given, rules, or an agent), and further known facts.
@@ -33,7 +33,9 @@ class Draft:
 
 
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
-    """Return the agent that would make the plan; None if the plan is given, or made by rules."""
+    """Return the agent that would make the plan; None if the user gives the plan, or rules make
+    it.
+    """
     from orchestrator.app import planner_of
 
     if job.tasks:
@@ -45,7 +47,7 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
 
 
 def planned(surroundings: CliContext, job: JobOptions) -> Draft:
-    """Return the tasks as given, or as the rules split the request.
+    """Return the plan with the given tasks, or with the tasks into which rules split the request.
 
     Raise InvalidRequest if there are no tasks.
     """
@@ -67,7 +69,7 @@ def planned(surroundings: CliContext, job: JobOptions) -> Draft:
 def rough_estimate(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Estimate the usage of the tasks, without reading earlier workers."""
+    """Estimate the usage of the tasks, without data about earlier workers."""
     from orchestrator.app import estimate_of
 
     default = job.config.get("agent") or "auto"
@@ -79,7 +81,7 @@ def rough_estimate(
 
 
 def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
-    """Return the names of a task's agents."""
+    """Return the names of the agents that run a task; ``default`` if the task names none."""
     if task.get("approve"):
         return [PERSON]
     named = task.get("agent") or default
@@ -90,7 +92,10 @@ def agents_of(task: Mapping[str, Any], default: str = "auto") -> Sequence[str]:
 
 
 def draft(surroundings: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
-    """Return the plan of a job. A job that an agent has planned stays waiting for approval."""
+    """Return the plan of a job that has not been started.
+
+    If an agent makes the plan, its job then waits for approval.
+    """
     if planning_agent(surroundings, job) is None:
         return planned(surroundings, job)
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
@@ -114,9 +119,9 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
 
 
 def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a task in the fields of a plan file, without empty fields.
+    """Return a task with the field names of a plan file, without empty fields.
 
-    Omits the candidates and the selection, which the server adds.
+    Omits the fields that the server adds: candidates and the chosen candidate.
     """
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
@@ -130,7 +135,7 @@ def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
 def start(
     surroundings: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
 ) -> dict[str, Any]:
-    """Submit a job. If requested, the user first changes its plan in the editor."""
+    """Submit a job. With ``edit_plan``, the user first changes the job's plan in an editor."""
     if not job.edit_plan:
         return client.orchestrate(job.request, job.given_tasks, key, **job.config)
     plan = draft(surroundings, client, job)
@@ -154,7 +159,7 @@ def start(
 def _replace_tasks(
     client: "OrchestratorClient", job_id: str, tasks: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Replace the plan of a job that waits for approval; end the job if that fails."""
+    """Replace the plan of a job that waits for approval. If that fails, end the job."""
     try:
         client.edit_plan(job_id, tasks, int(client.plan(job_id)["version"]))
     except BaseException:
@@ -163,14 +168,17 @@ def _replace_tasks(
 
 
 def reject(client: "OrchestratorClient", job_id: str) -> None:
-    """End a job whose plan the user rejects, so that a server started for it can stop."""
+    """End a job whose plan the user rejects. A server that was started for the job can then
+    stop.
+    """
     client.reject(job_id)
     client.wait(job_id, REJECT_SECONDS)
 
 
 def _edited(job: JobOptions, plan: Draft) -> JobOptions:
-    """Return the job with the edited plan. Raise InvalidRequest if the text is no longer a valid
-    plan.
+    """Open the plan in the user's editor, and return the job with the edited plan.
+
+    Raise InvalidRequest if the edited text is no valid plan.
     """
     import yaml
 
@@ -197,7 +205,7 @@ def _edited(job: JobOptions, plan: Draft) -> JobOptions:
 
 
 def estimate_line(found: Mapping[str, Any]) -> str:
-    """Return text such as ``estimate: about 300,000 tokens, cost unknown (...)``."""
+    """Return an estimate as text such as ``estimate: about 300,000 tokens, cost unknown (...)``."""
     if not found["tokens"]:
         return "estimate: no tokens, no cost (no task needs a model)"
     money = _money(found.get("cost_usd"))
