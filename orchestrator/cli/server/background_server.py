@@ -1,4 +1,4 @@
-"""The server of this folder: its state; starting it in the background, stopping it."""
+"""The folder's server in the background: finds, starts, and stops it."""
 
 import errno
 import os
@@ -46,9 +46,9 @@ Say = Callable[[str], None]
 
 @contextmanager
 def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """Yield the URL of the server that the environment names; otherwise that of ``server_for``.
+    """Yield the URL of the server that the environment names; otherwise the URL of ``server_for``.
 
-    The first line of output names the project.
+    The first message to ``say`` names the project.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         say(project_line(surroundings))
@@ -60,10 +60,10 @@ def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 @contextmanager
 def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
-    """Yield the URL of the folder's running server; start one if there is none.
+    """Yield the URL of the folder's running server. If none runs, start a server.
 
-    A server started here is stopped at the end, unless ``keep`` is set or other jobs need it; then
-    its last user stops it.
+    At the end, stop a server that was started here. The server keeps running if ``keep`` is set, or
+    if other jobs use it; the last command that uses it then stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -95,8 +95,7 @@ def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
 
 
 def project_line(surroundings: CliContext) -> str:
-    """Return text such as ``project: /home/me/shop``, with the number of workers if
-    ``workers.max_workers`` is ``auto``.
+    """Return text such as ``project: /home/me/shop``, with the number of workers if it is ``auto``.
 
     Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
     another project than ``--project``.
@@ -134,7 +133,9 @@ def _project(surroundings: CliContext) -> Path:
 
 
 def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
-    """Return the project of the running server. Raise InvalidRequest if ``--project`` differs."""
+    """Return the running server's project. Raise InvalidRequest if ``--project`` names another
+    project.
+    """
     if not record.project:
         return str(_project(surroundings))
     asked = surroundings.project
@@ -147,11 +148,10 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
-    """Report errors of the settings even if a server runs, because the user expects the settings
-    to apply.
+    """Raise ConfigError for invalid settings, although the running server does not use them.
 
-    Raise ConfigError. Prints a note if the running server has not read a change. Settings that the
-    server has read are correct, and are not loaded.
+    Prints a note if the settings have changed since the server's start. Unchanged settings are not
+    loaded, because the server has checked them.
     """
     changed_at = _changed_at(surroundings.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at
@@ -167,7 +167,7 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    """True if the environment sets anything except the project."""
+    """True if a variable of the environment sets a setting other than the project."""
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 
@@ -185,14 +185,14 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class ServerLog:
-    """The log of a server; earlier servers wrote to the same file."""
+    """The part of a log file that one server wrote. Earlier servers wrote to the same file."""
 
     path: Path
     #: Size of the log file at the server's start.
     begins_at: int
 
     def end(self) -> str:
-        """Return the last lines of this server."""
+        """Return the last lines that this server wrote."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.begins_at)
@@ -235,8 +235,10 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
 
 
 def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
-    """Return the configured port; otherwise the port of a server that crashed here; otherwise a
-    free port.
+    """Return the first usable port: the configured port, then the port of a server that crashed
+    here.
+
+    Return 0, which means any free port, if neither is usable.
     """
     configured = settings.api.port
     if is_free(settings.api.host, configured):
@@ -249,7 +251,9 @@ def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens on the port; the server itself reports other problems."""
+    """True if no process listens on the port. Other problems with the port are left to the
+    server.
+    """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
@@ -280,9 +284,9 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    """Stop the server by a signal, because a call to the server may hang.
+    """Stop the server by a signal, unless it has other unfinished jobs.
 
-    If it has unfinished jobs of others, the server keeps running.
+    A call to the server might hang.
     """
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
@@ -290,7 +294,7 @@ def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
 
 
 def _unfinished(surroundings: CliContext) -> int:
-    """Return the number of unfinished root jobs of the server."""
+    """Return the number of the server's root jobs that have not ended."""
     from orchestrator.api.client.client import ClientError
 
     try:
@@ -319,7 +323,10 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
 
 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop a server that an earlier command left running for other jobs, if all jobs have ended."""
+    """Stop a server that an earlier command left running for other jobs, once all jobs have ended.
+
+    With ``keep``, the server keeps running, and no later command stops it.
+    """
     left = _left(surroundings)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():
         return

@@ -1,4 +1,6 @@
-"""``doctor`` for the server's API: a process, so that no check can block or grow the server."""
+"""Runs ``doctor`` for the API in a separate process, so that no check can block the server or use
+up its memory.
+"""
 
 import json
 import logging
@@ -35,7 +37,10 @@ class DoctorProcess:
         self._found_at = -OLDEST_SECONDS
 
     def __call__(self) -> Sequence[DoctorCheck]:
-        """Return the checks. Raise Unavailable while the first check runs for another caller."""
+        """Return the checks, from a cache if they are recent.
+
+        Raise Unavailable if another caller's checks are running and the cache is too old.
+        """
         age = time.monotonic() - self._found_at
         if age < FRESH_SECONDS:
             return self._found

@@ -34,9 +34,10 @@ RUFF = 'extend-exclude = ["workspace"]\n'
 
 
 def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Create ``folder``, its command for workers, and git's exclusion. Idempotent.
+    """Create ``folder`` with the command for workers, and exclude it from the project's git.
+    Idempotent.
 
-    Nothing is done for the portable folder. Raise ConfigError.
+    Does nothing for the portable folder. Raise ConfigError.
     """
     if not is_home(folder, environ):
         return
@@ -57,7 +58,9 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
 
 
 def home_option(folder: Path, environ: Mapping[str, str]) -> Sequence[str]:
-    """Return the option with which another command gets this home; none in the portable folder."""
+    """Return the ``--home`` option that gives another command this home; empty in the portable
+    folder.
+    """
     return ("--home", str(folder)) if is_home(folder, environ) else ()
 
 
@@ -85,8 +88,8 @@ def write_command(folder: Path) -> Path:
 
 
 def _write_companions(folder: Path) -> None:
-    """Write the schema that config.yaml names, and a file that excludes the home from the
-    project's ruff.
+    """Write the schema that config.yaml names, and a file that makes the project's ruff skip the
+    home.
     """
     schema = product_file("config.schema.json").read_text("utf-8")
     for name, text in {"config.schema.json": schema, "ruff.toml": RUFF}.items():
@@ -96,10 +99,10 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return the action, for a message.
+    """Exclude the home from the project's git. Return what was done, as a part of a message.
 
-    Raise ConfigError if the repository itself has files there, because a clone would then contain
-    settings.
+    Raise ConfigError if the repository contains files of the home, because a clone would then
+    contain settings.
     """
     from orchestrator.git.user_repository.exclusion import exclude, tracked_below
 

@@ -1,4 +1,4 @@
-"""The server's own log: JSON, one object a line, or plain text."""
+"""The server's log: JSON with one object a line, or plain text."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class JsonLines(logging.Formatter):
-    """Formats a message with all fields of ``extra`` as one line of JSON."""
+    """Formats a log record, with all fields of ``extra``, as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -32,7 +32,7 @@ class JsonLines(logging.Formatter):
 
 
 class Inert(logging.Formatter):
-    """Removes secrets and control characters from another formatter's text."""
+    """Removes secrets and control characters from the output of another formatter."""
 
     def __init__(self, form: logging.Formatter, mask: Callable[[str], str]) -> None:
         super().__init__()

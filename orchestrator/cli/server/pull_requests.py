@@ -29,10 +29,10 @@ MOST_JOBS = 50
 
 
 class PullRequests:
-    """Runs ``land --pr`` once for each completed run of a job of these triggers.
+    """Runs ``land --pr`` once for each completed run of a job that one of these triggers started.
 
-    A run is noted on disk after its command has ended: a crash repeats the command, which then
-    finds the pushed commit and the open pull request.
+    A run is recorded on disk after its command has ended. A crash before that repeats the command,
+    which then finds the pushed commit and the open pull request.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class PullRequests:
         workspace: Path,
         environ: Mapping[str, str],
     ) -> None:
-        """``callers``: names under which the triggers submit jobs."""
+        """``callers``: the names under which the triggers submit jobs."""
         self._service = service
         self._callers = callers
         self._folder = folder
@@ -59,7 +59,7 @@ class PullRequests:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop before the next command. Idempotent."""
+        """Run no further command. A command that is running is completed. Idempotent."""
         self._stopped = True
         self._wake.set()
 
@@ -101,7 +101,9 @@ class PullRequests:
         return float(begun.read_text())
 
     def _land(self, job: Job) -> str:
-        """Run the command with the server's user, credentials, and hooks; return its output."""
+        """Run ``land --pr`` for a job with the server's user, credentials, and hooks. Return its
+        output.
+        """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]
         try:

@@ -20,8 +20,9 @@ LARGEST_FILE_BYTES = 65536
 
 
 class RunningServers:
-    """A directory of the user with one file for each server. Never raises, because a server also
-    works without it.
+    """A directory of the user with one file for each server. Never raises.
+
+    A server also works without this directory.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -45,7 +46,9 @@ class RunningServers:
             logger.info("other dashboards cannot link this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process, and directories that are then empty. Idempotent."""
+        """Remove the record of this process, and the directories that are empty without it.
+        Idempotent.
+        """
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
             self._own.unlink(missing_ok=True)
@@ -54,7 +57,7 @@ class RunningServers:
                     directory.rmdir()
 
     def others(self) -> Sequence[OtherServer]:
-        """Return the other servers that live, by project."""
+        """Return the other running servers, sorted by project."""
         found = []
         for path in self._paths():
             record = _read(path)

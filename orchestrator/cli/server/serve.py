@@ -1,4 +1,4 @@
-"""``orchestrator serve``: the server of this folder, until it is stopped."""
+"""``orchestrator serve``: runs the server of this folder until it is stopped."""
 
 import gc
 from functools import partial

@@ -1,4 +1,4 @@
-"""The server's process: job manager and API together, from start to signal."""
+"""The server's process: runs job manager and API together, from the start to the stop signal."""
 
 import gc
 import json
@@ -60,9 +60,9 @@ def serve(
 ) -> int:
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
-    ``standby``: if another server uses the workspace, wait until it has exited. ``any_port``:
-    listen on any free port if the port is in use. ``on_ready`` is called with the URL at which the
-    server listens, the project, and True if only proxies may call the server.
+    ``standby``: if another server uses the workspace, wait until the other server has exited.
+    ``any_port``: listen on any free port if the port is in use. ``on_ready`` is called with the URL
+    at which the server listens, the project, and True if only proxies may call the server.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
@@ -106,7 +106,9 @@ def serve(
 
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:
-    """Raise Conflict if an unfinished job works on another project that still exists."""
+    """Raise Conflict if an unfinished job belongs to another project, and that project still
+    exists.
+    """
     for root_id in manager.store.unfinished():
         job = manager.store.job(root_id)
         named = job.config.project if job else ""
@@ -202,9 +204,10 @@ def api_options(settings: Settings) -> ApiOptions:
 
 
 def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> HttpServer:
-    """Listen on the first free port. Raise PortTaken for the first port, BadCertificate.
+    """Listen on the first free port of ``ports``. Raise BadCertificate.
 
-    ``ports`` are for the address that workers use.
+    Raise PortTaken, with the first port, if none is free. ``ports`` are for the address that
+    workers use.
     """
     api = settings.api
     tls = None
@@ -240,8 +243,9 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
 
 
 def _previous(workspace: Path) -> ServerRecord | None:
-    """Return the record of the previous server, if it was killed or has left its workers
-    running.
+    """Return the record of the previous server if it has left one; otherwise None.
+
+    A server leaves its record if it was killed, or if its workers kept running.
     """
     previous = read_record(workspace)
     path = workspace / RECORD_NAME
@@ -253,9 +257,9 @@ def _previous(workspace: Path) -> ServerRecord | None:
 def _ports(
     previous: ServerRecord | None, settings: Settings, *, is_flag: bool, any_port: bool
 ) -> Sequence[int]:
-    """Return ports for the address that workers use, in order of preference; 0: any free port.
+    """Return the ports to try for the address that workers use, the preferred port first.
 
-    Without a configured port, a server uses the port of the previous one.
+    0 means any free port. Without a configured port, the previous server's port is preferred.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -275,11 +279,13 @@ def _wait_for_stop(
     note: Callable[[], bool],
     recorded: bool,
 ) -> None:
-    """Wait for the stop signal. While waiting, stop listening on unused former ports, and write the
-    record.
+    """Wait for the stop signal.
 
-    A signal may arrive in any thread, but its handler runs in this thread, which therefore wakes up
-    at intervals. ``note`` writes the record, and returns False if the disk is full.
+    While waiting, stop listening on former ports that no worker uses, and write the record if it
+    has changed. ``note`` writes the record, and returns False if the disk is full.
+
+    A signal may arrive in any thread, but its handler runs in this thread. This thread therefore
+    wakes up at intervals.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.launcher.adopted:
@@ -291,7 +297,7 @@ def _wait_for_stop(
 
 
 def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers: int) -> None:
-    """Listen also on the ports that workers of earlier servers call."""
+    """Listen on the ports of earlier servers, too, because running workers call these ports."""
     for port in {previous.port or server.local_port, *previous.former_ports} - {server.local_port}:
         try:
             server.serve_former(bind(host, port))
@@ -308,7 +314,8 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
 
 
 def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    """Write the server's record. Return False if the disk is full even without the reserve.
+    """Write the server's record. Return False if the disk is full, even after its reserve was
+    released.
 
     The reserve is allocated again automatically when the disk has space.
     """
@@ -318,7 +325,7 @@ def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: flo
 
 
 def _write_record(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    """Write the record. Return True if the disk had space for it."""
+    """Write the server's record. Return False if the disk is full."""
     record = {
         "url": server.url,
         "pid": os.getpid(),
@@ -344,7 +351,9 @@ def _on_signals() -> threading.Event:
 
 
 def _stop_or_leave(stop: threading.Event) -> None:
-    """Handle a signal: the first one stops the server in good order, the second one at once."""
+    """Handle a stop signal. The first signal starts an orderly stop; the second ends the process at
+    once.
+    """
     if stop.is_set():
         os._exit(130)
     stop.set()

@@ -1,4 +1,4 @@
-"""A standby server: it waits until no other server uses its workspace."""
+"""A standby server waits until no other server uses its workspace."""
 
 import logging
 import threading
@@ -19,9 +19,11 @@ _DATABASE_SECONDS = 30.0
 
 
 def open_after_others(manager: JobManager, stop: threading.Event) -> bool:
-    """Open ``manager`` when no other server uses its workspace. Return False if ``stop`` is set.
+    """Open ``manager`` once no other server uses its workspace. Return False if ``stop`` is set
+    before.
 
-    Raise Conflict if the other server runs on another machine; StoreError, Unavailable.
+    Raise Conflict if the other server runs on another machine. Raise StoreError or Unavailable if
+    the workspace cannot be opened.
     """
     known_at, free_at, waits = time.monotonic(), 0.0, False
     while not stop.is_set():

@@ -1,4 +1,6 @@
-"""Builds the systemd unit that serves a folder, from the folder's settings and the unit's user."""
+"""Builds the systemd unit of a folder's server, from the folder's settings and the server's
+user.
+"""
 
 import os
 import pwd
@@ -38,7 +40,7 @@ class Account:
 
     @classmethod
     def named(cls, name: str) -> "Account":
-        """Return a user. Raise NotFound if there is no such user."""
+        """Return the user with a name. Raise NotFound if this user does not exist."""
         try:
             found = pwd.getpwnam(name)
         except KeyError:
@@ -47,7 +49,7 @@ class Account:
 
     @classmethod
     def owner_of(cls, directory: Path) -> "Account":
-        """Return the owner. Raise NotFound if the owner has no name."""
+        """Return the owner of a directory. Raise NotFound if the owner has no name."""
         uid = directory.stat().st_uid
         try:
             return cls.named(pwd.getpwuid(uid).pw_name)
@@ -61,9 +63,10 @@ class Account:
 def unit_of(
     surroundings: CliContext, account: Account, *, for_user: bool, systemd_version: int
 ) -> Unit:
-    """Return the unit that serves the folder. ``for_user``: in the user's own service manager.
+    """Return the unit that runs the folder's server.
 
-    Raise ConfigError for settings that a server would reject.
+    ``for_user``: the unit is for the service manager of the user, not of the machine. Raise
+    ConfigError for settings that a server would reject.
     """
     from orchestrator.app.assembly import repository_of
     from orchestrator.config import load, project_root
@@ -106,7 +109,7 @@ def entry_point(surroundings: CliContext) -> list[str]:
 
 
 def not_carried(environ: Mapping[str, str]) -> list[str]:
-    """Return settings in the caller's environment that the unit does not have."""
+    """Return the names of settings in the environment that the unit does not set."""
     carried = {home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 
@@ -121,9 +124,7 @@ def _environment(surroundings: CliContext, account: Account) -> dict[str, str]:
 
 
 def _search_path(environ: Mapping[str, str], account: Account) -> str:
-    """Return the PATH on which workers find AI tools, because systemd's own PATH has few
-    directories.
-    """
+    """Return the PATH with which workers find AI tools. Systemd's own PATH has few directories."""
     places = environ.get("PATH", os.defpath).split(os.pathsep)
     if account.uid != os.getuid():
         # The caller is root, whose PATH lacks the user's programs.
@@ -133,8 +134,8 @@ def _search_path(environ: Mapping[str, str], account: Account) -> str:
 
 
 def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
-    """Return directories with the logins of AI tools, which the tools renew, and caches of
-    tools.
+    """Return further directories to which AI tools write: the logins that they renew, and their
+    caches.
     """
     from orchestrator.agents.catalog.availability import login_path
     from orchestrator.core.model.known_agents import KNOWN

@@ -1,4 +1,4 @@
-"""The service manager: systemd of the machine, or the calling user's own."""
+"""The service manager: systemd of the machine, or systemd of the calling user."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ SYSTEMCTL_SECONDS = 1200.0
 
 
 def systemd_version() -> int:
-    """Return the version of this machine's systemd; 0 if there is none."""
+    """Return the version of this machine's systemd; 0 if systemd is not installed."""
     if shutil.which("systemctl") is None:
         return 0
     done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True)
@@ -29,7 +29,7 @@ def systemd_version() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Manager:
-    """A service manager: the machine's, or the calling user's own."""
+    """A service manager: the machine's systemd, or the calling user's systemd."""
 
     of_user: bool
 
@@ -38,7 +38,7 @@ class Manager:
         return ["systemctl", "--user"] if self.of_user else ["systemctl"]
 
     def directory(self, surroundings: CliContext) -> Path:
-        """Return the directory of its unit files."""
+        """Return the directory of the service manager's unit files."""
         if not self.of_user:
             return SYSTEM_UNITS
         home = surroundings.environ.get("HOME") or pwd.getpwuid(os.getuid()).pw_dir
@@ -52,12 +52,12 @@ class Manager:
         return not self.of_user or (Path(runtime) / "systemd").is_dir()
 
     def ask(self, *words: str) -> str:
-        """Return the output of a query; empty if it fails."""
+        """Return the output of a systemctl query; "" if the query fails."""
         done = self._run(*words)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def do(self, *words: str) -> None:
-        """Run a command of systemctl. Raise Unavailable if it fails."""
+        """Run a systemctl command. Raise Unavailable if it fails."""
         done = self._run(*words)
         if done.returncode:
             reason = done.stderr.strip() or f"exit code {done.returncode}"

@@ -1,4 +1,4 @@
-"""Notifications to systemd: the server is ready, stops, or is alive (protocol of sd_notify)."""
+"""Notifications to systemd that the server is ready, stops, or is alive (protocol of sd_notify)."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ PINGS = 3
 
 @dataclass
 class Notifier:
-    """Sends states to the service manager that started this process. Never raises."""
+    """Sends the server's state to the service manager that started this process. Never raises."""
 
     #: Path of a datagram socket; ``@`` at the beginning: an abstract socket; empty: no messages.
     address: str = ""
@@ -27,14 +27,18 @@ class Notifier:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Notifier":
-        """Return the notifier for ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, and ``WATCHDOG_PID``."""
+        """Return the notifier for the variables ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, and
+        ``WATCHDOG_PID``.
+        """
         meant_for = environ.get("WATCHDOG_PID") or str(os.getpid())
         period = environ.get("WATCHDOG_USEC", "")
         is_watched = meant_for == str(os.getpid()) and period.isascii() and period.isdigit()
         return cls(environ.get("NOTIFY_SOCKET", ""), int(period) / 1e6 if is_watched else 0.0)
 
     def ready(self, status: str) -> None:
-        """Report the end of the start. ``status`` is one line for ``systemctl status``."""
+        """Report that the server has started. ``status`` is the line that ``systemctl status``
+        shows.
+        """
         self._send("READY=1", f"STATUS={status}")
 
     def stopping(self) -> None:

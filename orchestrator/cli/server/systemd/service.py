@@ -1,4 +1,4 @@
-"""``orchestrator service``: the server of this folder as a service of systemd."""
+"""``orchestrator service``: installs the server of this folder as a service of systemd."""
 
 import os
 import pwd
@@ -31,7 +31,7 @@ DEFAULT_NAME = "orchestrator"
 
 
 def unit_options(command: Command) -> Command:
-    """The options ``--user`` and ``--name``."""
+    """Add the options ``--user`` and ``--name``."""
     of_user = click.option("--user", "of_user", is_flag=True, help="Service of your user alone.")
     name = click.option(
         "--name",
@@ -170,7 +170,10 @@ def _check_manager(surroundings: CliContext, manager: Manager) -> None:
 
 
 def _check_place(path: Path, manager: Manager, surroundings: CliContext, verb: str) -> None:
-    """Raise Conflict for another folder's unit, Unavailable if the file cannot be written."""
+    """Raise Conflict if the file ``path`` is not this folder's unit.
+
+    Raise Unavailable if this user may not write the file.
+    """
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))
         if owner != str(surroundings.folder):
@@ -207,7 +210,7 @@ def _check_no_server(surroundings: CliContext) -> None:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write the unit; return False if it exists already."""
+    """Write the unit. Return False if the file already has this text."""
     if path.exists() and path.read_bytes() == text.encode():
         return False
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ ProtectKernelModules=yes
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """The facts of a unit."""
+    """The content of a systemd unit for the server of one folder."""
 
     #: The program and its arguments.
     command: Sequence[str]
@@ -70,8 +70,8 @@ class Unit:
     has_limits: bool = False
 
     def text(self) -> str:
-        """Return the content of the unit file. Raise ConfigError for a path that a unit
-        cannot name.
+        """Return the text of the unit file. Raise ConfigError for a path that a unit file cannot
+        contain.
         """
         return (
             f"{MARK}{_line(self.folder)}\n\n{self._about()}\n{self._service()}\n{self._install()}"
@@ -158,19 +158,23 @@ def folder_of(text: str) -> str | None:
 
 
 def _line(path: Path) -> str:
-    """Return a path as the rest of a line in which nothing is quoted."""
+    """Return a path for the end of a line in which systemd interprets no quotes."""
     return _checked(str(path)).replace("%", "%%")
 
 
 def _word(text: str, prefix: str = "") -> str:
-    """Return one word of a line, quoted if necessary."""
+    """Return a text as one word of a line, quoted if necessary."""
     escaped = _checked(text).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
     plain = re.fullmatch(r"[\w%+,./:=@-]+", escaped, re.ASCII)
     return f"{prefix}{escaped}" if plain else f'"{prefix}{escaped}"'
 
 
 def _program(path: str) -> str:
-    """Return the first word of a command. ``:`` lets systemd expand no ``$`` in the command."""
+    """Return a program as the first word of a command.
+
+    The prefix ``:`` makes systemd expand no ``$`` in the command. Raise ConfigError for a path that
+    systemd rejects.
+    """
     if re.search(r"[\"'\\]", path):  # systemd rejects such a program, however it is quoted
         raise ConfigError(f"a systemd unit cannot start {path!r}; rename it")
     return _word(path, ":")
