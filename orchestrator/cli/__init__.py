@@ -150,7 +150,7 @@ Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 
 
 class Commands(CommandGroup):
-    """The program's commands: single commands, each with a module, and groups of commands."""
+    """The program's commands: single commands, each in its own module, and groups of commands."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, modules=COMMANDS, sections=FIRST, **kwargs)
@@ -164,7 +164,7 @@ class Commands(CommandGroup):
 
 
 def _group(name: str) -> CommandGroup:
-    """Return the commands of a group; each also works without the group's name."""
+    """Return the commands of a group. Each command can also be typed without the group's name."""
     purpose, titles = GROUPS[name]
     sections = {title: tuple(each for each in SECTIONS[title] if each != name) for title in titles}
     example = next(iter(sections.values()))[0]
@@ -201,7 +201,7 @@ def commands(surroundings: CliContext, home: Path | None) -> None:
 
 
 def execute(arguments: Sequence[str] | None, surroundings: CliContext) -> int:
-    """Run one command line; return the exit code. Errors are printed, not raised."""
+    """Run one command line, and return its exit code. Errors are printed, not raised."""
     try:
         result = commands.main(
             args=None if arguments is None else list(arguments),

@@ -1,4 +1,4 @@
-"""Checks that a process number still belongs to the recorded process."""
+"""Checks whether a process id still belongs to the recorded process."""
 
 import os
 
@@ -10,9 +10,10 @@ SLACK_SECONDS = 5.0
 
 
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
-    """True if ``pid`` is alive, and began before ``recorded_at`` (seconds since the epoch).
+    """True if the process ``pid`` is alive, and began before ``recorded_at`` (seconds since the
+    epoch).
 
-    A later process with the same number is another process.
+    A process that began later is another process, to which the system gave the same id.
     """
     if not _exists(pid):
         return False

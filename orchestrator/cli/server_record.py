@@ -1,4 +1,4 @@
-"""The record of a workspace's running server."""
+"""Finds the running server of a workspace by its record."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ ANSWER_SECONDS = 30.0
 
 
 def running_server(workspace: Path) -> ServerRecord | None:
-    """Return the server of ``workspace``, if its process is alive and answers."""
+    """Return the record of a workspace's server; None unless its process is alive and answers."""
     record = read_record(workspace)
     if record is None or not is_same_process(record.pid, record.started_at):
         return None

@@ -1,4 +1,4 @@
-"""``orchestrator agents``: the available agents, and how to fix the others."""
+"""``orchestrator agents``: lists the agents, and how to fix the unavailable agents."""
 
 import json
 import subprocess
@@ -31,8 +31,10 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """Return the agents as the running server sees them, because its environment counts; otherwise
-    as this command sees them.
+    """Return the agents that the running server finds, because workers have the server's
+    environment.
+
+    Without a running server, return the agents that this command finds.
     """
     client = surroundings.client_if_running()
     if client is not None:
@@ -55,7 +57,9 @@ def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """Return the version as the program prints it, if the package's version is unknown."""
+    """Return the version that the agent's program prints; None if the package's version is
+    known.
+    """
     if "version" in agent or "path" not in agent:
         return None
     try:

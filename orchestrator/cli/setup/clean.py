@@ -1,4 +1,6 @@
-"""``orchestrator clean`` and ``discard``: remove old jobs; remove a job's leftovers in git."""
+"""``orchestrator clean`` removes old jobs; ``discard`` removes a job's branches and refs from
+git.
+"""
 
 import json
 import os
@@ -88,8 +90,9 @@ def _removed(surroundings: CliContext, job_ids: Sequence[str]) -> Iterator[str]:
 def _by_server(
     surroundings: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs by calls to the server. A job that is in use, or runs again, is reported and
-    stays.
+    """Remove jobs through the server. Yield each removed job, with the refs that keep its changes.
+
+    A job that is in use, or that runs again, is reported and not removed.
     """
     with surroundings.client_at(url) as client:
         for job_id in job_ids:
@@ -104,7 +107,7 @@ def _by_server(
 def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs without a server; also finish an earlier, interrupted removal."""
+    """Remove jobs without a server. Also completes an earlier removal that was interrupted."""
     from orchestrator.api.serializers.common import job_path
     from orchestrator.app import remove
 
@@ -130,7 +133,7 @@ def _print_kept(job_id: str, kept: Sequence[str]) -> None:
 
 
 def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
-    """Return root jobs that had ended at a time; jobs without an end time are omitted."""
+    """Return the root jobs that ended before a time. Jobs without an end time are omitted."""
     return [
         job
         for job in root_jobs(workspace)
@@ -195,7 +198,7 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 def _job_of(
     surroundings: CliContext, job_id: str, lost: Mapping[str, str]
 ) -> Mapping[str, Any] | None:
-    """Return the job; None if it was removed, but ``lost`` has its commits. Raise NotFound."""
+    """Return the job; None if the job was removed and ``lost`` has its commits. Raise NotFound."""
     try:
         return whole_job(surroundings.workspace, job_id)
     except NotFound:
@@ -205,9 +208,9 @@ def _job_of(
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    """Raise Conflict if the job cannot be discarded.
+    """Raise Conflict if the job cannot be discarded, before the user is asked to confirm.
 
-    The server checks it as well; this check avoids a needless question.
+    The server makes the same check.
     """
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:

@@ -1,4 +1,4 @@
-"""``orchestrator config``: show, check, and the schema for editors."""
+"""``orchestrator config``: shows and checks the settings, and prints their schema for editors."""
 
 import json
 from functools import partial

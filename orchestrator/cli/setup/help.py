@@ -1,4 +1,4 @@
-"""``orchestrator help``: every command by section, or the help of one command."""
+"""``orchestrator help``: lists every command by section, or prints the help of one command."""
 
 from collections.abc import Sequence
 

@@ -1,5 +1,5 @@
-"""``orchestrator init``: installs a skill that describes this folder to the host project's AI
-tools.
+"""``orchestrator init``: installs a skill for AI tools, which describes this folder, in the
+project.
 """
 
 import json
@@ -30,7 +30,10 @@ HOMES = (Path(".agents"), Path(".claude"))
 
 @dataclass(frozen=True, kw_only=True)
 class Installed:
-    """The outcome of one file: created, replaced, unchanged, kept because it differs, or failed."""
+    """The outcome of writing one file.
+
+    ``state`` is created, replaced, unchanged, kept (an existing file differs), or failed.
+    """
 
     path: str
     state: str
@@ -78,7 +81,10 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
 
 
 def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
-    """Create the folder, or only print the action. Return the exit code. Raise Conflict."""
+    """Create the folder, or with ``dry_run`` only print the action. Return the exit code.
+
+    Raise Conflict if the folder cannot be created.
+    """
     from orchestrator.cli.setup.portable_folder import check_new, create
 
     (check_new if dry_run else create)(folder)
@@ -102,7 +108,9 @@ def _host_project(surroundings: CliContext) -> Path:
 
 
 def skill_for(project: Path, folder: Path) -> str:
-    """Return the skill, with the command's path from the project's root."""
+    """Return the text of the skill. It contains the path of the command, relative to the
+    project.
+    """
     text = product_file(str(SKILL)).read_text("utf-8")
     if IS_INSTALLED:
         return text.replace(IN_FOLDER, COMMAND)
@@ -122,7 +130,9 @@ def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
 
 
 def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
-    """Write a file. Return its outcome. Raise OSError. Idempotent."""
+    """Write a file, and return the outcome. With ``dry_run``, write nothing. Raise OSError.
+    Idempotent.
+    """
     there = os.path.lexists(path)
     if there and path.is_file() and path.read_bytes() == text.encode():
         return Installed(path=str(path), state="unchanged")

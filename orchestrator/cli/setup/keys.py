@@ -1,4 +1,4 @@
-"""``orchestrator keys``: keys for more people and programs."""
+"""``orchestrator keys``: creates API keys for more people and programs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""``orchestrator node``: this machine as a node of a cluster."""
+"""``orchestrator node``: makes this machine a node of a cluster."""
 
 import os
 from functools import partial

@@ -1,4 +1,4 @@
-"""``orchestrator nodes``: more machines that run workers."""
+"""``orchestrator nodes``: manages the machines that run workers."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def _named(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 def _pairs(labels: Iterable[str]) -> dict[str, str]:
-    """Return the labels of NAME=VALUE texts. Raise click.BadParameter."""
+    """Return the labels in texts such as NAME=VALUE. Raise click.BadParameter."""
     found = dict(each.partition("=")[::2] for each in labels)
     for each in (*found, *found.values()):
         if not re.fullmatch(LABEL_PATTERN, each):
@@ -215,7 +215,7 @@ def forget_command(surroundings: CliContext, name: str) -> None:
 
 
 def _program() -> str:
-    """Return the command as it is typed on a machine that shares the product's folder."""
+    """Return the command as the user types it on a machine that shares the product's folder."""
     if COMMAND == IN_FOLDER:
         return shlex.quote(str(product_file(IN_FOLDER)))
     return COMMAND
@@ -260,7 +260,11 @@ def _list(surroundings: CliContext) -> None:
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield how to make agents usable on nodes; nodes on which the same is missing share a line."""
+    """Yield a line on each agent that is unusable on nodes: the nodes, the reason, and how to fix
+    it.
+
+    Nodes with the same reason share a line.
+    """
     names: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         for agent in node["unusable_agents"]:
@@ -292,7 +296,9 @@ def _size(number: int | None) -> str:
 
 
 def _without_server(entry: "NodeEntry") -> dict[str, Any]:
-    """Return the answer about a node while no server runs."""
+    """Return a node with the fields of the server's answer, without the values that only a server
+    knows.
+    """
     return {
         "name": entry.name,
         "state": "drained" if entry.is_drained else "unknown",

@@ -1,4 +1,4 @@
-"""``orchestrator notify``: test notifications."""
+"""``orchestrator notify``: sends test notifications."""
 
 import click
 

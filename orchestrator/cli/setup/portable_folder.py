@@ -1,4 +1,4 @@
-"""The portable folder, created from an installed package or from another portable folder."""
+"""Creates the portable folder from an installed package, or from another portable folder."""
 
 import os
 import shutil
@@ -14,8 +14,9 @@ PACKAGE = "orchestrator"
 
 
 def names() -> tuple[str, ...]:
-    """Return the folder's files and directories except the package itself; the wheel contains
-    them.
+    """Return the names of the folder's files and directories, without the Python package.
+
+    The wheel contains a copy of these files.
     """
     found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
@@ -28,7 +29,9 @@ def check_new(folder: Path) -> None:
 
 
 def create(folder: Path) -> None:
-    """Copy the product to ``folder``, completely or not at all. Raise Conflict if that fails."""
+    """Copy the product to ``folder``, completely or not at all. Raise Conflict if the copy
+    fails.
+    """
     check_new(folder)
     above = folder.absolute().parent
     try:
@@ -57,8 +60,9 @@ def _copy(to: Path) -> None:
 
 
 def _generated(directory: str, found: Iterable[str]) -> set[str]:
-    """Return names that must not be copied: compiled code, and an installed package's copy of the
-    folder's files.
+    """Return the names in a directory that must not be copied: compiled code, and ``portable``.
+
+    In an installed package, ``portable`` has a copy of the folder's files.
     """
     top = Path(directory) == FOLDER / PACKAGE
     return {each for each in found if each == "__pycache__" or (top and each == "portable")}

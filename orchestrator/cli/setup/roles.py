@@ -1,4 +1,4 @@
-"""``orchestrator roles``: the roles for tasks."""
+"""``orchestrator roles``: lists the roles for tasks."""
 
 import json
 from collections.abc import Mapping, Sequence

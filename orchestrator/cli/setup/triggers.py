@@ -1,4 +1,4 @@
-"""``orchestrator triggers``: list the triggers of config.yaml, and test them with an event."""
+"""``orchestrator triggers``: lists the triggers of config.yaml, and tests them with an event."""
 
 import json
 from collections.abc import Mapping

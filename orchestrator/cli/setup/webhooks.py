@@ -1,4 +1,4 @@
-"""``orchestrator webhooks``: receivers of messages, and deliveries to them."""
+"""``orchestrator webhooks``: lists and tests receivers of messages, and shows deliveries."""
 
 import json
 from typing import Any
@@ -93,7 +93,7 @@ def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
 
 
 def show_tests(surroundings: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:
-    """Show the outcomes of test messages; return the exit code."""
+    """Print the outcomes of test messages, and return the exit code."""
     if surroundings.as_json:
         click.echo(json.dumps(answer, indent=2))
     else:

@@ -1,1 +1,1 @@
-"""Commands for workers: ``spawn``, ``lock`` and MCP; the first two need no package."""
+"""Commands for workers: ``spawn``, ``lock`` and MCP. The first two need no installed package."""

@@ -1,7 +1,7 @@
-"""``orchestrator lock`` and ``unlock``: leases for a worker written in any language.
+"""``orchestrator lock`` and ``unlock``: leases for a worker, whatever language it is written in.
 
-Imports only the standard library and the client of ``spawn``. Runs as
-``python -S -E lock.py lock NAME``.
+Imports only the standard library and the client of ``spawn``. Runs as ``python -S -E lock.py lock
+NAME``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class LockServer(spawn.Server):
         self.command = command
 
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
-        """Acquire leases, within ``seconds``. Return the server's answer. Raise Stop."""
+        """Acquire leases within ``seconds``, and return the server's answer. Raise CommandEnd."""
         end = time.monotonic() + seconds
         while True:
             left = max(0.0, end - time.monotonic())
@@ -63,7 +63,7 @@ class LockServer(spawn.Server):
 
 
 def quoted(name: str) -> str:
-    """Quote a name for a URL; importing urllib would double the start time of the command."""
+    """Quote a name for a URL. Importing urllib would double the start time of the command."""
     plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
     return "".join(
         chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")

@@ -1,4 +1,6 @@
-"""``orchestrator locks``; ``lock`` and ``unlock`` for calls that bypass ``bin/orchestrator``."""
+"""``orchestrator locks``, and ``lock`` and ``unlock`` for callers that do not use
+``bin/orchestrator``.
+"""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""``orchestrator mcp`` for calls that bypass ``bin/orchestrator``, which starts it faster."""
+"""``orchestrator mcp`` for callers that do not use ``bin/orchestrator``, which starts it faster."""
 
 import click
 

@@ -1,7 +1,7 @@
-"""``orchestrator spawn``: starts a child job from a worker written in any language.
+"""``orchestrator spawn``: starts a child job from a worker, whatever language it is written in.
 
-Imports only the standard library and the product's light client. It runs as
-``python -S -E spawn.py`` and must start in a fraction of the time of other commands.
+Imports only the standard library and the product's light client. Runs as ``python -S -E spawn.py``,
+because it must start in a fraction of the time of other commands.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
 
 
 class CommandEnd(Exception):
-    """Ends the program with a code, after a message on standard error."""
+    """Ends the program with an exit code, after a message on standard error."""
 
     def __init__(self, code: int, message: str, problem: Answer | None = None) -> None:
         super().__init__(message)
@@ -74,15 +74,17 @@ class Server:
         return self.call("POST", "/api/v1/orchestrate", body, idempotency_key)
 
     def wait(self, job_id: str) -> Answer:
-        """Return the status of the job once it has ended."""
+        """Wait until the job has ended, and return its status."""
         while True:
             answer = self.call("GET", f"/api/v1/jobs/{job_id}/wait?timeout={WAIT_SECONDS}")
             if answer.get("status") in EXIT_BY_JOB_STATUS:
                 return answer
 
     def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
-        """Return the server's answer; raises Stop. Calls are repeated safely: locks are idempotent,
-        and a submission has the Idempotency-Key ``key``.
+        """Make a call, and return the server's answer. Raises CommandEnd.
+
+        A repeated call has no further effect: locks are idempotent, and a submission has the
+        Idempotency-Key ``key``.
         """
 
         def once() -> ServerReply:
@@ -110,9 +112,7 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> CommandEnd:
-    """Return the program's exit for an error answer, with the answer's detail and the remaining
-    quota.
-    """
+    """Return the end of the program for an error answer: exit code, detail, and remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -175,7 +175,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
-    """Return the request to post; raises Stop for an invalid one."""
+    """Return the body of the request. Raises CommandEnd if the options make no valid request."""
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
     request = options.request or options.command or plan.get("request")
@@ -201,7 +201,7 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """Return absolute paths, because the server has another working directory."""
+    """Return the paths as absolute paths, because the server has another working directory."""
     for name in names or ():
         if not os.path.isfile(name):
             raise CommandEnd(USAGE, f"--context-file {name} is not a file")
@@ -218,8 +218,10 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """Return a plan. JSON is parsed in this process, YAML in another process, which has the
-    packages for YAML.
+    """Return the plan in the file ``name``. Raises CommandEnd.
+
+    JSON is parsed in this process. YAML is parsed in another process, which has the packages for
+    YAML.
     """
     try:
         text = text_of(name)
@@ -237,8 +239,8 @@ def read_plan(name: str, request: str | None) -> Answer:
 
 
 def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
-    """Parse YAML with the product's own Python, because the Python that runs this may lack
-    packages.
+    """Parse YAML in a new process of Python, because this process cannot import packages for
+    YAML.
     """
     from subprocess import run
 
@@ -301,8 +303,8 @@ def address() -> tuple[str, str]:
 
 
 def summary(answer: Answer) -> str:
-    """Return the results of an ended job for a reader: a line for each task, then its cut
-    output.
+    """Return the results of an ended job as text: a line for each task, then its output, which is
+    cut.
     """
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []
@@ -321,13 +323,13 @@ def summary(answer: Answer) -> str:
 
 
 def name_of(task: Answer) -> Any:
-    """Return the name that a task's candidates share."""
+    """Return the name of a worker's task, which all candidates of the task share."""
     return task.get("task_id") or task.get("worker_id")
 
 
 def task_lines(task: Answer, room: int) -> list[str]:
-    """Return at most ``room`` characters of a task's output, and the paths of its files and of the
-    whole output.
+    """Return lines about a worker: its status, at most ``room`` characters of its output, its
+    directory.
     """
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
@@ -342,7 +344,7 @@ def task_lines(task: Answer, room: int) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Remove control characters that would control a terminal."""
+    """Return the text without characters that could control a terminal."""
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 

@@ -1,4 +1,6 @@
-"""``orchestrator spawn`` for calls that bypass ``bin/orchestrator``, which starts it faster."""
+"""``orchestrator spawn`` for callers that do not use ``bin/orchestrator``, which starts it
+faster.
+"""
 
 import click
 
