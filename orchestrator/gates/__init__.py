@@ -1,7 +1,7 @@
 """Gates of projects: detection of gates, and parsing of their reports.
 
-- ``detect``: Detecting the gates of a project - ``parsers``: Parsing the reports of tools, by
-format
+- ``detect``: Detecting the gates of a project
+- ``parsers``: Parsing the reports of tools, by format
 
 The product does not import the modules in ``probe/``. A gate's Python imports them, so that they
 report which source files the gate executed.
