@@ -1,4 +1,4 @@
-"""Settings: their declaration, and loading with errors that name file, line and remedy.
+"""Settings: declares them, and loads them with errors that name file, line, and expected value.
 
 - ``fields``: Types of settings, and the checks of their texts
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers

@@ -1,4 +1,4 @@
-"""The API key of a fresh installation: ``python -m orchestrator.config.api_key FOLDER``."""
+"""Creates the API key of a new installation: ``python -m orchestrator.config.api_key FOLDER``."""
 
 import fcntl
 import os
@@ -38,10 +38,11 @@ def load_with_key(
     flags: Mapping[str, str] | None = None,
     say: Callable[[str], None],
 ) -> Loaded:
-    """Load the settings, as ``load`` does. If config.yaml lacks a key, write one into it, and call
-    ``say``.
+    """Load the settings, as ``load`` does. If config.yaml lacks an API key, write a new key into
+    it.
 
-    Nothing is written if the environment has a key, or if other settings are wrong.
+    ``say`` is called with a message if a key was written. No key is written if the environment has
+    a key, or if other settings are wrong.
     """
     try:
         return load(folder, environ=environ, flags=flags)
@@ -57,12 +58,12 @@ def load_with_key(
 
 
 def is_example(key: str) -> bool:
-    """Return True if a key seems to be copied from public documentation."""
+    """True if a key seems to be copied from public documentation."""
     return EXAMPLE.search(key) is not None
 
 
 def key_notes(settings: Settings) -> Iterator[str]:
-    """Yield warnings about the active key, for the start of a server."""
+    """Yield warnings about the API key, which a server prints at its start."""
     if is_example(settings.api.api_key.get_secret_value()):
         yield f"api.api_key looks like a published example; how to replace it: {COMMAND} doctor"
 
@@ -84,8 +85,8 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Lock the key's creation: of two simultaneous starts, the second finds the key of
-    the first.
+    """Allow one process at a time to create the key, so that a second process finds the first one's
+    key.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -106,9 +107,9 @@ def _text(path: Path) -> str:
 
 
 def with_key(text: str, key: str) -> str:
-    """Return the text of ``config.yaml`` with the key added, and otherwise unchanged values.
+    """Return the text of ``config.yaml`` with the key added. All other values are unchanged.
 
-    Raise ValueError if no way to add the key has this result.
+    Raise ValueError if the key cannot be added without changing another value.
     """
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
@@ -174,7 +175,9 @@ def _without_key(value: object) -> dict[str, object]:
 
 
 def main(arguments: list[str]) -> int:
-    """Return 0 if there is a key; 1 if there is none, and print the reason."""
+    """Ensure that the folder has an API key, and return 0. If that fails, print the reason, and
+    return 1.
+    """
     try:
         made = ensure_key(Path(arguments[0]))
     except (ValueError, OSError) as error:

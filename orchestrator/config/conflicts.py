@@ -32,7 +32,7 @@ BOUNDED = [
 
 
 def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[ConfigProblem]:
-    """Return every conflict, at the origin of the setting to change."""
+    """Return every conflict. Each has the origin of the setting that the user should change."""
     found = [
         *_above_bound(settings),
         *_host(settings),

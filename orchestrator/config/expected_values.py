@@ -1,4 +1,4 @@
-"""The expected value at a place of the settings, as text, from the settings' own schema."""
+"""Describes as text which value a setting expects, based on the settings' JSON schema."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -32,7 +32,9 @@ def schema_at(path: KeyPath) -> Schema:
 
 
 def expected_at(path: KeyPath) -> str:
-    """Return the expected value as text, such as ``a whole number from 0 to 65535``."""
+    """Return the expected value of a setting as text, such as ``a whole number from 0 to
+    65535``.
+    """
     schema = schema_at(path)
     return _in_words(schema) + (" or null" if schema.get("optional") else "")
 
@@ -69,7 +71,9 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Return the schema without references; ``optional`` is set if null is one of the choices."""
+    """Return the schema with references replaced. Its key ``optional`` is True if the value may be
+    null.
+    """
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
     choices = schema.get("anyOf")

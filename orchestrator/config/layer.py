@@ -11,7 +11,9 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Origin:
-    """The source of a value; line and column count from 1, 0 means the whole source."""
+    """The place of a value in a source. ``line`` and ``column`` start at 1; 0 means the whole
+    source.
+    """
 
     source: str
     line: int = 0
@@ -23,7 +25,7 @@ class Origin:
 
 @dataclass(frozen=True, order=True)
 class ConfigProblem:
-    """One error, and the expected value."""
+    """One error in the settings, and the value that was expected."""
 
     origin: Origin
     text: str
@@ -34,7 +36,7 @@ class ConfigProblem:
 
 @dataclass
 class Layer:
-    """The values of one source, by section and key. Later layers override earlier ones."""
+    """The values of one source, by section and key. A later layer overrides an earlier one."""
 
     values: dict[str, dict[str, object]] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
@@ -49,14 +51,16 @@ class Layer:
         self.problems.append(ConfigProblem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:
-        """Return the origin of the value at ``path``, or of the nearest value around it."""
+        """Return the origin of the value at ``path``, or of the nearest value that contains it."""
         while path and path not in self.origins:
             path = path[:-1]
         return self.origins.get(path)
 
 
 def merged(layers: Iterable[Layer]) -> Layer:
-    """Return one layer with the values of all layers, by key."""
+    """Return one layer with the values of all layers. For each key, the last layer's value is
+    used.
+    """
     result = Layer()
     for layer in layers:
         for section, keys in layer.values.items():
@@ -75,7 +79,7 @@ def _overlay(result: Layer, layer: Layer, section: str, keys: dict[str, object])
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as text: ``("agents", "mine", "command", 0)`` as ``agents.mine.command[0]``."""
+    """Return a path as text, such as ``agents.mine.command[0]``."""
     text = ""
     for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -33,8 +33,9 @@ NAMED = ("agents", "triggers")
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """The settings, and the source of each setting by its dotted name (``default`` if no source
-    sets it).
+    """The settings, and the source of each setting by its dotted name.
+
+    The source is ``default`` if no source sets the setting.
     """
 
     settings: Settings
@@ -50,8 +51,8 @@ def load(
 ) -> Loaded:
     """Return the settings of the product in ``folder``, with absolute paths.
 
-    Raises ConfigError with one line for each problem: source, setting, expected value. Without
-    ``require_key`` a missing API key is no problem.
+    Raises ConfigError with one line for each problem: source, setting, expected value. A missing
+    API key is a problem only with ``require_key``.
     """
     file = read_file(folder / FILE_NAME)
     layers = [file, read_environment(environ), read_flags(flags or {})]
@@ -64,7 +65,9 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file is unreadable, so that errors about missing settings would mislead."""
+    """True if the file cannot be read or parsed, so that errors about missing settings would
+    mislead.
+    """
     return bool(file.problems) and not file.values
 
 

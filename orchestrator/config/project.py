@@ -1,6 +1,4 @@
-"""Finds the project directory by rules; the first rule that applies decides (README, section "Which
-project").
-"""
+"""Finds the project's directory. The first rule that applies decides (README, "Which project")."""
 
 import os
 import pwd
@@ -31,20 +29,23 @@ class ProjectUnknown(ConfigError):
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A directory, and the rule that makes it the project."""
+    """The project's directory, and the rule by which it was found."""
 
     root: Path
     why: str
 
 
 def project_root(settings: Settings, folder: Path) -> Path:
-    """Return the host project of the product in ``folder``. Raise ProjectUnknown."""
+    """Return the directory of the project to which the product in ``folder`` belongs.
+
+    Raise ProjectUnknown.
+    """
     return project_of(settings, folder).root
 
 
 def roles_directory(settings: Settings, folder: Path) -> Path | None:
-    """Return the directory of the user's roles; None if neither the setting nor the project is
-    known.
+    """Return the directory of the user's roles; None if it is not set and the project is
+    unknown.
     """
     if settings.workers.roles_dir:
         return settings.workers.roles_dir
@@ -119,8 +120,9 @@ def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
 
 
 def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
-    """Return the project of a home directory. Raise ProjectUnknown for directories that all users
-    or programs share.
+    """Return the project of a home.
+
+    Raise ProjectUnknown for a directory that all users or programs share.
     """
     project = home.parents[1]
     if reason := _for_no_project(project, environ):

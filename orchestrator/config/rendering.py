@@ -1,4 +1,4 @@
-"""Texts made from the settings: the template, the JSON schema, and the values for users."""
+"""Texts that are generated from the settings: template, JSON schema, and values for users."""
 
 import json
 import re
@@ -66,9 +66,7 @@ def render_template() -> str:
 
 
 def render_starter() -> str:
-    """Return the text of a new ``config.yaml``: the key, still empty, and the most common
-    settings.
-    """
+    """Return the text of a new ``config.yaml``: an empty API key, and the most common settings."""
     return STARTER_HEADER + "".join(_starter_lines(Settings()))
 
 
@@ -84,7 +82,7 @@ def _starter_lines(settings: Settings) -> Iterator[str]:
 
 
 def render_schema() -> str:
-    """Return the text of ``config.schema.json``. A section may be empty, as in the short
+    """Return the text of ``config.schema.json``. The schema allows empty sections, as in a new
     config.yaml.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -116,7 +114,7 @@ def _or_null(section: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def visible(settings: Settings) -> dict[str, object]:
-    """Return every setting by dotted name as a plain value, secrets hidden."""
+    """Return every setting by dotted name as a plain value. Secrets are hidden."""
     return {
         f"{section_name}.{key}": _plain(value)
         for section_name, section in settings
@@ -139,8 +137,10 @@ def _plain(value: object) -> object:
 
 
 def _hidden(secret: str) -> str:
-    """Return what may be shown of a secret: a database URL without its password, the scheme and
-    host of another address, otherwise nothing.
+    """Return the part of a secret that may be shown, with ``****`` for the rest.
+
+    This is a database's URL without its password, or the scheme and host of another URL. Of any
+    other secret, nothing is shown.
     """
     if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)

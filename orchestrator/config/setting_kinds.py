@@ -1,6 +1,6 @@
-"""Names and kinds of the settings, from their declarations.
+"""Names and types of the settings, from their declarations.
 
-Every start needs these names and kinds. The JSON schema contains them, too, but building the schema
+Every start needs these names and types. The JSON schema contains them, too, but building the schema
 would take a tenth of the start's time.
 """
 
@@ -17,7 +17,7 @@ _TEXT = (str, Path, SecretStr)
 
 
 def setting_paths() -> list[tuple[str, str]]:
-    """Return section and key of every setting that has a fixed name."""
+    """Return section and key of every setting whose name is fixed."""
     return [
         (section, key)
         for section, field in Settings.model_fields.items()
@@ -26,7 +26,9 @@ def setting_paths() -> list[tuple[str, str]]:
 
 
 def is_text(path: KeyPath) -> bool:
-    """True if the setting at ``path`` is text, so that a value is text in any YAML syntax."""
+    """True if the setting at ``path`` is text. A value such as ``on`` or ``12`` is then used as
+    text.
+    """
     kinds = _kinds(path) - {NoneType}
     return bool(kinds) and all(isinstance(each, type) and issubclass(each, _TEXT) for each in kinds)
 
@@ -53,7 +55,9 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _plain(kind: Any) -> Any:
-    """Return the type without its constraints; a generic type as its class."""
+    """Return a type without its constraints. For a generic type such as ``list[int]``, return its
+    class.
+    """
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     return get_origin(kind) or kind

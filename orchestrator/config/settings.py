@@ -200,7 +200,9 @@ class Workers(Section):
     @model_validator(mode="before")
     @classmethod
     def live_workers_follow_running_ones(cls, given: Any) -> Any:
-        """Replace null by a number, so that raising ``max_workers`` alone is enough."""
+        """Replace null in ``max_live_workers`` by a number that is proportional to
+        ``max_workers``.
+        """
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")
@@ -331,7 +333,7 @@ class Api(Section):
 
     @property
     def has_local_address(self) -> bool:
-        """True if programs on this machine get a separate address, in plain HTTP."""
+        """True if the server has a separate address in plain HTTP for programs on this machine."""
         return self.tls is not None or bool(self.trusted_proxies)
 
     @model_validator(mode="before")

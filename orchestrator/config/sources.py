@@ -1,4 +1,4 @@
-"""The three places that settings come from: the file, the environment, and flags."""
+"""Reads the three sources of settings: the file, the environment, and flags."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,10 +46,10 @@ def read_file(path: Path) -> Layer:
 
 
 def read_environment(environ: Mapping[str, str]) -> Layer:
-    """Return the settings in variables ``ORCHESTRATOR_<SECTION>__<KEY>``; a name without a double
-    underscore is no setting.
+    """Return the settings in variables ``ORCHESTRATOR_<SECTION>__<KEY>``.
 
-    A secret may be in a file: ``ORCHESTRATOR_API__API_KEY_FILE=/run/secrets/key``.
+    A name without a double underscore is no setting. A secret may be in a file:
+    ``ORCHESTRATOR_API__API_KEY_FILE=/run/secrets/key``.
     """
     layer = Layer()
     for name in sorted(environ):
@@ -84,8 +84,9 @@ def _take_secret_file(
 
 
 def under_present_names(layer: Layer) -> Layer:
-    """Return the layer with former names of settings replaced. A setting with both names is
-    rejected.
+    """Return the layer, in which former names of settings are replaced by the present names.
+
+    A setting with both names is rejected.
     """
     for (section, former), present in FORMER_NAMES.items():
         keys = layer.values.get(section, {})
@@ -105,8 +106,8 @@ def under_present_names(layer: Layer) -> Layer:
 def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
     """Return the layer with each ``env:NAME`` replaced by the value of the variable.
 
-    An unset variable becomes "". With ``must_be_set`` an unset variable is a problem: only the
-    server needs the variables, not the user's terminal.
+    An unset variable becomes "". With ``must_be_set``, an unset variable is a problem. The server
+    sets this flag; a user's command does not need the variables.
     """
 
     def filled(path: KeyPath, value: object) -> object:
@@ -130,7 +131,7 @@ def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: boo
 
 
 def read_flags(flags: Mapping[str, str]) -> Layer:
-    """Return settings by dotted name, for example ``{"api.port": "8123"}`` from ``--port 8123``."""
+    """Return the settings of ``flags`` by dotted name, such as ``{"api.port": "8123"}``."""
     layer = Layer()
     for name, text in flags.items():
         section, _, key = name.partition(".")
@@ -184,7 +185,8 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 
 
 def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Return the value as literal text: a key of digits is no number, and ``#`` starts no
-    comment.
+    """Return the value as literal text, without YAML syntax; None if it means null.
+
+    A key of digits therefore stays text, and ``#`` starts no comment.
     """
     return None if is_optional(path) and text in ("", "~", "null") else text

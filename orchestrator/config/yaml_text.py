@@ -1,4 +1,4 @@
-"""YAML text as plain values, with the position of each key and list item."""
+"""Reads YAML text as plain values, with the position of each key and list item."""
 
 from dataclasses import field
 
@@ -16,7 +16,7 @@ SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str"
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a text; both count from 1."""
+    """A place in a text. Line and column start at 1."""
 
     line: int
     column: int
@@ -24,7 +24,9 @@ class Position:
 
 @dataclass
 class YamlText:
-    """A text's value; ``faults`` are the places that could not be read, with the reason."""
+    """The value of a YAML text. ``faults`` lists the places that could not be read, with the
+    reason.
+    """
 
     value: object = None
     positions: dict[KeyPath, Position] = field(default_factory=dict)
@@ -32,7 +34,7 @@ class YamlText:
 
 
 def read_yaml(text: str) -> YamlText:
-    """Return the value of ``text``: never raises for any text."""
+    """Return the value of ``text``. Never raises; errors are in ``faults``."""
     result = YamlText()
     try:
         loader = _PlainLoader(text)
@@ -48,8 +50,8 @@ def read_yaml(text: str) -> YamlText:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Rejects aliases, because no setting needs them, and they can multiply or contain
-    themselves.
+    """A YAML loader that rejects aliases. No setting needs them, and they can multiply a value's
+    size.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -61,7 +63,7 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 class _Reader:
-    """Converts nodes to values, and records positions and faults."""
+    """Converts YAML nodes to values, and records positions and faults."""
 
     def __init__(self, loader: _PlainLoader, result: YamlText) -> None:
         self._loader = loader
@@ -89,7 +91,9 @@ class _Reader:
         return values
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        """Return the key's text; None after a fault, if it is not text or is set twice."""
+        """Return the key's text. Record a fault, and return None, if the key is not text or is set
+        twice.
+        """
         if not isinstance(node, yaml.ScalarNode):
             self._fault(node, "a key must be plain text")
             return None
@@ -133,9 +137,7 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """Return the position of the cause, because some errors are detected a line later, or at the
-    end of the file.
-    """
+    """Return the position of an error's cause, because YAML reports some errors at a later line."""
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
 

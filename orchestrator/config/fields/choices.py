@@ -1,4 +1,4 @@
-"""Settings with few values, and the meaning of each value."""
+"""Settings that have a few fixed values, with the meaning of each value."""
 
 from enum import StrEnum
 
@@ -86,7 +86,7 @@ class Unjudged(StrEnum):
 
 
 class GatesByDefault(StrEnum):
-    """Gates of jobs that set none."""
+    """Gates of jobs that name no gates."""
 
     #: gates that are found in the repository
     AUTO = "auto"

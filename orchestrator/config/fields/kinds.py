@@ -25,7 +25,7 @@ from orchestrator.core.text.field_descriptions import DescribedFields
 
 
 class Section(DescribedFields, BaseModel):
-    """One part of the settings: unknown keys are rejected, values are immutable."""
+    """One section of the settings. Unknown keys are rejected, and values are immutable."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -42,19 +42,23 @@ _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def without_nul(value: str) -> str:
-    """Reject text that no path, argument, or variable can contain."""
+    """Return the value. Raise ValueError for a NUL character, which no path or argument can
+    contain.
+    """
     if "\0" in value:
         raise ValueError("must not contain a NUL character")
     return value
 
 
 def upper_case(value: object) -> object:
-    """Accept ``info`` for ``INFO``."""
+    """Convert text to upper case, so that ``info`` is accepted for ``INFO``."""
     return value.upper() if isinstance(value, str) else value
 
 
 def empty_for_null(value: object) -> object:
-    """Accept an empty ``api_key:`` as a key that is not set yet."""
+    """Convert null to "", so that an empty ``api_key:`` is accepted as a key that is not set
+    yet.
+    """
     return "" if value is None else value
 
 
@@ -75,7 +79,7 @@ AUTO = "auto"
 
 
 class Processors(int):
-    """Number of processors that this process may use, if a setting is auto."""
+    """The number of processors that this process may use. Replaces a setting's value ``auto``."""
 
     @classmethod
     def found(cls) -> "Processors":

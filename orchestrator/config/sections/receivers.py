@@ -1,4 +1,4 @@
-"""Settings of messages to external receivers: webhooks and notifications."""
+"""Settings of webhooks and notifications, which send messages to external receivers."""
 
 from collections.abc import Mapping
 from typing import Annotated
