@@ -1,4 +1,4 @@
-"""Wire shapes: requests of callers and answers to them; OpenAPI is made from them.
+"""Models of requests and answers of the API, from which the OpenAPI document is built.
 
 - ``agent_output``: Answers of agents: plans, gates, reviews
 - ``answers``: Answers to callers

@@ -25,7 +25,7 @@ class LockRequest(Wire):
 
 
 class UnlockRequest(Wire):
-    """Request to release leases: of the calling worker, or, with an API key, of any worker."""
+    """Request to release leases of the calling worker. With an API key, leases of any worker."""
 
     names: Names
     """Names, as in the request for the locks."""
@@ -50,20 +50,22 @@ class LockedAnswer(Answer):
 
 
 class LockWaitAnswer(Answer):
-    """Not granted yet: repeat the call within 5 seconds to keep the place in the queue."""
+    """The locks are not granted yet. Repeat the call within 5 seconds to keep the place in the
+    queue.
+    """
 
     waits: bool = True
     reason: str
 
 
 class UnlockedAnswer(Answer):
-    """Released names."""
+    """Names of the released locks."""
 
     names: list[str]
 
 
 class LockNameAnswer(Answer):
-    """One name, and the leases on exactly this name."""
+    """The name of one lock, and the leases on exactly this name."""
 
     name: str
     held: bool
@@ -87,6 +89,8 @@ class LockAnswer(Answer):
 
 
 class LocksAnswer(Answer):
-    """Locks that the caller can see: active locks, then waiting workers in the queue's order."""
+    """Locks that the caller can see: first the active locks, then the waiting workers in queue
+    order.
+    """
 
     locks: list[LockAnswer]

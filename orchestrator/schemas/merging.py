@@ -93,7 +93,7 @@ class LandBody(Wire):
 
 
 class LandAnswer(Answer):
-    """The landing of a job's result, or the check of it."""
+    """The outcome of landing a job's result, or of the check whether it can land."""
 
     job_id: str
     landed: bool
@@ -122,7 +122,7 @@ class LandAnswer(Answer):
 
 
 class UndoAnswer(Answer):
-    """A branch that is at its commit from before the landing."""
+    """A branch that was restored to its commit before the landing."""
 
     job_id: str
     branch: str
@@ -151,7 +151,9 @@ class LostHunkAnswer(Answer):
 
 
 class MergedFileAnswer(Answer):
-    """A file that git alone would not have merged, or would have merged at another path."""
+    """A file that the server merged, although git alone would report a conflict or use another
+    path.
+    """
 
     worker_id: str
     path: str
@@ -210,7 +212,9 @@ class MergedGateAnswer(Answer):
 
 
 class HandedAnswer(Answer):
-    """A child-result conflict: both sides of the changes."""
+    """A child-result conflict: the worker's changes, and the child job's result that conflicts with
+    them.
+    """
 
     worker_id: str
     """Worker that has to resolve the conflict."""

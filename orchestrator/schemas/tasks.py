@@ -81,7 +81,7 @@ class TaskBody(CallbackRequest):
 
 
 class TaskMergeBody(Wire):
-    """A merge, in place of query parameters."""
+    """The options of a merge in the body, which replace query parameters."""
 
     task_id: Text | None = None
     """Id of the task; must be the one in the path."""
@@ -109,8 +109,9 @@ class TaskMergeQuery(CliQuery):
 
 
 class WholeAnswer(DescribedFields, BaseModel):
-    """An answer that includes fields without a value as null, because clients of ``/api/v1/tasks``
-    expect them.
+    """Base of answers that contain all fields. A field without a value is null.
+
+    Clients of ``/api/v1/tasks`` expect all fields.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -133,7 +134,7 @@ class CliResult(WholeAnswer):
 
 
 class Task(WholeAnswer):
-    """A task; the results are null until it has ended."""
+    """A task; its results are null until the task has ended."""
 
     id: str
     """UUID; the last 8 digits are the id of the job."""

@@ -1,4 +1,6 @@
-"""The answer of a planning agent: a plan as JSON, published as ``plan.schema.json``."""
+"""The answer of a planning agent: a plan as JSON. Its schema is published as
+``plan.schema.json``.
+"""
 
 import json
 import re
@@ -49,7 +51,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return gates for the texts that are commands; the gates must pass."""
+    """Return a required gate for each text of an agent's plan that is a command."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -71,7 +73,9 @@ def _gates(words: Sequence[str]) -> Iterator[Gate]:
 
 
 def _command_in(text: str) -> str:
-    """Return the whole text, or a text between backticks in it; empty for a sentence."""
+    """Return the command in a text: the text between backticks, or the whole text; "" for a
+    sentence.
+    """
     quoted = re.findall(r"`([^`]+)`", text)
     candidates = quoted if len(quoted) == 1 else [text]
     command = candidates[0].strip()
@@ -90,9 +94,7 @@ def _is_safe(command: str) -> bool:
 
 
 def _is_safe_argument(word: str) -> bool:
-    """True for a relative path inside the project, or an option; False for a word of a
-    sentence.
-    """
+    """True for an option, or a relative path inside the project; False for a word of a sentence."""
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None
     inside = not word.startswith("/") and ".." not in word.split("/")
@@ -171,7 +173,7 @@ def plan_schema() -> str:
 
 
 def plan_in(text: str) -> Plan:
-    """Return the plan in an agent's answer: the last JSON object with any ``tasks``.
+    """Return the plan in an agent's answer: the last JSON object with a non-empty ``tasks``.
 
     Other text is ignored. Raise InvalidRequest with all errors.
     """
@@ -192,7 +194,9 @@ def plan_in(text: str) -> Plan:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text, whatever is between them; nested objects are skipped."""
+    """Yield the JSON objects in a text, and ignore other content. Nested objects are not yielded
+    alone.
+    """
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):
         if at < 0:

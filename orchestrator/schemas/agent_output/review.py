@@ -1,4 +1,4 @@
-"""The answer of a reviewing agent: a ranking as JSON, by ``review.schema.json``."""
+"""The answer of a reviewing agent: a ranking as JSON. Its schema is ``review.schema.json``."""
 
 import json
 from collections import Counter
@@ -40,9 +40,10 @@ def review_schema() -> str:
 
 
 def review_in(text: str, candidates: Collection[str]) -> Review:
-    """Return the review in an agent's answer: its last JSON object with ``ranking``.
+    """Return the review in an agent's answer: the last JSON object with ``ranking``.
 
-    Raise InvalidRequest with all errors, also if the review is not about these candidates.
+    Raise InvalidRequest with all errors. A review of other candidates than ``candidates`` is an
+    error, too.
     """
     found = None
     for value in objects_in(text):

@@ -57,7 +57,7 @@ class ReviewerAnswer(Answer):
 
 
 class CandidatesAnswer(Answer):
-    """The candidates of a task, the chosen one, and the reason."""
+    """The candidates of a task, the chosen candidate, and the reason for the choice."""
 
     job_id: str
     task_id: str

@@ -1,11 +1,11 @@
-"""Differences between commits, and files in conflict."""
+"""Answers with differences between commits, and with files in conflict."""
 
 from orchestrator.core.repository.diffs import FileStatus, VersionState
 from orchestrator.schemas.answers.common import Answer
 
 
 class HunkAnswer(Answer):
-    """One place of a difference."""
+    """One group of adjacent changed lines of a file."""
 
     old_start: int
     """First line in the old file, from 1."""
@@ -46,8 +46,9 @@ class DiffAnswer(Answer):
 
 
 class VersionsAnswer(Answer):
-    """The texts of a file in conflict. A text is omitted if that side has no such file, or if the
-    file is no text."""
+    """The versions of a file in conflict. A version that does not exist, or is no text, is
+    omitted.
+    """
 
     path: str
     base: str | None = None

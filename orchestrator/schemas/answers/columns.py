@@ -1,4 +1,4 @@
-"""All workers of a job tree in columns."""
+"""The answer that lists all workers of a job tree, with one list for each field."""
 
 from typing import Any
 
@@ -19,8 +19,9 @@ class ColumnsJob(Answer):
 
 
 class ColumnsAnswer(Answer):
-    """All workers of a job and its descendants, one list for each field. If all values of a column
-    are equal, the column is that value instead of a list."""
+    """All workers of a job and its descendants, with one list (column) for each field. If all
+    values of a column are equal, the field has this value instead of a list.
+    """
 
     seq: int
     """Id of the latest event that the columns show; a stream continues after it."""

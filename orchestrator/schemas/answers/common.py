@@ -1,4 +1,6 @@
-"""Answers to callers. New versions may add fields, but may not change these."""
+"""Answers to callers. A new version may add fields, but may not change or remove the existing
+fields.
+"""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -17,12 +19,12 @@ from orchestrator.core.text.field_descriptions import DescribedFields
 
 
 class Answer(DescribedFields, BaseModel):
-    """An answer's shape. Fields without a value are omitted."""
+    """Base of all answers. Fields without a value are omitted."""
 
     model_config = ConfigDict(frozen=True, defer_build=True)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the JSON object that is answered."""
+        """Return the answer as a JSON object."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
@@ -136,7 +138,7 @@ class RepositoryChangeAnswer(Answer):
 
 
 class PlanFallbackAnswer(Answer):
-    """Fallback of planner auto: the agent made no plan, and the rules made it."""
+    """Fallback of planner auto: the agent made no plan, so that the rules made the plan."""
 
     agent: str
     reason: str
@@ -399,7 +401,7 @@ class TreeUsage(Answer):
 
 
 class UsageRowAnswer(Answer):
-    """Usage of one key in one bucket of time."""
+    """Usage for one key, such as an agent or a day, in one bucket of time."""
 
     key: str
     """Agent, model, day, root job, or value of the label; empty: none."""
@@ -423,8 +425,8 @@ class UsageRowAnswer(Answer):
 
 
 class UsageRowsAnswer(Answer):
-    """Usage by key and time. An ended worker counts at the time of its end, a running worker at the
-    time of its start.
+    """Usage by key and time. The time of an ended worker is its end, the time of a running worker
+    its start.
     """
 
     rows: list[UsageRowAnswer]
@@ -462,7 +464,7 @@ class CancelAnswer(Answer):
 
 
 class DecidedAnswer(CancelAnswer):
-    """A person's decision was carried out: on a plan, on a question of a task, or a pause."""
+    """A person's decision was carried out: on a plan, on a task's question, or on a pause."""
 
     paused: PausedAnswer | None = None
     """Omitted if the job is not paused."""
@@ -536,7 +538,7 @@ class AgentsAnswer(Answer):
 
 
 class HealthAnswer(Answer):
-    """Health of the server: alive (it answers) and ready (it can run jobs)."""
+    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
 
     status: str = Field(pattern="^(ok|unavailable)$")
     ready: bool

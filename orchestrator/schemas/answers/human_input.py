@@ -21,7 +21,7 @@ class MessageSentAnswer(Answer):
 
 
 class MessagesReadAnswer(Answer):
-    """The read messages are recorded."""
+    """The server has recorded which messages the agent has read."""
 
     delivered: int
     """Number of the messages in the call."""

@@ -167,7 +167,7 @@ class WorkerAnswer(Answer):
 
 
 class CandidateSettingsAnswer(Answer):
-    """An agent of a task, and its settings in place of the task's own."""
+    """An agent of a task, and the settings that replace the task's settings for this agent."""
 
     name: str
     model: str | None = None
@@ -177,7 +177,7 @@ class CandidateSettingsAnswer(Answer):
 
 
 class TaskAnswer(Answer):
-    """One task as in the request; env has names of variables without their values."""
+    """One task as in the request, except that env has only the names of variables."""
 
     id: str
     title: str
@@ -223,7 +223,7 @@ class TaskAnswer(Answer):
 
 
 class ConfigAnswer(Answer):
-    """The job's settings after defaults and ceilings."""
+    """The job's settings, with defaults filled in and ceilings applied."""
 
     max_workers: int
     default_timeout: float
@@ -269,8 +269,9 @@ class ConfigAnswer(Answer):
 
 
 class EstimateAnswer(Answer):
-    """Estimated usage of one attempt of each worker and reviewer, without child jobs, retries, and
-    merge rejections."""
+    """Estimated usage of one attempt of each worker and reviewer. Child jobs, retries, and merge
+    rejections are not included.
+    """
 
     workers: int
     reviewers: int = 0
@@ -287,7 +288,7 @@ class EstimateAnswer(Answer):
 
 
 class LandedAnswer(Answer):
-    """A branch of the user on which the job's result is."""
+    """A branch of the user that contains the job's result."""
 
     branch: str
     commit: str
@@ -413,7 +414,7 @@ class RolledBackAnswer(Answer):
 
 
 class RecountedAnswer(Answer):
-    """Changed files of a worker's branch, including commits after its end."""
+    """Changed files of a worker's branch, including files of commits after the worker's end."""
 
     job_id: str
     worker_id: str
@@ -430,7 +431,7 @@ class RemovedAnswer(Answer):
 
 
 class DiscardedAnswer(Answer):
-    """A job without its branches."""
+    """A job whose branches were removed."""
 
     job_id: str
     removed: list[str]
@@ -455,7 +456,7 @@ class TreeWorker(Answer):
 
 
 class TreeAnswer(Answer):
-    """A job with its workers, and their child jobs."""
+    """A job with its workers, and with the child jobs of each worker."""
 
     job_id: str
     status: JobStatus
@@ -474,7 +475,7 @@ class TreeAnswer(Answer):
 
 
 class ServerPauseAnswer(Answer):
-    """The pause of everything."""
+    """The pause of all jobs."""
 
     paused: PausedAnswer | None = None
     """Omitted if jobs run."""

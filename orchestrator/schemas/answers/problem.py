@@ -1,4 +1,4 @@
-"""The shape of all errors."""
+"""The answer that reports an error."""
 
 from typing import Any
 

@@ -7,7 +7,7 @@ from orchestrator.schemas.answers.common import Answer
 
 
 class BrowserSessionAnswer(Answer):
-    """The browser session of the caller, or a new one."""
+    """The caller's browser session, which the call may have started."""
 
     name: str
     """Name of the API key that logged in."""
@@ -20,7 +20,7 @@ class BrowserSessionAnswer(Answer):
 
 
 class KeyAnswer(Answer):
-    """An API key, without the key itself."""
+    """Name and scopes of an API key, without the key itself."""
 
     name: str
     scopes: list[Scope]
@@ -44,7 +44,7 @@ class DoctorCheckAnswer(Answer):
 
 
 class DoctorAnswer(Answer):
-    """What ``orchestrator doctor`` finds."""
+    """The checks of ``orchestrator doctor``."""
 
     ok: bool
     """True if no check failed."""

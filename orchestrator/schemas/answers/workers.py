@@ -1,4 +1,4 @@
-"""Workers in pages, and one worker."""
+"""Answers with pages of workers, and with one worker."""
 
 from datetime import datetime
 
@@ -78,7 +78,7 @@ class OneWorkerAnswer(WorkerAnswer):
 
 
 class LogLinesAnswer(Answer):
-    """Lines of a log with a text."""
+    """The lines of a log that contain the given text."""
 
     lines: list[int]
     """Numbers of the first 1,000 lines, from 1."""
@@ -97,6 +97,6 @@ class StepAnswer(Answer):
 
 
 class TranscriptAnswer(Answer):
-    """The steps of the agent in a worker's latest attempt: its texts and tool uses."""
+    """The agent's steps in a worker's latest attempt: its texts and tool uses."""
 
     steps: list[StepAnswer]

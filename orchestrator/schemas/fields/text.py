@@ -53,8 +53,9 @@ LONGEST_LABEL = 1000
 
 
 def checked_text(value: object) -> object:
-    """Reject text that no file, argument, or database column can contain; values of other types
-    are returned unchanged.
+    """Return the value. Raise ValueError for text that no file, argument, or database can contain.
+
+    Values of other types are not checked.
     """
     if not isinstance(value, str):
         return value
@@ -77,7 +78,7 @@ def not_blank(value: object) -> object:
 
 
 def checked_command(value: object) -> str | tuple[str, ...]:
-    """Return a string for ``bash -c``, or a list of arguments as a tuple."""
+    """Return a command: a string for ``bash -c``, or a list of arguments as a tuple."""
     if isinstance(value, str):
         not_blank(value)
         _checked_length(value)

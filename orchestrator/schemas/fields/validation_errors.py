@@ -1,4 +1,4 @@
-"""Validation errors of a request, each with text and place."""
+"""Validation errors of a request, each with a text and the place of the invalid value."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,9 @@ class Fault:
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
-    """Return all validation errors of input for ``model``; values are never repeated."""
+    """Return all validation errors of input for ``model``. Their texts never contain the invalid
+    values.
+    """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]
     # Pydantic does not count invalid entries: it calls a list of them too short, too.
@@ -76,13 +78,13 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 
 
 def summary(found: Sequence[Fault]) -> str:
-    """Return one sentence: the first fault, and how many more there are."""
+    """Return one sentence with the first fault and the number of further faults."""
     more = f" ({len(found) - 1} more under errors)" if len(found) > 1 else ""
     return f"{found[0]}{more}"
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    """True if another fault is in an entry of the list."""
+    """True if an entry of the list with the fault ``listed`` has a fault of its own."""
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 
@@ -124,12 +126,12 @@ def _wrong_length(limits: Mapping[str, Any]) -> str:
 
 
 def _plain_number(value: Any) -> Any:
-    """Return a number as text, such as 1000000000 instead of 1000000000.0."""
+    """Return a float without a fraction as an int, such as 1000000000 for 1000000000.0."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown name, with the probable and the existing names."""
+    """Return the message for an unknown name: a similar known name, if any, and all known names."""
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"

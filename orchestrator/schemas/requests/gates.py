@@ -1,4 +1,4 @@
-"""Gates in requests, plans and repositories."""
+"""Gates as entries of requests, plans, and repositories."""
 
 from typing import Annotated, Any, Literal
 
@@ -86,7 +86,9 @@ class GateRequest(Wire):
         return self
 
     def to_gate(self, *, new_only: bool = True) -> Gate:
-        """Return the gate. ``new_only``: the value for a gate by exit code that does not set it."""
+        """Return the gate. ``new_only`` is the default for a gate by exit code that sets no
+        baseline.
+        """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
             name=self.name,
@@ -102,8 +104,8 @@ class GateRequest(Wire):
 
 
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
-    """Return the gate of an entry. Whether the entry is a name or a command is decided later, with
-    the project.
+    """Return the gate for an entry. A text may be a gate's name or a command; the project decides
+    later.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)
@@ -145,6 +147,6 @@ JobGates = Annotated[
 
 
 class GatesFile(Wire):
-    """``.orchestrator/gates.yaml``."""
+    """The content of ``.orchestrator/gates.yaml``."""
 
     gates: Gates

@@ -121,7 +121,7 @@ class FeedbackBody(Wire):
 
 
 class PauseRequest(Wire):
-    """Request for a pause."""
+    """Request to pause a job or all jobs."""
 
     running: Literal["finish", "stop"] = "finish"
     """Running attempts: finish (they continue to their end) or stop (they are stopped, and run
@@ -129,14 +129,14 @@ class PauseRequest(Wire):
 
 
 class AnswerRequest(Wire):
-    """A decision of a person."""
+    """A person's decision on a plan or on a question."""
 
     comment: Annotated[Text, Field(max_length=10_000)] = ""
     """Text for the tasks that depend on the question, and for the report."""
 
 
 class BudgetRequest(Wire):
-    """Larger limits of a job; at least one."""
+    """Request to raise limits of a job; contains at least one limit."""
 
     max_cost_usd: Money | None = None
     """Cost cap of the job and its child jobs, in US dollars."""
@@ -152,7 +152,7 @@ class BudgetRequest(Wire):
 
 
 class PlanRequest(Wire):
-    """A plan in place of the plan that waits for approval."""
+    """A plan that replaces the plan that waits for approval."""
 
     tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
     """The tasks; a task without env keeps the env of the present task with its id."""
@@ -170,6 +170,6 @@ class PlanRequest(Wire):
 
     @property
     def keeps_env(self) -> frozenset[str]:
-        """Ids of the tasks without env."""
+        """Ids of the tasks that do not set env, and therefore keep the previous plan's env."""
         pairs = zip(task_ids(self.tasks), self.tasks, strict=True)
         return frozenset(id for id, task in pairs if "env" not in task.model_fields_set)

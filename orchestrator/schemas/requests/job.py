@@ -59,7 +59,7 @@ AgentName = Annotated[
 
 
 class CandidateRequest(Wire):
-    """One candidate, with settings in place of the task's own."""
+    """One candidate, with settings that replace the task's settings."""
 
     name: AgentName
     """Name of the agent, or auto."""
@@ -94,7 +94,7 @@ Candidates = Annotated[tuple[Candidate, ...], Field(strict=False, max_length=MOS
 
 
 def _listed(value: Any) -> Any:
-    """Return a list, also if the value is a single agent."""
+    """Return a list of agents, even if the value is a single agent."""
     if isinstance(value, str | Mapping | CandidateRequest):
         return (value,)
     if not isinstance(value, list | tuple):
@@ -115,7 +115,7 @@ def names_of(agents: Sequence[str | CandidateRequest]) -> tuple[str, ...]:
 
 
 def settings_of(agents: Sequence[str | CandidateRequest]) -> tuple[CandidateSettings, ...]:
-    """Return the settings of each agent; empty if no agent has settings."""
+    """Return the settings of each agent; empty if all agents use the task's settings."""
     found = tuple(CandidateSettings() if isinstance(x, str) else x.settings for x in agents)
     return found if any(each != CandidateSettings() for each in found) else ()
 
@@ -289,7 +289,7 @@ class TaskRequest(Wire):
         return self.prompt or self.description or ""
 
     def to_task(self, task_id: str, workdir: str | None = None) -> TaskSpec:
-        """Return the task. ``workdir``: the default of a task that sets none."""
+        """Return the task. ``workdir`` is the default for a task that sets no workdir."""
         workdir = self.workdir or (None if self.approve else workdir) or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
         values = self.model_dump(exclude={"description", "gates", "agent"})
@@ -391,7 +391,7 @@ class OrchestrateRequest(CallbackRequest, JobRequest):
 
 
 class RetryRequest(Wire):
-    """Changes for a retry."""
+    """Settings that a retry changes."""
 
     config: ConfigBody = Field(default_factory=ConfigBody)
     """Settings that override the job's."""

@@ -1,4 +1,4 @@
-"""Arguments of the tools of the Model Context Protocol."""
+"""Arguments of the MCP tools."""
 
 from typing import Annotated, Any, Literal
 
@@ -21,7 +21,7 @@ MOST_LINES = 1000
 
 
 def _bare(value: object) -> object:
-    """Return the job id from the name of a job's directory."""
+    """Return the job id; the value may also be the name of the job's directory."""
     return value.removeprefix("job_") if isinstance(value, str) else value
 
 
@@ -131,7 +131,7 @@ class LandArguments(JobArguments):
 
 
 class McpMessage(DescribedFields, BaseModel):
-    """A JSON-RPC message of the Model Context Protocol; for documentation, not for checks."""
+    """A JSON-RPC message of the Model Context Protocol. Used in the OpenAPI document only."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,4 +1,4 @@
-"""The text of a plan file, in YAML or JSON, as plain values.
+"""Reads the text of a plan file, in YAML or JSON, as plain values.
 
 Loads no models of requests, so that ``submit`` starts fast.
 """
@@ -16,8 +16,8 @@ KIND = "invalid-plan"
 
 
 class _PlanLoader(yaml.SafeLoader):
-    """Plain YAML values, except that ``on``, ``off``, ``yes``, and ``no`` are text, and keys must
-    be unique.
+    """Loads YAML as plain values. ``on``, ``off``, ``yes``, and ``no`` are text, and keys must be
+    unique.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -59,7 +59,7 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
 
 
 def loaded_yaml(text: str) -> Any:
-    """Return plain values. Raise yaml.YAMLError."""
+    """Return the value of a YAML text as plain values. Raise yaml.YAMLError."""
     return _read_yaml(text)[0]
 
 

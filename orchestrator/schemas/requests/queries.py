@@ -1,4 +1,4 @@
-"""The query parameters of each call; values come as text."""
+"""The query parameters of each call. The value of each parameter arrives as text."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -27,7 +27,7 @@ LONGEST_WAIT_SECONDS = 110.0
 
 
 class Query(DescribedFields, BaseModel):
-    """Parameters of a call; unknown parameters are rejected."""
+    """Query parameters of a call. Unknown parameters are rejected."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -160,7 +160,7 @@ class JobQuery(Query):
 
 
 class StatusTasks(StrEnum):
-    """Results of workers in a status."""
+    """Which workers' results a status contains."""
 
     ALL = "all"
     NONE = "none"

@@ -15,7 +15,9 @@ class NotifyTestRequest(Wire):
 
 
 class LoginRequest(Wire):
-    """A login by a ticket; without a ticket, by the key in ``X-API-Key``."""
+    """A login to the dashboard with a ticket, or without a ticket, with the key in
+    ``X-API-Key``.
+    """
 
     ticket: Word | None = None
     """Ticket of POST /api/v1/session/tickets."""

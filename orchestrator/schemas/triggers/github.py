@@ -1,4 +1,4 @@
-"""Reads an event of GitHub about a job's pull request: comments and failed checks."""
+"""Reads an event of GitHub about a job's pull request, such as a comment or a failed check."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,7 +20,7 @@ HUNK_LINES = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remark:
-    """One comment or failed check."""
+    """A comment or a failed check on a pull request."""
 
     #: Branch of the pull request, and its commit that the remark is on.
     branch: str
@@ -52,7 +52,7 @@ class Remark:
 
 
 def remark_of(kind: str, event: object) -> Remark | str:
-    """Return the remark of an event, or the reason why the event has none."""
+    """Return the comment or failed check in an event, or the reason why the event has none."""
     action = text(event, "action")
     if kind == "pull_request_review" and action == "submitted":
         return _review(event)

@@ -19,7 +19,7 @@ SYNTAX = "a path such as $.issue.title, $.labels[0].name, $.labels[*].name, or $
 
 @dataclass(frozen=True, slots=True)
 class EventPath:
-    """A path. Create with ``EventPath.parse``."""
+    """A path to values in an event. Create with ``EventPath.parse``."""
 
     text: str
     #: Names and positions; None: all items of a list.

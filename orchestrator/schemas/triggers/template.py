@@ -1,7 +1,7 @@
-"""Job templates: texts with ``{{name}}``, which is replaced by a value of the event.
+"""Job templates: texts in which ``{{name}}`` is replaced by a value of the event.
 
-The values come from outside and are treated as data. Texts for agents quote or fence the values.
-All other places, such as a command, reject placeholders.
+The values come from outside and are treated as data. In texts for agents, they are quoted or
+fenced. Placeholders in all other places, such as a command, are rejected.
 """
 
 import json
@@ -64,7 +64,9 @@ class JobTemplate:
         self.render(dict.fromkeys(params, "example"))
 
     def render(self, values: Values) -> OrchestrateRequest:
-        """Return the request with the values. Raise InvalidRequest if the result is invalid."""
+        """Return the request, with placeholders replaced by ``values``. Raise InvalidRequest if it
+        is invalid.
+        """
         document = _replaced(self.document, (), lambda place, text: self._text(place, text, values))
         try:
             return OrchestrateRequest.model_validate(document)
@@ -91,7 +93,9 @@ class JobTemplate:
 
 
 def as_data(value: object) -> str:
-    """Return a value as quoted text: a plain word, a quoted line, or a fenced block."""
+    """Return a value as text that is marked as data: a plain word, a quoted line, or a fenced
+    block.
+    """
     text = clean(value)
     if _PLAIN.fullmatch(text):
         return text
@@ -101,7 +105,7 @@ def as_data(value: object) -> str:
 
 
 def clean(value: object) -> str:
-    """Return a value as text without control characters; an object as JSON."""
+    """Return a value as text without control characters. An object is converted to JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

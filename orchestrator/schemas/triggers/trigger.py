@@ -1,4 +1,4 @@
-"""A trigger: the events that it accepts, and the job or feedback that it creates from each."""
+"""A trigger: which events it accepts, and the job or feedback that an event creates."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ LONGEST_DELIVERY = 120
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TriggerEvent:
-    """One event. ``headers`` have names in lower case."""
+    """One event. ``headers`` are the HTTP headers, with their names in lower case."""
 
     headers: Mapping[str, str]
     document: object
@@ -42,7 +42,9 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One line of ``when``. If ``path`` is None, the condition is about the kind of the event."""
+    """One condition of ``when``. If ``path`` is None, the condition is about the kind of the
+    event.
+    """
 
     name: str
     path: EventPath | None
@@ -60,7 +62,7 @@ def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trigger:
-    """One checked trigger of the settings."""
+    """One trigger of the settings, after all checks."""
 
     name: str
     verify: Verification
@@ -79,7 +81,7 @@ class Trigger:
 
     @property
     def caller_name(self) -> str:
-        """The submitter's name of the trigger's jobs.
+        """The name under which the trigger submits its jobs.
 
         No API key can have this name, because it contains a colon.
         """
@@ -90,7 +92,7 @@ class Trigger:
         return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
 
     def unmet(self, event: TriggerEvent) -> str:
-        """Return the first false condition; empty if all conditions are true."""
+        """Return the name of the first condition that is false; "" if all conditions are true."""
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:
@@ -104,7 +106,7 @@ class Trigger:
         )
 
     def submission(self, event: TriggerEvent) -> Submission:
-        """Return the job that an event starts. Raise InvalidRequest."""
+        """Return the submission of the job that an event starts. Raise InvalidRequest."""
         if self.template is None:
             raise InvalidRequest(f"trigger {self.name} starts no job")
         values = {name: _first(path.values(event.document)) for name, path in self.params.items()}
@@ -113,7 +115,7 @@ class Trigger:
 
 
 def _first(values: Sequence[object]) -> object:
-    """Return the value of a parameter. Several values, such as names of labels, are joined."""
+    """Return the only value of a parameter. Several texts, such as names of labels, are joined."""
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))
     return values[0] if values else ""
@@ -127,9 +129,9 @@ def _printable(value: object) -> str:
 
 
 def unwrapped(body: bytes, mimetype: str) -> bytes:
-    """Return the JSON of a body.
+    """Return the JSON of a body, which may be wrapped in a form.
 
-    GitHub can wrap the JSON in a form, depending on the webhook's content type.
+    The content type of a GitHub webhook determines whether GitHub sends a form.
     """
     if mimetype != "application/x-www-form-urlencoded":
         return body
