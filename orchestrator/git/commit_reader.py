@@ -1,6 +1,6 @@
 """Reads commits and refs, without a worktree.
 
-Added lines are streamed, because a history may be long.
+Added lines are streamed, because there may be many commits.
 """
 
 import threading
@@ -47,11 +47,11 @@ _guard = threading.Lock()
 
 
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
-    """Return the commits that ``end`` has and ``start`` lacks, oldest first.
+    """Yield the patches of the commits that ``end`` has and ``start`` lacks, oldest first.
 
-    Each commit begins with ``commit <name>`` and its message, indented by one space. ``below``:
-    prefix of paths. A short answer is cached, because a merge reads the same commits as the
-    worker's gates before it.
+    Each patch begins with ``commit <name>`` and the commit's message, indented by one space.
+    ``below``: prefix of paths. A short output is cached, because a merge reads the same commits as
+    the worker's gates before it.
     """
     part = shared_part(git.directory, git.env)
     is_fixed = part is not None and len(start) in _LENGTHS and len(end) in _LENGTHS
@@ -78,14 +78,16 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
 
 
 def _lines(git: Git, start: str, end: str) -> Sequence[str]:
-    """Return the commits, each with its parents."""
+    """Return one line for each commit that ``end`` has and ``start`` lacks: its id and its parents'
+    ids.
+    """
     if git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]:
         return [f"{end} {start}"]
     return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
-    """Yield the content of a commit as added lines, as if the commit had no history."""
+    """Yield the whole content of a commit as added lines, as if it were the first commit."""
     empty = git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     yield f"commit {commit}\n".encode()
@@ -93,7 +95,7 @@ def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
 
 
 def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
-    """Return the given texts that occur in a file of a commit. Each text is one line."""
+    """Return those of the given texts that occur in a file of a commit. Each text is one line."""
     if not texts:
         return set()
     # Pass the texts on standard input, because other users can read a program's arguments.
@@ -104,7 +106,9 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
 
 
 class Committed(ABC):
-    """The reading methods of ``core.repository.repository.Repository``, which documents them."""
+    """The methods of ``core.repository.repository.Repository`` that read. They are documented
+    there.
+    """
 
     @abstractmethod
     def place(self) -> GitLocation:

@@ -38,7 +38,7 @@ class ChildJobs:
 
     @property
     def missing(self) -> list[PartRow]:
-        """Parts whose worker did not succeed."""
+        """Parts whose workers did not succeed."""
         return [part for part in self.parts if part.status not in _SUCCESS]
 
 
@@ -91,7 +91,9 @@ def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
 
 
 def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
-    """Return the workers of the job by task; of several candidates, the one that succeeded."""
+    """Return the workers of a job by the ids of their tasks. For a task with candidates, return a
+    candidate that succeeded.
+    """
     workers: dict[str, Mapping[str, Any]] = {}
     for worker in _rows(output) if exit_code in _ENDED else ():
         key = str(worker.get("task_id"))

@@ -4,6 +4,6 @@ from orchestrator.core.errors import OrchestratorError
 
 
 class SurveyError(OrchestratorError):
-    """The survey cannot be done."""
+    """The survey cannot be completed."""
 
     kind = "survey"

@@ -31,7 +31,9 @@ MOST_CHILD_JOBS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyPart:
-    """The part of one child worker: ``files`` as in a task, with their number and size."""
+    """The files that one child worker surveys. ``files`` has paths in the form of a task's files;
+    ``file_count`` and ``size`` are totals of the files below these paths.
+    """
 
     name: str
     files: tuple[str, ...]
@@ -41,7 +43,7 @@ class SurveyPart:
 
 @dataclass(frozen=True)
 class Division:
-    """A directory that becomes a child job, with its parts."""
+    """A directory that becomes a child job, and the parts that its workers survey."""
 
     directory: str
     parts: tuple[SurveyPart, ...]
@@ -74,10 +76,11 @@ class _Directory:
 
 
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
-    """Return the directories below ``paths`` (none: the project) that become child jobs.
+    """Return the directories below ``paths`` that become child jobs. Empty ``paths`` mean the
+    project.
 
-    Outer directories are preferred to inner directories. Larger directories come first. Return at
-    most MOST_CHILD_JOBS.
+    A directory has priority over directories inside it. Larger directories come first. Return at
+    most MOST_CHILD_JOBS directories.
     """
     top = _Directory(".")
     for file in files:
@@ -144,7 +147,7 @@ def _direct_part(directory: _Directory) -> SurveyPart:
 
 
 def _bundles(small: list[SurveyPart], directory: _Directory) -> Iterator[SurveyPart]:
-    """Join adjacent parts until each bundle is large enough for a worker; the last may be
+    """Join adjacent parts until each bundle is large enough for a worker. The last bundle may be
     smaller.
     """
     enough = max(_least_size(directory), directory.size // BUNDLE_SHARE)

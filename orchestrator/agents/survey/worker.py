@@ -1,4 +1,4 @@
-"""One survey worker, start to finish: task in, ``output.md`` and ``result.json`` out."""
+"""One survey worker: reads the task, surveys, and writes ``output.md`` and ``result.json``."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,9 @@ _MOST_NAMED = 3
 
 
 def survey(task: SurveyTask, surroundings: Surroundings) -> list[PartRow]:
-    """Survey the files of ``task``. Return the missing parts. Raise SurveyError."""
+    """Survey the files of ``task``. Return the parts that child jobs did not survey. Raise
+    SurveyError.
+    """
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Files of an earlier attempt must not count as this attempt's files.
         (surroundings.directory / name).unlink(missing_ok=True)
@@ -42,7 +44,7 @@ def survey(task: SurveyTask, surroundings: Surroundings) -> list[PartRow]:
 
 
 def say(line: str) -> None:
-    """Print one line of progress at once."""
+    """Print one line of progress, and flush it."""
     print(printable(line), flush=True)
 
 
@@ -57,7 +59,9 @@ def _words(task: SurveyTask) -> str:
 
 
 def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
-    """Return the task limited to the paths in its text, if the text names nothing else."""
+    """Return the task and the listing. If the task's text names only paths, both are limited to
+    them.
+    """
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:
         return task, listing
@@ -117,7 +121,7 @@ def _divisions(around: Surroundings, listing: Listing, paths: Sequence[str]) -> 
 
 
 def _without(listing: Listing, divisions: list[Division]) -> Listing:
-    """Return ``listing`` without the files of the parts."""
+    """Return ``listing`` without the files that child jobs survey."""
     given = within([path for division in divisions for path in _paths(division)])
     return listing.select(lambda path: not given(path))
 

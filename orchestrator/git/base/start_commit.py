@@ -16,7 +16,9 @@ _MOST_PATHS = 10
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """Return notes on files that worktrees of a commit will lack."""
+    """Return notes on files of a commit that its worktrees will lack: submodules, and Git LFS
+    files.
+    """
     found = []
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:
@@ -36,7 +38,7 @@ def notes(git: Git, commit: str) -> list[str]:
 
 
 def commit_of(git: Git, revision: str) -> str:
-    """Return the commit that a branch, tag, or id names; the commit of HEAD for "".
+    """Return the commit that a branch, tag, or id names; HEAD's commit for "".
 
     Raise RepositoryError.
     """
@@ -54,9 +56,8 @@ def commit_of(git: Git, revision: str) -> str:
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """Return the user's branch that a revision names; for "", the checked-out branch.
-
-    "" if there is no such branch.
+    """Return the user's branch that a revision names; "" if it names none. For the revision "",
+    return the checked-out branch.
     """
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
     named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)

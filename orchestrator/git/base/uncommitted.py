@@ -18,11 +18,11 @@ _MOST_PATHS = 10
 
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
-    """Return a commit with the uncommitted files on top of ``commit``, and notes on files that the
-    commit lacks.
+    """Return a commit on top of ``commit`` that contains the uncommitted files, and notes on files
+    that it lacks.
 
-    ``commit`` must be HEAD. Return it unchanged if nothing is uncommitted. Raise RepositoryError if
-    the files cannot be committed.
+    ``commit`` must be HEAD. If nothing is uncommitted, ``commit`` itself is returned. Raise
+    RepositoryError if the files cannot be committed.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
         raise RepositoryError(
@@ -47,7 +47,7 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
 
 
 def _copy_index(git: Git, to: str) -> None:
-    """Copy the index with its times. Git uses the times to skip unchanged files."""
+    """Copy the index with its modification time, by which git recognizes unchanged files."""
     index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
     if os.path.exists(index):
         shutil.copy2(index, to)
@@ -73,9 +73,8 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 def _is_gone(field: str) -> bool:
     """True if a status entry is a file that was removed from the disk or from the index.
 
-    A file that was removed only from the index has a second entry, as untracked. Removed files must
-    not be passed to git as paths, because git fails if a link has replaced the directory of such a
-    file.
+    If a file was removed only from the index, git lists it a second time, as untracked. A removed
+    file must not be passed to git as a path: git fails if a link has replaced the file's directory.
     """
     return field[:1] == "1" and "D" in field[2:4]
 

@@ -1,4 +1,4 @@
-"""Removes the worktrees and refs of a root job. Work that was not landed stays."""
+"""Removes the worktrees and refs of a root job. Work that was not landed is kept."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Return the commits of a root job that are on none of the user's branches, by full ref.
 
-    Includes worktrees that remained after a full disk or a crash, by path. Their value is
+    A worktree that remained after a full disk or a crash is included by its path, with the value
     ``UNCOMMITTED``.
     """
     git = place.git
@@ -97,7 +97,9 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True if no branch of the user has the result's changes, in the same or in other commits."""
+    """True for a result whose changes are on no branch of the user, neither as these commits nor as
+    rewritten commits.
+    """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
         return False
@@ -110,10 +112,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Return False if a job has certainly left nothing in git.
+    """Return False if a job certainly has no refs in the repository, otherwise True.
 
-    Must be fast, because it is called for every removed job. Reads only the files in which git
-    stores refs. Return True if refs are stored in another way.
+    It is called for every removed job, so it reads only the files in which git stores refs. If refs
+    are stored in another way, it returns True.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

@@ -29,7 +29,9 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """Create a ref for all work that no other ref contains. Return the full names of the refs."""
+    """Create a ref for each commit of the job whose changes would be lost. Return the refs' full
+    names.
+    """
     starts = _below(git, f"{hidden(root_id)}start/")
     results, tips = _branches(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
@@ -46,9 +48,9 @@ def keep(
 
 
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
-    """Return the workers' commits whose work would be lost.
+    """Return the workers' commits whose changes would be lost.
 
-    These are commits that neither a commit of ``holders`` nor a branch of the user contains.
+    These changes are neither in a commit of ``holders`` nor on a branch of the user.
     """
     starts = _below(git, f"{hidden(root_id)}start/")
     tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
@@ -60,7 +62,7 @@ def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
 
 
 def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
-    """Return the commits of results, and the commits of workers by name."""
+    """Return the commits of result branches, and the commits of worker branches by branch name."""
     branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
@@ -86,9 +88,10 @@ def _uncommitted(
     directory: str,
     present: str,
 ) -> Iterator[tuple[str, str]]:
-    """Yield a ref and a commit for each worktree with uncommitted files after a crash.
+    """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
-    Such a commit replaces the worker's branch head in ``tips``, or is added to it.
+    The name is the worker's if the commit is on top of the worker's branch head in ``tips``.
+    Otherwise the name ends with ``+worktree``, so that both are kept.
     """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -119,14 +122,17 @@ def _uncommitted(
 
 
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
-    """True if all changes of a commit are saved in other places."""
+    """True if removing the branch loses no change: the commit has no changes since ``start``, or
+    its changes are in a result or on a branch of the user.
+    """
     if start and not commits.changed_any(git, start, commit):
         return True
     return any(_has(git, result, commit) for result in results) or _is_users(git, commit)
 
 
 def _has(git: Git, result: str, commit: str) -> bool:
-    """True if merging the commit would not change the result.
+    """True if the result contains all changes of the commit: merging it would not change the
+    result.
 
     Work in a result is safe, because the result is kept, or is on a branch of the user.
     """

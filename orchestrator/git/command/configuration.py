@@ -1,4 +1,4 @@
-"""Git's configuration: read once, and cached while its source files are unchanged."""
+"""Git's configuration: read once, and cached as long as its files are unchanged."""
 
 import os
 import re
@@ -36,8 +36,8 @@ _guard = threading.Lock()
 
 
 def matching(git: Git, pattern: str) -> bytes:
-    """Return the output of ``git config -z --get-regexp``, for names that match a pattern as a
-    whole.
+    """Return the output of ``git config -z --get-regexp`` for all names that match the whole
+    pattern.
     """
     expression = re.compile(pattern.encode())
     found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
@@ -47,7 +47,7 @@ def matching(git: Git, pattern: str) -> bytes:
 def value(git: Git, name: str) -> str:
     """Return the last value of a setting; "" if it is not set.
 
-    ``name``: in lower case.
+    ``name`` must be in lower case.
     """
     begin = f"{name}\n".encode()
     found = [each for each in listed(git) if each.startswith(begin)]
@@ -72,7 +72,7 @@ def of_file(path: Path) -> Sequence[bytes] | None:
 
 
 def listed(git: Git) -> Sequence[bytes]:
-    """Return all settings as git lists them: name, newline, and value. Raise RepositoryError."""
+    """Return all settings as git lists them: name, line feed, and value. Raise RepositoryError."""
     part = shared_part(git.directory, git.env)
     if part is None or "GIT_CONFIG_COUNT" in git.env:
         return _read(git)[0]
@@ -96,8 +96,8 @@ def _keep(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    It is not cached if one of its files had changed just before, or if ``excluded`` matches the
-    name of one of its settings.
+    It is not cached if one of its files had just changed before that time, or if the name of a
+    setting matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))
@@ -111,7 +111,7 @@ def _keep(
 
 
 def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:
-    """Return the settings, and the files that they come from."""
+    """Return the settings, and the files that contain them."""
     fields = git.run("config", "--list", "-z", "--show-origin").out.split(b"\0")[:-1]
     files = dict.fromkeys(each for each in fields[::2] if each.startswith(b"file:"))
     paths = [os.path.join(git.directory, os.fsdecode(each[5:])) for each in files]
@@ -119,7 +119,7 @@ def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:
 
 
 def _places(common: str) -> list[str]:
-    """Return the files that git would read if they existed."""
+    """Return all files in which git searches for settings, including files that do not exist."""
     home = Path.home()
     other = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     return [f"{common}/config", "/etc/gitconfig", f"{home}/.gitconfig", f"{other}/git/config"]

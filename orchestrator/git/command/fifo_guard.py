@@ -1,6 +1,7 @@
-"""Named pipes and devices at paths that git reads. Git would wait for them forever.
+"""Removes named pipes (FIFOs) and devices at paths that git reads. Git would wait for them forever.
 
-A worker may create them in its worktree, or, without containment, in the repository.
+A worker may create them in its worktree. Without containment, it may create them in the repository,
+too.
 """
 
 import os
@@ -35,10 +36,10 @@ def clear(admin: Path) -> bool:
 
 
 def release(directory: str, env: Mapping[str, str]) -> bool:
-    """Remove FIFOs that block a git command with this directory and environment.
+    """Remove FIFOs for which a git command with this directory and environment waits.
 
-    Return False if there was no FIFO. The search takes longer than most git commands, so call this
-    only if a command has already run for long.
+    Return False if there was no FIFO. Call this only if a command has already run for long, because
+    the search takes longer than most git commands.
     """
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own

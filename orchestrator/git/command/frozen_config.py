@@ -1,7 +1,7 @@
-"""Freezes git's settings for line endings, modes, and filters at the start of a job.
+"""Freezes git's settings for line ends, modes, and filters at the start of a job.
 
-All worktrees share the configuration. Otherwise a worker that sets ``core.fileMode``, for example,
-would make all other workers lose their changes of modes.
+All worktrees share the configuration. If a worker could set ``core.fileMode``, for example, all
+other workers would lose their changes of modes.
 """
 
 import os
@@ -15,8 +15,7 @@ from orchestrator.security.untrusted_files import read_regular, replace_file
 
 
 def note_once(path: Path, content: Callable[[], bytes]) -> None:
-    """Write ``content`` to a job's file, whole or not at all. Idempotent: only the first call
-    writes.
+    """Write ``content`` to a job's file, atomically. Idempotent: only the first call writes.
 
     Does nothing if the job's directory does not exist.
     """
@@ -56,8 +55,8 @@ class GitSettings:
         note_once(self.noted, lambda: _asked(git))
 
     def of(self, git: Git) -> Git:
-        """Return the same git with the saved settings, whatever changes the configuration has
-        had since.
+        """Return ``git`` with the settings that ``note`` saved, instead of the present
+        configuration.
         """
         noted = read_regular(self.noted, _MOST_BYTES)
         present = _asked(git)
@@ -78,9 +77,9 @@ def _asked(git: Git) -> bytes:
 
 
 def _read(listed: bytes) -> Mapping[str, str]:
-    """Return the settings.
+    """Return the settings in git's list.
 
-    A name without a value means true. Of several values, the last one applies.
+    A name without a value means true. If a name occurs several times, its last value applies.
     """
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}

@@ -1,4 +1,4 @@
-"""Reads refs from their files, because a git process takes 50 times as long for each list."""
+"""Reads refs from their files: a git process would take 50 times as long to list them."""
 
 import os
 import re
@@ -33,8 +33,8 @@ _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 
 class Unusual(Exception):
-    """The refs must be read by git: there is a reftable, a symbolic ref, or a file that is not a
-    ref.
+    """Only git can read the refs: there is a reftable, a symbolic ref, or a file that is not
+    a ref.
     """
 
 
@@ -84,7 +84,7 @@ def _loose(common: str, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _content(path: str) -> bytes | None:
-    """Return a ref's content; None if the ref was removed since it was listed."""
+    """Return a ref's content; None if the ref was removed after it was listed."""
     try:
         is_file = stat.S_ISREG(os.lstat(path).st_mode)
     except FileNotFoundError:

@@ -89,9 +89,9 @@ ITSELF = ("--no-deref",)
 
 
 def has_lfs() -> bool:
-    """True if git-lfs can be run here.
+    """True if git-lfs can be run on this machine.
 
-    Not cached, because git-lfs may be installed while the server runs.
+    The result is not cached, because a user may install git-lfs while the server runs.
     """
     return shutil.which("git-lfs") is not None
 
@@ -108,7 +108,7 @@ class GitOutput:
 
     @property
     def line(self) -> str:
-        """The output as one path, which may begin or end with spaces, or contain line breaks."""
+        """The output as one path. The path may begin or end with spaces, or contain line breaks."""
         return os.fsdecode(self.out).removesuffix("\n")
 
     @property
@@ -119,8 +119,8 @@ class GitOutput:
 
 @dataclass(frozen=True, slots=True)
 class Git:
-    """Git in one directory, or in the repository and working tree that the variables ``env``
-    name.
+    """Runs git in ``directory``, with the variables ``env``, which may name another repository and
+    working tree.
     """
 
     directory: str
@@ -156,9 +156,8 @@ class Git:
             temporary_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
-        """True if no file can be written.
-
-        For some files, git's message does not name this cause.
+        """True if no file can be written, because git's message does not always name a full disk as
+        the cause.
         """
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))
@@ -177,7 +176,9 @@ class Git:
     def _once(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
-        """Run the command once. Return its output, and True if the command waited at a FIFO."""
+        """Run the command once. Return its output, and True if a FIFO that blocked it was
+        removed.
+        """
         try:
             with subprocess.Popen(
                 ["git", *_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments],
@@ -200,7 +201,8 @@ class Git:
     def _ended(
         self, process: subprocess.Popen[bytes], env: Mapping[str, str]
     ) -> tuple[bytes, bytes, bool]:
-        """Return the output of a process that ends, and True if it waited at a FIFO.
+        """Wait for the process. Return its output and error output, and True if a FIFO that blocked
+        it was removed.
 
         On timeout, kill the process and raise TimeoutExpired.
         """
@@ -216,9 +218,9 @@ class Git:
             raise
 
     def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
-        """Yield the output as git writes it. Raise RepositoryError.
+        """Yield the output while git writes it. Raise RepositoryError.
 
-        If the reader stops early, git is stopped.
+        If the caller stops reading early, git is stopped.
         """
         with tempfile.TemporaryFile() as source:
             source.write(given)
@@ -242,7 +244,7 @@ class Git:
             raise RepositoryError(f"git {arguments[0]} failed: exit code {process.returncode}")
 
     def ask(self, *arguments: str) -> str:
-        """Return the output as one line; empty if git fails."""
+        """Return the output as one line; "" if git fails."""
         answer = self._asked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
@@ -265,7 +267,8 @@ class Git:
         return [self.ask(*asked, each).split("\n")[-1] for each in names]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
-        """Set refs to commits: all of them, or none. A commit "" deletes the ref.
+        """Set each ref to its commit, or delete the ref if the commit is "". All refs change, or
+        none.
 
         ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
         """
@@ -308,7 +311,9 @@ _TYPES = (b"commit", b"tree", b"blob", b"tag")
 
 
 def _object_of(answer: bytes) -> str:
-    """Return the object id in an answer: ``NAME TYPE SIZE``, or the given name and ``missing``."""
+    """Return the object id in git's answer ``ID TYPE SIZE``; "" if the answer reports a missing
+    object.
+    """
     words = answer.split(b" ")
     is_known = len(words) == 3 and words[1] in _TYPES and words[2].isdigit()
     return words[0].decode("ascii") if is_known else ""
@@ -351,9 +356,9 @@ _FULL = (
 
 
 def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
-    """Write the input to git.
+    """Write the input to git in a thread.
 
-    ``communicate`` cannot be used, because it does not continue to write after its timeout.
+    ``communicate`` cannot be used, because after its timeout it does not continue to write.
     """
     source = process.stdin
     if not given or source is None:
@@ -372,9 +377,9 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
 
 
 def failure(what: str, answer: GitOutput) -> Exception:
-    """Return the error of a failed command.
+    """Return the exception for a failed command.
 
-    It is an OSError if the disk is full, so that the work is retried later.
+    If the disk is full, it is an OSError, so that the work is retried later.
     """
     if _says_full(answer):
         return _full(what, answer)

@@ -1,7 +1,7 @@
-"""Git processes that answer many requests. An answer takes 0.05 ms; a new process would take 3 ms.
+"""Git processes that answer many requests. A request takes 0.05 ms; a new process would take 3 ms.
 
 A session is only an optimization. After an error, a timeout, or an unknown answer, the caller runs
-an ordinary command instead. That command reports the error, and removes what blocks git.
+an ordinary git command instead. That command reports the error, and removes what blocks git.
 """
 
 import atexit
@@ -39,14 +39,16 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The part of a repository that all its worktrees share."""
+    """The directory that all worktrees of a repository share, as one worktree sees it."""
 
     common: str
     #: Prefix of HEAD's name as seen from the shared part: ``worktrees/NAME/``, or "".
     head: str
 
     def named(self, name: str) -> str:
-        """Return the name by which a session can read an object of this worktree."""
+        """Return the name by which a session can read an object of this worktree. Only names that
+        begin with HEAD differ.
+        """
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
         return f"{self.head}{name}" if own else name
 
@@ -67,8 +69,8 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
-    """Return the shared part that a command with this directory and environment uses; None if it
-    is unknown.
+    """Return the shared directory of the repository that a git command with this directory and
+    environment uses; None if it is unknown.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
@@ -94,7 +96,7 @@ def _are_own(*paths: str) -> bool:
 
 
 class SessionFailed(Exception):
-    """The session gave no answer that can be used."""
+    """The session gave no usable answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -146,7 +148,7 @@ class _Session:
 class Sessions:
     """The open git sessions of this process. Any thread may call.
 
-    A background thread closes unused sessions, and ends with the last one.
+    A background thread closes unused sessions, and ends when no session is open.
     """
 
     def __init__(self) -> None:
@@ -163,7 +165,7 @@ class Sessions:
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
-        """Return the answer of a session that runs this command. Raise SessionFailed."""
+        """Return the answer of a session that runs ``command``. Raise SessionFailed."""
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:
             raise SessionFailed
@@ -225,7 +227,7 @@ class Sessions:
             return found
 
     def _retire(self, key: tuple[str, ...], session: _Session) -> None:
-        """Close a session after its present answer."""
+        """Close a session after its current answer."""
         del self._open[key]
         with session.lock:
             if not session.is_closed:
@@ -259,7 +261,7 @@ class Sessions:
                 self._retire(key, each)
 
     def forget(self) -> None:
-        """Drop all sessions in a forked process. They belong to its parent."""
+        """Drop all sessions in a forked process, because they belong to the parent process."""
         self.__init__()  # type: ignore[misc]
 
 

@@ -1,4 +1,4 @@
-"""Lock files of a killed git. They block every later git command."""
+"""Lock files that a killed git left. They block every later git command."""
 
 import os
 import re
@@ -19,15 +19,17 @@ _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(errors: str) -> str:
-    """Return the lock that git could not acquire, from its output; "" if the failure has another
-    cause.
+    """Return the path of the lock that git could not acquire, from git's error output; "" if the
+    command failed for another reason.
     """
     found = _HELD.search(errors)
     return found["path"] if found else ""
 
 
 def in_words(errors: str) -> str:
-    """Return advice about a lock; "" if the failure has another cause."""
+    """Return advice about the lock that blocked git; "" if the command failed for another
+    reason.
+    """
     path = path_of(errors)
     if not path and _TABLE_IS_LOCKED not in errors:
         return ""
@@ -39,11 +41,10 @@ def in_words(errors: str) -> str:
 
 
 def is_gone(errors: str) -> bool:
-    """True if a leftover lock of the orchestrator's own refs was removed, so that a retry can
-    succeed.
+    """Remove a leftover lock of the orchestrator's own refs. Return True if the lock is gone, so
+    that a retry can succeed.
 
-    Only the orchestrator and workers write these refs, and the git of a worker may have been
-    killed.
+    Only the server and its workers write these refs, so the user's own git cannot hold such a lock.
     """
     path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -54,7 +55,9 @@ def is_gone(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove the locks that are unchanged after a moment. Their owner has exited."""
+    """Remove the locks that do not change for LEFT_SECONDS. Their owner is assumed to have
+    exited.
+    """
     before = {path: _seen(path) for path in paths}
     if not before:
         return

@@ -1,7 +1,7 @@
-"""Temporary files of a git that ran out of disk space.
+"""Temporary files that git left when the disk was full.
 
-They must be removed, because otherwise the disk stays full. Git removes its lock files itself, but
-not its incomplete objects and packs.
+They are removed, because otherwise the disk stays full. Git removes its own lock files, but not
+incomplete objects and packs.
 """
 
 import os
@@ -19,6 +19,7 @@ _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "
 
 def sweep(objects: Path, since: float) -> list[Path]:
     """Remove temporary files that were written after ``since``, and that no process has open.
+    Return their paths.
 
     Files of other users stay. If the kernel does not show which files are open, all files stay.
     """
@@ -48,8 +49,8 @@ def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int
 
 
 def _open_files() -> set[tuple[int, int]] | None:
-    """Return device and inode of every file that a process of this user has open; None if
-    unknown.
+    """Return the device and inode of every file that a process of this user has open; None if they
+    are unknown.
     """
     found = set()
     if not os.path.isdir("/proc/self/fd"):

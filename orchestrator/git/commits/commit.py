@@ -112,7 +112,9 @@ class CommitRules:
 
 @dataclass(frozen=True, slots=True)
 class AddedFiles:
-    """Special files of an index: nested repositories, and held-back files."""
+    """Special files that were found while adding to an index: nested repositories, and held-back
+    files.
+    """
 
     nested: Sequence[Nested]
     #: Files that were added to the index, and then removed from it, so that they are not committed.
@@ -128,7 +130,9 @@ _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 def commit_rest(
     git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
 ) -> tuple[str, AddedFiles]:
-    """Commit uncommitted changes, wherever HEAD is. Then set the branch and HEAD to the commit."""
+    """Commit uncommitted changes on top of HEAD, on whatever branch HEAD is. Then set ``branch``
+    and HEAD to the commit.
+    """
     head, present, current = _head(git)
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
@@ -144,7 +148,7 @@ def commit_rest(
 def _head(git: Git) -> tuple[str, str, str]:
     """Return HEAD's commit, the commit's tree, and the full name of HEAD's branch.
 
-    If HEAD is detached, the name is not a full ref name.
+    If HEAD is detached, the third value is not a full ref name.
     """
     link = read_regular(f"{git.env['GIT_DIR']}/HEAD", _LONGEST_LINK) or b""
     branch, is_plain = os.fsdecode(link.strip()), link.startswith(b"ref: refs/heads/")
@@ -158,9 +162,9 @@ def _head(git: Git) -> tuple[str, str, str]:
 
 
 def _keep_aside(git: Git, branch: str, head: str, prefix: str) -> None:
-    """Save the commits that are no longer on the branch.
+    """Save the old head of the branch on a ref, if ``head`` does not contain it.
 
-    Not during an unfinished rebase, because the rebase still has them.
+    Does nothing during an unfinished rebase, because the rebase still has the old commits.
     """
     rebases = (f"{git.env['GIT_DIR']}/rebase-{kind}" for kind in ("merge", "apply"))
     old = git.resolve(f"{branch}^{{commit}}")
@@ -185,9 +189,10 @@ def _tree_of_files(
 def _fitting(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Write the tree of a commit and return it. If the disk is full, retry without held-back files.
+    """Write the tree of a commit, and return it. If the disk is full, retry without held-back
+    files.
 
-    The first attempt includes held-back files, because searching for them would cost every commit
+    The first attempt writes held-back files, too: to search for them first would cost every commit
     one more process.
     """
     try:
@@ -234,7 +239,7 @@ def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFi
 
 
 def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files to the index, including the files of repositories in the worktree.
+    """Add all files to the index, including the files of nested repositories.
 
     ``without``: files that are already held back.
     """
@@ -296,13 +301,13 @@ def _allow(path: str, mode: int) -> None:
 
 
 def _put_aside(path: str) -> None:
-    """Rename a FIFO, socket, or device. Its old path then counts as removed."""
+    """Rename a FIFO, socket, or device, so that its old path counts as removed."""
     if fifo_guard.is_special(path):
         os.rename(path, free(path))
 
 
 def free(name: str) -> str:
-    """Return an unused file name similar to ``name``, so that no file of an agent is
+    """Return an unused file name that begins with ``name``, so that no file of an agent is
     overwritten.
     """
     number = 1
@@ -320,7 +325,7 @@ def _leave_out(git: Git, paths: Sequence[str]) -> None:
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
-    """Set the submodules' commits in an index."""
+    """Set the commits of submodules in an index."""
     lines = "".join(f"160000 {commit}\t{path}\0" for path, commit in modules.items())
     if lines:
         git.run("update-index", "-z", "--index-info", given=os.fsencode(lines), env=env)
@@ -334,9 +339,9 @@ def snapshot(
     modules: Mapping[str, str],
     rules: CommitRules,
 ) -> tuple[str, AddedFiles]:
-    """Commit with a private index, so that a running agent is not disturbed.
+    """Commit all files with a private index, so that a running agent is not disturbed.
 
-    ``modules``: submodules that are at another commit, with the commit to record, by path.
+    ``modules``: by path, the commits to record for submodules that are at another commit.
     """
     head, present, _ = _head(git)
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
@@ -366,7 +371,7 @@ def tree_of(git: Git, commit: str) -> str:
 
 
 def contains(git: Git, commit: str, ancestor: str) -> bool:
-    """True if ``commit`` equals the other commit or has it in its history."""
+    """True if ``ancestor`` is ``commit`` or is in its history."""
     if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
         return True
     return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
@@ -377,9 +382,8 @@ def changed(git: Git, start: str, end: str) -> list[str]:
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return every path that differs between the commits.
-
-    The value is True if ``start`` has the path.
+    """Return every path that differs between the commits. The value is True if ``start`` has the
+    path.
     """
     return {path: status != "A" for status, path in differing_paths(git, start, end)}
 
@@ -389,7 +393,9 @@ _LEAST_SIMILAR = 50
 
 
 def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
-    """Return the moved files: by new path, the old path, and True if the content is the same."""
+    """Return the moved files by their new path. The value is the old path, and True if the content
+    is unchanged.
+    """
     how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
     found = git.run("diff-tree", *how, start, end).fields
     threes = zip(found[::3], found[1::3], found[2::3], strict=True)
@@ -413,7 +419,7 @@ def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) ->
 
 
 def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    """Return mode, kind, and name of a commit's entries at the given paths."""
+    """Return the mode, kind, and object id of a commit's entries at the given paths."""
     found: dict[str, str] = {}
     for begin in range(0, len(paths), _MOST_PATHS):
         some = paths[begin : begin + _MOST_PATHS]
@@ -430,7 +436,7 @@ def _index_line(path: str, entry: str | None) -> str:
 def restore(git: Git, commit: str) -> None:
     """Set the files, and the worktree's own branch, to a commit.
 
-    Ignored and held-back files stay.
+    Ignored files and held-back files stay.
     """
     git.run("read-tree", "--reset", "-u", commit)
     unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
@@ -443,5 +449,5 @@ def restore(git: Git, commit: str) -> None:
 
 
 def changed_any(git: Git, start: str, end: str) -> bool:
-    """True if any file differs, including files that were removed."""
+    """True if any file differs between the commits, including removed files."""
     return tree_of(git, start) != tree_of(git, end)

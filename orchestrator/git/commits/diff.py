@@ -1,4 +1,4 @@
-"""Differences between two commits: figures and files."""
+"""Differences between two commits: numbers of lines, and patches."""
 
 import re
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def size(git: Git, start: str, end: str) -> ChangeSize:
 
 
 def lines(git: Git, start: str, end: str) -> dict[str, tuple[int, int]]:
-    """Return numbers of added and removed lines, by path; zeros for a file that is not text."""
+    """Return the numbers of added and removed lines, by path; zeros for a file that is not text."""
     shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
     found = (field.split("\t", 2) for field in shown.fields)
     return {path: (_count(added), _count(removed)) for added, removed, path in found}
@@ -67,7 +67,9 @@ def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
 
 
 def between(project: Path, first: str, second: str) -> bytes:
-    """Return a patch from one branch to another. Raise NotFound if one of them does not exist."""
+    """Return a patch from one branch to another. Raise NotFound if one of the branches does not
+    exist.
+    """
     git = Git(str(project), {})
     commits = [_commit_of(git, each) for each in (first, second)]
     return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
@@ -108,7 +110,7 @@ def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tu
 
 
 def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs of commits, start and end: first of the worker, then of its child jobs.
+    """Yield pairs of commits (start, end): first for the worker, then for each of its child jobs.
 
     Child jobs whose results are already in the worker's branch are omitted.
     """
@@ -133,7 +135,9 @@ def _commit_of(git: Git, branch: str) -> str:
 
 
 def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
-    """Return digests of the places in which tracked files differ from a commit, by path."""
+    """Return the differences between a commit and the tracked files in the worktree: by path, one
+    digest for each changed place.
+    """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
     found = {path: [""] for path in paths}
@@ -144,9 +148,9 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _places(patch: bytes) -> list[bytes]:
-    """Return the removed and added lines without line numbers.
+    """Return the changed places of a patch: their removed and added lines, without line numbers.
 
-    For a file that is not text, return the whole file.
+    For a file that is not text, return the rest of the patch.
     """
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

@@ -28,14 +28,14 @@ _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
 
 
 def file_patches(patch: bytes) -> list[bytes]:
-    """Return the parts of a patch: one for each file, in the order of the patch."""
+    """Return a patch's parts, in its order. Each part is about one file."""
     starts = [found.start() for found in _FILE.finditer(patch)]
     ends = [*starts[1:], len(patch)][: len(starts)]
     return [patch[start:end] for start, end in zip(starts, ends, strict=True)]
 
 
 def hunks_of(part: bytes) -> Iterator[ChangedHunk]:
-    """Yield the hunks of one file's part of a patch."""
+    """Yield the hunks in a patch of one file."""
     head: tuple[str | None, ...] = ()
     lines: list[str] = []
     # Split only at line feeds, because the text of a line may contain other line endings.
@@ -121,9 +121,8 @@ class GitChanges:
         return Git(str(self._project), {})
 
     def _at_top(self, asked: DiffRequest) -> Git:
-        """Return git at the top of the repository.
-
-        Paths begin at the top, even if the project is in a subdirectory.
+        """Return git at the top of the repository, because the paths of the request begin there,
+        even if the project is in a subdirectory.
         """
         git = self._git()
         return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
@@ -189,7 +188,7 @@ class GitChanges:
 def _parts(file: ChangedFile) -> int:
     """Return the number of parts that a file has in a patch.
 
-    A file that becomes a link has two: it is removed and added.
+    A file that becomes a link has two parts: one removes the file, one adds the link.
     """
     return 2 if file.status is FileStatus.TYPE_CHANGED else 1
 
@@ -203,7 +202,7 @@ def _paths(asked: DiffRequest) -> list[str]:
 
 
 def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
-    """Yield the files of ``--raw -z`` output. A renamed file has two paths."""
+    """Yield the files in the output of ``git diff --raw -z``. A renamed file has two paths."""
     rest = iter(fields)
     for head in rest:
         letter = head.rsplit(" ", 1)[1][:1]
@@ -217,7 +216,7 @@ def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
 
 
 def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield numbers of added and removed lines from ``--numstat -z`` output."""
+    """Yield the numbers of added and removed lines from the output of ``git diff --numstat -z``."""
     rest = iter(fields)
     for field in rest:
         added, removed, path = field.split("\t", 2)

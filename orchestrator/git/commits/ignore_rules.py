@@ -1,7 +1,7 @@
 """Freezes git's ignore rules at the start of a job, except the ``.gitignore`` files of a worktree.
 
-All worktrees share ``info/exclude`` and the configuration. Otherwise a worker that adds an ignore
-rule to these files would hide new files of all other workers.
+All worktrees share ``info/exclude`` and the configuration. If a worker could add a rule there, it
+would hide new files of all other workers.
 """
 
 import os
@@ -25,11 +25,12 @@ class Patterns:
     noted: Path
 
     def note(self, git: Git) -> None:
-        """Save the patterns. Idempotent: only the first call saves them."""
+        """Save the ignore rules. Idempotent: only the first call saves them."""
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index that only rules from after the job's start ignore.
+        """Add new files to the index that are ignored only because of rules added after the job's
+        start.
 
         Return True if there are such files.
         """
@@ -43,9 +44,9 @@ class Patterns:
         return bool(hidden)
 
     def have_changed(self) -> bool:
-        """True if the rules may have changed, according to file times.
+        """True if the rules may have changed since the job's start, according to file times.
 
-        A wrong True only causes an unnecessary check.
+        A wrong True costs only an unnecessary check.
         """
         if not self.noted.exists():
             return False
@@ -59,7 +60,7 @@ class Patterns:
 
 
 def _of_user(git: Git) -> Path:
-    """Return the path of the user's own patterns for all repositories."""
+    """Return the path of the file with the user's own ignore rules for all repositories."""
     named = configuration.value(git, "core.excludesfile")
     if named.startswith(("~", "%")):
         named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line

@@ -1,7 +1,7 @@
-"""Repositories that an agent creates in its worktree (`git init`, `git clone`, scaffolders).
+"""Repositories that an agent creates in its worktree, for example by `git init` or `git clone`.
 
-Their files are committed as files of the worktree. By itself, git would commit only a link to a
-commit that exists nowhere else. The history of such a repository is saved on refs of the user's
+Their files are committed as files of the worktree. Git alone would commit only a link to a commit
+that exists nowhere else. The history of such a repository is saved on refs of the user's
 repository.
 """
 
@@ -55,12 +55,14 @@ class Nested:
 
 
 def at(git: Git, path: str) -> Nested:
-    """Return git for a path in a worktree. The path "" is the worktree's top."""
+    """Return the repository at a path of a worktree. The path "" is the worktree's top."""
     return Nested(path, os.path.join(git.directory, path))
 
 
 def is_worktree(git: Git, path: str) -> bool:
-    """True for another worktree of the same repository. Its work is merged as side work."""
+    """True if the path is another worktree of the same repository. Its work is merged as side
+    work.
+    """
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
     entries = os.path.dirname(os.path.realpath(git.env["GIT_DIR"]))
@@ -68,9 +70,8 @@ def is_worktree(git: Git, path: str) -> bool:
 
 
 def unborn(git: Git) -> list[str]:
-    """Return nested repositories that have no commit.
-
-    Because of them, git refuses to add any file.
+    """Return nested repositories that have no commit. Git refuses to add any file while they
+    exist.
     """
     found = []
     for parent, names, _ in os.walk(git.directory):
@@ -83,10 +84,10 @@ def unborn(git: Git) -> list[str]:
 
 
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
-    """Replace the index entries of nested repositories, which are links, with entries of their
-    files.
+    """Replace the index entries of nested repositories with entries of their files.
 
-    Return all nested repositories, at any depth. The files and the repositories stay as they are.
+    Git's own entries are links to commits. Return all nested repositories, at any depth. The files
+    and the repositories on disk stay unchanged.
     """
     found: list[Nested] = []
     files: list[str] = []
@@ -124,8 +125,7 @@ def _ignored(
 ) -> set[str]:
     """Return the names that the project's rules ignore.
 
-    A nested repository's own `.gitignore` does not apply to files that the nested repository
-    tracks.
+    A nested repository's own `.gitignore` does not apply to files that this repository tracks.
     """
     given = os.fsencode("".join(f"./{path}/{name}\0" for name in names))
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -149,9 +149,9 @@ def _is_file(directory: str, name: str) -> bool:
 
 
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
-    """Yield nested repositories in directories with changed files.
+    """Yield nested repositories that contain changed files.
 
-    Git commits the files of these repositories in the usual way.
+    Git itself adds the files of these repositories to the index.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:
@@ -173,8 +173,8 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    If a later history does not contain the earlier one, the earlier one stays under another name.
-    If a history cannot be fetched, the error is only logged, because the files are in the worker's
+    If a later history does not contain the earlier history, the earlier one stays under another
+    ref. A history that cannot be fetched is only logged, because the files are in the worker's
     commit.
     """
     names: list[str] = []
@@ -189,9 +189,10 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 
 
 def _name(path: str, above: Sequence[str]) -> str:
-    """Return a name for a ref.
+    """Return the part of a ref name for a nested repository.
 
-    It must not also be the name of a directory of refs, because git does not allow both.
+    No such name is a directory of another one, because git does not allow a ref and a directory of
+    refs with the same name.
     """
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
@@ -225,7 +226,7 @@ class _Source:
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     """Return the refs whose commits must be kept, by the names of the new refs.
 
-    These are HEAD, and the branches and the stash if they have commits that HEAD lacks. Of a
+    These are HEAD, and also branches and the stash if they have commits that HEAD lacks. For a
     shallow clone, only HEAD is kept.
     """
     git, head = nested.git, nested.head
@@ -242,7 +243,7 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
 
 
 def _alone(git: Git, head: str) -> _Source:
-    """Return a commit without history.
+    """Return the content of HEAD as a commit without history.
 
     Fetching a shallow history would make the user's repository shallow, too.
     """
@@ -256,7 +257,7 @@ def _alone(git: Git, head: str) -> _Source:
 
 
 def _present(git: Git, ref: str) -> dict[str, str]:
-    """Return all refs whose names begin with the prefix."""
+    """Return the commits of all refs in the directory of ``ref``, by the names of the refs."""
     above = ref.rpartition("/")[0]
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", above).text
     return dict(line.split(" ") for line in shown.splitlines())

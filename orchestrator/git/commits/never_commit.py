@@ -1,7 +1,7 @@
-"""New files that do not belong in a project's history: they stay uncommitted, and are reported.
+"""New files that do not belong in a project's history. They stay uncommitted, and are reported.
 
-These are dependencies, environments, caches, core dumps, and large files. In most projects,
-`.gitignore` names them. Only files that the worker's start commit does not track are held back.
+These are dependencies, environments, caches, core dumps, and large files, which `.gitignore` should
+list. Only files that the worker's start commit does not track are held back.
 """
 
 import json
@@ -39,9 +39,9 @@ _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeverCommit:
-    """Patterns as in `.gitignore`.
+    """Rules for files to hold back. Patterns have the form of `.gitignore`.
 
-    If they are empty, no file is held back because of its name or content.
+    Without patterns, no file is held back because of its name or content.
     """
 
     patterns: tuple[str, ...] = ()
@@ -96,7 +96,7 @@ def held(
 
 
 class _Roots:
-    """The directories and files because of which files are held back."""
+    """Finds, for a file, the directory or file because of which it is held back."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -164,7 +164,7 @@ def _is_core(place: str) -> bool:
 def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCommit) -> bool:
     """True if the task promises the file.
 
-    The promise of a directory does not include dependencies in it.
+    The promise of a directory does not include dependencies in the directory.
     """
     for each in map(normalized, promised):
         names_it = root.rule.is_of_a_file or matches(f"{each}/", never.patterns)
@@ -174,9 +174,8 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
-    """Return the given paths that the start commit has.
-
-    They are committed, because the project tracks them.
+    """Return those of the given paths that the start commit has. They are committed, because the
+    project tracks them.
     """
     answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
     return set(answer.fields)
@@ -193,7 +192,9 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """Return the values that ``note`` wrote; empty values if a worker replaced the file."""
+    """Return the values that ``note`` wrote; empty values if the file is unreadable, because a
+    worker may have replaced it.
+    """
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
@@ -204,9 +205,8 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Return options of ``git clean`` that keep held-back files.
-
-    They must stay, because the worker's checks used them.
+    """Return options with which ``git clean`` keeps held-back files, because the worker's checks
+    used these files.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

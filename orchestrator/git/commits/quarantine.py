@@ -1,7 +1,7 @@
 """Keeps new objects of a commit apart from the repository until the commit's tree is complete.
 
-Git does the same for a push. The objects of an interrupted commit (full disk, crash), and of
-held-back files, then take no space in the repository.
+Git does the same for a push. So the objects of held-back files, and of a commit that a full disk or
+a crash interrupted, take no space in the repository.
 """
 
 import errno
@@ -49,12 +49,12 @@ class Quarantine:
 
 @contextmanager
 def opened(git: Git) -> Iterator[Quarantine]:
-    """Quarantine objects that git creates in a worktree.
+    """Quarantine the objects that git creates in a worktree.
 
-    After the block, the repository has all of these objects. If the block raises, it has none. The
-    worktree's index changes together with the objects, because a ``git gc`` of another process
-    reads the indexes of all worktrees, and fails if an object is missing. Raise RepositoryError if
-    the repository cannot be written, and OSError if the disk is full.
+    After the block, the repository has all of these objects; if the block raises, it has none. The
+    worktree's index changes together with the objects: a ``git gc`` of another process reads the
+    indexes of all worktrees, and fails if an object is missing. Raise RepositoryError if the
+    repository cannot be written, and OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")
@@ -91,9 +91,9 @@ def opened(git: Git) -> Iterator[Quarantine]:
 
 
 def _copy_index(present: str, copy: str) -> None:
-    """Create a second link to the index.
+    """Create a second (hard) link to the index.
 
-    A link is enough, because git replaces an index and never writes into it.
+    No copy is needed, because git replaces an index, and never writes into it.
     """
     try:
         os.link(present, copy)

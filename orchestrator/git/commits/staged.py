@@ -1,4 +1,4 @@
-"""Entries of an index that differ from the worker's start commit."""
+"""Entries of an index that differ from a commit."""
 
 from collections.abc import Sequence
 

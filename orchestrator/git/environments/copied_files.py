@@ -1,6 +1,6 @@
-"""Ignored files that a build needs. They are copied from the user's checkout into worktrees.
+"""Copies ignored files that a build needs from the user's checkout into worktrees.
 
-A Python virtual environment contains its own path. A copy gets the path of its new place.
+A Python virtual environment contains its own path. In a copy, this path is replaced.
 """
 
 import errno
@@ -34,7 +34,8 @@ _EDITABLE = "lib*/python*/site-packages/__editable__*"
 def relocate(directory: str, before: str, after: str) -> None:
     """Replace paths below ``before`` with paths below ``after`` in a copied environment.
 
-    Otherwise the scripts of the copy would run the user's environment, and install into it.
+    With the old paths, the scripts of the copy would run the user's environment, and install into
+    it.
     """
     if os.path.islink(directory) or not os.path.isfile(os.path.join(directory, "pyvenv.cfg")):
         return
@@ -73,9 +74,10 @@ INCLUDE = ".worktreeinclude"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyRules:
-    """Rules for the uncommitted files of a worktree.
+    """Rules for the ignored and new files of a worktree.
 
-    A pattern of ignored files is a name, anywhere in the project, or a path from the top.
+    A pattern is a file name, which matches anywhere in the project, or a path from the project's
+    top.
     """
 
     copy: tuple[str, ...] = ()
@@ -92,8 +94,8 @@ NO_RULES = CopyRules()
 def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]) -> None:
     """Copy or link the files that the rules name into a worktree. Idempotent: existing files stay.
 
-    Only files that git ignores on both sides, so that they are never committed. Unreadable files
-    are skipped. Raise OSError if the disk is full.
+    Only files that git ignores in both the checkout and the worktree, so that they are never
+    committed. Unreadable files are skipped. Raise OSError if the disk is full.
     """
     top, to = checkout.directory, worktree.directory
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
@@ -105,10 +107,10 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Seq
 
 
 def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) -> None:
-    """Copy the files from ``above``, the worktree of the parent worker.
+    """Copy ignored files from ``above``, the worktree of the parent worker.
 
-    Call this before ``carry``, which keeps existing files. ``top``: the user's checkout. Only plain
-    files are copied, because the parent worker may change its files at any time.
+    Call this before ``carry``, which does not replace existing files. ``top``: the user's checkout.
+    Only plain files are copied, because the parent worker may change its files at any time.
     """
     to = worktree.directory
     try:
@@ -124,13 +126,13 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
 
 
 def note(admin: Path, path: str) -> None:
-    """Add a path to the list of copied paths. These are not the worker's work."""
+    """Add a path to the list of copied paths. Copied files do not count as the worker's work."""
     with os.fdopen(open_log(admin / CARRIED), "ab") as file:
         file.write(os.fsencode(path) + b"\0")
 
 
 def carried(admin: Path) -> list[str]:
-    """Return copied paths in the worktree, without trailing slashes."""
+    """Return the copied paths of the worktree, without trailing slashes."""
     listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]
 
@@ -144,7 +146,7 @@ def _included(top: str) -> list[str]:
 
 
 def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
-    """Return ignored files that match. Directories have a trailing slash."""
+    """Return ignored files that match a pattern. Directories have a trailing slash."""
     if not patterns:
         return []
     wanted = [each.strip("/") for each in patterns]
@@ -184,9 +186,9 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
 
 
 def _copy(source: str, target: str) -> None:
-    """Copy a file, with access only for its owner because it may contain secrets.
+    """Copy a file, readable only by its owner because it may contain secrets.
 
-    A directory keeps its modes.
+    A directory is copied with its modes.
     """
     if os.path.isdir(source) and not os.path.islink(source):
         _copy_directory(source, target)
@@ -211,9 +213,9 @@ def _copy_open(given: BinaryIO, target: str) -> None:
 
 
 def _copy_directory(source: str, target: str) -> None:
-    """Copy a directory. Blocks are shared if the file system can do so.
+    """Copy a directory. If the file system supports it, the copies share disk blocks.
 
-    Hard links are not used, because later writes would change both files.
+    Hard links are not used, because a write to one file would change the other file.
     """
     if sys.platform == "linux" and shutil.which("cp"):
         command = ["cp", "-a", "--reflink=auto", "--no-preserve=ownership", "--", source, target]
@@ -225,8 +227,8 @@ def _copy_directory(source: str, target: str) -> None:
 def _link(source: str, target: str) -> None:
     """Create a directory with a link to each entry, instead of one link to the directory.
 
-    ``node_modules/`` in .gitignore matches only directories. Also, top-level additions and removals
-    then stay in the worktree.
+    The reasons: ``node_modules/`` in .gitignore matches only directories, and entries that a worker
+    adds or removes in the directory affect only its worktree.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

@@ -69,7 +69,8 @@ Moved = Callable[[str], str | None]
 
 
 def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
-    """Create the links in ``target``. Return True if one of them leads to sources of the project.
+    """Fill ``target`` with links to the packages in ``source``. Return True if a link leads to
+    sources of the project.
 
     Idempotent: existing entries stay, except links to sources in another place.
     """
@@ -134,7 +135,7 @@ class Toolchains:
         stay.
 
         Derived packages do not count as a worker's work. Packages that cannot be derived are
-        omitted.
+        skipped.
         """
         for place in self._places() if self.derives else ():
             for name in ENVIRONMENTS:
@@ -159,8 +160,8 @@ class Toolchains:
             return True
 
     def _moved(self, real: str) -> str | None:
-        """Return the path of a source in the worktree; None for an installed package, or a path
-        elsewhere.
+        """Return the path in the worktree that corresponds to a source of the checkout; None if the
+        path is an installed package, or is outside of the checkout.
         """
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")
@@ -170,7 +171,9 @@ class Toolchains:
         return os.path.join(self.worktree, inside)
 
     def _places(self) -> list[str]:
-        """Return directories that may have installed packages. The top directory comes first."""
+        """Return the worktree's directories that may have installed packages, the top directory
+        first.
+        """
         listed = tracked_manifests(self.checkout, _MANIFESTS)
         found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
         mine = (each for each in found if not any(within(each, own) for own in self.ours))
@@ -180,11 +183,11 @@ class Toolchains:
     # -- programs ------------------------------------------------------------------------------
 
     def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
-        """Return the directories and variables to put before a search path.
+        """Return the directories to put before a search path, and variables to set.
 
         ``programs``: a directory for programs that this method creates; its earlier content is
-        removed. ``search``: the rest of the path. ``trusted``: True to ignore programs that a
-        worker installed.
+        removed. ``search``: the rest of the search path. ``trusted``: True to ignore programs that
+        a worker installed.
         """
         path: list[str] = []
         variables: dict[str, str] = {}

@@ -1,8 +1,8 @@
 """Derives a Python environment for a worktree from the environment of the user's checkout.
 
-The derived environment has its own ``site-packages``, so that no program writes into the user's. It
-also uses the packages in the user's ``site-packages``, except links to the checkout's sources
-(editable installs). The derived environment has its own links, to the same paths in the worktree.
+The derived environment has its own ``site-packages``, so that no program writes into the user's
+environment. It also uses the packages in the user's ``site-packages``, except links to the
+checkout's sources (editable installs). Instead, it has links to the same paths in the worktree.
 """
 
 import os
@@ -30,13 +30,13 @@ _LONGEST_SHEBANG = 120
 
 @dataclass(frozen=True, slots=True)
 class PathMove:
-    """Maps paths below ``before`` to paths below ``after`` in a derived environment."""
+    """Maps paths below ``before`` to paths below ``after``."""
 
     before: str
     after: str
 
     def of(self, path: str) -> str:
-        """Return the mapped path; the path itself if it is elsewhere."""
+        """Return the mapped path; the path itself if it is not below ``before``."""
         if path == self.before or path.startswith(f"{self.before}/"):
             return self.after + path[len(self.before) :]
         return path
@@ -57,7 +57,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
     """Create ``target``, which must not exist, from the environment ``source``. Raise OSError.
 
     ``sources`` maps the checkout's files to their paths in the worktree. ``added``: directories
-    with packages that the environment itself lacks.
+    with packages that the environment lacks.
     """
     os.makedirs(f"{target}/bin", mode=0o700)
     Path(target, ".gitignore").write_text("*\n")
@@ -80,7 +80,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
 
 
 def leads_to(directory: str, sources: PathMove) -> bool:
-    """True if an environment has a link to the checkout's sources."""
+    """True if an environment contains a link to the checkout's sources."""
     return any(_leads(packages, directory, sources) for packages in _packages(directory))
 
 
@@ -98,7 +98,7 @@ def _leads(packages: str, source: str, sources: PathMove) -> bool:
 
 
 def packages_of(directory: str) -> list[str]:
-    """Return the directories of an environment that hold its packages."""
+    """Return an environment's directories that contain packages."""
     return list(_packages(directory))
 
 
@@ -125,9 +125,9 @@ def _derive_program(source: str, target: str, own: PathMove) -> None:
 
 
 def _with_shebang(script: bytes) -> bytes:
-    """Return a script with a changed path of its interpreter.
+    """Return a script whose ``#!`` line the system can run.
 
-    Like pip, use a shell line if the path is too long for the system.
+    If the interpreter's path is too long, the script is started by a shell, as in scripts of pip.
     """
     first, _, rest = script.partition(b"\n")
     if not first.startswith(b"#!/") or len(first) <= _LONGEST_SHEBANG:
@@ -157,7 +157,7 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
 def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
     """Write a ``.pth`` file of the derived environment, with changed paths of sources.
 
-    The modules that its lines of code import are copied, too.
+    The file may contain lines of code. The modules that these lines import are copied, too.
     """
     if listed.endswith("-nspkg.pth"):  # Python finds namespace packages even without this file.
         return
@@ -175,7 +175,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
 
 
 def _take_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
-    """Copy imported modules that contain paths of the checkout, with changed paths."""
+    """Copy the imported modules that contain paths of the checkout, and change these paths."""
     for name in re.findall(r"import\s+([\w.]+)", line):
         module = f"{packages}/{name}.py"
         text = read_regular(module, _MOST_BYTES) or b""

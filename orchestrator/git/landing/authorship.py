@@ -25,7 +25,7 @@ class _Commit:
 
 
 def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str:
-    """Return ``tip`` with the commits that ``without`` lacks rewritten as the user's own.
+    """Return ``tip`` with each commit that ``without`` lacks rewritten as the user's own commit.
 
     Authors and committers that are workers or the orchestrator are replaced. Dates, messages,
     content, and merges stay.
@@ -40,19 +40,19 @@ def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str
 
 
 def signature_of_user(git: Git) -> Signature | None:
-    """Return the signature in git's configuration; None if git has no user."""
+    """Return the user's name and address in git's configuration; None if it has none."""
     name, email = (git.ask("config", f"user.{each}") for each in ("name", "email"))
     return Signature(name=name, email=email) if name and email else None
 
 
 def coauthor(author: Signature) -> str:
-    """Return the trailer for a worker; "" for the orchestrator itself."""
+    """Return the trailer ``Co-authored-by`` for a worker; "" for the orchestrator itself."""
     is_merger = is_ours(author) and author.email.startswith(_MERGER)
     return "" if is_merger else f"Co-authored-by: {author.name} <{author.email}>"
 
 
 def is_ours(who: Signature) -> bool:
-    """True for the identities of workers and of the orchestrator."""
+    """True if the identity is a worker's or the orchestrator's."""
     return who.email.endswith(ADDRESSES)
 
 

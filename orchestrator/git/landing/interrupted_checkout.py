@@ -1,4 +1,4 @@
-"""A checkout that a killed git left incomplete, so that it has old files and new files."""
+"""Repairs a checkout in which a killed git replaced only some of the files."""
 
 import os
 import stat
@@ -13,19 +13,22 @@ from orchestrator.git.landing import update_checkout
 
 
 def is_locked(git: Git) -> bool:
-    """Return True if a git command holds the index now, or was killed while it did."""
+    """Return True if the index is locked, by a running git command or by a killed one."""
     return os.path.lexists(_lock(git))
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git has only added files. Git then treats these files as untracked."""
+    """True if a killed git has added files. Git takes these files for untracked files, because they
+    are not in the index yet.
+    """
     return is_locked(git) and any(_existing(git, before, after, "A"))
 
 
 def put_back(git: Git, before: str, after: str) -> bool:
     """Restore the files of ``before``, the commit of HEAD, if some files already match ``after``.
 
-    Return False and change nothing if a file matches neither commit, or another git may be running.
+    Return False and change nothing if a file matches neither commit, or if another git may be
+    running.
     """
     indexed = any(_is_index_of(git, each) for each in (before, after))
     if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
@@ -46,7 +49,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """True if a file has content that neither commit has, because someone has changed it since."""
+    """True if someone has changed a file since, so that its content matches neither commit."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -63,7 +66,9 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """True if the file is incomplete, because git was killed while writing it."""
+    """True if the file contains only the beginning of its content in the commit, because git was
+    killed while writing it.
+    """
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):
@@ -73,7 +78,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 
 
 def _is_unlocked(git: Git) -> bool:
-    """Remove a killed git's lock. Return True if the index is unlocked now."""
+    """Remove the index lock of a killed git. Return True if the index is unlocked now."""
     lock = _lock(git)
     if os.path.lexists(lock) and not _is_git_at(_top(git)):
         stale_locks.clear([lock])
@@ -83,7 +88,8 @@ def _is_unlocked(git: Git) -> bool:
 def _is_git_at(top: str) -> bool:
     """True if git may be running in a directory.
 
-    The directory of another user's git is not visible, so such a git may run in any directory.
+    The directory of another user's git process cannot be read, so such a process counts as running
+    in every directory.
     """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):

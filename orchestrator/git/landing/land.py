@@ -54,7 +54,7 @@ def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
 
 
 def content(git: Git, found: Changed) -> bytes:
-    """Return the content as a checkout would write it.
+    """Return the content of a changed file as a checkout would write it.
 
     Raise OSError if the content is not available.
     """
@@ -98,7 +98,7 @@ class Landing:
 
     @property
     def _retold(self) -> str:
-        """Ref of the landed commits, if landing rewrote the result's commits.
+        """The ref that records the result, if its commits were rewritten for the landing.
 
         Landing rewrites commits to squash them, or to make the user their author.
         """
@@ -106,13 +106,12 @@ class Landing:
 
     @property
     def _undoing(self) -> str:
-        """Ref that exists while ``undo`` moves the checkout."""
+        """The ref that exists while ``undo`` moves the checkout."""
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
-        """Return a ref that belongs to the checked-out branch.
-
-        ``undo`` must not undo a landing on another branch.
+        """Return the name of a ref for the checked-out branch, so that ``undo`` cannot undo a
+        landing on another branch.
         """
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
         return f"{self._notes}{what}/{branch or 'HEAD'}"
@@ -150,7 +149,7 @@ class Landing:
 
     @property
     def _dirt(self) -> str:
-        """The commit with the uncommitted work from which the job started; "" if there was none."""
+        """The commit with the uncommitted work with which the job started; "" if there was none."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
     def _has(self, commit: str, ancestor: str) -> bool:
@@ -163,7 +162,7 @@ class Landing:
             yield found, partial(content, self._git, found)
 
     def branch(self) -> str:
-        """Return the checked-out branch, or a description of the commit."""
+        """Return the checked-out branch, or a description of the commit if HEAD is detached."""
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
         return short(name) if name else "HEAD (detached: on no branch)"
 
@@ -206,8 +205,8 @@ class Landing:
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
-        """Return the result as a commit that can be pushed. The user is its author if the settings
-        request that.
+        """Return the result as a commit to push. If the settings request it, the user is the
+        author.
 
         Raise Conflict for a job that started from uncommitted work.
         """
@@ -221,7 +220,7 @@ class Landing:
         return as_users(self._git, result, [base], self._user()) if self.as_user else result
 
     def title(self, request: str) -> str:
-        """Return the request as one line."""
+        """Return the request as one line, for the subject of a commit."""
         return squash.subject_of(request, self.job_id)
 
     @property
@@ -230,7 +229,7 @@ class Landing:
         return short(self._branch)
 
     def _to_land(self, before: str, result: str, *, straight: bool) -> str:
-        """Return the commit to which the branch moves."""
+        """Return the commit to which the user's branch moves when the result is landed."""
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # ``merged`` returns a merge commit, so nothing remains to be merged.
@@ -241,7 +240,7 @@ class Landing:
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
-        """Return a commit on top of ``before`` with the content of ``landed``."""
+        """Return a single commit on top of ``before`` with the content of ``landed``."""
         base = self._git.resolve(self._base)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         who = self._user() if self.as_user else self._signature()
@@ -256,7 +255,7 @@ class Landing:
         return as_users(self._git, after, without, self._user())
 
     def _retold_on(self, head: str, result: str) -> str:
-        """Return a rewritten commit in the history of ``head`` that has the whole result.
+        """Return a rewritten commit in the history of ``head`` that has all changes of the result.
 
         "" if there is none.
         """
@@ -267,8 +266,8 @@ class Landing:
         """Return the commit with which the result is merged: usually ``head``.
 
         If an earlier result was landed as rewritten commits, return a temporary commit with the
-        files of ``head``, and with the earlier result as a second parent. Because of this parent,
-        lines that both results contain do not conflict.
+        files of ``head``, and with the earlier result as a second parent. With this parent, lines
+        that both results contain do not conflict.
         """
         earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):
@@ -276,9 +275,9 @@ class Landing:
         return commit_tree(self._git, tree_of(self._git, head), [head, earlier], "", _NOBODY)
 
     def _move(self, before: str, after: str, retold: str) -> None:
-        """Move the branch.
+        """Move the branch from ``before`` to ``after``.
 
-        The move is recorded first. If a crash interrupts the landing, it can then be undone.
+        The landing is recorded first, so that it can be undone even if a crash interrupts the move.
         """
         noted = self._noted()
         had = self._git.resolve(self._retold)
@@ -298,7 +297,7 @@ class Landing:
     def _note(self, before: str, after: str, retold: str) -> None:
         """Record the landing.
 
-        The result is recorded last, because the record is valid only with it.
+        The ref of the result is written last, because without it the record is not valid.
         """
         moved = ((self._before, before), (self._after, after), (self._undoing, ""))
         for ref, commit in ((self._retold, ""), *moved, (self._retold, retold)):
@@ -341,7 +340,7 @@ class Landing:
         return interrupted_checkout.is_locked(self._git)
 
     def _check_not_elsewhere(self, branch: str) -> None:
-        """Raise Conflict if the result was landed on a branch that is not checked out."""
+        """Raise Conflict if the result was landed on another branch than the checked-out one."""
         prefix = f"{self._notes}after/"
         for after in self._git.run("for-each-ref", "--format=%(refname)", prefix).text.splitlines():
             name = after.removeprefix(prefix)
@@ -356,7 +355,7 @@ class Landing:
                 )
 
     def _resume(self) -> bool:
-        """Restore the files of HEAD if ``land`` or ``undo`` was killed while it changed files.
+        """Restore the files of HEAD if ``land`` or ``undo`` was killed while changing files.
 
         Return False if there was nothing to restore. Raise Conflict if a file was changed since.
         """
@@ -395,9 +394,9 @@ class Landing:
         return f"to complete it{when}: `{command}` (changes since then are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
-        """Return a command that undoes the landing.
+        """Return the git command that undoes the landing.
 
-        Git can revert a single commit, but a landing may have several.
+        ``git revert`` undoes a single commit, but a landing may have several commits.
         """
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
@@ -424,7 +423,7 @@ class Landing:
         return tried.commit
 
     def _user(self) -> Signature:
-        """Return the user's signature. Raise Conflict if git has no user."""
+        """Return the user's signature. Raise Conflict if git's configuration has no user."""
         found = self._signature()
         if found is _NOBODY:
             raise Conflict(
@@ -434,5 +433,5 @@ class Landing:
         return found
 
     def _signature(self) -> Signature:
-        """Return the user's signature; the orchestrator's if git has no user."""
+        """Return the user's signature; the orchestrator's if git's configuration has no user."""
         return signature_of_user(self._git) or _NOBODY

@@ -1,4 +1,4 @@
-"""Pull requests: pushes the result of a job, and opens the request with ``gh`` or ``glab``.
+"""Pull requests: pushes the result of a job, and opens the pull request with ``gh`` or ``glab``.
 
 Both programs use the user's credentials, hooks, and terminal.
 """
@@ -37,9 +37,9 @@ class PullRequest:
     body: str
 
     def check(self) -> tuple[str, str]:
-        """Return the remote, and the program that opens the request.
+        """Return the remote, and the program that opens the pull request.
 
-        Raise Conflict if one of them is missing.
+        Raise Conflict if there is no remote or no such program.
         """
         remote = self._remote()
         return remote, self._tool(remote)
@@ -98,9 +98,7 @@ class PullRequest:
         return self.environ.get("PATH", os.defpath)
 
     def _known(self) -> list[str]:
-        """Return the command that prints the address of the branch's open pull request; empty if
-        none is known.
-        """
+        """Return the command that prints the addresses of the branch's open pull requests."""
         asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
         return ["gh", "pr", "list", *asked]
 
@@ -134,7 +132,7 @@ class PullRequest:
 
 
 def _host(address: str) -> str:
-    """Return the host of an address; "" if there is none.
+    """Return the host of a remote's address; "" if there is none.
 
     Forms: ``https://host/path``, ``ssh://user@host/path``, and ``user@host:path``.
     """

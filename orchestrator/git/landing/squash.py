@@ -1,4 +1,6 @@
-"""One commit with all changes of a job. Also finds results that were landed as other commits."""
+"""Squashes all changes of a job into one commit. Also finds results that were landed as other
+commits.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,8 +21,8 @@ def squash(git: Git, tree: str, before: str, message: str, signature: Signature)
 
 
 def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signature) -> str:
-    """Return a message: the job's request, the subjects of the commits in ``span``, and their
-    trailers.
+    """Return the message of the squashed commit: the job's request, and the subjects and trailers
+    of the commits in ``span``.
 
     Each trailer occurs once. Authors other than the user are added as ``Co-authored-by``.
     """
@@ -32,7 +34,7 @@ def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signat
 
 
 def subject_of(title: str, job_id: str) -> str:
-    """Return the first line of a request, short enough to be shown whole."""
+    """Return the first line of a request, shortened to the length of a commit's subject."""
     lines = title.strip().splitlines()
     subject = lines[0] if lines else f"Result of job {job_id}"
     return cut(subject, _MOST_SUBJECT)
@@ -55,9 +57,7 @@ def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Yield commits that have all changes of ``result``, although they do not have ``result`` in
-    their history.
-    """
+    """Yield the commits to which a branch moved when ``result`` was landed as rewritten commits."""
     notes = landed_refs(root_id, job_id)
     shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", f"{notes}result/").text
     for name, _, landed in (line.partition(" ") for line in shown.splitlines()):
@@ -67,7 +67,7 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
-    """True if a branch of the user has the result's changes in other commits."""
+    """True if a branch of the user has the result's changes as rewritten commits."""
     own = f"refs/heads/{BRANCHES}/"
     for commit in landed_at(git, root_id, job_id, result):
         how = ("--format=%(refname)", f"--contains={commit}", "refs/heads")

@@ -32,7 +32,9 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
 
 
 def _committing(top: str, paths: Sequence[str]) -> str:
-    """Return the command that commits these files. It names them if they are few."""
+    """Return the command that commits these files. The command names the files if there are only a
+    few.
+    """
     git = f"git -C {shlex.quote(top)}"
     which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
     return f"{git} add {which} && {git} commit"
@@ -41,8 +43,8 @@ def _committing(top: str, paths: Sequence[str]) -> str:
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise Conflict.
 
-    The uncommitted work ``dirt`` is the common ancestor of the merge. So a line does not conflict
-    if the user has committed it since and a worker changed it.
+    The uncommitted work ``dirt`` is the common ancestor of the merge, so that a line does not
+    conflict if the user has committed it since and a worker has changed it.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)

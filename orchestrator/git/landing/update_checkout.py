@@ -1,4 +1,6 @@
-"""Moves the user's checkout from one commit to another: branch, index, and files, or nothing."""
+"""Moves the user's checkout from one commit to another: branch, index, and files. If the move is
+impossible, nothing changes.
+"""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,11 +20,11 @@ from orchestrator.git.user_repository.checkout import path_of
 def move(
     git: Git, before: str, after: str, why: str, drop: Sequence[str] = (), mark: str = ""
 ) -> None:
-    """Move the checkout from ``before``, where HEAD is, to ``after``. Then remove the refs in
+    """Move the checkout from ``before``, the commit of HEAD, to ``after``. Then remove the refs in
     ``drop``.
 
-    Raise Conflict if the move is impossible; then nothing is changed. ``mark``: a ref that exists
-    while the files are a mix of both commits.
+    Raise Conflict and change nothing if the move is impossible. ``mark``: a ref that exists while
+    the files are a mix of both commits.
     """
     check_clean(git)
     _check_finished(git)
@@ -63,7 +65,7 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if files are changed, and all of them are files that the move changes."""
+    """True if files are changed, and the move from ``before`` to ``after`` changes each of them."""
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
@@ -73,7 +75,9 @@ def _changed(git: Git) -> list[str]:
 
 
 def _check_finished(git: Git) -> None:
-    """Raise Conflict if a git operation is unfinished. It would continue from another commit."""
+    """Raise Conflict if a git operation, such as a rebase, is unfinished. After a move, the
+    operation would continue from another commit.
+    """
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
         raise Conflict(f"the checkout has an unfinished {kinds[0]}; finish or abort it first")
@@ -82,7 +86,7 @@ def _check_finished(git: Git) -> None:
 def _check_untracked(git: Git, before: str, after: str) -> None:
     """Raise Conflict for untracked files that the move would overwrite.
 
-    Git itself overwrites ignored files without a warning.
+    The check includes ignored files, which git overwrites without a warning.
     """
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
@@ -98,7 +102,7 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return the paths that differ.
+    """Return the paths that differ between two commits.
 
     ``kinds``: letters for --diff-filter.
     """
@@ -109,7 +113,8 @@ def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
 def _in_the_way(top: str, path: str) -> str:
     """Return the path that blocks a new file; "" if no path blocks it.
 
-    It may be a file in place of a directory, or a directory in place of the file.
+    The file may be blocked by a directory of its name, or by a file in place of one of its
+    directories.
     """
     parts = path.split("/")
     for count in range(1, len(parts)):
@@ -135,7 +140,7 @@ def _files(top: str, path: str) -> Iterator[str]:
 def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: str) -> None:
     """Raise Conflict if a ref is locked.
 
-    Otherwise git would notice the lock only after it has written all files.
+    Git itself would notice the lock only after it has written all files.
     """
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
@@ -162,7 +167,7 @@ def _drop(git: Git, ref: str) -> None:
 
 
 def _locks(git: Git) -> set[str]:
-    """Return the existing lock files that would block a change of the checkout."""
+    """Return the lock files that exist and would block a change of the checkout."""
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")
@@ -174,7 +179,9 @@ def _locks(git: Git) -> set[str]:
 
 
 def put_back(git: Git, before: str, after: str) -> None:
-    """Restore the files that an interrupted git changed. No file had changes of the user."""
+    """Restore the files that an interrupted git changed. The caller must have checked that none of
+    them has changes of the user.
+    """
     if git.run("diff-index", "--cached", "--quiet", after, "--", accept=range(256)).code == 0:
         git.run("read-tree", "-m", after, before)
     top = git.run("rev-parse", "--show-toplevel").line

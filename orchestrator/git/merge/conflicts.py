@@ -1,4 +1,6 @@
-"""Conflicts of two commits: readable paths, and resolving all conflicts in favor of one side."""
+"""Conflicts of two commits: their real paths, and how to resolve all of them in favor of one
+side.
+"""
 
 import os
 import re
@@ -17,10 +19,10 @@ MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Parse the entries of each side in the output of ``merge-tree``, with the files' present
-    names.
+    """Parse the entries of each side in the output of ``merge-tree``. Return them with their real
+    paths.
 
-    If a file has the path of a directory or a link, git names one of the two ``<path>~<commit>``.
+    If a file has the same path as a directory or a link, git names the file ``<path>~<commit>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
     return [_side(each, invented) for each in fields]
@@ -43,9 +45,9 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
     """Return the merged tree with the ``theirs`` version at every conflicting path.
 
-    If theirs removed the file, it is removed. Git may derive a path that neither side has, from a
-    directory that one side renamed. Such a path keeps its content. A file that ours renamed keeps
-    the new name, with the content of theirs.
+    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name, with
+    the content of ``theirs``. If one side renamed a directory, git may derive a path that neither
+    side has; the merged content stays there.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
@@ -63,10 +65,10 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version, under its old name, of a file that ours renamed to a path in
-    use.
+    """Yield the ``theirs`` version, under its old name, of files that ``ours`` renamed to a path at
+    which ``theirs`` has another file.
 
-    Another file of ``theirs`` has that path. Without this entry, the version would be lost.
+    Without this entry, the version would be lost.
     """
     places = {path for *_, path in kept}
     above = _above(places)
@@ -80,8 +82,8 @@ def _displaced(
 
 
 def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of each conflicting file, unless ``theirs`` has another file at
-    the path.
+    """Yield the ``theirs`` version of each conflicting file at its merged path, unless ``theirs``
+    has another file there.
     """
     above = _above(path for *_, path in kept)
     for mode, blob, stage, path in sides:
@@ -90,7 +92,7 @@ def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
-    """Return the entries at these paths, and in directories with these names."""
+    """Yield the entries of ``tree`` at these paths, and in directories with these names."""
     few, places = len(paths) <= MOST_NAMED, frozenset(paths)
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
     for field in listed.fields:

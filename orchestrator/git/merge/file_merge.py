@@ -1,4 +1,4 @@
-"""Merges conflicting files line by line if git could not, or selects one side's version."""
+"""Merges files that git could not merge: line by line, or by selecting the version of one side."""
 
 import os
 import tempfile
@@ -46,7 +46,9 @@ Unites = Callable[[str, bool], bool]
 
 @dataclass(frozen=True, slots=True)
 class ConflictedFile:
-    """A file with text on both sides. It has no base if both sides created it."""
+    """A conflicting file that is text on both sides. ``base`` is None if both sides created the
+    file.
+    """
 
     path: str
     mode: str
@@ -61,7 +63,7 @@ class ConflictedFile:
 class Content:
     """Merged content of a conflicting file.
 
-    If ``text`` is None, git's own result stays.
+    If ``text`` is None, the result of git's own merge stays.
     """
 
     path: str
@@ -75,10 +77,10 @@ class Content:
 def contents(
     git: Git, tree: str, sides: Sequence[Side], *, unites: Unites, forces: bool
 ) -> Iterator[Content]:
-    """Yield each file with conflicting text. ``tree`` is git's merged tree.
+    """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
     ``unites``: if both sides only add lines, keep the lines of both. ``forces``: in all other
-    conflicts, the ``theirs`` lines win.
+    conflicts, select the lines of ``theirs``.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -98,7 +100,7 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
 
 
 def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
-    """Write the texts to the repository, and return their entries for a tree."""
+    """Write the texts to the repository as blobs. Return the entries that a tree needs for them."""
     there = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         paths = [Path(name, str(number)) for number in range(len(there))]
@@ -189,7 +191,9 @@ class _Merger:
             self._differs_at_ends = self._differs_at_ends or differs
 
     def _line_end(self) -> bytes | None:
-        """Return the line end of all lines of the result; None if each line keeps its own."""
+        """Return the line end of all lines of the result; None if each line keeps its own
+        line end.
+        """
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
@@ -207,7 +211,9 @@ class _Merger:
 
 
 def _unlike(ours: Lines, theirs: Lines) -> Span:
-    """Return the ``ours`` lines without the common beginning and end of both sides."""
+    """Return the span of ``ours`` without the lines that both sides have in common at the beginning
+    and at the end.
+    """
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:
@@ -251,7 +257,7 @@ def _whole(lines: Lines) -> list[Edit]:
 
 
 def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
-    """Yield text files that conflict, and that are regular files in the merged tree."""
+    """Yield conflicting files that are text on both sides, and regular files in the merged tree."""
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob
@@ -279,7 +285,7 @@ def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 
 
 def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
-    """Return texts by their ids, without binary files and files that are too large."""
+    """Return texts by blob id. Binary files and files that are too large are omitted."""
     listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
     told = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
     sizes = {words[0]: int(words[2]) for words in map(str.split, told) if words[1] == "blob"}
@@ -296,7 +302,7 @@ def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
 
 
 def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
-    """Return the paths for which the repository's attributes select a merge driver."""
+    """Return the paths for which the repository's attributes name a merge driver."""
     given = os.fsencode("".join(f"{path}\0" for path in paths))
     fields = git.run("check-attr", "-z", "--stdin", "merge", given=given).fields
     told = zip(fields[::3], fields[2::3], strict=True)
@@ -304,9 +310,9 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
-    """Return the changes of each side, by the file's number.
+    """Return one mapping for each side: the side's edits, by the index of the file in ``files``.
 
-    Differences in line endings do not count.
+    Differences in line ends do not count.
     """
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         folder = Path(name)

@@ -1,6 +1,6 @@
-"""A three-way merge of lines, hunk by hunk, that ignores whitespace at line ends.
+"""Three-way merge of lines, hunk by hunk. It ignores white space at the ends of lines.
 
-Indentation counts: a line with another indentation is another line.
+Indentation counts: lines that differ only in their indentation are different lines.
 """
 
 import re
@@ -38,7 +38,7 @@ class Hunk:
 
     @property
     def only_adds(self) -> bool:
-        """True if neither side changed or removed a line of the base in this hunk."""
+        """True if neither side changed or removed a base line in this hunk."""
         return self.base[0] == self.base[1]
 
 
@@ -47,12 +47,12 @@ def lines_of(content: bytes) -> list[bytes]:
 
 
 def key(line: bytes) -> bytes:
-    """Return the part of a line that counts in a comparison."""
+    """Return the part of a line that is compared."""
     return line.rstrip()
 
 
 def edits_of(diff: bytes) -> list[Edit]:
-    """Return the hunks of a diff without context."""
+    """Return the hunks of a diff that has no context lines."""
     found: list[Edit] = []
     for match in _HEADER.finditer(diff):
         numbers = [1 if each is None else int(each) for each in match.groups()]
@@ -61,9 +61,9 @@ def edits_of(diff: bytes) -> list[Edit]:
 
 
 def _span(first: int, count: int) -> Span:
-    """Return the span of one side of a hunk.
+    """Return the span of one side of a hunk, from the numbers in its header.
 
-    For an empty side, git gives the line before the hunk.
+    If the side has no lines, ``first`` is the number of the line before the hunk.
     """
     start = first - 1 if count else first
     return start, start + count
@@ -72,8 +72,8 @@ def _span(first: int, count: int) -> Span:
 def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) -> Iterator[Hunk]:
     """Yield all hunks of three texts, in order.
 
-    ``sides``: the edits of ours, and of theirs. As in git, changes of both sides that touch each
-    other are one conflict.
+    ``sides``: the edits of ours, and the edits of theirs. As in git, edits of both sides that touch
+    each other are one conflict.
     """
     left, right = (list(each) for each in sides)
     at = [0, 0, 0]
@@ -93,8 +93,8 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
     """Remove the next group of edits that touch each other from both lists.
 
-    Return the edits of the left side, the edits of the right side, and the span of base lines that
-    they cover.
+    Return the group's edits of the left side, its edits of the right side, and the span of base
+    lines that the group covers.
     """
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []
@@ -111,9 +111,9 @@ def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit],
 
 
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
-    """Return the lines of one side that correspond to the lines ``base`` of the base.
+    """Return the span of one side that corresponds to the span ``base`` of the base text.
 
-    ``at``: the first of these lines, if the side has no edits.
+    ``at``: the first line of the returned span, if the side has no edits.
     """
     low, high = base
     if not edits:

@@ -30,8 +30,8 @@ MOST_PLACES = 100
 
 
 def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Return the conflict with the commits, from the history of ``commit``, that added the lost
-    lines.
+    """Return the conflict with authorship: each place of lost lines gets the commits in the history
+    of ``commit`` that added these lines.
     """
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
@@ -66,7 +66,7 @@ PLAIN = MergeOptions()
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """The result of git's own merge of two commits."""
+    """The result of git's own merge of two commits, with its conflicts."""
 
     #: The merged tree. Conflicting files have conflict markers.
     tree: str
@@ -106,7 +106,9 @@ def merge(
 def _texts(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    """Return the conflicting files that can be merged line by line, by path."""
+    """Return the merged content of the conflicting files that can be merged line by line, by
+    path.
+    """
     if not made.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
@@ -120,13 +122,15 @@ def _texts(
 
 
 def _renamed(git: Git, base: str, commit: str) -> list[str]:
-    """Return the new names of files that were renamed since ``base``; empty without a base."""
+    """Return the new paths of files that were renamed since ``base``; empty if ``base`` is
+    empty.
+    """
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
 
 
 def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
-    """Return git's tree with these texts.
+    """Return git's merged tree with ``texts`` as the content of these files.
 
     All other conflicting files get the ``theirs`` version.
     """
@@ -165,7 +169,8 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
 def _moves(messages: Sequence[str]) -> Iterator[str]:
     """Yield the first path of each message about a moved file.
 
-    A message consists of the number of paths, the paths, a stable kind, and a text for people.
+    ``messages`` has four fields for each message: the number of paths, the paths, the kind, and a
+    text for people.
     """
     fields = iter(messages)
     for count in fields:
@@ -178,7 +183,7 @@ def _moves(messages: Sequence[str]) -> Iterator[str]:
 
 
 def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
-    """Return a merge of two commits, with conflict markers in the conflicting files."""
+    """Return a merge of two commits. Its conflicting files contain conflict markers."""
     made = tried(git, ours, theirs)
     return commit_tree(git, made.tree, [ours, theirs], message, signature)
 
@@ -193,11 +198,12 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 
 
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
-    """Return the files that conflict between two commits, and that a third commit does not resolve.
+    """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
-    If the third commit equals the result of ``marked``, all files are unresolved, because a binary
-    file or a deletion has no markers. Otherwise a file is unresolved if it has conflict markers
-    that neither side has, or still has the name that git made up for a file at a directory's path.
+    If ``commit`` equals the result of ``marked``, all files are unresolved, because a binary file
+    or a deletion has no markers. Otherwise a file is unresolved in two cases. It has conflict
+    markers that neither side has; or its name is still the name that git gave a file at the path of
+    a directory.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

@@ -25,7 +25,7 @@ class _CommitFacts:
 
 
 def line(git: Git, start: str, tip: str) -> list[str]:
-    """Return the commits from ``start`` to ``tip``, oldest first, without merges."""
+    """Return the commits after ``start`` up to ``tip``, oldest first, without merges."""
     how = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
     return git.run("rev-list", *how, "--").text.split()
 
@@ -33,10 +33,11 @@ def line(git: Git, start: str, tip: str) -> list[str]:
 def replay(
     git: Git, onto: str, commits: Sequence[str], final: str, message: str, signature: Signature
 ) -> str:
-    """Replay ``commits`` on top of ``onto``. The last new commit has the content of ``final``.
+    """Replay ``commits`` on top of ``onto``. Return the last new commit, which has the content of
+    ``final``.
 
     A conflicting commit is combined with the next commit. An empty commit is omitted. ``message``
-    is for changes that belong to no commit.
+    is for a commit with changes of ``final`` that are in none of ``commits``.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)
@@ -63,7 +64,8 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """Return ``tree`` with the changes of a commit applied; "" if they conflict.
 
-    Uses commits without history, because git 2.39 has no option for the merge base.
+    The merge uses temporary commits without history, because git 2.39 has no option for the merge
+    base.
     """
     if not facts.parent:
         return ""
@@ -95,10 +97,12 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Return ``tip`` after folding the commits from ``onto`` to ``refused`` into the next commit.
+    """Return ``tip`` rewritten: the commits after ``onto`` up to ``refused`` are combined with the
+    next commit.
 
-    ``message`` is for the folded commit if the subjects differ. Return ``tip`` unchanged if it does
-    not build on these commits, or if one of them or a later commit is a merge.
+    ``message`` is for the combined commit, unless all of these commits have the same subject.
+    Return ``tip`` unchanged if it does not build on these commits, or if one of them or a later
+    commit is a merge.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)
@@ -123,7 +127,9 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
 
 
 def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
-    """Return parents of the commits that ``tip`` has and ``start`` lacks, oldest first."""
+    """Return the parents of each commit that ``tip`` has and ``start`` lacks, oldest commit
+    first.
+    """
     how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
     lines = git.run("rev-list", *how, "--").text.splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines}
@@ -132,7 +138,8 @@ def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
     """Return the subjects of the commits.
 
-    A commit with the subject ``title`` stands for the subjects that its message lists.
+    A commit with the subject ``title`` was combined from others: the subjects that its message
+    lists are returned instead.
     """
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []

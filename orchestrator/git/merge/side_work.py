@@ -1,7 +1,8 @@
-"""Branches, worktrees, and stash entries that an agent creates: merged into its worker's branch.
+"""Side work: branches, worktrees, and stash entries that an agent creates. They are merged into the
+worker's branch.
 
-Only objects that the worker provably created count. Everything else stays as it is. Git writes the
-address of the creating process into a ref's log, and each worker has its own address. After a
+Only objects that the worker provably created count; all others stay as they are. The proof is the
+address of the creator, which git writes into a ref's log: each worker has its own address. After a
 crash, each step can be repeated, because merged changes are not merged a second time.
 """
 
@@ -41,7 +42,7 @@ _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Home:
-    """A worker's worktree after its attempt has ended. All its changes are committed."""
+    """A worker's worktree after its attempt has ended. All changes in it are committed."""
 
     found: Found
     git: Git
@@ -68,7 +69,7 @@ class Home:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Piece:
-    """One piece of side work to merge."""
+    """One branch, worktree, or stash entry to merge."""
 
     kind: SideWorkKind
     name: str
@@ -93,7 +94,8 @@ class _Refs:
 def fold(home: Home, worktrees: GitWorktrees, tip: str) -> tuple[str, tuple[SideWork, ...]]:
     """Merge the worker's side work into its branch, whose head is ``tip``. Idempotent.
 
-    Conflicting work is saved on a ref. Return the new head, and all work that was merged or saved.
+    Conflicting side work is saved on a ref. Return the new head, and the side work that was merged
+    or saved.
     """
     refs, own, stashed = _refs(home), list(_own_worktrees(home, worktrees)), _stashed(home)
     if refs.side or own or stashed:
@@ -165,9 +167,9 @@ class _Folding:
         return commit_tree(git, tree_of(git, merged), [self.tip], message, who) if merged else ""
 
     def _moved_to(self, merged: str) -> bool:
-        """Change the files to the commit, and then move the branch to it.
+        """Change the worktree's files to the commit, and then move the branch to the commit.
 
-        Return False, and move nothing, if a file prevents that. After a crash between the two
+        Return False, and move nothing, if a file prevents the change. After a crash between the two
         steps, the new files are committed as the worker's changes, and the work is merged again.
         """
         try:
@@ -183,9 +185,8 @@ class _Folding:
         return True
 
     def _ref_of(self, piece: _Piece) -> str:
-        """Return the ref for a piece of work.
-
-        If the work of an earlier attempt has this ref, return another name.
+        """Return the ref for a piece of work; another name if the ref has work of an earlier
+        attempt.
         """
         ref = f"{self._home.kept}{piece.kind}/{part_of_ref(piece.name)}"
         commit = piece.original or piece.commit
@@ -194,7 +195,8 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _remove(self, found: Found) -> None:
-        """Remove a side worktree in the job's directory, because gates would also find its files.
+        """Remove a side worktree if it is in the job's directory, because gates would check its
+        files, too.
 
         Worktrees in the user's directories stay.
         """
@@ -202,8 +204,8 @@ class _Folding:
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """Yield work that was saved before: by earlier attempts, before a crash of this one, or
-        from nested repositories.
+        """Yield side work that is already saved: by an earlier attempt, by this attempt before a
+        crash, or from nested repositories.
         """
         told = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
@@ -218,9 +220,9 @@ class _Folding:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """Log errors.
+    """Log errors of the block instead of raising them.
 
-    Side work that cannot be read stays in place, and must not fail the worker's own work.
+    Side work that cannot be read stays in place, so that it does not fail the worker's own work.
     """
     try:
         yield
@@ -232,7 +234,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 def _refs(home: Home) -> _Refs:
     """Return all refs of side work.
 
-    For a worker without such refs, which is the usual case, this starts no process.
+    Usually a worker has none: then this starts no process.
     """
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     aside = _tips(home, aside_refs(home.root_id, home.worker_id))
@@ -249,7 +251,7 @@ def _tips(home: Home, prefix: str) -> dict[str, str]:
 
 
 def _own_branches(home: Home) -> dict[str, str]:
-    """Return the branches that the worker created, and whose last commit is the worker's."""
+    """Return the branches that the worker created, and whose last commit is by the worker."""
     own = [ref for ref in _tips(home, _HEADS) if _is_own(home, ref)]
     if not own:
         return {}
@@ -261,7 +263,7 @@ def _own_branches(home: Home) -> dict[str, str]:
 
 
 def _is_own(home: Home, ref: str) -> bool:
-    """True for a branch that the worker created, but not for a branch of the orchestrator."""
+    """True if the worker created the branch, and it is not a branch of the orchestrator."""
     if not ref.startswith(_HEADS) or ref.startswith(f"{_HEADS}{BRANCHES}/"):
         return False
     return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
@@ -307,7 +309,7 @@ def _commit_of(line: bytes) -> str:
 
 
 def _of_stash(git: Git, entry: str, name: str) -> _Piece:
-    """Return a stash entry as one commit that has its changes and its untracked files."""
+    """Return a stash entry as one commit that has the entry's changes and untracked files."""
     base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
     tree = tree_of(git, entry)
     if untracked:
@@ -325,7 +327,8 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 def _drop(home: Home, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git counts entries from the latest. If another entry was removed by mistake, it is restored.
+    Git counts entries from the latest entry. If the list has changed and another entry was removed,
+    that entry is restored.
     """
     before = [_commit_of(line) for line in _log(home.common / "logs" / _STASH)]
     if entry not in before:

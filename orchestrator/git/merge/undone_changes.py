@@ -1,4 +1,6 @@
-"""Finds changes of a child job that a commit no longer contains, and applies them again."""
+"""Finds changes of a child job that a later commit of the parent worker undid, and applies them
+again.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -145,8 +147,8 @@ def reapplied(
 ) -> Merge:
     """Apply changes again that a worker undid. See ``core.repository.repository.Repository``.
 
-    Git does not merge a commit twice. Therefore the merge uses copies of the three sides without
-    history.
+    The merge uses copies of the three sides without history, because git does not merge a commit
+    twice.
     """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))

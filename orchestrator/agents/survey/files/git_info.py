@@ -1,4 +1,4 @@
-"""Queries to git about the surveyed project; without git or a repository, the answers are empty."""
+"""Queries to git about the surveyed project. Without git or a repository, the answers are empty."""
 
 import os
 import subprocess
@@ -28,7 +28,9 @@ _ENVIRONMENT = {
 
 
 def ask_git(root: Path, arguments: Sequence[str], paths: Sequence[str] = ()) -> bytes | None:
-    """Run git in ``root``, limited to the literal ``paths``. Return None if git has no answer."""
+    """Run git in ``root``, limited to the literal ``paths``. Return its output; None if git
+    fails.
+    """
     specs = [f":(literal){path}" if path != "." else "." for path in paths]
     argv = ["git", *_OPTIONS, *arguments, "--", *specs]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}

@@ -1,7 +1,7 @@
-"""The files of the project to survey, without following any link.
+"""The files of the project to survey. Links are not followed.
 
-A path to survey names a file, a directory with everything below, or, written ``src/*``, the files
-directly in a directory.
+A path to survey is a file, or a directory with everything below it. ``src/*`` means only the files
+directly in ``src``.
 """
 
 import os
@@ -32,7 +32,7 @@ _MARKED_NAMES = frozenset({"vendor", "target", "env", "third_party"})
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A regular file, by its path relative to the project root, with its size in bytes."""
+    """A regular file: its path relative to the project root, and its size in bytes."""
 
     path: str
     size: int
@@ -40,7 +40,7 @@ class FoundFile:
 
 @dataclass
 class Listing:
-    """The files to survey in order of their paths, and excluded files with the reason."""
+    """The files to survey, sorted by path, and the excluded files, each with the reason."""
 
     files: list[FoundFile] = field(default_factory=list)
     by_git: bool = False
@@ -51,7 +51,7 @@ class Listing:
     directories_skipped: list[str] = field(default_factory=list)
 
     def select(self, chosen: Callable[[str], bool]) -> "Listing":
-        """Return a listing of only the paths that are ``chosen``."""
+        """Return a listing of only the paths for which ``chosen`` returns True."""
         return replace(
             self,
             files=[file for file in self.files if chosen(file.path)],
@@ -61,7 +61,7 @@ class Listing:
 
 
 def list_files(surroundings: Surroundings, paths: Sequence[str]) -> Listing:
-    """List the files below ``paths`` (none: the whole project), each once.
+    """List the files below ``paths``, each once. Empty ``paths`` mean the whole project.
 
     In a git repository, these are the tracked files and the untracked files that are not ignored.
     Raise SurveyError for a path that does not exist or is a link.
@@ -86,8 +86,8 @@ class _Scope:
 
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that is True for files in one of ``paths``, which have the form of a
-    task's files.
+    """Return a function that is True for files in one of ``paths``. A path is a file, a directory,
+    or ``src/*`` for the files directly in ``src``.
     """
     scopes = [_parsed(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}

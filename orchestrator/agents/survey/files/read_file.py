@@ -53,7 +53,7 @@ class Todo:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadFile:
-    """All facts about one file; ``state`` is read, binary, too large, or unreadable."""
+    """All facts about one file. Its ``state`` is read, binary, too large, or unreadable."""
 
     path: str
     size: int
@@ -69,8 +69,8 @@ class ReadFile:
 
 
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
-    """Read and analyse ``file``. A file that cannot be read gets the state unreadable; no error is
-    raised.
+    """Read and analyze ``file``. Raises no error: a file that cannot be read has the state
+    unreadable.
     """
     language = language_of(file.path)
     if file.size > LARGEST_READ_BYTES:
@@ -113,7 +113,7 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 
 def _decoded(content: bytes) -> str | None:
-    """Return the text with line feeds as line endings, or None if it is not text."""
+    """Return the text with line feeds as line ends; None if the content is not text."""
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
         return None
@@ -141,7 +141,9 @@ def _todos(text: str, masked: str) -> tuple[Todo, ...]:
 
 
 def _comment_start(mask: str, position: int) -> int:
-    """Return the start of the comment, including spaces, that ends at the position."""
+    """Return the start of the comment that ends at the position, including spaces before the
+    comment.
+    """
     while position and (mask[position - 1] == COMMENT_MARK or mask[position - 1].isspace()):
         position -= 1
     return position

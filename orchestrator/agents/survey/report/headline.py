@@ -30,8 +30,8 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return the languages that lack a grammar, and the command to install it; empty if no language
-    lacks one.
+    """Return a sentence that names the languages without a grammar, and the command that installs
+    grammars; empty if all grammars are installed.
     """
     if not result.unparsed:
         return ""

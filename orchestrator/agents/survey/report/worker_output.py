@@ -1,4 +1,4 @@
-"""``output.md``: the result of a survey for people."""
+"""``output.md``: the result of a survey, written for people."""
 
 import os
 import sys
@@ -27,7 +27,9 @@ NO_FILES = (
 
 
 def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
-    """Write ``output.md``; ``task`` is the text of a request to build, otherwise empty."""
+    """Write ``output.md``. ``task`` is the text of the request if it asks to build something,
+    otherwise empty.
+    """
     text = "\n".join(render(result, title, task)) + "\n"
     replace_file(directory / OUTPUT_FILE, text.encode("utf-8", "backslashreplace"))
 
@@ -117,7 +119,9 @@ def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:
-    """Add up directories, down to _STRUCTURE_LEVELS below their common directory."""
+    """Return the total counts of directories, down to _STRUCTURE_LEVELS below their common
+    parent.
+    """
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
     trees: dict[str, Counts] = defaultdict(Counts)
@@ -144,7 +148,9 @@ def _maybe(text: str) -> str:
 
 
 def _importers(result: SurveyResult) -> Counter[str]:
-    """Count, for each surveyed file (Go: directory), how many other files import it."""
+    """Return, for each surveyed file, how many other files import it. For Go, count by
+    directory.
+    """
     index = ModuleIndex(vars(module) for module in result.modules)
     languages = {module.path: module.language for module in result.modules}
     pairs = {

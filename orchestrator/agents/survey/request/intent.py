@@ -67,7 +67,8 @@ def _vocabulary() -> _Vocabulary:
 def asks_to_build(request: str) -> bool:
     """True if ``request`` asks to create or change something.
 
-    The first verb of each clause decides; in a clause without a verb, a product at its beginning.
+    The first verb of each clause decides. If a clause has no verb, a product at its beginning, such
+    as an app, decides.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
@@ -87,7 +88,7 @@ def _clause_builds(clause: str) -> bool:
 
 
 def stem(word: str) -> str:
-    """Cut common English endings, so that ``sessions`` and ``session`` are one word."""
+    """Remove common English endings, so that ``sessions`` and ``session`` become the same word."""
     lowered = word.lower()
     for ending in _ENDINGS:
         if lowered.endswith(ending) and len(lowered) - len(ending) >= _SHORTEST_STEM:
@@ -96,7 +97,9 @@ def stem(word: str) -> str:
 
 
 def keywords(text: str) -> list[str]:
-    """Return the words that describe the subject of ``text``, in order, without verbs of work."""
+    """Return the words that describe the subject of ``text``, in order. Verbs such as "create" are
+    omitted.
+    """
     known = _vocabulary()
     ignored = known.stop | known.building | known.looking | known.fillers
     words = (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", text))
@@ -104,8 +107,8 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the word stems to search for, each with the request's word from which it was
-    derived.
+    """Return the stems of ``words`` and of related words. The value is the word from which a stem
+    is derived.
     """
     stems: dict[str, str] = {}
     for word in words:

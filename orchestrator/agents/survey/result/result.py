@@ -1,5 +1,5 @@
-"""The result of a survey: rows whose sums are correct when results of disjoint files are
-merged.
+"""The result of a survey: rows that can be merged. The sums stay correct if no file is in two
+results.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass
 class Counts:
-    """Numbers of files and lines, which can be added."""
+    """Numbers of files and lines. Counts can be added."""
 
     files: int = 0
     code: int = 0
@@ -31,7 +31,7 @@ class Counts:
 
 @dataclass
 class SurveyTotals(Counts):
-    """Counts of a whole survey, including files that have no counted lines."""
+    """Counts of a whole survey, and numbers of files whose lines were not counted."""
 
     bytes: int = 0
     binary: int = 0
@@ -136,7 +136,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """Changes by one author: times a file was changed, and lines added."""
+    """Changes by one author: the number of changes of files, and the number of added lines."""
 
     changes: int = 0
     lines: int = 0
@@ -144,7 +144,9 @@ class Owner:
 
 @dataclass
 class SurveyResult:
-    """All findings in a set of files; ``absorb`` adds the result of other, disjoint files."""
+    """All findings about a set of files. ``absorb`` adds the result for another set without common
+    files.
+    """
 
     surveyed: list[str] = field(default_factory=list)
     mode: str = "survey"
@@ -184,9 +186,7 @@ class SurveyResult:
         self.churn_note = self.churn_note or other.churn_note
 
     def sort(self) -> None:
-        """Sort all rows by path, so that the order does not depend on the worker that
-        found them.
-        """
+        """Sort all rows by path, so that their order is the same for any division among workers."""
         for name in _MERGED_ROWS:
             getattr(self, name).sort(key=_order)
 

@@ -1,8 +1,8 @@
 """``result.json``: a result written as JSON, and read back.
 
 The file holds one object. ``schema`` is 1; the number changes if a field is removed or gets another
-meaning. New fields may be added. Paths are relative to the project root. All counts of two results
-of disjoint files add up, so the result of a whole is the merged results of its parts.
+meaning. New fields may be added. Paths are relative to the project root. The counts of results
+without common files can be added, so the result of a whole is the merged results of its parts.
 
 ==============  ==================================================================================
 field           one row (or object)
@@ -54,7 +54,7 @@ RESULT_FILE = "result.json"
 
 
 def to_json(result: SurveyResult) -> dict[str, Any]:
-    """Return ``result`` as the object that ``result.json`` holds."""
+    """Return ``result`` as the object that ``result.json`` contains."""
     rows = {name: [vars(row) for row in getattr(result, name)] for name in ROWS}
     content = {
         "schema": SCHEMA,
@@ -81,13 +81,15 @@ def _keyed(counts: Mapping[str, object], key: str) -> list[dict[str, Any]]:
 
 
 def write_result(result: SurveyResult, directory: Path) -> None:
-    """Write ``result.json`` whole or not at all."""
+    """Write ``result.json`` atomically."""
     text = json.dumps(to_json(result), separators=(",", ":"))
     replace_file(directory / RESULT_FILE, text.encode())
 
 
 def read_result(directory: Path) -> SurveyResult:
-    """Read the ``result.json`` of a worker; raises SurveyError if the file has another format."""
+    """Read the ``result.json`` of a worker. Raise SurveyError if the file is missing or has another
+    format.
+    """
     path = directory / RESULT_FILE
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -131,5 +133,7 @@ def _counts(row: Mapping[str, Any]) -> Counts:
 
 
 def _known(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """Return the fields that this version knows, because a later version may have more."""
+    """Return the fields that ``kind`` has. Other fields are dropped, because a later version of the
+    product may have written the file.
+    """
     return {entry.name: item[entry.name] for entry in fields(kind) if entry.name in item}

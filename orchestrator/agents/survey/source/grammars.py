@@ -2,9 +2,9 @@
 
 The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
-Each grammar has a query in ``queries/``. Its captures are ``comment``, ``import``, ``main``,
-``test``, names that begin with ``_`` (only compared) and kinds of public symbols; ``top.<kind>``
-counts only in files that export nothing.
+Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
+``main``, ``test``, kinds of public symbols, and names that begin with ``_``, which are only
+compared. ``top.<kind>`` counts only in files that export nothing.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def is_machine_made(text: str) -> bool:
 
 
 def read_with_grammar(text: str, language: str) -> SourceFile | None:
-    """Analyse ``text``; None if the grammar is missing. Never raises for the text's content."""
+    """Analyze ``text``. Return None if the grammar is missing. Never raises because of the
+    content.
+    """
     grammar = _grammar(language)
     if grammar is None:
         return None
@@ -147,7 +149,9 @@ def _imports(captures: dict[str, list[Node]], language: str) -> list[Import]:
 
 
 def _rust_paths(argument: str) -> list[str]:
-    """Reduce ``a::b::{c, d}`` to ``a::b``; an alias is dropped."""
+    """Return the modules that a ``use`` argument names: ``a::b`` for ``a::b::{c, d}``. Aliases are
+    dropped.
+    """
     path = re.split(r"::\{|\sas\s|::\*", argument)[0]
     return [part.strip() for part in path.strip("{}").split(",")]
 

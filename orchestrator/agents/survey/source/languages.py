@@ -8,7 +8,7 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """Comment syntax: markers that start a line, and pairs that enclose a block."""
+    """Comment syntax: markers that start a line comment, and pairs that enclose a block comment."""
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()
@@ -173,7 +173,7 @@ _INTERPRETER = re.compile(r"#!\s*(?:\S*/env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(\S+)")
 
 
 def language_of(path: str) -> str | None:
-    """Return the language that the name of ``path`` indicates, or None."""
+    """Return the language that the name of the file indicates; None if it indicates none."""
     name = PurePosixPath(path).name.lower()
     if name in _NAMES:
         return _NAMES[name]
@@ -186,7 +186,7 @@ def language_of(path: str) -> str | None:
 
 
 def interpreter_language(first_line: str) -> str | None:
-    """Return the language of a script by its ``#!`` line, or None."""
+    """Return the language of a script by its ``#!`` line; None if it is unknown."""
     match = _INTERPRETER.match(first_line)
     if match is None:
         return None
@@ -195,5 +195,7 @@ def interpreter_language(first_line: str) -> str | None:
 
 
 def syntax_of(language: str) -> Syntax:
-    """Return the comment syntax of ``language``; it is empty for a language without comments."""
+    """Return the comment syntax of ``language``; an empty syntax if the language has no
+    comments.
+    """
     return _SYNTAX.get(language, _NONE)

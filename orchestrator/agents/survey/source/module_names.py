@@ -9,7 +9,9 @@ _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".d.ts"
 
 
 def python_module(root: Path, path: str) -> str:
-    """Return the dotted name of the Python file at ``path``, by the ``__init__.py`` above it."""
+    """Return the dotted module name of the Python file at ``path``. The package begins at the
+    outermost directory that contains ``__init__.py``.
+    """
     directory, name = os.path.split(path)
     stem = name.rpartition(".")[0]
     names = [] if stem == "__init__" else [stem]
@@ -18,9 +20,10 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of ``levels`` are above the package; all of them if there is none.
+    """Return how many of the directories ``levels`` are above the package; their number if there is
+    no package.
 
-    A directory without ``__init__.py`` inside a package is a namespace of that package.
+    Below the package, a directory without ``__init__.py`` belongs to the package.
     """
     for number in range(len(levels)):
         if _is_package(root, "/".join(levels[: number + 1])):
@@ -34,7 +37,7 @@ def _is_package(root: Path, directory: str) -> bool:
 
 
 class ModuleIndex:
-    """Finds the surveyed file that an import means; unknown imports belong to other projects."""
+    """Finds the surveyed file that an import refers to. Unknown imports count as other projects."""
 
     def __init__(self, modules: Iterable[Mapping[str, str]]) -> None:
         self._paths: set[str] = set()
@@ -52,7 +55,9 @@ class ModuleIndex:
             self._by_name.setdefault(f"go:{os.path.dirname(path)}", os.path.dirname(path))
 
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
-        """Return the paths from which ``importer`` imports if it imports ``module``."""
+        """Return the paths of the surveyed files that an import of ``module`` in ``importer``
+        refers to.
+        """
         if language == "Python":
             return self._python_targets(importer, module, names)
         if language in ("JavaScript", "TypeScript", "TSX"):
@@ -65,10 +70,11 @@ class ModuleIndex:
         return self._go_targets(module) if language == "Go" else set()
 
     def beside(self, importer: str, module: str) -> str:
-        """Return the Python file next to ``importer`` that ``module`` names, or "".
+        """Return the Python file ``module`` in the directory of ``importer``; "" if there is none,
+        or if that directory is a package.
 
-        Python searches the directory of a script, and pytest the directory of a test, but not the
-        directory of a package's module.
+        Python searches the directory of a script, and pytest searches the directory of a test.
+        Neither searches the directory of a module in a package.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")

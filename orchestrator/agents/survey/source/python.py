@@ -21,8 +21,8 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
-    """Analyse ``text``; ``module`` is its dotted name. Never raises, whatever the text
-    contains.
+    """Analyze ``text``. ``module``: the dotted name of the text's module. Never raises, whatever
+    the text contains.
     """
     masked = mask_python(text)
     tree = _parse(text)
@@ -51,7 +51,7 @@ def _parse(text: str) -> ast.Module | None:
 
 
 def mask_python(text: str) -> str:
-    """Mark comments and docstrings with COMMENT_MARK and other strings with STRING_MARK.
+    """Mark comments and docstrings with COMMENT_MARK, and other strings with STRING_MARK.
 
     As in pygount, a docstring is a string at the start of the text or after a colon.
     """
@@ -73,7 +73,7 @@ def mask_python(text: str) -> str:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield statements without their expressions, which are most of a tree."""
+    """Yield statements, but not the expressions in them, because expressions are most of a tree."""
     pending: list[ast.AST] = list(body)
     while pending:
         statement = pending.pop()
@@ -119,7 +119,7 @@ def _is_public(name: str) -> bool:
 
 
 def _exported(tree: ast.Module) -> set[str]:
-    """Return the names in a literal ``__all__``; empty when there is none."""
+    """Return the names in a literal ``__all__``; empty if there is none."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(_is_name(t, "__all__") for t in node.targets):
             elements = getattr(node.value, "elts", [])

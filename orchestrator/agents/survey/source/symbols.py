@@ -5,7 +5,9 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True)
 class Symbol:
-    """A public name and where it is defined; ``kind`` is function, class, method, type ..."""
+    """A public name, and the line of its definition. ``kind`` is, for example, function, class, or
+    type.
+    """
 
     name: str
     kind: str
@@ -14,7 +16,9 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Import:
-    """A module as the source names it (absolute for Python), with the names that it imports."""
+    """A module as the source names it (for Python, its absolute name), and the names imported from
+    it.
+    """
 
     module: str
     names: tuple[str, ...] = ()
@@ -22,7 +26,7 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """Contents of one text; ``masked`` is the text with its comments marked."""
+    """Contents of one text. ``masked`` is the text with its comments masked."""
 
     masked: str
     #: Dotted name of a Python module; otherwise empty.
