@@ -1,8 +1,8 @@
-"""Escapes text from workers and users: every such string in a report goes through a function here.
+"""Escapes text from workers and users. Every such text in a report must go through a function here.
 
-``plain`` and ``one_line`` remove characters that could deceive a terminal or a reader. In
-Markdown, ``fence`` and ``code`` show text literally; ``cell`` and ``inline`` show it as text
-within a line; ``document`` keeps a worker's own Markdown readable.
+``plain`` and ``one_line`` remove characters that could deceive a terminal or a reader. In Markdown,
+``fence`` and ``code`` show text literally, as code. ``cell`` and ``inline`` show text within a
+line, without effects. ``document`` keeps a worker's own Markdown readable.
 """
 
 import re
@@ -75,12 +75,12 @@ def last_lines(text: str, count: int, limit: int) -> str:
 
 
 def fence(text: str, language: str = "text") -> str:
-    """Return a code block that no line of the text can end."""
+    """Return the text as a code block. No line of the text can end the block."""
     return code_block(plain(text).strip("\n"), language)
 
 
 def code(text: str, limit: int = 400) -> str:
-    """Return a code span; not for tables, where a ``|`` would end the cell."""
+    """Return a text as a code span. Do not use it in tables, where a ``|`` would end the cell."""
     content = one_line(text, limit) or " "
     around = ticks(content)
     pad = " " if "`" in (content[0], content[-1]) else ""
@@ -88,12 +88,14 @@ def code(text: str, limit: int = 400) -> str:
 
 
 def inline(text: str, limit: int = 400) -> str:
-    """Return a text as one line in which Markdown has no effect, for any place in a line."""
+    """Return a text as one line on which Markdown has no effect, even at the beginning of a
+    line.
+    """
     return _BLOCK_START.sub(_escaped_start, cell(text, limit))
 
 
 def cell(text: str, limit: int = 160) -> str:
-    """Return one line of text without effects that fits into a table cell."""
+    """Return a text as one line for a table cell, in which Markdown has no effect."""
     line = _ENTITY.sub("&amp;", one_line(text, limit))
     return unlinked(_SPECIAL.sub(_escaped, line))
 
@@ -117,7 +119,7 @@ def shell(*words: str) -> str:
 def _escaped(found: re.Match[str]) -> str:
     """Return the escaped character: an entity if a backslash is not safe in a table.
 
-    Otherwise a backslash is used, because it is more readable.
+    For other characters, a backslash is used, because it is more readable.
     """
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
@@ -153,7 +155,7 @@ _DRAWN = {"mermaid", "geojson", "topojson", "stl", "math"}
 
 
 class Opened(NamedTuple):
-    """The fence that began a code block."""
+    """The fence line that opened a code block."""
 
     character: str
     length: int
@@ -162,7 +164,7 @@ class Opened(NamedTuple):
 
 
 def document(text: str) -> str:
-    """Return the text as a block of lines for a report; empty for a text without content.
+    """Return a worker's text as lines for a report; empty if the text has no content.
 
     Text without a sign of Markdown, such as the output of a command, becomes a code block.
     """
@@ -170,8 +172,10 @@ def document(text: str) -> str:
 
 
 def _is_markdown(text: str) -> bool:
-    """True if the text is shown as Markdown. Long lines count as prose: a code block would not
-    wrap them.
+    """True if the text is to be shown as Markdown: it has one line, a sign of Markdown, or a long
+    line.
+
+    Long lines count as prose, because a code block would not wrap them.
     """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
@@ -214,7 +218,11 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """Yield the text before a fence, such as a list marker, and an empty line below it."""
+    """Yield the text on the line before the fence, such as a list marker, followed by an empty
+    line.
+
+    Yield nothing if there is no such text.
+    """
     if start.group(1).strip():
         yield start.group(1).rstrip()
         yield ""
@@ -250,7 +258,7 @@ def _text(line: str) -> str:
 
 
 def _inert(line: str) -> str:
-    """Neutralize Markdown in a line outside of code blocks. Code spans remain.
+    """Neutralize Markdown in a line outside of code blocks. Code spans are kept.
 
     A link becomes text, and an address becomes a code span.
     """
@@ -275,8 +283,10 @@ def _link_as_text(found: re.Match[str]) -> str:
 
 
 def _spans(line: str) -> Iterator[tuple[str, str]]:
-    """Yield the line as pairs of text and the code span after it; lone backticks become
-    entities.
+    """Yield the line in pieces. Each piece is a pair: text, and the code span that follows the
+    text.
+
+    Backticks that open no code span become entities.
     """
     text, at = "", 0
     while run := _RUN.search(line, at):
@@ -293,7 +303,9 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
-    """Return the end of the code span that a run of backticks opens."""
+    """Return the end of the code span that a run of backticks opens; None if it opens no code
+    span.
+    """
     ticks = run.group(2)
     found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
     return found.end() if found else None

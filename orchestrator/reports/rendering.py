@@ -1,10 +1,8 @@
 """Renders the reports, and writes each report completely or not at all.
 
-``Pages`` selects the content of each report and its length.
-
-Workers run as the same user and could create links at the paths of reports. Therefore directories
-are opened one by one without following links, and files are created under a new name and then
-renamed.
+``Pages`` selects the content of each report and its length. Workers run as the same user as the
+server, and could create links at the paths of reports. Therefore directories are opened one by one
+without following links, and files are created under a new name and then renamed.
 """
 
 import os
@@ -64,10 +62,11 @@ class ReportError(OrchestratorError):
 
 
 def write_report(directory: Path, name: str, text: str) -> Path:
-    """Write ``directory/name``, replacing an existing file; mode 0600, new directories 0700.
+    """Write the file ``directory/name``, or replace it. Files have mode 0600, and new directories
+    0700.
 
-    A directory at the file's path is renamed and kept. ``name`` may contain directories.
-    ``directory`` must exist. Raise ReportError.
+    ``name`` may contain directories. ``directory`` must exist. If there is a directory at the
+    file's path, it is renamed and kept. Raise ReportError.
     """
     path = PurePosixPath(name)
     try:
@@ -139,7 +138,7 @@ FINAL_REASON = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Final:
-    """The root job and its tree's workers, as FINAL_RESULT.md lists them."""
+    """The root job and the workers of its tree, grouped as FINAL_RESULT.md lists them."""
 
     job: JobView
     successes: Sequence[WorkerView]
@@ -151,7 +150,9 @@ class _Final:
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
-        """Return the workers that the report describes, each with the size of its shown output."""
+        """Return the ids of the workers that FINAL_RESULT.md describes, each with the length of its
+        shown output.
+        """
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
             worker
@@ -165,8 +166,8 @@ class _Final:
 class Pages:
     """The reports of one job and its descendants.
 
-    ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of
-    every report of results; the same text is removed from the workers' outputs.
+    ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
+    report of results. The same text is removed from the workers' outputs.
     """
 
     def __init__(
@@ -233,7 +234,9 @@ class Pages:
         return self._family.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
-        """Return commands on unmerged changes that the first screen does not have."""
+        """Return the commands that merge or show unmerged changes, except those on the first
+        screen.
+        """
         shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
         rows = self._outside[:FINAL_ENTRIES]
         there = {each.command for each in shown}
@@ -246,10 +249,10 @@ class Pages:
         return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
 
     def level(self, depth: int) -> str:
-        """Return the report of one level.
+        """Return the report of all jobs of one depth.
 
-        Outputs are in FINAL_RESULT.md and in the reports of child jobs. Level 0 has only outputs
-        that FINAL_RESULT.md shortens.
+        The report omits workers' outputs, which are in FINAL_RESULT.md and in the reports of child
+        jobs. For depth 0, it contains the outputs that FINAL_RESULT.md shortens.
         """
         no_room = ReportSpace(0, 0)
         below = self._family.descendants(self._family.tree.root)
@@ -332,9 +335,9 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
-        """Return the root job without the parts of its workers that FINAL_RESULT.md has.
+        """Return the root job without the details of its workers that FINAL_RESULT.md already has.
 
-        ``only``: ids of the workers to which the view is limited.
+        ``only``: ids of the workers to include.
         """
         view, described = self._final.job, self._final.described()
         workers = [each for each in view.workers if each.id in only]
@@ -346,9 +349,9 @@ class Pages:
         )
 
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
-        """Return a worker without the parts that FINAL_RESULT.md has.
+        """Return a worker without the details that FINAL_RESULT.md already has.
 
-        The output remains if FINAL_RESULT.md lacks or shortens it. ``described``: characters of
+        The output is included if FINAL_RESULT.md omits or shortens it. ``described``: length of the
         output in FINAL_RESULT.md; None if FINAL_RESULT.md does not describe the worker.
         """
         rest = worker if described is None else worker.measured()
@@ -374,17 +377,19 @@ class Pages:
         )
 
     def _fill(self, template: str, **context: object) -> str:
-        """Return the filled template.
+        """Fill a template, and return the text.
 
-        Adds the values that every template gets: ``directory``, the root job's directory, and
-        ``all_results``, the API call that shows all results.
+        ``directory`` (the root job's directory) and ``all_results`` (the API call that shows all
+        results) are passed to every template.
         """
         paths = {"directory": str(self._directory), "all_results": self._all_results_call}
         return self._templates.fill(template, {**paths, **context})
 
     @property
     def _all_results_call(self) -> str:
-        """Return the API call that shows all results; empty if analytics.json has all workers."""
+        """The API call that shows all results; empty if analytics.json already lists all
+        workers.
+        """
         has_all = len(self.figures.workers) <= LISTED_WORKERS
         return "" if has_all else f"GET /api/v1/jobs/{self._job.id}/results"
 
@@ -399,7 +404,9 @@ class Pages:
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
-        """Return unsuccessful workers of all levels, highest first, without their output."""
+        """Return the unsuccessful workers of all depths, without their output. The smallest depth
+        comes first.
+        """
         no_room = ReportSpace(0, 0)
         found: dict[str, set[str]] = {}
         for each in self.figures.workers:
@@ -415,7 +422,9 @@ class Pages:
         ]
 
     def _failures(self, missed: Sequence[WorkerView]) -> Sequence[WorkerView]:
-        """Return failures with the start of their output."""
+        """Return the workers among ``missed`` that failed or timed out, each with the start of its
+        output.
+        """
         room = ReportSpace(*FAILURE_ROOM)
         return [
             replace(worker, output=room.take(worker_output(self._family.worker(worker.id))))
@@ -425,7 +434,9 @@ class Pages:
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """Return the worker without the notice, which is already at the top of the report."""
+    """Return the worker without the notice in its output, because the notice is at the top of the
+    report.
+    """
     sentence = f"**{notice}**\n\n"
     if not notice or sentence not in worker.output:
         return worker
@@ -434,10 +445,10 @@ def _without(notice: str, worker: WorkerView) -> WorkerView:
 
 
 class Reports:
-    """Reports for people, created from a tree.
+    """Writes reports for people about a job tree.
 
-    ``template_dir`` may contain the user's own templates. A user's template replaces the shipped
-    template with the same name (see ``templates/``).
+    ``template_dir``: a directory with the user's own templates. A user's template replaces the
+    shipped template with the same name (see ``templates/``).
     """
 
     def __init__(
@@ -447,8 +458,8 @@ class Reports:
         project: Path | None = None,
         processors: int | None = None,
     ) -> None:
-        """``processors``: number of processors that workers share; None: the processors that this
-        process may use.
+        """``processors``: number of processors that workers share. None means the processors that
+        this process may use.
         """
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
@@ -468,14 +479,16 @@ class Reports:
         notice: str = "",
         merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> list[Path]:
-        """Write the reports of a job into ``directory``, the root job's own directory, which must
-        exist.
+        """Write the reports of a job into ``directory``, the root job's own directory. Return the
+        written paths.
 
-        A child job has one report. The root job has all other reports, and rewrites its child
-        jobs' reports, which are complete by then. ``notice``: Markdown for the top of each;
-        ``merges``: the outcome of changes to the project, by job. Return the written paths.
-        Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the
-        tree. Raise ReportError if a report cannot be written, after writing all others.
+        For a child job, one report is written. For a root job, all other reports are written, and
+        its child jobs' reports are rewritten, because they are complete only then. ``directory``
+        must exist. ``notice``: Markdown for the top of each report. ``merges``: the outcome of
+        changes to the project, by job.
+
+        Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
+        Raise ReportError if a report cannot be written, after writing all others.
         """
         family = Family(tree)
         job = family.job(job_id)

@@ -25,9 +25,9 @@ def headline(
 ) -> str:
     """Describe a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
 
-    ``changed_nothing``: the number of successful workers that unexpectedly changed no file;
-    ``merged``: the number of workers whose changes are in the result; None: nothing was merged;
-    ``in_part``: the number of these workers that also have unmerged changes.
+    ``changed_nothing``: number of successful workers that unexpectedly changed no file. ``merged``:
+    number of workers whose changes are in the result; None if nothing was merged. ``in_part``:
+    number of merged workers that also have unmerged changes.
     """
     word = job_word(status)
     if nothing_built and status is JobStatus.COMPLETED:
@@ -72,7 +72,7 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsuccessful:
-    """Workers of one status."""
+    """The unsuccessful workers that have the same status."""
 
     title: str
     workers: Sequence[WorkerView]
@@ -93,7 +93,7 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One command, and its purpose."""
+    """A command that the reader of a report may type next, and its purpose."""
 
     command: str
     purpose: str
@@ -107,8 +107,8 @@ def summary_of(
     missed: Sequence[WorkerView],
     figures: Analytics,
 ) -> Summary:
-    """Return the summary. ``missed``: workers that did not succeed, and have no successful
-    candidate.
+    """Return the summary. ``missed``: unsuccessful workers whose task no other candidate
+    completed.
     """
     in_result = family.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]
@@ -163,7 +163,9 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 
 
 def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that merge changes; each command once, with all its workers."""
+    """Return the commands that merge the unmerged changes. Each command is listed once, with the
+    names of all its workers.
+    """
     workers: dict[str, list[str]] = {}
     purposes: dict[str, str] = {}
     for each in outside:
@@ -181,7 +183,7 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
 
 
 def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that show changes without merging them."""
+    """Return the commands that show unmerged changes."""
     found = {each.show: each.worker_id for each in outside if each.show}
     return [Step(command=command, purpose=f"show {name}") for command, name in found.items()]
 

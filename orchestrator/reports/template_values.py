@@ -1,8 +1,7 @@
-"""Values for templates about workers and jobs: frozen, with texts exactly as the worker wrote
-them.
+"""The values that templates get about workers and jobs. Values are frozen, and their texts are
+exactly as workers and users wrote them.
 
-All values except ids, states, and numbers may contain text from users and workers, so a template
-must filter them (see ``escaping.py``).
+A template must filter all values except ids, states, and numbers (see ``escaping.py``).
 """
 
 import re
@@ -46,7 +45,7 @@ REPEATED_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildJobLine:
-    """A job as another job's report mentions it."""
+    """The values of one job in a report's list of child jobs."""
 
     id: str
     depth: int
@@ -70,7 +69,7 @@ class FailedAttempt:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PersonsWord:
-    """A person's answer to a question, or one round of feedback."""
+    """What a person wrote: an answer to a question, or one round of feedback."""
 
     at: float
     #: Name of the task or worker that the comment or answer is for.
@@ -153,7 +152,7 @@ class WorkerView:
         return self.output_length > 0 and not self.output
 
     def measured(self) -> Self:
-        """Return the worker without the parts that FINAL_RESULT.md has.
+        """Return the worker without the details that FINAL_RESULT.md already has.
 
         Status, attempts, gates, and links remain.
         """
@@ -178,7 +177,9 @@ class WorkerView:
 
     @property
     def is_brief(self) -> bool:
-        """True if the whole output fits into a line of a table, and is not Markdown."""
+        """True if the worker's whole output fits into a line of a table, and contains no
+        Markdown.
+        """
         if self.output_length > BRIEF_CHARACTERS or self.left_out:
             return False
         return not _NOT_BRIEF & {*self.output}
@@ -209,7 +210,7 @@ class JobView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
-    """A worker that created a file."""
+    """A worker that created or changed a file."""
 
     id: str
     directory: str
@@ -236,7 +237,7 @@ class MadeFile:
 
 
 class ReportSpace:
-    """Remaining space for workers' output in a report."""
+    """The number of characters that remain for workers' output in a report."""
 
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
@@ -245,7 +246,9 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return the output without a last section that the report already contains."""
+        """Return the output. If the report already contains its last section, replace the section
+        by "as above".
+        """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
             return text
@@ -283,8 +286,8 @@ def job_view(
     room: ReportSpace,
     only: Collection[str] | None = None,
 ) -> JobView:
-    """Return the job with all its workers. ``only``: ids of the workers to which the view is
-    limited.
+    """Return the job's values, with the values of its workers. ``only``: ids of the workers to
+    include; None for all workers.
     """
     workers = family.workers(job.id)
     shown = workers if only is None else [each for each in workers if each.id in only]
@@ -390,10 +393,11 @@ def made_files(
     lines: Mapping[str, tuple[int, int]] = NO_LINES,
     unmerged: Collection[str] = (),
 ) -> Sequence[MadeFile]:
-    """Return every created or changed file once, with all its workers.
+    """Return every created or changed file once, each with all workers that created or changed it.
 
-    ``in_project``: workers that created their files in ``project``, a path relative to the root
-    job's directory. ``lines``: added and removed lines of the merged result.
+    ``in_project``: ids of workers that created their files in ``project``, a path relative to the
+    root job's directory. ``lines``: numbers of added and removed lines of the merged result, by
+    file.
     """
     makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:
@@ -462,7 +466,7 @@ class Timeline:
 def timeline(family: Family, job: Job, figures: Analytics) -> Timeline:
     """Return the timeline, with a section for each job, parents first.
 
-    If there are too many bars, the critical path and then the longest bars are kept.
+    If there are too many bars, keep the bars of the critical path, and then the longest bars.
     """
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [
@@ -510,10 +514,12 @@ def _bar(family: Family, worker: Worker, attempt: Attempt) -> Bar:
 
 
 def bar_name(text: str) -> str:
-    """Return text that Mermaid reads only as a name."""
+    """Return a text without the characters that have a meaning in Mermaid."""
     return one_line(_NOT_PLAIN.sub(" ", one_line(text, 200)), 40)
 
 
 def _moment(at: float) -> str:
-    """Return a time for Mermaid in UTC; Mermaid reads and shows it as local time."""
+    """Format a time for Mermaid, in UTC. Mermaid takes the time for local time, and shows it
+    unchanged.
+    """
     return datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")

@@ -1,4 +1,6 @@
-"""Jinja templates: a user's own template takes precedence over the shipped one of the same name."""
+"""Renders Jinja templates. A user's own template replaces the shipped template with the same
+name.
+"""
 
 import marshal
 import os
@@ -67,12 +69,16 @@ class Templates:
         )
 
     def prepare(self) -> None:
-        """Compile the shipped templates now, not while the first job waits for its report."""
+        """Compile the shipped templates in advance, so that the first job's report need not
+        wait.
+        """
         for name in self._shipped.list_templates(extensions=["j2"]):
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Return the page. If the user's template fails, use the shipped one, and add a note."""
+        """Fill a template, and return the text. If the user's template fails, use the shipped
+        template, and add a note.
+        """
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _filled(self._shipped, name, context)
@@ -109,10 +115,12 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 class _CompiledTemplates(BytecodeCache):
-    """The compiled templates, by name, path, and content, for all environments of this process.
+    """The compiled templates, by name, path, and content. All Jinja environments of this process
+    share them.
 
-    Shipped templates are also stored beside their sources, as Python stores compiled modules:
-    compiling takes a quarter of a second, most of the time of a server's first job.
+    Compiled shipped templates are also stored beside their sources, as Python stores compiled
+    modules. Compiling them takes a quarter of a second, which is most of the time of a server's
+    first job.
     """
 
     def __init__(self, shipped: Path) -> None:
@@ -134,7 +142,11 @@ class _CompiledTemplates(BytecodeCache):
                 self._write(bucket)
 
     def _read(self, bucket: Bucket) -> CodeType | None:
-        """Return the stored template; None if it is of another source, or of another release."""
+        """Return the stored compiled template.
+
+        Return None if there is none, or if it was compiled from another source or by another
+        release.
+        """
         checksum = bucket.checksum.encode()
         with suppress(OSError, EOFError, ValueError, TypeError):
             stored = self._path(bucket).read_bytes()
@@ -159,7 +171,8 @@ _COMPILED = _CompiledTemplates(_SHIPPED)
 
 @cache
 def _public_names(kind: type) -> frozenset[str]:
-    """Return the fields and properties of a dataclass that have no underscore at their beginning.
+    """Return the names of a dataclass's fields and properties, except names that begin with an
+    underscore.
 
     Empty for other classes.
     """

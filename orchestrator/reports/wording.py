@@ -1,5 +1,5 @@
-"""Words for people: numbers, times, and states; and the lines of ``tree.txt``, one for each job and
-worker.
+"""Formats numbers, times, and states as text for people, and the lines of ``tree.txt``, one for
+each job and worker.
 """
 
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def lower_first(text: str) -> str:
 
 
 def text_tree(family: Family, job: Job) -> Iterator[str]:
-    """Yield the lines of the tree."""
+    """Yield the lines of ``tree.txt`` for a job and its descendants."""
     yield _line_of_job(family, job)
     yield from _lines_below(family, job, "")
 

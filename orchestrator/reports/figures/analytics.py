@@ -3,43 +3,56 @@
 ``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
 seconds, memory is bytes, and null means unknown, never zero.
 
-``schema``
-    1. A field may be added under the same number; no field changes its meaning. 2 for a job with
-    more than 1,000 workers: as 1, except that ``workers`` is incomplete. ``job_id``, ``root_id``,
-    ``status``, ``created_at``, ``started_at``, ``ended_at`` The job the figures are of.
-    ``wall_seconds`` From the first start to the end of the last worker. ``work_seconds`` Sum of all
-    attempts, without the time in which a worker's child jobs were unfinished. ``slots``,
-    ``busy_slots``, ``efficiency`` ``max_workers`` of the root job; ``work_seconds / wall_seconds``;
-    ``busy_slots / slots``. ``processors``, ``usable_slots``, ``parallel_efficiency`` Processors
-    that the job manager may use; the minimum of ``slots``, started workers, and ``processors``;
-    ``busy_slots / usable_slots``, at most 1, because waiting needs no processor. ``caps`` The job's
-    caps on usage: ``max_steps``, ``max_tokens``, ``max_cost_usd``; only caps that are set.
-    ``critical_path`` ``seconds`` and ``steps`` (``worker_id``, ``job_id``, ``task_id``, ``seconds``
-    of own work), see ``critical_path.py``. ``bottleneck`` is the id of the worker with the longest
-    step. ``queued_seconds``, ``waited_seconds`` Sums over the workers: the time between being ready
-    to start and the start; the time in which child jobs were unfinished. ``attempts``, ``retries``,
-    ``strays``, ``refused_child_jobs`` Counts. A stray is a leftover process that was killed after
-    its worker's main process had exited; a refused child job was rejected because a limit was
-    reached. ``containment`` Containment of the attempts: each mode that was used. ``cpu_seconds``,
-    ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``, ``cache_read_tokens``,
-    ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``, ``prompt_bytes_left_out``
-    ``{"value", "known", "unknown"}``: the sum over started workers whose value is known, the
-    number of these workers, and the number of the others. With ``unknown`` above zero the sum is
-    partial. Tokens are as the agents report them; ``input_tokens`` exclude ``cache_read_tokens``,
-    which a provider read from its cache. ``prompt_bytes`` is the size of all prompts.
-    ``prompt_bytes_shared`` is the size of prompt beginnings that an earlier worker of the same job
-    and agent also received, so that a provider may have them in its cache.
-    ``prompt_bytes_left_out`` is the size of results of other tasks that the prompts replace by
-    paths. ``peak_memory_bytes``, ``peak_memory_worker`` The highest peak of one worker, and its id.
-    ``workers_by_status``, ``jobs_by_status`` Counts. ``depths`` Per depth: ``depth``, ``jobs``,
-    ``workers``, ``workers_by_status``, ``work_seconds``. ``jobs`` Per job, parents first:
-    ``job_id``, ``parent_worker_id``, ``depth``, ``status``, ``wall_seconds``, ``workers``.
-    ``workers`` Per worker, by depth: the fields of ``WorkerFigures``. Of more than 1,000 workers,
-    1,000: failed workers are selected first. All sums and counts are of all workers.
-    ``workers_omitted`` Only with ``schema`` 2: ``count`` of the workers that ``workers`` lacks, and
-    the API calls that show all workers: ``all`` (columns), ``pages``, and ``results`` (with
-    ``files_created``). ``comparisons`` Per task with candidates: the fields of
-    ``core.candidates.comparison.Comparison``.
+- ``schema``: 1, or 2 for a job with more than 1,000 workers. Under the same number, fields may be
+  added, and no field changes its meaning. 2 is as 1, except that ``workers`` is incomplete.
+- ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: the job of the
+  figures.
+- ``wall_seconds``: from the first start to the end of the last worker.
+- ``work_seconds``: sum of all attempts, without the time in which a worker's child jobs were
+  unfinished.
+- ``slots``: ``max_workers`` of the root job.
+- ``busy_slots``: ``work_seconds / wall_seconds``.
+- ``efficiency``: ``busy_slots / slots``.
+- ``processors``: processors that the job manager may use.
+- ``usable_slots``: the minimum of ``slots``, started workers, and ``processors``.
+- ``parallel_efficiency``: ``busy_slots / usable_slots``, at most 1, because waiting needs no
+  processor.
+- ``caps``: the job's caps on usage that are set: ``max_steps``, ``max_tokens``, ``max_cost_usd``.
+- ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
+  and ``seconds`` of own work; see ``job_tree.py``.
+- ``bottleneck``: id of the worker with the longest step.
+- ``queued_seconds``: sum over the workers of the time between being ready to start and the start.
+- ``waited_seconds``: sum over the workers of the time in which child jobs were unfinished.
+- ``attempts``, ``retries``: counts.
+- ``strays``: number of leftover processes that were killed after their worker's main process had
+  exited.
+- ``refused_child_jobs``: number of child jobs that were rejected because a limit was reached.
+- ``containment``: each mode of containment that an attempt had.
+- ``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
+  ``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,
+  ``prompt_bytes_left_out``: objects with ``value``, ``known``, and ``unknown``. ``value`` is the
+  sum over started workers whose value is known, ``known`` the number of these workers, and
+  ``unknown`` the number of the other started workers. With ``unknown`` above zero, the sum is
+  partial.
+- Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
+  provider read from its cache.
+- ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts
+  that an earlier worker of the same job and agent also received, so that a provider may have them
+  in its cache. ``prompt_bytes_left_out``: size of results of other tasks that the prompts replace
+  by paths.
+- ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
+- ``workers_by_status``, ``jobs_by_status``: counts.
+- ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
+  ``work_seconds``.
+- ``jobs``: for each job, parents first, ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
+  ``wall_seconds``, and ``workers``.
+- ``workers``: for each worker, by depth, the fields of ``WorkerFigures``. If there are more than
+  1,000 workers, only 1,000 of them, failed workers first. All sums and counts are of all workers.
+- ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
+  lacks. ``all`` (columns), ``pages``, and ``results`` (with ``files_created``) are API calls that
+  show all workers.
+- ``comparisons``: for each task with candidates, the fields of
+  ``core.candidates.comparison.Comparison``.
 """
 
 import json
@@ -257,8 +270,8 @@ def _json(value: object) -> str:
 
 
 def _by_name(value: Any) -> dict[str, object]:
-    """Return the fields by name. Times are rounded: they are differences, whose last digits are
-    noise.
+    """Return the fields of an object by name. Times are rounded, because the last digits of
+    differences of times are noise.
     """
     found = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
     return {name: round(own, 6) if isinstance(own, float) else own for name, own in found}
@@ -268,7 +281,9 @@ _json_line = json.JSONEncoder(default=_by_name).encode
 
 
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
-    """Return the sums. ``spenders``: workers, planners, and reviewers, which all cost money."""
+    """Return the sums over workers. ``started``: workers that started. ``spenders``: these workers,
+    planners, and reviewers, all of which may cost money.
+    """
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),
         input_tokens=_total(each.input_tokens for each in spenders),

@@ -2,9 +2,9 @@
 critical path of a job.
 
 The critical path is the longest chain of work that cannot run in parallel. A task follows its
-dependencies. A worker contains its child jobs: its share is its own work plus the critical paths of
-its child jobs. If child jobs ran in parallel, only the longest of them counts. With any number of
-slots, a job takes at least as long as its critical path.
+dependencies. A worker's share is its own work plus the critical paths of its child jobs. If child
+jobs ran in parallel, only the longest of them counts. With any number of slots, a job takes at
+least as long as its critical path.
 """
 
 from collections import Counter, defaultdict
@@ -46,7 +46,9 @@ class Family:
 
     @property
     def unmerged_changes(self) -> UnmergedChanges:
-        """Where each worker's changes are: in a job's result, or elsewhere if they are unmerged."""
+        """The location of each worker's changes: a job's result, or another place if they are
+        unmerged.
+        """
         return UnmergedChanges(self._jobs, self._workers)
 
     def _index(self) -> None:
@@ -72,7 +74,7 @@ class Family:
         return frozenset(name for name, each in tasks if self.task(each).workdir == Workdir.PROJECT)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """Sort child jobs in the order in which the worker's record lists them.
+        """Sort a worker's child jobs in the order in which the worker started them.
 
         The store returns jobs that were created at the same instant in any order.
         """
@@ -89,13 +91,15 @@ class Family:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return one line for the worker's task: its title, or else its prompt, command, or id."""
+        """Return one line that describes the worker's task: its title, otherwise its prompt,
+        command, or id.
+        """
         task = self.task(worker)
         command = task.command if isinstance(task.command, str) else " ".join(task.command or ())
         return task.title or one_line(task.prompt or command or task.id)[:80]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
-        """Return when the last candidate of a task ended."""
+        """Return the time at which the last candidate of a task ended; None if it has not ended."""
         return self._task_ends.get((job_id, task_id))
 
     def worker(self, worker_id: str) -> Worker:
@@ -124,7 +128,10 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return, by agent, the index of the job's first started worker that received a prompt."""
+        """Return the first started worker of the job that received a prompt, for each agent.
+
+        The value is the worker's index.
+        """
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -154,9 +161,9 @@ class Family:
         return line
 
     def status(self, job: Job) -> JobStatus:
-        """Return the stored status of a job.
+        """Return the status of a job.
 
-        If all workers have ended but the job has not, return the status that follows from the
+        If all workers have ended but the job has not, return the status that will follow from the
         workers' results.
         """
         if job.id not in self._statuses:
@@ -178,7 +185,8 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """Return when the job ended; before its end, the latest end of its workers and child jobs.
+        """Return the time at which the job ended. For an unfinished job, return the latest end of
+        its workers and child jobs.
 
         The time is never before the job's start, although clocks are sometimes set back.
         """
@@ -200,13 +208,16 @@ class Family:
             yield from (self.ended(child) for child in self.child_jobs(worker))
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
-        """Return start and end of every attempt. An attempt without a known end has length 0."""
+        """Return the period of each attempt of a worker. An attempt without a known end has length
+        0.
+        """
         return self._runs.get(worker.id, ())
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
-        """Return the periods in which the worker's child jobs were unfinished, without overlaps.
+        """Return the periods in which the worker's child jobs were unfinished, and the worker had
+        no slot.
 
-        The worker had no slot in these periods.
+        Overlapping periods are merged.
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
@@ -220,7 +231,7 @@ def attempt_ended(attempt: Attempt) -> float:
 
 
 def joined(spans: Sequence[Interval]) -> list[Interval]:
-    """Return the same periods of time without overlaps, in order."""
+    """Return the periods of time in order. Overlapping periods are merged."""
     result: list[Interval] = []
     for start, end in sorted(spans):
         if result and start <= result[-1][1]:
@@ -231,7 +242,9 @@ def joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> float:
-    """Return the common seconds of two lists of periods. Neither list may have overlaps."""
+    """Return the seconds that belong to both lists of periods. Within a list, periods must not
+    overlap.
+    """
     return sum(
         max(0.0, min(end, other_end) - max(start, other_start))
         for start, end in spans
@@ -251,7 +264,7 @@ class PathStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CriticalPath:
-    """Steps in the order of work; a worker comes before the child jobs it contains."""
+    """The steps of a critical path in the order of work. A worker comes before its child jobs."""
 
     seconds: float = 0.0
     steps: tuple[PathStep, ...] = ()
@@ -280,7 +293,9 @@ def critical_path(family: Family, job: Job) -> CriticalPath:
 
 
 def own_seconds(family: Family, worker: Worker) -> float:
-    """Return the seconds of all attempts, without the time in which child jobs were unfinished."""
+    """Return the seconds of a worker's attempts, without the time in which its child jobs were
+    unfinished.
+    """
     runs = family.runs(worker)
     elapsed = sum(end - start for start, end in runs)
     return max(0.0, elapsed - overlap_seconds(runs, family.lent(worker)))
@@ -308,7 +323,9 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    """Return groups of the worker's child jobs; jobs that ran in parallel are one group."""
+    """Return the worker's child jobs in groups, in order. Child jobs that ran in parallel are in
+    one group.
+    """
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in family.child_jobs(worker):
@@ -426,7 +443,8 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 
 
 def _shared(family: Family, worker: Worker) -> int:
-    """Return how many bytes at its beginning the worker's prompt shares with earlier prompts.
+    """Return the length in bytes of the beginning that the worker's prompt shares with earlier
+    prompts.
 
     Return 0 for an adviser, and for the first worker of its agent in the job.
     """
@@ -461,8 +479,9 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float | None:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Return the peak memory, or None if the measured value is 0, because not every process can be
-    measured.
+    """Return the worker's peak memory in bytes; None if it is unknown.
+
+    A measured value of 0 counts as unknown, because not every process can be measured.
     """
     measured = [each.peak_memory_bytes for each in exits]
     if worker.result is not None:
