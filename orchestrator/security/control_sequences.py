@@ -31,9 +31,9 @@ _LONGEST_HELD = 64
 
 
 class Cleaner:
-    """Removes all control sequences except colors, tabs, and line breaks.
+    """Removes all control sequences from a stream, except colors, tabs, and line breaks.
 
-    If a chunk ends inside a sequence, the beginning is held back until the next chunk.
+    If a chunk ends inside a sequence, the sequence's beginning is held back until the next chunk.
     """
 
     def __init__(self) -> None:
@@ -41,10 +41,9 @@ class Cleaner:
         self._has_removed = False
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Return the clean text, and the original text.
+        """Return the clean text, and the original text from the first removed byte on.
 
-        The original text begins with the first byte that was removed from the stream. It is empty
-        as long as nothing was removed.
+        As long as no byte of the stream was removed, the original text is empty.
         """
         stream = self._held + chunk
         # Hold back a cut sequence first: if it is the beginning of a color, the rest may be clean.
@@ -61,9 +60,9 @@ class Cleaner:
         return stays, stream[begins_at:] if self._has_removed else b""
 
     def finish(self) -> bytes:
-        """End the stream. Return the rest of the original text.
+        """End the stream. Return the held bytes of a sequence that was never completed.
 
-        The rest is a sequence that was never completed; empty if ``feed`` has already returned it.
+        Return b"" if ``feed`` has already returned these bytes as original text.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held
@@ -81,8 +80,11 @@ def _is_clean(stream: bytes) -> bool:
 
 
 def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
-    """Return three values: the clean text; the position of the first removed byte, or -1; and the
-    first bytes of a control string that is not finished, or b"".
+    """Remove the control sequences from a stream. Return three values.
+
+    1. The clean text.
+    2. The position of the first removed byte; -1 if no byte was removed.
+    3. The first bytes of a control string that is not finished; b"" if there is none.
     """
     parts, position, begins_at = [], 0, -1
     found = None

@@ -1,4 +1,4 @@
-"""The environment of a worker: an allow-list, not a copy of the server's environment."""
+"""The environment of a worker: only allowed variables, not a copy of the server's environment."""
 
 import re
 from collections.abc import Mapping
@@ -29,7 +29,8 @@ MIN_SECRET_LENGTH = 6
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's environment that every worker and gate gets.
 
-    Calls to this machine bypass proxies, because a worker's API calls contain its key.
+    ``NO_PROXY`` is added, so that calls to this machine bypass proxies: a worker's API calls
+    contain its key.
     """
     passed = {
         name: value
@@ -40,7 +41,9 @@ def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return ``NO_PROXY`` and ``no_proxy`` of an environment, with this machine in both."""
+    """Return the variables ``NO_PROXY`` and ``no_proxy`` of an environment, with this machine added
+    to both.
+    """
     found = {}
     # Programs read one of the two names; curl prefers lower case.
     for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
@@ -53,11 +56,16 @@ def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=256)
 def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return names that probably denote secrets. Most workers have the same variables."""
+    """Return the names among ``names`` that probably denote secrets.
+
+    The result is cached, because most workers have the same variables.
+    """
     return tuple(name for name in names if _SECRET_NAME.search(name))
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return values of variables whose names suggest secrets; no log may contain these values."""
+    """Return the values of variables whose names suggest secrets. No log may contain these
+    values.
+    """
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
     return tuple(value for value in named if len(value) >= MIN_SECRET_LENGTH)

@@ -1,7 +1,7 @@
-"""The home: the directory with a command's config.yaml, workspace, and logs.
+"""The home: the directory with config.yaml, the workspace, and logs.
 
-For the portable folder, the home is the folder itself. For an installed package it is ``--home``
-or ``ORCHESTRATOR_HOME``, otherwise ``.orchestrator/local`` of the project.
+For the portable folder, the home is the folder itself. For an installed package, the home is
+``--home`` or ``ORCHESTRATOR_HOME``, otherwise ``.orchestrator/local`` of the project.
 """
 
 import os
@@ -19,7 +19,9 @@ LOCAL = (".orchestrator", "local")
 
 
 def home_here(environ: Mapping[str, str]) -> Path:
-    """Return the home for a command that starts in the current directory. Creates nothing."""
+    """Return the path of the home for a command that starts in the current directory. Creates no
+    files.
+    """
     if not IS_INSTALLED:
         return FOLDER
     if named := environ.get(VARIABLE):
@@ -41,7 +43,9 @@ def is_local(home: Path) -> bool:
 
 
 def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
-    """True if ``folder`` is a home without the product around it."""
+    """True if ``folder`` is a home of an installed package. False for the portable folder, which
+    contains the product.
+    """
     named = environ.get(VARIABLE)
     return folder != FOLDER and (is_local(folder) or bool(named and Path(named) == folder))
 
@@ -57,7 +61,7 @@ def project_at(directory: Path) -> Path:
 
 
 def is_repository(directory: Path) -> bool:
-    """Return True for the top of a clone or of a linked worktree, whose ``.git`` is a file.
+    """True for the top directory of a clone, or of a linked worktree, whose ``.git`` is a file.
 
     As in git, an empty ``.git`` is ignored.
     """
@@ -69,10 +73,11 @@ def is_repository(directory: Path) -> bool:
 
 
 def check_private(home: Path) -> None:
-    """Raise ConfigError if other users, or a repository, may have created the home.
+    """Raise ConfigError if the home may have been created by another user, or by a clone of a
+    repository.
 
-    A home's settings name programs to run. Therefore a home that came with a clone must not be
-    used. Mode 700 shows that the home is no part of a clone: git creates no such directories.
+    The settings of a home name programs to run, so a home from a clone must not be used. Mode 700
+    shows that the home is not part of a clone, because git creates no directories with this mode.
     """
     try:
         found = home.lstat()

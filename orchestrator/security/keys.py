@@ -1,4 +1,6 @@
-"""API keys and the keys of attempts: random, kept as hashes, compared in constant time."""
+"""API keys and the keys of attempts: created at random, stored as hashes, and compared in constant
+time.
+"""
 
 import hashlib
 import hmac
@@ -16,21 +18,23 @@ def new_key() -> str:
 
 
 def hash_key(key: str) -> str:
-    """Return the key's SHA-256 in hexadecimal. Keys are random, so a slow hash would add
-    nothing.
+    """Return the key's SHA-256 in hexadecimal. A slow hash is not needed, because keys are
+    random.
     """
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_proof() -> Proof:
-    """Return a secret for one attempt's exit record, and the digest to store."""
+    """Return a new secret that proves an attempt's exit record, and the digest of the secret to
+    store.
+    """
     secret = secrets.token_hex(32)
     return Proof(hash_key(secret), secret)
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The owner of a key, and its purpose."""
+    """The owner of a key, and what the key allows."""
 
     name: str
     scopes: frozenset[Scope]
@@ -51,7 +55,9 @@ class ApiKeys:
         return cls({hash_key(key): holder})
 
     def holder_of(self, key: str) -> Holder | None:
-        """Return the holder of a key, or None. Wrong and right keys take equal time."""
+        """Return the holder of a key; None if the key is invalid. Valid and invalid keys take equal
+        time.
+        """
         given, found = hash_key(key), None
         for known, holder in self.holders.items():
             if hmac.compare_digest(given, known):

@@ -1,7 +1,7 @@
-"""The client for programs that must start fast: commands of workers, MCP, drivers of agents.
+"""The HTTP client for programs that must start fast: commands of workers, MCP, drivers of agents.
 
-Standard library only; other programs use ``OrchestratorClient``. A call goes directly to the
-server: no proxy sees its key, and redirects are not followed.
+It uses only the standard library. Other programs use ``OrchestratorClient``. A call goes directly
+to the server, so that no proxy sees its key. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class ServerReply:
 
     @property
     def detail(self) -> str:
-        """The error text of the server."""
+        """The error text in the server's answer."""
         return str(self.document.get("detail") or f"the server answered with HTTP {self.status}")
 
 
 class LightClient:
-    """Calls one server with one key, with a new connection for each call. Raise ValueError for an
+    """Calls one server with one key. Each call has a new connection. Raise ValueError for an
     invalid URL.
     """
 
@@ -64,8 +64,8 @@ class LightClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """Make one call. Raise OSError if no whole answer came, or no data for ``timeout``
-        seconds.
+        """Make one call. Raise OSError if the answer is incomplete, or if no data came for
+        ``timeout`` seconds.
         """
         message = self._message(method, path, body, idempotency_key)
         with self._connection(timeout) as connection:
@@ -94,7 +94,7 @@ class LightClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """Return an HTTP/1.0 request, because its answer comes in one piece and ends with the
+        """Return an HTTP/1.0 request. In this version, the answer is one piece that ends with the
         connection.
         """
         content = b"" if body is None else json.dumps(body).encode()
@@ -120,12 +120,12 @@ def retried(
     ends_at: float = float("inf"),
     waiting: Callable[[], object] = lambda: None,
 ) -> ServerReply:
-    """Return the first answer other than "busy". ``once`` must be idempotent, for example by an
-    Idempotency-Key.
+    """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 
-    Retries with back-off, or after ``Retry-After``, for ``patience`` seconds from the first
-    failure, and until ``ends_at`` of the monotonic clock at the latest. ``waiting`` is called
-    once, before the first long pause. Raise OSError with the last error.
+    ``once`` must be idempotent, for example by an Idempotency-Key. Calls are repeated with growing
+    pauses, or after ``Retry-After``. They are repeated for ``patience`` seconds after the first
+    failure, and not after ``ends_at`` (monotonic seconds). ``waiting`` is called once, before the
+    first long pause. Raise OSError with the last error.
     """
     delay, gives_up_at, has_said = FIRST_DELAY_SECONDS, 0.0, False
     while True:

@@ -1,4 +1,6 @@
-"""Replaces secrets in addresses, and in a stream of bytes, even if split between chunks."""
+"""Masks secrets in addresses, and in a stream of bytes, even if a secret is split between
+chunks.
+"""
 
 import base64
 import json
@@ -38,13 +40,13 @@ class _Forms(NamedTuple):
 
 
 class Masker:
-    """Masks every occurrence of every secret, in each of its written forms.
+    """Masks every occurrence of every secret in a stream, in each of the secret's written forms.
 
     ``feed`` holds back the end of the stream if it may be the beginning of a secret. ``release`` is
-    called when the stream was silent for a moment. It returns held beginnings of at most a quarter
-    of a secret, so that one matching character does not hide a line from a reader. If the rest of
-    the secret follows, the rest is masked. Longer beginnings are held until the stream continues or
-    ends.
+    called when the stream was silent for a moment. It returns a held beginning that has at most a
+    quarter of the secret, so that one matching character does not hide a line from a reader. If the
+    rest of the secret follows, the rest is masked. A longer beginning is held until the stream
+    continues or ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -74,14 +76,16 @@ class Masker:
         return self._advance(stream, len(stream) - self._possible_beginning(stream))
 
     def release(self) -> bytes:
-        """Return held-back bytes that reveal little of a secret, after a silence. Idempotent."""
+        """Return the held bytes if they reveal little of a secret. Call this after a silence.
+        Idempotent.
+        """
         if not self.holds_back or not self._tells_little(self._held):
             return b""
         released, self._given = self._held[self._given :], len(self._held)
         return released
 
     def finish(self) -> bytes:
-        """Return the end of the stream: all that was held back, which was no secret."""
+        """End the stream. Return the held bytes, because they were not a secret."""
         if not self._held:
             return b""
         return self._advance(self._held, len(self._held))
@@ -93,13 +97,13 @@ class Masker:
         return masker
 
     def text(self, text: str) -> str:
-        """Mask one whole text, apart from the stream."""
+        """Return a complete text, masked. The stream is not affected."""
         masker = self.another()
         raw = text.encode("utf-8", "surrogateescape")
         return (masker.feed(raw) + masker.finish()).decode("utf-8", "surrogateescape")
 
     def _advance(self, stream: bytes, end: int) -> bytes:
-        """Return ``stream[:end]``, masked, and hold back the rest."""
+        """Return the masked bytes of ``stream[:end]``, and hold back the other bytes."""
         spans = self._spans(stream)
         written = self._rendered(stream, end, spans)
         masked = max((stop for start, stop in spans if start < end), default=0)
@@ -132,7 +136,9 @@ class Masker:
         return _union(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        """Return the length of the longest end of ``stream`` with which some secret begins."""
+        """Return the length of the longest end of ``stream`` that may be the beginning of a
+        secret.
+        """
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
         # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
@@ -151,7 +157,9 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks, with the positions of its bytes in the stream."""
+    """A stream without its line breaks. It can convert positions to positions in the original
+    stream.
+    """
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
@@ -161,8 +169,10 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return the span in the stream for ``length`` bytes of the text, without line breaks at
-        both ends.
+        """Return the span in the original stream for ``length`` bytes at the position ``at`` of the
+        text.
+
+        The span neither begins nor ends with a line break.
         """
         positions, removed = self._breaks
         before = bisect_right(positions, at)
@@ -171,8 +181,8 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return the position of each line break in the text without line breaks, and the number of
-        bytes removed before this position.
+        """Return two lists: the position of each line break in the text without line breaks, and
+        the number of bytes that were removed before this position.
         """
         positions, removed = [], [0]
         for found in _BREAK.finditer(self._stream):
@@ -199,8 +209,9 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return the length of the longest end of ``stream`` that is also a beginning of ``form``, but
-    not the whole form.
+    """Return the length of the longest end of ``stream`` that is a beginning of ``form``.
+
+    The whole form does not count as its beginning.
     """
     tail = stream[-(len(form) - 1) :]
     for at in _places(form[:1], tail):
@@ -257,9 +268,10 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """Yield a secret in base64, for each of the three offsets that it may have in the encoded data.
+    """Yield the base64 forms of a secret, one for each of the three offsets that it may have in the
+    encoded data.
 
-    Characters that also depend on data before or after the secret are left out.
+    Characters that also depend on data before or after the secret are omitted.
     """
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + raw)
@@ -271,7 +283,9 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def shown_address(url: str) -> str:
-    """Return only scheme and host of a URL: user, path, and query may contain a token."""
+    """Return only the scheme and host of a URL, because its user, path, and query may contain a
+    token.
+    """
     try:
         parts = urlsplit(url)
         if not parts.netloc:

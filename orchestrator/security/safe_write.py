@@ -1,5 +1,6 @@
-"""Writes workers' files into a directory of the user: nowhere else, and each file whole or not at
-all.
+"""Writes workers' files into a directory of the user.
+
+No file is written outside of the directory, and no file is written only in part.
 """
 
 import fcntl
@@ -21,8 +22,8 @@ _NEVER = {".git"}
 
 
 class Placing:
-    """Writes into one directory. Each subdirectory is opened from its parent, and links are not
-    followed.
+    """Writes files into one directory. Each subdirectory is opened from its parent, and links are
+    not followed.
     """
 
     def __init__(self, target: Path) -> None:
@@ -31,7 +32,7 @@ class Placing:
     def present(self, path: str) -> bytes | None:
         """Return the content of a file; None if it does not exist.
 
-        Raise NotPlain if ``put`` would refuse to replace it.
+        Raise NotPlain if ``put`` would refuse to replace the file.
         """
         parts = _parts(path)
         try:
@@ -41,7 +42,7 @@ class Placing:
             return None
 
     def put(self, path: str, content: bytes, *, executable: bool) -> None:
-        """Write a new file, or replace a plain one. Raise OSError."""
+        """Write a new file, or replace a plain file. Raise OSError."""
         parts = _parts(path)
         with self._opened(parts[:-1], make=True) as folder:
             # Checked again right before the replacement: only a plain file is replaced.

@@ -1,8 +1,7 @@
-"""A directory for temporary files of one attempt, or one run of a gate: private, with a short
-path.
+"""A private directory for temporary files of one attempt, or of one run of a gate.
 
-The path is short because Unix sockets allow about 100 characters, which a path below a worker's
-own directory exceeds.
+The path is short, because the path of a Unix socket may have only about 100 characters. A path
+below a worker's own directory would be longer.
 """
 
 import logging
@@ -30,7 +29,9 @@ def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
 
 
 def make(directory: str) -> None:
-    """Create the directory. Idempotent. Raise OSError, also if another user has created it."""
+    """Create the directory. Idempotent. Raise OSError if it cannot be created, or if another user
+    has created it.
+    """
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
@@ -41,14 +42,16 @@ def make(directory: str) -> None:
 
 
 def remove(directory: str) -> None:
-    """Remove the directory. Idempotent; files that cannot be removed remain."""
+    """Remove the directory. Files that cannot be removed remain. Idempotent."""
     if os.path.islink(directory):
         return
     shutil.rmtree(directory, ignore_errors=True)
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove directories that crashed servers of this workspace have left, except ``keep``."""
+    """Remove the directories that crashed servers of this workspace left. Directories in ``keep``
+    remain.
+    """
     root, prefix = _root(), _prefix(workspace)
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]

@@ -1,8 +1,9 @@
-"""Ends of upward searches: workers and gates find no settings above the workspace.
+"""Ends the upward search of tools for settings, so that workers and gates find no settings above
+the workspace.
 
-The workspace is in the product's folder, and the folder is in the host project. Tools that search
-parent directories for settings would find the settings of both. Files in the workspace's top end
-such a search. If no file stops a tool's search, environment variables do.
+The workspace is in the product's folder, and the folder is in the host project. A tool that
+searches parent directories for settings would find the settings of both. Files in the workspace's
+top directory end such a search. For tools that no file stops, environment variables end the search.
 """
 
 import logging
@@ -52,7 +53,8 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
 def lay(workspace: Path) -> None:
-    """Write the boundary files into the workspace's top. Idempotent; incomplete files are replaced.
+    """Write the files that end searches into the workspace's top directory. Incomplete files are
+    replaced. Idempotent.
 
     If the disk is full, the server starts without these files.
     """
@@ -69,7 +71,7 @@ def lay(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """Return the variables that are the same for every worker and gate."""
+    """Return the variables that end searches, and that are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
         # Also needed after a worker has removed its worktree's .git.
@@ -94,9 +96,10 @@ _GIT_SETTINGS = {
 def git_settings(
     environment: Mapping[str, str], more: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
-    """Return settings for the git of a worker, added to the settings in its environment.
+    """Return variables with additional git settings for a worker. The settings in ``environment``
+    stay in force.
 
-    ``more``: names and values; a name may occur several times.
+    ``more``: names and values of further settings. A name may occur several times.
     """
     given = environment.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdigit() else 0
@@ -108,7 +111,10 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """Return the variables that depend on a worktree's settings, from ``cwd`` up to its top."""
+    """Return the variables that end searches, and that depend on the settings in a worktree.
+
+    The settings are searched in the directories from ``cwd`` up to the worktree's top.
+    """
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)
     found = {"GOWORK": "" if has_own else "off"}

@@ -91,9 +91,9 @@ class Secret:
 
 
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
-    """Return the kinds of secrets that may occur in some lines.
+    """Return the kinds of secrets that may occur in a block of lines.
 
-    This check is fast, and most lines need no other, because they have no secret.
+    This check is fast. Most lines need no further check, because it finds no kind for them.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
@@ -113,7 +113,7 @@ def found_in(
 
 
 def redacted(line: str) -> str:
-    """Replace each secret by its kind."""
+    """Replace each secret in a line by the name of its kind."""
     text = line.encode("utf-8", "surrogatepass")
     while found := found_in(text):
         text = text.replace(found.value, f"[{found.kind}]".encode())
@@ -130,8 +130,8 @@ def _assigned(line: bytes) -> Secret | None:
 
 
 def _looks_drawn(value: bytes) -> bool:
-    """True if a string looks random: mixed letters and digits, without a very frequent
-    character.
+    """True if a string looks random: it mixes letters and digits, and no character is very
+    frequent.
     """
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2

@@ -1,4 +1,6 @@
-"""Signatures of incoming events of triggers: proof that the sender knows the trigger's secret."""
+"""Checks the signatures of incoming events. A signature proves that the sender knows the trigger's
+secret.
+"""
 
 import base64
 import binascii
@@ -12,7 +14,7 @@ TOLERANCE_SECONDS = 300
 
 
 class Verification(StrEnum):
-    """How a sender proves that it knows the secret."""
+    """The way in which a sender proves that it knows the secret."""
 
     #: X-Hub-Signature-256: HMAC of the body
     GITHUB = "github"

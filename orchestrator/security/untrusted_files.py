@@ -18,16 +18,17 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class NotPlain(OSError):
-    """The path exists, and is not a plain file."""
+    """The path exists, but is not a plain file: for example, it is a link."""
 
 
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (its own directory if None), unbuffered.
 
-    Refused: a link in any part below ``within``, a hard link to a file elsewhere, a FIFO, a
-    device, or ``..``. Otherwise a worker could make the server read files that the worker cannot
-    read, or wait forever. Each directory is opened from its parent, so that a worker cannot
-    replace one during the call. Raise FileNotFoundError, NotPlain or another OSError.
+    Refused: a link in any part of the path below ``within``, a hard link to a file elsewhere, a
+    FIFO, a device, and ``..``. Without these checks, a worker could make the server read files that
+    the worker cannot read, or wait forever. Each directory is opened from its parent, so that a
+    worker cannot replace a directory during the call. Raise FileNotFoundError, NotPlain or another
+    OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")
@@ -56,7 +57,7 @@ def _plain(handle: int, path: str) -> BinaryIO:
 
 
 def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
-    """Return at most ``limit`` bytes of a file that ``open_plain`` opens; None for other files."""
+    """Return at most ``limit`` bytes of a file; None if ``open_plain`` cannot open the file."""
     try:
         with open_plain(path, within) as file:
             return _read(file, limit)
@@ -65,7 +66,7 @@ def read_regular(path: Path | str, limit: int, within: Path | str | None = None)
 
 
 def read_tail(path: Path | str, limit: int, within: Path | str | None = None) -> bytes:
-    """Return the last ``limit`` bytes of a plain file; empty if there is none."""
+    """Return the last ``limit`` bytes of a file; b"" if ``open_plain`` cannot open the file."""
     try:
         with open_plain(path, within) as file:
             size = os.fstat(file.fileno()).st_size
@@ -76,7 +77,7 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
-    """Return the content.
+    """Return at most ``limit`` bytes of an open file.
 
     Reads in a loop, because one unbuffered read may return less than requested.
     """
@@ -91,9 +92,11 @@ _PRIVATE = 0o600
 
 
 def open_log(path: Path | str) -> int:
-    """Open a plain file to append to it, for its owner alone. Raise NotPlain or another OSError.
+    """Open a plain file for appending, and create it with mode 0600 if necessary. Return its
+    descriptor.
 
-    Without O_NONBLOCK a FIFO would block until a process reads it.
+    Raise NotPlain or another OSError. Opening does not block, even if a worker created a FIFO at
+    the path.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
@@ -108,7 +111,8 @@ def replace_file(
 ) -> None:
     """Replace a file atomically. Never follows links. After an OSError, the file is unchanged.
 
-    ``mode``: its permissions. ``durable``: the content is on the disk before the file is replaced.
+    ``mode``: permissions of the new file. ``durable``: True to wait until the content is on the
+    disk before the file is replaced.
     """
     # Several threads may replace the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
@@ -135,11 +139,11 @@ LOG_FILES = 5
 
 
 class PrivateLog(logging.handlers.RotatingFileHandler):
-    """Appends lines to a file of mode 0600, which is renamed when it is full; links are not
-    followed.
+    """Appends lines to a log file of mode 0600. A full file is renamed. Links are not followed.
 
-    The file is opened when the first line is written. An error stops no caller: ``complaints`` gets
-    the first error of a series, and a message when the log can be written again.
+    The file is opened when the first line is written. An error does not affect the caller.
+    ``complaints`` gets a message about the first error of a series, and when the log can be written
+    again.
     """
 
     def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:
