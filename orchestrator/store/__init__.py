@@ -1,4 +1,4 @@
-"""Durable state in an SQL database: SQLite by default, PostgreSQL by its URL.
+"""Durable state in an SQL database: SQLite by default, or PostgreSQL, as ``store.url`` requests.
 
 - ``database``: The database: connections, migrations, locks, errors
 - ``read_models``: Lists of many jobs or workers, from columns, without their JSON documents

@@ -1,4 +1,4 @@
-"""Queries on the tables, with values of the core as results, and the rows of a job tree."""
+"""Queries that return jobs, workers, and other values of the core, and the rows of a job tree."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -41,7 +41,9 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 def values(
     connection: Connection, kind: type[Value], statement: Select[Any], /, **given: object
 ) -> list[Value]:
-    """Return the rows of a statement; its columns have the names of the fields of ``kind``."""
+    """Return the rows of a statement as objects of ``kind``. The statement's columns must have the
+    names of the fields of ``kind``.
+    """
     found = connection.execute(statement, given)
     names = tuple(found.keys())
     return [kind(**dict(zip(names, row, strict=True))) for row in found]
@@ -52,7 +54,9 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 
 def _by(table: Table, *names: str) -> Select[Any]:
-    """Return rows whose columns equal the parameters of the same names."""
+    """Return a query for the rows whose columns ``names`` equal the parameters with the same
+    names.
+    """
     return select(*tables.value_columns(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
@@ -188,7 +192,9 @@ def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt with a token. The empty token means "none" and matches no attempt."""
+    """Return the attempt with this token. For the empty token, which means "no token", return
+    None.
+    """
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -207,8 +213,9 @@ def latest_event(
 
 
 def is_read_only(connection: Connection) -> bool:
-    """True if PostgreSQL is a standby, or set to read-only. SQLite fails at the first save
-    instead.
+    """True if the database is a standby of PostgreSQL, or set to read-only.
+
+    False for SQLite, for which the first write reports the error.
     """
     if connection.dialect.name != "postgresql":
         return False
@@ -255,7 +262,7 @@ def stats(connection: Connection) -> StoreStats:
 
 
 def bounded(number: int) -> int:
-    """Return the number within 0 and MOST, which is the range that every database supports."""
+    """Return the number, limited to the range from 0 to MOST, which every database supports."""
     return max(0, min(number, MOST))
 
 
@@ -265,7 +272,7 @@ REQUEST_CHARACTERS = 300
 
 
 def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return a column as its stored text, without conversion to the column's type.
+    """Return a column that is read as its stored text, without conversion to the column's type.
 
     For ten thousand rows, the conversion would take longer than the query.
     """
@@ -273,7 +280,9 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def tokens() -> ColumnElement[Any]:
-    """Return the tokens of a worker, as ``core.limits.budgets.tokens`` counts them."""
+    """Return the SQL expression for a worker's tokens, counted as ``core.limits.budgets.tokens``
+    counts them.
+    """
     first, *others = (
         _worker_columns.input_tokens,
         _worker_columns.cache_write_tokens,
@@ -285,9 +294,9 @@ def tokens() -> ColumnElement[Any]:
 
 
 def _idle_seconds() -> ColumnElement[Any]:
-    """Return the seconds between a worker's attempts.
+    """Return the SQL expression for the seconds between a worker's attempts.
 
-    The query reads the attempts only of workers that have more than one.
+    The database reads attempts only for workers that have more than one attempt.
     """
     attempts = tables.attempts.c
     latest = func.coalesce(attempts.ended_at, attempts.started_at)
@@ -366,7 +375,7 @@ _last_seq = select(func.max(tables.events.c.seq)).where(tables.events.c.root_id 
 
 
 def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
-    """Return the rows of a root job; None if it does not exist."""
+    """Return the rows of a job tree; None if the root job does not exist."""
     given = {"root_id": root_id}
     jobs = [JobNode._make(row) for row in connection.execute(_of_jobs, given)]
     if not jobs:
@@ -386,12 +395,12 @@ def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
 
 
 def last_seq(connection: Connection, root_id: str) -> int:
-    """Return the number of the latest event; 0: none."""
+    """Return the number of the root job's latest event; 0 if it has no events."""
     return connection.execute(_last_seq, {"root_id": root_id}).scalar_one() or 0
 
 
 def worker_columns(rows: Sequence[Any]) -> WorkerColumns:
-    """Return rows of ``WORKER_COLUMNS`` column by column."""
+    """Convert rows of ``WORKER_COLUMNS`` to one list for each column."""
     if not rows:
         return WorkerColumns(*([] for _ in WORKER_COLUMNS))
     found = WorkerColumns._make(zip(*rows, strict=True))

@@ -1,7 +1,8 @@
-"""Lock leases. A row counts only while its attempt runs, so the attempt's end also ends its leases.
+"""Stored leases of locks. A row counts only while its attempt runs, so that a lease ends with its
+attempt.
 
-Every caller first changes the row of the fencing number. On PostgreSQL this makes servers decide
-one after another, as the write lock does on SQLite.
+Every caller first changes the row of the fencing number. On PostgreSQL, servers therefore decide
+one after another. On SQLite, the write lock has the same effect.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -34,7 +35,11 @@ _shown = [column for column in leases.c if column is not leases.c.passed_on]
 def take(
     connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
 ) -> Grant:
-    """Take the leases in the transaction ``step``, which is rolled back if no lease is granted."""
+    """Acquire all leases ``names`` for the attempt ``owner``, or none of them.
+
+    If another worker holds one of the locks, roll back the transaction ``step``, and return the
+    leases that block.
+    """
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_stands))
     related = _related(connection, names)
@@ -65,9 +70,9 @@ def _next_number(connection: Connection) -> int:
 
 
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
-    """Return leases of these names, and of names above and below.
+    """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    Each comes with True if a descendant of its holder has acquired the lock since.
+    Each lease comes with True if a descendant of its holder has since acquired the lock.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -96,10 +101,10 @@ def _given(
     number: int,
     at: float,
 ) -> LockLease:
-    """Return the lease for one name of ``owner``, which is stored if it is new.
+    """Return the lease for one name of ``owner``. A new lease is stored.
 
-    A lease that the worker already holds stays the same. It gets the new ``number`` only if a
-    descendant of the worker was granted a greater number since.
+    A lease that the worker already holds is returned unchanged. It gets the new ``number`` only if
+    a descendant of the worker has since been granted a greater number.
     """
     if held is not None and not held[1]:
         return held[0]

@@ -1,7 +1,7 @@
-"""The stored outbox: messages to external receivers, with a separate connection for their progress.
+"""The stored outbox: entries for external receivers, and the results of attempts to send them.
 
-``SqlStore.save`` adds entries. This module writes the results of attempts, so that the supervisor's
-thread does not.
+``SqlStore.save`` adds entries. The results are written through a separate connection, so that the
+supervisor's thread does not have to write them.
 """
 
 import threading
@@ -39,7 +39,7 @@ class SqlOutbox:
         read: Callable[[Callable[[Connection], Any]], Any],
         write: Callable[[Callable[[Connection], None]], None],
     ) -> None:
-        """``write`` runs a function in a transaction."""
+        """``read`` runs a query. ``write`` runs a function in a transaction."""
         self._read = read
         self._write = write
         self._lock = threading.Lock()

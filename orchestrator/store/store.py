@@ -1,6 +1,6 @@
 """The store of jobs, tasks, workers, attempts, and events in an SQL database.
 
-The state of running jobs, which most reads request, is cached until it changes.
+The state of running jobs is cached until it changes, because most reads request it.
 """
 
 import threading
@@ -57,7 +57,9 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values by job id; the least recently used value is removed first. Any thread may call."""
+    """A cache of values by job id. The least recently used value is removed first. Any thread may
+    call.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -68,8 +70,10 @@ class Recent(Generic[Value]):
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value, or the value of ``read``, which is cached unless the job is
-        replaced or dropped during the read.
+        """Return the cached value of a job. If there is none, return the result of ``read``, and
+        cache it.
+
+        The result is not cached if the job is replaced or dropped during the read.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -93,8 +97,8 @@ class Recent(Generic[Value]):
     def get_all(
         self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
     ) -> Mapping[str, Value]:
-        """Return the values of several jobs; ``read`` is called once, for the jobs that are not
-        cached.
+        """Return the values of several jobs. ``read`` is called at most once, with the jobs that
+        are not cached.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -117,7 +121,9 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def replace(self, values: Mapping[str, Value]) -> None:
-        """Set changed values of jobs that are cached. Call this after the change can be read."""
+        """Replace the values of jobs that are cached. Call this only when the change can be read
+        from the database.
+        """
         with self._lock:
             for job_id, value in values.items():
                 self._readings.pop(job_id, None)
@@ -125,9 +131,10 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
-        """Replace the cached value by the result of ``make``; drop the value if it returns None.
+        """Replace the cached value by the result of ``make``. If ``make`` returns None, remove the
+        value.
 
-        ``make`` is idempotent. Call this after the change can be read.
+        ``make`` must be idempotent. Call this only when the change can be read from the database.
         """
         with self._lock:
             if job_id in self._readings:
@@ -138,7 +145,9 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """Drop changed jobs. Call this after the change can be read."""
+        """Remove changed jobs from the cache. Call this only when the change can be read from the
+        database.
+        """
         with self._lock:
             for job_id in job_ids:
                 self._values.pop(job_id, None)
@@ -151,8 +160,8 @@ class Recent(Generic[Value]):
 
 
 class Versions:
-    """Numbers that grow with each change of a root job's rows, while this process runs. Any thread
-    may call.
+    """A number for each root job that grows with each change of its rows, while this process runs.
+    Any thread may call.
     """
 
     def __init__(self) -> None:
@@ -176,7 +185,7 @@ MOST_NAMED_JOBS = 500
 
 
 class _Loading:
-    """The statements that load a tree: the whole tree, or only named jobs."""
+    """The queries that load a job tree: the whole tree, or only the named jobs."""
 
     def __init__(self, *, named: bool) -> None:
         def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
@@ -209,7 +218,7 @@ _named = _Loading(named=True)
 def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
-    """Return the tree.
+    """Return the tree of a root job. ``job_ids``: only these jobs of the tree.
 
     Return None if the root job does not exist, or if none of the requested jobs is in its tree.
     """
@@ -276,10 +285,10 @@ _RECENT_COUNTS = 2000
 class SqlStore:
     """The store in an SQL database; implements core.ports.Store.
 
-    ``url`` is SQLAlchemy's: ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``. Writes
-    come from one thread, reads from any thread. Text and values are read back exactly as saved; an
-    event's ``data`` is read back in JSON's types (tuples become lists). ``alone``: reject a
-    database that another server uses.
+    ``url``: in SQLAlchemy's form, ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
+    ``alone``: True to reject a database that another server uses. Only one thread may write. Any
+    thread may read. Text and values are read back exactly as saved. An event's ``data`` is read
+    back in JSON's types, so that tuples become lists.
     """
 
     def __init__(self, url: str, *, alone: bool = False, echo: bool = False) -> None:
@@ -547,9 +556,9 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
 
 
 def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
-    """Return a job's workers with the new values.
+    """Return a job's workers, with the changed workers in place of their former values.
 
-    Return None if the workers are not in their expected places.
+    Return None if a changed worker is not at the position that its index gives.
     """
     found = list(known)
     for worker in changed:

@@ -1,7 +1,8 @@
 """Database connections: one for writing, which stays open, and a pool for reading.
 
-A reader from the pool sees one snapshot of the database, and never waits for the writer. A commit
-of a change that need not be durable is flushed to the disk in the background, together with others.
+A connection from the pool sees one snapshot of the database, and never waits for the writer. A
+commit that need not be durable at once is flushed to the disk in the background, together with
+other commits.
 """
 
 import logging
@@ -68,7 +69,7 @@ _FIXED: Mapping[str, frozenset[str]] = {
 
 
 class PlacedTask(NamedTuple):
-    """A row of ``tasks``."""
+    """A row of the table ``tasks``: a task and its position in its job's plan."""
 
     job_id: str
     position: int
@@ -76,14 +77,14 @@ class PlacedTask(NamedTuple):
 
 
 class StoredPause(NamedTuple):
-    """The row of ``server_pause``, which holds the pause of all jobs."""
+    """The only row of the table ``server_pause``, with the pause of all jobs."""
 
     pause: Pause | None
     id: int = 1
 
 
 class Writing:
-    """One statement, and the function that converts a value to its row."""
+    """A statement that writes values to one table, with the conversion of values to rows."""
 
     def __init__(self, table: Table, statement: Insert | Update | Delete, dialect: Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
@@ -105,7 +106,7 @@ class Writing:
         self._converted = [(at, each) for at, each in convert if each]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
-        """Write all values. Raise StoreError if a row to change is missing."""
+        """Write all values. Raise StoreError if a row that is to be changed does not exist."""
         cursor.executemany(self._text, [self._row(value) for value in values])
         missing = len(values) - cursor.rowcount
         if missing:
@@ -133,7 +134,7 @@ def inserting(table: Table, dialect: Dialect) -> Writing:
 
 
 def replacing(table: Table, dialect: Dialect) -> Writing:
-    """Return an insert that replaces a row with the same primary key."""
+    """Return an insert statement that replaces an existing row with the same primary key."""
     names = [column.key for column in table.c]
     # Loading the dialect of PostgreSQL would take 30 ms of the start of a server with SQLite.
     if dialect.name == "sqlite":
@@ -152,7 +153,7 @@ def replacing(table: Table, dialect: Dialect) -> Writing:
 
 
 def updating(table: Table, dialect: Dialect) -> Writing:
-    """Return an update of all changeable columns, by primary key. Idempotent."""
+    """Return an update statement for all changeable columns, by primary key. Idempotent."""
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)
     changing = [column.key for column in table.c if column.key not in fixed]
@@ -165,7 +166,7 @@ def updating(table: Table, dialect: Dialect) -> Writing:
 
 
 class Removal:
-    """Removes rows of jobs, by the jobs' ids."""
+    """A statement that removes rows of jobs, by the jobs' ids."""
 
     def __init__(self, statement: Delete, dialect: Dialect) -> None:
         self._text = str(statement.compile(dialect=dialect))
@@ -175,7 +176,9 @@ class Removal:
 
 
 def _plan_removals() -> tuple[Delete, Delete]:
-    """Return the removals of a job's tasks, and of its workers except the planner."""
+    """Return two delete statements: for a job's tasks, and for its workers except planners and
+    reviewers.
+    """
     tasks, workers = tables.tasks, tables.workers
     of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
     return (
@@ -185,13 +188,13 @@ def _plan_removals() -> tuple[Delete, Delete]:
 
 
 def _attempt_removal() -> Delete:
-    """Return the removal of an attempt, by root, worker and number."""
+    """Return the delete statement for an attempt, by root job, worker, and number."""
     columns = tables.attempts.primary_key.columns
     return delete(tables.attempts).where(*(each == bindparam(each.key) for each in columns))
 
 
 class Writings:
-    """Every statement that a change may need."""
+    """All prepared statements with which a change is written."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._new_jobs = inserting(tables.jobs, dialect)
@@ -221,7 +224,9 @@ class Writings:
                 writing.run(cursor, values)
 
     def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
-        """Yield the parts in an order in which each row follows the rows that it references."""
+        """Yield each statement with the values to write. A row comes after the rows that it
+        references.
+        """
         yield self._new_jobs, change.new_jobs
         yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
         yield self._new_workers, change.new_workers
@@ -244,7 +249,7 @@ _LOG_SUFFIX = "-wal"
 
 
 class LateSync:
-    """Flushes the write-ahead log of one database after commits that did not wait for the disk.
+    """Flushes SQLite's write-ahead log to the disk, after commits that did not wait for the disk.
 
     Any thread may call. The background thread starts with the first ``ask``.
     """
@@ -259,7 +264,7 @@ class LateSync:
         self._logged_errno: int | None = None
 
     def ask(self) -> None:
-        """Request a flush of a new commit. Does not wait."""
+        """Request a flush of a new commit, without waiting for the flush."""
         # The flush that is due includes this commit, because it begins after the event is cleared.
         if not self._due.is_set():
             self._due.set()
@@ -323,7 +328,7 @@ Result = TypeVar("Result")
 
 
 def sqlite_url(path: Path) -> str:
-    """Return the URL of a database in a file, for any characters in the path."""
+    """Return the URL of an SQLite database in a file. The path may contain any characters."""
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
@@ -374,7 +379,7 @@ class Connections:
     def take_file(self) -> None:
         """Lock SQLite's file for this server.
 
-        Does nothing for PostgreSQL, where the writer's connection has locked the database.
+        Does nothing for PostgreSQL, which the writer's connection locks.
         """
         if self._write_engine.dialect.name == "sqlite":
             self._locks = file_lock.take(str(self._write_engine.url.database))
@@ -408,8 +413,8 @@ class Connections:
     def write(self, change: Change) -> None:
         """Write all of a change, or none of it.
 
-        Idempotent: after a lost connection, the same change may be written again; it is stored
-        only once.
+        Idempotent: after a lost connection, the caller may write the same change again. The change
+        is then stored only once.
         """
         try:
             # Write through the driver instead of SQLAlchemy, which is slower: the supervisor waits
@@ -433,8 +438,8 @@ class Connections:
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
-        """True if the change was stored before. Its first event shows it, because a change is
-        stored as a whole.
+        """True if the change was stored before. It is stored as a whole, so its first event shows
+        that.
         """
         if not change.events:
             return False
@@ -462,7 +467,7 @@ class Connections:
             self._late_sync.ask()
 
     def durable_writer(self) -> Connection:
-        """Return the writer, whose next commit waits until it is on the disk."""
+        """Return the writer's connection. Its next commit waits until the data is on the disk."""
         try:
             self._wait_for_disk(self._driver(), True)
         except self._driver_error as error:
@@ -470,15 +475,17 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Make the next commit wait for the disk if the change is durable (SQLite)."""
+        """Set whether the next commit waits for the disk (SQLite only): True if ``durable`` is
+        True.
+        """
         if self._waits is None or self._waits is durable:
             return
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         self._waits = durable
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
-        """Return the result of ``query``; it is repeated if the server had closed an idle
-        connection.
+        """Return the result of ``query``. Repeat the query once if the connection was lost, because
+        the database server may have closed an idle connection.
         """
         try:
             return self._read_once(query)
@@ -512,8 +519,9 @@ def _set_up_sqlite(engine: Engine, pragmas: Sequence[str], begin: str) -> None:
 
 
 def _prepare_file(url: URL) -> None:
-    """Create the file, accessible only for its owner; SQLite gives its other files the same
-    mode.
+    """Create SQLite's file if necessary, accessible only for its owner.
+
+    SQLite gives the same mode to the other files that it creates.
     """
     if not url.database or url.database == ":memory:":
         raise StoreError("an SQLite store needs a file: sqlite:////path/to/orchestrator.db")
@@ -573,7 +581,7 @@ def as_unreadable(where: str) -> Iterator[None]:
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:
-    """True if a retry may succeed."""
+    """True if the error may not occur again when the statement is repeated."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, TimeoutError):
         return True

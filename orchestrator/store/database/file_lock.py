@@ -1,4 +1,6 @@
-"""Locks for one server per database file; the kernel releases them when their holder exits."""
+"""Locks that allow only one server for each database file. The kernel releases them when their
+holder exits.
+"""
 
 import errno
 import fcntl
@@ -16,11 +18,11 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 def take(path: str) -> list[int]:
-    """Return the handles of the locks, which the caller closes after the last connection. Raise
-    StoreError.
+    """Lock a database file, and return the handles of the locks. Raise StoreError.
 
-    One lock is on a file next to the database. The other is on the database file itself, because
-    people remove lock files; its handle must stay open as long as SQLite's handles.
+    The caller closes the handles after the last connection. One lock is on a file beside the
+    database. The other lock is on the database file itself, because people remove lock files. Its
+    handle must stay open as long as SQLite's handles.
     """
     # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)
@@ -39,8 +41,8 @@ def take(path: str) -> list[int]:
 
 
 def in_use(where: str) -> StoreError:
-    """Return the error for a database that another server uses. Two servers would run the same
-    jobs twice.
+    """Return the error for a database that another server uses. With two servers, jobs would run
+    twice.
     """
     return StoreError(
         f"another server uses {where}; stop it, or use another database (setting store.url)"

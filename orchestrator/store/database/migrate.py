@@ -31,7 +31,7 @@ _TABLE = "alembic_version"
 def migrate(connection: Connection, where: str) -> None:
     """Create or upgrade the schema, within the caller's transaction. Idempotent.
 
-    Raises StoreError if a newer release has already changed the schema.
+    Raises StoreError if a newer release of the product has changed the schema.
     """
     found = _revisions(connection)
     if found == {LATEST}:
@@ -44,7 +44,8 @@ def migrate(connection: Connection, where: str) -> None:
 
 
 def create(connection: Connection) -> None:
-    """Create all tables in an empty database, without migrations: that takes a tenth of the time.
+    """Create all tables in an empty database without running migrations, which would take ten times
+    as long.
 
     Raises SQLAlchemyError if a table exists.
     """
@@ -62,7 +63,9 @@ def create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
-    """Run the migrations that follow the revisions ``found``, or all migrations if it is empty."""
+    """Run the migrations after the revisions ``found``. If ``found`` is empty, run all
+    migrations.
+    """
     # Imported here, because it takes a fifth of a second, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory
@@ -77,7 +80,7 @@ def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -
 
 
 def _revisions(connection: Connection) -> set[str]:
-    """Return the database's revisions; none if it is new."""
+    """Return the revisions of the database's schema; empty for a new database."""
     if not inspect(connection).has_table(_TABLE):
         return set()
     return set(connection.scalars(text(f"SELECT version_num FROM {_TABLE}")))

@@ -36,7 +36,7 @@ _KEY = 0x6F726368
 
 
 def patience(url: URL) -> dict[str, int | str]:
-    """Return the connection arguments that set the timeouts which the URL does not set."""
+    """Return arguments for the connection that set all timeouts except those that the URL sets."""
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
     # The last option takes precedence.
@@ -46,16 +46,16 @@ def patience(url: URL) -> dict[str, int | str]:
 
 
 def is_locked(error: Exception) -> bool:
-    """True if a statement waited for a lock too long; the connection remains usable."""
+    """True if a statement waited too long for a lock. The connection is still usable."""
     return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
 def take_for_one_writer(engine: Engine) -> None:
-    """Make each connection lock the database before its use. Raises StoreError.
+    """Make each connection of the engine lock the database when it is opened. Raises StoreError.
 
-    PostgreSQL grants the lock after it has closed the former connection. The last changes of that
-    connection are then either stored or lost. While a server runs, a second server, which would run
-    the same jobs again, does not get the lock.
+    PostgreSQL grants the lock only after it has closed the former connection, so that the last
+    changes of the former connection are either stored or lost. A second server, which would run the
+    same jobs again, does not get the lock.
     """
     #: The first connection waits for the lock of a server that was killed. Later connections do not
     #: wait, because the caller repeats a failed write.

@@ -34,7 +34,7 @@ _jobs = tables.jobs.c
 
 
 class PlaceIn(FunctionElement[int]):
-    """The position of a text in another text, from 1; 0 if the text is missing.
+    """SQL function: the position of a text in another text, from 1; 0 if the text is missing.
 
     Case matters, unlike in LIKE.
     """
@@ -55,7 +55,7 @@ def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
 
 
 def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions, all of which must hold."""
+    """Return the SQL conditions of a filter. A job must match all of them."""
     equal = (
         (_jobs.parent_job_id, wanted.parent),
         (_jobs.root_id, wanted.root),
@@ -84,7 +84,7 @@ def _of_lists(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def submitted_by(name: str) -> ColumnElement[bool]:
-    """Return the condition that a caller submitted the root of a job."""
+    """Return the SQL condition that a caller submitted the job's root job."""
     return _jobs.root_id.in_(select(_jobs.id).where(_jobs.submitted_by == name))
 
 
@@ -94,7 +94,7 @@ def has_text(column: ColumnElement[Any], text: ColumnElement[Any] | str) -> Colu
 
 
 def lowered(text: ColumnElement[Any] | str) -> ColumnElement[Any]:
-    """Return a text in lower case, as the database has it."""
+    """Return the SQL expression for a text in lower case, as the database converts it."""
     given = _text(text) if isinstance(text, str) else text
     return func.lower(given, type_=_jobs.request.type)
 
@@ -173,9 +173,11 @@ def status_counts(
 def needy(
     connection: Connection, root_ids: Collection[str] | None, by: str | None
 ) -> list[tuple[Job, Sequence[Worker]]]:
-    """Return jobs that may have needs, each with the workers of its tasks that may have needs.
+    """Return jobs that may have needs. Each job comes with those of its workers that may have
+    needs.
 
-    ``root_ids``: only these trees; None: all. ``by``: only jobs that this caller submitted.
+    ``root_ids``: only jobs of these trees; None means all. ``by``: only jobs that this caller
+    submitted.
     """
     marked = or_(_jobs.needs != "", _jobs.id.in_(_needy_workers))
     statement = select(*tables.value_columns(tables.jobs)).where(marked)
@@ -191,7 +193,7 @@ def needy(
 
 
 def _rivals(job_ids: Sequence[str]) -> Select[Any]:
-    """Return the workers of tasks that have a worker with a need."""
+    """Return a query for all candidates of each task that has a candidate with a need."""
     other = tables.workers.alias()
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()

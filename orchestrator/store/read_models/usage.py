@@ -30,7 +30,7 @@ _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
 
 
 class Whole(FunctionElement[int]):
-    """A number without its fraction, rounded down."""
+    """SQL function: a number, rounded down to a whole number."""
 
     type = Integer()
     name = "whole"
@@ -79,7 +79,7 @@ _FIGURES = (
 
 
 def usage(connection: Connection, wanted: UsageFilter) -> Sequence[UsageRow]:
-    """Return rows in order of time, then of key."""
+    """Return the usage of workers, in order of time, then of key."""
     rows = [_row(*row) for row in connection.execute(_statement(wanted))]
     if wanted.by is UsageBy.LABEL:
         rows = _by_label(connection, rows, wanted.label)
@@ -137,7 +137,7 @@ def _row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
 
 
 def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
-    """Sum rows of root jobs into one row for each value of the label ``name``.
+    """Sum the rows of root jobs. Return one row for each value of the label ``name``.
 
     The value "" is for jobs without the label.
     """

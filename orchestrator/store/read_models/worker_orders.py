@@ -1,7 +1,7 @@
-"""Orders of jobs' workers, in memory.
+"""Sorted lists of jobs' workers, kept in memory.
 
-Sorting the workers of a large job in the database takes longer than reading a page of them. Each
-order is read once. After that, only the workers that have changed are read again.
+To sort the workers of a large job in the database takes longer than to read a page of them. Each
+list is read once. After that, only the workers that have changed are read again.
 """
 
 import threading
@@ -40,7 +40,9 @@ Entry = tuple[Any, ...]
 
 
 class _Sorting(NamedTuple):
-    """The columns of an order after id and index, and an entry for a row of them."""
+    """The columns by which workers are sorted, and the function that converts a row to an entry of
+    the list.
+    """
 
     columns: Sequence[ColumnElement[Any]]
     entry: Callable[[Sequence[Any]], Entry]
@@ -75,7 +77,7 @@ _SORTINGS: Mapping[WorkerOrder, _Sorting] = {
 
 
 class SortedWorkers:
-    """One order of the workers that match a filter. Any thread may call."""
+    """A sorted list of the workers that match a filter. Any thread may call."""
 
     def __init__(self, root_id: str, wanted: WorkerFilter) -> None:
         self._root_id = root_id
@@ -94,7 +96,9 @@ class SortedWorkers:
         self._changed: set[str] = set()
 
     def note(self, names: Iterable[str]) -> None:
-        """Note changed workers. Call this after the change can be read."""
+        """Record the ids of changed workers. Call this only when the change can be read from the
+        database.
+        """
         if not self._is_fixed:
             with self._noting:
                 self._changed.update(names)
@@ -102,9 +106,9 @@ class SortedWorkers:
     def page(
         self, connection: Connection, now: float, offset: int, limit: int
     ) -> tuple[list[str], int]:
-        """Return the ids of a page, and the number of all workers that match.
+        """Return the ids of the workers on a page, and the number of all workers that match.
 
-        The connection has read nothing in its transaction.
+        No query may have run in the connection's transaction before.
         """
         with self._reading:
             entries = self._latest(connection, now)
@@ -149,14 +153,16 @@ class SortedWorkers:
 
 
 class WorkerOrders:
-    """The latest orders; the least recently used order is removed first. Any thread may call."""
+    """The sorted lists in memory. If there are too many, the least recently used list is removed.
+    Any thread may call.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._orders: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
     def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
-        """Return an order for a filter without text."""
+        """Return the sorted list for a filter. The filter must not contain a text."""
         filters = map(frozenset, (wanted.statuses, wanted.agents))
         key = (root_id, (wanted.job_id, *filters, wanted.order))
         with self._lock:
@@ -170,7 +176,9 @@ class WorkerOrders:
             return found
 
     def changed(self, change: Change) -> None:
-        """Note the workers of a change. Call this after the change can be read."""
+        """Record the workers of a change. Call this only when the change can be read from the
+        database.
+        """
         with self._lock:
             orders = list(self._orders.items())
         if not orders:
@@ -183,7 +191,11 @@ class WorkerOrders:
                 order.note(names[root_id])
 
     def drop(self, root_ids: Iterable[str]) -> None:
-        """Drop root jobs that have got or lost workers. Call this after that can be read."""
+        """Remove the lists of root jobs to which workers were added, or from which workers were
+        removed.
+
+        Call this only when the change can be read from the database.
+        """
         dropped = set(root_ids)
         with self._lock:
             for key in [key for key in self._orders if key[0] in dropped]:
@@ -205,7 +217,7 @@ def _changed_workers(change: Change) -> Iterator[WorkerKey]:
 
 
 def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions that a worker of the job matches."""
+    """Return the SQL conditions of a filter. A worker of the job must match all of them."""
     found = [_workers.kind == WorkerKind.TASK]
     if wanted.statuses:
         found.append(_workers.status.in_(list(wanted.statuses)))
@@ -217,7 +229,7 @@ def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
 
 
 def _mentions(text: str) -> ColumnElement[bool]:
-    """Return the condition that a worker, its task, or its reason has a text."""
+    """Return the SQL condition that a worker, its task, or its reason contains a text."""
     asked = lowered(text)
     own = (_workers.id, _workers.task_id, _workers.reason)
     same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)

@@ -28,7 +28,7 @@ def worker_page(
     total: int,
     last_seq: int,
 ) -> WorkerPage:
-    """Return the page of the workers ``names``; ``total``: the number of workers that match."""
+    """Return a page with the workers ``names``. ``total``: the number of all workers that match."""
     found = _named(connection, root_id, names)
     return WorkerPage(
         workers=found,

@@ -1,8 +1,8 @@
 """Column types for single values: text, members of enums, documents.
 
 Any Python text is read back exactly as it was written. PostgreSQL stores no NUL, and no database
-stores a lone surrogate, so such characters are stored as ESCAPE and four hexadecimal digits. Times
-and durations are finite numbers.
+stores a lone surrogate. Therefore each of these characters is stored as ESCAPE and four hexadecimal
+digits. Times and durations are finite numbers.
 """
 
 import json
@@ -93,7 +93,7 @@ _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
 
 
 def stored(text: str) -> str:
-    """Return text that every database can store."""
+    """Return the form of a text that every database can store."""
     # Printable text has neither control characters nor surrogates.
     if text.isprintable():
         return text
@@ -101,14 +101,14 @@ def stored(text: str) -> str:
 
 
 def restored(text: str) -> str:
-    """Return the original of text that ``stored`` returned."""
+    """Return the original text of a text that ``stored`` has converted."""
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
 
 
 def _plain(value: Any) -> object:
-    """Return the JSON form of a value of the core."""
+    """Return the JSON form of a dataclass or mapping. Raise TypeError for other values."""
     if is_dataclass(value):
         # Like ``fields``, without building a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -137,7 +137,7 @@ def _from_json(text: str) -> Any:
 
 
 def _defaults(kind: type) -> dict[str, object]:
-    """Return the fields with their defaults; a field without a default has ``MISSING``."""
+    """Return the default of each field, by name; ``MISSING`` for a field without a default."""
     made = ((each, each.default_factory) for each in fields(kind))
     return {each.name: make() if make is not MISSING else each.default for each, make in made}
 
@@ -230,7 +230,10 @@ class Member(Kept):
 
 
 class Document(Kept):
-    """A tuple, mapping or dataclass as compact JSON; ``make`` creates it from the JSON value."""
+    """A column of tuples, mappings, or dataclasses, stored as compact JSON.
+
+    ``make`` creates the value from the JSON value.
+    """
 
     cache_ok = True
 
@@ -289,7 +292,7 @@ def read_result(found: Found) -> WorkerResult:
 
 
 def _each(read: Callable[[Any], object]) -> Callable[[list[Any]], tuple[object, ...]]:
-    """Return a function that reads a list."""
+    """Return a function that applies ``read`` to each item of a list, and returns a tuple."""
     return lambda found: tuple([read(each) for each in found])
 
 
@@ -470,7 +473,7 @@ def read_names(found: list[str]) -> tuple[str, ...]:
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    """Return the names of a stored list."""
+    """Return the names in a list that is stored as text."""
     return () if text == _NO_NAMES else tuple(_from_json(restored(text)))
 
 

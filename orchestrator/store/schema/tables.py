@@ -1,6 +1,6 @@
 """The tables. Each column has the name of the field that it stores.
 
-``migrations`` creates these tables; a test compares the two.
+The migrations in ``migrations`` create the same tables; a test compares both.
 """
 
 import json
@@ -44,7 +44,9 @@ from orchestrator.store.schema.column_types import Document, Member, PlainText
 
 
 def needs_text(job: Job) -> str:
-    """Return the kinds of needs that follow from the job itself."""
+    """Return the kinds of needs that the job itself has, apart from its workers, one in each
+    line.
+    """
     return _lines(kinds_of_job(job))
 
 
@@ -54,12 +56,14 @@ def labels_text(job: Job) -> str:
 
 
 def label_line(name: str, value: str) -> str:
-    """Return a label as one line: values may have line breaks."""
+    """Return a label in the form of one line, although its value may have line breaks."""
     return json.dumps(f"{name}:{value}")
 
 
 def line_in(text: str) -> str:
-    """Return the text to search for in a column of lines, so that only the whole line matches."""
+    """Return a line in the form in which it is searched in a text of lines, so that only a whole
+    line matches.
+    """
     return f"\n{text}\n"
 
 
@@ -85,7 +89,9 @@ ESTIMATED, INCOMPLETE = 1, 2
 
 
 def cost_marks(worker: Worker) -> int:
-    """Return the marks of a worker's cost: ESTIMATED, INCOMPLETE, their sum, or 0 for no mark."""
+    """Return the marks of a worker's cost: ESTIMATED, INCOMPLETE, or their sum. Return 0 if the
+    cost is exact and complete.
+    """
     usage = worker.usage
     known = usage.cost_usd is not None
     lacks = usage.partial or (not known and usage != NO_USAGE)
@@ -93,8 +99,8 @@ def cost_marks(worker: Worker) -> int:
 
 
 def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
-    """Return a column that repeats a fact of the stored value, so that lists need not read whole
-    documents.
+    """Return a column that repeats a fact of a stored document, so that lists need not read the
+    document.
 
     ``source``: path of an attribute of the stored value, such as "usage.steps", or a function of
     the stored value.
@@ -113,13 +119,15 @@ def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: o
 
 
 def value_columns(table: Table) -> list[Column[Any]]:
-    """Return the columns from which a value of the core is created."""
+    """Return the columns from which a stored value is created again. Derived columns are
+    omitted.
+    """
     return [column for column in table.c if not column.info]
 
 
 def source_of(column: Column[Any]) -> "str | Make":
-    """Return the source of a column's value: attributes, joined by dots, or a function of the
-    stored value.
+    """Return the source of a column: the path of an attribute, such as "usage.steps", or a function
+    of the stored value.
     """
     source: str | Make = column.info.get("source", column.key)
     return source
