@@ -1,4 +1,6 @@
-"""The workspace on disk: the paths of a job's files, and the files that people watch."""
+"""The workspace on disk: the paths of a job's files, and files that the server writes for people to
+watch.
+"""
 
 from orchestrator.workspace.attachment_lock import attach, is_attached
 from orchestrator.workspace.disk_space import DiskReserve, spread

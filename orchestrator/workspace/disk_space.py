@@ -1,4 +1,4 @@
-"""Disk space of the workspace: a reserve for the final state, and separate regions of ext4 for
+"""Disk space of the workspace: a reserve for the final state, and a setting of ext4 that speeds up
 jobs.
 """
 
@@ -18,9 +18,10 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """A reserve of disk space.
+    """A reserve of disk space, so that the last state can be written even on a full disk.
 
-    ``hold`` reserves the space, and ``release`` frees it for the next writer. Both are idempotent.
+    ``hold`` reserves the space, and ``release`` frees the space for the next writer. Both are
+    idempotent.
     """
 
     def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
@@ -31,7 +32,7 @@ class DiskReserve:
     def hold(self) -> None:
         """Allocate the reserve.
 
-        If the disk is full, there is no reserve, and later writes report the error.
+        If the disk is full, there is no reserve. Later writes then report that the disk is full.
         """
         if self._held and self._path.exists():
             return
@@ -85,8 +86,8 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Tell ext4 that the subdirectories of ``directory`` are unrelated, as ``chattr +T`` does.
-    Idempotent.
+    """Set ext4's flag that the subdirectories of ``directory`` are unrelated, as ``chattr +T``
+    does. Idempotent.
 
     Does nothing on other file systems. Without this flag, ext4 creates new files near the files of
     earlier jobs. It does not reuse the inode of a removed file for a minute or more, so that it

@@ -1,4 +1,4 @@
-"""``logs/orchestrator.log``: the job manager's actions for a root job, one line per event."""
+"""``logs/orchestrator.log``: what the job manager does for a root job, one line for each event."""
 
 import json
 import logging
@@ -31,17 +31,18 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 class JobLog:
-    """Observer that appends the events of every change to the logs of their root jobs.
+    """Observer that appends the events of every change to the log of their root job.
 
-    The number of lines is the number of logged events. If a crash or a full disk prevented lines,
-    their events are read from the store, and written before the next events.
+    The number of lines is the number of logged events. If a crash or a full disk kept events from
+    being logged, they are read from the store later, and logged before the next events.
     """
 
     def __init__(
         self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` reads events from the store: its arguments are a root job's id, the number
-        after which the events begin, and their maximum number.
+        """``events`` reads events from the store. Its arguments are a root job's id, a number, and
+        a maximum. It returns at most the maximum number of events, from the first event after the
+        number on.
         """
         self._workspace = workspace
         self._events = events
@@ -65,9 +66,9 @@ class JobLog:
                 self._log_events(root_id, news[root_id])
 
     def mend(self, root: Job) -> None:
-        """Write the last lines of an ended root job, if they are missing.
+        """Write the last lines of an ended root job's log, if they are missing.
 
-        A directory that a person removed is not created again.
+        If a person has removed the job's directory, nothing is written.
         """
         end = f" {EventKind.JOB_ENDED} job={root.id} ".encode()
         with self._lock:
@@ -104,9 +105,10 @@ class JobLog:
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """Set a timer for a retry.
+        """Set a timer that writes missing lines later.
 
-        The next change cannot trigger the retry: after the job's end, no change may follow.
+        A later change cannot be relied on to write them, because no change may follow after the
+        job's end.
         """
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
@@ -134,7 +136,7 @@ class JobLog:
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
         """Return the events before ``events`` that the log lacks, up to a fixed number.
 
-        If ``events`` is empty, return the missing events up to the latest one.
+        If ``events`` is empty, return the missing events up to the latest stored event.
         """
         told = self._written[root_id]
         if not events:
@@ -169,7 +171,9 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Return the number of complete lines. A partial line, left by a crash, is removed."""
+        """Return the number of complete lines of a root job's log. Remove a partial line that a
+        crash left.
+        """
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:
             while block := file.read(_BLOCK):

@@ -1,4 +1,6 @@
-"""Records of landings that have begun, so that the next server can complete them."""
+"""Records of landings that have begun. If a server ends during a landing, the next server completes
+it.
+"""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +17,9 @@ _MOST_BYTES = 64 * 1024
 
 
 class FileLandingJournal:
-    """Durable records in files; implements ``core.repository.landing.LandingJournal``."""
+    """Stores the records in files, durably; implements
+    ``core.repository.landing.LandingJournal``.
+    """
 
     def __init__(self, workspace: Path) -> None:
         self._directory = workspace / NAME

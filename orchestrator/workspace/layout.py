@@ -1,9 +1,9 @@
 """Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
 The workspace and the project may be moved, with or without a running server (``Place``). A job's
-directory is removed in steps, so that a crash between the steps leaves no half-removed directory.
-First, the directory is set aside under another name. This name shows that the directory belongs to
-no job, and that the job's rows must be deleted, too.
+directory is removed in two steps, so that a crash leaves no half-removed directory. First, the
+directory is set aside: it gets another name. This name shows that the directory belongs to no job,
+and that the job's rows must be deleted, too. Then, the directory is destroyed.
 """
 
 import errno
@@ -61,10 +61,10 @@ Snapshot = Mapping[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceLayout:
-    """The paths below ``workspace_root``. Creating an existing directory again is allowed.
+    """The paths of files below the workspace's directory ``root``.
 
-    Values that every worker needs are text, because creating thousands of ``Path`` objects takes
-    time.
+    Methods that create a directory also accept an existing directory. Paths that every worker needs
+    are text, because creating thousands of ``Path`` objects takes time.
     """
 
     root: Path
@@ -85,13 +85,15 @@ class WorkspaceLayout:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
-        """Return the control directory of an attempt: its driver's input and output, and its
-        tool's settings.
+        """Return the control directory of an attempt, which has its driver's input and output, and
+        its tool's settings.
         """
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Return the directory for the sessions of a worker's tools. All attempts share it."""
+        """Return the directory for the sessions of a worker's AI tool. All attempts of the worker
+        share the directory.
+        """
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:
@@ -105,7 +107,7 @@ class WorkspaceLayout:
         return directory / ("FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md")
 
     def report(self, job: Job, name: str) -> Path | None:
-        """Return the path of a report; None if reports never have that name."""
+        """Return the path of a report. Return None if no report can have this name."""
         directory = self.job_directory(job.root_id)
         if not name or "/" in name or name.startswith("."):
             return None
@@ -117,7 +119,7 @@ class WorkspaceLayout:
         return directory / "reports" / name
 
     def refuse_link(self, root_id: str) -> None:
-        """Raise NotPlain if a worker has put a link in place of the job's directory."""
+        """Raise NotPlain if a worker has replaced the job's directory by a link."""
         directory = self.job_directory(root_id)
         if os.path.islink(directory):
             raise NotPlain(f"refusing to write to {directory}: it was replaced by a link")
@@ -135,11 +137,11 @@ class WorkspaceLayout:
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Create the worker's directory, with its files.
+        """Create the worker's directory with the given files. Return the directory's path.
 
-        If ``files`` is empty, the process that starts the worker creates the directory, in parallel
-        with others. On a disk, creating a directory takes as long as all other work for a short
-        worker.
+        If ``files`` is empty, the directory is not created here. The process that starts the worker
+        then creates it, in parallel with others. On a disk, creating a directory takes as long as
+        all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -154,7 +156,9 @@ class WorkspaceLayout:
         return directory
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Create an attempt's control directory, with its files."""
+        """Create an attempt's control directory with the given files. Return the directory's
+        path.
+        """
         directory = self.control(worker, attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         for name, text in files.items():
@@ -162,7 +166,9 @@ class WorkspaceLayout:
         return directory
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> None:
-        """Write a message for the driver of the worker's attempt. Raise OSError."""
+        """Write a message into the directory from which the driver of the worker's attempt reads
+        messages. Raise OSError.
+        """
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         path = Path(directory, message_file_name(message.id))
@@ -170,7 +176,7 @@ class WorkspaceLayout:
             replace_file(path, message_document(message).encode())
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Write a line into the log that marks the start of another attempt."""
+        """Write a line into the worker's log that marks the start of another attempt."""
         path = self.log(worker)
         # An attempt may have ended in the middle of a line.
         newline = "" if read_tail(path, 1, self.root) in (b"", b"\n") else "\n"
@@ -184,13 +190,15 @@ class WorkspaceLayout:
         return text.rpartition(ATTEMPT_MARK.format(number=number))[2] if number > 1 else text
 
     def link_recursive(self, worker: Worker) -> None:
-        """Create the link that marks a worker with a child job."""
+        """Create the link ``<worker>_recursive`` beside the worker's directory, which marks a
+        worker with child jobs.
+        """
         link = Path(f"{self.worker_directory(worker)}_recursive")
         if not link.is_symlink():
             link.symlink_to(worker.id, target_is_directory=True)
 
     def is_bare(self, worker: Worker) -> bool:
-        """True if a worker's directory is empty."""
+        """True if the worker's directory is empty or does not exist."""
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
@@ -201,8 +209,8 @@ class WorkspaceLayout:
             return True
 
     def snapshot(self, worker: Worker) -> Snapshot:
-        """Return size and time of change of the plain files in a worker's directory, by relative
-        path.
+        """Return the size and the time of change of each plain file in a worker's directory, by
+        relative path.
         """
         directory = self.worker_directory(worker)
         if os.path.islink(directory):
@@ -246,7 +254,7 @@ def write_all(handle: int, content: bytes) -> None:
 
 
 def iso(at: float | None) -> str | None:
-    """Format a time as ISO 8601 in UTC with milliseconds; None for None."""
+    """Format a time in ISO 8601, in UTC with milliseconds. Return None for None."""
     if at is None:
         return None
     milliseconds = int(at * 1000)
@@ -264,7 +272,10 @@ _MOST_BYTES = 65536
 
 
 class Place:
-    """The location of workspace and project. Call ``note`` first. Any thread may call ``moved``."""
+    """The location of the workspace and the project, which may be moved.
+
+    Call ``note`` first. Any thread may call ``moved``.
+    """
 
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
@@ -274,14 +285,14 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record the identities of the workspace and the project, with which ``moved`` compares."""
+        """Record which directories the workspace and the project are now, for comparison by
+        ``moved``.
+        """
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
     def moved(self) -> str:
-        """Return a message if the workspace or the project was moved since ``note``; ""
-        otherwise.
-        """
+        """An error text if the workspace or the project was moved since ``note``; "" otherwise."""
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -292,7 +303,7 @@ class Place:
         )
 
     def is_new(self) -> bool:
-        """True if the previous server ran at another location, or at an unknown one."""
+        """True if the previous server ran at another location, or its location is unknown."""
         before = self._read()
         self.former = tuple(before.get("former", ()))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
@@ -301,7 +312,7 @@ class Place:
         return (before.get("workspace"), was) != (workspace, project)
 
     def keep(self) -> None:
-        """Store the present location. Raise OSError."""
+        """Store the present location of the workspace and the project. Raise OSError."""
         workspace, project = map(os.path.realpath, self._paths)
         record = {"workspace": workspace, "project": project, "former": self.former}
         replace_file(self._record, json.dumps(record).encode())
@@ -330,7 +341,7 @@ Secure = Callable[[str, str], None]
 
 
 class WorkspaceJobFiles:
-    """The directories of root jobs below ``root``."""
+    """The directories of root jobs in the workspace's directory ``root``."""
 
     def __init__(
         self,
@@ -338,12 +349,12 @@ class WorkspaceJobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` removes data of a destroyed job outside its directory, and returns what
-        remains.
+        """``forget`` removes data outside of a destroyed job's directory, and returns the names of
+        git refs that remain.
 
-        Its parameters are the job's id, its directory, and the present path of that directory. It
-        must be idempotent. ``secure`` raises OSError if the disk lacks space for data that must
-        remain.
+        The parameters of ``forget`` are the job's id, its directory, and the present path of that
+        directory. ``forget`` must be idempotent. ``secure`` raises OSError if the disk lacks space
+        for data that must remain.
         """
         self._root = root
         self._forget = forget
@@ -376,7 +387,7 @@ class WorkspaceJobFiles:
         return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
 
     def aside(self) -> Sequence[str]:
-        """Return the root jobs whose directories are set aside, but not destroyed yet."""
+        """Return the root jobs whose directories were set aside and are not destroyed yet."""
         found = self._root.glob(f"{PREFIX}*")
         return sorted(path.name.removeprefix(PREFIX) for path in found)
 
@@ -385,10 +396,10 @@ class WorkspaceJobFiles:
         self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove the directory that was set aside. Targets of links in it stay. Idempotent. Raise
-        OSError.
+        """Remove the directory that was set aside. Links in it are removed, but not their targets.
+        Idempotent. Raise OSError.
 
-        Return the names of git refs that keep work of the job.
+        Return the names of the git refs that save work of the job.
         """
         aside = self._aside(root_id)
         if not aside.exists():
@@ -402,7 +413,9 @@ class WorkspaceJobFiles:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Remove a directory, even if a worker has left directories without write permission in it."""
+    """Remove a directory with its content, even if it contains directories without write
+    permission.
+    """
     os.chmod(directory, stat.S_IRWXU)
     for parent, names, _ in os.walk(directory):
         for name in names:

@@ -1,7 +1,7 @@
-"""The file with the run times of earlier tasks. The start order is computed from it.
+"""The file with the run times of earlier tasks, from which the start order of tasks is computed.
 
 A line contains a name and seconds. Lines are added when a root job has ended. A lost or broken line
-only makes the order worse.
+only makes the start order worse.
 """
 
 import logging
@@ -23,7 +23,9 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return names and seconds, oldest first. Shorten the file if it has grown too long."""
+    """Return the name and the seconds of each line, oldest first. Shorten the file if it has grown
+    too long.
+    """
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):
@@ -33,7 +35,7 @@ def read(workspace: Path) -> list[tuple[str, float]]:
 
 
 def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
-    """Add run times. Errors are only logged, because later jobs add run times again."""
+    """Add run times. An error is only logged, because later jobs add run times, too."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(workspace / NAME, flags, 0o600)

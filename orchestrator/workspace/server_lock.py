@@ -1,4 +1,7 @@
-"""Lock of a workspace: one server at a time. The kernel releases it when its holder exits."""
+"""Lock of a workspace, so that only one server at a time uses the workspace.
+
+The kernel releases the lock when its holder exits.
+"""
 
 import fcntl
 import os
@@ -17,7 +20,7 @@ _PAUSE_SECONDS = 0.01
 class WorkspaceLock:
     """The lock of a workspace.
 
-    It is held from ``acquire`` to ``release``, or to the end of the process.
+    The lock is held from ``acquire`` until ``release``, or until the process ends.
     """
 
     def __init__(self, root: Path) -> None:
@@ -50,7 +53,10 @@ class WorkspaceLock:
         self._handle = handle
 
     def is_held_here(self) -> bool:
-        """True if a process of this machine, and of this PID namespace, holds the lock."""
+        """True if a process that this process can see in ``/proc`` holds the lock.
+
+        Such a process runs on the same machine, in the same PID namespace.
+        """
         try:
             lock = self._path.stat()
             holder = int(self._path.read_text(encoding="ascii"))
@@ -73,7 +79,9 @@ def _is_file(path: str, found: os.stat_result) -> bool:
 
 
 def acquired(handle: int) -> bool:
-    """Acquire the lock of an open file. Return False if it stays held by another process."""
+    """Acquire the lock of an open file. Return False if another process still holds the lock after
+    a short wait.
+    """
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:

@@ -1,9 +1,10 @@
-"""``status.json`` of every root job: replaced atomically, for shell scripts and people.
+"""Writes ``status.json`` of every root job, for shell scripts and people. The file is replaced
+atomically.
 
-If a job has more than ``LISTED_WORKERS`` workers, ``status.json`` lists only ``LISTED_WORKERS`` of
-them, and the workers that started the jobs of listed workers. ``workers_omitted`` has the number of
-omitted workers, and where all workers are listed: in the API, and after the job's end also in the
-file ``ALL_WORKERS``, with the same fields.
+If a job has more than ``LISTED_WORKERS`` workers, ``status.json`` lists ``LISTED_WORKERS`` of them,
+and the workers that started the jobs of listed workers. The field ``workers_omitted`` has the
+number of omitted workers, and tells where all workers are listed: in the API, and, after the job's
+end, in the file ``ALL_WORKERS``.
 """
 
 import json
@@ -68,9 +69,9 @@ class _Watched:
 
 
 class StatusFiles:
-    """Writes the status files.
+    """Writes the status files in a background thread.
 
-    An observer that keeps the state of unfinished trees, and writes changed states.
+    An observer of stored changes that remembers the state of all unfinished trees.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
@@ -91,7 +92,7 @@ class StatusFiles:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write pending files, then end."""
+        """Write the files that are not up to date, then end."""
         with self._lock:
             self._stopping = True
             self._wake.notify()
@@ -99,12 +100,14 @@ class StatusFiles:
             self._thread.join()
 
     def load(self, tree: Tree) -> None:
-        """Add an unfinished tree after a restart."""
+        """Remember the state of an unfinished tree after a restart."""
         with self._lock:
             self._watched[tree.root.id] = _watched(tree)
 
     def mend(self, root: Job) -> None:
-        """Write the file of an ended root job, if its last write failed or is missing."""
+        """Write the file of an ended root job, if the file is missing or does not have the job's
+        last state.
+        """
         with self._lock:
             if root.id in self._watched:
                 return
@@ -166,9 +169,9 @@ class StatusFiles:
         return roots
 
     def _known(self, root: Job) -> _Watched:
-        """Return the watched state of a root job.
+        """Return the remembered state of a root job.
 
-        The state of a job that runs again is read from the store.
+        For a job that runs again, the state is first read from the store.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)
@@ -204,9 +207,10 @@ class StatusFiles:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """Set a timer for a retry.
+        """Write the file again later, because this write failed.
 
-        The next change cannot trigger the retry: after the job's end, no change may follow.
+        A later change cannot be relied on to write the file, because no change may follow after the
+        job's end.
         """
         root_id = watched.root.id
         with self._lock:
@@ -222,7 +226,7 @@ class StatusFiles:
             self._wake.notify()
 
     def _let_go(self, watched: _Watched) -> None:
-        """Forget an ended job that was kept only until its last state was written."""
+        """Forget the state of an ended job after the job's last state was written."""
         with self._lock:
             watched.owed = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
@@ -264,7 +268,8 @@ def _watched(tree: Tree) -> _Watched:
 def readable(document: dict[str, Any]) -> str:
     """Format JSON with one line for each field and each task.
 
-    json's own ``indent`` takes ten times as long, which is too slow for thousands of workers.
+    The parameter ``indent`` of Python's json takes ten times as long, which is too slow for
+    thousands of workers.
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))
@@ -326,8 +331,8 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers in the file: the listed workers, and the workers that started their
-    jobs.
+    """Return the workers that the file lists: the most important workers, and the workers that
+    started the jobs of these workers.
     """
     if len(workers) <= LISTED_WORKERS:
         return workers
@@ -379,14 +384,14 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return the workers that changed nothing, and whether nothing was built for lack of an AI
-    agent.
+    """Return the fields about a lack of changes: which workers changed nothing, and whether nothing
+    was built because there is no AI agent.
     """
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
 def _judging(job: Job) -> dict[str, Any]:
-    """Return why gates did not judge code that the result changes."""
+    """Return the fields about changed code that no gate judged, with the reasons."""
     gates = job.facts.unjudged_gates
     return {
         "not_judged": not_judged(job) or None,
@@ -396,7 +401,7 @@ def _judging(job: Job) -> dict[str, Any]:
 
 
 def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
-    """Return the progress of the merge, and the changes that the result lacks."""
+    """Return the fields about the merge: its progress, and the changes that the result lacks."""
     missing = [(each, unmerged_changes.way_in(each, job)) for each in job.facts.lacking]
     told = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
