@@ -15,6 +15,7 @@ from pathlib import Path
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.link import SERVER_NAME, Link, Message, tls
 from orchestrator.launchers.cluster.node_agent import NodeAgent, NodeSettings
+from orchestrator.launchers.cluster.server_addresses import host_and_port
 
 BEAT_SECONDS = 0.5
 
@@ -28,7 +29,7 @@ class Member:
         settings = self.settings
         context = tls(settings.directory, "node", is_server=False)
         reader, writer = await asyncio.open_connection(
-            settings.host, settings.port, ssl=context, server_hostname=SERVER_NAME
+            *host_and_port(settings.addresses[0]), ssl=context, server_hostname=SERVER_NAME
         )
         self._link = Link(reader, writer)
         own = {"name": settings.name, "instance": settings.name, "time": time.time()}

@@ -13,7 +13,7 @@ from orchestrator.launchers.cluster.cluster_launcher import (
     ClusterSettings,
     Demand,
 )
-from orchestrator.launchers.cluster.join_file import host_and_port
+from orchestrator.launchers.cluster.server_addresses import host_and_port
 from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.local.launcher import LocalLauncher
 

@@ -6,6 +6,7 @@ CUTS = "faults/test_cuts_at_messages.py"
 LINKS = "faults/test_links_of_nodes.py"
 SHORT = "faults/test_shortages_of_nodes.py"
 NODES = "integration/launchers/cluster/test_nodes.py"
+ADDRESSES = "integration/launchers/cluster/test_addresses.py"
 CLUSTER = "integration/engine/server/test_cluster.py"
 LATE = "integration/engine/server/test_late_ends_of_nodes.py"
 
@@ -66,6 +67,7 @@ ROWS = (
         ),
         tests=(
             f"{NODES}::test_the_absence_of_the_server_is_no_partition",
+            f"{ADDRESSES}::test_a_server_is_absent_only_if_all_its_addresses_refuse",
             f"{CLUSTER}::test_a_killed_server_adopts_the_workers_of_its_nodes",
         ),
     ),
@@ -81,6 +83,7 @@ ROWS = (
             f"{NODES}::test_a_node_of_another_authority_is_rejected",
             f"{NODES}::test_a_node_cannot_pass_for_the_server",
             f"{LINKS}::test_a_stranger_from_another_machine_gets_no_answer",
+            f"{ADDRESSES}::test_an_address_of_another_server_is_skipped_and_named",
         ),
     ),
     Row(
@@ -215,6 +218,7 @@ ROWS = (
         tests=(
             "faults/test_standby.py::test_a_standby_adopts_the_workers_of_a_killed_server",
             f"{CLUSTER}::test_a_standby_server_adopts_the_workers_of_nodes",
+            f"{ADDRESSES}::test_a_node_follows_the_server_to_its_other_address",
             (
                 "faults/test_standby.py::"
                 "test_a_standby_is_refused_if_the_holder_is_not_on_this_machine"

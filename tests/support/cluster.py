@@ -102,6 +102,7 @@ class TestCluster:
         JoinFile(
             name=name,
             address=f"{host or self.host}:{self.port}",
+            addresses=() if host else self.registry.addresses,
             authority=self.authority.certificate,
             certificate=issued.certificate,
             key=issued.key,

@@ -104,7 +104,7 @@ def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCh
 
 def scheduler_check(address: str) -> HealthCheck:
     """Return the check that Dask's scheduler accepts connections at ``cluster.scheduler``."""
-    from orchestrator.launchers.cluster.dask_nodes import scheduler_address
+    from orchestrator.launchers.cluster.dask.dask_nodes import scheduler_address
 
     try:
         socket.create_connection(scheduler_address(address), _SCHEDULER_SECONDS).close()

@@ -71,26 +71,30 @@ def nodes_command(surroundings: CliContext, context: click.Context) -> None:
 @nodes_command.command("init")
 @click.option(
     "--address",
+    "addresses",
     required=True,
+    multiple=True,
     metavar="HOST:PORT",
-    help="Address of this machine for nodes, such as head.lan:8786.",
+    help="Address of the server for nodes, such as head.lan:8786; may be repeated.",
 )
 @days_option
 @pass_surroundings
-def init_command(surroundings: CliContext, address: str, days: float) -> None:
+def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: float) -> None:
     """Create the certificates of a cluster. Repeat the command to renew the server's
-    certificate.
+    certificate, or to change the addresses.
+
+    Nodes try all addresses, and connect to the server that answers.
     """
     from orchestrator.launchers.cluster.certificates import CertificateAuthority
-    from orchestrator.launchers.cluster.join_file import host_and_port
+    from orchestrator.launchers.cluster.server_addresses import host_and_port
 
-    _, port = host_and_port(address)
+    (_, port), *_ = map(host_and_port, addresses)
     directory = _directory(surroundings)
     authority = CertificateAuthority(directory)
     if not authority.exists:
         authority.create()
     authority.renew_server(days)
-    _registry(surroundings).init(address)
+    _registry(surroundings).init(*dict.fromkeys(addresses))
     click.echo(f"Certificates: {directory}")
     click.echo("Add this to config.yaml, and restart the server:", err=True)
     click.echo(f'cluster: {{listen: "0.0.0.0:{port}"}}')
@@ -127,6 +131,7 @@ def add_command(
     found = JoinFile(
         name=name,
         address=registry.address,
+        addresses=registry.addresses,
         authority=authority.certificate,
         certificate=issued.certificate,
         key=issued.key,

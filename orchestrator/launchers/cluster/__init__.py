@@ -2,5 +2,6 @@
 
 Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``orchestrator nodes``.
 
+- ``dask``: nodes on the workers of a Dask cluster
 - ``files``: files of attempts on nodes with their own file systems
 """

@@ -39,7 +39,7 @@ from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.security.environment import worker_environment
 
 if TYPE_CHECKING:
-    from orchestrator.launchers.cluster.dask_nodes import DaskNodes
+    from orchestrator.launchers.cluster.dask.dask_nodes import DaskNodes
 
 logger = logging.getLogger(__name__)
 
@@ -184,11 +184,11 @@ class ClusterLauncher:
         """Open the launcher. Raise ConfigError, ContainmentUnavailable, or OSError."""
         settings = self._settings
         if settings.scheduler:
-            from orchestrator.launchers.cluster.dask_nodes import DaskNodes
+            from orchestrator.launchers.cluster.dask.dask_nodes import DaskNodes
 
             scaling = None
             if settings.adapt is not None:
-                from orchestrator.launchers.cluster.dask_scaling import DaskScaling
+                from orchestrator.launchers.cluster.dask.dask_scaling import DaskScaling
 
                 scaling = DaskScaling(*settings.adapt, self._demand, self._machine_named)
             self._dask = DaskNodes(settings.scheduler, settings.directory, self.nodes, scaling)

@@ -1,7 +1,8 @@
-"""The file with which a machine joins a cluster: address, certificates, and slots of one node."""
+"""The file with which a machine joins a cluster: server addresses and certificates of a node."""
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.launchers.cluster.node_agent import NodeSettings
+from orchestrator.launchers.cluster.server_addresses import host_and_port
 from orchestrator.security.product_files import FOLDER
 from orchestrator.security.untrusted_files import replace_file
 
@@ -21,8 +23,9 @@ class JoinFile:
     """
 
     name: str
-    #: HOST:PORT of the server.
+    #: HOST:PORT of the server, and all its addresses if it has several.
     address: str
+    addresses: Sequence[str] = ()
     #: PEM texts: the authority's certificate, the node's certificate, and the node's key.
     authority: str
     certificate: str
@@ -30,7 +33,11 @@ class JoinFile:
 
     def write(self, path: Path) -> None:
         """Write the file for this user only. Raise OSError."""
-        replace_file(path, (json.dumps(asdict(self), indent=1) + "\n").encode())
+        fields = asdict(self)
+        if len(self.addresses) <= 1:
+            # Earlier releases read files without this field only.
+            del fields["addresses"]
+        replace_file(path, (json.dumps(fields, indent=1) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> "JoinFile":
@@ -56,7 +63,10 @@ class JoinFile:
         ``slots``: number of workers; None: the number of processors. ``own_files`` and ``home``: as
         in ``NodeSettings``.
         """
-        host, port = host_and_port(self.address)
+        # Someone who changes the address means this address only.
+        addresses = tuple(self.addresses) if self.address in self.addresses else (self.address,)
+        for each in addresses:
+            host_and_port(each)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(directory / "ca.pem", self.authority.encode())
         replace_file(directory / "node.pem", self.certificate.encode())
@@ -64,18 +74,9 @@ class JoinFile:
         found = slots or len(os.sched_getaffinity(0))
         return NodeSettings(
             name=self.name,
-            host=host,
-            port=port,
+            addresses=addresses,
             slots=found,
             directory=directory,
             own_files=own_files,
             home=home,
         )
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """Return the parts of HOST:PORT or [HOST]:PORT. Raise ConfigError."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigError(f"{address!r} is not an address; write HOST:PORT, such as head.lan:8786")
-    return host.removeprefix("[").removesuffix("]"), int(port)

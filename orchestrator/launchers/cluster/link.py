@@ -4,7 +4,7 @@ node -> server                                    server -> node
 hello {name, instance, version, uid, python,      welcome {terms, plan, files: {attempt: bytes},
        slots, attempts: {attempt: bases},                  late: {attempt: bytes}, programs,
        own_files, known}                                   environment, workspace, shared, mark,
-                                                           places}
+                                                           places, addresses}
 beat {n, memory}                                  refused {why}: instead of a welcome
 agents {names}, unfit {why}                       ok {n}
 had {bytes}                                       files {attempt, at, data}: before its start
@@ -12,7 +12,7 @@ started {attempt, pid}                            start {launch, files}, stop {a
 piece {attempt, file, at, data}                   waiting {attempt, on}
 ended {attempt, exit, record, files}              got {bytes}
 no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
-leaving {}
+leaving {}                                        addresses {addresses}: they have changed
 tcp {connection, data}                            tcp {connection, data}
 
 A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the

@@ -11,6 +11,7 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import ssl
 import sys
 import threading
@@ -45,6 +46,7 @@ from orchestrator.launchers.cluster.link import (
     tls,
     unpacked,
 )
+from orchestrator.launchers.cluster.server_addresses import ServerAddresses, host_and_port
 from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.cluster.tunnel import Tunnel
 from orchestrator.launchers.local.containment_settings import (
@@ -84,8 +86,8 @@ class NodeSettings:
     """The settings of a node on its own machine."""
 
     name: str
-    host: str
-    port: int
+    #: Addresses of the server, HOST:PORT.
+    addresses: Sequence[str]
     slots: int
     #: Directory on a local disk, with the certificates ``ca.pem``, ``node.pem``, ``node.key``.
     directory: Path
@@ -181,6 +183,7 @@ class NodeAgent:
         self._working: set[asyncio.Task[None]] = set()
         self._lease = LeaseFile(str(self._directory / "lease"))
         self._terms = self._stored_terms()
+        self._addresses = ServerAddresses(self._directory, settings.addresses)
         self._absent_since: float | None = None
         self._launcher: LocalLauncher | None = None
         self._held: dict[str, _Held] = {}
@@ -192,6 +195,8 @@ class NodeAgent:
         shutil.rmtree(self._directory / "spare", ignore_errors=True)
         (self._directory / "spare").mkdir(mode=0o700, exist_ok=True)
         self._link: Link | None = None
+        #: The server's address of the link.
+        self._where = ""
         self._tunnel: Tunnel | None = None
         self._heard_at = 0.0
         #: Time at which each unanswered beat was sent, by the beat's number.
@@ -263,57 +268,87 @@ class NodeAgent:
     # Connections
 
     async def _connect(self) -> float | None:
-        """Connect, and serve until the connection breaks. Return the seconds to wait before the
-        next attempt; None if the node is rejected and runs nothing.
+        """Connect to the first address that answers, and serve until the connection breaks.
+
+        Return the seconds to wait before the next attempt; None if the node is rejected and runs
+        nothing.
         """
-        settings, dialled = self._settings, boot_time()
-        where = f"{settings.host}:{settings.port}"
-        try:
-            context = tls(self._directory, "node", is_server=False)
-            context.check_hostname = True
-            reader, writer = await asyncio.wait_for(
-                asyncio.open_connection(
-                    settings.host, settings.port, ssl=context, server_hostname=SERVER_NAME
-                ),
-                _DIAL_SECONDS,
-            )
-        except ConnectionRefusedError:
+        dialled, failures, refusals, insecure = boot_time(), list[str](), 0, 0
+        for where in self._addresses.in_turn():
+            try:
+                link = await asyncio.wait_for(self._dial(where), _DIAL_SECONDS)
+            except ConnectionRefusedError:
+                refusals += 1
+                failures.append(f"no server listens at {where}")
+            except ssl.SSLError as error:
+                insecure += 1
+                failures.append(f"no secure connection to {where}: {error.reason or error}")
+            except (OSError, TimeoutError) as error:
+                failures.append(f"cannot reach {where}: {str(error) or 'timeout'}")
+            else:
+                sent = boot_time()
+                welcome = await self._greet(link, where)
+                if welcome is not None:
+                    if insecure:
+                        self._tell("; ".join(failures))
+                    return await self._serve(link, where, welcome, sent)
+                failures.append(
+                    f"{where} closed the connection; {self._rejected_certificate(where)}"
+                )
+        if refusals == len(failures):
             self._server_is_absent(dialled)
-            self._tell(f"no server listens at {where}; retrying")
-            return _PAUSE_SECONDS
-        except ssl.SSLError as error:
-            self._tell(f"no secure connection to {where}: {error.reason or error}")
-            return _REJECTED_SECONDS
-        except (OSError, TimeoutError) as error:
-            self._tell(f"cannot reach {where}: {error or 'timeout'}; retrying")
-            return _PAUSE_SECONDS
-        return await self._serve(Link(reader, writer), where)
+        self._tell(f"{'; '.join(failures)}; retrying")
+        return _REJECTED_SECONDS if insecure == len(failures) else _PAUSE_SECONDS
+
+    async def _dial(self, address: str) -> Link:
+        """Return a connection. Raise OSError; ConnectionRefusedError if each of the host's
+        addresses refuses, which asyncio does not report for several of them.
+        """
+        context = tls(self._directory, "node", is_server=False)
+        context.check_hostname = True
+        errors: list[OSError] = []
+        host, port = host_and_port(address)
+        for *_, place in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                return Link(
+                    *await asyncio.open_connection(
+                        str(place[0]), port, ssl=context, server_hostname=SERVER_NAME
+                    )
+                )
+            except OSError as error:
+                errors.append(error)
+        raise next(
+            (each for each in errors if not isinstance(each, ConnectionRefusedError)), errors[0]
+        )
 
     def _server_is_absent(self, dialled: float) -> None:
-        """Extend the lease after a refused connection, which shows that no server is running.
+        """Extend the lease after all addresses refused the connection, which shows that no server
+        is running.
 
         This is safe: without a server, nothing restarts this node's attempts elsewhere, and a new
-        server first waits for the end of the lease. ``dialled``: boot time before the connection.
+        server first waits for the end of the lease. ``dialled``: boot time before the connections.
         """
         terms = self._terms
-        if terms is None or not terms.refusal_is_absence:
+        if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:
             return
         if self._absent_since is None:
             self._absent_since = dialled
         if not terms.absence or dialled < self._absent_since + terms.absence:
             self._lease.extend(dialled + terms.lease)
 
-    async def _serve(self, link: Link, where: str) -> float | None:
-        sent = boot_time()
+    async def _greet(self, link: Link, where: str) -> Message | None:
+        """Return the server's answer to ``hello``; None if the connection broke before it."""
         link.post(self._hello())
         try:
-            welcome = await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
+            return await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
         except ssl.SSLError:
-            welcome = {"do": "refused", "why": self._rejected_certificate(where)}
+            return {"do": "refused", "why": self._rejected_certificate(where)}
         except (OSError, TimeoutError):
             link.abort()
-            self._tell(f"{where} closed the connection; " + self._rejected_certificate(where))
-            return _PAUSE_SECONDS
+            return None
+
+    async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
+        """Serve a connection. ``sent``: boot time before ``hello`` was sent."""
         if welcome["do"] == "refused":
             link.abort()
             self._tell(f"rejected: {welcome['why']}")
@@ -326,9 +361,11 @@ class NodeAgent:
             link.abort()
             self._tell(f"this machine cannot be a node: {why}")
             return None
+        self._addresses.take(where, welcome.get("addresses", ()))
         self._absent_since = None
         self._lease.extend(sent + self._terms_now.lease)
         self._tell(f"connected to {where} as {self._settings.name}")
+        self._where = where
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS
 
@@ -561,6 +598,8 @@ class NodeAgent:
                 self._something.set()
             case "kept":
                 self._forget(message["attempt"])
+            case "addresses":
+                self._addresses.take(self._where, message["addresses"])
 
     def _extend(self, number: int) -> None:
         sent = self._beats.pop(number, None)

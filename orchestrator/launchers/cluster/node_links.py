@@ -199,6 +199,8 @@ class NodeLinks:
         self.machines: tuple[Machine, ...] = ()
         self._machines: dict[str, Machine] = {}
         self._entries: Mapping[str, NodeEntry] = {}
+        #: The addresses at which nodes may reach a server.
+        self._addresses: Sequence[str] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -510,6 +512,7 @@ class NodeLinks:
             "terms": asdict(self._terms),
             "files": files,
             "late": late,
+            "addresses": self._addresses,
             **{name: getattr(welcome, name) for name in Welcome.__dataclass_fields__},
         }
 
@@ -686,10 +689,15 @@ class NodeLinks:
         """Take over changes of the list of nodes."""
         self._stamp = self._registry.stamp
         try:
-            entries = self._registry.entries()
+            entries, addresses = self._registry.entries(), self._registry.addresses
         except (OSError, OrchestratorError) as error:
             logger.warning("cannot read the list of nodes: %s", error)
             return
+        if addresses != self._addresses:
+            self._addresses = addresses
+            for node in self._nodes.values():
+                if node.link is not None:
+                    node.link.post({"do": "addresses", "addresses": addresses})
         first, self._entries = not self._entries, entries
         for name in entries:
             self._node(name)

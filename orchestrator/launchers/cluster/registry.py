@@ -62,8 +62,15 @@ class NodeRegistry:
 
     @property
     def address(self) -> str:
-        """The address at which nodes reach the server; empty before ``init``."""
+        """The first of ``addresses``; empty before ``init``."""
         return str(self._read().get("address", ""))
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """The addresses at which nodes reach the server, or the server that replaces it."""
+        found = self._read()
+        # Earlier releases store one address.
+        return tuple(found.get("addresses", ())) or tuple(filter(None, [found.get("address")]))
 
     def entries(self) -> Mapping[str, NodeEntry]:
         found = self._read().get("nodes", {})
@@ -72,10 +79,10 @@ class NodeRegistry:
         except (TypeError, AttributeError) as error:
             raise ConfigError(f"{self._path} is damaged: {error}") from error
 
-    def init(self, address: str) -> None:
-        """Create the file, or change the address."""
+    def init(self, *addresses: str) -> None:
+        """Create the file, or change the addresses."""
         with self._changing() as content:
-            content["address"] = address
+            content["address"], content["addresses"] = addresses[0], list(addresses)
 
     def put(self, entry: NodeEntry) -> None:
         """Add a node, or replace the node of this name."""

@@ -282,6 +282,13 @@ class ServerProcess(Site):
                 stderr=output,
             )
 
+    def change(self, **sections: Mapping[str, Any]) -> None:
+        """Change settings for the next server."""
+        path = self.folder / "config.yaml"
+        settings = yaml.safe_load(path.read_text())
+        changed = {name: {**settings.get(name, {}), **each} for name, each in sections.items()}
+        path.write_text(yaml.safe_dump({**settings, **changed}))
+
     @property
     def record(self) -> Path:
         return self.workspace / "server.json"

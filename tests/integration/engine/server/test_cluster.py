@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.faults.site import store_settings
 from tests.integration.engine.site import (
     REPOSITORY,
     Answer,
@@ -19,7 +21,8 @@ from tests.integration.engine.site import (
     shell,
     until,
 )
-from tests.support.cluster import NodeProcess, TestCluster
+from tests.support.cluster import NodeProcess, TestCluster, free_port
+from tests.support.examples import nightly
 
 #: Starts a child job, waits for it, and prints the names of both nodes.
 PARENT = "orchestrator spawn --wait --command 'echo child on $ORCHESTRATOR_NODE'; echo parent"
@@ -64,6 +67,15 @@ class ServedCluster:
         return next((each for each in rows if each["name"] == name), {"agents": [], "state": ""})
 
 
+@contextmanager
+def ended(node: NodeProcess) -> Iterator[NodeProcess]:
+    """End a node afterwards."""
+    try:
+        yield node
+    finally:
+        node.end()
+
+
 @pytest.fixture
 def served(tmp_path: Path, make_server: Callable[..., ServerProcess]) -> Iterator[ServedCluster]:
     served = ServedCluster(tmp_path, make_server)
@@ -100,24 +112,37 @@ def test_a_killed_server_adopts_the_workers_of_its_nodes(served: ServedCluster) 
     assert server.log(job, "worker_1") == "on\n" + "".join(f"{n}\n" for n in range(1, 10))
 
 
-def test_a_standby_server_adopts_the_workers_of_nodes(served: ServedCluster) -> None:
-    served.join("n1")
-    server, release = served.server, served.directory / "release"
-    effects = served.directory / "effects"
-    script = f"echo run >> {effects}; echo on; until [ -e {release} ]; do sleep 0.1; done; seq 9"
-    job = server.submit("x", [shell(script)])
-    until(lambda: "on" in server.log(job, "worker_1"), "it runs")
-    standby = server.popen("--port", "0", "--standby", fork=False)
-    until(lambda: "standby: waiting" in server.output(), "it waits")
-    server.kill()
-    server.process = standby
-    until(lambda: f'"pid": {standby.pid}' in server.record.read_text(), "it has taken over")
-    until(lambda: served.row("n1")["state"] == "up", "the node is back")
-    release.touch()
-    [row] = server.wait(job)["results"]["tasks"]
-    assert (row["status"], row["attempts"]) == ("success", 1)
-    assert effects.read_text() == "run\n"
-    assert server.log(job, "worker_1") == "on\n" + "".join(f"{n}\n" for n in range(1, 10))
+@pytest.mark.parametrize(
+    ("store", "moves"), [("sqlite", False), *nightly(("sqlite", True)), ("postgresql", True)]
+)
+def test_a_standby_server_adopts_the_workers_of_nodes(
+    tmp_path: Path, make_server: Callable[..., ServerProcess], store: str, moves: bool
+) -> None:
+    """``moves``: the standby server listens for nodes at another address."""
+    with ExitStack() as stack:
+        served = ServedCluster(tmp_path, make_server, **store_settings(store, tmp_path, stack))
+        server, release, effects = served.server, tmp_path / "release", tmp_path / "effects"
+        port = free_port() if moves else served.cluster.port
+        addresses = dict.fromkeys(f"127.0.0.1:{each}" for each in (served.cluster.port, port))
+        served.cluster.registry.init(*addresses)
+        node = stack.enter_context(ended(served.join("n1")))
+        script = f"echo run >> {effects}; echo on; until [ -e {release} ]; do sleep 0.1; done"
+        job = server.submit("x", [shell(f"{script}; seq 9")])
+        until(lambda: "on" in server.log(job, "worker_1"), "it runs")
+        server.change(cluster={"listen": f"127.0.0.1:{port}"})
+        standby = server.popen("--port", "0", "--standby", fork=False)
+        until(lambda: "standby: waiting" in server.output(), "it waits")
+        server.kill()
+        server.process = standby
+        until(lambda: f'"pid": {standby.pid}' in server.record.read_text(), "it has taken over")
+        until(lambda: served.row("n1")["state"] == "up", "the node is back")
+        release.touch()
+        [row] = server.wait(job)["results"]["tasks"]
+        assert (row["status"], row["attempts"]) == ("success", 1)
+        assert effects.read_text() == "run\n"
+        assert server.log(job, "worker_1") == "on\n" + "".join(f"{n}\n" for n in range(1, 10))
+        until(lambda: f"connected to 127.0.0.1:{port} as n1" in node.output, "at its address")
+        server.stop()
 
 
 def test_workers_of_a_killed_node_run_again_on_another(served: ServedCluster) -> None:
@@ -269,12 +294,14 @@ def test_the_commands_make_a_cluster(
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    said = command("nodes", "init", "--address", f"127.0.0.1:{port}")
+    addresses = [f"127.0.0.1:{port}", "head2.test:8786"]
+    said = command("nodes", "init", "--address", addresses[0], "--address", addresses[1])
     assert f'cluster: {{listen: "0.0.0.0:{port}"}}' in said
     server = make_server(cluster=settings)
     added = json.loads(command("nodes", "add", "n1", "--slots", "3", "--json"))
     assert added["join_file"] == str(place / "n1.join")
     assert (place / "n1.join").stat().st_mode & 0o777 == 0o600
+    assert json.loads((place / "n1.join").read_text())["addresses"] == addresses
     argv = [sys.executable, "-m", "orchestrator", "node", "join", added["join_file"]]
     state = tmp_path / "state"
     with (tmp_path / "node.log").open("wb") as log:

@@ -14,7 +14,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
-from orchestrator.launchers.cluster.dask_nodes import node_name, scheduler_address
+from orchestrator.launchers.cluster.dask.dask_nodes import node_name, scheduler_address
 from tests.contract.launcher_adapters import LauncherSite
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import TestCluster

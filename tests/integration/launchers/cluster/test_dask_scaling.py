@@ -7,7 +7,7 @@ import pytest
 
 distributed = pytest.importorskip("distributed")
 
-from orchestrator.launchers.cluster.dask_scaling import (  # noqa: E402
+from orchestrator.launchers.cluster.dask.dask_scaling import (  # noqa: E402
     DaskScaling,
     SchedulerScaling,
 )

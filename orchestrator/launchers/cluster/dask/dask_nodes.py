@@ -26,7 +26,7 @@ from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
 from orchestrator.security.product_files import product_file
 
 if TYPE_CHECKING:
-    from orchestrator.launchers.cluster.dask_scaling import DaskScaling
+    from orchestrator.launchers.cluster.dask.dask_scaling import DaskScaling
 
 logger = logging.getLogger(__name__)
 
@@ -245,6 +245,7 @@ class DaskNodes:
         JoinFile(
             name=name,
             address=self._registry.address,
+            addresses=self._registry.addresses,
             authority=self._authority.certificate,
             certificate=issued.certificate,
             key=issued.key,

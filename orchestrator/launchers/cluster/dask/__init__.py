@@ -1,0 +1,1 @@
+"""Nodes on the workers of a Dask cluster."""

@@ -1,0 +1,81 @@
+"""The addresses at which a node dials its server."""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from orchestrator.core.errors import ConfigError
+
+
+class ServerAddresses:
+    """The addresses of a join file, or the server's own list if it replaces them.
+
+    Stored in ``addresses.json`` of the node's state directory, for the node's next process.
+
+    The server sends its list with each connection. The list replaces the node's addresses only if
+    it has the address of that connection. Otherwise a node whose join file names a relay, a tunnel,
+    or a translated address would connect around it.
+    """
+
+    def __init__(self, directory: Path, own: Sequence[str]) -> None:
+        """``own``: the addresses of the join file."""
+        self._path = directory / "addresses.json"
+        self._own = tuple(own)
+        #: The server's latest list; empty: unknown.
+        self._told: tuple[str, ...] = ()
+        self._used, self._answered = self._own, ""
+        found = self._stored()
+        # Another join file begins anew.
+        if found.get("own") == list(self._own):
+            self._told, self._used = tuple(found["told"]), tuple(found["used"])
+            self._answered = found["answered"]
+
+    def in_turn(self) -> Sequence[str]:
+        """Return all addresses, first the address that answered last."""
+        return sorted(self._used, key=lambda each: each != self._answered)
+
+    @property
+    def are_complete(self) -> bool:
+        """True if no server can run at an address that this node does not dial.
+
+        A list with one address is complete also if this node has another address for it.
+        """
+        return len(self._told) <= 1 or set(self._told) <= set(self._used)
+
+    def take(self, address: str, told: Sequence[str]) -> None:
+        """Store the server's list, which arrived through ``address``."""
+        former = self._fields()
+        self._answered, self._told = address, tuple(told)
+        if address in self._told:
+            self._used = self._told
+        if self._fields() != former:
+            # A full disk: the node's next process dials the former addresses.
+            with suppress(OSError):
+                new = self._path.with_suffix(".new")
+                new.write_text(json.dumps(self._fields()), encoding="utf-8")
+                new.replace(self._path)
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "own": list(self._own),
+            "told": list(self._told),
+            "used": list(self._used),
+            "answered": self._answered,
+        }
+
+    def _stored(self) -> dict[str, Any]:
+        try:
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            return found if found.keys() == self._fields().keys() and found["used"] else {}
+        except (OSError, ValueError, AttributeError):
+            return {}
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return the parts of HOST:PORT or [HOST]:PORT. Raise ConfigError."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigError(f"{address!r} is not an address; write HOST:PORT, such as head.lan:8786")
+    return host.removeprefix("[").removesuffix("]"), int(port)
