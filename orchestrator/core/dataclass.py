@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(cls: type | None = None, /, **options: Any) -> type | Callable[[type], type]:
-        """Works like ``dataclasses.dataclass``, but a frozen object raises TypeError for unknown
-        names, and there is no ``InitVar``.
+        """Works like ``dataclasses.dataclass``, with two exceptions: setting an unknown attribute
+        of a frozen object raises TypeError, and there is no ``InitVar``.
 
-        The first object must be created by a call, not by ``pickle`` or ``__new__``.
-        Any thread may create the first object of a class.
+        The first object must be created by a call, not by ``pickle`` or ``__new__``. Any thread may
+        create the first object of a class.
         """
 
         def declare(cls: type) -> type:

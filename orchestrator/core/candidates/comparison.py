@@ -94,7 +94,7 @@ def compared(
 ) -> Comparison:
     """Compare a task's candidates.
 
-    ``workers`` and ``reviewers``: all of the task's job.
+    ``workers``: all workers of the task's job. ``reviewers``: all reviewers of the task's job.
     """
     return comparisons([task], workers, reviewers)[0]
 

@@ -96,7 +96,7 @@ MOST_NEW_TESTS = 500
 
 
 def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | None) -> GateResult:
-    """Return the result with its counts; unchanged if the gate did not judge the work.
+    """Return the result with its numbers of tests or findings; unchanged if the gate did not judge.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
     configuration, or ``now`` if the worker altered none of them. ``base``: the run on the base
@@ -194,7 +194,7 @@ def confirmed(first: Ran, second: Ran) -> Ran:
 
 
 def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
-    """Return the names that failed in one run and passed in the other.
+    """Return the names of the tests and checks that failed in one run and passed in the other run.
 
     The name "" means the whole gate.
     """

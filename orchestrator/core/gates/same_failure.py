@@ -32,7 +32,7 @@ _WORDS = re.compile(r"[\w$]+|[^\w\s]+")
 def are_alike(one: str, other: str) -> bool:
     """True if two failures are alike.
 
-    Each text begins with the exception's type. An empty text is like any other.
+    Each text begins with the exception's type. An empty text counts as alike to every text.
     """
     if not one or not other:
         return True

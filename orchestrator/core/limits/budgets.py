@@ -51,7 +51,7 @@ class Limited(Protocol):
 
 @dataclass(slots=True)
 class Spent:
-    """Usage, by the name of the limit on it. Unknown usage counts as zero."""
+    """Usage, by the name of the limit that applies to it. Unknown usage counts as zero."""
 
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET_LIMITS, 0.0))
 

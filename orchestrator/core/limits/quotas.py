@@ -190,8 +190,8 @@ class Quotas:
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """Return the daily limit of the key or of the server that is used up; None if neither
-        is.
+        """Return the daily limit that is used up: the key's or the server's; None if neither is
+        used up.
         """
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (

@@ -118,7 +118,7 @@ def _lacks_changes(evidence: Evidence) -> bool:
 def _asks(evidence: Evidence) -> bool:
     """True if the agent ends with an open question.
 
-    If expected changes are missing, every question counts.
+    If expected changes are missing, an offer of more work counts as a question, too.
     """
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))

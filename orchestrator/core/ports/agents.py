@@ -145,8 +145,8 @@ class Agents(Protocol):
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the agent's own name for ``auto`` and aliases. Raise UnknownAgent.
 
-        ``auto`` skips the agents in ``refused``, whose logins failed. If no other agent exists, it
-        does not skip them.
+        ``auto`` skips the agents in ``refused``, whose logins failed. If there are only such
+        agents, ``auto`` skips none.
         """
 
     def names(self) -> Sequence[str]: ...

@@ -211,7 +211,7 @@ class UndonePlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """Changes of a child job that a later commit lost again."""
+    """Changes of a child job that are lost in a later commit."""
 
     places: tuple[UndonePlace, ...] = ()
     #: True if none of the changes remains, and no commit removed them. Then they were discarded as
@@ -531,7 +531,7 @@ class Repository(Protocol):
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
-        """Return the changes from ``base`` to ``result`` that ``tip`` lost again.
+        """Return the changes from ``base`` to ``result`` that ``tip`` had and no longer has.
 
         Lines that were edited, moved, or partly replaced do not count as lost. ``earlier``: other
         commits, in addition to ``base``, whose content an undo may have restored. ``others``:

@@ -142,7 +142,7 @@ def could_run(machine: Machine, worker: Worker, task: TaskSpec) -> bool:
 
 
 def hindrance(machines: Iterable[Machine], agent: str) -> str:
-    """Return why the machines that lack an agent lack it, and what to do, as text.
+    """Return, as text, why machines lack an agent, and what to do.
 
     Machines with the same reason are named together, at most a few of them. Machines that have the
     agent, or have not reported their agents, are omitted.

@@ -310,7 +310,8 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker runs from this turn on, or from the end of the worker that has its slot.
+        The worker runs from this turn on. If another worker still has the slot, the worker runs
+        from the end of the other worker on.
         """
         self._preloads.report(Began(key, attempt, at))
 

@@ -225,8 +225,8 @@ class SchedulerView:
     ) -> int:
         """Return how many workers, at most ``most``, would start if there were more machines.
 
-        ``suits`` returns True if such a machine could run the worker. Limits of jobs, keys, and the
-        server count. Only the supervisor's thread may call.
+        ``suits`` returns True if such a machine could run the worker. The limits of jobs, keys, and
+        the server apply. Only the supervisor's thread may call.
         """
         take, found = self._trees.slots.forecast(), 0
         for key, job in self._trees.ready.waiting(now + PLACEMENT_SECONDS):

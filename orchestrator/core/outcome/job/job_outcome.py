@@ -1,4 +1,6 @@
-"""Status of an ended job, derived from its workers, and the workers that files list."""
+"""Status of an ended job, derived from its workers, and the selection of workers for shortened
+lists.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -197,9 +199,9 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def comments_against(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return new comments that switch off gates.
+    """Return new comments that switch off gates. Each gate occurs once.
 
-    Each gate occurs once, with the precedence of ``gate_facts``.
+    Comments in the merged state take precedence over comments in the changes of workers.
     """
     found = {each.name: each for each in results}
     for worker in workers:

@@ -231,8 +231,8 @@ def _named(job: Job) -> str:
 def _not_made(job: Job) -> str:
     """Return a sentence about missing promised files.
 
-    It includes the command that creates them, except in a child job, where the parent worker
-    decides.
+    The sentence includes the command that creates the files, except in a child job, where the
+    parent worker decides.
     """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:

@@ -77,7 +77,8 @@ class Slots:
         return all(self._running[each] < most for each, most in self._line[job_id])
 
     def forecast(self) -> Callable[[str], bool]:
-        """Return a function that takes a slot for a worker of a job, in a forecast only.
+        """Return a function that forecasts starts. Each call takes a slot for a worker of a job,
+        without changing the real counts.
 
         The function returns False if a limit of the job, of its ancestors, or of the server leaves
         no slot.

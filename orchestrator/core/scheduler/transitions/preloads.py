@@ -41,7 +41,7 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
 
 
 def is_plain_job(job: Job) -> bool:
-    """True if the job is a root job without limits on usage, gates, and worktrees."""
+    """True for a root job that has no limits on usage, no gates, and no worktrees."""
     config = job.config
     limits = (config.max_cost_usd, config.max_steps, config.max_tokens)
     return job.is_root and not config.base and not config.gates and limits == (None,) * len(limits)
