@@ -315,7 +315,7 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
     if other.unrun and not best.unrun:
         return f"{_count(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
     if other.judges and not best.judges:
-        return f"changed tests or gate settings that judge its work ({other.judges[0]})"
+        return f"changed tests or gate settings that judge the candidate's work ({other.judges[0]})"
     return f"{_more(other.failures - best.failures, 'gate failure')}"
 
 

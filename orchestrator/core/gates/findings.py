@@ -290,7 +290,9 @@ def _broken(
         found = _unrun(gate, cause, ran.broken, result)
         blocks = cause in _MAY_BE_CAUSED
         return replace(found, status=GateStatus.BROKEN) if blocks else found
-    found = _unrun(gate, cause, f"{ran.broken}; the same on the base commit", result)
+    found = _unrun(
+        gate, cause, f"{ran.broken}; the gate did not run on the base commit either", result
+    )
     is_asked_for = found.status is GateStatus.BROKEN
     return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
 
@@ -313,7 +315,7 @@ def _without_tests(
             advice=removal.advice(lost),
             digest=digest_of(lost or failures),
         )
-    skipped = f"no test ran: all {len(now.skipped)} are skipped"
+    skipped = f"no test ran: all {len(now.skipped)} tests are skipped"
     note = skipped if now.skipped else "no tests found"
     found = _unrun(gate, GateCause.NO_TESTS, note, result)
     # If the task may remove all of these tests, their absence blocks nothing.
@@ -574,4 +576,4 @@ def _section(result: GateResult, room: int) -> str:
     text = "\n".join(lines)[: room * 2 // 3]
     left = room - len(text) - 40
     end = result.output[-left:] if left > 200 else ""
-    return f"{text}\nThe end of its output:\n{end}" if end.strip() else text
+    return f"{text}\nThe end of the gate's output:\n{end}" if end.strip() else text

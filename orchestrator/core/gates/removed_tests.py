@@ -68,7 +68,7 @@ def to_allow(paths: Sequence[str], setting: str = "") -> str:
     """
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""
-    return f"to allow it: {', or '.join(filter(None, [named, general]))}"
+    return f"to allow this change: {', or '.join(filter(None, [named, general]))}"
 
 
 def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:

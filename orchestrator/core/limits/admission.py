@@ -135,9 +135,14 @@ def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -
     for setting in (each for each in SETTINGS if each.name in asked.given):
         present, wanted = getattr(config, setting.name), getattr(asked.values, setting.name)
         if present is None or wanted <= present:
-            text = "has no such limit" if present is None else f"has {present:.15g} already"
+            text = (
+                "the job has no such limit"
+                if present is None
+                else f"the job has {present:.15g} already"
+            )
             raise InvalidRequest(
-                f"{setting.wire} {wanted:.15g} is no increase: the job {text}; nothing was changed"
+                f"{setting.wire} {wanted:.15g} does not raise the limit: {text}; "
+                "nothing was changed"
             )
         _check_ceiling(setting, wanted, ceilings)
         values[setting.name] = wanted

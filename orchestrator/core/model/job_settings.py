@@ -199,9 +199,9 @@ class JobConfig:
     #: Depth that the caller claimed for a root job. The depth of its workers is counted from there.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
-        "Depth of the new job. In a worker: ORCHESTRATOR_DEPTH + 1; other values are rejected.\n\n"
-        "With an API key it is a claim. A claim above max_recursion_depth is rejected;\n"
-        "a smaller claim reduces the remaining depth of the job.",
+        "Depth of the new job. A worker sends ORCHESTRATOR_DEPTH + 1; no other value is valid.\n\n"
+        "A caller with an API key may claim a depth. A claim above max_recursion_depth is\n"
+        "rejected; a smaller claim reduces the remaining depth of the job.",
         wire="current_depth",
         default=0,
         child=Inheritance.PARENT,
@@ -295,7 +295,7 @@ class JobConfig:
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),
-        "Handling of changed code that no gate has judged: tell (in the reason) or fail.",
+        "If no gate judged changed code: tell (in the job's reason) or fail (the job fails).",
         default="tell",
         server="gates.unjudged",
         child=Inheritance.AT_LEAST,
@@ -363,14 +363,16 @@ class JobConfig:
     )
     on_limit: str = setting(
         ("stop", "ask"),
-        "At a cap or the end of the wall time: stop the job, or ask (pause, and ask a person).",
+        "At a cap or the end of the wall time: stop (the job) or ask (pause it, and ask a person).",
         default="stop",
         on_retry=True,
-        option=Option("--on-limit", "At a cap: stop the job, or ask (pause it and ask a person)."),
+        option=Option(
+            "--on-limit", "At a cap: stop (the job) or ask (pause the job, and ask a person)."
+        ),
     )
     ask_seconds: float = setting(
         ValueKind.SECONDS,
-        "Maximum time for which a job with on_limit: ask waits for a person, in seconds.",
+        "With on_limit: ask, seconds for which a paused job waits for a person.",
         default=3600.0,
         on_retry=True,
     )
@@ -388,7 +390,7 @@ class JobConfig:
     )
     labels: Mapping[str, str] = setting(
         ValueKind.LABELS,
-        "Names and values of the caller, stored with the job.",
+        "Names and values that the caller chooses, stored with the job.",
         default={},
         child=Inheritance.BOTH,
     )
@@ -396,8 +398,8 @@ class JobConfig:
     asks_to_build: bool = False
     project: str = setting(
         ValueKind.TEXT,
-        "The host project, if --project or orchestrator.project_root named it. Otherwise the "
-        "folder can be moved together with its project.",
+        "Path of the host project, if --project or orchestrator.project_root named it; otherwise "
+        "empty, so that the product's folder can be moved together with the project.",
         default="",
         server="orchestrator.project_root",
         child=Inheritance.PARENT,

@@ -219,7 +219,7 @@ GEMINI = KnownTool(
         "GEMINI_TELEMETRY_ENABLED": "false",
     },
     install="npm install -g @google/gemini-cli",
-    login="gemini, and log in, or set GEMINI_API_KEY",
+    login="run gemini and log in, or set GEMINI_API_KEY",
 )
 
 OPENCODE = KnownTool(

@@ -67,7 +67,11 @@ class AgentLogins:
             return verdict
         mend, credential = self._needs.mend(agent), self._needs.credential(agent)
         self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, mend)
-        return replace(verdict, reason=f"{verdict.reason}; to fix it: {mend}") if mend else verdict
+        return (
+            replace(verdict, reason=f"{verdict.reason}; to fix the login: {mend}")
+            if mend
+            else verdict
+        )
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
         """Return the known states of logins that are still valid."""

@@ -222,7 +222,7 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
             f"{COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
         )
     if not wanted:
-        return f"waiting for node {wants.machine}: it was removed"
+        return f"waiting for node {wants.machine}: the node was removed"
     with_agent = [each for each in wanted if each.slots and _has_agent(each, wants)]
     names = ", ".join(map(_name, with_agent))
     why = hindrance((each for each in wanted if each.slots), wants.agent)

@@ -31,7 +31,7 @@ def decoded(body: bytes) -> object:
     try:
         return json.loads(body.decode("utf-8", "replace"))
     except RecursionError:
-        raise ValueError("JSON that is nested too deeply") from None
+        raise ValueError("the JSON is nested too deeply") from None
 
 
 def dig(value: object, *keys: str) -> Any:

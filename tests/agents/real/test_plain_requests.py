@@ -53,4 +53,4 @@ def test_a_file_in_the_home_directory_is_named(site: Site, agent: str) -> None:
     job = ask(site, agent, "Write notes.md", script)
 
     reason = site.only(job)["reason"]
-    assert f"files changed outside its worktree: {place}" in reason, job
+    assert f"files changed outside the worker's worktree: {place}" in reason, job

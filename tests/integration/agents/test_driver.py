@@ -396,7 +396,7 @@ def test_the_server_may_stop_an_agent(rig: Rig) -> None:
 
 def test_who_goes_beyond_its_limit_is_not_spared_by_the_servers_word(rig: Rig) -> None:
     limits = CallLimits(max_steps=30)
-    with server(b'{"stop": "max_steps of its task"}') as (url, _):
+    with server(b'{"stop": "max_steps of the task"}') as (url, _):
         _, _, outcome = rig.run("steps", environ=with_server(url), limits=limits, **PATIENT)
 
     assert outcome.error_class is ErrorClass.LIMIT

@@ -27,5 +27,5 @@ def test_a_file_in_the_home_directory_is_named_in_the_reason(
     [row] = ended["results"]["tasks"]
     assert (row["status"], row["outside"]) == ("success", [str(nobody / "notes.md")])
     assert "here.md" in row["files_created"]
-    assert row["reason"] == f"files changed outside its worktree: {nobody}/notes.md"
+    assert row["reason"] == f"files changed outside the worker's worktree: {nobody}/notes.md"
     assert ended["reason"] == f"worker_1: {row['reason']}"

@@ -236,14 +236,12 @@ class Delivery:
     def remarks(self) -> tuple[str, ...]:
         """Remarks for readers of the result, as texts; empty for a plain success."""
         place = "worktree" if self.has_worktree else "directory"
+        project = "your checkout" if self.has_worktree else "the project"
         found = (
             (PROMISED, self.missing),
             ("promised files that git ignores are saved in the worker's directory", self.saved),
-            (f"files changed outside its {place}", self.outside),
-            (
-                f"{'your checkout' if self.has_worktree else 'the project'} changed while it ran",
-                self.checkout,
-            ),
+            (f"files changed outside the worker's {place}", self.outside),
+            (f"{project} changed while the worker ran", self.checkout),
         )
         told = (f"{words}: {listed(paths)}" for words, paths in found if paths)
         return (*told, *remarks_on(self.side_work), *held_back_in_words(self.held_back))
@@ -268,7 +266,8 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
     if not altered.paths:
         return ()
     more = ", together with code" if altered.with_code else ""
-    return (f"changed tests or gate settings that judge its work{more}: {listed(altered.paths)}",)
+    changed = "changed tests or gate settings that judge the worker's work"
+    return (f"{changed}{more}: {listed(altered.paths)}",)
 
 
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:

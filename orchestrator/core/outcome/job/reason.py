@@ -49,7 +49,7 @@ REPOSITORY_CHANGED = "your repository changed outside of the workers' branches"
 #: The setting with which one worker's hunks replace conflicting hunks of another worker.
 THEIRS = "merge_strategy theirs"
 #: Begins the sentence on changes of child jobs that their parent workers removed or overwrote.
-UNDONE = "undone after a child job"
+UNDONE = "changes of child jobs undone"
 
 
 def reason_of(job: Job) -> str:
@@ -108,7 +108,7 @@ def paused(job: Job) -> str:
     if pause is None:
         return ""
     if pause.cause is PauseCause.LIMIT:
-        return f"paused at a limit: {pause.by}; to raise it: {budget_command(pause)}"
+        return f"paused at a limit: {pause.by}; to raise the limit: {budget_command(pause)}"
     if pause.cause is PauseCause.EVERYTHING:
         return f"paused with all jobs by key {pause.by}; resume: {COMMAND} resume --all"
     return f"paused by key {pause.by}; resume: {COMMAND} resume {pause.job_id}"
@@ -240,7 +240,7 @@ def _not_made(job: Job) -> str:
     parts = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
     parts += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
-        parts.append(f"to create them: {way_in(lacking[0], [job.id]).command}")
+        parts.append(f"to create the files: {way_in(lacking[0], [job.id]).command}")
     return "; ".join(parts)
 
 
@@ -416,7 +416,7 @@ def _repository(job: Job) -> str:
     if not found:
         return ""
     # Put the command first, because a long reason is cut where people read it.
-    shown = f"to see and restore it: {COMMAND} restore {job.id}"
+    shown = f"to see and undo the changes: {COMMAND} restore {job.id}"
     return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
 
 

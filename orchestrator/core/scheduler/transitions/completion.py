@@ -64,7 +64,7 @@ class Completion:
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping, free = False, worker.budget_from + 1
-        why = "stopped while the job is paused; runs again when it resumes"
+        why = "stopped because the job is paused; runs again when the job resumes"
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def answered(self, worker: Worker, verdict: Verdict, now: float) -> None:

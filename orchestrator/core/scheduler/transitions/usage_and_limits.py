@@ -242,4 +242,4 @@ class Accounting:
 
     def _own_limit(self, worker: Worker, so_far: Usage) -> str:
         reached = breach(self._trees.task_of(worker), spent_by(so_far))
-        return f"{reached} of its task" if reached else ""
+        return f"{reached} of the worker's task" if reached else ""

@@ -118,7 +118,7 @@ def test_work_in_the_checkout_is_named_of_a_worker_that_changed_nothing(
 ) -> None:
     row = only(run(f"echo two >> {project.path}/src/app.py; {LIAR}", role="backend"))
     assert row["status"] == "failed"
-    assert "your checkout changed while it ran: src/app.py" in row["reason"]
+    assert "your checkout changed while the worker ran: src/app.py" in row["reason"]
 
 
 def test_work_in_the_checkout_is_named_of_a_worker_that_succeeded(
@@ -130,7 +130,7 @@ def test_work_in_the_checkout_is_named_of_a_worker_that_succeeded(
         f"echo y > {project.path}/data.csv; rm {project.path}/README.md; echo x > new; echo done"
     )
 
-    assert only(ended)["reason"] == "your checkout changed while it ran: src/app.py"
+    assert only(ended)["reason"] == "your checkout changed while the worker ran: src/app.py"
     assert ended["status"] == "completed"
     assert ended["reason"] == "your checkout changed while worker_1 ran: src/app.py"
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
@@ -224,7 +224,7 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
     assert row["reason"] == "promised files are missing: docs/b.md"
     assert (ended["status"], ended["merge_state"]) == ("partial", "merged")
     command = f"bin/orchestrator retry {job}"
-    assert ended["reason"] == f"worker_1: {row['reason']}; to create them: {command}"
+    assert ended["reason"] == f"worker_1: {row['reason']}; to create the files: {command}"
     [lost] = ended["missing"]
     assert (lost["cause"], lost["paths"], lost["command"]) == ("not_made", ["docs/b.md"], command)
     assert ended["made_not_in_result"] == [], "nobody made it"

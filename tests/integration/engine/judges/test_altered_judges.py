@@ -167,7 +167,8 @@ def test_a_task_that_may_change_tests_succeeds_and_says_so(
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
     told = (
-        "changed tests or gate settings that judge its work, together with code: tests/test_app.py"
+        "changed tests or gate settings that judge the worker's work, together with code: "
+        "tests/test_app.py"
     )
     assert reasons(ended) == [told]
     assert ended["reason"] == f"worker_1: {told}"
@@ -198,7 +199,7 @@ def test_the_role_testing_excuses_no_tests_that_other_code_of_the_same_change_br
 
     assert ended["status"] == "failed", ended
     assert reasons(ended)[0].startswith(f"gate pytest failed: {found}"), ended
-    assert "to allow it: add writes: [tests/test_app.py] to the task" in reasons(ended)[0]
+    assert "to allow this change: add writes: [tests/test_app.py] to the task" in reasons(ended)[0]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +226,7 @@ def test_the_role_testing_may_repair_and_remove_tests(
 
     assert ended["status"] == "completed", ended
     assert reasons(ended) == [
-        f"changed tests or gate settings that judge its work{more}: tests/test_app.py"
+        f"changed tests or gate settings that judge the worker's work{more}: tests/test_app.py"
     ]
 
 
@@ -242,8 +243,8 @@ def test_a_setting_lets_any_work_change_tests_and_land_says_so(
     surroundings = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
     assert execute(["land", ended["job_id"], "--yes"], surroundings) == 0
     told = (
-        b"Note: worker_1: changed tests or gate settings that judge its work, together with code: "
-        b"tests/test_app.py"
+        b"Note: worker_1: changed tests or gate settings that judge the worker's work, "
+        b"together with code: tests/test_app.py"
     )
     assert told in b" ".join(capfdbinary.readouterr().err.split())
 
@@ -309,7 +310,10 @@ def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None
     task = site.get(f"/jobs/{ended['job_id']}")["tasks"][0]["id"]
     best, other = site.get(f"/jobs/{ended['job_id']}/tasks/{task}/candidates")["candidates"]
     assert (best["worker_id"], other["worker_id"]) == ("worker_2", "worker_1")
-    assert other["why"] == "changed tests or gate settings that judge its work (tests/test_app.py)"
+    assert (
+        other["why"]
+        == "changed tests or gate settings that judge the candidate's work (tests/test_app.py)"
+    )
 
 
 @pytest.mark.parametrize("point", crash_points.OF_SECOND_RUNS)

@@ -132,7 +132,7 @@ def test_a_worker_that_removes_failing_tests_is_refused_with_what_to_type(
     [reason] = reasons(ended)
     assert reason == (
         f"gate pytest failed: {test}: passed on the base commit, but does not run now; "
-        f"to allow it: add writes: [{file}] to the task, "
+        f"to allow this change: add writes: [{file}] to the task, "
         "or set gates.tests_may_vanish: true in config.yaml"
     )
     assert "tests.test_old" not in reason

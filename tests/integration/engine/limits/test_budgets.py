@@ -116,7 +116,7 @@ def test_a_task_has_limits_of_its_own(site: InProcess, release: Path) -> None:
     job = site.submit("use", [hold(release, max_steps=5)])
     key = site.key_of(job)
     assert tell(site, key, steps=4) == ""
-    assert tell(site, key, steps=5).startswith("max_steps (5 steps) of its task")
+    assert tell(site, key, steps=5).startswith("max_steps (5 steps) of the worker's task")
     release.touch()
     assert site.wait(job)["workers"] == {"success": 1}
     assert site.get(f"/jobs/{job}")["usage"]["steps"] == 5

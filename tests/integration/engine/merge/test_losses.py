@@ -83,7 +83,7 @@ def test_half_a_promise_at_depth_2_reaches_the_root(made: MakeProject) -> None:
     assert [row["status"] for row in ended["results"]["tasks"]] == ["recursive_success"]
     lacks = f"worker_1_1_1 of job {deepest}: promised files are missing: b.md"
     command = f"bin/orchestrator continue {ended['job_id']} 'Create b.md'"
-    assert ended["reason"] == f"{lacks}; to create them: {command}"
+    assert ended["reason"] == f"{lacks}; to create the files: {command}"
     branch = f"orchestrator/{ended['job_id']}/result"
     assert [project.show(branch, f"code-{level}.txt") for level in (1, 2)] == ["6", "6"]
 

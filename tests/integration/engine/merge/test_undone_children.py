@@ -114,7 +114,7 @@ def test_what_a_parent_removes_or_overwrites_is_named_with_the_child(made: MakeP
     [_, _, deepest] = jobs_of(site, ended["job_id"])
     assert ended["status"] == "completed", ended["reason"]
     hunks = f"2 hunks of worker_1_1_1 of job {deepest['job_id']} (child.txt, shared.txt:2)"
-    assert ended["reason"] == f"undone after a child job: {hunks} by worker_1_1"
+    assert ended["reason"] == f"changes of child jobs undone: {hunks} by worker_1_1"
 
 
 @pytest.mark.nightly
@@ -138,4 +138,4 @@ def test_a_child_job_that_its_parent_merges_as_its_own_decision_is_only_named(
     ended = site.run("x", [spawning([CHILD], 1, after=f"{DISCARD}{ours}")])
 
     assert ended["status"] == "completed", ended["reason"]
-    assert ended["reason"].startswith("undone after a child job: 2 hunks of worker_1_1 of job ")
+    assert ended["reason"].startswith("changes of child jobs undone: 2 hunks of worker_1_1 of job ")

@@ -193,7 +193,7 @@ def test_files_of_tasks_side_by_side_are_named_for_all_that_may_have_changed_the
     assert f"{both}; worker_3 changed later.py" in ended["reason"]
     assert "worker_3: the project" not in ended["reason"]
     for name in ("worker_1", "worker_2"):
-        assert f"{name}: the project changed while it ran: a.py, b.py" in ended["reason"]
+        assert f"{name}: the project changed while the worker ran: a.py, b.py" in ended["reason"]
 
 
 def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(

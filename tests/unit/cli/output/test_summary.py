@@ -154,8 +154,8 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
             ),
         ),
         [
-            "files changed outside its worktree: /home/me/x",
-            "changed tests or gate settings that judge its work: conftest.py",
+            "files changed outside the worker's worktree: /home/me/x",
+            "changed tests or gate settings that judge the worker's work: conftest.py",
             "nothing was changed by worker_7",
             "core.1",
         ],

@@ -156,7 +156,7 @@ def test_a_gate_out_of_time_did_not_run_and_a_base_out_of_time_excuses_nothing()
         *("known", "did_not_run", "timeout"),
         False,
     )
-    assert too.note.endswith("the same on the base commit")
+    assert too.note.endswith("the gate did not run on the base commit either")
     assert result_of(GATE, broken, broken, []).blocks
     assert result_of(GATE, ran("a"), broken, []).failures == ("a: it failed",)
 
@@ -256,7 +256,7 @@ def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> 
         assert (detected.outcome, detected.cause) == ("did_not_run", "no_tests")
         assert not detected.blocks
         assert result_of(GATE, each, none, []).blocks
-    assert result_of(GATE, skipped, none, []).note == "no test ran: all 2 are skipped"
+    assert result_of(GATE, skipped, none, []).note == "no test ran: all 2 tests are skipped"
 
 
 def test_tests_that_ran_at_the_base_and_are_all_gone_are_a_failure() -> None:

@@ -68,7 +68,7 @@ def test_a_result_without_the_tests_that_may_go_passes_and_names_only_the_others
 
     assert found.failures == (f"tests.test_b::y: {LOST}",)
     assert found.advice == (
-        "to allow it: add writes: [tests/test_b.py] to the task, "
+        "to allow this change: add writes: [tests/test_b.py] to the task, "
         "or set gates.tests_may_vanish: true in config.yaml"
     )
 

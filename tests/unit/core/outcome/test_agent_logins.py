@@ -53,7 +53,7 @@ def test_a_refused_login_is_tried_once_and_the_reason_says_what_mends_it() -> No
     story.ends(keys[0], EXIT_1, REFUSED)
 
     assert states(story, keys) == [FAILED, FAILED, FAILED]
-    said = "the agent's login failed: invalid x-api-key; to fix it: opencode auth"
+    said = "the agent's login failed: invalid x-api-key; to fix the login: opencode auth"
     assert story.worker(keys[0]).reason.startswith(said)
     assert story.worker(keys[2]).reason.startswith(f"not started: {said}")
     assert [story.worker(key).attempt for key in keys] == [1, 0, 0]

@@ -205,7 +205,7 @@ def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
     assert verdict.succeeded
     assert verdict.reason == (
         "promised files are missing: a, b; promised files that git ignores are saved in the "
-        "worker's directory: c; files changed outside its worktree: /home/u/d"
+        "worker's directory: c; files changed outside the worker's worktree: /home/u/d"
     )
 
 

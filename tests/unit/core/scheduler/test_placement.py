@@ -115,7 +115,7 @@ def test_only_the_named_machine_is_chosen() -> None:
     lacking = choose(machines, {}, Wants(agent="claude", machine="n1"))
     assert lacking == Unplaced("waiting for node n1: it has no claude", is_full=False)
     removed = choose(machines, {}, Wants(agent="shell", machine="n2"))
-    assert removed == Unplaced("waiting for node n2: it was removed", is_full=False)
+    assert removed == Unplaced("waiting for node n2: the node was removed", is_full=False)
 
 
 def test_a_task_that_no_machine_can_ever_run_is_refused() -> None:

@@ -133,8 +133,8 @@ class PlanApproval:
         present = self._unit_of_work.jobs[job_id].plan_version
         if version != present:
             raise OutdatedPlan(
-                f"the plan of job {job_id} has version {present}, not {version}; read it again, "
-                "and repeat the edit",
+                f"the plan of job {job_id} has version {present}, not {version}; "
+                "read the plan again, and repeat the edit",
                 version=present,
             )
 
