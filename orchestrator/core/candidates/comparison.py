@@ -13,7 +13,7 @@ from orchestrator.core.repository.git_refs import short, worker_branch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateRow:
-    """One candidate. None means unknown."""
+    """One candidate in a comparison. None means unknown."""
 
     worker_id: str
     agent: str

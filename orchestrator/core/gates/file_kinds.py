@@ -114,7 +114,10 @@ def is_of_tests(path: str) -> bool:
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:
-    """Yield the project's files of one kind. Files near the top directory come first."""
+    """Yield the paths that match ``kind``, except vendored and generated files.
+
+    Files near the top directory come first.
+    """
     for path in sorted(paths, key=lambda each: (each.count("/"), each)):
         if kind.fullmatch(path) and not is_foreign(path):
             yield path

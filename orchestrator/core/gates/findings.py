@@ -184,7 +184,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 
 
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
-    """True if the gate's findings on the base are needed.
+    """True if the result must be compared with the gate's findings on the base.
 
     ``touched``: the paths that the change touches. The value is True if the path existed before.
     """

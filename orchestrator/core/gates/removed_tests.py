@@ -103,7 +103,9 @@ def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """True if a test's name begins with the file, the module, or the package of its directory."""
+    """True if the test's name begins with the path of the file, or with the module or package at
+    the path.
+    """
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

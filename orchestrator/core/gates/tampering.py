@@ -190,7 +190,9 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Return the kind of a judging file; "" for a file that does not affect the gate's findings."""
+    """Return the kind of a file that decides how the gate judges; "" for a file that does not
+    affect the gate's findings.
+    """
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -223,8 +225,8 @@ def with_second_run(
     base: Ran | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Set the result to failed if the gate passes only with the worker's versions of judging
-    files.
+    """Set the result to failed if the gate passes only with the worker's versions of files that
+    decide how the gate judges.
     """
     found = swayed(gate, now, second, base, altered.repairs)
     if not found:
@@ -268,7 +270,8 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """Return tests that pass only with the worker's versions of judging files.
+    """Return tests that pass with the worker's versions of tests and configuration, but not with
+    the base's versions.
 
     ``second``: the run with the base's versions. New tests are excluded, because they may need new
     code.

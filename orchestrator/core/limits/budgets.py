@@ -67,7 +67,11 @@ class Spending:
         self._spent: dict[str, Spent] = {}
 
     def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
-        """Add a worker's new usage to its job and the job's ancestors, which are ``line``."""
+        """Add the difference between two usages of a worker to the sums of its job and of the job's
+        ancestors.
+
+        ``line``: the job and its ancestors.
+        """
         for job in line:
             self._spent.setdefault(job.id, Spent()).change(before, after)
 

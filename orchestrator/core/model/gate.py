@@ -228,7 +228,9 @@ class GateResult:
 
 
 class GatePlace(StrEnum):
-    """The kind of project state on which a gate runs."""
+    """The state of the project on which a gate runs: base commit, worker's result, or merged
+    result.
+    """
 
     BASE = "base commit"
     WORKER = "worker"

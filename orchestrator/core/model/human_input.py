@@ -148,14 +148,17 @@ class FeedbackGiven:
 
 
 def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
-    """Return the rounds. The successful ``attempt`` is set as the answer to all open rounds."""
+    """Return the rounds of feedback, with ``attempt`` recorded as the answer to each open round.
+
+    ``attempt``: number of an attempt that succeeded.
+    """
     return tuple(
         each if each.answered_by else replace(each, answered_by=attempt) for each in rounds
     )
 
 
 def open_rounds(rounds: Sequence[Feedback]) -> tuple[Feedback, ...]:
-    """Return the rounds that no successful attempt has answered."""
+    """Return the rounds of feedback that no successful attempt has answered."""
     return tuple(each for each in rounds if not each.answered_by)
 
 

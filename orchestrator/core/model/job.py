@@ -232,10 +232,9 @@ class Job:
 
     @property
     def lacks_changes(self) -> bool:
-        """True if the result lacks changes of the job or its descendants, and no person excluded
-        them.
+        """True if the job's result lacks changes, or promised files, of the job or its descendants.
 
-        Promised files that no worker created count, too.
+        Changes that a person excluded do not count.
         """
         own = any(not each.chosen for each in self.facts.missing)
         return self.unmerged or own or bool(self.facts.lost_below)

@@ -286,7 +286,7 @@ class JobFacts:
 
     @property
     def refused(self) -> frozenset[str]:
-        """Workers of the job whose changes its gates reject."""
+        """Workers of the job whose changes are rejected by the job's gates."""
         found = (each for each in self.missing if each.cause is LossCause.REFUSED)
         return frozenset(each.worker_id for each in found)
 

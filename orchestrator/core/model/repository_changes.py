@@ -143,8 +143,9 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
     """Return the kind of change.
 
-    Always CHANGED for ``_ENTRIES``: their entries appear and disappear when an object changes, but
-    the object itself may have existed before, and may still exist.
+    Entries of a kind in ``_ENTRIES`` appear and disappear when an object changes, although the
+    object itself may have existed before and may still exist. Their change is therefore always
+    CHANGED.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED

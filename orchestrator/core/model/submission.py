@@ -66,7 +66,8 @@ class Caller:
 
 @dataclass(frozen=True, init=False, slots=True)
 class ConfigRequest:
-    """The ``config`` of a request: its settings, by their names in requests.
+    """The requested settings of a job. A caller names a setting as requests do, not as
+    ``JobConfig`` does.
 
     ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """

@@ -202,7 +202,9 @@ class Store(Protocol):
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
-        """Return light rows of a root job's tree at one moment; None if it does not exist."""
+        """Return light rows of a root job's tree at one moment; None if the root job does not
+        exist.
+        """
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:
         """Return a page of the jobs that match the filter, newest first."""

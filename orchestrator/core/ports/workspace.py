@@ -41,7 +41,7 @@ class Workspace(Protocol):
     def final_report(self, job: Job) -> Path: ...
 
     def report(self, job: Job, name: str) -> Path | None:
-        """Return the path of a report; None if reports never have that name."""
+        """Return the path of a report; None if no report can have this name."""
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> None:
         """Write a message for the driver of the worker's attempt. Idempotent. Raise OSError."""

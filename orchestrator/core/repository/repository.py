@@ -564,8 +564,8 @@ class Repository(Protocol):
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        Return "" if there are none. ``checkout_state`` has this digest under the name
-        ``WAYS_TO_MERGE``.
+        Return "" if there are no such settings and attributes. ``checkout_state`` has this digest
+        under the name ``WAYS_TO_MERGE``.
         """
         ...
 

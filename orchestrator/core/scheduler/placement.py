@@ -133,9 +133,7 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
 
 
 def could_run(machine: Machine, worker: Worker, task: TaskSpec) -> bool:
-    """True if another machine like this one could run the worker of a task that names no
-    machine.
-    """
+    """True if a machine like this one could run the worker. False if the task names a machine."""
     files = needs_server_files(worker, task)
     wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)
     return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)

@@ -294,8 +294,8 @@ class Scheduler:
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """Store the hashes of an attempt's API key and of its record's secret, before the
-        attempt starts.
+        """Store two hashes before an attempt starts: of its API key, and of the secret of its exit
+        record.
         """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
@@ -467,7 +467,10 @@ class Scheduler:
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """End the open question of a worker. Raise Conflict if the worker has no open question."""
+        """End the open question of a worker with the given decision.
+
+        Raise Conflict if the worker has no open question.
+        """
         worker = self._unit_of_work.workers[key]
         return self._questions.answer(worker, decision, by, comment, now)
 

@@ -65,8 +65,9 @@ class Exit:
 
     @property
     def stop_was_asked(self) -> bool:
-        """True if the server requested the stop, or stopped itself; False for a signal from
-        another sender.
+        """True if the attempt was stopped by a request, or because the server stopped.
+
+        False if another process sent the signal that ended the attempt.
         """
         return self.ended_by is EndedBy.CANCEL and self.cause is not ExitCause.SIGNAL
 

@@ -115,7 +115,8 @@ def unjudged_files(
     workers: Sequence[Worker],
     below: Sequence[JobFacts] = (),
 ) -> tuple[UnjudgedFile, ...]:
-    """Return sources of a merged change that no gate judged, if some gates have results.
+    """Return the sources of a merged change that no gate judged. At least one gate must have a
+    result.
 
     ``present``: paths of the change relative to the host project, without removed files, each with
     the path that workers' results use. A gate that only one worker's task requests judges only that

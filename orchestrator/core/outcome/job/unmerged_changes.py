@@ -143,11 +143,12 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
-    """Yield lost changes of a worker's descendants that no person chose to exclude.
+    """Yield the lost changes of a worker's descendants, except changes that a person chose to
+    exclude.
 
-    ``children``: the worker's child jobs, in their order. No change is yielded if the worker's own
-    work does not count. A child job has lost nothing if it was withdrawn, or if a later child job
-    with the same request replaced it.
+    ``children``: the worker's child jobs, in their order. Nothing is yielded if the worker's own
+    changes do not count. A child job is skipped if it was withdrawn, or if a later child job with
+    the same request replaced it.
     """
     for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -162,9 +163,11 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 
 
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
-    """Yield the child jobs whose losses count as losses of the worker.
+    """Yield the child jobs whose losses count as losses of the worker; none if the worker's own
+    changes do not count.
 
-    ``children``: all child jobs of the worker, in their order.
+    A child job is skipped if it was withdrawn, or if a later child job with the same request
+    replaced it. ``children``: all child jobs of the worker, in their order.
     """
     if not worker.counts:
         return
@@ -443,10 +446,10 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
-        """Yield the job, and its descendants whose changes count.
+        """Yield the job, and the descendants whose changes count.
 
-        If a worker does not count, the changes of its descendants do not count either, so they are
-        not listed. A child job that was withdrawn or replaced has lost nothing.
+        A child job is skipped if the changes of its parent worker do not count, or if the child job
+        was withdrawn or replaced.
         """
         yield job
         for worker in self.workers.get(job.id, ()):

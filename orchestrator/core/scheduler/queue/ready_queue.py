@@ -47,7 +47,7 @@ class ReadyQueue:
             self.push(key, job, order)
 
     def waiting(self, until: float) -> Iterator[tuple[WorkerKey, Job]]:
-        """Yield queued workers, and delayed ones that are queued by the time ``until``."""
+        """Yield queued workers, and delayed workers that will be queued by the time ``until``."""
         for job_id, queue in self._queues.items():
             for *_, key in queue:
                 yield key, self._jobs[job_id]
@@ -69,7 +69,10 @@ class ReadyQueue:
     def next(
         self, has_room: Callable[[str], bool], running_in: Callable[[str], int]
     ) -> tuple[str, WorkerKey] | None:
-        """Return the next job and its next worker. The worker stays in the queue until ``take``."""
+        """Return the next job that has room, with its next worker; None if no job has room.
+
+        The worker stays in the queue until ``take``.
+        """
         for job in self._in_order(running_in):
             if has_room(job.id):
                 return job.id, self._queues[job.id][0][-1]

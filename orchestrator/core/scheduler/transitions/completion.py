@@ -181,7 +181,8 @@ class Completion:
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
         """Yield code that no gate judged, with the workers that may have changed it.
 
-        If a worker has a worktree, the code of its child jobs counts as its own.
+        The code of a child job counts as code of its parent worker if the parent worker has a
+        worktree.
         """
         if job.config.gates_off:
             return
@@ -202,9 +203,8 @@ class Completion:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return changed files of the project whose author is unknown.
-
-        The author is this worker, or another worker that worked in the project at the same time.
+        """Return the project's files that changed while the worker worked in the project, possibly
+        by another worker.
         """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT
@@ -582,9 +582,9 @@ _ENDED_BY: Mapping[StopCause, EndedBy] = {
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """Return what people should check in the changes of a worker; None if there is nothing.
+    """Return what people should check in the changes of a worker.
 
-    None also if the worker's changes do not count.
+    None if there is nothing to check, or if the worker's changes do not count.
     """
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:

@@ -97,7 +97,7 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by=by)
 
     def attempt_ended(self, key: WorkerKey, now: float) -> None:
-        """Release the worker's leases. In the store, they end with their attempt."""
+        """Release the worker's leases in memory. In the store, leases end with their attempt."""
         names = self._locks.attempt_ended(key)
         if names:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by="")

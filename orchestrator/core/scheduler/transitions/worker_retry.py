@@ -79,8 +79,8 @@ class Retries:
         self._fallback = fallback
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry on another machine, if the login failed on this one only. Return True if the
-        worker is retried.
+        """Retry on another machine, if the login failed on the worker's machine only. Return True
+        if the worker is retried.
 
         This uses no retry of the worker.
         """

@@ -295,7 +295,7 @@ class RunningWorkers:
         return job
 
     def begin(self, worker: Worker, now: float) -> Job:
-        """Set the worker's job to running, and return it."""
+        """Set the worker's job to running. Return the job."""
         job = self._trees.job_of(worker)
         if job.status is JobStatus.PENDING:
             job = self._trees.begin_job(job, now)

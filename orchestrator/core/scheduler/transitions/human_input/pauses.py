@@ -173,7 +173,7 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 
 
 def _combined(present: Pause | None, asked: Pause) -> Pause:
-    """Return the pause of a job that is paused again. It keeps the start time of the first pause.
+    """Return the pause of a job that is paused again. The start time of the first pause remains.
 
     A pause of all jobs does not replace a person's pause of one job.
     """
