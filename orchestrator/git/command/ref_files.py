@@ -38,30 +38,37 @@ class Unusual(Exception):
     """
 
 
-def tips(git: Git, common: Path, *places: str) -> dict[str, str]:
+def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, str]:
     """Return the object ids of refs, sorted by name.
 
-    ``places``: names of refs, or directories of refs with a trailing slash.
+    ``places``: names of refs, or directories of refs with a trailing slash. ``without``: a
+    directory of refs that is left out, with a trailing slash; "" for none.
     """
     try:
-        return _at(common, places)
+        found = _at(common, places, without)
     except Unusual:
         shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", *places)
-        return dict(line.split(" ") for line in shown.text.splitlines())
+        found = dict(line.split(" ") for line in shown.text.splitlines())
+    return {name: found[name] for name in sorted(found) if not _is_below(name, without)}
 
 
-def _at(common: Path, places: Sequence[str]) -> dict[str, str]:
+def _at(common: Path, places: Sequence[str], without: str) -> dict[str, str]:
     if os.path.lexists(common / "reftable"):
         raise Unusual
     # Read loose refs first, because git packs a ref before it removes the ref's file.
-    loose = {name: tip for each in places for name, tip in _loose(str(common), each)}
+    loose = {name: tip for each in places for name, tip in _loose(str(common), each, without)}
     content = _read_packed(common / "packed-refs")
     packed = {name: tip for each in places for name, tip in _packed(content, each)}
-    found = {**packed, **loose}
-    return {name: found[name] for name in sorted(found)}
+    return {**packed, **loose}
 
 
-def _loose(common: str, place: str) -> Iterator[tuple[str, str]]:
+def _is_below(name: str, directory: str) -> bool:
+    return bool(directory) and name.startswith(directory)
+
+
+def _loose(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
+    if _is_below(place, without):
+        return
     if not place.endswith("/"):
         content = _content(f"{common}/{place}")
         if content is not None:
@@ -76,11 +83,11 @@ def _loose(common: str, place: str) -> Iterator[tuple[str, str]]:
     for entry in entries:
         name = f"{place}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            yield from _loose(common, f"{name}/")
+            yield from _loose(common, f"{name}/", without)
         elif _INVALID.search(entry.name):
             raise Unusual
         elif not name.endswith(".lock"):
-            yield from _loose(common, name)
+            yield from _loose(common, name, without)
 
 
 def _content(path: str) -> bytes | None:

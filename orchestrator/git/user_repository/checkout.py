@@ -51,9 +51,8 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     # A lock of a running or killed git blocks every other git.
     locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
     found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
-    for name, commit in ref_files.tips(git, common, *_REFS).items():
-        if not name.startswith(f"refs/heads/{BRANCHES}/"):
-            found[name] = commit
+    # Branches of jobs are not the user's, and jobs that were not landed may have many.
+    found |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
     found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
     for index, field in enumerate(_status(git, top)):
         path = path_of(field)

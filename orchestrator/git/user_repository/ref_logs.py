@@ -28,14 +28,18 @@ def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     written after ``since`` are not read. Fetches are excluded.
     """
     logs = common / "logs"
-    for path in chain((logs / each for each in _SINGLE), *(_below(logs / e) for e in _PLACES)):
+    ours = logs / "refs" / "heads" / BRANCHES
+    below = (_below(logs / each, ours) for each in _PLACES)
+    for path in chain((logs / each for each in _SINGLE), *below):
         ref = os.path.relpath(path, logs)
-        if not ref.startswith(f"refs/heads/{BRANCHES}/") and _is_newer(path, since):
+        if _is_newer(path, since):
             yield from _of_log(path, ref, f"@{root_id}{ADDRESSES}")
 
 
-def _below(directory: Path) -> Iterator[Path]:
-    for place, _, names in os.walk(directory):
+def _below(directory: Path, without: Path) -> Iterator[Path]:
+    for place, directories, names in os.walk(directory):
+        # Jobs that were not landed may have many branches.
+        directories[:] = [each for each in directories if Path(place, each) != without]
         yield from (Path(place, name) for name in sorted(names))
 
 

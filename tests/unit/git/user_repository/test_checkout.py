@@ -90,7 +90,9 @@ def test_what_is_no_change_is_not_noticed(
     project: Project, repository: GitRepository, noted: dict[str, str]
 ) -> None:
     project.write("cache/more.txt", "2\n")
+    project.git("branch", "orchestrator/a1b2c3d4/worker_1")
     project.git("gc", "-q")
+    project.git("branch", "orchestrator/a1b2c3d4/worker_2")
     assert dict(repository.checkout_state()) == noted
 
 
