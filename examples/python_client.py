@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from orchestrator.api.client import OrchestratorClient
 
-#: Results of the tasks that a task depends on; the file is in its worker's directory.
+#: A command that reads the output of the task `lower` from a file in its worker's directory.
 LOUDER = """python3 - <<'PYTHON'
 import json
 found = json.load(open("dependencies.json"))
