@@ -98,12 +98,14 @@ _COLUMNS = 128
 _INTRODUCTION = (
     "This page has the results of the benchmarks. Every section names the machine and its load, "
     "because times depend on both. A ratio compares two programs that ran in the same minutes on "
-    "the same machine. Other work on the machine changes CPU time less than wall time."
+    "the same machine. If other work runs on the machine, it changes CPU time less than wall time."
 )
 _WORK_OF_DISPATCH = (
     "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. "
-    f"{OURS} also stores every start and end, contains each worker's processes, and writes "
-    "reports. Its times include the reports. The times of all programs exclude their start-up."
+    f"{OURS} also stores every start and end, ensures that each worker's processes end, and "
+    'writes reports. Its times include the reports; the row "until the last worker ended" excludes '
+    "them. The times of all programs exclude their start-up. The last two columns of the tables "
+    f"are ratios to {OURS}: medians of the rounds."
 )
 
 
@@ -148,7 +150,7 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
     [own] = [row for row in rows if row["program"] == OURS]
     peers = [row for row in rows if row["program"] not in (OURS, WORK)]
     wall, cpu = number(own[WALL]), number(own[CPU_TIME])
-    yield f"{OURS}: {wall} ms of wall time and {cpu} ms of CPU time per task. In this run:"
+    yield f"{OURS} used {wall} ms of wall time and {cpu} ms of CPU time per task. In this run:"
     yield ""
     faster = [row["program"] for row in peers if row[THEIR_WALL] < 1]
     lighter = [row["program"] for row in peers if row[OUR_CPU] > 1]
