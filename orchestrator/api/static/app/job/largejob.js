@@ -54,7 +54,7 @@ function rankTitle(model, units) {
 }
 
 function Ranks({ model, ranks }) {
-  return html`<section class="card"><header><h2>By step</h2><span class="small muted">${many(ranks.length, "rank")}, first at the top</span></header>
+  return html`<section class="card"><header><h2>By step</h2><span class="small muted">${many(ranks.length, "step")}, first at the top</span></header>
     <ol>${ranks.map(({ title, places }, rank) => html`<li class="rank" key=${rank}><h3><a class="cut" href=${tablePath(model, { q: title.replace(/ and others$/, "") })} data-row>${plain(title)}</a>
         <span class="small muted num">${many(places.length, "worker")}</span></h3><${Strip} model=${model} places=${places} name=${plain(title)} />
       <${Legend} counts=${counted(model, places)} href=${(state) => tablePath(model, { status: state })} /></li>`)}</ol></section>`;
