@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from orchestrator.agents import survey
-from orchestrator.agents.agent_types.driven_agent import DrivenAgent
-from orchestrator.agents.agent_types.program_agent import ProgramAgent, ShellAgent
+from orchestrator.agents.driven_agent import DrivenAgent
 from orchestrator.agents.events.steps import steps_of
+from orchestrator.agents.program_agent import ProgramAgent, ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.ports import Agent
@@ -112,7 +112,7 @@ class AgentRegistry:
         if not isinstance(agent, DrivenAgent) or not agent.argv:
             return None
         # Few servers show transcripts: the readers are loaded when one is requested.
-        from orchestrator.agents.adapters.readers import reader
+        from orchestrator.agents.ai_tools.readers import reader
 
         return steps_of(reader(agent.reader), lines, ended=ended)
 

@@ -8,9 +8,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from orchestrator.agents.agent_types.driven_agent import DrivenAgent, Terms
-from orchestrator.agents.agent_types.program_agent import LOGIN_SHELL, ProgramAgent
-from orchestrator.agents.catalog.availability import (
+from orchestrator.agents.discovery.availability import (
     Fresh,
     credential_stamp,
     local_models,
@@ -19,13 +17,15 @@ from orchestrator.agents.catalog.availability import (
     look_for_program,
     needs_login,
 )
-from orchestrator.agents.catalog.availability import program_argv as argv_of
-from orchestrator.agents.catalog.machines import (
+from orchestrator.agents.discovery.availability import program_argv as argv_of
+from orchestrator.agents.discovery.node_agents import (
+    AgentOnNodes,
     Description,
-    OnMachines,
     description,
     program_description,
 )
+from orchestrator.agents.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.program_agent import LOGIN_SHELL, ProgramAgent
 from orchestrator.agents.registry import AgentRegistry, Look, built_in
 from orchestrator.config import ModelPrice, Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
@@ -65,7 +65,7 @@ def registry(
                 inherit=_inherited(settings, each),
             )
         )
-        looks[each.name] = found = OnMachines(fresh, machines)
+        looks[each.name] = found = AgentOnNodes(fresh, machines)
         agents[each.name] = _driven(each, settings, terms, found, environ)
     agents.update(_installed())
     for name, user in settings.agents.items():
@@ -74,7 +74,7 @@ def registry(
             if user.class_ is not None:
                 agents[name] = _loaded(name, user.class_)
                 continue
-            found = OnMachines(_program_look(name, user, terms, environ), machines)
+            found = AgentOnNodes(_program_look(name, user, terms, environ), machines)
             program_looks[name] = found
             agents[name] = _users(name, user, terms, found)
     return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
@@ -131,7 +131,11 @@ def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
 
 
 def _driven(
-    each: KnownTool, settings: Settings, terms: Terms, found: OnMachines, environ: Mapping[str, str]
+    each: KnownTool,
+    settings: Settings,
+    terms: Terms,
+    found: AgentOnNodes,
+    environ: Mapping[str, str],
 ) -> DrivenAgent:
     """Return a known agent, changed as the user's settings request."""
     command = settings.orchestrator.command_of(each)
@@ -201,7 +205,7 @@ def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str
     )
 
 
-def _users(name: str, user: UserAgent, terms: Terms, found: OnMachines) -> Agent:
+def _users(name: str, user: UserAgent, terms: Terms, found: AgentOnNodes) -> Agent:
     passed, given = _variables(user)
     agent = ProgramAgent(
         name=name,

@@ -8,8 +8,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.agents.agent_types.driven_agent import DrivenAgent
-from orchestrator.agents.driver.terminal_session import Resumable, in_terminal, resumable
+from orchestrator.agents.driven_agent import DrivenAgent
+from orchestrator.agents.driver_process.terminal_session import (
+    Resumable,
+    in_terminal,
+    resumable,
+)
 from orchestrator.app.agents import registry
 from orchestrator.app.assembly import repository_of
 from orchestrator.config import load, project_root

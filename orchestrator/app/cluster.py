@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from orchestrator.agents.catalog.machines import Description
+from orchestrator.agents.discovery.node_agents import Description
 from orchestrator.agents.registry import AgentRegistry
 from orchestrator.config import Settings
 from orchestrator.core.ports.attempt_files import ServerWorktrees

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 CALL = '''"""Quill: ``quill --mode MODE``, with its prompt on standard input."""
 
-from orchestrator.agents.adapters.invocation.call import AgentCall, Ask
+from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
 
 
 def call(ask: Ask) -> AgentCall:
@@ -23,8 +23,8 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 
 import time
 
-from orchestrator.agents.adapters.parsing.outcome import RunReport, concluded
-from orchestrator.agents.adapters.parsing.usage import KnownUsage
+from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.parsing.usage import KnownUsage
 from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
 
 

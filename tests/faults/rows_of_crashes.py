@@ -333,12 +333,12 @@ ROWS = (
                 "integration/agents/test_driver.py::"
                 "test_a_renewed_login_is_the_users_while_the_agent_still_works"
             ),
-            "unit/agents/driver/test_logins.py::test_each_renewal_is_brought_back",
+            "unit/agents/driver_process/test_logins.py::test_each_renewal_is_brought_back",
             (
-                "unit/agents/driver/test_logins.py::"
+                "unit/agents/driver_process/test_logins.py::"
                 "test_what_a_killed_attempt_renewed_is_brought_back_by_the_next"
             ),
-            "unit/agents/driver/test_logins.py::test_a_login_that_was_changed_meanwhile_stays",
+            "unit/agents/driver_process/test_logins.py::test_a_login_that_was_changed_meanwhile_stays",
         ),
     ),
 )

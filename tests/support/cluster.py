@@ -24,7 +24,7 @@ _PROGRAM = (
     "from orchestrator.launchers.cluster.node_process import run; "
     "own = {'own_files': sys.argv[4] == 'own'}; "
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
-    "from orchestrator.agents.catalog.machines import found_on_node; "
+    "from orchestrator.agents.discovery.node_agents import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
     "from orchestrator.git.node_worktrees import NodeRepository; "
     "repository = NodeRepository(Path(sys.argv[2]) / 'repository.git'); "

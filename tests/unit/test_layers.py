@@ -74,10 +74,11 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "jobs",
     ),
     "agents": (
-        "catalog events survey",
-        "adapters prompts",
-        "driver loop",
-        "agent_types",
+        "discovery events prices survey",
+        "ai_tools prompts",
+        "driver_process loop",
+        "program_agent",
+        "driven_agent",
         "registry",
     ),
 }
@@ -148,9 +149,11 @@ KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
 #: The driver stops the program that it started, in the program's own process group, because only
 #: the driver knows that an agent exceeded a limit, hangs, or gave its final answer. A loop's bash
 #: tool ends its commands in the same way. The shim kills processes that leave the group.
-KILLING_MODULES = frozenset({f"{TOP}.agents.driver.agent_process", f"{TOP}.agents.loop.tools.bash"})
+KILLING_MODULES = frozenset(
+    {f"{TOP}.agents.driver_process.agent_process", f"{TOP}.agents.loop.tools.bash"}
+)
 #: The only modules of agents that may handle signals.
-SIGNALLED = (f"{TOP}.agents.driver.", f"{TOP}.agents.loop.tools.bash")
+SIGNALLED = (f"{TOP}.agents.driver_process.", f"{TOP}.agents.loop.tools.bash")
 
 
 @dataclass(frozen=True)
@@ -423,7 +426,7 @@ def test_no_callback_is_assigned_from_outside_of_its_object() -> None:
     found = [
         f"{module.name}: {ast.unparse(node)}"
         for module in modules().values()
-        if not module.name.startswith(f"{TOP}.agents.driver.")
+        if not module.name.startswith(f"{TOP}.agents.driver_process.")
         for node in module.nodes
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
         if node.attr.startswith("on_") and ast.unparse(node.value) != "self"
@@ -444,7 +447,12 @@ def called(node: ast.Call) -> str:
 
 @pytest.mark.parametrize(
     "start",
-    ["launchers.shim.shim", "launchers.spawner.spawner", "cli.worker.spawn", "agents.driver.main"],
+    [
+        "launchers.shim.shim",
+        "launchers.spawner.spawner",
+        "cli.worker.spawn",
+        "agents.driver_process.main",
+    ],
 )
 def test_what_must_start_fast_imports_only_the_standard_library_and_its_siblings(
     start: str,

@@ -6,7 +6,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.catalog.availability import local_models
+from orchestrator.agents.discovery.availability import local_models
 from orchestrator.agents.loop.http.failure import ModelFailure
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass

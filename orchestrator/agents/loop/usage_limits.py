@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from orchestrator.agents.catalog import prices
+from orchestrator.agents import prices
 from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage

@@ -44,7 +44,7 @@ def join_command(
 
     SIGTERM and Ctrl-C stop the workers, which then start again on other machines.
     """
-    from orchestrator.agents.catalog.machines import found_on_node
+    from orchestrator.agents.discovery.node_agents import found_on_node
     from orchestrator.git.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.join_file import JoinFile
     from orchestrator.launchers.cluster.node_process import locked, run

@@ -46,7 +46,7 @@ class KnownTool:
     """One agent that the product can drive."""
 
     #: Name of the agent. For an agent with a program also the name of its modules in
-    #: ``agents/adapters``, so it is an identifier.
+    #: ``agents/ai_tools``, so it is an identifier.
     name: str
     description: str
     #: Names of the agent in other tools, which ``/api/v1/tasks`` accepts.
@@ -307,7 +307,7 @@ OLLAMA = KnownTool(
 
 #: All built-in agents, in the order in which ``auto`` prefers them.
 KNOWN = (CLAUDE, CODEX, GEMINI, OPENCODE, ANTHROPIC, OPENAI_COMPATIBLE, OLLAMA, AIDER)
-#: The agents that are programs: each has a module in ``agents/adapters/commands`` and ``readers``.
+#: The agents that are programs: each has a module in ``agents/ai_tools/commands`` and ``readers``.
 PROGRAMS = tuple(each for each in KNOWN if each.program)
 #: Names of the readers of agents' output; ``plain`` reads the output of any other program.
 READERS = (*(each.name for each in PROGRAMS), "plain")

@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from orchestrator.agents.adapters.commands import call_for
-from orchestrator.agents.adapters.invocation.call import Ask
-from orchestrator.agents.driver.main import environment, prepared
+from orchestrator.agents.ai_tools.commands import call_for
+from orchestrator.agents.ai_tools.invocation.call import Ask
+from orchestrator.agents.driver_process.main import environment, prepared
 from orchestrator.core.model.known_agents import known
 from tests.agents.model_api import ModelApi, Script
 from tests.agents.real import scripts

@@ -124,7 +124,9 @@ def test_a_tool_that_is_killed(site: Site, agent: str) -> None:
 def tools_of(job_id: str) -> list[int]:
     """Return the processes that a driver of the job has started itself."""
     own = marked(job_id)
-    drivers = [pid for pid in own if b"agents.driver" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    drivers = [
+        pid for pid in own if b"agents.driver_process" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     return [pid for pid in own if parent_of(pid) in drivers]
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.driver import result_file, spec
-from orchestrator.agents.driver.spec import Spec
+from orchestrator.agents.driver_process import result_file, spec
+from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.events import transcript
 from orchestrator.agents.events.agent_events import AgentOutcome
 from tests.integration.engine.site import whole_lines
@@ -49,7 +49,7 @@ class Rig:
         }
         with (self.work / "prompt.md").open() as prompt:
             return subprocess.Popen(
-                [sys.executable, "-P", "-m", "orchestrator.agents.driver"],
+                [sys.executable, "-P", "-m", "orchestrator.agents.driver_process"],
                 stdin=prompt,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

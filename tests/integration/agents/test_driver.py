@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from orchestrator.agents.adapters.invocation.call import CallLimits
-from orchestrator.agents.driver import result_file
-from orchestrator.agents.driver.spec import Spec
+from orchestrator.agents.ai_tools.invocation.call import CallLimits
+from orchestrator.agents.driver_process import result_file
+from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.events import transcript
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.integration.agents.rig import Rig, stop

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given as given_by
 from hypothesis import strategies as st
 
-from orchestrator.agents.adapters.invocation import windows
+from orchestrator.agents.ai_tools.invocation import windows
 from orchestrator.cli.doctor.command import mode_checks
 from orchestrator.config import Settings
 from tests.integration.agents import windows_side

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.agent_types.driven_agent import DrivenAgent
-from orchestrator.agents.agent_types.program_agent import ProgramAgent
+from orchestrator.agents.driven_agent import DrivenAgent
+from orchestrator.agents.program_agent import ProgramAgent
 from orchestrator.app.agents import registry
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError, UnknownAgent

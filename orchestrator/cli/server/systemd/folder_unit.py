@@ -137,7 +137,7 @@ def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
     """Return further directories to which AI tools write: the logins that they renew, and their
     caches.
     """
-    from orchestrator.agents.catalog.availability import login_path
+    from orchestrator.agents.discovery.availability import login_path
     from orchestrator.core.model.known_agents import KNOWN
 
     environ = {"HOME": str(account.home)}

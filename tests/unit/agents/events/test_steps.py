@@ -2,7 +2,7 @@
 
 import json
 
-from orchestrator.agents.adapters.readers import reader
+from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.agents.events.steps import steps_of
 from orchestrator.core.ports.read_models import StepKind
 

@@ -1,1 +1,0 @@
-"""Implementations of ``core.ports.Agent``: driven agents, programs and the shell."""

@@ -1,0 +1,30 @@
+"""Command line, files, and environment of each program: one module per program.
+
+Each module has a function ``call``. The module ``custom`` is for programs that the user configured.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+
+from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
+
+
+def call_for(tool: str) -> Callable[[Ask], AgentCall]:
+    """Return the function ``call`` of a tool. Imports only the module of that tool.
+
+    Raise ValueError for an unknown tool.
+    """
+    module = f"{__name__}.{tool}"
+    if not tool.isidentifier() or find_spec(module) is None:
+        raise ValueError(f"unknown tool {tool!r}; known: {', '.join(tools())}")
+    call: Callable[[Ask], AgentCall] = import_module(module).call
+    return call
+
+
+def tools() -> tuple[str, ...]:
+    """Return the names of the tools that have a module in this package."""
+    # an attempt needs only one of these modules
+    from orchestrator.core.model.known_agents import PROGRAMS
+
+    return (*(each.name for each in PROGRAMS), "custom")

@@ -1,0 +1,62 @@
+"""Call of aider, which edits files and answers in prose.
+
+aider runs no tools, so it cannot start child jobs.
+"""
+
+from orchestrator.agents.ai_tools.invocation.call import (
+    AgentCall,
+    Ask,
+    shell_environment,
+    shell_files,
+)
+from orchestrator.agents.events.session_follower import SessionFile
+
+_PLAIN = (
+    *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
+    *("--no-check-update", "--no-analytics", "--no-show-release-notes", "--no-gitignore"),
+    *("--no-detect-urls", "--disable-playwright"),
+    # The orchestrator commits for aider, because aider creates each commit message by a model call
+    # that it does not report.
+    *("--no-auto-commits", "--no-dirty-commits"),
+)
+#: aider breaks its lines, also of errors, at the width of the terminal (80 without a terminal).
+_WIDTH = "10000"
+#: aider's index of the project's names; no option moves the index elsewhere.
+_TAGS = ".aider.tags.cache.v*"
+
+
+def call(ask: Ask) -> AgentCall:
+    history = ask.control / "aider"
+    argv = [*ask.command, "--message-file", str(ask.directory / "prompt.md"), *_PLAIN]
+    argv += ["--yes-always", *_policy(ask)]
+    # Without these options aider writes the files into its working directory.
+    argv += ["--input-history-file", str(history / "input")]
+    argv += ["--chat-history-file", str(history / "chat.md")]
+    if ask.model:
+        argv += ["--model", ask.model]
+    url = ask.environ.get("OPENAI_BASE_URL", "")
+    given = ask.environ.get("OPENAI_API_BASE", "")
+    return AgentCall(
+        argv=tuple(argv),
+        reader="aider",
+        env={
+            "COLUMNS": _WIDTH,
+            # aider opens pages of its manual on some errors.
+            "BROWSER": "true",
+            # Otherwise aider waits for a price list from the network at each start.
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            **({"OPENAI_API_BASE": given or url} if given or url else {}),
+            **shell_environment(ask),
+        },
+        files={history / "input": "", **shell_files(ask)},
+        # The history separates the model's words from aider's own output.
+        session=SessionFile(history, "chat.md"),
+        prompt_on_stdin=False,
+        litter=(_TAGS,),
+    )
+
+
+def _policy(ask: Ask) -> list[str]:
+    if ask.policy == "read-only":
+        return ["--dry-run", "--no-suggest-shell-commands"]
+    return [] if ask.policy == "full" else ["--no-suggest-shell-commands"]

@@ -1,0 +1,179 @@
+"""Call of Claude Code."""
+
+import json
+import os
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.ai_tools.invocation.call import (
+    OWN_SERVER,
+    AgentCall,
+    AgentLogin,
+    Ask,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+    shell_environment,
+    shell_files,
+)
+from orchestrator.agents.ai_tools.invocation.user_config import (
+    json_object,
+    kept,
+    table,
+)
+from orchestrator.agents.events.session_follower import SessionFile
+
+#: Fields of the user's configuration that belong to the login, in addition to the credentials.
+_ACCOUNT = ("oauthAccount", "primaryApiKey", "userID", "hasCompletedOnboarding")
+_SETTINGS = ("apiKeyHelper", "awsAuthRefresh", "awsCredentialExport", "env", "model")
+#: Files and directories of the user's configuration.
+_INHERITED = {"skills": ("skills",), "memory": ("CLAUDE.md", "rules")}
+_LOOKING = "Read,Grep,Glob,LS,WebFetch,WebSearch,TodoWrite"
+#: Name of our MCP server; the server's tools are allowed in their definition.
+_OWN_TOOLS = "mcp__orchestrator"
+_STORAGE = "CLAUDE_SECURESTORAGE_CONFIG_DIR"
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def call(ask: Ask) -> AgentCall:
+    config = ask.control / "claude"
+    own = Path(ask.environ.get("CLAUDE_CONFIG_DIR") or ask.user_home / ".claude")
+    servers = _servers(ask, own)
+    reads_messages = not (ask.in_terminal or ask.windows or ask.schema)
+    return AgentCall(
+        argv=tuple(_arguments(ask, config, servers, reads_messages=reads_messages)),
+        reader="claude",
+        env={
+            "CLAUDE_CONFIG_DIR": str(config),
+            **_storage(ask, own),
+            # As root, Claude refuses to skip permissions without this variable.
+            **({"IS_SANDBOX": "1"} if ask.root and ask.policy == "full" else {}),
+            **_shell(ask),
+        },
+        files={**_files(ask, config, own, servers), **shell_files(ask)},
+        logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
+        links=kept_in(ask, config / "projects", "claude"),
+        inherited={
+            config / name: own / name
+            for kind, names in _INHERITED.items()
+            if kind in ask.inherit
+            for name in names
+        },
+        session=SessionFile(config / "projects", f"*/{ask.resume}.jsonl") if ask.resume else None,
+        resumes=bool(ask.resume),
+        input_line=_input_line if reads_messages else None,
+    )
+
+
+def _arguments(
+    ask: Ask, config: Path, servers: Collection[str], *, reads_messages: bool
+) -> list[str]:
+    argv = [*ask.command]
+    if ask.in_terminal:
+        argv += ["--permission-mode", "default"]
+    else:
+        argv += ["-p", "--output-format", "stream-json", "--verbose", *_policy(ask, servers)]
+    if reads_messages:
+        argv += ["--input-format", "stream-json", "--replay-user-messages"]
+    if ask.model:
+        argv += ["--model", ask.model]
+    if ask.limits.max_steps is not None:
+        argv += ["--max-turns", str(ask.limits.max_steps)]
+    # Claude counts the cost of a resumed session from its beginning; the driver enforces the cap
+    # anyway.
+    if ask.limits.max_cost_usd is not None and not ask.resume:
+        argv += ["--max-budget-usd", f"{ask.limits.max_cost_usd:g}"]
+    if ask.resume:
+        argv += ["--resume", ask.resume]
+    if ask.limits.max_cost_usd is not None or ask.limits.max_tokens is not None:
+        # Otherwise the usage of an answer is unknown until the whole answer has ended.
+        argv += ["--include-partial-messages"]
+    if ask.schema:
+        argv += ["--json-schema", json.dumps(ask.schema)]
+    argv += ["--strict-mcp-config"]
+    if servers:
+        argv += ["--mcp-config", str(config / "mcp.json")]
+    return argv
+
+
+def _input_line(text: str, name: str) -> str:
+    content = [{"type": "text", "text": text}]
+    return json.dumps(
+        {"type": "user", "uuid": name, "message": {"role": "user", "content": content}}
+    )
+
+
+def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
+    if ask.policy == "full":
+        return ["--dangerously-skip-permissions"]
+    if ask.policy == "edit":
+        tools = [_OWN_TOOLS, *(f"mcp__{_NOT_IN_NAMES.sub('_', name)}" for name in servers)]
+        allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING}"
+        given = ",".join((allowed, *dict.fromkeys(tools)))
+        return ["--permission-mode", "acceptEdits", "--allowedTools", given]
+    denied = "Bash,Edit,Write,MultiEdit,NotebookEdit"
+    return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
+
+
+def _storage(ask: Ask, own: Path) -> dict[str, str]:
+    """Return the variable that leads Claude to the user's login, and to the lock that all sessions
+    of the user share to renew the login.
+
+    Empty if a sandbox forbids writing to that directory: Claude then has only the link to the login
+    file.
+    """
+    if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
+        return {}
+    # Empty is Claude's default: on macOS another name of the same directory is another login.
+    return {_STORAGE: ask.environ.get("CLAUDE_CONFIG_DIR") or ""}
+
+
+def _shell(ask: Ask) -> dict[str, str]:
+    # Claude's shell takes PATH from a saved login shell; this file runs after it.
+    environment = shell_environment(ask)
+    return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
+
+
+def _files(
+    ask: Ask, config: Path, own: Path, servers: Mapping[str, Mapping[str, Any]]
+) -> dict[Path, str]:
+    state = {"hasCompletedOnboarding": True, **kept(_account(ask, own), _ACCOUNT)}
+    files = {config / ".claude.json": json.dumps(state)}
+    names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in ask.inherit else _SETTINGS
+    settings = kept(json_object(own / "settings.json"), names)
+    if settings:
+        files[config / "settings.json"] = json.dumps(settings)
+    if servers:
+        files[config / "mcp.json"] = json.dumps({"mcpServers": servers})
+    return files
+
+
+def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
+    # By default next to the configuration directory; inside it if the user set the directory.
+    given = ask.environ.get("CLAUDE_CONFIG_DIR")
+    return json_object((own if given else ask.user_home) / ".claude.json")
+
+
+def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
+    """Return the user's MCP servers for all projects and for this project, and the product's
+    own.
+    """
+    account = _account(ask, own) if "mcp" in ask.inherit else {}
+    project = table(table(account.get("projects")).get(ask.project))
+    servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}
+    found = inherited_servers(ask, servers)
+    return {**found, OWN_SERVER: _mcp(ask)} if ask.recursive else found
+
+
+def _mcp(ask: Ask) -> Mapping[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask),
+        # Otherwise the model has to search for a known tool before it can use the tool.
+        "alwaysLoad": True,
+    }

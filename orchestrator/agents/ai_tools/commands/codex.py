@@ -1,0 +1,248 @@
+"""Call of OpenAI Codex.
+
+Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments. They contain the worker's
+key for the product's MCP server, and every user of the machine can read a program's arguments.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.ai_tools.invocation.call import (
+    OWN_SERVER,
+    AgentCall,
+    AgentLogin,
+    Ask,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+    shell_environment,
+    shell_files,
+)
+from orchestrator.agents.ai_tools.invocation.user_config import (
+    json_object,
+    kept,
+    table,
+    toml_table,
+)
+from orchestrator.agents.events.session_follower import SessionFile
+
+OPENAI_URL = "https://api.openai.com/v1"
+_OWN_PROVIDER = "orchestrator"
+#: Keys of the user's configuration that belong to the login, or select a model.
+_ACCOUNT = (
+    *("model", "model_provider", "model_providers", "model_reasoning_effort"),
+    *("cli_auth_credentials_store", "forced_login_method", "chatgpt_base_url"),
+)
+#: Codex' defaults are 4 retries of the request and 5 of the stream: 30 calls for a failing
+#: request.
+_RETRIES = {"request_max_retries": 1, "stream_max_retries": 2}
+_OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
+
+
+def call(ask: Ask) -> AgentCall:
+    config = ask.control / "codex"
+    own = Path(ask.environ.get("CODEX_HOME") or ask.user_home / ".codex")
+    login = AgentLogin(source=own / "auth.json", target=config / "auth.json")
+    argv = [*ask.command, "exec", "--json", "--skip-git-repo-check", *_policy(ask)]
+    if ask.model:
+        argv += ["-m", ask.model]
+    schema = config / "answer.schema.json"
+    if ask.schema:
+        argv += ["--output-schema", str(schema)]
+    if ask.resume:
+        argv += ["resume", ask.resume]
+    theirs = toml_table(own / "config.toml")
+    settings = _settings(ask, theirs, login.source.exists())
+    settings |= _user_additions(ask, theirs, config, own)
+    return AgentCall(
+        argv=(*argv, "-") if not ask.in_terminal else _in_terminal(ask),
+        reader="codex",
+        env={"CODEX_HOME": str(config), **_temporary(ask), **shell_environment(ask)},
+        files={
+            config / "config.toml": as_toml(settings),
+            _own_temporary(ask) / ".keep": "",
+            **({schema: json.dumps(ask.schema)} if ask.schema else {}),
+            **_hook_files(ask, config, own),
+            **shell_files(ask),
+        },
+        logins=(login, *_server_logins(ask, config, own)),
+        links=kept_in(ask, config / "sessions", "codex"),
+        inherited=_inherited(ask, config, own),
+        session=SessionFile(config / "sessions", "*/*/*/rollout-*.jsonl"),
+        resumes=bool(ask.resume),
+    )
+
+
+def _in_terminal(ask: Ask) -> tuple[str, ...]:
+    how = ("-a", "on-request", "-s", "workspace-write")
+    return (*ask.command, "resume", *how, *(("-m", ask.model) if ask.model else ()), ask.resume)
+
+
+def _temporary(ask: Ask) -> dict[str, str]:
+    # With a CODEX_HOME below the directory for temporary files, Codex does not set up its sandbox,
+    # and then every command fails without a message.
+    directory = Path(ask.environ.get("TMPDIR") or tempfile.gettempdir())
+    inside = ask.control.resolve().is_relative_to(directory.resolve())
+    return {"TMPDIR": str(_own_temporary(ask))} if inside else {}
+
+
+def _own_temporary(ask: Ask) -> Path:
+    return ask.control / "tmp"
+
+
+def _policy(ask: Ask) -> list[str]:
+    if ask.policy == "full":
+        return ["--dangerously-bypass-approvals-and-sandbox"]
+    return ["-s", "workspace-write" if ask.policy == "edit" else "read-only"]
+
+
+def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        **kept(own, _ACCOUNT),
+        "approval_policy": "never",
+        "check_for_update_on_startup": False,
+        "analytics": {"enabled": False},
+        "history": {"persistence": "none"},
+    }
+    # Without the network, Codex' sandbox cannot reach this server, either.
+    if ask.policy == "edit":
+        settings["sandbox_workspace_write"] = {"network_access": True}
+    provider = _provider(ask, logged_in)
+    if provider:
+        settings["model_provider"] = _OWN_PROVIDER
+        settings["model_providers"] = {
+            **settings.get("model_providers", {}),
+            _OWN_PROVIDER: provider,
+        }
+    return settings
+
+
+def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
+    """Return settings for the MCP servers and hooks that the attempt inherits.
+
+    If the attempt does not inherit skills, the settings disable each of the user's skills.
+    """
+    settings: dict[str, Any] = {}
+    servers = {
+        # In a sandbox Codex would ask a person before each call, and no person is present.
+        name: {**server, "default_tools_approval_mode": "approve"}
+        for name, server in inherited_servers(ask, theirs.get("mcp_servers")).items()
+    }
+    if ask.recursive:
+        servers[OWN_SERVER] = _mcp(ask)
+    if servers:
+        settings["mcp_servers"] = servers
+    hooks = table(theirs.get("hooks")) if "hooks" in ask.inherit else {}
+    if hooks:
+        settings["hooks"] = {**hooks, "state": _hook_state(hooks, config, own)}
+    if "skills" not in ask.inherit and (foreign := _home_skills(ask)):
+        off = [{"path": str(path), "enabled": False} for path in foreign]
+        settings["skills"] = {"config": off}
+    return settings
+
+
+def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
+    """Return the user's trust in hooks, with the hooks file of this attempt in place of the user's
+    file, because codex identifies a hook by its file.
+    """
+    places = {f"{place}/" for place in (own, own.resolve())}
+    return {
+        f"{target}/{key.removeprefix(place)}": state
+        for key, state in table(hooks.get("state")).items()
+        for place in places
+        if key.startswith(place)
+        for target in {config, config.resolve()}
+    }
+
+
+def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
+    hooks = json_object(own / "hooks.json") if "hooks" in ask.inherit else {}
+    return {config / "hooks.json": json.dumps(hooks)} if hooks else {}
+
+
+def _home_skills(ask: Ask) -> list[Path]:
+    """Return the skills in the home directory. Codex reads these skills even with a private
+    CODEX_HOME.
+    """
+    return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
+
+
+def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
+    names: list[str] = []
+    if "memory" in ask.inherit:
+        names += ("AGENTS.md", "AGENTS.override.md")
+    if "skills" in ask.inherit:
+        # Codex puts its own skills into a subdirectory whose name begins with a dot.
+        names += (f"skills/{path.parent.name}" for path in (own / "skills").glob("[!.]*/SKILL.md"))
+    return {config / name: own / name for name in names}
+
+
+def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
+    name = ".credentials.json"
+    login = AgentLogin(source=own / name, target=config / name)
+    return (login,) if "mcp" in ask.inherit else ()
+
+
+def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
+    """Return the model provider for the user's base URL, or for the user's key if there is no
+    login.
+
+    Empty otherwise: Codex then uses its own default.
+    """
+    url = ask.environ.get("OPENAI_BASE_URL", "")
+    key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
+    if not url and (logged_in or not key):
+        return {}
+    provider = {
+        "name": _OWN_PROVIDER,
+        "base_url": url or OPENAI_URL,
+        "wire_api": "responses",
+        **_RETRIES,
+    }
+    return {**provider, "env_key": key} if key else provider
+
+
+def _mcp(ask: Ask) -> dict[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask),
+        "tool_timeout_sec": 120,
+        # In a sandbox Codex would ask a person before each call, and no person is present.
+        "default_tools_approval_mode": "approve",
+    }
+
+
+def as_toml(table: Mapping[str, Any]) -> str:
+    """Return plain values and tables as TOML. Strings are written as JSON, which TOML accepts."""
+    lines: list[str] = []
+    _write_table(table, (), lines)
+    return "\n".join(lines) + "\n"
+
+
+def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
+    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    if path and (plain or not table):
+        lines.append(f"[{'.'.join(map(_quoted, path))}]")
+    lines += [f"{_quoted(key)} = {_value(value)}" for key, value in plain.items()]
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            _write_table(value, (*path, key), lines)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, Mapping):
+        pairs = (f"{_quoted(key)} = {_value(each)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value, default=str)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,151 @@
+"""Call of Gemini CLI."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.ai_tools.invocation.call import (
+    OWN_SERVER,
+    AgentCall,
+    AgentLogin,
+    Ask,
+    inherited_servers,
+    kept_in,
+    mcp_command,
+    mcp_environment,
+    shell_environment,
+    shell_files,
+)
+from orchestrator.agents.ai_tools.invocation.user_config import (
+    json_object,
+    kept,
+    table,
+)
+from orchestrator.agents.events.session_follower import SessionFile
+from orchestrator.core.model.known_agents import COMMAND_SECONDS
+
+_LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
+_SERVER_LOGIN = "mcp-oauth-tokens.json"
+_MEMORY = "GEMINI.md"
+#: Gemini exits with code 0 and "success" at its own turn limit, so our limit must come first.
+_SPARE_TURNS = 5
+_MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
+#: Gemini's default is 10 attempts, which take three minutes if the model is rate-limited.
+_ATTEMPTS = 3
+#: Without these tools Gemini can only read.
+_CHANGING = ["run_shell_command", "write_file", "replace"]
+
+
+def call(ask: Ask) -> AgentCall:
+    config = ask.control / "gemini"
+    own = Path(ask.environ.get("GEMINI_CLI_HOME") or ask.user_home) / ".gemini"
+    argv = [*ask.command, "--approval-mode", "default" if ask.in_terminal else _MODES[ask.policy]]
+    argv += [] if ask.in_terminal else ["-o", "stream-json"]
+    if ask.model:
+        argv += ["-m", ask.model]
+    if ask.resume:
+        argv += ["--resume", ask.resume]
+    # The project of a planner is outside the planner's working directory.
+    if ask.schema and ask.project:
+        argv += ["--include-directories", ask.project]
+    settings = json.dumps(_settings(ask, own))
+    files = (*_LOGIN_FILES, *((_SERVER_LOGIN,) if "mcp" in ask.inherit else ()))
+    return AgentCall(
+        argv=tuple(argv),
+        reader="gemini",
+        env={"GEMINI_CLI_HOME": str(config), **shell_environment(ask)},
+        files={config / ".gemini" / "settings.json": settings, **shell_files(ask)},
+        links=kept_in(ask, config / ".gemini" / "tmp", "gemini"),
+        session=SessionFile(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
+        resumes=bool(ask.resume),
+        logins=tuple(
+            AgentLogin(source=own / name, target=config / ".gemini" / name) for name in files
+        ),
+        inherited=_inherited(ask, config, own),
+    )
+
+
+def _settings(ask: Ask, own: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = {
+        "security": {"auth": {"selectedType": _auth(ask.environ, own)}},
+        "general": {
+            "disableAutoUpdate": True,
+            "disableUpdateNag": True,
+            "enableAutoUpdate": False,
+            "maxAttempts": _ATTEMPTS,
+        },
+        "privacy": {"usageStatisticsEnabled": False},
+        "telemetry": {"enabled": False},
+    }
+    # Gemini may count the turns of a session from its beginning; the driver enforces the limit
+    # anyway.
+    if ask.limits.max_steps is not None and not ask.resume:
+        settings["model"] = {"maxSessionTurns": ask.limits.max_steps + _SPARE_TURNS}
+    settings["tools"] = {**_tools(ask.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
+    theirs = json_object(own / "settings.json") if ask.inherit else {}
+    servers: dict[str, Mapping[str, Any]] = {
+        # Without trust, Gemini would ask a person before each call, and no person is present.
+        name: {**server, "trust": True}
+        for name, server in inherited_servers(ask, theirs.get("mcpServers")).items()
+    }
+    if ask.recursive:
+        servers[OWN_SERVER] = _mcp(ask)
+    if servers:
+        settings["mcpServers"] = servers
+    if "hooks" in ask.inherit:
+        settings |= kept(theirs, ("hooks", "hooksConfig"))
+    if "memory" in ask.inherit and (names := _memory_names(theirs)):
+        settings["context"] = {"fileName": names}
+    return settings
+
+
+def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
+    """Return the names of the user's memory files; empty if the user's settings name none."""
+    names = table(theirs.get("context")).get("fileName") or []
+    return [str(name) for name in ([names] if isinstance(names, str) else names)]
+
+
+def _inherited(ask: Ask, config: Path, own: Path) -> dict[Path, Path]:
+    found: dict[Path, Path] = {}
+    if "memory" in ask.inherit:
+        names = _memory_names(json_object(own / "settings.json")) or [_MEMORY]
+        found = {config / ".gemini" / name: own / name for name in names}
+    if "skills" in ask.inherit:
+        found[config / ".gemini" / "skills"] = own / "skills"
+        found[config / ".agents" / "skills"] = own.parent / ".agents" / "skills"
+    return found
+
+
+def _tools(policy: str) -> dict[str, Any]:
+    if policy == "read-only":
+        return {"exclude": _CHANGING}
+    # auto_edit asks before it runs a command, and no person is present to answer.
+    return {"allowed": ["run_shell_command"]} if policy == "edit" else {}
+
+
+def _auth(environ: Mapping[str, str], own: Path) -> str:
+    """Return the login method: a key, Vertex, the user's choice, or the user's account."""
+    if environ.get("GEMINI_API_KEY"):
+        return "gemini-api-key"
+    if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):
+        return "vertex-ai"
+    settings = json_object(own / "settings.json")
+    chosen: object = settings.get("selectedAuthType")
+    for name in ("security", "auth", "selectedType"):
+        settings = settings.get(name, {}) if isinstance(settings, Mapping) else {}
+    chosen = settings or chosen
+    if isinstance(chosen, str):
+        return chosen
+    return "oauth-personal" if (own / "oauth_creds.json").exists() else "gemini-api-key"
+
+
+def _mcp(ask: Ask) -> dict[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "command": program,
+        "args": arguments,
+        "env": mcp_environment(ask),
+        "trust": True,
+        "timeout": 120_000,
+    }

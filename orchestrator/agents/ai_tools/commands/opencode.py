@@ -1,0 +1,176 @@
+"""Call of opencode.
+
+All attempts share one home directory, because opencode installs up to 99 MB of packages into a new
+home at its first start, and creates a database there. Each attempt gets its own settings in an
+environment variable.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.ai_tools.invocation.call import (
+    OWN_SERVER,
+    AgentCall,
+    AgentHome,
+    AgentLogin,
+    Ask,
+    inherited_servers,
+    mcp_command,
+    mcp_environment,
+    shell_environment,
+    shell_files,
+)
+from orchestrator.agents.ai_tools.invocation.user_config import (
+    json_object,
+    kept,
+    table,
+)
+
+_ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
+#: Parts of the user's configuration that reach an attempt only if it inherits them.
+_ADDITIONS = ("mcp", "skills", "instructions", "plugin")
+_HOMES = {
+    "XDG_CONFIG_HOME": "config",
+    "XDG_DATA_HOME": "data",
+    "XDG_STATE_HOME": "state",
+    "XDG_CACHE_HOME": "cache",
+}
+#: No person can answer: actions that need a permission are allowed or denied.
+_PERMISSIONS: Mapping[str, Mapping[str, str]] = {
+    "full": {"*": "allow"},
+    "edit": {"*": "allow", "external_directory": "deny"},
+    "read-only": {"*": "allow", "edit": "deny", "bash": "deny", "external_directory": "deny"},
+}
+#: Permissions if a person can answer.
+_ASKING: Mapping[str, str] = {"edit": "ask", "bash": "ask", "external_directory": "ask"}
+_SETTINGS = "OPENCODE_CONFIG_CONTENT"
+
+
+def call(ask: Ask) -> AgentCall:
+    data = Path(ask.environ.get("XDG_DATA_HOME") or ask.user_home / ".local" / "share")
+    # opencode reports its automatic retries only in its log.
+    how = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
+    argv = [*ask.command, *(() if ask.in_terminal else how)]
+    if ask.model:
+        argv += ["-m", ask.model]
+    if ask.resume:
+        argv += ["--session", ask.resume]
+    homes = {name: str(ask.shared / directory) for name, directory in _HOMES.items()}
+    names = ("auth.json", *(("mcp-auth.json",) if "mcp" in ask.inherit else ()))
+    target = ask.shared / "data" / "opencode"
+    return AgentCall(
+        argv=tuple(argv),
+        reader="opencode",
+        env={
+            **homes,
+            # Further places where opencode searches for configuration, skills, and memory.
+            "OPENCODE_TEST_HOME": str(ask.shared / "home"),
+            **_database(ask),
+            _SETTINGS: json.dumps(_settings(ask)),
+            **shell_environment(ask),
+        },
+        files=shell_files(ask),
+        logins=tuple(
+            AgentLogin(source=data / "opencode" / name, target=target / name) for name in names
+        ),
+        home=_home(ask),
+        resumes=bool(ask.resume),
+    )
+
+
+def _database(ask: Ask) -> dict[str, str]:
+    """Return the variable with the path of opencode's session database. Empty if the attempt stores
+    no sessions: opencode then uses the database in the shared home.
+    """
+    return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
+
+
+def _home(ask: Ask) -> AgentHome | None:
+    """Return the shared home, with a command that creates its database.
+
+    The command is ``session list``: every command creates the database, and this command does
+    nothing else.
+    """
+    argv = (*ask.command, "session", "list")
+    return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
+
+
+def _settings(ask: Ask) -> dict[str, Any]:
+    own = Path(ask.environ.get("XDG_CONFIG_HOME") or ask.user_home / ".config") / "opencode"
+    given = _given(ask.environ)
+    theirs = {**json_object(own / "opencode.json"), **given}
+    settings = {
+        **kept(theirs, _ACCOUNT),
+        **{name: value for name, value in given.items() if name not in _ADDITIONS},
+        "permission": _permissions(ask),
+        "autoupdate": False,
+        "share": "disabled",
+    }
+    servers = inherited_servers(ask, theirs.get("mcp"))
+    if ask.recursive:
+        servers[OWN_SERVER] = _mcp(ask)
+    if servers:
+        settings["mcp"] = servers
+    if "memory" in ask.inherit:
+        settings["instructions"] = _memory(ask, own, theirs)
+    if "skills" in ask.inherit:
+        settings["skills"] = {"paths": _skills(ask, own, theirs)}
+    return settings
+
+
+def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+    """Return the files with the user's instructions.
+
+    The first file is opencode's own AGENTS.md, or claude's CLAUDE.md if there is no AGENTS.md. The
+    files that opencode's settings name follow.
+    """
+    files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
+    first = next((str(path) for path in files if path.is_file()), None)
+    named = theirs.get("instructions")
+    return [*([first] if first else []), *_at_home(ask, named)]
+
+
+def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+    home = ask.user_home
+    places = (own / "skills", own / "skill", home / ".opencode" / "skills")
+    more = (home / ".claude" / "skills", home / ".agents" / "skills")
+    named = table(theirs.get("skills")).get("paths")
+    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_at_home(ask, named)]
+
+
+def _at_home(ask: Ask, paths: object) -> list[str]:
+    """Return paths of the user's settings with ``~`` replaced by the user's home, because opencode
+    would replace it by the shared home.
+    """
+    named = paths if isinstance(paths, list) else []
+    return [
+        str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)
+    ]
+
+
+def _permissions(ask: Ask) -> Mapping[str, str]:
+    if ask.in_terminal:
+        return _ASKING
+    # The project of a planner is outside the planner's working directory.
+    more = {"external_directory": "allow"} if ask.schema else {}
+    return {**_PERMISSIONS[ask.policy], **more}
+
+
+def _given(environ: Mapping[str, str]) -> Mapping[str, Any]:
+    try:
+        found = json.loads(environ.get(_SETTINGS, "{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _mcp(ask: Ask) -> dict[str, Any]:
+    program, arguments = mcp_command(ask)
+    return {
+        "type": "local",
+        "command": [program, *arguments],
+        "environment": mcp_environment(ask),
+        "enabled": True,
+    }

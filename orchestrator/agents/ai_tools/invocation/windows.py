@@ -1,0 +1,148 @@
+"""Calls a tool on the Windows side from WSL: the same call by PowerShell, with translated paths.
+
+PowerShell makes the call, because cmd.exe cannot start in a directory of WSL, and npm installs
+tools as scripts. The command is in base64, because Linux, Windows, and PowerShell quote
+differently. The tool uses the configuration and the login of its user on Windows.
+"""
+
+import base64
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import OrchestratorError
+
+LAUNCHER, TRANSLATOR = "powershell.exe", "wslpath"
+#: Variables without which no Windows program can start from Linux.
+INTEROP = ("WSL_INTEROP", "WSL_DISTRO_NAME", "WSLENV")
+#: Variables that make sense only in Linux, not for a Windows program.
+_LINUX = (
+    *("PATH", "HOME", "SHELL", "USER", "LOGNAME", "PWD", "OLDPWD", "SHLVL", "TERM", "HOSTNAME"),
+    *("LANG", "LANGUAGE", "LC_*", "TMPDIR", "XDG_*", "WSL*", "SSH_*", "BASH_ENV", "PYTHON*", "_"),
+    *("CLAUDE_CONFIG_DIR", "CODEX_HOME", "GEMINI_CLI_HOME", "SSL_CERT_*"),
+)
+_SECONDS = 10.0
+_HAS_MEANING = re.compile(r"""[\s"&|<>^()%!;,=`]""")
+#: Backslashes are literal, except before a quotation mark or at the end of the word.
+_BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
+_OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
+
+
+def missing(path: str | None = None) -> list[str]:
+    """Return the required WSL programs that are not on the search path."""
+    return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
+
+
+def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
+    """Return the call as a PowerShell command that WSL runs.
+
+    Raise OrchestratorError if a WSL program is missing, or a path has no form on Windows.
+    """
+    lacking = missing()
+    if lacking:
+        raise OrchestratorError(
+            f"execution_mode windows needs {' and '.join(lacking)}, which WSL has; "
+            f"check it: {COMMAND} doctor"
+        )
+    prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None
+    argv = [translated(Path(each)) if each.startswith("/") else each for each in call.argv]
+    script = _script(argv, directory, prompt)
+    encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
+    env = {name: value for name, value in call.env.items() if not _is_path(value)}
+    return replace(
+        call,
+        argv=(LAUNCHER, *_OPTIONS, "-OutputFormat", "Text", "-EncodedCommand", encoded),
+        env={**env, "WSLENV": wslenv({**ask.environ, **env})},
+        logins=(),
+        home=None,
+        session=None,
+        prompt_on_stdin=False,
+    )
+
+
+def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
+    command = command_line(argv)
+    given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(translated(prompt))}"
+    return "\n".join(
+        (
+            "$ProgressPreference = 'SilentlyContinue'",
+            "$OutputEncoding = [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false",
+            f"Set-Location -LiteralPath {quoted(translated(directory))}",
+            f"{given if prompt else '$null'} | {command}",
+            "exit $LASTEXITCODE",
+        )
+    )
+
+
+def command_line(argv: Iterable[str]) -> str:
+    program, *words = argv
+    return " ".join(("&", quoted(program), *(quoted(_native(each)) for each in words)))
+
+
+def quoted(text: str) -> str:
+    """Return the text as a PowerShell string in which every character is literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _native(word: str) -> str:
+    """Return the word in the form that Windows PowerShell passes to a program unchanged.
+
+    PowerShell puts quotation marks around arguments with blanks, and keeps existing ones. Inside
+    quotation marks, cmd.exe, which runs batch files, interprets only ``%NAME%``.
+    """
+    if word and not _HAS_MEANING.search(word):
+        return word
+    escaped = _BEFORE_MARK.sub(r"\1\1\"", word)
+    return '"' + _AT_END.sub(r"\1\1", escaped) + '"'
+
+
+def translated(path: Path | None) -> str:
+    """Return the Windows form of a path, even if the path does not exist yet.
+
+    Raise OrchestratorError if the path has none. ``wslpath`` translates only existing paths, so the
+    rest of the path is appended.
+    """
+    if path is None:
+        return ""
+    there = next(each for each in (path, *path.parents) if each.exists())
+    rest = path.relative_to(there).parts
+    return "\\".join([_translated(there).rstrip("\\") if rest else _translated(there), *rest])
+
+
+def _translated(path: Path) -> str:
+    try:
+        said = subprocess.run(
+            [TRANSLATOR, "-w", str(path)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise OrchestratorError(f"{path} has no path on the Windows side: {error}") from error
+    return said.stdout.removesuffix("\n")
+
+
+def wslenv(environ: Mapping[str, str | None]) -> str:
+    """Return the value of WSLENV: the names of the variables that a Windows program gets.
+
+    ``/p`` after a name means that WSL translates its value as a path.
+    """
+    own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
+    names = [name for name, value in environ.items() if value and not _is_of_linux(name)]
+    return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])
+
+
+def _is_of_linux(name: str) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in _LINUX)
+
+
+def _is_path(value: str | None) -> bool:
+    return bool(value) and str(value).startswith("/")

@@ -1,0 +1,104 @@
+"""Usage of a running program, summed up, and separated from earlier usage of a resumed session."""
+
+from dataclasses import field, replace
+from typing import Any
+
+from orchestrator.agents.events.agent_events import UsageEvent
+from orchestrator.agents.prices import Prices, cost
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+_COUNTS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cost_usd",
+)
+_ALL = ("steps", *_COUNTS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownUsage:
+    """Facts about a run that a reader gets before the run starts; each fact may be unknown."""
+
+    #: The requested model; a model that the program reports has priority.
+    model: str = ""
+    #: The agent's policy, for tools that do not report denied permissions. Empty: unknown.
+    policy: str = ""
+    #: Prices of the user, which have priority over ``prices.json``.
+    prices: Prices = field(default_factory=dict)
+
+
+def plus(one: Usage, other: Usage) -> Usage:
+    """Return the sum. An unknown value plus a number is the number."""
+    sums: dict[str, Any] = {name: _added(getattr(one, name), getattr(other, name)) for name in _ALL}
+    return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
+
+
+def _added(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else one + other
+
+
+def minus(total: Usage, before: Usage) -> Usage:
+    """Return ``total`` without ``before``; never less than zero."""
+    rest: dict[str, Any] = {
+        name: _without(getattr(total, name), getattr(before, name)) for name in _ALL
+    }
+    return replace(total, **rest)
+
+
+def _without(total: float | None, before: float | None) -> float | None:
+    return None if total is None else max(total - (before or 0), type(total)(0))
+
+
+def priced(usage: Usage, model: str, prices: Prices) -> Usage:
+    """Add the cost from the price table, if the program reported none and the model has a price."""
+    if usage.cost_usd is not None:
+        return usage
+    estimate = cost(model, usage, prices)
+    return usage if estimate is None else replace(usage, cost_usd=estimate, cost_estimated=True)
+
+
+class Meter:
+    """Sums up reported usage. Each event has only the increase since the previous event."""
+
+    def __init__(self) -> None:
+        self.total = Usage()
+
+    def add(self, usage: Usage) -> list[UsageEvent]:
+        self.total = plus(self.total, usage)
+        return [UsageEvent(usage)]
+
+    def raise_to(self, total: Usage) -> list[UsageEvent]:
+        """Set the totals of the whole run.
+
+        Return the increase as events; empty if there is no increase.
+        """
+        rest = minus(total, self.total)
+        return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
+
+
+class Steps:
+    """Counts model calls for programs that do not report the number of calls.
+
+    All output of the model (text, tool calls) belongs to one call until a tool has answered.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._open = False
+
+    def put_out(self) -> list[Usage]:
+        """Record output of the model: text, or a tool call. The first output of a model call is
+        one step.
+        """
+        if self._open:
+            return []
+        self._open = True
+        self.count += 1
+        return [Usage(steps=1)]
+
+    def answered(self) -> None:
+        """Record a tool's result: the model's next output belongs to a new call."""
+        self._open = False

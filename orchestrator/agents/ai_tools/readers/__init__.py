@@ -1,0 +1,28 @@
+"""Readers of each program's output: one module per program.
+
+A reader turns lines into events and an outcome. The module ``plain`` is for any other program.
+"""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from orchestrator.agents.ai_tools.parsing.usage import KnownUsage
+from orchestrator.agents.events.agent_events import Reader
+from orchestrator.core.errors import InvalidRequest
+
+
+def reader(name: str, known: KnownUsage | None = None) -> Reader:
+    """Return a new reader for one run. Raise InvalidRequest for an unknown name."""
+    module = f"{__name__}.{name}"
+    found = import_module(module) if name.isidentifier() and find_spec(module) else None
+    make = getattr(found, f"{name.capitalize()}Reader", None)
+    if make is None:
+        # an attempt needs only one of these modules
+        from orchestrator.core.model.known_agents import READERS
+
+        raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")
+    made: Reader = make(known or KnownUsage())
+    return made
+
+
+__all__ = ["KnownUsage", "reader"]

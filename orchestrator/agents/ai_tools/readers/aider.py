@@ -1,0 +1,174 @@
+"""Reader of aider's output, which is text for people. The text decides about success, because aider
+always ends with exit code 0.
+"""
+
+import re
+import time
+from collections import deque
+
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.log_lines import log_line
+from orchestrator.agents.ai_tools.parsing.outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.usage import KnownUsage, Meter, priced
+from orchestrator.agents.events.agent_events import AgentOutcome, Did, Ending, Said, Sign, Troubled
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.text import json_values
+
+#: Lines at the end of the output that count as the answer.
+ANSWER_LINES = 2000
+LINE_CHARS = 10_000
+
+_COUNT = r"([\d.,]+[kM]?)"
+_TOKENS = re.compile(
+    rf"^Tokens: {_COUNT} sent"
+    rf"(?:, {_COUNT} cache write)?(?:, {_COUNT} cache hit)?, {_COUNT} received\."
+    r"(?: ?Cost: \$([\d.]+) message)?"
+)
+_ERROR = re.compile(r"^(?:litellm\.)+(\w+)\b")
+#: Excluded: Gemini uses the same words for its quota per minute.
+_UNPAID = re.compile(r"OpenAIException - You exceeded your current quota")
+_TOKEN_LIMIT = re.compile(r"has hit a token limit", re.I)
+_AGAIN = re.compile(r"^Retrying in ([\d.]{1,9}) seconds")
+_DID = re.compile(r"^(Applied edit to|Commit [0-9a-f]{7,40}) (.+)")
+#: Output of aider about itself, which is not part of the answer.
+_CHATTER = re.compile(
+    r"^(?:Aider v|(?:Main |Weak |Editor )?[Mm]odel:|Git repo:|Repo-map:|Added .* to the chat"
+    r"|Warning|https://aider\.chat|Use /help|You can skip|Scanning repo|Update git|Can't init"
+    r"|HTTPSConnectionPool|Initial repo scan|Cost estimates|The API provider|.* to \.gitignore)"
+)
+_BY_NAME = {
+    "AuthenticationError": ErrorClass.AUTH,
+    "PermissionDeniedError": ErrorClass.AUTH,
+    "RateLimitError": ErrorClass.RATE_LIMIT,
+    "NotFoundError": ErrorClass.CONFIG,
+    "UnprocessableEntityError": ErrorClass.API,
+    "ContextWindowExceededError": ErrorClass.LIMIT,
+    "BudgetExceededError": ErrorClass.LIMIT,
+    "Timeout": ErrorClass.API,
+}
+
+
+class AiderReader:
+    #: aider has no sessions to resume.
+    session = ""
+
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._known = known or KnownUsage()
+        self._meter = Meter()
+        self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
+        #: The answer without aider's own words, from aider's history.
+        self._answer: deque[str] = deque(maxlen=ANSWER_LINES)
+        self._has_history = self._speaks_itself = False
+        self._fault: Fault = FINE
+        self._began = False
+
+    def line(self, text: str) -> list[Sign]:
+        words = json_values.text({"": text[:LINE_CHARS]}, "").rstrip()
+        self._began |= bool(words)
+        tokens, again, did = _TOKENS.match(words), _AGAIN.match(words), _DID.match(words)
+        if tokens:
+            return self._answered(tokens)
+        if again:
+            return [self._trying_again(again)]
+        if did:
+            tool = "edit" if did[1].startswith("Applied") else "commit"
+            return [Did(tool, log_line(did[2]))]
+        return self._other(words)
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """Read a line of aider's history.
+
+        aider's output begins with "> " and ends with two blanks, possibly several lines later. The
+        input of aider begins with "#### ".
+        """
+        words = json_values.text({"": text[:LINE_CHARS]}, "")
+        self._has_history = True
+        if words.startswith("#### "):
+            # The line is the prompt or a command's output: the answer follows it.
+            self._answer.clear()
+        elif self._speaks_itself or words.startswith("> "):
+            self._speaks_itself = not text.endswith("  ")
+        elif not words.startswith("# aider chat started"):
+            self._answer.append(words.rstrip())
+        return []
+
+    def resumed(self) -> None:
+        """Do nothing, because aider begins a new history for each run."""
+
+    def outcome(self, ending: Ending) -> AgentOutcome:
+        text = "\n".join(self._answer if self._has_history else self._lines).strip()
+        stopped = bool(ending.stopped_for or ending.signal)
+        report = RunReport(
+            text=text,
+            fault=self._fault,
+            usage=self._meter.total,
+            began=self._began,
+            finished=not stopped and not ending.code and not self._fault[0],
+            accounted=not stopped,
+            trace="" if not ending.code else text[-2000:],
+        )
+        return concluded(report, ending, time.time())
+
+    def _answered(self, tokens: re.Match[str]) -> list[Sign]:
+        """Record an answer of the model, which shows recovery from earlier failures."""
+        if self._fault[0] is not ErrorClass.LIMIT:
+            self._fault = FINE
+        usage = priced(_usage(tokens), self._known.model, self._known.prices)
+        return [*self._meter.add(usage)]
+
+    def _trying_again(self, again: re.Match[str]) -> Troubled:
+        kind, words = self._fault
+        seconds = float(again[1]) if again[1].count(".") < 2 and again[1] != "." else None
+        return Troubled(log_line(words) or again[0], kind or ErrorClass.API, seconds)
+
+    def _other(self, words: str) -> list[Sign]:
+        error = _ERROR.match(words)
+        if error:
+            self._fault = _class_of(error[1], words), words
+        elif _TOKEN_LIMIT.search(words):
+            self._fault = ErrorClass.LIMIT, words
+        if error or _CHATTER.match(words):
+            return []
+        self._lines.append(words)
+        return [Said(words)] if words.strip() else []
+
+
+def _class_of(name: str, words: str) -> ErrorClass:
+    """Return the class of an error.
+
+    An account without money is AUTH, because waiting does not help; aider calls it a rate limit.
+    """
+    found = classify(words)
+    empty = found is ErrorClass.AUTH or _UNPAID.search(words)
+    return ErrorClass.AUTH if empty else _BY_NAME.get(name) or found
+
+
+def _usage(tokens: re.Match[str]) -> Usage:
+    """Return the usage in a line. aider's "sent" tokens include cache reads and writes, and
+    thousands are rounded.
+    """
+    sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
+    cost = _number(tokens[5])
+    return Usage(
+        steps=1,
+        input_tokens=None if sent is None else int(max(0, sent - (written or 0) - (hit or 0))),
+        output_tokens=None if received is None else int(received),
+        cache_read_tokens=None if hit is None else int(hit),
+        cache_write_tokens=None if written is None else int(written),
+        cost_usd=cost,
+    )
+
+
+def _number(words: str | None) -> float | None:
+    digits = (words or "").replace(",", "").rstrip(".")
+    factor = {"k": 1000, "M": 1_000_000}.get(digits[-1:], 1)
+    try:
+        value = float(digits.rstrip("kM")) * factor
+    except ValueError:
+        return None
+    return value if value <= json_values.MAX_COUNT else None

@@ -1,0 +1,341 @@
+"""Reader of Claude Code's output, in the format ``stream-json --verbose``, or in one line of
+``json``.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from orchestrator.agents.ai_tools.parsing.edited_files import edited
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.log_lines import log_line, summary
+from orchestrator.agents.ai_tools.parsing.outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.rate_limit_reset import epoch_seconds
+from orchestrator.agents.ai_tools.parsing.usage import (
+    KnownUsage,
+    Meter,
+    minus,
+    plus,
+    priced,
+)
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
+    Asked,
+    Did,
+    Ending,
+    Finished,
+    Received,
+    Said,
+    Sign,
+    Troubled,
+)
+from orchestrator.core.limits.budgets import tokens
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+#: Model of messages that Claude creates itself, such as an error's message.
+SYNTHETIC = "<synthetic>"
+#: The kind of line in a session's file that has the totals of the session so far.
+_COST = "cost-state"
+#: Tools that ask a person. No person is present, and denying them prevents no work.
+ASKING = frozenset({"AskUserQuestion", "ExitPlanMode"})
+REFUSALS = frozenset({"reject", "deny", "denied"})
+#: Claude's message for a tool that the policy excludes; it has another message for a tool that
+#: does not exist.
+DISABLED = "is disabled for this session"
+
+
+class ClaudeReader:
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._known = known or KnownUsage()
+        self._model = self._known.model
+        self._meter = Meter()
+        self._messages: set[str] = set()
+        #: By id of the parent's tool use: the message in progress, and its counted tokens.
+        self._written: dict[str, tuple[str, int]] = {}
+        self._tools: dict[str, Did] = {}
+        self._denied: dict[str, None] = {}
+        self.session = ""
+        self._said = ""
+        self._answer = ""
+        self._turns = 0
+        #: True if the model was called after the last result: the result's totals lack these calls.
+        self._behind = False
+        self._began = False
+        self._working_on = False
+        #: Usage of earlier runs of a resumed session.
+        self._before, self._is_resumed = Usage(), False
+        self._result: Object | None = None
+        self._resets_at: float | None = None
+
+    def line(self, text: str) -> list[Sign]:
+        event = json_values.parsed(text)
+        if event is None:
+            return []
+        self._began = True
+        self.session = json_values.text(event, "session_id") or self.session
+        read = self._EVENTS.get(json_values.text(event, "type"))
+        return read(self, event) if read else []
+
+    def outcome(self, ending: Ending) -> AgentOutcome:
+        fault = _fault(self._result) if self._result is not None else FINE
+        report = RunReport(
+            text=(self._answer if not fault[0] else "") or self._said,
+            fault=fault,
+            usage=self._used(),
+            session=self.session,
+            denied=tuple(self._denied),
+            resets_at=self._resets_at,
+            began=self._began,
+            finished=self._result is not None and not fault[0],
+            accounted=self._result is not None
+            and not self._behind
+            and not _broke_off(self._result),
+        )
+        return concluded(report, ending, time.time())
+
+    def _system(self, event: Object) -> list[Sign]:
+        self._model = json_values.text(event, "model") or self._model
+        kind = json_values.text(event, "subtype")
+        if kind == "background_tasks_changed":
+            self._working_on = bool(json_values.objects(event, "tasks"))
+        if kind == "init" and self._result is not None:
+            # A message that came after the result begins another turn.
+            return [Asked()]
+        return [_retry(event)] if kind == "api_retry" else []
+
+    def _assistant(self, event: Object) -> list[Sign]:
+        message = json_values.dig(event, "message")
+        model = json_values.text(message, "model")
+        if model == SYNTHETIC:
+            return []
+        signs = self._spent(message, model, json_values.text(event, "parent_tool_use_id"))
+        for block in json_values.objects(message, "content"):
+            signs += self._block(block, json_values.text(event, "parent_tool_use_id"))
+        return signs
+
+    def _partial(self, event: Object) -> list[Sign]:
+        """Count further output tokens of a message.
+
+        Earlier events of a message report only a part of its tokens; the last event has their
+        total.
+        """
+        if json_values.text(event, "event", "type") != "message_delta":
+            return []
+        total = json_values.count(event, "event", "usage", "output_tokens") or 0
+        parent = json_values.text(event, "parent_tool_use_id")
+        name, counted = self._written.get(parent, ("", 0))
+        if not name or total <= counted:
+            return []
+        self._written[parent] = name, total
+        rest = Usage(output_tokens=total - counted)
+        return [*self._meter.add(priced(rest, self._model, self._known.prices))]
+
+    def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
+        """Count the usage of a message. Each block of the message repeats the usage, which counts
+        once.
+        """
+        name = json_values.text(message, "id") or f"#{len(self._messages)}"
+        if name in self._messages:
+            return []
+        self._messages.add(name)
+        self._behind = True
+        report = _tokens(json_values.dig(message, "usage"), _SNAKE)
+        self._written[parent] = name, report.output_tokens or 0
+        used = plus(Usage(steps=1), report)
+        return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
+
+    def _block(self, block: Object, parent: str) -> list[Sign]:
+        words = json_values.text(block, "text")
+        if json_values.text(block, "type") == "tool_use":
+            tool, given = json_values.text(block, "name"), json_values.dig(block, "input")
+            did = Did(tool, summary(given), writes=edited(tool, given))
+            self._tools[json_values.text(block, "id")] = did
+            return [did]
+        if json_values.text(block, "type") != "text" or not words:
+            return []
+        if not parent:
+            # Not the output of a subagent, which is not the answer.
+            self._said = words
+        return [Said(words)]
+
+    def _user(self, event: Object) -> list[Sign]:
+        if json_values.flag(event, "isReplay"):
+            return [Received(json_values.text(event, "uuid"))]
+        for block in json_values.objects(event, "message", "content"):
+            self._last_tools(json_values.text(block, "tool_use_id"))
+        refused = [self._tools.get(each, Did("a tool")) for each in _refused(event)]
+        self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
+        return [Did(did.tool, did.summary, denied=True) for did in refused]
+
+    def _last_tools(self, keep: str, most: int = 100) -> None:
+        """Forget the oldest tool uses except ``keep``, so that memory is bounded in a long run."""
+        for name in list(self._tools)[: max(0, len(self._tools) - most)]:
+            if name != keep:
+                del self._tools[name]
+
+    def _rate_limit(self, event: Object) -> list[Sign]:
+        info = json_values.dig(event, "rate_limit_info")
+        when = json_values.amount(info, "resetsAt")
+        if json_values.text(info, "status") == "rejected" and when is not None:
+            self._resets_at = epoch_seconds(when)
+        return []
+
+    def _end(self, event: Object) -> list[Sign]:
+        """Read a result event. The last result counts, because Claude continues after the first
+        result if background work is running.
+        """
+        self._result, self._behind = event, False
+        self._turns += json_values.count(event, "num_turns") or 0
+        self._answer = _answer(event) or self._answer
+        denials = json_values.objects(event, "permission_denials")
+        names = (json_values.text(each, "tool_name") for each in denials)
+        self._denied |= {name: None for name in names if name and name not in ASKING}
+        last = not self._working_on and not json_values.count(event, "queued_turn_count")
+        spent = self._meter.raise_to(self._used())
+        return [*spent, Finished()] if last else [*spent]
+
+    def _own(self, total: Usage) -> Usage:
+        """Return the usage of this run: the totals without the earlier runs of a resumed
+        session.
+        """
+        if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
+            return total
+        return minus(total, self._before)
+
+    def _used(self) -> Usage:
+        if self._result is None or self._behind:
+            return self._meter.total
+        total = self._own(_totals(self._result))
+        # Without a stream, only Claude's own count of turns shows the number of calls.
+        turns = self._turns if total.input_tokens or total.output_tokens else 0
+        steps = len(self._messages) or turns
+        return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """Read a line of a resumed session's file, for the usage of the earlier runs."""
+        if not self._is_resumed and _COST in text:
+            event = json_values.parsed(text)
+            if event is not None and json_values.text(event, "type") == _COST:
+                self._before = _totals(event)
+        return []
+
+    def resumed(self) -> None:
+        self._is_resumed = True
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["ClaudeReader", Object], list[Sign]]]] = {
+        "system": _system,
+        "assistant": _assistant,
+        "stream_event": _partial,
+        "user": _user,
+        "rate_limit_event": _rate_limit,
+        "result": _end,
+    }
+
+
+def _answer(result: Object) -> str:
+    """Return claude's final text, or the JSON value that the prompt requested."""
+    words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
+    return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
+
+
+def _refused(event: Object) -> list[str]:
+    """Return the ids of denied tool uses."""
+    decided = [
+        json_values.text(meta, "id")
+        for meta in json_values.objects(event, "tool_result_meta")
+        if json_values.text(meta, "permission_decision", "decision") in REFUSALS
+    ]
+    disabled = [
+        json_values.text(block, "tool_use_id")
+        for block in json_values.objects(event, "message", "content")
+        if json_values.flag(block, "is_error")
+        and DISABLED in json_values.text(block, "content")[:1000]
+    ]
+    return list(dict.fromkeys([*decided, *disabled]))
+
+
+_SNAKE = (
+    "input_tokens",
+    "output_tokens",
+    "cache_read_input_tokens",
+    "cache_creation_input_tokens",
+)
+_CAMEL = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
+
+
+def _tokens(value: object, names: tuple[str, str, str, str]) -> Usage:
+    read, written, cached, caching = (json_values.count(value, name) for name in names)
+    return Usage(
+        input_tokens=read,
+        output_tokens=written,
+        cache_read_tokens=cached,
+        cache_write_tokens=caching,
+        cost_usd=json_values.amount(value, "costUSD"),
+    )
+
+
+def _totals(result: Object) -> Usage:
+    """Return the totals of all calls of the session.
+
+    They are in ``modelUsage``; ``usage`` lacks some calls, and is used only without ``modelUsage``.
+    """
+    total = Usage()
+    for _, each in json_values.entries(result, "modelUsage"):
+        total = plus(total, _tokens(each, _CAMEL))
+    if total == Usage():
+        total = _tokens(json_values.dig(result, "usage"), _SNAKE)
+    if _broke_off(result):
+        return total
+    cost = json_values.amount(result, "total_cost_usd")
+    return total if total.cost_usd is not None else plus(total, Usage(cost_usd=cost))
+
+
+def _broke_off(result: Object) -> bool:
+    """True if the result has tokens without a cost, because its model call was interrupted."""
+    if (
+        any(json_values.entries(result, "modelUsage"))
+        or json_values.amount(result, "total_cost_usd") != 0
+    ):
+        return False
+    return tokens(_tokens(json_values.dig(result, "usage"), _SNAKE)) > 0
+
+
+def _fault(result: Object) -> Fault:
+    """Return the fault of a result.
+
+    The field ``subtype`` is ignored, because it may be "success" although an API error occurred.
+    """
+    reason = json_values.text(result, "terminal_reason")
+    words = (
+        json_values.text(result, "result")
+        or "; ".join(json_values.texts(result, "errors"))
+        or reason
+    )
+    if reason in ("max_turns", "budget_exhausted"):
+        return ErrorClass.LIMIT, words
+    if reason.startswith("aborted"):
+        return ErrorClass.KILLED, f"the agent was interrupted ({reason})"
+    if reason == "api_error" or json_values.flag(result, "is_error") is not False:
+        kind = json_values.text(result, "api_error_type")
+        status = json_values.count(result, "api_error_status")
+        return classify(f"{kind} {words}", status), words or "the agent reports a failure"
+    return FINE
+
+
+def _retry(event: Object) -> Troubled:
+    status, words = json_values.count(event, "error_status"), json_values.text(event, "error")
+    attempt, most = json_values.count(event, "attempt"), json_values.count(event, "max_retries")
+    shown = " ".join(filter(None, (words, str(status or ""))))
+    delay = json_values.amount(event, "retry_delay_ms")
+    return Troubled(
+        log_line(f"{shown}; retry {attempt} of {most}"),
+        classify(words, status),
+        None if delay is None else delay / 1000,
+    )

@@ -1,0 +1,240 @@
+"""Reader of the output of ``codex exec --json``."""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from orchestrator.agents.ai_tools.parsing.error_class import classify, clipped
+from orchestrator.agents.ai_tools.parsing.log_lines import (
+    log_line,
+    plain_error,
+    summary,
+)
+from orchestrator.agents.ai_tools.parsing.outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.usage import (
+    KnownUsage,
+    Meter,
+    Steps,
+    minus,
+    plus,
+    priced,
+)
+from orchestrator.agents.ai_tools.readers.codex_session_log import (
+    CodexSession,
+    kept_from_writing,
+    refused,
+    tokens,
+)
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
+    Asked,
+    Did,
+    Ending,
+    Finished,
+    Said,
+    Sign,
+    Troubled,
+)
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+#: Codex retries automatically after such a line, so it is no failure.
+_AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
+_REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
+#: Output of the model that is not the use of a tool.
+_WORDS = ("agent_message", "reasoning")
+#: Kinds of items that are no work of the model: Codex' to-do list, and warnings.
+_IGNORED = ("todo_list", "error", "")
+
+
+class CodexReader:
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._known = known or KnownUsage()
+        self._meter = Meter()
+        self._steps = Steps()
+        self._open: set[str] = set()
+        self._denied: dict[str, None] = {}
+        self.session = ""
+        self._text = ""
+        self._error = ""
+        self._failed = False
+        self._began = False
+        self._total: Usage | None = None
+        self._session_log = CodexSession()
+        #: The earlier usage of a resumed session.
+        self._before, self._steps_before = Usage(), 0
+
+    def line(self, text: str) -> list[Sign]:
+        event = json_values.parsed(text)
+        if event is None:
+            return []
+        self._began = True
+        read = self._EVENTS.get(json_values.text(event, "type"))
+        return read(self, event) if read else []
+
+    def outcome(self, ending: Ending) -> AgentOutcome:
+        report = RunReport(
+            text=self._text,
+            fault=self._fault(ending),
+            usage=self._used(),
+            session=self.session,
+            denied=tuple(self._denied),
+            began=self._began,
+            finished=self._total is not None and not self._failed,
+            accounted=self._total is not None and not self._failed,
+        )
+        return concluded(report, ending, time.time())
+
+    def _fault(self, ending: Ending) -> Fault:
+        """Return the fault of the run: a failed turn, or an error after which codex exited without
+        a result.
+
+        Codex recovered from all other errors, so they are ignored.
+        """
+        died = self._total is None and bool(ending.code) and bool(self._error)
+        if not self._failed and not died:
+            return FINE
+        words = self._error or "the agent's turn failed"
+        return classify(words), plain_error(words)
+
+    def _thread(self, event: Object) -> list[Sign]:
+        self.session = json_values.text(event, "thread_id") or self.session
+        return []
+
+    def _turn(self, _: Object) -> list[Sign]:
+        self._total, self._failed = None, False
+        return []
+
+    def _item_started(self, event: Object) -> list[Sign]:
+        kind = json_values.text(event, "item", "type")
+        if kind in _IGNORED or kind in _WORDS:
+            return []
+        self._open.add(json_values.text(event, "item", "id"))
+        return [*self._step(), _did(event)]
+
+    def _item_completed(self, event: Object) -> list[Sign]:
+        kind = json_values.text(event, "item", "type")
+        if kind in _IGNORED:
+            return []
+        if kind in _WORDS:
+            return [*self._step(), *self._words(event, kind)]
+        return self._tool_completed(event)
+
+    def _words(self, event: Object, kind: str) -> list[Sign]:
+        words = json_values.text(event, "item", "text")
+        if kind != "agent_message" or not words:
+            return []
+        self._text = words
+        return [Said(words)]
+
+    def _tool_completed(self, event: Object) -> list[Sign]:
+        name = json_values.text(event, "item", "id")
+        did = _did(event)
+        if self._known.policy == "read-only" and _may_not_write(event):
+            did = replace(did, denied=True)
+        begun = name in self._open
+        self._open.discard(name)
+        signs: list[Sign] = [] if begun else self._step()
+        self._steps.answered()
+        if did.denied:
+            self._denied[did.tool] = None
+        return [*signs, did] if did.denied or not begun else signs
+
+    def _step(self) -> list[Sign]:
+        """Count a step. The number of steps in the session file has priority, because the stream
+        omits some commands.
+        """
+        self._steps.put_out()
+        return [*self._meter.raise_to(Usage(steps=self._count))]
+
+    @property
+    def _count(self) -> int:
+        return max(self._steps.count, self._session_log.steps - self._steps_before)
+
+    def _completed(self, event: Object) -> list[Sign]:
+        self._total = minus(tokens(json_values.dig(event, "usage")), self._before)
+        return [*self._meter.raise_to(self._used()), Finished()]
+
+    def _turn_failed(self, event: Object) -> list[Sign]:
+        self._failed = True
+        self._error = json_values.text(event, "error", "message") or self._error
+        return [Finished()]
+
+    def _trouble(self, event: Object) -> list[Sign]:
+        words = json_values.text(event, "message")
+        if _AGAIN.match(words):
+            return [Troubled(log_line(words), classify(words))]
+        self._error = words
+        return []
+
+    def _used(self) -> Usage:
+        steps = Usage(steps=self._count if self._began else None)
+        if self._total is None:
+            # Only the usage that earlier turns or the session's files reported.
+            return replace(self._meter.total, steps=steps.steps)
+        return plus(steps, self._priced(self._total))
+
+    def _priced(self, usage: Usage) -> Usage:
+        model = self._known.model or self._session_log.model
+        return priced(usage, model, self._known.prices)
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """Read a line of one of the session's files."""
+        if self._known.policy == "read-only" and refused(text):
+            # The stream has no item for a command that ends at once.
+            self._denied["command_execution"] = None
+        if not self._session_log.line(text, source):
+            return []
+        used = plus(Usage(steps=self._count), minus(self._session_log.total, self._before))
+        asked = [Asked()] if self._session_log.asks else []
+        return [*self._meter.raise_to(self._priced(used)), *asked]
+
+    def resumed(self) -> None:
+        """Subtract the earlier runs of the session, because codex counts a session from its
+        beginning.
+        """
+        self._before = self._session_log.total
+        self._steps_before = self._session_log.steps
+        self._meter = Meter()
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {
+        "thread.started": _thread,
+        "turn.started": _turn,
+        "turn.completed": _completed,
+        "turn.failed": _turn_failed,
+        "item.started": _item_started,
+        "item.completed": _item_completed,
+        "error": _trouble,
+    }
+
+
+def _may_not_write(event: Object) -> bool:
+    item = json_values.dig(event, "item")
+    said = json_values.text(item, "aggregated_output")
+    return json_values.text(item, "status") == "failed" and kept_from_writing(clipped(said))
+
+
+def _did(event: Object) -> Did:
+    item = json_values.dig(event, "item")
+    server, tool = json_values.text(item, "server"), json_values.text(item, "tool")
+    name = f"{server}.{tool}" if tool else json_values.text(item, "type")
+    error = json_values.text(item, "error", "message")
+    denied = json_values.text(item, "status") == "declined" or bool(_REFUSED.search(error[:1000]))
+    changes = (json_values.text(each, "path") for each in json_values.objects(item, "changes"))
+    return Did(name, _with_what(item), denied, tuple(filter(None, changes)))
+
+
+def _with_what(item: object) -> str:
+    changes = [json_values.text(each, "path") for each in json_values.objects(item, "changes")]
+    if changes:
+        return log_line(", ".join(changes))
+    arguments = json_values.dig(item, "arguments")
+    return summary(arguments if arguments is not None else item)

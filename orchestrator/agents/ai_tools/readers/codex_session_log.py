@@ -1,0 +1,146 @@
+"""Facts in the session file of Codex that its output stream reports late or never.
+
+These facts are the usage so far, the number of model calls, and commands that ended at once.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from orchestrator.agents.ai_tools.parsing.error_class import clipped
+from orchestrator.agents.ai_tools.parsing.usage import minus, plus
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+_REFUSED = r"(?:Permission denied|Operation not permitted)"
+#: A relative path, possibly in quotation marks.
+_HERE = r"""['"‘]?+(?!/)[^\n:]+"""
+_SHELL = r"(?:/\S*/)?(?:ba|da|z|k)?sh"
+_WORDS = (
+    # GNU and busybox: "touch: cannot touch 'a': ...", "mkdir: cannot create directory ‘a’: ..."
+    rf"^\S+: (?:can't|cannot) (?:touch|create (?:directory|regular file)) {_HERE}: {_REFUSED}$",
+    # BSD, and tee: "mkdir: a: ..."
+    rf"^(?:touch|mkdir|tee): (?!can(?:'t|not) ){_HERE}: {_REFUSED}$",
+    # dash: "sh: 1: cannot create a: ..."
+    rf"^{_SHELL}: \d+: cannot create {_HERE}: {_REFUSED}$",
+    # A redirection of bash. With a slash, the path may be a program that cannot be executed.
+    rf"^{_SHELL}: (?:line \d+: )?(?!/)[^\n:/]+: {_REFUSED}$",
+    # A redirection of zsh, which reports a program that cannot be executed as "permission denied".
+    rf"^{_SHELL}:(?:\d+:)? operation not permitted: {_HERE}$",
+    # Only Seatbelt denies the opening of a file with these words.
+    rf"^PermissionError: \[Errno 1\] Operation not permitted: {_HERE}$",
+)
+_KEPT_FROM_WRITING = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
+
+
+def kept_from_writing(said: str) -> bool:
+    return bool(_KEPT_FROM_WRITING.search(said))
+
+
+#: The model asks for a tool.
+_CALLS = ("function_call", "custom_tool_call", "local_shell_call")
+_FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
+
+
+def refused(text: str) -> bool:
+    """True if a line reports a command that failed because the sandbox forbids writing."""
+    payload = json_values.dig(json_values.parsed(text), "payload")
+    match json_values.text(payload, "type"):
+        case "function_call_output":
+            said = clipped(json_values.text(payload, "output"))
+            return bool(_FAILED.search(said)) and kept_from_writing(said)
+        case "custom_tool_call_output":
+            return any(map(_refused_in_code_mode, json_values.objects(payload, "output")))
+        case _:
+            return False
+
+
+def _refused_in_code_mode(part: Object) -> bool:
+    """True if a script of the model printed the output of a denied command.
+
+    The exit code may be missing, and the output may be inside JSON, because the script decides what
+    it prints.
+    """
+    sentence = clipped(json_values.text(part, "text")).strip()
+    if not _FAILED.search(sentence):
+        return "\n" not in sentence and kept_from_writing(sentence)
+    return kept_from_writing(sentence.replace("\\n", "\n"))
+
+
+class CodexSession:
+    """Facts of one session. A session may have several files, because each subagent writes its own
+    file.
+    """
+
+    def __init__(self) -> None:
+        self._totals: dict[str, Usage] = {}
+        #: Usage of each answer of the model, known at once: the totals are written only after the
+        #: answer's tools have ended. A helper's file may repeat answers from before its start.
+        self._answers: dict[tuple[str, str, int | None], Usage] = {}
+        #: Files whose latest, unfinished answer requests a tool.
+        self._asking: set[str] = set()
+        #: True if the latest answer that was read requests a tool.
+        self.asks = False
+        #: The model that the session names; empty if it names none.
+        self.model = ""
+
+    def line(self, text: str, source: str) -> bool:
+        """Read a line. Return True if it changes the totals."""
+        event = json_values.parsed(text)
+        payload = json_values.dig(event, "payload")
+        if json_values.text(event, "type") == "token_usage_record":
+            self.asks = source in self._asking and _answer(payload) not in self._answers
+            self._asking.discard(source)
+            self._answers[_answer(payload)] = tokens(json_values.dig(payload, "usage"))
+            return True
+        self.asks = False
+        if json_values.text(payload, "type") in _CALLS:
+            self._asking.add(source)
+        self.model = self.model or json_values.text(payload, "thread_settings", "model")
+        if json_values.text(payload, "type") != "token_count":
+            return False
+        total = json_values.dig(payload, "info", "total_token_usage")
+        if isinstance(total, Mapping):
+            self._totals[source] = tokens(total)
+        return isinstance(total, Mapping)
+
+    @property
+    def steps(self) -> int:
+        """Number of answered model calls; 0 if this release of codex does not report answers."""
+        return len(self._answers)
+
+    @property
+    def total(self) -> Usage:
+        """Usage of the session: the sum of all answers, or the sum of all reported totals if that
+        is larger.
+
+        Some releases of codex do not report answers.
+        """
+        answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
+        return plus(totals, minus(answers, totals))
+
+
+def _sum(each_used: Iterable[Usage]) -> Usage:
+    whole = Usage()
+    for each in each_used:
+        whole = plus(whole, each)
+    return whole
+
+
+def _answer(payload: object) -> tuple[str, str, int | None]:
+    total = json_values.dig(payload, "thread_token_usage", "total_tokens")
+    so_far = total if isinstance(total, int) else None
+    return json_values.text(payload, "thread_id"), json_values.text(payload, "response_id"), so_far
+
+
+def tokens(usage: Object | None) -> Usage:
+    """Return the usage; codex counts cache reads and writes as input, so they are subtracted."""
+    total = json_values.count(usage, "input_tokens")
+    cached = json_values.count(usage, "cached_input_tokens")
+    written = json_values.count(usage, "cache_write_input_tokens")
+    return Usage(
+        input_tokens=None if total is None else max(0, total - (cached or 0) - (written or 0)),
+        output_tokens=json_values.count(usage, "output_tokens"),
+        cache_read_tokens=cached,
+        cache_write_tokens=written,
+    )

@@ -1,0 +1,340 @@
+"""Reader of Gemini CLI's output, in the format ``stream-json`` or ``json``.
+
+``json`` is one object, on standard error if the run failed.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from orchestrator.agents.ai_tools.parsing.edited_files import edited
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.log_lines import (
+    log_line,
+    plain_error,
+    summary,
+)
+from orchestrator.agents.ai_tools.parsing.outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.usage import (
+    KnownUsage,
+    Meter,
+    Steps,
+    plus,
+    priced,
+)
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
+    Did,
+    Ending,
+    Finished,
+    Said,
+    Sign,
+    Troubled,
+)
+from orchestrator.agents.prices import Prices
+from orchestrator.core.limits.budgets import tokens
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+
+def used(stats: object, prices: Prices) -> Usage:
+    """Return the usage of all models, each with its own price. The cost is unknown if a model has
+    no price.
+    """
+    models = json_values.entries(stats, "models")
+    parts = [priced(_of_model(each), name, prices) for name, each in models]
+    if not parts:
+        return _streamed(stats)
+    total = Usage()
+    for part in parts:
+        total = plus(total, part)
+    if any(part.cost_usd is None for part in parts):
+        total = replace(total, cost_usd=None, cost_estimated=False)
+    return total
+
+
+def _of_model(model: object) -> Usage:
+    tokens = json_values.dig(model, "tokens")
+    return _streamed(model) if tokens is None else _of_document(model, tokens)
+
+
+def _streamed(stats: object) -> Usage:
+    """Return the usage in a result event.
+
+    The field ``input`` has the input tokens without cache reads. Only ``total_tokens`` contains the
+    thinking tokens.
+    """
+    read = json_values.count(stats, "input_tokens")
+    cached = json_values.count(stats, "cached")
+    fresh = json_values.count(stats, "input")
+    total = json_values.count(stats, "total_tokens") or 0
+    written = json_values.count(stats, "output_tokens")
+    return Usage(
+        input_tokens=_fresh(read, cached) if fresh is None else fresh,
+        output_tokens=None if written is None else max(written, total - (read or total)),
+        cache_read_tokens=cached,
+    )
+
+
+def _of_document(model: object, tokens: object) -> Usage:
+    cached = json_values.count(tokens, "cached")
+    written = json_values.count(tokens, "candidates")
+    thought = json_values.count(tokens, "thoughts") or 0
+    return Usage(
+        steps=json_values.count(model, "api", "totalRequests"),
+        input_tokens=_fresh(json_values.count(tokens, "prompt"), cached),
+        # Thinking is billed as output.
+        output_tokens=None if written is None else written + thought,
+        cache_read_tokens=cached,
+    )
+
+
+def of_answer(tokens: object) -> Usage:
+    """Return the usage of one model answer, as the session file reports it."""
+    cached = json_values.count(tokens, "cached")
+    written = json_values.count(tokens, "output")
+    thought = json_values.count(tokens, "thoughts") or 0
+    return Usage(
+        input_tokens=_fresh(json_values.count(tokens, "input"), cached),
+        output_tokens=None if written is None else written + thought,
+        cache_read_tokens=cached,
+    )
+
+
+def _fresh(read: int | None, cached: int | None) -> int | None:
+    return None if read is None else max(0, read - (cached or 0))
+
+
+_LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
+#: Maximum characters of an object over many lines.
+DOCUMENT_CHARS = 4_000_000
+#: Gemini's exit code is the HTTP status modulo 256: 145 is 401, not a signal.
+_STATUS_BY_CODE = {
+    status % 256: status
+    for status in (400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 500, 501, 502, 503, 504)
+}
+#: Exit codes that Gemini documents.
+_BY_CODE = {
+    41: ErrorClass.AUTH,
+    42: ErrorClass.CONFIG,
+    44: ErrorClass.CONFIG,
+    52: ErrorClass.CONFIG,
+    53: ErrorClass.LIMIT,
+    55: ErrorClass.CONFIG,
+    130: ErrorClass.KILLED,
+    # Exit codes of Gemini's inner process; no HTTP status has these values.
+    137: ErrorClass.KILLED,
+    143: ErrorClass.KILLED,
+}
+
+
+class GeminiReader:
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._known = known or KnownUsage()
+        self._meter = Meter()
+        self._steps = Steps()
+        self._tools: dict[str, Did] = {}
+        self._denied: dict[str, None] = {}
+        self._missing: dict[str, None] = {}
+        self.session = ""
+        self._words: list[str] = []
+        self._text = ""
+        self._limit = ""
+        #: The last error of Gemini's stream: some errors have no text in the final event.
+        self._trouble = ""
+        self._lines: list[str] = []
+        self._kept = 0
+        self._began = False
+        self._result: Object | None = None
+        self._answers: set[str] = set()
+
+    def line(self, text: str) -> list[Sign]:
+        event = json_values.parsed(text)
+        read = self._EVENTS.get(json_values.text(event, "type"))
+        if event is None or read is None:
+            self._kept += len(text)
+            if self._kept <= DOCUMENT_CHARS:
+                self._lines.append(text)
+            return []
+        self._began = True
+        self.session = json_values.text(event, "session_id") or self.session
+        before = [] if json_values.text(event, "type") == "message" else self._flush()
+        return [*before, *read(self, event)]
+
+    def outcome(self, ending: Ending) -> AgentOutcome:
+        self._flush()
+        if self._result is None:
+            self._document(ending)
+        fault = self._fault(ending)
+        report = RunReport(
+            text=self._text,
+            fault=fault,
+            usage=plus(Usage(steps=self._steps_taken()), self._used()),
+            session=self.session,
+            denied=tuple(self._denied | self._not_offered()),
+            began=self._began,
+            finished=self._result is not None and not fault[0],
+            accounted=json_values.dig(self._result, "stats") is not None,
+            codes_of_its_own=True,
+        )
+        return concluded(report, ending, time.time())
+
+    def _flush(self) -> list[Sign]:
+        """Return the collected text as one event, because gemini prints it in pieces."""
+        words = "".join(self._words)
+        self._words.clear()
+        if not words.strip():
+            return []
+        self._text = words
+        return [Said(words)]
+
+    def _document(self, ending: Ending) -> None:
+        """Read the single object of ``-o json``. If the run failed, the object is at the end of
+        standard error.
+        """
+        errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
+        document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
+        if document is None:
+            return
+        self._began = True
+        self._result = document
+        self.session = json_values.text(document, "session_id") or self.session
+        self._text = json_values.text(document, "response") or self._text
+        warnings = (each for each in json_values.texts(document, "warnings") if _LIMIT.search(each))
+        self._limit = next(warnings, self._limit)
+        for name, each in json_values.entries(document, "stats", "tools", "byName"):
+            if json_values.count(each, "decisions", "reject"):
+                self._denied[name] = None
+
+    def _fault(self, ending: Ending) -> Fault:
+        code = ending.code or 0
+        error = json_values.dig(self._result, "error")
+        status = _STATUS_BY_CODE.get(code) if code >= 128 else None
+        words = (
+            plain_error(json_values.text(error, "message"))
+            or self._trouble
+            or ending.stderr.strip().rpartition("\n")[2]
+        )
+        words = words or f"exit code {code}"
+        if self._limit:
+            return ErrorClass.LIMIT, self._limit
+        if code in _BY_CODE:
+            return _BY_CODE[code], words
+        if status or error or json_values.text(self._result, "status") == "error":
+            report = json_values.text(error, "message") or words
+            return classify(report, status or _http(json_values.count(error, "code"))), words
+        return FINE
+
+    def _steps_taken(self) -> int | None:
+        """Return the number of steps; None if it is unknown.
+
+        0 counts as unknown, unless a result event reports no tokens.
+        """
+        silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
+        return self._steps.count if self._steps.count or silent else None
+
+    def _used(self) -> Usage:
+        stats = json_values.dig(self._result, "stats")
+        # Without the final event, the usage in the session's files counts.
+        if stats is None:
+            return replace(self._meter.total, steps=None)
+        return used(stats, self._known.prices)
+
+    def _message(self, event: Object) -> list[Sign]:
+        words = json_values.text(event, "content")
+        if json_values.text(event, "role") != "assistant" or not words:
+            return []
+        before = [] if json_values.flag(event, "delta") else self._flush()
+        self._words.append(words)
+        return [*before, *self._step()]
+
+    def _tool_use(self, event: Object) -> list[Sign]:
+        name = json_values.text(event, "tool_name")
+        given = json_values.dig(event, "parameters")
+        did = Did(name, summary(given), writes=edited(name, given))
+        self._tools[json_values.text(event, "tool_id")] = did
+        return [*self._step(), did]
+
+    def _tool_result(self, event: Object) -> list[Sign]:
+        """Read a tool's result.
+
+        If gemini does not know the tool, the tool was not offered, or the model invented its name.
+        It counts as invented if a later tool call succeeds.
+        """
+        self._steps.answered()
+        did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))
+        kind = json_values.text(event, "error", "type")
+        if json_values.text(event, "status") == "success":
+            self._missing.clear()
+        if kind not in ("tool_not_registered", "policy_violation"):
+            return []
+        refused = self._denied if kind == "policy_violation" else self._missing
+        refused[did.tool] = None
+        return [Did(did.tool, did.summary, denied=True)]
+
+    def _not_offered(self) -> dict[str, None]:
+        """Return the tools that the model requested and that gemini did not offer.
+
+        Empty with the policy ``full``, because gemini then offers all tools.
+        """
+        return {} if self._known.policy == "full" else self._missing
+
+    def _error(self, event: Object) -> list[Sign]:
+        words = json_values.text(event, "message")
+        if _LIMIT.search(words[:1000]):
+            self._limit = words
+            return []
+        self._trouble = words
+        return [Troubled(log_line(words), classify(words))]
+
+    def _end(self, event: Object) -> list[Sign]:
+        self._result = event
+        steps = Usage(steps=self._meter.total.steps)
+        return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
+
+    def session_line(self, text: str, source: str) -> list[Sign]:
+        """Read a line of a session file. A model answer may occur in several lines, and counts
+        once.
+        """
+        event = json_values.parsed(text)
+        name, report = json_values.text(event, "id"), json_values.dig(event, "tokens")
+        if json_values.text(event, "type") != "gemini" or report is None or name in self._answers:
+            return []
+        self._answers.add(name)
+        usage = of_answer(report)
+        return [
+            *self._meter.add(priced(usage, json_values.text(event, "model"), self._known.prices))
+        ]
+
+    def resumed(self) -> None:
+        """Forget the usage of earlier runs, but remember their answers, because gemini copies the
+        answers into a new session file.
+        """
+        self._meter = Meter()
+
+    def _step(self) -> list[Sign]:
+        return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]
+
+    def _init(self, _: Object) -> list[Sign]:
+        return []
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["GeminiReader", Object], list[Sign]]]] = {
+        "init": _init,
+        "message": _message,
+        "tool_use": _tool_use,
+        "tool_result": _tool_result,
+        "error": _error,
+        "result": _end,
+    }
+
+
+def _http(status: int | None) -> int | None:
+    return status if status and 400 <= status < 600 else None

@@ -1,0 +1,207 @@
+"""Reader of the output of ``opencode run --format json``.
+
+The output has no final event, so the last step counts.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import ClassVar
+
+from orchestrator.agents.ai_tools.parsing.edited_files import edited
+from orchestrator.agents.ai_tools.parsing.error_class import classify
+from orchestrator.agents.ai_tools.parsing.log_lines import log_line, summary
+from orchestrator.agents.ai_tools.parsing.outcome import (
+    FINE,
+    Fault,
+    RunReport,
+    concluded,
+)
+from orchestrator.agents.ai_tools.parsing.usage import KnownUsage, Meter, priced
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
+    Did,
+    Ending,
+    Finished,
+    Said,
+    Sign,
+    Stuck,
+    Troubled,
+)
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.text import json_values
+from orchestrator.core.text.json_values import Object
+
+#: Tools that exist unless the policy excludes them; a model made up any other name.
+_CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
+#: Number of answers with an unreadable end after which opencode is stopped, because it would call
+#: the model forever.
+_MOST_UNENDED = 3
+_REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
+#: Retries of the agent's work, not of the call that finds a title for the session.
+_RETRIED = re.compile(
+    r'message="stream error".* small=false .*error\.error="(?:\w+: )?(?P<words>.*?)"?$'
+)
+_BY_NAME = {
+    "ProviderAuthError": ErrorClass.AUTH,
+    "MessageAbortedError": ErrorClass.KILLED,
+    "MessageOutputLengthError": ErrorClass.LIMIT,
+    "ContextOverflowError": ErrorClass.LIMIT,
+}
+
+
+class OpencodeReader:
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._known = known or KnownUsage()
+        self._meter = Meter()
+        self._denied: dict[str, None] = {}
+        self.session = ""
+        self._text = ""
+        self._fresh = True
+        self._reason = ""
+        self._error: Object | None = None
+        self._began = False
+        self._within_step = False
+        self._used_tool = False
+        #: Number of answers in a row without a readable end and without a tool.
+        self._unended = 0
+
+    def line(self, text: str) -> list[Sign]:
+        event = json_values.parsed(text)
+        if event is None:
+            return []
+        self._began = True
+        self.session = json_values.text(event, "sessionID") or self.session
+        read = self._EVENTS.get(json_values.text(event, "type"))
+        return read(self, event) if read else []
+
+    def log_line(self, text: str) -> list[Sign]:
+        found = _RETRIED.search(text)
+        if found is None:
+            return []
+        return [Troubled(log_line(found["words"]), classify(found["words"]))]
+
+    def outcome(self, ending: Ending) -> AgentOutcome:
+        fault = self._fault()
+        report = RunReport(
+            text=self._text,
+            fault=fault,
+            usage=self._used(),
+            session=self.session,
+            denied=tuple(self._denied),
+            began=self._began,
+            finished=self._reason == "stop" and not fault[0],
+            accounted=not self._within_step and not ending.stopped_for and not ending.signal,
+        )
+        return concluded(report, ending, time.time())
+
+    def _used(self) -> Usage:
+        """Return the usage.
+
+        opencode reports a cost of 0 if it does not know the model's price; the price table then
+        decides.
+        """
+        used = self._meter.total if self._began else Usage()
+        if not used.cost_usd:
+            used = priced(replace(used, cost_usd=None), self._known.model, self._known.prices)
+        return used
+
+    def _fault(self) -> Fault:
+        if self._error is not None:
+            return _fault(self._error)
+        if self._reason == "length":
+            return ErrorClass.LIMIT, "the agent's answer exceeded the output limit of the model"
+        return FINE
+
+    def _step_start(self, _: Object) -> list[Sign]:
+        self._within_step, self._reason, self._fresh, self._error = True, "", True, None
+        self._used_tool = False
+        return [*self._meter.add(Usage(steps=1))]
+
+    def _words(self, event: Object) -> list[Sign]:
+        words = json_values.text(event, "part", "text")
+        if not words.strip():
+            return []
+        self._text = words if self._fresh else f"{self._text}\n{words}"
+        self._fresh = False
+        return [Said(words)]
+
+    def _tool(self, event: Object) -> list[Sign]:
+        self._used_tool = True
+        state = json_values.dig(event, "part", "state")
+        name = json_values.text(event, "part", "tool")
+        error = json_values.text(state, "error")
+        wanted = json_values.text(state, "input", "tool") if name == "invalid" else ""
+        if wanted in _CHANGING and "unavailable tool" in json_values.text(state, "input", "error"):
+            self._denied[wanted] = None
+            return [Did(wanted, denied=True)]
+        denied = json_values.text(state, "status") == "error" and bool(
+            _REFUSED.search(error[:1000])
+        )
+        if denied:
+            self._denied[name] = None
+        given = json_values.dig(state, "input")
+        return [Did(name, summary(given), denied, edited(name, given))]
+
+    def _step_finish(self, event: Object) -> list[Sign]:
+        self._within_step = False
+        self._reason = json_values.text(event, "part", "reason")
+        spent = self._meter.add(_tokens(json_values.dig(event, "part")))
+        return [*spent, Finished()] if self._reason == "stop" else [*spent, *self._stuck()]
+
+    def _stuck(self) -> list[Sign]:
+        vain = self._reason == "unknown" and not self._used_tool
+        self._unended = self._unended + 1 if vain else 0
+        if self._unended != _MOST_UNENDED:
+            return []
+        return [Stuck(f"{_MOST_UNENDED} answers of the model in a row had no readable end")]
+
+    def _failed(self, event: Object) -> list[Sign]:
+        error = json_values.dig(event, "error")
+        self._error = error if isinstance(error, dict) else {}
+        self._within_step = False
+        return [Finished()]
+
+    _EVENTS: ClassVar[Mapping[str, Callable[["OpencodeReader", Object], list[Sign]]]] = {
+        "step_start": _step_start,
+        "text": _words,
+        "tool_use": _tool,
+        "step_finish": _step_finish,
+        "error": _failed,
+    }
+
+
+def _tokens(part: object) -> Usage:
+    """Return the usage. Thinking tokens count as output.
+
+    Some models include thinking tokens in ``output``; the comparison with ``total`` shows this.
+    """
+    read = json_values.count(part, "tokens", "input")
+    cached = json_values.count(part, "tokens", "cache", "read")
+    caching = json_values.count(part, "tokens", "cache", "write")
+    written = json_values.count(part, "tokens", "output")
+    total = json_values.count(part, "tokens", "total")
+    if written is not None:
+        thought = json_values.count(part, "tokens", "reasoning") or 0
+        rest = (total or 0) - (read or 0) - (cached or 0) - (caching or 0)
+        written += thought if total is None else min(max(rest - written, 0), thought)
+    return Usage(
+        input_tokens=read,
+        output_tokens=written,
+        cache_read_tokens=cached,
+        cache_write_tokens=caching,
+        cost_usd=json_values.amount(part, "cost"),
+    )
+
+
+def _fault(error: Object) -> Fault:
+    name, status = json_values.text(error, "name"), json_values.count(error, "data", "statusCode")
+    message = json_values.text(error, "data", "message") or name or "the agent reports a failure"
+    # A header has the time of the reset; the body's text separates an account without money from a
+    # rate limit.
+    after = json_values.text(error, "data", "responseHeaders", "retry-after")
+    body = json_values.text(error, "data", "responseBody")
+    kind = _BY_NAME.get(name) or classify(f"{message} {body}", status)
+    words = f"{message} (status {status})" if status else message
+    return kind, f"{words}; retry-after: {after}" if after else words

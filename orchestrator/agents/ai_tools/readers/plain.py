@@ -1,0 +1,42 @@
+"""Reader for any program: its output is its answer, and its exit code decides about success."""
+
+import time
+from collections import deque
+
+from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.parsing.usage import KnownUsage
+from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
+from orchestrator.core.text import json_values
+
+#: Lines at the end of the output that are kept.
+ANSWER_LINES = 5000
+LINE_CHARS = 10_000
+TRACE_CHARS = 2000
+
+
+class PlainReader:
+    #: A plain program has no sessions to resume.
+    session = ""
+
+    def __init__(self, known: KnownUsage | None = None) -> None:
+        self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
+        self._began = False
+
+    def line(self, text: str) -> list[Sign]:
+        words = json_values.text({"": text[:LINE_CHARS]}, "").rstrip()
+        self._lines.append(words)
+        self._began |= bool(words)
+        return [Said(words)] if words else []
+
+    def outcome(self, ending: Ending) -> AgentOutcome:
+        text = "\n".join(self._lines).strip()
+        report = RunReport(
+            text=text,
+            began=self._began,
+            # A plain program has no final event: its output is the only evidence of a complete run.
+            finished=self._began,
+            only_its_code=True,
+            accounted=True,
+            trace=text[-TRACE_CHARS:],
+        )
+        return concluded(report, ending, time.time())

@@ -1,1 +1,0 @@
-"""Prices, availability and task fit of agents."""

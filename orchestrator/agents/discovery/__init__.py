@@ -1,0 +1,1 @@
+"""Which agents this machine and the nodes of a cluster can run, and how to fix the others."""

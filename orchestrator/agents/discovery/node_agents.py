@@ -1,0 +1,143 @@
+"""Availability of agents on the machines of a cluster.
+
+The server sends descriptions of its agents to the nodes. Each node searches for the agents with the
+rules of ``look``, in its own environment. No description contains a credential.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.agents.discovery.availability import (
+    OFF,
+    VARIABLE_OF_PATTERN,
+    credential_stamp,
+    look,
+    look_for_program,
+)
+from orchestrator.core.model.known_agents import KnownTool, known
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.core.scheduler.placement import Machine, hindrance
+
+#: A description of an agent, as JSON.
+Description = Mapping[str, Any]
+
+#: Value of a variable with a credential, in descriptions.
+_SET = "set"
+
+
+class AgentOnNodes:
+    """The availability of an agent on this machine and on the nodes of the cluster.
+
+    Any thread may call.
+    """
+
+    def __init__(
+        self, here: Callable[[], Availability], machines: Callable[[], Sequence[Machine]]
+    ) -> None:
+        """``here`` returns the availability on the server's machine. ``machines`` returns all
+        machines of the cluster; the first is the server's machine.
+        """
+        self._here, self._machines = here, machines
+
+    def __call__(self) -> Availability:
+        found, nodes = self._here(), self._machines()[1:]
+        able = tuple(each.name for each in nodes if found.name in (each.agents or ()))
+        if found.works_here or able:
+            return replace(found, nodes=able) if able else found
+        here = Machine(slots=0, lacks={found.name: found.hindrance_here})
+        return replace(found, nowhere=hindrance((here, *nodes), found.name) if nodes else "")
+
+    def hindrance(self) -> str:
+        return self().hindrance
+
+    def credential(self, here: Callable[[], str]) -> str:
+        """Return a stamp of the agent's logins on all machines.
+
+        ``here`` returns the stamp of the server's machine.
+        """
+        name = self._here().name
+        nodes = (each.logins.get(name, "") for each in self._machines()[1:])
+        return " ".join([here(), *filter(None, nodes)])
+
+
+def description(
+    agent: KnownTool, command: str, environ: Mapping[str, str], *, windows: bool
+) -> Description:
+    """Return the description of a known agent for the nodes.
+
+    The description has the variables of the server, because workers on nodes get them.
+    """
+    return {
+        "name": agent.name,
+        "known": True,
+        "command": command,
+        "windows": windows,
+        "variables": _variables(agent, environ),
+    }
+
+
+def program_description(name: str, program: str, bin: str, path: str | None) -> Description:
+    """Return the description, for the nodes, of an agent that the settings define.
+
+    ``bin``: the product's directory of programs. ``path``: the agent's own search path.
+    """
+    return {"name": name, "program": program, "bin": bin, "path": path}
+
+
+def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that decide if the agent has a credential. A secret is replaced by a
+    placeholder.
+    """
+    beside = [each for names in agent.services.values() for each in names]
+    patterns = [*agent.logins, *(each for each in beside if each.startswith("{"))]
+    secret = {*agent.credentials, *beside} - set(patterns)
+    found = {
+        name: environ[name] if environ[name].lower() in OFF else _SET
+        for name in secret
+        if environ.get(name)
+    }
+    plain = {match[1] for each in patterns if (match := VARIABLE_OF_PATTERN.match(each))}
+    if agent.local_url:
+        plain.add(f"{agent.name.upper()}_HOST")
+    return {**found, **{name: environ[name] for name in plain if environ.get(name)}}
+
+
+def found_on_node(
+    agents: Sequence[Description], environ: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the node's report about the agents that the server described, as JSON.
+
+    Each agent has its ``name``, the ``reason`` why it cannot work on the node (empty if it can),
+    the steps that ``fix`` the reason, and a stamp of its ``login``. ``environ``: the node's
+    environment.
+    """
+    found = []
+    for each in agents:
+        unusable = _look(each, environ).unusable_here
+        reason, fix = (unusable.reason, unusable.fix) if unusable else ("", ())
+        tool = known(each["name"]) if each.get("known") else None
+        login = credential_stamp(tool, _environment(each, environ)) if tool else ""
+        found.append({"name": each["name"], "reason": reason, "fix": list(fix), "login": login})
+    return found
+
+
+def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
+    name = agent["name"]
+    if agent.get("known"):
+        tool = known(name)
+        assert tool is not None, name
+        around = _environment(agent, environ)
+        return look(tool, agent["command"], around, windows=agent["windows"])
+    if agent.get("program"):
+        path = agent["path"] or environ.get("PATH", "")
+        return look_for_program(name, "", agent["program"], agent["bin"], {"PATH": path})
+    return Availability(name=name, description="")
+
+
+def _environment(agent: Description, environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the variables that decide if a known agent can work on the node: the node's HOME and
+    PATH, and the server's variables.
+    """
+    own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
+    return {**own, **agent["variables"]}

@@ -1,0 +1,344 @@
+"""Agents that the driver runs: the server's side, from a task to a spec and back to evidence.
+
+A tool gets a JSON schema in a form that all model services accept. OpenAI's strict mode requires
+all properties and knows few keywords, Claude Code rejects ``$schema``, and some services fail on
+references. The server checks an answer with the original schema.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.agents import prices
+from orchestrator.agents.ai_tools.invocation.call import GIT_IDENTITY, CallLimits
+from orchestrator.agents.ai_tools.invocation.windows import INTEROP
+from orchestrator.agents.discovery.availability import check_fits
+from orchestrator.agents.driver_process import result_file, session_file, spec
+from orchestrator.agents.events import mailbox
+from orchestrator.agents.events.agent_events import AgentOutcome
+from orchestrator.agents.program_agent import last_line, output_document
+from orchestrator.agents.prompts.prompt import (
+    prompt_document,
+    resume_document,
+    task_document,
+)
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import NOTHING, spent_by
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
+from orchestrator.core.model.attempt.session import Session, SessionStart, start_of
+from orchestrator.core.model.human_input import message_document, message_file_name
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.known_agents import KNOWN
+from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.security.product_files import PACKAGES
+from orchestrator.security.untrusted_files import read_regular
+
+_KEPT = ("type", "description", "enum", "const")
+
+
+def strict(text: str) -> dict[str, Any]:
+    """Return the schema in ``text`` with its references resolved, in the subset that tools accept.
+
+    The result requires every property.
+    """
+    whole: Mapping[str, Any] = json.loads(text)
+    return _plain(whole, whole.get("$defs", {}))
+
+
+def _plain(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        return _plain(defs[schema["$ref"].rpartition("/")[2]], defs)
+    plain: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
+    if "anyOf" in schema:
+        plain["anyOf"] = [_plain(each, defs) for each in schema["anyOf"]]
+    if "items" in schema:
+        plain["items"] = _plain(schema["items"], defs)
+    if "properties" in schema:
+        properties = {name: _plain(each, defs) for name, each in schema["properties"].items()}
+        plain |= {"properties": properties, "required": [*properties]}
+        plain["additionalProperties"] = False
+    return plain
+
+
+N = TypeVar("N", int, float)
+
+#: -S and -E make the start fast, and ignore Python's variables in the environment.
+_PROGRAM = (
+    "import sys; sys.path[0] = sys.argv[1]; "
+    "from orchestrator.agents.driver_process.main import run; run()"
+)
+#: Programs that report their cost.
+_REPORT_COST = frozenset(each.name for each in KNOWN if each.tells_cost)
+#: Programs that resume a session by its id.
+_RESUMING = frozenset(each.name for each in KNOWN if each.resumes)
+#: Names of tools whose models run on the user's own machine, whatever the models are called.
+_LOCAL = frozenset({"ollama"})
+#: Programs that read messages on standard input while they work.
+_READING = frozenset(each.name for each in KNOWN if each.reads_messages)
+_LEAST_USD = 0.0001
+_RECORD_LIMIT_BYTES = 4 * 1024 * 1024
+#: The agent program's share of the seconds between stopping a worker and killing it.
+_STOP_SHARE = 0.6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Terms:
+    """Settings that all driven agents share. Paths are absolute."""
+
+    #: The product's own folder.
+    home: str
+    #: The directory for files that a tool's attempts share.
+    shared: str = ""
+    policy: str = "full"
+    stall_seconds: float = 600.0
+    grace_seconds: float = 5.0
+    #: Maximum size of a worker's log, and of the tool's stored raw output.
+    log_limit_bytes: int = 50 * 1024 * 1024
+    #: True if further attempts resume the previous attempt's session.
+    resume_sessions: bool = True
+    #: The user's own prices, by model and kind of token.
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrivenAgent:
+    """An agent that runs as ``orchestrator.agents.driver_process`` with a spec; implements
+    ``core.ports.Agent``.
+    """
+
+    name: str
+    tool: str
+    terms: Terms
+    description: str = ""
+    #: The agent's program with its first arguments; empty for a loop over HTTP.
+    argv: tuple[str, ...] = ()
+    #: Returns the model for tasks that name none; called when a worker starts.
+    model: Callable[[], str] = lambda: ""
+    #: Policy of this agent, which replaces the policy of all agents.
+    policy: str = ""
+    #: The user's own additions that reach the agent's workers: mcp, skills, hooks, memory.
+    inherit: tuple[str, ...] = ()
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    memory_bytes: int = 512 * 1024 * 1024
+    #: True if the agent gets a prompt, which begins with the job's shared context.
+    reads_prompt: bool = True
+    #: True if the agent's provider charges less for a cached beginning of a prompt.
+    caches_prompts: bool = False
+    #: True if the agent may plan for a job that names no planner; None: only if it is named;
+    #: False: never.
+    plans: bool | None = None
+    #: True if the agent may change the project's files: its worker gets its own worktree.
+    changes_files: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
+    #: How to log in, as text; empty if no login is needed, or if it is unknown.
+    login: str = ""
+    #: Returns a fingerprint of the credential, without reading it.
+    credential: Callable[[], str] = lambda: ""
+    #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
+    hindrance: Callable[[], str] = lambda: ""
+
+    def reads_messages(self, *, windows: bool) -> bool:
+        """True if the agent reads messages from people while it works.
+
+        ``windows``: the agent's program runs on the Windows side of WSL.
+        """
+        return not self.argv or (self.tool in _READING and not windows)
+
+    def check(self, task: TaskSpec) -> None:
+        check_fits(task, self.name, self.hindrance())
+
+    @property
+    def reader(self) -> str:
+        """Name of the reader of the program's output."""
+        return str(self.more.get("reader") or self.tool)
+
+    def is_priced(self, model: str | None) -> bool | None:
+        """True if the cost of a model's usage can be computed; None if the model is not known
+        before the agent reports usage.
+        """
+        if self.reader in _REPORT_COST:
+            return True
+        asked = model or self.model()
+        if not asked:
+            return None
+        one = Usage(input_tokens=1, output_tokens=1)
+        local = self.tool in _LOCAL
+        return prices.cost(asked, one, self.terms.prices, local=local) is not None
+
+    def command(self, assignment: Assignment) -> Invocation:
+        files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
+        attempt_spec = self._spec(assignment)
+        control = {spec.NAME: spec.to_json(attempt_spec), **_messages(assignment)}
+        if attempt_spec.resume:
+            control[spec.RESUME_PROMPT] = resume_document(assignment)
+        return Invocation(
+            argv=(sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES),
+            files=files,
+            stdin="prompt.md",
+            pass_env=(*self.pass_env, *(INTEROP if self._on_windows(assignment) else ())),
+            env={**GIT_IDENTITY, **self.env},
+            control=control,
+        )
+
+    def _spec(self, assignment: Assignment) -> spec.Spec:
+        task, terms = assignment.task, self.terms
+        model = task.model or self.model()
+        return spec.Spec(
+            agent=self.name,
+            tool=self.tool,
+            command=self.argv,
+            policy=self._policy(assignment),
+            model=model,
+            limits=_limits(assignment),
+            # A read-only agent could let a child job make the changes that it may not make.
+            recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
+            # Planners and reviewers need no additions, and a hook could prevent their answer.
+            inherit=() if assignment.worker.is_adviser else self.inherit,
+            home=terms.home,
+            shared=f"{terms.shared}/{self.tool}" if terms.shared else "",
+            sessions=assignment.sessions if self._resumes(assignment) else "",
+            resume=self._resumed(assignment, model),
+            stall_seconds=terms.stall_seconds,
+            stop_seconds=terms.grace_seconds * _STOP_SHARE,
+            stream_bytes=terms.log_limit_bytes,
+            windows=self._on_windows(assignment),
+            schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
+            more=self._more(assignment),
+        )
+
+    def _more(self, assignment: Assignment) -> Mapping[str, Any]:
+        prices = {"prices": self.terms.prices} if self.terms.prices else {}
+        # Length of the shared beginning of prompts: a provider's cache ends there.
+        shared = {} if self.argv else {"shared_length": len(assignment.shared)}
+        return {**self.more, **prices, **shared}
+
+    def _resumes(self, assignment: Assignment) -> bool:
+        """True if the worker's sessions are stored, so that later attempts can resume them."""
+        able = self.tool in _RESUMING and not self._on_windows(assignment)
+        return able and self.terms.resume_sessions and not assignment.worker.is_adviser
+
+    def _resumed(self, assignment: Assignment, model: str) -> str:
+        """Return the session that the attempt resumes; empty: it begins a new session."""
+        previous = assignment.previous
+        if previous is None:
+            return ""
+        start = start_of(
+            previous.session,
+            previous.cause,
+            rolled_back=previous.rolled_back,
+            agent=self.name,
+            model=model,
+            able=self._resumes(assignment),
+        )
+        return previous.session.id if start is SessionStart.RESUME else ""
+
+    def _on_windows(self, assignment: Assignment) -> bool:
+        # Our own HTTP loop calls the model from Linux.
+        return bool(self.argv) and assignment.job.config.execution_mode == "windows"
+
+    def _policy(self, assignment: Assignment) -> str:
+        # Planners and reviewers change nothing, and a reviewer reads texts of other agents next to
+        # the user's checkout. A user's own agent may have no read-only options, so its policy
+        # stays.
+        if assignment.worker.is_adviser and self.tool != "custom":
+            return "read-only"
+        return self.policy or self.terms.policy
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        outcome = _outcome(control)
+        written = output_document(directory)
+        if outcome is None:  # the driver itself was killed
+            found = Evidence(output=written, output_required=True, error=last_line(log_tail))
+        else:
+            found = _evidence(_with_answer(outcome, written), written)
+        read = mailbox.read_ids(control)
+        return replace(found, tool=self.name, session=_session(control), messages=read)
+
+
+def _messages(assignment: Assignment) -> dict[str, str]:
+    """Return files with all earlier messages from people. A new session does not contain these
+    messages.
+    """
+    result = assignment.worker.result
+    return {
+        message_file_name(each.id): message_document(each)
+        for each in (result.messages if result else ())
+    }
+
+
+def _with_answer(outcome: AgentOutcome, written: str) -> AgentOutcome:
+    """Return the outcome; if the last message was empty, ``output.md`` is the answer."""
+    if written and outcome.error_class is ErrorClass.EMPTY:
+        return replace(outcome, error_class=ErrorClass.NONE, error="")
+    return outcome
+
+
+def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
+    text = written or outcome.text
+    # The next attempt reads this attempt's output, so the output must have the failure.
+    parts = [text, outcome.error if outcome.error not in text else ""]
+    return Evidence(
+        output=text if outcome.succeeded else "\n\n".join(filter(None, parts)),
+        output_required=True,
+        claimed_success=outcome.succeeded,
+        usage=outcome.usage,
+        error=outcome.error[:2000],
+        error_class=outcome.error_class,
+        resets_at=outcome.resets_at,
+        note=outcome.note[:500],
+        outside=outcome.outside,
+    )
+
+
+def _outcome(control: Path) -> AgentOutcome | None:
+    # No part of the path job_x/attempts/worker_1.1/ may be a link.
+    found = read_regular(control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
+    try:
+        return result_file.from_json(found) if found else None
+    except ValueError:
+        return None
+
+
+def _session(control: Path) -> Session | None:
+    found = read_regular(
+        control / session_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2]
+    )
+    return session_file.from_json(found) if found else None
+
+
+def _recursive(assignment: Assignment) -> bool:
+    """True if the worker may start child jobs. Planners and reviewers may not."""
+    job = assignment.job
+    within = job.config.enable_recursion and job.depth < job.config.max_depth
+    return within and not assignment.worker.is_adviser
+
+
+def _limits(assignment: Assignment) -> CallLimits:
+    """Return the limits of this attempt: the task's and the job's limits minus the usage of
+    earlier attempts.
+
+    The server also enforces the limits of the whole job.
+    """
+    task, config, result = assignment.task, assignment.job.config, assignment.worker.result
+    used = spent_by(result.usage if result else NOTHING)
+    steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
+    return CallLimits(
+        max_steps=_left(_lower(task.max_steps, config.max_steps), steps, 1),
+        max_tokens=_left(_lower(task.max_tokens, config.max_tokens), tokens, 1),
+        max_cost_usd=_left(
+            _lower(task.max_cost_usd, config.max_cost_usd), used["max_cost_usd"], _LEAST_USD
+        ),
+    )
+
+
+def _left(limit: N | None, used: N, least: N) -> N | None:
+    """Return the remaining limit, at least ``least``, because agents take zero for no limit."""
+    return None if limit is None else max(limit - used, least)
+
+
+def _lower(one: N | None, other: N | None) -> N | None:
+    return min((each for each in (one, other) if each is not None), default=None)

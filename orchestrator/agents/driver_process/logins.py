@@ -1,0 +1,137 @@
+"""Gives a tool with an isolated configuration the user's logins.
+
+The tool gets a link to the user's login file, so that a renewed token is written to the user's
+file. Some tools replace the link by a new file. While the tool works, this module copies the
+content of the new file back to the user's file, because other workers renew the same login. After a
+crash, the next attempt copies it back.
+"""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from orchestrator.agents.ai_tools.invocation.call import AgentLogin
+from orchestrator.core.dataclass import dataclass
+
+_LARGEST_BYTES = 1 << 20
+
+
+@dataclass(slots=True)
+class Linked:
+    login: AgentLogin
+    #: Time of the last change of the user's file that the tool has seen.
+    source_ns: int
+    #: Time of change and inode of the latest checked file that replaced the link.
+    seen: tuple[int, int] = (0, 0)
+
+
+def link(logins: Sequence[AgentLogin]) -> list[Linked]:
+    """Create links at the places where the tool reads its logins. Missing login files are
+    skipped.
+    """
+    made = []
+    for login in logins:
+        with contextlib.suppress(OSError):
+            # The login of an earlier attempt in the same place, which was killed.
+            _recover(login.target, login.source)
+            status = login.source.stat()
+            login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _put_link(login)
+            made.append(Linked(login, status.st_mtime_ns))
+    return made
+
+
+def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
+    """Copy back logins that killed attempts renewed. ``earlier``: control directories of these
+    attempts.
+    """
+    found = [each for each in logins if each.target.is_relative_to(control)]
+    for directory in earlier:
+        for login in found:
+            target = directory / login.target.relative_to(control)
+            with contextlib.suppress(OSError):
+                _recover(target, login.source)
+                _remove_copy(AgentLogin(source=login.source, target=target))
+
+
+def bring_back(linked: Iterable[Linked]) -> None:
+    """Replace the user's logins by renewed logins, unless the user's logins have changed since.
+
+    Never raises OSError. Idempotent.
+    """
+    for each in linked:
+        with contextlib.suppress(OSError):
+            _look(each)
+
+
+def finish(linked: Sequence[Linked]) -> None:
+    """Copy back renewed logins, and remove all copies of logins from the job's files.
+
+    Never raises OSError. If the user's login file no longer exists, the renewed login is not
+    removed, because it is the only copy.
+    """
+    bring_back(linked)
+    for each in linked:
+        with contextlib.suppress(OSError):
+            _remove_copy(each.login)
+
+
+def _remove_copy(login: AgentLogin) -> None:
+    is_file = stat.S_ISREG(login.target.lstat().st_mode)
+    if is_file and login.target.read_bytes() == login.source.read_bytes():
+        _put_link(login)
+
+
+def _look(each: Linked) -> None:
+    login = each.login
+    status = login.target.lstat()
+    if not stat.S_ISREG(status.st_mode):
+        # The tool's next renewal starts from the user's present file.
+        each.source_ns = login.source.stat().st_mtime_ns
+        return
+    if each.seen == (status.st_mtime_ns, status.st_ino):
+        return
+    content = _whole(login.target)
+    if content is None:
+        return
+    if login.source.stat().st_mtime_ns == each.source_ns:
+        _replace(login.source, content)
+        each.source_ns = login.source.stat().st_mtime_ns
+    each.seen = (status.st_mtime_ns, status.st_ino)
+
+
+def _recover(target: Path, source: Path) -> None:
+    status = target.lstat() if os.path.lexists(target) else None
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return
+    if status.st_mtime_ns > source.stat().st_mtime_ns and (content := _whole(target)) is not None:
+        _replace(source, content)
+
+
+def _whole(path: Path) -> bytes | None:
+    """Return a login file's content; None while it is being written."""
+    content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
+    with contextlib.suppress(ValueError):
+        return content if json.loads(content) else None
+    return None
+
+
+def _put_link(login: AgentLogin) -> None:
+    """Replace the link atomically, because another attempt may be reading it in a shared
+    directory.
+    """
+    temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
+    temporary.symlink_to(login.source)
+    temporary.replace(login.target)
+
+
+def _replace(source: Path, content: bytes) -> None:
+    source = source.resolve()
+    temporary = source.with_name(f".{source.name}.{os.getpid()}.tmp")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
+        file.write(content)
+    temporary.replace(source)

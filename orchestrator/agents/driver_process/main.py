@@ -1,0 +1,394 @@
+"""Runs one attempt of an agent: reads ``spec.json``, and writes ``agent.json``."""
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+
+from orchestrator.agents.ai_tools.commands import call_for
+from orchestrator.agents.ai_tools.invocation.call import (
+    AgentCall,
+    Ask,
+    shell_environment,
+    shell_files,
+)
+from orchestrator.agents.driver_process import logins, result_file, session_file, spec
+from orchestrator.agents.driver_process.program import Patience, Program
+from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.agents.driver_process.usage_report import CALL_SECONDS, Telling
+from orchestrator.agents.driver_process.watchdog import (
+    EarlyStop,
+    Price,
+    Watchdog,
+    in_words,
+    priced,
+)
+from orchestrator.agents.events.agent_events import AgentOutcome, Reader
+from orchestrator.agents.events.mailbox import Mailbox, Receipts
+from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.limits.budgets import tokens
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.session import Session, is_session_id
+from orchestrator.security.environment import secrets_in
+from orchestrator.security.masking import Masker
+
+#: A shell's exit code for a program that SIGTERM ended.
+_STOPPED_EXIT = 143
+#: Names of tools whose models run on the user's own machine, whatever the models are called.
+_LOCAL = ("ollama",)
+#: Errors of a session that cannot be resumed, before any answer of the model; a failing service
+#: has them, too.
+_IN_DOUBT = frozenset(
+    {
+        ErrorClass.API,
+        ErrorClass.CONFIG,
+        ErrorClass.DENIED,
+        ErrorClass.EMPTY,
+        ErrorClass.INTERNAL,
+        ErrorClass.KILLED,
+        ErrorClass.LIMIT,
+    }
+)
+#: Errors before any answer after which the next attempt does not resume the session.
+_USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
+_STOPPED = "stopped by the orchestrator"
+#: Seconds for each of two calls to the server shortly before the driver may be killed.
+_REPORT_SECONDS = 0.5
+
+
+def main() -> int:
+    """Run the attempt of the control directory. Return exit code 0 if the agent succeeded."""
+    control = Path(os.environ.pop(spec.VARIABLE))
+    os.environ.pop(spec.SESSIONS_VARIABLE, None)
+    attempt_spec, journal = spec.read(control), Journal()
+    driver = Driver(control, attempt_spec, journal)
+    signal.signal(signal.SIGTERM, driver.on_term)
+    try:
+        outcome = driver.run()
+    except (OSError, ValueError, OrchestratorError) as error:
+        outcome = AgentOutcome(error_class=ErrorClass.CONFIG, error=f"cannot start: {error}")
+    result_file.write(control, result_file.masked(outcome, Masker(secrets_in(os.environ))))
+    if outcome.error:
+        journal.say(f"! {outcome.error_class}: {outcome.error}")
+    journal.say(f"usage: {in_words(outcome.usage)}")
+    # Last, because a server that does not answer must not lose the outcome.
+    driver.report_total(outcome.usage)
+    if driver.termed and not outcome.succeeded:
+        return _STOPPED_EXIT
+    return 0 if outcome.succeeded else 1
+
+
+class Driver:
+    """One attempt. ``run`` may be called only once."""
+
+    def __init__(self, control: Path, attempt_spec: Spec, journal: Journal) -> None:
+        self._control = control
+        self._spec = attempt_spec
+        self._journal = journal
+        self._price = price_of(attempt_spec)
+        self._telling = Telling(os.environ, self._limit)
+        self._watch = Watchdog(attempt_spec.limits, journal, self._telling, self._price)
+        self._receipts = Receipts(os.environ)
+        self._mailbox = Mailbox(
+            control, self._receipts.report, journal.say, resumed=bool(attempt_spec.resume)
+        )
+        self._stop: Callable[[EarlyStop], None] = lambda why: None
+        self.termed = False
+
+    def on_term(self, _number: int, _frame: FrameType | None) -> None:
+        self.termed = True
+        patience = 0.0
+        if self._watch.may_be_done and not self._watch.finished:
+            # The step with the final answer may also reach a limit. The rest has to fit into the
+            # time before the driver itself is killed.
+            patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
+            self._watch.close(_STOPPED)
+        self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))
+
+    def _limit(self, why: str) -> None:
+        # The step that reached the limit may have the final answer.
+        self._watch.close(why)
+        self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
+
+    def run(self) -> AgentOutcome:
+        outcome = self._run_program() if self._spec.command else self._run_loop()
+        usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
+        outcome = replace(outcome, usage=priced(usage, self._price))
+        if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
+            # The server checks the plan or review, so tools that were denied do not matter.
+            outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
+        self._warn_of_price(outcome.usage)
+        return outcome
+
+    def report_total(self, usage: Usage) -> None:
+        """Send the total usage to the server. After a SIGTERM, stop trying after one second."""
+        seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
+        self._receipts.close(seconds)
+        self._telling.close(usage, seconds)
+
+    def _warn_of_price(self, usage: Usage) -> None:
+        """Warn that the cost cap was not enforced, because the model's price is unknown."""
+        limited = self._spec.command and self._spec.limits.max_cost_usd is not None
+        if limited and usage.cost_usd is None and tokens(usage):
+            model = self._spec.model or "its model"
+            self._journal.say(f"! the price of {model} is unknown: max_cost_usd was not enforced")
+
+    def _run_loop(self) -> AgentOutcome:
+        # few agents need this module: most are programs
+        from orchestrator.agents.driver_process import model_loop
+
+        ask = ask_for(self._spec, self._control)
+        written(shell_files(ask))
+        os.environ.update(shell_environment(ask))
+        running = model_loop.ModelLoop(self._spec, self._watch)
+        self._stop = running.stop
+        run = model_loop.load(self._spec, self._mailbox)
+        return running.run(run, model_loop.prompt())
+
+    def _run_program(self) -> AgentOutcome:
+        secrets = secrets_in(os.environ)
+        stream = Stream(self._control, self._spec.stream_bytes, Masker(secrets))
+        try:
+            if not self._spec.resume:
+                return self._run_call(self._spec, stream)
+            outcome = self._run_call(self._spec, stream)
+            if self.termed or self._watch.answered or outcome.error_class not in _IN_DOUBT:
+                return outcome
+            self._journal.say(f"! cannot resume the session: {outcome.error}")
+            self._journal.say("! starting a new session")
+            again = self._run_call(replace(self._spec, resume=""), stream)
+            if not self._watch.answered and again.error_class is outcome.error_class:
+                # A new session would fail in the same way, so the earlier session is still usable.
+                self._note(self._spec.resume, resumed=True)
+            return again
+        finally:
+            stream.close()
+
+    def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
+        """Store the session for the server, which needs it even if this process is killed."""
+        if not is_session_id(session):
+            return
+        named = Session(
+            id=session,
+            agent=self._spec.agent,
+            model=self._spec.model,
+            resumed=resumed,
+            usable=usable,
+        )
+        try:
+            session_file.write(self._control, named)
+        except OSError as error:
+            self._journal.say(f"! cannot record the session: {error}")
+
+    def _run_call(self, attempt_spec: Spec, stream: Stream) -> AgentOutcome:
+        call = call_of(attempt_spec, self._control)
+        patience = Patience(
+            stall=self._spec.stall_seconds,
+            pause=self._spec.pause_seconds,
+            finish=self._spec.finish_seconds,
+            unheard=self._spec.unheard_seconds,
+            stop=self._spec.stop_seconds,
+        )
+        program = Program(
+            load_reader(call.reader, attempt_spec), self._watch, patience, self._journal, stream
+        )
+        program.mailbox = self._mailbox
+        program.on_session = lambda session: self._named(session, resumed=call.resumes)
+        self._stop = program.stop
+        if self.termed:
+            program.stop(EarlyStop(ErrorClass.KILLED, _STOPPED))
+        self._watch.begin()
+        logins.recover(call.logins, self._control, earlier_attempts(self._control))
+        linked = prepared(call)
+        program.on_look = lambda: logins.bring_back(linked)
+        there = litter_of(call)
+        environ = environment(call)
+        try:
+            if call.home is not None:
+                # few agents need this module: most agents share no home
+                from orchestrator.agents.driver_process import shared_tool_homes
+
+                shared_tool_homes.set_up(call.home, environ, lambda: self.termed)
+            outcome = program.run(call, environ)
+        finally:
+            for path in litter_of(call) - there:
+                shutil.rmtree(path, ignore_errors=True)
+            logins.finish(linked)
+        self._judge_session(program.session or attempt_spec.resume, outcome, resumed=call.resumes)
+        return outcome
+
+    def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
+        """Mark a session as unusable if no attempt got an answer in it. Nothing is lost: the
+        session contains no work.
+        """
+        useless = not resumed or outcome.error_class in _USELESS
+        if session and useless and not self._watch.answered:
+            self._note(session, resumed=resumed, usable=False)
+
+    def _named(self, session: str, *, resumed: bool) -> None:
+        if resumed:
+            self._journal.say(f"resumed session {session}")
+        self._note(session, resumed=resumed)
+
+
+def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
+    """Return the call of the agent's program. Raise OrchestratorError if no call is possible."""
+    ask = ask_for(attempt_spec, control)
+    call = call_for(attempt_spec.tool)(ask)
+    if not attempt_spec.windows:
+        return replace(call, prompt=control / spec.RESUME_PROMPT) if call.resumes else call
+    # few agents need this module
+    from orchestrator.agents.ai_tools.invocation.windows import on_windows
+
+    return on_windows(call, ask, Path.cwd())
+
+
+def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.environ) -> Ask:
+    return Ask(
+        command=attempt_spec.command,
+        policy=attempt_spec.policy,
+        model=attempt_spec.model,
+        limits=attempt_spec.limits,
+        control=control,
+        shared=_shared(attempt_spec, environ) or control,
+        directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
+        sessions=_sessions(attempt_spec),
+        resume=attempt_spec.resume,
+        home=Path(attempt_spec.home),
+        recursive=attempt_spec.recursive,
+        inherit=attempt_spec.inherit,
+        environ=dict(environ),
+        root=os.geteuid() == 0,
+        windows=attempt_spec.windows,
+        # The call of a Windows program would lose the schema's quotation marks.
+        schema={} if attempt_spec.windows else attempt_spec.schema,
+        more=attempt_spec.more,
+    )
+
+
+def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
+    """Return the directory that the tool's attempts on this machine share; None if no directory is
+    usable.
+
+    Each node has its own directory: logins are in the node's home directory, and two machines must
+    not use the same databases at once.
+    """
+    if not attempt_spec.shared:
+        return None
+    node = Path(environ.get("ORCHESTRATOR_NODE", "")).name
+    directory = Path(attempt_spec.shared, *(("nodes", node) if node else ()))
+    return directory if _usable(directory) else None
+
+
+def _sessions(attempt_spec: Spec) -> Path | None:
+    usable = (
+        attempt_spec.sessions and not attempt_spec.windows and _usable(Path(attempt_spec.sessions))
+    )
+    return Path(attempt_spec.sessions) if usable else None
+
+
+def _usable(directory: Path) -> bool:
+    """True if the directory exists and is writable. A sandbox may forbid writing."""
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)
+
+
+def prepared(call: AgentCall) -> list[logins.Linked]:
+    """Write the tool's input files and links. Return the linked logins. Raise OSError."""
+    for place, directory in call.links.items():
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Two runs of one attempt have the same name.
+        with contextlib.suppress(FileExistsError):
+            place.symlink_to(directory)
+    for place, source in call.inherited.items():
+        if source.exists():
+            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                place.symlink_to(source)
+    written(call.files)
+    return logins.link(call.logins)
+
+
+def earlier_attempts(control: Path) -> list[Path]:
+    """Return the control directories of the worker's earlier attempts."""
+    worker, _, number = control.name.rpartition(".")
+    if not worker or not number.isdecimal():
+        return []
+    return [control.with_name(f"{worker}.{each}") for each in range(1, int(number))]
+
+
+def written(files: Mapping[Path, str]) -> None:
+    for path, text in files.items():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def litter_of(call: AgentCall) -> set[Path]:
+    """Return existing directories that match the patterns of the program's leftover directories.
+    Links are skipped.
+    """
+    found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
+    return {path for path in found if path.is_dir() and not path.is_symlink()}
+
+
+def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    environ = {
+        **inherited,
+        **{name: value for name, value in call.env.items() if value is not None},
+    }
+    for name, value in call.env.items():
+        if value is None:
+            environ.pop(name, None)
+    return environ
+
+
+def load_reader(name: str, attempt_spec: Spec) -> Reader:
+    """Return the reader. Raise InvalidRequest for an unknown name."""
+    readers = import_module("orchestrator.agents.ai_tools.readers")
+    prices = attempt_spec.more.get("prices") or {}
+    # With policy full, the permissions of a user's own program are unknown.
+    policy = (
+        ""
+        if (attempt_spec.tool, attempt_spec.policy) == ("custom", "full")
+        else attempt_spec.policy
+    )
+    known = readers.KnownUsage(model=attempt_spec.model, policy=policy, prices=prices)
+    reader: Reader = readers.reader(name, known)
+    return reader
+
+
+def price_of(attempt_spec: Spec) -> Price:
+    """Return a function that computes the cost of usage. The price table is loaded at the first
+    call.
+    """
+
+    def price(usage: Usage) -> float | None:
+        if not attempt_spec.model or usage == Usage():
+            return None
+        module = import_module("orchestrator.agents.prices")
+        found: float | None = module.cost(
+            attempt_spec.model,
+            usage,
+            attempt_spec.more.get("prices"),
+            local=attempt_spec.tool in _LOCAL,
+        )
+        return found
+
+    return price
+
+
+def run() -> None:
+    sys.exit(main())

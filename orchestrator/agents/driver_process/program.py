@@ -1,0 +1,336 @@
+"""Runs an agent's program to its end: reads its output, times it, and stops it if necessary."""
+
+import contextlib
+import errno
+import math
+import os
+import selectors
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from uuid import uuid4
+
+from orchestrator.agents.ai_tools.invocation.call import AgentCall
+from orchestrator.agents.driver_process.agent_process import Child, read
+from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome,
+    Ending,
+    LogReader,
+    Reader,
+    Received,
+    SessionReader,
+    Sign,
+)
+from orchestrator.agents.events.lines import Lines
+from orchestrator.agents.events.mailbox import Mailbox, words_of
+from orchestrator.agents.events.outside_edits import Edits
+from orchestrator.agents.events.session_follower import Follower
+from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+
+#: Seconds between checks of the clocks; the program's end is noticed at once.
+_LOOK_SECONDS = 0.5
+#: Seconds after which a program beyond its limit is killed, because each step costs money, and
+#: opencode ignores SIGTERM.
+_OVER_SECONDS = 0.5
+_STDERR_BYTES = 8 * 1024
+#: Seconds until a program that has finished must begin to read a message.
+UNREAD_SECONDS = 10.0
+#: Errors of a program that an update is replacing.
+PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Patience:
+    """Timeouts in seconds; 0 means no timeout."""
+
+    stall: float
+    #: Maximum seconds of silence after a rate limit.
+    pause: float
+    #: Seconds from the program's last event to its end.
+    finish: float
+    #: Seconds from the request to stop to the kill.
+    stop: float
+    #: Seconds without any output after the start, until standard input is closed.
+    unheard: float
+
+
+class Program:
+    """One run of a program. Any thread and a signal handler may call ``stop``."""
+
+    def __init__(
+        self, reader: Reader, watch: Watchdog, patience: Patience, journal: Journal, stream: Stream
+    ) -> None:
+        self._reader = reader
+        self._edits = Edits()
+        self._watch = watch
+        self._patience = patience
+        self._journal = journal
+        self._stream = stream
+        self._follower: Follower | None = None
+        #: The session's id, as reported by the program.
+        self.session = ""
+        #: Called with the session's id as soon as the program names it.
+        self.on_session: Callable[[str], None] = lambda session: None
+        #: Messages to the program, if it reads them.
+        self.mailbox: Mailbox | None = None
+        #: Called at intervals while the program runs.
+        self.on_look: Callable[[], None] = lambda: None
+        self._look_at = 0.0
+        self._out, self._err = Lines(), Lines(_STDERR_BYTES)
+        self._stderr = ""
+        self._asked: EarlyStop | None = None
+        self._stop_at = 0.0
+        #: True if the driver's own caller requested its end, which has priority over all other
+        #: stops.
+        self._killed = False
+        self._stopping: EarlyStop | None = None
+        self._kill_at = 0.0
+        self._began = self._heard = time.monotonic()
+        #: True if the program has written to standard output.
+        self._has_spoken = False
+        self._finished_at: float | None = None
+        #: When the latest message was passed on.
+        self._unread_since = 0.0
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+
+    def stop(self, why: EarlyStop) -> None:
+        """Stop the program soon.
+
+        After several calls, the first reason and the shortest time count.
+        """
+        stop_at = time.monotonic() + why.patience
+        self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
+        self._asked = self._asked or why
+        self._killed |= why.reason is ErrorClass.KILLED
+        with contextlib.suppress(BlockingIOError):  # the pipe is full, so a wake-up is pending
+            os.write(self._wake_write, b"x")
+
+    def run(self, call: AgentCall, environ: Mapping[str, str]) -> AgentOutcome:
+        """Start the program, wait for its end, and return the result. Never raises OSError."""
+        if call.session is not None:
+            self._follower = Follower(call.session)
+            if call.resumes:
+                self._skip(self._follower)
+        try:
+            child = Child(
+                call.argv,
+                environ,
+                prompt_on_stdin=call.prompt_on_stdin,
+                prompt=call.prompt,
+                open_input=call.input_line is not None,
+            )
+        except OSError as error:
+            text = f"cannot start {call.argv[0]}: {error.strerror or error}"
+            changing = error.errno in PASSING_ERRNOS
+            kind = ErrorClass.START if changing else ErrorClass.CONFIG
+            return AgentOutcome(error_class=kind, error=text)
+        try:
+            self._see(child, call)
+            self._take_rest(child)
+        finally:
+            child.kill()
+            child.close()
+        return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
+
+    def _see(self, child: Child, call: AgentCall) -> None:
+        with selectors.DefaultSelector() as selector:
+            child.watch(selector)
+            selector.register(self._wake_read, selectors.EVENT_READ)
+            if call.input_line is not None:
+                child.say(call.input_line(prompt_of(call), str(uuid4())), selector)
+            while child.returncode is None:
+                if call.input_line is not None and child.listens:
+                    self._talk(child, call.input_line, selector)
+                self._turn(child, selector)
+
+    def _talk(
+        self, child: Child, line: Callable[[str, str], str], selector: selectors.BaseSelector
+    ) -> None:
+        """Pass messages to the program. Close its input after its final answer."""
+        mailbox = self.mailbox
+        for each in mailbox.take() if mailbox and not self._stopping else ():
+            child.say(line(words_of(each), each.id), selector)
+            self._unread_since = time.monotonic()
+        if not self._watch.finished:
+            if not self._has_spoken and time.monotonic() - self._began > self._patience.unheard:
+                child.hang_up()
+            return
+        if mailbox is None or not mailbox.has_open or self._is_unheard():
+            child.hang_up()
+
+    def _is_unheard(self) -> bool:
+        """True if the program had UNREAD_SECONDS to read the latest message. A message that is
+        still unread then arrived too late.
+        """
+        return time.monotonic() - self._unread_since > UNREAD_SECONDS
+
+    def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:
+        for key, _ in selector.select(_LOOK_SECONDS):
+            if child.is_input(key.fd):
+                child.send(selector)
+            elif key.fd != child.end:
+                self._take(child, key.fd, selector)
+        if self._follower is not None and self._follower.due(time.monotonic()):
+            self._follow(self._follower)
+        self._keep_time(child, time.monotonic())
+
+    def _take(self, child: Child, descriptor: int, selector: selectors.BaseSelector) -> None:
+        data = read(descriptor)
+        if data == b"":
+            selector.unregister(descriptor)
+        elif data and descriptor == child.stdout:
+            self._take_out(data)
+        elif data and descriptor == child.stderr:
+            self._take_err(data)
+
+    # -- output ---------------------------------------------------------------------------------
+
+    def _take_out(self, data: bytes) -> None:
+        self._heard, self._has_spoken = time.monotonic(), True
+        try:
+            for line in self._out.add(data):
+                signs = list(self._reader.line(line))
+                # First, so that a worker that is killed after an answer has its session's id.
+                self._name_session()
+                self._take_signs(signs)
+        finally:
+            # Before the reader gets the data, so that a stop because of a line finds this line in
+            # the stream.
+            self._stream.keep(data)
+
+    def _take_signs(self, signs: Iterable[Sign]) -> None:
+        for sign in signs:
+            if isinstance(sign, Received) and self.mailbox is not None:
+                self.mailbox.read(sign.id)
+            self._edits.take(sign)
+            why = self._watch.take(sign)
+            if why is not None:
+                self.stop(why)
+        if not self._watch.finished:
+            self._finished_at = None
+        elif self._finished_at is None:
+            self._finished_at = time.monotonic()
+
+    def _name_session(self) -> None:
+        if self._reader.session != self.session:
+            self.session = self._reader.session
+            self.on_session(self.session)
+
+    def _skip(self, follower: Follower) -> None:
+        """Read the earlier usage of a resumed session, so that only new usage counts for this
+        run.
+        """
+        if isinstance(self._reader, SessionReader):
+            for source, line in follower.earlier():
+                self._reader.session_line(line, source)
+            self._reader.resumed()
+
+    def _follow(self, follower: Follower) -> None:
+        if isinstance(self._reader, SessionReader):
+            for source, line in follower.lines():
+                self._take_signs(self._reader.session_line(line, source))
+
+    def _take_err(self, data: bytes) -> None:
+        self._heard = time.monotonic()
+        self._stderr = (self._stderr + data.decode("utf-8", "replace"))[-_STDERR_BYTES:]
+        for line in self._err.add(data):
+            self._take_log(line)
+
+    def _take_log(self, line: str) -> None:
+        signs = list(self._reader.log_line(line)) if isinstance(self._reader, LogReader) else []
+        if signs:
+            self._take_signs(signs)
+        else:
+            self._journal.say(line)
+
+    def _take_rest(self, child: Child) -> None:
+        for data in child.rest(child.stdout):
+            self._take_out(data)
+        for data in child.rest(child.stderr):
+            self._take_err(data)
+        if self._follower is not None:
+            self._follow(self._follower)
+        last = self._out.rest()
+        if last:
+            self._take_signs(self._reader.line(last))
+            self._name_session()
+        if unended := self._err.rest():
+            self._journal.say(unended)
+
+    # -- times ----------------------------------------------------------------------------------
+
+    def _keep_time(self, child: Child, now: float) -> None:
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_SECONDS
+            self.on_look()
+        if self._stopping is not None:
+            if now >= self._kill_at:
+                child.kill()
+            return
+        asked = self._due(now)
+        why = asked or self._overdue(now)
+        if why is not None:
+            self._stopping = why
+            over = why.reason is ErrorClass.LIMIT
+            self._kill_at = now + min(self._patience.stop, _OVER_SECONDS if over else math.inf)
+            self._journal.say(f"! stopped: {why.because}")
+            child.ask_to_stop()
+
+    def _due(self, now: float) -> EarlyStop | None:
+        """Return the requested stop if its time has come; None if the program may continue."""
+        asked = self._asked
+        if asked is None or now < self._stop_at:
+            return None
+        if not self._watch.finished:
+            return asked
+        limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
+        if not limited and asked.reason is not ErrorClass.KILLED:
+            return asked
+        # The result is complete: a limit lets the program end, and a kill is no failure of its
+        # work. This also applies after a limit, because the killed driver could not report the
+        # result.
+        return replace(asked, reason=ErrorClass.NONE) if self._killed else None
+
+    def _overdue(self, now: float) -> EarlyStop | None:
+        patience = self._patience
+        if self._finished_at is not None:
+            late = now - self._finished_at > patience.finish > 0
+            # The work is done: a program that does not end afterwards is no failure of the work.
+            return (
+                EarlyStop(ErrorClass.NONE, "the agent did not exit after its final result")
+                if late
+                else None
+            )
+        silent = now - self._heard
+        if self._watch.limited and silent > patience.pause > 0:
+            return EarlyStop(ErrorClass.RATE_LIMIT, self._watch.limited)
+        if silent <= patience.stall or not patience.stall:
+            return None
+        if self._watch.waits():
+            self._heard = now
+            return None
+        return EarlyStop(ErrorClass.TIMEOUT, f"no output for {patience.stall:g} s")
+
+    def _ending(self, child: Child) -> Ending:
+        why = self._stopping or EarlyStop(ErrorClass.NONE, "")
+        # The stop came after the final answer, so the program's reaction does not matter.
+        late = self._stopping is not None and why.reason is ErrorClass.NONE
+        code = 0 if late else child.returncode
+        return Ending(
+            code=code if code is not None and code >= 0 else None,
+            signal=-code if code is not None and code < 0 else None,
+            stderr=self._stderr,
+            stopped_for=why.reason,
+            stopped_because=why.because,
+        )
+
+
+def prompt_of(call: AgentCall) -> str:
+    """Return the prompt, from the call's file or from this process's standard input."""
+    content = call.prompt.read_bytes() if call.prompt else sys.stdin.buffer.read()
+    return content.decode("utf-8", "replace")

@@ -1,0 +1,86 @@
+"""Home directories that attempts share: one attempt sets up a home while the other attempts wait.
+
+Two programs that set up the same home at once would corrupt it. For example, one opencode process
+hangs, or exits with "database is locked".
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from orchestrator.agents.ai_tools.invocation.call import AgentHome
+
+#: Timeout of the setup, in seconds. The tool then starts its task with an incomplete setup.
+LONGEST_SECONDS = 120.0
+_LOOK_SECONDS = 0.05
+_DONE, _LOCK = "set-up", "set-up.lock"
+
+
+def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
+    """Run ``home.argv``, unless the same version of the program has already set up the home.
+
+    Never raises OSError. Returns soon after ``stopped`` returns True.
+    """
+    until = time.monotonic() + LONGEST_SECONDS
+
+    def over() -> bool:
+        return stopped() or time.monotonic() >= until
+
+    with contextlib.suppress(OSError):
+        stamp, done = _stamp(home.argv[0], environ), home.directory / _DONE
+        if _content(done) == stamp:
+            return
+        with _alone(home.directory / _LOCK, over) as locked:
+            if locked and _content(done) != stamp and _ran(home, environ, over):
+                done.write_text(stamp)
+
+
+def _stamp(program: str, environ: Mapping[str, str]) -> str:
+    """Return a stamp that differs for each version of the program."""
+    path = os.path.realpath(shutil.which(program, path=environ.get("PATH")) or program)
+    status = os.stat(path)
+    return f"{path} {status.st_mtime_ns} {status.st_size}"
+
+
+def _content(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+@contextlib.contextmanager
+def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
+    """Wait for the lock on a file. Yield True if the lock was acquired, False if ``over`` returned
+    True first.
+    """
+    with path.open("a") as file:
+        while not (locked := _lock(file.fileno())) and not over():
+            time.sleep(_LOOK_SECONDS)
+        yield locked
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
+    """Run the setup. Return True if it has exited, even with an error, because another run would
+    fail, too.
+    """
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(
+        home.argv, env=environ, stdin=nothing, stdout=nothing, stderr=nothing
+    ) as child:
+        while child.poll() is None and not over():
+            time.sleep(_LOOK_SECONDS)
+        ended = child.returncode is not None
+        if not ended:
+            child.kill()  # its leftover processes are killed with those of the attempt
+    return ended

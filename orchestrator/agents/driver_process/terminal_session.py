@@ -1,0 +1,79 @@
+"""Lets a person resume the session of an attempt in a terminal."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.agents.ai_tools.commands import call_for
+from orchestrator.agents.ai_tools.invocation.call import CallLimits
+from orchestrator.agents.driver_process import logins, session_file, spec
+from orchestrator.agents.driver_process.main import ask_for, environment, prepared
+from orchestrator.agents.driver_process.spec import Spec
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.known_agents import known
+from orchestrator.security.untrusted_files import read_regular
+
+_LIMIT_BYTES = 1024 * 1024
+#: Variables for tools that run without a person.
+_UNWATCHED = ("CI", "NO_COLOR")
+
+
+@dataclass(frozen=True, slots=True)
+class Resumable:
+    """A session, and the control directory of its latest attempt."""
+
+    session: Session
+    attempt_spec: Spec
+    control: Path
+
+
+def resumable(attempts: Path, worker_id: str) -> Resumable | None:
+    """Return the worker's latest session that its tool can resume; None if there is none.
+
+    ``attempts`` holds the control directories of the job's attempts.
+    """
+    for control in _latest_first(attempts, worker_id):
+        found = read_regular(control / session_file.NAME, _LIMIT_BYTES, within=attempts.parent)
+        session = session_file.from_json(found) if found else None
+        if session is None or not session.usable:
+            continue
+        try:
+            attempt_spec = spec.read(control)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        tool = known(attempt_spec.tool)
+        if tool is not None and tool.resumes and not attempt_spec.windows:
+            return Resumable(session, attempt_spec, control)
+    return None
+
+
+def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
+    name = re.compile(rf"{re.escape(worker_id)}\.([0-9]+)")
+    found = [(name.fullmatch(each.name), each) for each in attempts.glob(f"{worker_id}.*")]
+    numbered = [(int(match[1]), path) for match, path in found if match]
+    yield from (path for _, path in sorted(numbered, reverse=True))
+
+
+@contextmanager
+def in_terminal(
+    found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
+) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
+    """Yield the command line and the environment that open the session in a terminal. Afterwards,
+    copy back a renewed login.
+
+    ``given``: the agent's variables. Raise OSError.
+    """
+    own = {name: value for name, value in given.items() if name not in _UNWATCHED}
+    attempt_spec = replace(
+        found.attempt_spec, resume=found.session.id, limits=CallLimits(), recursive=False, schema={}
+    )
+    ask = replace(ask_for(attempt_spec, found.control, {**inherited, **own}), in_terminal=True)
+    call = call_for(attempt_spec.tool)(ask)
+    linked = prepared(call)
+    try:
+        yield call.argv, environment(call, ask.environ)
+    finally:
+        logins.finish(linked)

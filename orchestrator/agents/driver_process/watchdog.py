@@ -1,0 +1,157 @@
+"""Turns an agent's events into the log, the usage so far, and a reason to stop the agent."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from orchestrator.agents.ai_tools.invocation.call import CallLimits
+from orchestrator.agents.driver_process.usage_report import Telling
+from orchestrator.agents.events.agent_events import (
+    Asked,
+    Did,
+    Finished,
+    Received,
+    Said,
+    Sign,
+    Stuck,
+    Troubled,
+    UsageEvent,
+)
+from orchestrator.agents.events.transcript import Journal
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+
+
+def in_words(usage: Usage) -> str:
+    """Format the usage as one line for people, without unknown values."""
+    amounts = [
+        ("steps", usage.steps),
+        ("tokens in", usage.input_tokens),
+        ("tokens out", usage.output_tokens),
+        ("read from cache", usage.cache_read_tokens),
+        ("written to cache", usage.cache_write_tokens),
+    ]
+    words = [f"{value} {name}" for name, value in amounts if value is not None]
+    if usage.cost_usd is not None:
+        words.append(f"${usage.cost_usd:.4f}{' (estimated)' if usage.cost_estimated else ''}")
+    if usage.partial and words:
+        words.append("and unreported usage")
+    return ", ".join(words) or "unknown"
+
+
+#: Returns the cost of a usage in USD; None if no price is known.
+Price = Callable[[Usage], float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """A request to stop the agent, with its reason."""
+
+    reason: ErrorClass
+    because: str
+    #: Seconds until the agent is stopped: the step that used up a limit may be its last.
+    patience: float = 0.0
+
+
+class Watchdog:
+    """Counts the usage in an agent's events; decides when the agent must be stopped."""
+
+    def __init__(
+        self, limits: CallLimits, journal: Journal, telling: Telling, price: Price
+    ) -> None:
+        self._limits = limits
+        self._journal = journal
+        self._telling = telling
+        self._price = price
+        self._reported = Usage()
+        #: Reason that was passed to ``close``; empty if ``close`` was not called.
+        self._why = ""
+        #: True if the agent's latest event is its final answer, or the usage of this answer.
+        self.finished = False
+        #: The account's limit that the latest event reports; empty for none.
+        self.limited = ""
+        #: True if the model has answered, with text or a tool call.
+        self.answered = False
+        #: The limit that is used up; empty if no limit is.
+        self._used_up = ""
+        #: True if the agent's latest step may be its last: the agent has used no tool since.
+        self.may_be_done = False
+        self._uses_tool = False
+
+    def begin(self) -> None:
+        """Reset the facts about the latest event, because another program starts."""
+        self.finished, self.limited = False, ""
+        self.may_be_done = self._uses_tool = False
+
+    def take(self, sign: Sign) -> EarlyStop | None:
+        """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
+
+        The step that reaches a limit and one final answer after this step are allowed.
+        """
+        self._journal.sign(sign)
+        self.finished = isinstance(sign, Finished) or (
+            self.finished and isinstance(sign, UsageEvent)
+        )
+        self.limited = ""
+        self.answered |= _is_answer(sign)
+        if isinstance(sign, Troubled) and sign.error_class is ErrorClass.RATE_LIMIT:
+            self.limited = sign.text
+        beyond = self._used_up and _goes_on(sign)
+        self._notice(sign)
+        if isinstance(sign, UsageEvent):
+            self._reported = total(self._reported, sign.usage)
+            self._telling.tell(self.usage)
+            self._used_up = self._why or breach(self._limits, spent_by(self.usage))
+        if isinstance(sign, Stuck):
+            return EarlyStop(ErrorClass.API, sign.text)
+        # The step used a tool before its cost was known, so that another step follows.
+        beyond = beyond or (self._used_up and self._uses_tool and isinstance(sign, UsageEvent))
+        because = self._why or f"used up {self._used_up}"
+        return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
+
+    def _notice(self, sign: Sign) -> None:
+        begins = isinstance(sign, UsageEvent) and bool(sign.usage.steps)
+        if begins or isinstance(sign, Finished):
+            self.may_be_done, self._uses_tool = True, False
+        elif isinstance(sign, Did | Asked | Troubled | Stuck):
+            self.may_be_done, self._uses_tool = False, isinstance(sign, Did | Asked)
+
+    def close(self, why: str) -> None:
+        """Stop the agent if it continues to work, and give ``why`` as the reason. Any thread may
+        call.
+        """
+        self._why = self._used_up = why
+
+    def waits(self) -> bool:
+        """True if the worker waits for child jobs or a lock, so that silence does not mean that it
+        hangs.
+        """
+        return self._telling.waits(self.usage)
+
+    @property
+    def usage(self) -> Usage:
+        """Usage so far. If the agent reported no cost, it is computed from the price."""
+        return priced(self._reported, self._price)
+
+
+def _is_answer(sign: Sign) -> bool:
+    if isinstance(sign, UsageEvent):
+        return bool(tokens(sign.usage))
+    return isinstance(sign, Said | Did)
+
+
+def _goes_on(sign: Sign) -> bool:
+    """True if the event shows that the agent continues to work.
+
+    False for text and for usage without a step, because these may be the agent's last events.
+    """
+    if isinstance(sign, UsageEvent):
+        return bool(sign.usage.steps)
+    return not isinstance(sign, Finished | Said | Received)
+
+
+def priced(usage: Usage, price: Price) -> Usage:
+    if usage.cost_usd is not None:
+        return usage
+    cost = price(usage)
+    return usage if cost is None else replace(usage, cost_usd=cost, cost_estimated=True)

@@ -1,0 +1,166 @@
+"""Agents that run a program: agents of the user's settings, and ``shell``, which runs commands."""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import field
+from pathlib import Path
+
+from orchestrator.agents.discovery.availability import check_fits
+from orchestrator.agents.prompts.prompt import (
+    prompt_document,
+    task_document,
+)
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.ports import Assignment, Invocation
+from orchestrator.core.text.formatting import cut
+from orchestrator.security.untrusted_files import read_regular
+
+#: Path of the script that puts ``orchestrator`` on the PATH of login shells, as BASH_ENV.
+LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
+OUTPUT_NAME = "output.md"
+OUTPUT_LIMIT_BYTES = 32 * 1024
+#: Maximum characters of a line that is part of a reason.
+LINE_CHARS = 300
+#: Control sequences of terminals.
+_COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProgramAgent:
+    """Runs a user's command. Passes the prompt on standard input and in ``prompt.md``, and the task
+    in ``task.json``.
+
+    A planner answers with a plan as JSON, whose schema is in ``plan.schema.json``. Exit code 0
+    alone is no success: the agent must also leave an output or a file.
+    """
+
+    name: str
+    argv: tuple[str, ...]
+    description: str = ""
+    pass_env: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    #: True if standard output is the agent's output unless the agent writes ``output.md``.
+    output_from_log: bool = True
+    #: True if the agent gets a prompt, which begins with the job's shared context.
+    reads_prompt: bool = True
+    #: True if the agent's provider charges less for a cached beginning of a prompt.
+    caches_prompts: bool = False
+    #: The expected memory of one worker.
+    memory_bytes: int = 512 * 1024 * 1024
+    #: True if the agent may plan for a job that names no planner; None: only if it is named;
+    #: False: never.
+    plans: bool | None = None
+    #: True if the agent may change the project's files: its worker gets its own worktree.
+    changes_files: bool = True
+    #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
+    hindrance: Callable[[], str] = lambda: ""
+
+    def check(self, task: TaskSpec) -> None:
+        check_fits(task, self.name, self.hindrance())
+
+    def command(self, assignment: Assignment) -> Invocation:
+        files = {"task.json": task_document(assignment)}
+        if self.reads_prompt:
+            files["prompt.md"] = prompt_document(assignment)
+        return Invocation(
+            argv=self.argv,
+            files=files,
+            stdin="prompt.md" if self.reads_prompt else None,
+            pass_env=self.pass_env,
+            env=self.env,
+        )
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        printed = log_tail.strip() if self.output_from_log else ""
+        output = output_document(directory) or printed
+        error = last_line(log_tail)
+        return Evidence(output=output, output_required=True, error=error, tool=self.name)
+
+
+#: Maximum bytes of an argument: Linux starts no program with a longer one (MAX_ARG_STRLEN,
+#: including a final NUL).
+LONGEST_ARGUMENT = 32 * 4096 - 1
+#: File of a longer command, in the attempt's control directory. ``eval`` starts no program.
+_FILE = "command.sh"
+_FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
+
+#: Beginning of bash's own messages about a string that it runs.
+_SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
+
+
+class ShellAgent:
+    """Runs a task's ``command``: a string is run by ``bash -c``, a list is run directly.
+
+    Exit code 0 with an intact log counts as success, even if the output is empty.
+    """
+
+    name = "shell"
+    description = "runs a command"
+    #: Memory of the shell; the memory of its command is unknown.
+    memory_bytes = 16 * 1024 * 1024
+    plans = False
+    #: Commands run in a plain directory; a variable has the project's path.
+    changes_files = False
+    #: The evidence of a command that printed nothing and left no file. It is kept, because many
+    #: short commands end in this way.
+    evidence_of_nothing = Evidence()
+
+    def check(self, task: TaskSpec) -> None:
+        if not task.command:
+            raise InvalidRequest(
+                f"task {task.id!r} has no command, but agent 'shell' needs one; add it, for "
+                'example "command": "make test"',
+                kind="no-command",
+            )
+        words = () if isinstance(task.command, str) else task.command
+        for number, word in enumerate(words, 1):
+            if (size := len(word.encode())) > LONGEST_ARGUMENT:
+                raise InvalidRequest(
+                    f"task {task.id!r}: argument {number} of its command has {size} bytes, maximum "
+                    f"{LONGEST_ARGUMENT}; write the command as one string for bash -c, or pass "
+                    "a file",
+                    kind="long-argument",
+                )
+
+    def command(self, assignment: Assignment) -> Invocation:
+        command = assignment.task.command
+        if not isinstance(command, str):
+            return Invocation(argv=tuple(command or ()))
+        if len(command.encode()) > LONGEST_ARGUMENT:
+            return Invocation(argv=("bash", "-c", _FROM_FILE), control={_FILE: command})
+        return Invocation(argv=("bash", "-c", command))
+
+    def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
+        output = output_document(directory) or log_tail.strip()
+        return Evidence(output=output, error=_SHELL.sub("", last_line(log_tail)))
+
+
+def output_document(directory: Path) -> str:
+    """Return a worker's ``output.md`` for the report, shortened if it is too long."""
+    path = os.path.join(directory, OUTPUT_NAME)
+    # Checked first, because most directories have no such file, and opening is slower.
+    if not os.path.lexists(path):
+        return ""
+    # No part of the path job_x/depth_0/worker_1/output.md may be a link.
+    workspace = os.fspath(directory).rsplit("/", 3)[0]
+    content = read_regular(path, OUTPUT_LIMIT_BYTES + 1, within=workspace or None)
+    if not content:
+        return ""
+    text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
+    whole = len(content) <= OUTPUT_LIMIT_BYTES
+    return text if whole else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
+
+
+def last_line(printed: str) -> str:
+    """Return the last non-empty line of an output, cleaned for one line of a terminal."""
+    lines = (_for_people(line) for line in reversed(printed.splitlines()))
+    return next(filter(None, lines), "")
+
+
+def _for_people(line: str) -> str:
+    shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
+    return cut(shown, LINE_CHARS)

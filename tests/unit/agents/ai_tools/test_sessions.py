@@ -1,0 +1,263 @@
+"""Facts that codex and gemini write to their session files before their final answer."""
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.agents.ai_tools.readers import KnownUsage, reader
+from orchestrator.agents.events.agent_events import Asked, Ending, SessionReader, Sign, UsageEvent
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+
+STOPPED = Ending(code=143, stopped_for=ErrorClass.LIMIT, stopped_because="enough")
+
+
+def codex_tokens(read: int, written: int, cached: int = 0) -> str:
+    total = {"input_tokens": read, "cached_input_tokens": cached, "output_tokens": written}
+    info = {"total_token_usage": total}
+    return json.dumps({"type": "event_msg", "payload": {"type": "token_count", "info": info}})
+
+
+def gemini_answer(name: str, **more: Any) -> str:
+    tokens = {"input": 100, "output": 30, "cached": 40, "thoughts": 5}
+    answer = {"id": name, "type": "gemini", "tokens": tokens, "model": "gemini-2.5-flash"}
+    return json.dumps({**answer, **more})
+
+
+def told(agent: str, known: KnownUsage, *lines: str) -> tuple[list[Sign], Usage]:
+    """Return the events in lines of a session file, and the usage of a run stopped then."""
+    reading = reader(agent, known)
+    assert isinstance(reading, SessionReader)
+    signs = [sign for line in lines for sign in reading.session_line(line, "one")]
+    return signs, reading.outcome(STOPPED).usage
+
+
+def test_what_codex_used_is_known_when_it_is_stopped() -> None:
+    lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
+    signs, used = told("codex", KnownUsage(model="gpt-5-codex"), *lines)
+
+    spent = [sign.usage.input_tokens for sign in signs if isinstance(sign, UsageEvent)]
+    assert spent == [100, 50]
+    assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (150, 50, 60)
+    assert used.partial and used.cost_estimated and used.cost_usd
+
+
+def test_the_model_that_codex_chose_prices_it() -> None:
+    chosen = {"type": "thread_settings_applied", "thread_settings": {"model": "gpt-5-codex"}}
+    line = json.dumps({"type": "event_msg", "payload": chosen})
+
+    _, used = told("codex", KnownUsage(), line, codex_tokens(100, 30))
+
+    assert used.cost_usd
+
+
+def test_the_files_of_codex_s_helpers_are_added() -> None:
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+    for source in ("one", "other"):
+        list(reading.session_line(codex_tokens(100, 30), source))
+
+    assert reading.outcome(STOPPED).usage.input_tokens == 200
+
+
+def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
+    usage = {"input_tokens": 100, "output_tokens": 30}
+    payload = {"thread_id": "t", "response_id": "a", "usage": usage}
+    answer = json.dumps({"type": "token_usage_record", "payload": payload})
+    call = json.dumps({"type": "response_item", "payload": {"type": "custom_tool_call"}})
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+
+    signs = [sign for each in (call, answer) for sign in reading.session_line(each, "one")]
+
+    spent, asked = signs
+    assert isinstance(spent, UsageEvent) and isinstance(asked, Asked)
+    assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
+    # The totals, and a subagent's copy of the answer, add nothing.
+    again = [*reading.session_line(codex_tokens(100, 30), "one")]
+    again += [sign for each in (call, answer) for sign in reading.session_line(each, "two")]
+    assert again == []
+
+
+def test_codex_s_last_word_counts() -> None:
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+    list(reading.session_line(codex_tokens(100, 30), "one"))
+    usage = {"input_tokens": 200, "output_tokens": 60}
+    signs = list(reading.line(json.dumps({"type": "turn.completed", "usage": usage})))
+
+    [spent] = [sign for sign in signs if isinstance(sign, UsageEvent)]
+    assert (spent.usage.input_tokens, spent.usage.output_tokens) == (100, 30)
+
+
+def test_each_answer_of_gemini_counts_once() -> None:
+    lines = gemini_answer("a"), gemini_answer("a", toolCalls=[]), gemini_answer("b")
+    signs, used = told("gemini", KnownUsage(), *lines, json.dumps({"$set": {}}), "x")
+
+    assert len(signs) == 2
+    assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (120, 80, 70)
+    assert used.partial and used.cost_usd
+
+
+def test_gemini_s_last_word_counts() -> None:
+    reading = reader("gemini")
+    assert isinstance(reading, SessionReader)
+    list(reading.session_line(gemini_answer("a"), "one"))
+    stats = {"input_tokens": 200, "input": 120, "cached": 80, "output_tokens": 70}
+    last = {"type": "result", "status": "success", "stats": {**stats, "total_tokens": 270}}
+    signs = list(reading.line(json.dumps(last)))
+
+    [spent] = [sign for sign in signs if isinstance(sign, UsageEvent)]
+    assert (spent.usage.input_tokens, spent.usage.output_tokens) == (60, 35)
+    assert reading.outcome(Ending(code=0)).usage.output_tokens == 70
+
+
+REFUSED = {
+    "id": "1",
+    "type": "command_execution",
+    "command": "echo x > a.txt",
+    "aggregated_output": "/bin/bash: line 1: a.txt: Read-only file system\n",
+    "exit_code": 1,
+    "status": "failed",
+}
+
+
+def ended(policy: str, **changes: Any) -> ErrorClass:
+    reading = reader("codex", KnownUsage(policy=policy))
+    said = {"type": "agent_message", "text": "RESULT"}
+    for item in ({**REFUSED, **changes}, said):
+        list(reading.line(json.dumps({"type": "item.completed", "item": item})))
+    list(reading.line(json.dumps({"type": "turn.completed", "usage": {}})))
+    return reading.outcome(Ending(code=0)).error_class
+
+
+def test_codex_was_refused_what_its_read_only_sandbox_kept_it_from() -> None:
+    assert ended("read-only") is ErrorClass.DENIED
+    assert ended("edit") is ErrorClass.NONE
+    assert ended("read-only", aggregated_output="no such file") is ErrorClass.NONE
+    assert ended("read-only", status="completed", exit_code=0) is ErrorClass.NONE
+
+
+@pytest.mark.parametrize(
+    ("policy", "code", "denied"),
+    [
+        ("read-only", 1, True),
+        ("read-only", 0, False),
+        ("full", 1, False),
+    ],
+)
+def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
+    policy: str, code: int, denied: bool
+) -> None:
+    said = (
+        f"Chunk ID: b600c6\nWall time: 0.0000 seconds\nProcess exited with code {code}\n"
+        "Output:\n/bin/bash: line 1: a.txt: Read-only file system\n"
+    )
+    line = json.dumps({"payload": {"type": "function_call_output", "output": said}})
+    assert _is_denied(line, policy) is denied
+
+
+@pytest.mark.parametrize(
+    ("parts", "denied"),
+    [
+        (["exited with code 1\n/bin/bash: line 1: a.txt: Read-only file system\n"], True),
+        (['{"exit_code":1,"output":"/bin/bash: line 1: a.txt: Read-only file system\\n"}'], True),
+        (["/bin/bash: line 1: a.txt: Read-only file system\n"], True),
+        (["exited with code 0\n/bin/bash: line 1: a.txt: Read-only file system\n"], False),
+        (["notes.md:\n/bin/bash: line 1: a.txt: Read-only file system\nas it says\n"], False),
+    ],
+    ids=["the exit code", "the answer as JSON", "its output alone", "a success", "a file"],
+)
+def test_a_command_of_code_mode_that_ended_at_once_is_known_to_have_been_refused(
+    parts: list[str], denied: bool
+) -> None:
+    told = ["Script completed\nWall time 0.3 seconds\nOutput:\n", *parts]
+    output = [{"type": "input_text", "text": each} for each in told]
+    line = json.dumps({"payload": {"type": "custom_tool_call_output", "output": output}})
+    assert _is_denied(line, "read-only") is denied
+
+
+def _is_denied(line: str, policy: str) -> bool:
+    """True if this line of a session file shows that codex was denied a tool."""
+    reading = reader("codex", KnownUsage(policy=policy))
+    assert isinstance(reading, SessionReader)
+
+    list(reading.session_line(line, "one"))
+    list(reading.line(json.dumps({"type": "turn.started"})))
+    words = {"id": "1", "type": "agent_message", "text": "RESULT tried"}
+    list(reading.line(json.dumps({"type": "item.completed", "item": words})))
+    list(reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 1}})))
+
+    return reading.outcome(Ending(code=0)).error_class is ErrorClass.DENIED
+
+
+def codex_answer(name: str, total: int, thread: str = "t") -> str:
+    payload = {"thread_id": thread, "response_id": name, "thread_token_usage": {}}
+    payload["thread_token_usage"] = {"total_tokens": total}
+    return json.dumps({"type": "token_usage_record", "payload": payload})
+
+
+def test_a_command_of_codex_that_its_stream_lacks_was_a_step() -> None:
+    reading = reader("codex")
+    assert isinstance(reading, SessionReader)
+    item = {"id": "1", "type": "command_execution"}
+    signs = [
+        *reading.line(json.dumps({"type": "item.started", "item": item})),
+        *reading.session_line(codex_answer("a", 130), "one"),
+        *reading.line(json.dumps({"type": "item.completed", "item": item})),
+        *reading.session_line(codex_answer("b", 260), "one"),
+        *reading.session_line(codex_answer("c", 390), "one"),
+        *reading.line(json.dumps({"type": "item.completed", "item": SAID})),
+        # A subagent, whose file begins with the earlier answers.
+        *reading.session_line(codex_answer("c", 390), "two"),
+        *reading.session_line(codex_answer("a", 130, "helper"), "two"),
+    ]
+    reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 9}}))
+
+    assert sum(sign.usage.steps or 0 for sign in signs if isinstance(sign, UsageEvent)) == 4
+    assert reading.outcome(Ending(code=0)).usage.steps == 4
+
+
+SAID = {"id": "2", "type": "agent_message", "text": "done"}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "touch: cannot touch 'a.txt': Permission denied",
+        "mkdir: cannot create directory ‘a/b’: Permission denied",
+        "touch: a.txt: Operation not permitted",
+        "tee: a.txt: Permission denied",
+        "sh: 1: cannot create a.txt: Permission denied",
+        "/bin/bash: line 1: a.txt: Permission denied",
+        "/bin/bash: a.txt: Operation not permitted",
+        "zsh:1: operation not permitted: a.txt",
+        "/bin/zsh:1: operation not permitted: src/a.txt",
+        "PermissionError: [Errno 1] Operation not permitted: 'a.txt'",
+        "first\ntouch: cannot touch 'a.txt': Permission denied\nlast",
+    ],
+)
+def test_every_kind_of_sandbox_that_keeps_codex_from_writing_is_noticed(said: str) -> None:
+    assert ended("read-only", aggregated_output=said) is ErrorClass.DENIED
+    assert ended("edit", aggregated_output=said) is ErrorClass.NONE
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "/bin/bash: line 1: ./run.sh: Permission denied",
+        "/bin/bash: line 1: scripts/run.sh: Permission denied",
+        "zsh:1: permission denied: ./run.sh",
+        "cat: secret.txt: Permission denied",
+        "touch: cannot touch '/etc/a': Permission denied",
+        "mkdir: /etc/a: Operation not permitted",
+        "PermissionError: [Errno 13] Permission denied: 'a.txt'",
+        "PermissionError: [Errno 1] Operation not permitted: '/proc/1/mem'",
+        "kill: (1) - Operation not permitted",
+        "ping: socket: Operation not permitted",
+        "chown: changing ownership of 'a': Operation not permitted",
+        "git@host: Permission denied (publickey).",
+    ],
+)
+def test_what_may_be_refused_without_a_sandbox_says_nothing_of_one(said: str) -> None:
+    assert ended("read-only", aggregated_output=said) is ErrorClass.NONE

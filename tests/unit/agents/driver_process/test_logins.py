@@ -1,0 +1,102 @@
+"""Logins that a tool renews: the user's file gets them, at the latest with the next attempt."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestrator.agents.ai_tools.invocation.call import AgentLogin
+from orchestrator.agents.driver_process import logins
+from orchestrator.agents.driver_process.main import earlier_attempts
+
+
+@pytest.fixture
+def login(tmp_path: Path) -> AgentLogin:
+    source = tmp_path / "home" / "auth.json"
+    source.parent.mkdir()
+    source.write_text('{"token": "old"}')
+    os.utime(source, (1000, 1000))
+    return AgentLogin(source=source, target=tmp_path / "worker_1.2" / "codex" / "auth.json")
+
+
+def renew(path: Path, text: str = '{"token": "new"}', at: float = 2000) -> None:
+    """Renew a login as tools do: replace the old file by a new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name("fresh")
+    fresh.write_text(text)
+    os.utime(fresh, (at, at))
+    fresh.replace(path)
+
+
+def test_each_renewal_is_brought_back(login: AgentLogin) -> None:
+    linked = logins.link([login])
+    logins.bring_back(linked)
+    for number in range(3):
+        renew(login.target, f'{{"token": {number}}}', at=2000 + number)
+        logins.bring_back(linked)
+        logins.bring_back(linked)
+        assert login.source.read_text() == f'{{"token": {number}}}'
+
+
+def test_no_copy_of_a_login_stays_that_the_user_has(login: AgentLogin) -> None:
+    linked = logins.link([login])
+    renew(login.target)
+    logins.finish(linked)
+    assert login.source.read_text() == '{"token": "new"}'
+    assert login.target.is_symlink()
+
+    login.source.write_text('{"token": "of the user"}')
+    renew(login.target, '{"token": "of nobody else"}')
+    logins.finish(linked)
+    assert login.target.read_text() == '{"token": "of nobody else"}'
+
+
+def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: AgentLogin) -> None:
+    linked = logins.link([login])
+    for text in ('{"token": "ne', "", "{}"):
+        renew(login.target, text)
+        logins.bring_back(linked)
+    assert login.source.read_text() == '{"token": "old"}'
+
+
+def test_a_login_that_was_changed_meanwhile_stays(login: AgentLogin) -> None:
+    linked = logins.link([login])
+    login.source.write_text('{"token": "of the user"}')
+    renew(login.target)
+    logins.bring_back(linked)
+    assert login.source.read_text() == '{"token": "of the user"}'
+
+
+def test_a_tool_renews_what_another_worker_has_renewed_before(login: AgentLogin) -> None:
+    linked = logins.link([login])
+    login.source.write_text('{"token": "of another worker"}')
+    logins.bring_back(linked)
+    renew(login.target)
+    logins.bring_back(linked)
+    assert login.source.read_text() == '{"token": "new"}'
+
+
+@pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
+def test_what_a_killed_attempt_renewed_is_brought_back_by_the_next(
+    login: AgentLogin, at: float, kept: str
+) -> None:
+    control = login.target.parents[1]
+    earlier = control.with_name("worker_1.1") / "codex" / "auth.json"
+    renew(earlier, at=at)
+
+    logins.recover([login], control, earlier_attempts(control))
+
+    assert login.source.read_text() == f'{{"token": "{kept}"}}'
+    assert earlier.is_symlink() is (kept == "new"), "what the user has is nowhere else"
+
+
+@pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
+def test_in_a_place_that_attempts_share_the_next_one_has_a_link_again(
+    login: AgentLogin, at: float, kept: str
+) -> None:
+    renew(login.target, at=at)
+
+    logins.link([login])
+
+    assert login.target.readlink() == login.source
+    assert login.source.read_text() == f'{{"token": "{kept}"}}'

@@ -1,0 +1,95 @@
+"""The input of an agent's driver for an attempt."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.agents.ai_tools.invocation.call import CallLimits
+from orchestrator.agents.driven_agent import DrivenAgent, Terms
+from orchestrator.agents.driver_process import spec
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.states import WorkerKind
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports import Assignment
+from tests.unit.core.factories import a_config, a_job, a_worker
+
+AGENT = DrivenAgent(name="claude", tool="claude", terms=Terms(home="/home"), argv=("claude",))
+
+
+def limits(task: TaskSpec, used: Usage | None, **config: object) -> CallLimits:
+    """The remaining budget of a worker after its previous attempts."""
+    worker = a_worker(result=WorkerResult(usage=used) if used else None)
+    given = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
+    return CallLimits(**json.loads(AGENT.command(given).control[spec.NAME])["limits"])
+
+
+LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_cost_usd=0.2)
+
+
+@pytest.mark.parametrize(
+    ("all_agents", "this_one", "recursive"),
+    [
+        ("full", "", True),
+        ("edit", "", True),
+        ("read-only", "", False),
+        ("full", "read-only", False),
+        ("read-only", "full", True),
+    ],
+)
+def test_who_may_only_look_has_nobody_else_change_things(
+    all_agents: str, this_one: str, recursive: bool
+) -> None:
+    agent = replace(AGENT, terms=Terms(home="/home", policy=all_agents), policy=this_one)
+    config = a_config(enable_recursion=True, max_depth=3)
+    given = Assignment(job=a_job(config=config), worker=a_worker(), task=TaskSpec(id="a"))
+
+    assert json.loads(agent.command(given).control[spec.NAME])["recursive"] is recursive
+
+
+@pytest.mark.parametrize("adviser", [WorkerKind.PLANNER, WorkerKind.REVIEWER])
+def test_who_plans_or_reviews_may_only_look(adviser: WorkerKind) -> None:
+    config = a_config(enable_recursion=True, max_depth=3)
+    worker = a_worker(kind=adviser)
+    given = Assignment(job=a_job(config=config), worker=worker, task=TaskSpec(id="a"))
+
+    told = json.loads(AGENT.command(given).control[spec.NAME])
+
+    assert (told["policy"], told["recursive"]) == ("read-only", False)
+
+
+def test_the_first_attempt_has_the_whole_limit() -> None:
+    assert limits(LIMITED, None) == CallLimits(max_steps=10, max_tokens=1000, max_cost_usd=0.2)
+
+
+def test_a_second_attempt_has_what_the_first_one_left() -> None:
+    used = Usage(steps=4, input_tokens=300, output_tokens=100, cost_usd=0.15)
+    left = limits(LIMITED, used)
+    assert (left.max_steps, left.max_tokens) == (6, 600)
+    assert left.max_cost_usd is not None and abs(left.max_cost_usd - 0.05) < 1e-9
+
+
+def test_where_nothing_is_left_the_first_step_ends_it() -> None:
+    used = Usage(steps=40, input_tokens=3000, output_tokens=100, cost_usd=1.5)
+    left = limits(LIMITED, used)
+    assert (left.max_steps, left.max_tokens) == (1, 1)
+    assert left.max_cost_usd is not None and 0 < left.max_cost_usd < 0.001
+
+
+def test_the_lower_of_the_tasks_and_the_jobs_limits_holds() -> None:
+    task = TaskSpec(id="a", prompt="Write", max_steps=10)
+    assert limits(task, None, max_steps=3, max_tokens=50) == CallLimits(max_steps=3, max_tokens=50)
+
+
+def test_without_limits_there_are_none() -> None:
+    assert limits(TaskSpec(id="a", prompt="Write"), Usage(steps=9)) == CallLimits()
+
+
+def test_a_loop_is_told_where_its_prompt_begins_to_differ_from_others() -> None:
+    job, worker, task = a_job(), a_worker(), TaskSpec(id="a", prompt="Write")
+    given = Assignment(job=job, worker=worker, task=task, shared="What all are told\n")
+    command = replace(AGENT, tool="anthropic", argv=()).command(given)
+
+    length = json.loads(command.control[spec.NAME])["more"]["shared_length"]
+    assert str(command.files["prompt.md"])[:length] == "What all are told\n"
