@@ -59,7 +59,7 @@ AgentName = Annotated[
 
 
 class CandidateRequest(Wire):
-    """One candidate, with settings that replace the task's settings."""
+    """One candidate, and settings that override the task's."""
 
     name: AgentName
     """Name of the agent, or auto."""
