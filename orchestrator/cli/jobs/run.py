@@ -9,8 +9,15 @@ import click
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings, project_option
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.terminal import terminal_width
-from orchestrator.cli.plan.job_options import JobOptions, RequestCommand, asked, request_options
+from orchestrator.cli.plan.job_options import (
+    JobOptions,
+    RequestCommand,
+    asked,
+    check_plan,
+    request_options,
+)
 from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import OrchestratorError
 
 
 @click.command("run", cls=RequestCommand)
@@ -36,7 +43,8 @@ def run_command(
     """
     from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
 
-    job = asked(**options)
+    # An invalid plan must not create a home, so the plan for a new home is checked here.
+    job = asked(**options, is_checked_later=not plan_only and surroundings.folder.is_dir())
     with stop_signals_interrupt():
         if plan_only:
             return _plan_only(surroundings, job, keep_server)
@@ -76,13 +84,14 @@ def run_to_its_end(
     before.
     """
     from orchestrator.cli.follow.display import display_for
-    from orchestrator.cli.follow.notifying import NotifyingDisplay
     from orchestrator.cli.server.background_server import server_at
 
-    plain = display_for(surroundings)
-    approves = bool(job.config.get("approve"))
-    display = NotifyingDisplay(plain, approves=approves) if notify else plain
-    with server_at(surroundings, display.say, keep_server) as url:
+    display: Any = display_for(surroundings)
+    if notify:
+        from orchestrator.cli.follow.notifying import NotifyingDisplay
+
+        display = NotifyingDisplay(display, approves=bool(job.config.get("approve")))
+    with server_at(surroundings, display.say, keep_server, job.unchecked_plan) as url:
         return _run_at(url, surroundings, job, display)
 
 
@@ -92,7 +101,11 @@ def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -
     from orchestrator.cli.plan.plan_review import start
 
     with surroundings.client_at(url) as client:
-        accepted = start(surroundings, client, job)
+        try:
+            accepted = start(surroundings, client, job)
+        except OrchestratorError:
+            check_plan(job.unchecked_plan)
+            raise
         job_id = str(accepted["job_id"])
         display.say(f"job {job_id} accepted")
         if notice := accepted.get("limits_notice"):

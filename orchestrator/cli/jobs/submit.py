@@ -38,7 +38,7 @@ def submit_command(
         with surroundings.client() as client:
             answer = start(surroundings, client, job, idempotency_key)
     except OrchestratorError:
-        check_plan(options["request"], options["plan_path"])
+        check_plan(job.unchecked_plan)
         raise
     if notice := answer.get("limits_notice"):
         click.echo(notice, err=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.context import Seconds
-from orchestrator.cli.plan.plan_file import STANDARD_INPUT, read_plan, unchecked_plan
+from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import AUTO
@@ -46,6 +46,8 @@ class JobOptions:
     config: Mapping[str, Any] = field(default_factory=dict)
     #: True if the user edits the plan in an editor before the job starts.
     edit_plan: bool = False
+    #: Plan file whose fields only the server checks; None: no plan file, or it is already checked.
+    unchecked_plan: Path | None = None
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
@@ -168,8 +170,8 @@ def asked(
     """Return the job that the options and the plan file describe.
 
     Raises click.UsageError if there is no request, InvalidRequest for an invalid plan. With
-    ``is_checked_later``, the plan may stay unchecked: the caller calls ``check_plan`` if the server
-    rejects the job.
+    ``is_checked_later``, the plan may stay unchecked (``unchecked_plan``): the caller calls
+    ``check_plan`` if the server rejects the job.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -179,6 +181,7 @@ def asked(
     if plan_path:
         is_checked_now = edit_plan or review or not is_checked_later
         plan = None if is_checked_now else unchecked_plan(plan_path, request)
+        is_unchecked = plan is not None
         plan = plan or read_plan(plan_path, request)
         if plan.lists_none:
             name = plan_path.name
@@ -186,7 +189,13 @@ def asked(
         words = request or plan.request
         config = {**plan.config, **given}
         tasks = with_review(plan.tasks, review) if review else plan.tasks
-        return JobOptions(request=words, tasks=tasks, config=config, edit_plan=edit_plan)
+        return JobOptions(
+            request=words,
+            tasks=tasks,
+            config=config,
+            edit_plan=edit_plan,
+            unchecked_plan=plan_path if is_unchecked else None,
+        )
     if review:
         raise click.UsageError(NO_CANDIDATES)
     if request is None:
@@ -194,10 +203,10 @@ def asked(
     return JobOptions(request=request, config=given, edit_plan=edit_plan)
 
 
-def check_plan(request: str | None, plan_path: Path | None) -> None:
+def check_plan(plan_path: Path | None) -> None:
     """Raise InvalidRequest, with the place of each error, if there is an invalid plan."""
-    if plan_path and plan_path != STANDARD_INPUT:
-        read_plan(plan_path, request)
+    if plan_path:
+        read_plan(plan_path, None)
 
 
 NO_CANDIDATES = (

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from orchestrator.api.client.discovery import ServerRecord, read_record, setting
 from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
+from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.process_check import is_same_process
 from orchestrator.cli.server.home import home_option, prepare_home
 from orchestrator.cli.server_record import running_server
@@ -44,8 +45,14 @@ PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
 Say = Callable[[str], None]
 
 
+#: Largest plan file that a server checks at its start, which reads the file a second time.
+CHECKED_BYTES = 64 * 1024
+
+
 @contextmanager
-def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
+def server_at(
+    surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
+) -> Iterator[str]:
     """Yield the URL of the server that the environment names; otherwise the URL of ``server_for``.
 
     The first message to ``say`` names the project.
@@ -54,16 +61,21 @@ def server_at(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
         say(project_line(surroundings))
         yield url
     else:
-        with server_for(surroundings, say, keep) as url:
+        with server_for(surroundings, say, keep, plan) as url:
             yield url
 
 
 @contextmanager
-def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
+def server_for(
+    surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
+) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
     At the end, stop a server that was started here. The server keeps running if ``keep`` is set, or
     if other jobs use it; the last command that uses it then stops it.
+
+    ``plan`` is a plan file that nothing has checked. A server that is started here checks the plan
+    before it changes anything. Raise InvalidRequest if the plan is invalid.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -72,9 +84,12 @@ def server_for(surroundings: CliContext, say: Say, keep: bool) -> Iterator[str]:
         _stop_if_left(surroundings, record, keep)
         return
     say(project_line(surroundings))
-    process, log = _start(surroundings, say)
+    if plan and plan.stat().st_size > CHECKED_BYTES:
+        read_plan(plan, None)
+        plan = None
+    process, log = _start(surroundings, say, plan)
     try:
-        started = _ready(process, surroundings.workspace, log)
+        started = _ready(process, surroundings.workspace, log, plan)
         # If two commands start a server at the same time, only one of the servers runs.
         is_own = started.pid == process.pid
         if is_own:
@@ -202,7 +217,9 @@ class ServerLog:
         return "\n".join(f"  {line}" for line in lines[-SHOWN_LOG_LINES:])
 
 
-def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes], ServerLog]:
+def _start(
+    surroundings: CliContext, say: Say, plan: Path | None
+) -> tuple[subprocess.Popen[bytes], ServerLog]:
     from orchestrator.config.api_key import key_notes, load_with_key
 
     prepare_home(surroundings.folder, surroundings.environ, say)
@@ -218,11 +235,13 @@ def _start(surroundings: CliContext, say: Say) -> tuple[subprocess.Popen[bytes],
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     home = home_option(surroundings.folder, surroundings.environ)
+    checks = ("--check-plan", str(plan.absolute())) if plan else ()
+    # The free port may be in use by another program before the server listens.
+    arguments = [*home, "serve", *port, "--any-port", *checks]
     with output:
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
         process = subprocess.Popen(
-            # The free port may be in use by another program before the server listens.
-            [sys.executable, "-P", "-m", "orchestrator", *home, "serve", *port, "--any-port"],
+            [sys.executable, "-P", "-m", "orchestrator", *arguments],
             cwd=surroundings.folder if home else FOLDER,
             env={**surroundings.environ, "PYTHONPATH": str(FOLDER)},
             stdin=subprocess.DEVNULL,
@@ -269,7 +288,9 @@ def _is_taken(family: int, place: tuple[object, ...]) -> bool:
     return False
 
 
-def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) -> ServerRecord:
+def _ready(
+    process: subprocess.Popen[bytes], workspace: Path, log: ServerLog, plan: Path | None
+) -> ServerRecord:
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
@@ -277,6 +298,8 @@ def _ready(process: subprocess.Popen[bytes], workspace: Path, log: ServerLog) ->
         if record := running_server(workspace):
             return record
         if ended:
+            if plan:
+                read_plan(plan, None)
             told = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {told}")
         time.sleep(POLL_SECONDS)

@@ -29,10 +29,21 @@ from orchestrator.cli.context import CliContext, pass_surroundings, project_opti
     is_flag=True,
     help="Wait while another server of this machine uses the workspace, then take over.",
 )
+@click.option(
+    "--check-plan",
+    type=click.Path(path_type=Path),
+    hidden=True,
+    help="Start only if this plan file is valid.",
+)
 @project_option
 @pass_surroundings
 def serve_command(
-    surroundings: CliContext, host: str | None, port: int | None, any_port: bool, standby: bool
+    surroundings: CliContext,
+    host: str | None,
+    port: int | None,
+    any_port: bool,
+    standby: bool,
+    check_plan: Path | None,
 ) -> int:
     """Serve the REST API until SIGTERM or Ctrl-C."""
     # No garbage collection while modules are imported: modules stay loaded, so the collector would
@@ -41,6 +52,10 @@ def serve_command(
     from orchestrator.cli.server.home import prepare_home
     from orchestrator.cli.server.server_process import serve
 
+    if check_plan:
+        from orchestrator.cli.plan.plan_file import read_plan
+
+        read_plan(check_plan, None)
     given = {"api.host": host, "api.port": None if port is None else str(port)}
     flags = {name: value for name, value in given.items() if value is not None}
     prepare_home(surroundings.folder, surroundings.environ, partial(click.echo, err=True))

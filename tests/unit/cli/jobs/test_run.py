@@ -226,6 +226,43 @@ def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(
     assert "before this one" not in err
 
 
+WRONG_PLAN = "request: x\ntasks:\n- agent: shell\n  comand: 'true'\n"
+
+
+def test_the_server_checks_a_plan_before_it_starts(product: Path, start: Run) -> None:
+    (product / "plan.yaml").write_text(WRONG_PLAN)
+
+    code, out, err = finish(start("run", "--plan", "plan.yaml"))
+
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "plan.yaml:4" in err and "started the server" not in err
+    assert "serving at" not in (product / "logs" / "server.log").read_text()
+
+
+def test_a_plan_that_a_running_server_rejects_is_told_with_its_line(
+    product: Path, start: Run
+) -> None:
+    (product / "plan.yaml").write_text(WRONG_PLAN)
+    assert finish(start("run", "x", "--keep-server"))[0] == ExitCode.OK
+
+    code, out, err = finish(start("run", "--plan", "plan.yaml"))
+
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "plan.yaml:4" in err
+    assert server_of(product) is not None
+
+
+def test_a_wrong_plan_creates_no_home(product: Path, start: Run, tmp_path: Path) -> None:
+    (product / "plan.yaml").write_text(WRONG_PLAN)
+    home = tmp_path / "home"
+
+    code, _, err = finish(start("--home", str(home), "run", "--plan", "plan.yaml"))
+
+    assert code == ExitCode.USAGE
+    assert "plan.yaml:4" in err
+    assert not home.exists()
+
+
 def test_a_refused_request_stops_the_server_too(product: Path, start: Run) -> None:
     code, _, err = finish(start("run", "x", ORCHESTRATOR_API_KEY="wrong"))
 
