@@ -2,16 +2,47 @@
 
 - ``fields``: Types of settings, and the checks of their texts
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
+
+These names are imported on first use, because a command that starts a server needs no models.
 """
 
-from orchestrator.config.conflicts import is_loopback
-from orchestrator.config.fields.kinds import Processors
-from orchestrator.config.loading import Loaded, load
-from orchestrator.config.project import Project, project_of, project_root, roles_directory
-from orchestrator.config.rendering import render_schema, render_starter, render_template, visible
-from orchestrator.config.sections.agents import UserAgent
-from orchestrator.config.settings import ModelPrice, Settings
-from orchestrator.config.sources import FILE_NAME
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.config.conflicts import is_loopback
+    from orchestrator.config.fields.kinds import Processors
+    from orchestrator.config.loading import Loaded, load
+    from orchestrator.config.project import Project, project_of, project_root, roles_directory
+    from orchestrator.config.rendering import (
+        render_schema,
+        render_starter,
+        render_template,
+        visible,
+    )
+    from orchestrator.config.sections.agents import UserAgent
+    from orchestrator.config.settings import ModelPrice, Settings
+    from orchestrator.config.sources import FILE_NAME
+
+#: Module that defines each exported name.
+_HOMES = {
+    "FILE_NAME": "sources",
+    "Loaded": "loading",
+    "ModelPrice": "settings",
+    "Processors": "fields.kinds",
+    "Project": "project",
+    "Settings": "settings",
+    "UserAgent": "sections.agents",
+    "is_loopback": "conflicts",
+    "load": "loading",
+    "project_of": "project",
+    "project_root": "project",
+    "render_schema": "rendering",
+    "render_starter": "rendering",
+    "render_template": "rendering",
+    "roles_directory": "project",
+    "visible": "rendering",
+}
 
 __all__ = [
     "FILE_NAME",
@@ -31,3 +62,9 @@ __all__ = [
     "roles_directory",
     "visible",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

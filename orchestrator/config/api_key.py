@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from orchestrator.config.example_key import is_example
 from orchestrator.config.loading import Loaded, load
 from orchestrator.config.rendering import render_starter
 from orchestrator.config.settings import Settings
@@ -23,11 +24,6 @@ VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
 
 #: Values that mean "no key yet".
 PLACEHOLDERS = (None, "", "...")
-#: Patterns of keys in documentation and tutorials, which attackers may try.
-EXAMPLE = re.compile(
-    r"example|change.?me|your.?(own|api|secret|key)|placeholder|secret.?key|0123456789|(.)\2{9}",
-    re.IGNORECASE,
-)
 PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\.\.\.|null|~)?""")
 
 
@@ -55,11 +51,6 @@ def load_with_key(
         if ensure_key(folder):
             say(f"no API key in {folder / FILE_NAME}; wrote a new key there (file mode 600)")
     return load(folder, environ=environ, flags=flags)
-
-
-def is_example(key: str) -> bool:
-    """True if a key seems to be copied from public documentation."""
-    return EXAMPLE.search(key) is not None
 
 
 def key_notes(settings: Settings) -> Iterator[str]:

@@ -5,13 +5,16 @@ import pwd
 import shlex
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator import IS_INSTALLED
-from orchestrator.config.settings import Settings
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
 from orchestrator.security.home import is_local, is_repository
+
+if TYPE_CHECKING:
+    from orchestrator.config.settings import Settings
 
 #: Directories that all users of the machine use.
 SHARED_TEMPORARY = ("/tmp", "/var/tmp")
@@ -35,7 +38,7 @@ class Project:
     why: str
 
 
-def project_root(settings: Settings, folder: Path) -> Path:
+def project_root(settings: "Settings", folder: Path) -> Path:
     """Return the directory of the project to which the product in ``folder`` belongs.
 
     Raise ProjectUnknown.
@@ -43,7 +46,7 @@ def project_root(settings: Settings, folder: Path) -> Path:
     return project_of(settings, folder).root
 
 
-def roles_directory(settings: Settings, folder: Path) -> Path | None:
+def roles_directory(settings: "Settings", folder: Path) -> Path | None:
     """Return the directory of the user's roles; None if it is not set and the project is
     unknown.
     """
@@ -56,7 +59,7 @@ def roles_directory(settings: Settings, folder: Path) -> Path | None:
 
 
 def project_of(
-    settings: Settings, folder: Path, environ: Mapping[str, str] = os.environ
+    settings: "Settings", folder: Path, environ: Mapping[str, str] = os.environ
 ) -> Project:
     """Return the project to which the product in ``folder`` belongs, and the rule that selected it.
 
@@ -65,6 +68,11 @@ def project_of(
     configured = settings.orchestrator.project_root
     if configured is not None:
         return Project(configured, "named by --project or orchestrator.project_root")
+    return project_by_place(folder, environ)
+
+
+def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
+    """Return the project if no setting names it. Raise ProjectUnknown."""
     folder = folder.resolve()
     if is_local(folder):
         return _project_of_home(folder, environ)

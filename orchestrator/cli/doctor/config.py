@@ -56,7 +56,7 @@ def _mode(path: Path) -> HealthCheck:
 
 
 def _key(settings: "Settings", folder: Path) -> HealthCheck:
-    from orchestrator.config.api_key import is_example
+    from orchestrator.config.example_key import is_example
 
     key = settings.api.api_key.get_secret_value()
     if is_example(key):

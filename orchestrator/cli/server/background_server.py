@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orchestrator.api.client.discovery import ServerRecord, read_record, setting
 from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
@@ -18,15 +17,13 @@ from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.process_check import is_same_process
 from orchestrator.cli.server.home import home_option, prepare_home
+from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
 from orchestrator.security.product_files import FOLDER
 from orchestrator.security.untrusted_files import read_regular, replace_file
-
-if TYPE_CHECKING:
-    from orchestrator.config import Settings
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -89,7 +86,7 @@ def server_for(
         plan = None
     process, log = _start(surroundings, say, plan)
     try:
-        started = _ready(process, surroundings.workspace, log, plan)
+        started = _ready(process, surroundings, log, plan)
         # If two commands start a server at the same time, only one of the servers runs.
         is_own = started.pid == process.pid
         if is_own:
@@ -121,7 +118,7 @@ def project_line(surroundings: CliContext) -> str:
     workers = _workers(surroundings)
     if record := running_server(surroundings.workspace):
         return f"project: {_project_of(surroundings, record)}{workers}"
-    return f"project: {_project(surroundings)}{workers}"
+    return f"project: {project_at_start(surroundings.folder, surroundings.environ)}{workers}"
 
 
 def _workers(surroundings: CliContext) -> str:
@@ -140,19 +137,12 @@ def _workers(surroundings: CliContext) -> str:
     return f"; {found} worker{'s' * (found != 1)} at a time (workers.max_workers: auto)"
 
 
-def _project(surroundings: CliContext) -> Path:
-    from orchestrator.config import load, project_root
-
-    settings = load(surroundings.folder, environ=surroundings.environ, require_key=False).settings
-    return project_root(settings, surroundings.folder)
-
-
 def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
     """Return the running server's project. Raise InvalidRequest if ``--project`` names another
     project.
     """
     if not record.project:
-        return str(_project(surroundings))
+        return str(project_at_start(surroundings.folder, surroundings.environ))
     asked = surroundings.project
     if asked is not None and asked.resolve() != Path(record.project).resolve():
         raise InvalidRequest(
@@ -220,15 +210,10 @@ class ServerLog:
 def _start(
     surroundings: CliContext, say: Say, plan: Path | None
 ) -> tuple[subprocess.Popen[bytes], ServerLog]:
-    from orchestrator.config.api_key import key_notes, load_with_key
-
     prepare_home(surroundings.folder, surroundings.environ, say)
-    found = load_with_key(surroundings.folder, environ=surroundings.environ, say=say)
-    settings = found.settings
-    for note in key_notes(settings):
-        say(note)
+    settings = start_settings(surroundings.folder, surroundings.environ, say)
     port = "--port", str(_port(settings, read_record(surroundings.workspace), say))
-    path = settings.logging.log_dir / "server.log"
+    path = settings.log_dir / "server.log"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         output = os.fdopen(os.open(path, _APPENDING, 0o600), "ab")
@@ -253,17 +238,17 @@ def _start(
     return process, log
 
 
-def _port(settings: "Settings", previous: ServerRecord | None, say: Say) -> int:
+def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
     """Return the first usable port: the configured port, then the port of a server that crashed
     here.
 
     Return 0, which means any free port, if neither is usable.
     """
-    configured = settings.api.port
-    if is_free(settings.api.host, configured):
+    configured = settings.port
+    if is_free(settings.host, configured):
         return configured
-    had = None if settings.api.has_local_address else previous and previous.port
-    if had and is_free(settings.api.host, had):
+    had = None if settings.has_local_address else previous and previous.port
+    if had and is_free(settings.host, had):
         return had
     say(f"port {configured} is in use by another program; using a free port")
     return 0
@@ -289,21 +274,35 @@ def _is_taken(family: int, place: tuple[object, ...]) -> bool:
 
 
 def _ready(
-    process: subprocess.Popen[bytes], workspace: Path, log: ServerLog, plan: Path | None
+    process: subprocess.Popen[bytes],
+    surroundings: CliContext,
+    log: ServerLog,
+    plan: Path | None,
 ) -> ServerRecord:
+    """Return the record of the server when it serves. Raise Unavailable, and ConfigError or
+    InvalidRequest if the server rejects the settings or the plan.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
         # Read after the poll: if another command started a server first, use that server.
-        if record := running_server(workspace):
+        if record := running_server(surroundings.workspace):
             return record
         if ended:
-            if plan:
-                read_plan(plan, None)
+            _check(surroundings, plan)
             told = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {told}")
         time.sleep(POLL_SECONDS)
     raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
+
+
+def _check(surroundings: CliContext, plan: Path | None) -> None:
+    """Raise ConfigError or InvalidRequest if a new server rejects the settings or the plan."""
+    from orchestrator.config import load
+
+    load(surroundings.folder, environ=surroundings.environ)
+    if plan:
+        read_plan(plan, None)
 
 
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:

@@ -667,6 +667,24 @@ def test_the_server_loads_what_only_some_servers_need_later() -> None:
     assert _loaded(code) == set()
 
 
+def test_a_command_that_starts_a_server_loads_no_models(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("api: {api_key: 0a1b2c3d4e5f60718293, port: 9000}\n")
+    (tmp_path / "main.py").touch()
+    folder = f"Path({str(tmp_path)!r})"
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "import orchestrator.cli.jobs.run, orchestrator.cli.plan.plan_review\n"
+        "import orchestrator.cli.follow.follow, orchestrator.cli.follow.display\n"
+        "from orchestrator.cli.server.background_server import project_at_start, start_settings\n"
+        f"assert start_settings({folder}, {{}}, print).port == 9000\n"
+        f"project_at_start({folder}, os.environ)\n"
+        "print(*{each.partition('.')[0] for each in sys.modules}, file=sys.stderr)"
+    )
+
+    environ = {"ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT": str(tmp_path)}
+    assert not _loaded(code, **environ) & {"pydantic", "requests", "yaml", "jinja2"}
+
+
 def test_settings_load_no_scheduler_and_no_git() -> None:
     code = (
         "import sys, orchestrator.config, orchestrator.cli.server.background_server\n"

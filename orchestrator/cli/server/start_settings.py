@@ -1,0 +1,139 @@
+"""The settings that a command needs to start a server.
+
+Settings in their usual form are read without models, because loading all settings takes as much CPU
+time as the rest of the command. The server loads all settings, and reports errors in them.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from orchestrator.api.client.discovery import CONFIG_NAME, configured_key, setting
+from orchestrator.config.example_key import is_example
+from orchestrator.config.project import project_by_place
+from orchestrator.core.dataclass import dataclass
+
+#: Fewest characters of a key; a shorter one is invalid, or a placeholder such as "...".
+_SHORTEST = 16
+_NULLS = ("", "null", "Null", "NULL", "~")
+#: Adds the settings of another part of the file.
+_MERGE_KEY = "<<"
+#: A value without YAML's own characters at its start.
+_PLAIN_VALUE = re.compile(r"[\w./~-][^\n\0]*|\[\]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings:
+    """Where a server listens and writes its log."""
+
+    host: str
+    port: int
+    #: True if programs on this machine get a separate address, in plain HTTP.
+    has_local_address: bool
+    log_dir: Path
+
+
+class _NotPlain(Exception):
+    """A setting whose value is certain only after all settings are loaded."""
+
+
+def start_settings(
+    folder: Path, environ: Mapping[str, str], say: Callable[[str], None]
+) -> StartSettings:
+    """Return the settings; write an API key if there is none, and say so.
+
+    Raise ConfigError for invalid settings, of which some are found only by the server.
+    """
+    try:
+        return _plain_start_settings(folder, environ)
+    except _NotPlain:
+        pass
+    from orchestrator.config.api_key import key_notes, load_with_key
+
+    settings = load_with_key(folder, environ=environ, say=say).settings
+    for note in key_notes(settings):
+        say(note)
+    api = settings.api
+    return StartSettings(
+        host=api.host,
+        port=api.port,
+        has_local_address=api.has_local_address,
+        log_dir=settings.logging.log_dir,
+    )
+
+
+def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
+    """Return the project of a server that would start now. Raise ConfigError."""
+    try:
+        named = _plain(folder, environ, "orchestrator", "project_root", "")
+        if not named:
+            return project_by_place(folder).root
+        return _directory(folder, named)
+    except _NotPlain:
+        pass
+    from orchestrator.config import load, project_root
+
+    settings = load(folder, environ=environ, require_key=False).settings
+    return project_root(settings, folder)
+
+
+def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSettings:
+    """Raise _NotPlain if a setting is unusual, or the user must be told about the key."""
+    host = _plain(folder, environ, "api", "host", "localhost")
+    port = _plain(folder, environ, "api", "port", "8000")
+    log_dir = _plain(folder, environ, "logging", "log_dir", "logs")
+    has_tls = _plain(folder, environ, "api", "tls", "")
+    proxies = _plain(folder, environ, "api", "trusted_proxies", "")
+    key = configured_key(folder, environ)
+    if has_tls or proxies not in ("", "[]") or not port.isdecimal():
+        raise _NotPlain
+    if key is None or len(key) < _SHORTEST or is_example(key):
+        raise _NotPlain
+    return StartSettings(
+        host=host, port=int(port), has_local_address=False, log_dir=_path(folder, log_dir)
+    )
+
+
+def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, default: str) -> str:
+    """Return a setting, or its default. Raise _NotPlain if the value is uncertain."""
+    value = setting(folder, environ, section, key)
+    text = _text(folder)
+    if _MERGE_KEY in text or any(map(_is_in_lower_case, environ)):
+        raise _NotPlain
+    if value is None:
+        if re.search(rf"\b{key}[\"']?\s*:", text):
+            raise _NotPlain
+        return default
+    if value in _NULLS and not default:
+        return default
+    if not _PLAIN_VALUE.fullmatch(value) or value in _NULLS:
+        raise _NotPlain
+    return value
+
+
+def _is_in_lower_case(variable: str) -> bool:
+    """True for a setting's variable whose name is not all in upper case, which is allowed."""
+    return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
+
+
+def _text(folder: Path) -> str:
+    """Return the lines of config.yaml that are no comments."""
+    try:
+        text = (folder / CONFIG_NAME).read_text("utf-8-sig")
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError):
+        raise _NotPlain from None
+    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+
+
+def _directory(folder: Path, named: str) -> Path:
+    found = _path(folder, named)
+    if not found.is_dir():
+        raise _NotPlain
+    return found
+
+
+def _path(folder: Path, named: str) -> Path:
+    return Path(os.path.abspath(folder / os.path.expanduser(named)))
