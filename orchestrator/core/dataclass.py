@@ -2,7 +2,7 @@
 
 The standard decorator compiles up to seven functions when a class is declared, which takes about a
 fifth of the CPU time of the server's start. Most classes have no object in the first second of a
-process. In a short command, they never have one.
+process, and none at all in a short command.
 """
 
 import dataclasses

@@ -1,7 +1,8 @@
 """Selects one of a task's candidates: compares them by evidence, in the order of ``Criterion``.
 Pure.
 
-The order is total. It depends only on the candidates' own evidence, not on which one ended first.
+The order of the candidates is total. It depends only on their evidence, not on the order in which
+the candidates ended.
 """
 
 import re
@@ -301,7 +302,9 @@ def _success_words(best: Candidate, other: Candidate) -> str:
 
 
 def _gates_key(each: Candidate) -> tuple[float, ...]:
-    """Sort key by gates: all gates passed, then not checked, then at least one gate failed."""
+    """Return a sort key: candidates that passed all gates come first, then unchecked candidates,
+    then candidates with a failed gate.
+    """
     unchecked = float(each.unchecked or bool(each.unrun))
     checked = 2.0 if each.blocking else unchecked
     return (checked, len(each.blocking), bool(each.judges), each.failures)

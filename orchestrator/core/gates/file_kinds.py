@@ -138,5 +138,5 @@ def language_of(path: str) -> str:
 
 
 def patterns_of(*languages: str) -> tuple[str, ...]:
-    """Return patterns for the files of these languages."""
+    """Return the path patterns of source files in the given languages."""
     return tuple(f"*.{end}" for name in languages for end in _SUFFIXES[name].split())

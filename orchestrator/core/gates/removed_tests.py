@@ -62,7 +62,7 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def to_allow(paths: Sequence[str], setting: str = "") -> str:
-    """Return the setting or option to type, so that a task may alter these files.
+    """Return the setting or option to type, so that a task may alter the files ``paths``.
 
     Long lists are shortened.
     """

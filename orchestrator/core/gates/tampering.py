@@ -323,9 +323,11 @@ def with_rewrites(
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
-    """Return the paths that a gate changed, except paths that it also changes on the base.
+    """Return the paths of files that the gate changed, except files that it also changes on the
+    base.
 
-    If the worker changed the file, too, count only changed places that the base does not have.
+    In a file that the worker changed, too, only places count that the gate does not change on the
+    base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (
@@ -369,7 +371,7 @@ def comments_of(command: str) -> re.Pattern[str] | None:
 def switched_off(
     comments: re.Pattern[str], now: Mapping[str, str], before: Iterable[str]
 ) -> Iterator[str]:
-    """Yield the places of new comments, such as ``a.py:3``.
+    """Yield the places of new comments that match ``comments``, such as ``a.py:3``.
 
     ``now``: texts of the files, by path. ``before``: texts of the files before the change. A
     comment that was moved, or whose line was changed, is not new.

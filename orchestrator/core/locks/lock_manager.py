@@ -280,7 +280,7 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """Return the entry that blocks this entry; None if it is not blocked."""
+        """Return the entry that blocks the given entry; None if there is none."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held

@@ -48,7 +48,7 @@ def names_above(name: str) -> Sequence[str]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """True if one name is equal to, or below, the other."""
+    """True if the names are equal, or one name is below the other name."""
     return one == other or one in names_above(other) or other in names_above(one)
 
 

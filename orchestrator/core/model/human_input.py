@@ -184,7 +184,7 @@ class PauseCause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pause:
-    """The pause of a job, or of everything."""
+    """The pause of a job, or of all jobs."""
 
     #: Time at which the pause stopped the job's wall time.
     at: float

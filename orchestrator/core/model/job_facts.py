@@ -150,7 +150,7 @@ class UnjudgedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlakyGate:
-    """A gate with findings in one of two runs on a job's result."""
+    """A gate with findings in only one of two runs on a job's result."""
 
     name: str
     #: Names of tests, or places; "": the gate has no report, and failed as a whole.

@@ -99,7 +99,7 @@ class RepositoryChange:
 
     @property
     def is_of_job(self) -> bool:
-        """True if a worker made the change, or nothing shows who changed a shared object."""
+        """True if a worker made the change, or if git has no record of who made it."""
         removed = self.kind in _LOGGED and self.alteration is RepositoryAlteration.REMOVED
         return bool(self.worker_id) or self.kind in SHARED or removed
 

@@ -66,8 +66,8 @@ class Caller:
 
 @dataclass(frozen=True, init=False, slots=True)
 class ConfigRequest:
-    """The requested settings of a job. A caller names a setting as requests do, not as
-    ``JobConfig`` does.
+    """The settings that a request asks for. Its arguments have the names of requests; ``values``
+    has the names of ``JobConfig``.
 
     ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """

@@ -1,8 +1,8 @@
 """Classifies the failure of an attempt, and decides in which state the next attempt starts.
 
 Rows of a table are tried in order; the first match decides. Each row has a sequence of strategies
-(``ladder``). The first failure gets the first strategy, and each repetition of the failure the next
-one. After the last strategy, the last strategy is used again.
+(``ladder``). The first failure gets the first strategy, and each repetition of the failure gets the
+next strategy. The last strategy is used for all further repetitions.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A full disk and other shortages of the machine: the errors by which they are recognized.
+"""Recognizes errors that are caused by a full disk, or by another shortage of the machine.
 
 Shims import this module, so it imports very little.
 """

@@ -41,7 +41,7 @@ def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
 
 
 def retry_delay(worker: Worker, backoff_seconds: float) -> float:
-    """Return the seconds until the next attempt. They double with every failure."""
+    """Return the seconds until the next attempt. The delay doubles with every failure."""
     failures = max(0, worker.attempt - worker.budget_from - 1)
     return float(min(backoff_seconds * 2.0 ** min(failures, 16), MAX_DELAY_SECONDS))
 

@@ -99,15 +99,16 @@ class Launcher(Protocol):
         """
 
     def wake(self) -> None:
-        """Make ``listen`` return now. If no thread is in ``listen``, its next call returns at
-        once.
+        """Make ``listen`` return now. If no thread is in ``listen``, the next call of ``listen``
+        returns at once.
         """
 
     def start(self, launch: Launch) -> None:
         """Start an attempt. Does not block. A failure is reported as the end of the attempt."""
 
     def preload(self, launch: Launch) -> bool:
-        """Pass a launch to a busy shim of this machine, which begins it after its present attempt.
+        """Pass a launch to a busy shim of this machine. The shim begins the launch after its
+        present attempt.
 
         Return False if no shim accepts the launch; then nothing has happened. Otherwise ``begun``
         and ``ended`` follow, or only ``returned``.
@@ -134,12 +135,12 @@ class Launcher(Protocol):
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
     ) -> bool:
-        """Watch an attempt that an earlier server started. Return False if it does not run.
+        """Watch an attempt that an earlier server started. Return False if the attempt does not
+        run.
 
         ``digest`` is the digest of the attempt's ``Proof``. An exit record whose secret has another
-        digest is ignored.
-        ``node`` and ``log``: the values of its launch. An attempt on another node counts as running
-        until its node reports its end, or is lost.
+        digest is ignored. ``node`` and ``log``: the values of the attempt's ``Launch``. An attempt
+        on another node counts as running until its node reports its end, or is lost.
         """
 
     def expect_late(

@@ -415,7 +415,9 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Number of workers of one job with one status, and their total usage, including advisers."""
+    """Number and total usage of the workers of one job with one status, including planners and
+    reviewers.
+    """
 
     root_id: str
     job_id: str

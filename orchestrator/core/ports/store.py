@@ -52,9 +52,9 @@ class Change:
     def durable(self) -> bool:
         """True if the save waits until the change survives a power loss, not only a crash.
 
-        True for facts that a caller relies on: an accepted job, its end, and a pause. Starts and
-        ends of attempts reach the disk a moment later. If a power loss comes first, that work is
-        repeated, because no attempt survives a power loss.
+        True for facts that a caller relies on: an accepted job, its end, and a pause. The start or
+        end of an attempt reaches the disk a moment later. If a power loss comes first, the attempt
+        is repeated, because no attempt survives a power loss.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 
@@ -187,7 +187,7 @@ class Store(Protocol):
     def attempts(self, key: WorkerKey) -> Sequence[Attempt]: ...
 
     def attempts_of(self, root_id: str, worker_ids: Collection[str]) -> Sequence[Attempt]:
-        """Return the attempts of some workers of a tree, in order of worker and number."""
+        """Return the attempts of the given workers of a tree, in order of worker and number."""
 
     def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
         """Return the latest event of a kind about this job itself, or None if there is none."""

@@ -66,7 +66,7 @@ class JobFiles(Protocol):
     """Removes a root job's directory in steps that can be repeated after a crash."""
 
     def set_aside(self, root_id: str) -> None:
-        """Rename the directory, which records that it is being removed.
+        """Rename a root job's directory, to record that the directory is being removed.
 
         Idempotent. Raise OSError.
         """

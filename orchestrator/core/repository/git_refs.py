@@ -69,7 +69,8 @@ def merging_ref(root_id: str, job_id: str) -> str:
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of refs with the commits of the user's branches before and after ``land``.
+    """Return the prefix of the refs with the commits of the user's branches before and after
+    ``land``.
 
     The refs have the names of the branches.
     """
@@ -77,37 +78,48 @@ def landed_refs(root_id: str, job_id: str) -> str:
 
 
 def merged_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of a job's earlier results, which are numbered."""
+    """Return the prefix of the refs with a job's earlier results. The refs have numbers."""
     return f"{hidden(root_id)}merged/{job_id}/"
 
 
 def child_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the base and the result of each child job of a worker."""
+    """Return the prefix of the refs with the base and the result of each child job of a worker."""
     return f"{hidden(root_id)}child/{worker_id}/"
 
 
 def checkpoint_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of a worker's checkpoints, named as in ``core.model.attempt.failure``."""
+    """Return the prefix of the refs with a worker's checkpoints.
+
+    The refs have the names of the checkpoints; see ``core.model.attempt.failure``.
+    """
     return f"{hidden(root_id)}checkpoint/{worker_id}/"
 
 
 def undone_refs(root_id: str) -> str:
-    """Return the prefix of results of attempts that were rolled back: ``<worker>/<attempt>``."""
+    """Return the prefix of the refs with results of attempts that were rolled back.
+
+    The refs have the names ``<worker>/<attempt>``.
+    """
     return f"{hidden(root_id)}undone/"
 
 
 def ignored_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of the ignored files of a worker's checkpoints, by checkpoint name."""
+    """Return the prefix of the refs with the ignored files of a worker's checkpoints.
+
+    The refs have the names of the checkpoints.
+    """
     return f"{hidden(root_id)}ignored/{worker_id}/"
 
 
 def kept_refs(root_id: str) -> str:
-    """Return the prefix of saved work of a removed root job. No other ref has this work."""
+    """Return the prefix of the refs with saved work of a removed root job. No other ref has this
+    work.
+    """
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def aside_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of former heads of a worker's branch.
+    """Return the prefix of the refs with former heads of a worker's branch.
 
     They are saved if the worker switched its worktree to another branch.
     """
@@ -115,12 +127,18 @@ def aside_refs(root_id: str, worker_id: str) -> str:
 
 
 def nested_refs(root_id: str, worker_id: str) -> str:
-    """Return the prefix of histories of repositories in a worker's worktree, by path."""
+    """Return the prefix of the refs with histories of repositories in a worker's worktree.
+
+    The refs have the paths of the repositories.
+    """
     return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
 def candidate_refs(root_id: str) -> str:
-    """Return the prefix of branch heads of candidates that were not chosen, by worker name."""
+    """Return the prefix of the refs with branch heads of candidates that were not chosen.
+
+    The refs have the names of the workers.
+    """
     return f"{hidden(root_id)}candidate/"
 
 

@@ -105,7 +105,9 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """True if the worker's files were restored to a checkpoint before the end of the session."""
+    """True if the worker's files were restored to a checkpoint that is older than the session's
+    end.
+    """
     gone_to = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

@@ -98,7 +98,7 @@ _BUDGET_OPTIONS = {
 
 
 def budget_command(pause: Pause) -> str:
-    """Return the command that raises the limit because of which a job waits."""
+    """Return the command that raises the limit for which the job is paused."""
     return f"{COMMAND} budget {pause.job_id} {_BUDGET_OPTIONS.get(pause.limit, '')}".rstrip()
 
 

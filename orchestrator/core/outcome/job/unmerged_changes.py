@@ -50,10 +50,10 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the lost changes of workers that succeeded in a plain directory, although they require
-    a worktree.
+    """Yield the lost changes of workers that succeeded in a plain directory, although their tasks
+    require a worktree.
 
-    A submission with such tasks is rejected. Only a planner's tasks are not known at that time.
+    Only a planner can create such tasks, because a submission with such tasks is rejected.
     """
     if not lacks_worktrees(job, tasks.values()):
         return

@@ -1,5 +1,5 @@
-"""The workers that can start or resume, in the order of their start, and the workers that wait for
-a time.
+"""The workers that can start or resume, in the order of their start, and the workers whose start is
+delayed.
 """
 
 import heapq

@@ -154,7 +154,7 @@ class Completion:
             self._trees.commands.append(TakePlan(job_id))
 
     def end_job(self, job: Job, now: float) -> None:
-        """Request the reports of a job without running workers."""
+        """Request the reports of a job that has no running workers."""
         job_id = job.id
         self.planning.discard(job_id)
         self._note_deliveries(job)
@@ -269,13 +269,15 @@ class Completion:
             self._stop(worker, _ENDED_BY[job.stop_cause], _by(job))
 
     def returned(self, worker: Worker, now: float) -> None:
-        """End a worker whose preloaded launch was not begun, if it was stopped since."""
+        """End the worker of a preloaded launch that was not begun, if the worker is being
+        stopped.
+        """
         verdict = self._stopped_verdict(worker)
         if verdict is not None:
             self.settle(worker.key, verdict, now)
 
     def _may_run(self, worker: Worker, unfinished: UnfinishedWorker) -> bool:
-        """True if the worker has a process, or a shim may begin it at any moment."""
+        """True if the worker has a process, or a shim may start the process at any moment."""
         return unfinished.alive or worker.key in self._trees.preloaded
 
     def _stop(self, worker: Worker, ended_by: EndedBy, by: str) -> None:

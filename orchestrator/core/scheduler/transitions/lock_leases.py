@@ -28,7 +28,9 @@ class LeaseManager:
         self._event_counts: Counter[WorkerKey] = Counter()
 
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
-        """Return a running worker's request: a new one, or the queued one from its earlier call."""
+        """Return a running worker's request: a new request, or the queued request of its earlier
+        call.
+        """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
                 entry.kept_until = 0.0

@@ -184,7 +184,9 @@ class Preloads:
         return reports
 
     def turn(self, now: float, room: Capacity) -> None:
-        """Preload launches, or withdraw all of them if anything else needs a decision."""
+        """Preload launches. Withdraw all preloaded launches if the server must first decide
+        something else.
+        """
         if not self._preloaded and not self._short:
             return
         root_id = self._only_root()

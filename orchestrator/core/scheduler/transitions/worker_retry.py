@@ -29,7 +29,7 @@ class AgentFallback:
                 return
 
     def agent_for(self, worker: Worker, verdict: Verdict, now: float) -> str:
-        """Return the agent that replaces the worker's own; "" if there is none."""
+        """Return the agent that replaces the worker's agent; "" if there is none."""
         if verdict.moves or not verdict.login_refused or worker.attempt >= MOST_ATTEMPTS:
             return ""
         if not _may_be_any(worker, self._trees.task_of(worker), self._trees.job_of(worker)):
@@ -92,7 +92,9 @@ class Retries:
         return True
 
     def _handed_on(self, worker: Worker, to: str) -> Worker:
-        """Note that the failed attempt's work continues. ``to``: the agent or machine."""
+        """Record that another agent or machine, ``to``, continues the work of the failed
+        attempt.
+        """
         failed = worker.failure_of(worker.attempt)
         if not failed or not worker.result:
             return worker

@@ -180,7 +180,7 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """Record the reason to wait for the next worker of each job."""
+        """Record for the next worker of each job that it waits for the resource ``lack``."""
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)

@@ -65,7 +65,7 @@ class Pauses:
         self._pause_each(self._trees.subtree(pause.job_id), pause, now)
 
     def lift(self, job_id: str, by: str, now: float) -> None:
-        """End the pause of a job and its descendants, whatever its cause."""
+        """End the pause of a job and its descendants, whatever the cause of the pause."""
         self._resume_each(self._trees.subtree(job_id), by, now)
 
     def resume_all(self, by: str, now: float) -> None:
