@@ -1,11 +1,12 @@
-"""Worktrees on machines that do not have the project's repository, and their way back.
+"""Worktrees on nodes, which do not have the project's repository: sends them, and takes them back.
 
-The server sends the commits of a worktree as a pack of git objects. On the other machine, each
-worker gets a repository of its own, which borrows the objects of one repository of the machine. Two
-packs come back: the worker's commits, and its uncommitted changes as one more commit. The server
-checks the commits apart from the project's repository, and stores them only if they are complete.
-The objects of the uncommitted changes never enter the repository: files that must not be committed
-may be among them.
+The server sends the commits of a worktree as a pack of git objects. On the node, each worker gets
+its own repository, which borrows objects from one repository of the node. Two packs come back: the
+worker's commits, and its uncommitted changes as one more commit.
+
+The server checks the commits outside of the project's repository, and stores them only if they are
+complete. The objects of the uncommitted changes never enter the repository, because they may
+contain files that must not be committed.
 """
 
 import glob
@@ -48,7 +49,8 @@ _PREFIX = "orchestrator-node-"
 def send(git: Git, commit: str, known: Sequence[str], directory: str) -> Sequence[str]:
     """Write the objects of a commit, except those of the ``known`` commits, into a directory.
 
-    Return the known commits with this one. Raise RepositoryError or OSError.
+    Return the commits that the other machine has afterwards: ``commit``, and those of ``known``
+    that exist here. Raise RepositoryError or OSError.
     """
     theirs = [each for each in known if _ID.fullmatch(each)]
     present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]
@@ -57,7 +59,7 @@ def send(git: Git, commit: str, known: Sequence[str], directory: str) -> Sequenc
 
 
 def other_files(git: Git) -> Sequence[str]:
-    """Return the paths in a worktree that no commit has, except repositories. Raise
+    """Return the worktree's paths that are in no commit. Nested repositories are omitted. Raise
     RepositoryError.
     """
     listed = git.run("ls-files", "--others", "-z").fields
@@ -65,11 +67,11 @@ def other_files(git: Git) -> Sequence[str]:
 
 
 def take(git: Git, admin: Path, objects: str, branch: str, commit: str, directory: str) -> None:
-    """Move the branch of a worktree, and change its files, as another machine says. Idempotent.
+    """Move the branch of a worktree, and change its files, as the node reports them. Idempotent.
 
-    ``objects``: the repository's directory of objects. ``commit``: the worker's start.
-    ``directory`` has what the machine sent. Raise RepositoryError or OSError: then the branch is
-    unchanged, or a repetition completes the change.
+    ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
+    ``directory``: what the node sent. Raise RepositoryError or OSError: the branch is then
+    unchanged, or another call completes the change.
     """
     state = _state_of(directory)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
@@ -106,7 +108,9 @@ def _state_of(directory: str) -> _State:
 
 
 def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
-    """Return git that writes new objects into a directory, and also reads ``others``."""
+    """Return git that writes new objects into ``directory``, and also reads the objects in
+    ``others``.
+    """
     os.makedirs(f"{directory}/pack")
     env = {
         "GIT_OBJECT_DIRECTORY": directory,
@@ -116,7 +120,9 @@ def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
 
 
 def _index(git: Git, pack: str) -> str:
-    """Check a pack, and add it to the objects of ``git``. Return its name; "" if there is none."""
+    """Check a pack, and add it to the objects of ``git``. Return the pack's name; "" if there is no
+    pack.
+    """
     if not os.path.exists(pack):
         return ""
     name = "pack-received"
@@ -129,7 +135,9 @@ def _index(git: Git, pack: str) -> str:
 
 
 def _check(git: Git, commit: str, known: str) -> None:
-    """Raise RepositoryError unless all objects of a commit exist, beyond those of ``known``."""
+    """Raise RepositoryError if an object of a commit is missing. Objects of ``known`` are not
+    checked.
+    """
     if git.run("cat-file", "-t", commit).text != "commit":
         raise RepositoryError(f"{commit} is not a commit")
     git.run("rev-list", "--objects", "--quiet", commit, f"^{known}")
@@ -145,7 +153,9 @@ def _store(packs: str, digest: str, to: str) -> None:
 
 
 def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
-    """Give the files of a worktree the content of a commit, without its index."""
+    """Write the content of a commit to the files of a worktree. The worktree's index stays
+    unchanged.
+    """
     with suppress(FileNotFoundError):
         shutil.copyfile(admin / "index", index)
     env = {"GIT_INDEX_FILE": index}
@@ -158,7 +168,7 @@ def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
 class NodeRepository:
     """The worktrees of one machine; implements ``core.ports.attempt_files.NodeWorktrees``.
 
-    ``directory``: on a local disk. Any thread may call.
+    ``directory`` must be on a local disk. Any thread may call.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -228,7 +238,7 @@ class NodeRepository:
         replace_file(Path(path, _STATE), state.encode("ascii"))
 
     def _beside(self, place: str, directory: str, length: int) -> Git:
-        """Create a repository that reads the objects of a worker's repository."""
+        """Create a temporary repository that can read the objects of a worker's repository."""
         _init(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
         borrowed = f"{self._objects}\n{directory}/.git/objects\n"
         Path(place, "objects/info/alternates").write_text(borrowed)
@@ -243,10 +253,11 @@ def _init(directory: str, kind: str, *more: str) -> None:
 
 
 def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
-    """Return the tree of a worktree's files, without files that git ignores, except promised ones.
+    """Return a tree of the worktree's files. Ignored files are omitted, unless the task promises
+    them.
 
-    Files of a repository that the worker created inside its worktree are files of the worktree, as
-    on the server's machine. Its history is not kept.
+    As on the server's machine, the files of a nested repository are files of the worktree. The
+    history of a nested repository is not kept.
     """
     git.run("read-tree", head)
     nested = list(_repositories(directory))
@@ -299,8 +310,8 @@ def _nul(names: Sequence[str]) -> bytes:
 
 
 def _pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
-    """Write a pack with the objects of commits, except those of others; no file if there are
-    none.
+    """Write a pack with the objects of the commits ``wanted`` that the commits ``had`` lack. Write
+    no file if there are no such objects.
     """
     given = "\n".join((*wanted, *(f"^{each}" for each in had), "")).encode("ascii")
     if not git.run("rev-list", "--max-count=1", "--stdin", given=given).text:

@@ -1,4 +1,4 @@
-"""The host project's repository: implements ``core.repository.repository``."""
+"""The host project's repository; implements ``core.repository.repository``."""
 
 import json
 import logging
@@ -128,10 +128,10 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield names and values of settings that keep git from pushing. Fetching still works.
+    """Yield the names and values of settings with which git cannot push. Fetching still works.
 
-    The settings name each remote in full, because git applies the longest matching rule for
-    addresses, and the user may have a rule.
+    The settings name each remote's full address. Git applies the rule with the longest matching
+    address, and the user may have rules, too.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
@@ -148,9 +148,10 @@ _JOB = "/job_"
 
 
 def relocate(place: GitLocation, workspace: Path) -> None:
-    """Update the paths of all jobs' worktrees in git, and of the repository in jobs, after a move.
+    """Update paths after the project or the workspace was moved: the paths of worktrees in git, and
+    the path of the repository in jobs.
 
-    Idempotent. Entries that have not moved stay, as do jobs of another repository.
+    Idempotent. Worktrees that have not moved stay unchanged, and so do jobs of another repository.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
@@ -182,8 +183,7 @@ logger = logging.getLogger(__name__)
 class GitRepository(Committed):
     """The host project's repository. Paths are absolute.
 
-    The repository is searched for when it is needed, because a project may become a repository
-    later.
+    Each call searches for the repository, because a project may become a repository later.
     """
 
     def __init__(
@@ -236,7 +236,7 @@ class GitRepository(Committed):
         return Base(commit=taken, branch=branch, dirty=taken != commit, note="; ".join(notes))
 
     def _ours(self, place: GitLocation) -> list[str]:
-        """Return the product's own folders, relative to the top."""
+        """Return the product's own folders, relative to the repository's top."""
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]
 
     def place(self) -> GitLocation:
@@ -265,7 +265,7 @@ class GitRepository(Committed):
         return place.top, str(place.common)
 
     def relocate(self) -> None:
-        """Replace old paths of the project. Idempotent. Raise RepositoryError."""
+        """Replace the project's old paths after it was moved. Idempotent. Raise RepositoryError."""
         if has_repository(self._project):
             relocate(self.place(), self._workspace)
 
@@ -320,7 +320,7 @@ class GitRepository(Committed):
     def _is_committed(self, directory: str, branch: str) -> bool:
         """True if the branch certainly contains the whole content of a worktree.
 
-        Reads only file metadata.
+        This method reads only file metadata, no content.
         """
         place = self.place()
         found = place.worktrees.find(directory) if was_whole(directory) else None
@@ -369,9 +369,10 @@ class GitRepository(Committed):
         signature: Signature,
         promised: Sequence[str] | None = None,
     ) -> str:
-        """Commit the worktree's changes.
+        """Commit the worktree's changes. Return the commit.
 
-        ``promised`` None: use the promised paths of the previous commit.
+        ``promised``: paths of files that the task promises; None: the same paths as for the
+        previous commit.
         """
         git, top = self._git_of(found), self.place().top
         worktree_submodules.commit_all(git, found.admin, top, branch, message, signature)

@@ -19,7 +19,7 @@ OLDEST = (2, 38)
 
 @dataclass(frozen=True, slots=True)
 class GitLocation:
-    """Paths of a repository, and git for it."""
+    """The paths of a repository, and a ``Git`` that runs in it."""
 
     top: str
     common: Path
@@ -30,7 +30,7 @@ class GitLocation:
     spares: Spares
 
     def whole(self, directory: str) -> Found:
-        """Return an existing, complete worktree. Raise RepositoryError."""
+        """Return a worktree. Raise RepositoryError if it does not exist or is incomplete."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
             raise RepositoryError(f"the worktree {directory} no longer exists, or is incomplete")
@@ -76,7 +76,9 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError if git is too old. Each installed git is checked once."""
+    """Raise RepositoryError if git is too old. The version of each installed git is checked
+    once.
+    """
     program = shutil.which("git") or "git"
     with suppress(OSError):
         _check_program(program, os.stat(program).st_mtime_ns, git.directory)

@@ -1,8 +1,7 @@
 """Processes of workers: the spawner, the shims, and the server's side of both.
 
 ``spawner``, ``shim``, and every module that they import run under ``python -S -E``, and are forked
-once per live worker. Therefore they import only the standard library, and of it only modules that
-load fast.
+once per live worker. Therefore they import only modules of the standard library that load fast.
 
 - ``cluster``: Workers on several machines: the server's side, and the process of a node
 - ``containment``: Containment of a worker's processes: one module for each mode

@@ -118,7 +118,7 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """True if at least half of the hunks' lines are new lines in another file."""
+        """True if at least half of the lines that the hunks added are new lines in another file."""
         lines = list(_telling(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 
@@ -130,7 +130,9 @@ class _Search:
         return left * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_taken_out(self) -> bool:
-        """True if a commit of the worker or of another child job removed the change."""
+        """True if the change was removed on purpose: by a commit of the worker, or by another child
+        job.
+        """
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
         steps = [_read(self._git.run(*log).fields)]
@@ -177,7 +179,7 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each path with its entries before and after."""
+    """Yield each changed path with its entry before the change and its entry after the change."""
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
@@ -193,12 +195,12 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines that contain more than blanks and brackets."""
+    """Yield the lines that contain a letter or digit, as they are compared."""
     return (key(each) for each in lines if _WORD.search(each))
 
 
 def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
-    """Return the hunks of text files, by path; None if they are too many."""
+    """Return the hunks of text files, by path; None if the diff is too long."""
     pieces, size = [], 0
     for piece in git.streamed(*_DIFF, start, end, "--"):
         pieces.append(piece)

@@ -1,7 +1,7 @@
 """Union merge: decides which files may contain the added lines of both sides.
 
-A file that a program reads must stay readable. Lock files are never united. JSON, TOML, YAML, XML,
-and Python files are united only if the result can be parsed and has no duplicate name.
+Files that programs read must stay valid. JSON, TOML, YAML, XML, and Python files are united only if
+the result can be parsed and has no duplicate names. Lock files are never united.
 """
 
 import ast
@@ -34,9 +34,9 @@ _IMPORT = re.compile(
 
 
 def may_unite(path: str, *, is_new: bool) -> bool:
-    """True if this file may keep the added lines of both sides.
+    """True if the merge of this file may contain the added lines of both sides.
 
-    ``is_new``: True if both sides created it.
+    ``is_new``: True if both sides created the file.
     """
     if _LOCKS.search(path):
         return False
@@ -44,8 +44,8 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 
 
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
-    """Return the lines that both sides added at one place: ours, then theirs, without
-    duplicates.
+    """Return the lines that both sides added at one place: first those of ours, then those of
+    theirs that ours lacks.
     """
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:
@@ -63,7 +63,7 @@ def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
-    """True if a united file can be parsed, or one of its sides cannot be parsed either."""
+    """True if a united file can be parsed. Also True if one of the sides alone cannot be parsed."""
     check = _CHECKS.get(PurePosixPath(path).suffix.lower())
     if check is None:
         return True
@@ -137,9 +137,8 @@ def _python(content: bytes) -> None:
 
 
 def _check_scopes(tree: ast.Module) -> None:
-    """Raise an error if two functions or classes have the same name.
-
-    The later one would replace the earlier one.
+    """Raise an error if two functions or classes have the same name, because the second one would
+    replace the first.
     """
     scopes: list[Sequence[ast.stmt]] = [tree.body]
     while scopes:

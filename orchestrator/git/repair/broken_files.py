@@ -34,7 +34,9 @@ class BrokenFiles:
                 file.write(f"{line}{_who(job, working)}\n")
 
     def keep(self, path: str) -> str:
-        """Move the file away, so that another file can replace it. Return the new path, as text."""
+        """Move the file away, so that another file can replace it. Return text with the file's new
+        path.
+        """
         if not os.path.lexists(path):
             return ""
         place = self._free(path)

@@ -1,4 +1,6 @@
-"""Worktrees that agents damaged: finds the damage, and repairs enough to save their files."""
+"""Worktrees that agents damaged: finds the damage, and repairs what git needs to save their
+files.
+"""
 
 import os
 import shutil
@@ -33,7 +35,7 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
     """Repair everything except the content of files. Return the damage, as text. Idempotent.
 
-    ``start``: the commit for a branch that was removed.
+    ``start``: the commit at which a removed branch is created again.
     """
     aside = f"{directory}{ASIDE}"
     if not os.path.lexists(directory) and os.path.lexists(aside):
@@ -55,8 +57,8 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
 
 
 def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Restore ``.git``, the link to the worktree's own part of the repository. Yield the damage as
-    text.
+    """Restore ``.git``, the file that links to the worktree's own part of the repository. Yield the
+    damage as text.
     """
     found = worktrees.find(directory)
     if found is None:
@@ -91,7 +93,7 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
 def is_head(path: Path) -> bool:
     """True if a file is a valid HEAD.
 
-    Without a valid HEAD, git does not recognise a directory as a repository.
+    Without a valid HEAD, git does not recognize a directory as a repository.
     """
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
@@ -118,13 +120,16 @@ def _index(git: Git, found: Found) -> Iterator[str]:
 
 
 def unfinished(admin: Path) -> list[str]:
-    """Return the unfinished operations of a checkout, read from its own part of the repository."""
+    """Return the kinds of git operations, such as a rebase, that are unfinished in a worktree.
+
+    ``admin``: the worktree's own part of the repository.
+    """
     kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
     return list(dict.fromkeys(kinds))
 
 
 def interrupted(found: Found) -> str:
-    """Return the branch's commit before an unfinished rebase; "" if there is no rebase.
+    """Return the commit that the branch had before an unfinished rebase; "" if there is no rebase.
 
     During a rebase, the branch has only some of its changes.
     """
@@ -146,7 +151,9 @@ def settle(found: Found) -> None:
 
 
 def conflict_markers(git: Git, start: str, end: str) -> list[str]:
-    """Return files with conflict markers in lines that ``start`` does not have."""
+    """Return files in which ``end`` has lines with conflict markers that ``start`` does not
+    have.
+    """
     return list(dict.fromkeys(path for path, _ in markers.lines(git, start, end)))
 
 

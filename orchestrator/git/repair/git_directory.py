@@ -1,4 +1,4 @@
-"""Restores the files by which git recognises a repository: HEAD, configuration, branches, and tags.
+"""Restores the files by which git recognizes a repository: HEAD, configuration, branches, and tags.
 
 All worktrees share these files, so one broken file would fail every worker. Only files that git
 cannot use are restored, because any other change may be the user's intention.
@@ -36,9 +36,9 @@ def noted(git: Git) -> bytes:
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Return the commits in a text of packed refs, by name.
+    """Return the commits in a packed-refs file, by the names of the refs.
 
-    Invalid and incomplete lines are left out.
+    Invalid and incomplete lines are omitted.
     """
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
@@ -46,9 +46,9 @@ def listed(content: bytes) -> dict[str, str]:
 
 
 def put_back(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
-    """Restore refs. A ref that cannot be restored is skipped.
+    """Set refs to their saved commits. A ref that cannot be set is skipped.
 
-    ``missing``: True to restore only missing refs.
+    ``missing``: True to restore only refs that no longer exist.
     """
     there = listed(noted(git)) if missing else {}
     for name in refs.keys() - there.keys():
@@ -75,7 +75,8 @@ class RepositoryBackup:
     job: Path
 
     def note(self, git: Git, common: Path) -> None:
-        """Back up the state before any agent begins. Idempotent: only the first call does so.
+        """Back up the state before any agent starts. Idempotent: only the first call writes the
+        backup.
 
         Raise RepositoryError if git cannot use the present state.
         """
@@ -88,8 +89,8 @@ class RepositoryBackup:
         note_once(self.job / NAME, lambda: content)
 
     def put_back(self) -> Sequence[str]:
-        """Restore the repository. Return everything that was restored since the backup, as text.
-        Idempotent.
+        """Restore the repository. Return a description of everything that was restored since the
+        backup. Idempotent.
 
         Raise RepositoryError if the repository no longer exists.
         """
@@ -129,8 +130,8 @@ class _Again:
             self._put_back_refs(refs_are_gone)
 
     def _make_directories(self) -> bool:
-        """Create missing directories again. Return True if all refs were lost with a missing
-        directory.
+        """Create missing directories again. Return True if all refs were lost, because their
+        directory was missing.
         """
         gone = list(self.before.missing())
         for path in gone:
@@ -145,9 +146,8 @@ class _Again:
         return f"{self.before.common}/refs" in gone and not in_table
 
     def _settle(self, path: str) -> None:
-        """Restore only the settings by which git recognises the repository.
-
-        The user may have changed other settings.
+        """Restore only the settings by which git recognizes the repository, because the user may
+        have changed other settings.
         """
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
@@ -160,9 +160,8 @@ class _Again:
         self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        """Restore the configuration if git works with the backup.
-
-        If git does not, another file causes the failure.
+        """Restore the configuration if git works with the backup. If git still fails, another file
+        is the cause, and the configuration stays.
         """
         now = present(path)
         kept = self._exchange(path)
@@ -193,7 +192,7 @@ class _Again:
     def _put_back_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
-        If only the file of packed refs is broken, its readable lines take precedence.
+        If only the packed-refs file is broken, the commits in its readable lines have priority.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")
@@ -213,7 +212,7 @@ class _Again:
 
 
 def put_back_at_work(workspace: Path) -> None:
-    """Restore the repository files that any job with a running worker needs."""
+    """Restore the repository for each job that has a running worker."""
     for job in dict.fromkeys(each.parents[2] for each in at_work(workspace)):
         RepositoryBackup(job).put_back()
 

@@ -24,7 +24,7 @@ Stamp = tuple[int, int, int] | None
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Before:
-    """The snapshot of the repository files. Paths are absolute."""
+    """The snapshot of the repository files at the start of a job. Paths are absolute."""
 
     top: str
     common: str
@@ -75,13 +75,13 @@ class Before:
         return Git(self.top, {}).run(*arguments, accept=range(256)).code == 0
 
     def works(self) -> bool:
-        """True if git recognises the directory as the checkout's repository."""
+        """True if git recognizes the directory as the checkout's repository."""
         with suppress(RepositoryError):
             return _where(Git(self.top, {})) == self.where
         return False
 
     def missing(self) -> Iterator[str]:
-        """Yield required directories that do not exist, or are not directories."""
+        """Yield the paths of required directories that do not exist, or are not directories."""
         places = (f"{self.common}/{name}" for name in _DIRECTORIES)
         yield from (each for each in places if not os.path.isdir(each))
         worktrees = f"{self.common}/worktrees"
@@ -89,7 +89,7 @@ class Before:
             yield worktrees
 
     def unusable(self) -> list[str]:
-        """Return files that are missing, or that git cannot parse."""
+        """Return the paths of required files that are missing, or that git cannot parse."""
         return [path for path in self.files if not self._is_usable(path)]
 
     def _is_usable(self, path: str) -> bool:
@@ -110,7 +110,9 @@ def configure(path: str, name: str, value: str | None) -> None:
 
 
 def written(git: Git, common: Path) -> bytes:
-    """Return the snapshot for ``read``. Raise RepositoryError if git cannot use the repository."""
+    """Return the snapshot as JSON, which ``read`` parses. Raise RepositoryError if git cannot use
+    the repository.
+    """
     where = _where(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognise the project as a repository")
@@ -124,7 +126,9 @@ def written(git: Git, common: Path) -> bytes:
 
 
 def admin_of(git: Git) -> str:
-    """Return the checkout's administrative directory in the repository."""
+    """Return the checkout's own directory in the repository: ``.git``, or its part for a linked
+    worktree.
+    """
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):
         return f"{part.common}/{part.head}".rstrip("/")
@@ -132,7 +136,7 @@ def admin_of(git: Git) -> str:
 
 
 def _where(git: Git) -> str:
-    """Return the kind of object ids, and the top of the checkout. Raise RepositoryError."""
+    """Return the format of object ids, and the top of the checkout. Raise RepositoryError."""
     asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
     return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
 
@@ -157,8 +161,10 @@ def read(path: Path) -> Before | None:
 
 
 def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
-    """Return the snapshot, in the form of ``written``, for a repository that is now at
-    ``common``.
+    """Return the snapshot with its paths changed to a repository that is now at ``common``, and a
+    checkout that is now at ``top``.
+
+    The result has the form that ``written`` creates.
     """
     places = {before.common: common, before.top: top}
 
@@ -195,7 +201,7 @@ def _is_id(word: bytes) -> bool:
 
 
 def present(path: str) -> bytes | None:
-    """Return the content; None if the path is not a file."""
+    """Return the content of a file; None if the path is not a file."""
     return read_regular(path, _MOST_BYTES)
 
 
@@ -204,7 +210,7 @@ def _is_plain(path: str) -> bool:
 
 
 def deciding(config: bytes) -> dict[str, str]:
-    """Return the settings that decide whether git recognises a directory as a repository."""
+    """Return the settings by which git decides if a directory is a repository."""
     asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
     answer = _outside(*asked, given=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)

@@ -31,7 +31,7 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """State of a change: whether and how it can be restored."""
+    """Says whether a job's change to the repository can be restored, and how."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
@@ -43,7 +43,7 @@ class RestoreState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Restorable:
-    """A change, and whether it can be restored now."""
+    """A job's change to the repository, and whether it can be restored now."""
 
     change: RepositoryChange
     standing: RestoreState
@@ -57,7 +57,9 @@ class Restorable:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchRestore:
-    """Restores the changes of one root job. Idempotent. Later changes by others stay."""
+    """Restores what one root job changed in the user's repository. Idempotent. Later changes by
+    others stay.
+    """
 
     project: Path
     #: File with the states before and after each change, by the name of the change.
@@ -126,7 +128,7 @@ class BranchRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Return why a branch cannot be moved; "" if it can.
+        """Return the reason why a branch cannot be moved; "" if the branch can be moved.
 
         A checked-out branch cannot be moved, because the files would not change with it.
         """
@@ -137,7 +139,9 @@ class BranchRestore:
         return f"checked out in {where}"
 
     def restore(self, each: Restorable) -> None:
-        """Restore one change. Raise Conflict if that fails; then the object keeps its state."""
+        """Restore one change. Raise Conflict if that fails; the changed object then stays as
+        it is.
+        """
         change, name = each.change, state_name(each.change)
         try:
             if self._now(change) != each.after:
@@ -163,7 +167,7 @@ class BranchRestore:
             self._git.run(*config, "--add", name, "true" if value is None else value)
 
     def difference(self, each: Restorable) -> Iterator[str]:
-        """Yield the lines of a diff that shows the job's change."""
+        """Yield the lines of a diff that shows what the job changed."""
         change = each.change
         if change.kind is ChangedKind.SETTING:
             yield from (f"- {value}" for value in _values(each.before))
@@ -182,7 +186,7 @@ class BranchRestore:
 
 
 def _write(path: Path, state: str) -> None:
-    """Write a file from the text of ``checkout.content``, whole or not at all."""
+    """Write a file atomically, from the text that ``checkout.content`` returned."""
     if not state:
         path.unlink(missing_ok=True)
         return

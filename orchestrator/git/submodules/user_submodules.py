@@ -1,5 +1,5 @@
-"""The user's submodule repositories: missing ones, added commits, and state that must not
-change.
+"""The user's submodule repositories: finds missing submodules, added commits, and forbidden
+changes.
 """
 
 import hashlib
@@ -11,9 +11,8 @@ from orchestrator.git.submodules.worktree_submodules import has, links, listed
 
 
 def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Return submodules that the user has not checked out.
-
-    Workers find empty directories in their place.
+    """Return the submodules of a commit that the user has not checked out. In worktrees, their
+    directories are empty.
     """
     found = listed(git, Path(top), top, commit)
     return [each.path for each in found if not each.is_here]
@@ -22,9 +21,9 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
-    Its fields: git for the user's repository of the submodule, the path, the earlier commit, and
-    the later commit. The earlier commit is "" if the submodule did not exist in ``start``, or if
-    the user's repository lacks that commit.
+    The fields are: git for the user's repository of the submodule, the path, the earlier commit,
+    and the later commit. The earlier commit is "" if the submodule did not exist in ``start``, or
+    if the user's repository lacks that commit.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):
@@ -38,7 +37,7 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
     """Yield a description and a digest for each submodule repository of the user.
 
-    The digest covers the refs and settings that must not change.
+    The digest covers the refs and settings that a job must not change.
     """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source

@@ -1,10 +1,10 @@
 """Submodules in worktrees. They are filled from the user's submodule repositories, without a
 network.
 
-Each submodule is a separate repository inside the worktree's git directory, and uses objects of the
-user's submodule repository. A worker's changes are committed in the separate repository, and
-fetched to a branch of the user's, so that the commits outlive the worktree. Nothing else in the
-user's repository is changed.
+Each submodule is a separate repository inside the worktree's git directory, and borrows objects
+from the user's submodule repository. A worker's changes are committed in the separate repository.
+They are then fetched to a branch of the user's submodule repository, so that the commits outlive
+the worktree. Nothing else in the user's repository is changed.
 """
 
 import hashlib
@@ -52,7 +52,9 @@ class Module:
 
     @property
     def is_workers(self) -> bool:
-        """True if the worker created the repository, at a path where the product had none."""
+        """True if the worker created this repository, at a path at which the product had created
+        none.
+        """
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
@@ -75,7 +77,7 @@ def has(git: Git, commit: str) -> bool:
 
 
 def links(git: Git, commit: str) -> dict[str, str]:
-    """Return the paths of submodules with their commits."""
+    """Return the commits of submodules, by path."""
     if not git.resolve(f"{commit}:.gitmodules"):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
@@ -112,8 +114,8 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
 def _check_out(module: Module) -> bool:
     """Check out a submodule. Return False if the user's repository lacks files of the commit.
 
-    A partial clone may lack files. The submodule then stays empty, like one that the user has not
-    checked out.
+    This may happen with a partial clone. The submodule then stays empty, as if the user had not
+    checked it out.
     """
     _relink(module)
     try:
@@ -156,9 +158,8 @@ def _make(module: Module) -> bool:
 
 
 def _relink(module: Module) -> None:
-    """Restore the link to the product's repository.
-
-    A worker may have created its own repository at this path.
+    """Make the submodule's ``.git`` a link to the product's repository again, because a worker may
+    have created its own repository at this path.
     """
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
@@ -182,7 +183,8 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
 
 
 def _revive(module: Module) -> bool:
-    """Create a submodule's removed repository again.
+    """Create the repository of a submodule again, because a worker removed it. Return True if that
+    was possible.
 
     All files that differ from the commit then count as changed.
     """
@@ -216,9 +218,8 @@ def commit_all(
 
 
 def _keep(module: Module, commit: str, name: str) -> None:
-    """Fetch the commits into the user's repository.
-
-    A push would run the user's hooks.
+    """Fetch a commit into the user's submodule repository. A push is not used, because it would run
+    the user's hooks.
     """
     source = module.source
     if source is None:
@@ -237,9 +238,9 @@ def _keep(module: Module, commit: str, name: str) -> None:
 
 
 def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
-    """True if a permanent ref of the user's repository contains the commit.
+    """True if a ref that is never removed contains the commit.
 
-    ``hidden``: True if the product's own refs count as permanent.
+    ``hidden``: True if the product's own refs count as such refs.
     """
     if not has(git, commit):
         return False
@@ -252,9 +253,9 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
 def snapshot(
     git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
 ) -> Mapping[str, str]:
-    """Return a commit of the present state of each submodule that differs from its HEAD.
+    """Return, for each submodule that differs from its HEAD, a commit of its present state.
 
-    The submodules stay as they are. The commits are saved below ``name`` in the user's submodule
+    The submodules stay unchanged. The commits are saved below ``name`` in the user's submodule
     repositories.
     """
     found = {}
@@ -277,7 +278,9 @@ def snapshot(
 
 
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Raise RepositoryError if uncommitted changes in a submodule block the operation."""
+    """Raise RepositoryError if a submodule that the move from ``now`` to ``then`` changes has
+    uncommitted changes.
+    """
     after = links(git, then)
     for module in listed(git, admin, top, now):
         moves = module.is_filled and after.get(module.path) not in (module.commit, None)
@@ -286,7 +289,7 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Check out submodules at their commits in ``then``, if their commits in ``now`` differ."""
+    """Check out the commits that ``then`` has for submodules, if ``now`` has other commits."""
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

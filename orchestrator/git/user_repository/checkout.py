@@ -1,7 +1,7 @@
 """The user's own checkout: read to verify that it is unchanged, never written.
 
-The only exception is ``info/exclude``. It gets an entry for the workspace if git would otherwise
-show the workspace.
+The only exception is ``info/exclude``: it gets an entry for the workspace if git would otherwise
+list the workspace as untracked.
 """
 
 import base64
@@ -40,9 +40,10 @@ _guard = threading.Lock()
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
-    """Return the state as values, by description. Equal values mean that nothing has changed.
+    """Return the state of the checkout: values by description. If all values are equal later,
+    nothing has changed.
 
-    ``ours``: the product's own folders, relative to the top. Their changes do not count.
+    ``ours``: the product's own folders, relative to the top. Changes in these folders do not count.
     """
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
@@ -73,7 +74,9 @@ def branch(git: Git) -> str:
 
 
 def settings(common: Path) -> dict[str, str]:
-    """Return the values of each setting in the repository's own configuration, as a JSON list."""
+    """Return the repository's own settings, by name. The value is a JSON list of the setting's
+    values.
+    """
     config = common / "config"
     listed = configuration.of_file(config)
     if listed is None:
@@ -85,9 +88,9 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text from which ``restore`` can recreate it; "" if it does not exist.
+    """Return a file as text from which ``restore`` can create it again; "" if it does not exist.
 
-    For a large file, or an example of a hook, the text is only a digest.
+    For a large file, or git's example of a hook, the text is only a digest.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -101,7 +104,7 @@ def content(path: Path) -> str:
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
-    """Return uncommitted files by path.
+    """Return the uncommitted files, by path.
 
     Ignored files and the product's own folders are omitted.
     """
@@ -123,10 +126,10 @@ def ways_to_merge(git: Git, common: Path) -> str:
 
 
 def _status(git: Git, top: str) -> list[str]:
-    """Return the entries; empty if git fails, for example in a filter.
+    """Return the entries of ``git status``; empty if git fails, for example in a filter.
 
-    This check must not fail a job. A worker may have set ``core.worktree`` to a directory that
-    takes forever to scan.
+    A failure must not fail the job. ``top`` is set as the work tree, because a worker may have set
+    ``core.worktree`` to a directory that takes forever to scan.
     """
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))
@@ -135,7 +138,9 @@ def _status(git: Git, top: str) -> list[str]:
 
 
 def _flags(git: Git) -> dict[str, str]:
-    """Return a digest of flags in the index, such as flags that make git skip a file."""
+    """Return a digest of the flags that the index has for files, such as flags that make git skip a
+    file.
+    """
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
     before, began = _stamp(index), time.time()
@@ -164,7 +169,7 @@ def _stamp(path: str) -> Stamp | None:
 
 
 def path_of(field: str) -> str:
-    """Return the path in an entry of ``status``.
+    """Return the path in an entry of ``git status``.
 
     The entry is ``? path``, or several words and the path.
     """
@@ -181,7 +186,7 @@ def _seen(path: str) -> str:
 
 
 def _all(path: Path) -> list[Path]:
-    """Return the file itself, or all files of a directory."""
+    """Return the path itself if it is a file, or all files of the directory."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 
@@ -192,13 +197,13 @@ def _inside(path: Path, directory: Path) -> str:
 def within(path: str, directory: str) -> bool:
     """True if the path equals the directory or is in it.
 
-    Both are absolute, or relative to the same directory.
+    Both must be absolute, or relative to the same directory.
     """
     return path == directory or path.startswith(f"{directory}/")
 
 
 def hide(git: Git, top: str, common: Path, directory: str) -> bool:
-    """Hide a directory in the checkout from the user's git. Idempotent.
+    """Exclude a directory of the checkout from the user's git. Idempotent.
 
     Return True if a line was added to ``info/exclude``.
     """
@@ -219,7 +224,9 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Return the ignored and untracked paths. A directory has a trailing slash."""
+    """Return those of the paths that are untracked and ignored. A directory has a trailing
+    slash.
+    """
     if not paths:
         return []
     # The command cannot take literal paths. With "./" in front, a colon at the beginning is

@@ -1,4 +1,6 @@
-"""Changes of refs by workers, read from git's ref logs. Each entry has an address."""
+"""Changes of refs by workers, read from git's ref logs. Each log entry has its creator's
+address.
+"""
 
 import os
 from collections.abc import Iterator
@@ -24,8 +26,8 @@ _MERGER = "merge"
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers.
 
-    For each ref, worker, and kind of move: the first and the last commit. Logs that were not
-    written after ``since`` are not read. Fetches are excluded.
+    The moves of one ref by one worker, of one kind, are one item, with the first and the last
+    commit. Logs that were not written after ``since`` are not read. Fetches are excluded.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -67,8 +69,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
-    """Return both commits of an entry, and the worker that has the entry's address; "" if no
-    worker has it.
+    """Return the two commits of a log entry, and the worker that has the entry's address; "" if no
+    worker has this address.
     """
     before, _, rest = who.partition(" ")
     after, _, rest = rest.partition(" ")

@@ -29,7 +29,7 @@ _NOTE = "Orchestrator-Ignored: "
 
 @dataclass(slots=True)
 class Ignored:
-    """Paths relative to the worktree."""
+    """The ignored files of a worktree. Paths are relative to the worktree."""
 
     #: Files that are saved.
     files: list[str] = field(default_factory=list)
@@ -67,8 +67,9 @@ def look(git: Git, top: str) -> Ignored:
 
 
 def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
-    """Return ignored files below ``prefix`` that match paths or patterns, relative to
-    ``prefix``.
+    """Return the ignored files below ``prefix`` that match a path or pattern of ``promised``.
+
+    The patterns and the returned paths are relative to ``prefix``.
     """
     how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
     plain = not any(set(each) & set("*?[") for each in promised)
@@ -81,8 +82,8 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
 
 
 def _carried(git: Git) -> frozenset[str]:
-    """Return the files that were linked or copied from the user's checkout at the worktree's
-    creation.
+    """Return the files that were linked or copied from the user's checkout when the worktree was
+    created.
     """
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
@@ -113,9 +114,9 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 
 
 def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
-    """Yield files and links with their sizes; -1 for files that git cannot store.
+    """Yield files and links with their sizes; -1 for a file that git cannot store.
 
-    Pipes and devices are left out.
+    Pipes and devices are omitted.
     """
     place = os.path.join(directory, entry)
     if os.path.islink(place) or not os.path.isdir(place):
@@ -137,7 +138,9 @@ def _file(directory: str, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_shared(own: str, users: str) -> bool:
-    """True if the file is an unchanged copy from the user's checkout; False for a link."""
+    """True if the worktree's file is an unchanged copy of the file in the user's checkout. False
+    for a link.
+    """
     with suppress(OSError):
         return not os.path.islink(own) and filecmp.cmp(own, users, shallow=False)
     return False
@@ -152,7 +155,9 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note in a commit of ignored files about the files that it lacks."""
+    """Return the note on the files that a commit of ignored files does not contain. The note is in
+    the commit's header.
+    """
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")
@@ -177,7 +182,9 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove everything that is not in the index, ignored or not, except the paths ``left``."""
+    """Remove all files that are not in the index, including ignored files, except the paths in
+    ``left``.
+    """
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

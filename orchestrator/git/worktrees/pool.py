@@ -1,8 +1,8 @@
 """Reuses the files of unused worktrees for further worktrees of the same job.
 
-Writing 50,000 files takes seconds, and much longer on ext4 without a journal if as many files were
-removed shortly before. Reusing the files, and changing only the differing files, takes a fraction
-of a second.
+Writing 50,000 files takes seconds. On ext4 without a journal, it takes much longer if as many files
+were removed shortly before. Reusing the files takes a fraction of a second, because only differing
+files are changed.
 """
 
 import hashlib
@@ -48,8 +48,8 @@ class Spare:
 
     @property
     def about(self) -> Path:
-        """File with the commit of the index, and the configuration with which the files were
-        written.
+        """File with the commit of the index, and a digest of the configuration with which the files
+        were written.
         """
         return self.path / "about"
 
@@ -57,7 +57,7 @@ class Spare:
 class Spares:
     """The pool of spare worktrees. Any thread may call.
 
-    After a crash, its files remain only in the job's directory, and are removed with it.
+    After a crash, the pool's files remain in the job's directory, and are removed with it.
     """
 
     def __init__(self, git: Git, common: Path, workspace: Path) -> None:
@@ -81,8 +81,8 @@ class Spares:
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:
-        """Move the files of a worktree to the pool. Return False if the worktree is too small for
-        that.
+        """Move the files of a worktree to the pool. Return False if the worktree cannot become a
+        spare worktree, for example because the pool is full.
         """
         place = self._place(directory)
         noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
@@ -101,9 +101,10 @@ class Spares:
         return True
 
     def take(self, directory: str, admin: Path, start: str) -> bool:
-        """Move the files of a spare worktree to a new one, with a matching index.
+        """Move the files of a spare worktree, with their index, to a new worktree.
 
-        The files may differ from the files of ``start``. Return False if no spare worktree fits.
+        The files may differ from the files of ``start``. Return False if there is no suitable spare
+        worktree.
         """
         place = self._place(directory)
         spare = place and self._claimed(place)
@@ -156,8 +157,8 @@ class Spares:
             return None
 
     def _written_by(self) -> str:
-        """Return the configuration and attributes that determine a file's content in addition to
-        its blob.
+        """Return a digest of the configuration and the attributes, which decide how git writes a
+        file.
         """
         said = b"\0".join(configuration.listed(self._git))
         attributes = self._common / "info" / "attributes"
@@ -173,7 +174,7 @@ def restore(git: Git, start: str) -> bool:
     """Restore the files of a spare worktree to its commit. Return False if that is impossible.
 
     ``reset`` rewrites every file whose times, size, or inode differ from the values in the index.
-    It does not notice if only the mode changes within the second in which the file was written.
+    It misses a change of only the mode in the same second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)
@@ -192,7 +193,7 @@ def _is_open(directory: str) -> bool:
 
 
 def discard(path: Path) -> None:
-    """Rename the directory at once, and remove it in a background thread."""
+    """Rename the directory now, and remove it later in a background thread."""
     gone = path.with_name(f".{path.name}.gone-{os.urandom(4).hex()}")
     with suppress(FileNotFoundError):
         os.rename(path, gone)

@@ -1,4 +1,4 @@
-"""Worktrees: created, found, and removed without losing their content, even if damaged."""
+"""Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged."""
 
 import os
 import shutil
@@ -106,7 +106,7 @@ class GitWorktrees:
     def open(
         self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
     ) -> Found:
-        """Open a worktree, as in ``core.repository.repository``.
+        """Open a worktree, as ``core.repository.repository`` describes it.
 
         ``settled`` returns the git that writes the files.
         """
@@ -139,7 +139,7 @@ class GitWorktrees:
     def sound(self, directory: str, branch: str) -> Found | None:
         """Return a completely written worktree that git can use; None if there is none.
 
-        Damage is repaired. A worktree whose registration is missing is registered again.
+        Damage is repaired. A worktree that git no longer knows is registered again.
         """
         if not was_whole(directory):
             return None
@@ -154,13 +154,13 @@ class GitWorktrees:
         return found
 
     def note_sound(self, found: Found) -> None:
-        """Record that git can read the present HEAD and index."""
+        """Record that git can read the worktree's present HEAD and index."""
         seen = _seen(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
-        """Register existing files whose registration was removed.
+        """Register the existing files of a worktree whose registration was removed.
 
         Return None if the branch does not exist.
         """
@@ -196,7 +196,7 @@ class GitWorktrees:
     def register_again(self, directory: str, branch: str) -> Found:
         """Register a worktree whose own part of the repository was removed. Its files stay.
 
-        The caller must repair its ``.git`` and its index.
+        The caller must repair the worktree's ``.git`` and index.
         """
         aside = f"{directory}{ASIDE}"
         with self._adding, _filling(directory):
@@ -212,7 +212,7 @@ class GitWorktrees:
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Remove locks of a git that was killed with its worker. No process of the attempt is
+        """Remove locks that a killed git left. Call this only when no process of the attempt is
         alive.
 
         Also removes pipes, for which git would wait, and restores the link to the repository.
@@ -239,7 +239,7 @@ class GitWorktrees:
     def close(self, directory: str, *, spare: bool = False) -> None:
         """Remove the worktree's files and its registration. Its branch stays. Idempotent.
 
-        ``spare``: True if the job's next worktree may reuse the files.
+        ``spare``: True if the next worktree of the job may reuse the files.
         """
         found = self.find(directory) if spare else None
         if found is not None and found.is_whole:
@@ -274,9 +274,9 @@ def _seen(admin: Path) -> tuple[bytes, int, int, int] | None:
 
 
 def was_whole(directory: str) -> bool:
-    """True if all files were written once, and the worktree is not being removed.
+    """True if all files of the worktree were written once, and it is not being removed.
 
-    If files are missing now, the agent removed them.
+    A file that is missing now was removed by the agent.
     """
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 
@@ -315,8 +315,8 @@ def _restore(path: Path, content: bytes) -> None:
 
 
 def remove_entry(admin: Path) -> None:
-    """Remove a worktree's registration, even if a ``git gc`` of another process removes it at
-    the same time.
+    """Remove a worktree's registration. A ``git gc`` of another process may remove it at the same
+    time.
     """
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):

@@ -1,6 +1,6 @@
-"""The authority of a cluster, and the certificates of its server and nodes.
+"""The certificate authority of a cluster, and the certificates of its server and nodes.
 
-Needs the package ``cryptography``, of the extra ``cluster``; nodes do not need it.
+The server needs the package ``cryptography``, of the extra ``cluster``. Nodes do not need it.
 """
 
 import datetime
@@ -33,7 +33,7 @@ class IssuedCertificate:
 
 
 class CertificateAuthority:
-    """The authority, stored in a directory as ``ca.pem`` and ``ca.key``.
+    """The certificate authority, stored in a directory as ``ca.pem`` and ``ca.key``.
 
     Methods raise OSError or ConfigError.
     """
@@ -50,7 +50,9 @@ class CertificateAuthority:
         return (self._directory / f"{AUTHORITY}.pem").read_text(encoding="ascii")
 
     def create(self) -> None:
-        """Create the authority and the server's certificate. Raise Conflict if it exists."""
+        """Create the authority and the server's certificate. Raise Conflict if the authority
+        exists.
+        """
         if self.exists:
             raise Conflict(f"{self._directory} already has an authority; add nodes to it")
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ class CertificateAuthority:
         self._write(SERVER, _issue(SERVER_NAME, self._pair(), days, for_server=True))
 
     def issue(self, name: str, days: float) -> IssuedCertificate:
-        """Return a certificate for a node. It is not stored."""
+        """Return a new certificate for a node. The authority does not store it."""
         return _issue(name, self._pair(), days)
 
     def _pair(self) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:

@@ -85,10 +85,11 @@ Demand = Callable[[Machine, int], int]
 
 
 class ClusterLauncher:
-    """Implements ``core.ports.launcher.Launcher``, which has the contract.
+    """The launcher for several machines. ``core.ports.launcher.Launcher`` describes its contract.
 
-    A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted from the
-    first call of ``listen`` on, because the attempts to expect are known only from then on.
+    A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted only
+    after the first call of ``listen``, because only then are all attempts known that nodes may
+    still be running.
     """
 
     def __init__(
@@ -103,10 +104,9 @@ class ClusterLauncher:
     ) -> None:
         """``agents``: descriptions of the agents, by which nodes search for them.
 
-        ``lacks_here`` returns the agents that cannot work on this machine, with the reason and what
-        to do; ``api`` the address of the API. ``worktrees`` copies worktrees for nodes with their
-        own file systems. ``demand`` returns how many workers wait
-        for a machine.
+        ``lacks_here`` returns the agents that cannot work on this machine, each with the reason and
+        the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees to nodes
+        with their own file systems. ``demand`` returns how many workers wait for a machine.
         """
         self._exchange = FileExchange(worktrees)
         self._local, self._settings = local, settings
@@ -161,10 +161,11 @@ class ClusterLauncher:
         return self._links.states() if self._links and self._is_open else ()
 
     def drain(self, name: str, drained: bool) -> NodeState:
-        """Start no more workers on a node, or let them start again. Return its new state.
+        """Start no more workers on a node (``drained``), or allow starts again. Return the node's
+        new state.
 
-        Idempotent. Stored in the list of nodes. Raise NotFound with the known names, or
-        Unavailable while the server starts or stops.
+        Idempotent. The list of nodes stores this. Raise NotFound, with the known names in the
+        message, or Unavailable while the server starts or stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:
@@ -223,7 +224,7 @@ class ClusterLauncher:
             ) from error
 
     def _bind(self) -> socket.socket:
-        """Bind the port. It refuses connections until nodes are accepted."""
+        """Bind the port. Connections are refused until ``_serve_nodes`` is called."""
         host, port = self._settings.host, self._settings.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         found = tcp_socket(family)
@@ -273,7 +274,7 @@ class ClusterLauncher:
         self._ask("start", launch)
 
     def preload(self, launch: Launch) -> bool:
-        """Return False, because nothing is preloaded: the server places each start."""
+        """Return False: the server selects the machine for each start, so nothing is preloaded."""
         return False
 
     def take_back(self, attempt_id: str) -> None:
@@ -324,7 +325,7 @@ class ClusterLauncher:
         return self._local.settle(attempt_id, exit_path, digest)
 
     def _ask(self, method: str, *told: object) -> None:
-        """Call a method of the links in the loop's thread."""
+        """Call a method of ``NodeLinks`` in the loop's thread. Does not wait for it."""
         with suppress(RuntimeError):  # The loop is already closed.
             self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *told))
 
@@ -350,8 +351,8 @@ class ClusterLauncher:
                 self._dask.open()
 
     def _look_for_agents_here(self) -> None:
-        """Update the agents of this machine from time to time, in a thread: a search may wait for
-        a service of the machine.
+        """Search for the agents of this machine at intervals, in a thread, because a search may
+        wait for a local service.
         """
 
         def look() -> None:
@@ -437,5 +438,5 @@ class ClusterLauncher:
 
 
 def _names(path: Path) -> Sequence[str]:
-    """Return the path as it is, and with its links resolved."""
+    """Return the given path, and the path with its links resolved if that differs."""
     return list(dict.fromkeys((str(path), os.path.realpath(path))))

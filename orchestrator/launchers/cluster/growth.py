@@ -1,4 +1,4 @@
-"""Reports files that grow (inotify), so that no log is polled. Linux only."""
+"""Reports which files grow, by inotify, so that logs need not be polled. Linux only."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ class GrowthWatch:
         return int(self._descriptor)
 
     def add(self, directory: str) -> int:
-        """Watch a directory; return the number of the watch. Raise OSError."""
+        """Watch a directory. Return the number of the watch. Raise OSError."""
         found = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MODIFY)
         if found < 0:
             raise OSError(
@@ -38,7 +38,7 @@ class GrowthWatch:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
     def grown(self) -> set[int]:
-        """Return the watches of directories with written files, without waiting."""
+        """Return the numbers of watches in whose directories a file was written. Does not wait."""
         try:
             events = os.read(self._descriptor, _BYTES)
         except BlockingIOError:

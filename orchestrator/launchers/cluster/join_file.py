@@ -1,4 +1,4 @@
-"""The file with which a machine joins a cluster: server addresses and certificates of a node."""
+"""The file with which a machine joins a cluster: server addresses and certificates of one node."""
 
 import json
 import os
@@ -17,9 +17,9 @@ from orchestrator.security.untrusted_files import replace_file
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JoinFile:
-    """The content of the file.
+    """The content of a join file.
 
-    The file must stay secret: with its private key, any machine can connect as this node.
+    The file must stay secret: any machine that has the file's private key can connect as this node.
     """
 
     name: str
@@ -32,7 +32,7 @@ class JoinFile:
     key: str
 
     def write(self, path: Path) -> None:
-        """Write the file for this user only. Raise OSError."""
+        """Write the file, readable only for this user. Raise OSError."""
         fields = asdict(self)
         if len(self.addresses) <= 1:
             # Earlier releases read files without this field only.
@@ -58,7 +58,8 @@ class JoinFile:
         own_files: bool = False,
         home: Path = FOLDER,
     ) -> NodeSettings:
-        """Write the certificates into the state directory. Raise OSError, ConfigError.
+        """Write the certificates into the state directory, and return the node's settings. Raise
+        OSError or ConfigError.
 
         ``slots``: number of workers; None: the number of processors. ``own_files`` and ``home``: as
         in ``NodeSettings``.

@@ -1,9 +1,9 @@
 """Late ends: results of attempts whose node was lost, and has connected again.
 
-The server gave up these attempts, and wrote a tombstone for each. First the node sends the rest:
-the output that the server lacks. The rest is stored beside the exit record, and is appended to the
-worker's log if no newer attempt uses the log. Then the exit record replaces the tombstone. The
-scheduler decides whether the result counts.
+The server gave up these attempts, and wrote a tombstone for each. First the node sends the output
+that the server lacks. It is stored next to the exit record, and is appended to the worker's log if
+no newer attempt uses the log. Then the exit record replaces the tombstone. The scheduler decides
+whether the result counts.
 """
 
 import logging
@@ -36,7 +36,7 @@ def has_result(exit: Exit | None) -> bool:
 class GivenUpAttempt:
     """An attempt that was given up, because its node was lost.
 
-    The mappings have one entry for each output file: ``log`` and ``raw``.
+    Each mapping has one entry for each output file, ``log`` and ``raw``.
     """
 
     attempt_id: str
@@ -53,9 +53,10 @@ class GivenUpAttempt:
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
-        """Return, by file, the position in the attempt's output from which the node must send.
+        """Return, for each output file, the position from which the node must send the attempt's
+        output.
 
-        ``bases``: where the attempt's output begins in the server's file.
+        ``bases``: the position in the server's file at which the attempt's output begins.
         """
         if self.had is None:
             self.had = {
@@ -97,7 +98,7 @@ class GivenUpAttempt:
         return True
 
     def _join(self, file: str, path: str) -> None:
-        """Append the rest of the output to the worker's file."""
+        """Append the output that was missing to the worker's file."""
         if not self.rest.get(file):
             return
         with open(self._rest_path(file), "rb") as rest:
@@ -110,7 +111,9 @@ class GivenUpAttempt:
 
 
 class LateEnds:
-    """The attempts that were given up, by node. For one thread, except ``is_empty``."""
+    """The attempts that were given up, by node. Only one thread may call, except for
+    ``is_empty``.
+    """
 
     def __init__(self) -> None:
         self._given_up: dict[str, dict[str, GivenUpAttempt]] = {}
@@ -129,7 +132,7 @@ class LateEnds:
             del of_node[next(iter(of_node))]
 
     def forget(self, node: str) -> None:
-        """Forget the attempts of a node that was removed."""
+        """Forget the given-up attempts of a node that was removed."""
         self._given_up.pop(node, None)
 
     def replace(self, log: str) -> None:
@@ -142,7 +145,8 @@ class LateEnds:
     ) -> Mapping[str, Mapping[str, int]]:
         """Return, for each given-up attempt that the node still has, the positions to send from.
 
-        ``known``: the node's attempts, and where the output of each begins in the server's files.
+        ``known``: for each attempt of the node, the positions in the server's files at which its
+        output begins.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}
@@ -163,9 +167,9 @@ class LateEnds:
             late.append(file, at, data)
 
     def ended(self, node: str, attempt_id: str, record: str) -> bool:
-        """Store the end of an attempt. Return True if it was expected.
+        """Store the end of a given-up attempt. Return True if the attempt was expected.
 
-        ``record``: empty if the attempt has no result.
+        ``record`` is empty if the attempt has no result.
         """
         of_node = self._arriving.get(node, {})
         late = of_node.pop(attempt_id, None)

@@ -62,7 +62,7 @@ class Link:
         self._draining = asyncio.Lock()
 
     def post(self, message: Message) -> None:
-        """Send a message as soon as possible. Only ``receive`` reports a broken connection."""
+        """Send a message soon, without waiting. Only ``receive`` reports a broken connection."""
         if self._writer.is_closing():
             return
         body = _encode(message).encode("ascii")
@@ -98,7 +98,7 @@ class Link:
         return str((self._writer.get_extra_info("peername") or ("unknown",))[0])
 
     def abort(self) -> None:
-        """Close at once, without another message. Idempotent."""
+        """Close the connection at once, without sending queued messages. Idempotent."""
         self._writer.transport.abort()
 
 
@@ -114,8 +114,8 @@ def tcp_socket(family: int) -> socket.socket:
     """Return a new socket to listen on.
 
     The protocol is set explicitly, because asyncio disables Nagle's algorithm only for such
-    sockets. With that algorithm, a small message waits up to 40 ms for the acknowledgement of the
-    previous message.
+    sockets. The algorithm would delay a small message for up to 40 ms, until the previous message
+    is acknowledged.
     """
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 
@@ -123,7 +123,7 @@ def tcp_socket(family: int) -> socket.socket:
 def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
     """Return the TLS settings for the certificate ``name`` in a directory. Raise OSError.
 
-    Both ends must have a certificate of the same authority.
+    Both ends must have certificates of the same authority.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if is_server else ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3

@@ -1,8 +1,8 @@
-"""A node: this machine's launcher at the end of a link to the server.
+"""A node: runs workers on this machine for a server to which it has a link.
 
 Exit records, locks, and logs of attempts are in a directory of this machine. Files in the workspace
-have the same paths as on the server. The process may end and start again: shims keep running, and
-are found by their records.
+have the same paths as on the server. If this process ends, shims keep running. A new process finds
+them by their records.
 """
 
 import asyncio
@@ -159,8 +159,8 @@ class _Held:
 class NodeAgent:
     """The serving process of a node.
 
-    The listening thread calls ``started`` and ``ended``; the event loop's thread calls all other
-    methods.
+    The listening thread calls only ``started`` and ``ended``. The event loop's thread calls all
+    other methods.
     """
 
     def __init__(
@@ -171,7 +171,9 @@ class NodeAgent:
         worktrees: NodeWorktrees | None = None,
     ) -> None:
         """``say`` shows a line to the person who started the node. ``look`` searches for agents,
-        and is called in a separate thread. ``worktrees``: for a node with its own file system.
+        and is called in a separate thread. ``worktrees`` is required for a node with its own file
+        system.
+
         Raise OSError.
         """
         self._settings, self._say, self._look = settings, say, look
@@ -215,8 +217,10 @@ class NodeAgent:
         self._described: Sequence[Mapping[str, Any]] = ()
 
     async def run(self, api: Any) -> int:
-        """Serve until ``leave`` is called, or the server rejects this node at its first connection.
-        Return the exit code. ``api``: the socket for the workers' API calls.
+        """Serve until ``leave`` is called, or until the server rejects this node at its first
+        connection. Return the exit code.
+
+        ``api``: the socket for the workers' API calls.
         """
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._growth.fileno(), self._files_grew)
@@ -242,7 +246,8 @@ class NodeAgent:
     def leave(self) -> None:
         """Stop all workers. Idempotent.
 
-        ``run`` then returns as soon as the server has the workers' ends, or after a timeout.
+        After that, ``run`` returns as soon as the ends of all workers are sent to the server, or
+        after a timeout.
         """
         if self._is_leaving:
             return
@@ -260,7 +265,7 @@ class NodeAgent:
             self._link.abort()
 
     def _tell(self, line: str) -> None:
-        """Show a line once, not with each attempt to connect."""
+        """Show a line, unless it is the same as the previous one."""
         if line != self._said:
             self._said = line
             self._say(line)
@@ -270,8 +275,8 @@ class NodeAgent:
     async def _connect(self) -> float | None:
         """Connect to the first address that answers, and serve until the connection breaks.
 
-        Return the seconds to wait before the next attempt; None if the node is rejected and runs
-        nothing.
+        Return the seconds to wait before the next attempt; None if the server rejects the node and
+        no worker is running.
         """
         dialled, failures, refusals, insecure = boot_time(), list[str](), 0, 0
         for where in self._addresses.in_turn():
@@ -325,8 +330,8 @@ class NodeAgent:
         """Extend the lease after all addresses refused the connection, which shows that no server
         is running.
 
-        This is safe: without a server, nothing restarts this node's attempts elsewhere, and a new
-        server first waits for the end of the lease. ``dialled``: boot time before the connections.
+        Without a server, nothing restarts this node's attempts elsewhere, and a new server first
+        waits for the end of the lease. ``dialled``: boot time just before the connections.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:
@@ -419,7 +424,9 @@ class NodeAgent:
         }
 
     def _stored(self) -> list[_Held]:
-        """Return all attempts of this node, including attempts of its former process."""
+        """Return all attempts of this node, including attempts of earlier processes of this
+        node.
+        """
         if self._launcher is not None:
             return list(self._held.values())
         found = [
@@ -437,11 +444,11 @@ class NodeAgent:
         return path.read_text(encoding="ascii").strip()
 
     def _unfit(self, welcome: Message) -> str:
-        """Return why this machine cannot run the server's workers; empty if it can."""
+        """Return the reason why this machine cannot run the server's workers; empty if it can."""
         return self._unseen(welcome) or self._unable(welcome)
 
     def _unseen(self, welcome: Message) -> str:
-        """Return which files of the server this machine must see, and does not."""
+        """Return the reason why this machine does not see the server's files; empty if it does."""
         if self._files is not None:
             return ""
         workspace = Path(welcome["workspace"])
@@ -461,7 +468,9 @@ class NodeAgent:
         return ""
 
     def _unable(self, welcome: Message) -> str:
-        """Take the server's settings. Return why this machine cannot start its workers."""
+        """Apply the server's settings. Return the reason why this machine cannot start its workers;
+        empty if it can.
+        """
         if self._files is not None:
             self._files.connected(welcome["places"], sys.executable)
         self._store_terms(LeaseTerms(**welcome["terms"]))
@@ -501,10 +510,11 @@ class NodeAgent:
         expected: Mapping[str, Mapping[str, int]],
         late: Mapping[str, Mapping[str, int]],
     ) -> None:
-        """Send the attempts that the server expects, and drop all others.
+        """Send the output and ends of attempts that the server expects, and stop all other
+        attempts.
 
-        ``expected`` and ``late``: by attempt, the positions from which to send its files. ``late``
-        are attempts that the server has given up, but whose results it still accepts.
+        ``expected`` and ``late``: for each attempt, the positions from which its files are sent.
+        ``late`` attempts were given up by the server, but it still accepts their results.
         """
         for attempt_id, sizes in expected.items():
             held = self._held.get(attempt_id)
@@ -525,13 +535,13 @@ class NodeAgent:
         self._something.set()
 
     def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
-        """Let the files of an attempt be sent from the positions ``sizes`` on, and then its end."""
+        """Queue the files of an attempt, from the positions ``sizes`` on, and then its end."""
         held.sent.update(sizes)
         held.is_reported = False
         self._grown[held.id] = None
 
     def _drop(self, held: _Held) -> None:
-        """Stop an attempt that the server does not expect."""
+        """Stop and forget an attempt that the server does not expect."""
         held.is_unwanted = True
         if held.exit is not None:
             self._forget(held.id)
@@ -547,7 +557,9 @@ class NodeAgent:
             self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
     async def _beat(self, link: Link) -> None:
-        """Send beats; close the connection if the server does not answer them."""
+        """Send beats at intervals. Close the connection if the server does not answer them in
+        time.
+        """
         number = 0
         while True:
             now = self._loop.time()
@@ -561,7 +573,7 @@ class NodeAgent:
             await asyncio.sleep(self._terms_now.beat)
 
     async def _report(self, link: Link) -> None:
-        """Report the agents of this machine, at once and after each change."""
+        """Report the agents of this machine to the server, at once and after each change."""
         reported: Sequence[Mapping[str, Any]] | None = None
         while True:
             # In a thread, because a search may wait for a service of this machine.
@@ -608,7 +620,9 @@ class NodeAgent:
             self._beats = {each: at for each, at in self._beats.items() if each > number}
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass on an API call. While the server is away, the caller waits."""
+        """Forward a worker's API call to the server. While the node is not connected, the call
+        waits.
+        """
         try:
             await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
         except TimeoutError:
@@ -639,7 +653,7 @@ class NodeAgent:
             self._files.forget_others()
 
     def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
-        """Return a plan of the server with this machine's paths."""
+        """Return the server's plan with this machine's paths."""
         if self._files is None:
             return plan
         sandbox, places = plan.sandbox, self._files.paths("")
@@ -684,8 +698,8 @@ class NodeAgent:
         return held
 
     def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
-        """Store a piece of an attempt's files. A piece that cannot be stored is noticed at the
-        attempt's start.
+        """Store a piece of an attempt's files. An error is ignored here, because the start of the
+        attempt then fails.
         """
         if self._files is not None:
             with suppress(OSError):
@@ -798,7 +812,9 @@ class NodeAgent:
             self._finish(held, exit)
 
     async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
-        """Pack the files of an ended attempt. Its end is reported after them."""
+        """Pack the files of an ended attempt into an archive. The attempt's end is reported after
+        it.
+        """
         assert self._files is not None
         path = f"{held.directory}/{_NAMES['files']}"
         try:
@@ -833,7 +849,9 @@ class NodeAgent:
         await asyncio.to_thread(self._files.forget, attempt_id)
 
     def _empty(self, held: _Held) -> None:
-        """Remove the files of an attempt. Keep its directory as a spare if more are needed."""
+        """Remove the files of an attempt. Its directory is kept if more spare directories are
+        needed.
+        """
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:
@@ -857,7 +875,7 @@ class NodeAgent:
         self._something.set()
 
     async def _send(self, link: Link) -> None:
-        """Send the pieces of files, one of each attempt in turn."""
+        """Send growing files, in turn one piece of each attempt."""
         try:
             while True:
                 await self._something.wait()
@@ -870,7 +888,9 @@ class NodeAgent:
             link.abort()
 
     def _send_piece(self, link: Link, attempt_id: str) -> None:
-        """Send the next piece of an attempt; after the last piece of an ended attempt, its end."""
+        """Send the next piece of an attempt's files. If the attempt has ended and no piece remains,
+        send its end.
+        """
         held = self._held.get(attempt_id)
         if held is None or held.is_reported or held.is_unwanted:
             self._grown.pop(attempt_id, None)
@@ -906,7 +926,7 @@ def _listen(launcher: LocalLauncher) -> None:
 
 
 def _record(exit_path: str) -> str:
-    """Return the line of an exit record; empty if it could not be written."""
+    """Return the line in an exit record; empty if the record could not be written."""
     try:
         with open(exit_path, "rb", buffering=0) as file:
             return file.read().split(b"\n", 1)[0].decode("ascii")
@@ -919,7 +939,7 @@ def _lost(cause: ExitCause, why: str) -> Exit:
 
 
 def _plan(told: Mapping[str, Any]) -> ContainmentPlan:
-    """Return the containment plan from the server's message."""
+    """Return the containment plan that a message of the server contains."""
     sandbox: dict[str, Any] = dict(told["sandbox"])
     sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
     return replace(
@@ -930,8 +950,8 @@ def _plan(told: Mapping[str, Any]) -> ContainmentPlan:
 
 
 def _made_scratch(env: Mapping[str, str]) -> str:
-    """Create the directory for temporary files that the server named, if it is missing on this
-    machine. Raise OSError.
+    """Create the directory for temporary files that ``env`` names, if it is missing on this
+    machine. Return its path; empty if nothing was created. Raise OSError.
     """
     directory = env.get("TMPDIR", "")
     if not directory or os.path.isdir(directory):
@@ -941,7 +961,7 @@ def _made_scratch(env: Mapping[str, str]) -> str:
 
 
 def available_memory() -> int | None:
-    """Return the memory in bytes that is usable without swapping; None if it is unknown."""
+    """Return the memory that is available without swapping, in bytes; None if it is unknown."""
     try:
         with open("/proc/meminfo", encoding="ascii") as figures:
             found = next(line for line in figures if line.startswith("MemAvailable:"))
@@ -951,7 +971,7 @@ def available_memory() -> int | None:
 
 
 def free_disk(directory: Path) -> int | None:
-    """Return the bytes that may still be written to the directory's disk; None if unknown."""
+    """Return the free space of the directory's disk, in bytes; None if it is unknown."""
     try:
         found = os.statvfs(directory)
     except OSError:

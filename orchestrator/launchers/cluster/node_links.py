@@ -55,7 +55,7 @@ _MOST_TEXT, _MOST_STEPS = 500, 5
 
 
 class LinkReports(Protocol):
-    """Gets the events of nodes, in the loop's thread."""
+    """Receives the events of nodes, in the loop's thread."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 
@@ -66,7 +66,7 @@ class LinkReports(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Welcome:
-    """The part of a welcome that is the same for all nodes."""
+    """The fields of the welcome message that are the same for all nodes."""
 
     plan: Mapping[str, Any]
     #: Descriptions of the agents, by which a node searches for them.
@@ -84,7 +84,7 @@ class Welcome:
 
 @dataclass(slots=True)
 class Flight:
-    """An attempt on a node."""
+    """A running attempt on a node."""
 
     attempt_id: str
     exit_path: str
@@ -107,9 +107,8 @@ class Flight:
     files_error: str = ""
 
     def own_files(self, files: AttemptFiles) -> None:
-        """Record that the node has its own file system.
-
-        The attempt's files come back with its end.
+        """Record that the node has its own file system, so that the attempt's files come back with
+        its end.
         """
         self.files = files
         self.paths["files"] = file_exchange.archive_path(self.exit_path)
@@ -165,7 +164,7 @@ class ConnectedNode:
 class NodeLinks:
     """The links to all nodes.
 
-    Only the loop's thread may call, except that any thread may use ``machines`` and ``states``.
+    Only the loop's thread may call, but any thread may read ``machines`` and call ``states``.
     """
 
     def __init__(
@@ -212,11 +211,12 @@ class NodeLinks:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:
-        """Accept nodes. Call this after the recovery, when the attempts to expect are known.
+        """Accept nodes. Call this after the recovery, because then the attempts to expect are
+        known.
 
-        ``listening``: a bound socket. Before this call the socket refuses connections, which
-        extends the leases of nodes. An attempt of an earlier server is given up if its node does
-        not connect before the lease ends.
+        ``listening``: a bound socket. Until this call the socket refuses connections, which extends
+        the leases of nodes. If a node does not connect before its lease ends, its attempts of an
+        earlier server are given up.
         """
         self._welcome = welcome
         self.read_registry()
@@ -290,10 +290,10 @@ class NodeLinks:
     async def _start_with_files(
         self, node: ConnectedNode, link: Link, flight: Flight, launch: Launch
     ) -> None:
-        """Send an attempt's files, and then its start.
+        """Send an attempt's files, and then the message that starts it.
 
-        If the connection ends before, the node reports with its next one that the attempt never
-        started.
+        If the connection ends first, the node reports after its next connection that the attempt
+        never started.
         """
         assert launch.files is not None
 
@@ -320,7 +320,7 @@ class NodeLinks:
         link.post({**_start_of(launch, flight), **told})
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
-        """Wait for an attempt that an earlier server started."""
+        """Accept the end of a running attempt that an earlier server started."""
         node = self._node(name)
         flight = Flight(attempt_id, exit_path, digest, _paths(log), bases=None)
         files = file_exchange.stored_files(exit_path)
@@ -343,7 +343,7 @@ class NodeLinks:
         return flight is not None and flight.files is not None
 
     def replace(self, log: str) -> None:
-        """Note that an attempt with this log has started on the server's machine."""
+        """Record that a newer attempt with this log has started on the server's machine."""
         self._late.replace(log)
 
     def stop(self, attempt_id: str, ended_by: str, stopped_by: str, cause: ExitCause) -> None:
@@ -418,7 +418,7 @@ class NodeLinks:
             writer.close()
 
     def _why_rejected(self, name: str, serial: str, hello: Message) -> str:
-        """Return why a node must not join; empty if it may."""
+        """Return the reason why a node must not join; empty if it may join."""
         own = list(sys.version_info[:2])
         if hello["version"] != __version__ or hello["python"] != own:
             theirs, here = hello["python"], own
@@ -517,7 +517,7 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record the time until which an answer lets the node's workers run.
+        """Record until when the node's workers may run after the next answer to a beat.
 
         Call this before the answer is sent, so that the recorded time is never too early.
         """
@@ -592,7 +592,9 @@ class NodeLinks:
     # Ends
 
     async def _take_files(self, node: ConnectedNode, flight: Flight, message: Message) -> None:
-        """Put an ended attempt's files in their places; then its end counts."""
+        """Move the received files of an ended attempt to their directories. Then store the
+        attempt's end.
+        """
         if flight.is_taking or flight.files is None:
             return
         flight.is_taking = True
@@ -673,7 +675,9 @@ class NodeLinks:
             self.read_registry()
 
     def _give_up(self, node: ConnectedNode) -> None:
-        """Report the attempts of a lost node: its lease has ended, so none of them is alive."""
+        """Report the attempts of a lost node as lost. None of them is alive, because the node's
+        lease has ended.
+        """
         logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
         why = f"node {node.name} was lost, and the worker with it"
         for flight in [each for each in node.flights.values() if not each.is_taking]:
@@ -686,7 +690,7 @@ class NodeLinks:
             self._over(node, flight, _lost(ExitCause.NODE_LOST, why), "")
 
     def read_registry(self) -> None:
-        """Take over changes of the list of nodes."""
+        """Apply changes of the list of nodes."""
         self._stamp = self._registry.stamp
         try:
             entries, addresses = self._registry.entries(), self._registry.addresses
@@ -727,9 +731,9 @@ class NodeLinks:
     # Facts for other threads
 
     def _changed(self, node: ConnectedNode) -> None:
-        """Update the machine of a node. Report a change that may let a waiting worker start.
+        """Update the machine of a node. Report the change if it may let a waiting worker start.
 
-        Called for each beat. Therefore an unchanged node causes no work for other nodes.
+        This is called for each beat, so an unchanged node must cost almost nothing.
         """
         former = self._machines.get(node.name)
         machine = self._machine(node) if node.name in self._entries else None
@@ -757,7 +761,9 @@ class NodeLinks:
         )
 
     def _agents_of(self, node: ConnectedNode) -> frozenset[str]:
-        """Return the agents of the node's latest report, possibly to an earlier server."""
+        """Return the agents in the node's latest report, which an earlier server may have
+        received.
+        """
         if node.agents is not None:
             return node.agents
         entry = self._entries.get(node.name)
@@ -779,7 +785,9 @@ class NodeLinks:
         return None if node.memory_bytes is None else node.memory_bytes - self._least_memory
 
     def states(self) -> list[NodeState]:
-        """Return the known state of each node, by name, including removed nodes with workers."""
+        """Return the state of each node, sorted by name. Removed nodes that still have workers are
+        included.
+        """
         nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
         return [self._state(each) for each in nodes if each.name in self._entries or each.flights]
 
@@ -820,7 +828,9 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return the properties that decide whether a waiting worker can start on the machine."""
+    """Return the properties that decide whether a waiting worker can start on the machine; None if
+    there is no machine.
+    """
     return None if machine is None else (machine.slots, machine.takes_workers)
 
 
@@ -831,7 +841,7 @@ def _start_of(launch: Launch, flight: Flight) -> Message:
 
 
 def _not_sent(name: str, error: Exception) -> Exit:
-    """Return the end of an attempt whose files could not be sent."""
+    """Return the exit of an attempt whose files could not be sent to the node."""
     if isinstance(error, OSError):
         ended_by, cause, why = never_started(error)
         return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
@@ -840,7 +850,9 @@ def _not_sent(name: str, error: Exception) -> Exit:
 
 
 def _not_returned(name: str, exit: Exit, error: Exception) -> Exit:
-    """Return the end of an attempt whose files could not be stored: its result is lost."""
+    """Return the exit of an attempt whose returned files could not be stored: its result is
+    lost.
+    """
     why = f"the files of the worker on node {name} were lost: {error}"
     if exit.ended_by is EndedBy.LOST and exit.error:
         why = f"{exit.error}; {why}"
@@ -860,7 +872,9 @@ def _size(path: str) -> int:
 
 
 def _create(flight: Flight) -> None:
-    """Create the log of a worker without output, as a shim of this machine does."""
+    """Create an empty log for a worker that has no output, as a shim on the server's machine
+    does.
+    """
     try:
         os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
     except OSError:
@@ -868,9 +882,9 @@ def _create(flight: Flight) -> None:
 
 
 def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
-    """Append a piece of a file, except bytes that the server already has.
+    """Append a piece of a file, without the bytes that the server already has.
 
-    A piece that would leave a gap is ignored.
+    A piece that begins after the end of the file is ignored.
     """
     had = flight.had[file]
     if file == "files" and had > MOST_BYTES:
@@ -899,7 +913,9 @@ def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
 
 
 def _stored(flight: Flight, exit: Exit, record: str) -> Exit:
-    """Store the end of an attempt. Return the end that counts: an earlier record has priority."""
+    """Store the end of an attempt. Return the end that counts: if a record already exists, its end
+    has priority.
+    """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, flight.digest):
             found = exit_record.tombstone(

@@ -1,7 +1,7 @@
-"""The processes of a node: one serves, and its parent starts it again if it ends.
+"""The processes of a node: one process serves, and its parent restarts it after it ends.
 
-Workers keep running under their shims if the serving process is killed. If the parent is killed,
-too, no process extends their lease, and the shims stop them.
+If the serving process is killed, workers keep running under their shims. If the parent is killed,
+too, no process extends the workers' lease, and the shims stop them.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ REJECTED = 1
 
 @contextmanager
 def locked(directory: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a node's state directory, which is created if it does not exist.
+    """Hold the lock of a node's state directory. Create the directory if it does not exist.
 
     Raise Conflict if the node already runs on this machine. Raise OSError.
     """
@@ -53,10 +53,11 @@ def run(
     look: Look,
     worktrees: NodeWorktrees | None = None,
 ) -> int:
-    """Run the node until a signal arrives, or the server rejects it. Return the exit code.
+    """Run the node until a signal arrives, or until the server rejects it. Return the exit code.
 
-    ``look`` searches for the agents of this machine; ``worktrees``: for a node with its own file
-    system. The caller holds the lock of the state directory (``locked``). Raise OSError.
+    ``look`` searches for the agents of this machine. ``worktrees`` is required for a node with its
+    own file system. The caller must hold the lock of the state directory (``locked``). Raise
+    OSError.
     """
     api = api_socket(settings.directory)
     stopping: list[int] = []
@@ -110,8 +111,8 @@ async def _run(agent: NodeAgent, api: socket.socket) -> int:
 
 
 def api_socket(directory: Path) -> socket.socket:
-    """Return the socket for the workers' API calls: on the former port if that is free, because
-    running workers know it.
+    """Return the socket for the workers' API calls. It has the former port if that port is free,
+    because running workers use it.
     """
     stored = directory / "api_port"
     api = tcp_socket(socket.AF_INET)

@@ -1,6 +1,7 @@
-"""The nodes that may connect: ``nodes.json`` in the directory of the cluster's certificates.
+"""The list of nodes that may connect: ``nodes.json`` in the directory of the cluster's
+certificates.
 
-Commands and the server change the file under a lock; the server notices changes by the file's time.
+Commands and the server change the file under a lock. The server detects changes by the file's time.
 """
 
 import fcntl
@@ -46,14 +47,14 @@ def _entry(name: str, fields: Mapping[str, Any]) -> NodeEntry:
 
 
 class NodeRegistry:
-    """The nodes in ``nodes.json``, by name. Methods raise OSError and ConfigError."""
+    """The list of nodes in ``nodes.json``. Methods raise OSError and ConfigError."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / _NAME
 
     @property
     def stamp(self) -> tuple[int, int]:
-        """A value that changes with the file; (0, 0) if it does not exist."""
+        """A value that changes when the file changes; (0, 0) if the file does not exist."""
         try:
             found = os.stat(self._path)
         except OSError:
@@ -62,7 +63,7 @@ class NodeRegistry:
 
     @property
     def address(self) -> str:
-        """The first of ``addresses``; empty before ``init``."""
+        """The first of ``addresses``; empty if ``init`` was never called."""
         return str(self._read().get("address", ""))
 
     @property
@@ -80,7 +81,7 @@ class NodeRegistry:
             raise ConfigError(f"{self._path} is damaged: {error}") from error
 
     def init(self, *addresses: str) -> None:
-        """Create the file, or change the addresses."""
+        """Create the file with the server's addresses, or change the addresses."""
         with self._changing() as content:
             content["address"], content["addresses"] = addresses[0], list(addresses)
 
@@ -102,14 +103,14 @@ class NodeRegistry:
             return _entry(name, nodes[name])
 
     def store_agents(self, agents: Mapping[str, Sequence[str]]) -> None:
-        """Store the agents of nodes, by node. Nodes that no longer exist are ignored."""
+        """Store the agents of each node. Nodes that no longer exist are ignored."""
         with self._changing() as content:
             nodes = content.get("nodes", {})
             for name in agents.keys() & nodes.keys():
                 nodes[name]["agents"] = list(agents[name])
 
     def forget(self, name: str) -> None:
-        """Ask the server to give up the node's workers now. Raise NotFound."""
+        """Request that the server gives up the node's workers now. Raise NotFound."""
         entry = self.entries().get(name)
         self.change(name, forgotten=entry.forgotten + 1 if entry else 1)
 
@@ -120,7 +121,9 @@ class NodeRegistry:
             del content["nodes"][name]
 
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
-        """Return why a node must not connect; empty if it may. Records the first connection."""
+        """Return the reason why a node must not connect; empty if it may connect. Records a node's
+        first connection.
+        """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:
             return (

@@ -1,4 +1,4 @@
-"""The times by which server and nodes agree which attempts may run."""
+"""The times by which server and nodes agree until when attempts may run."""
 
 from orchestrator.core.dataclass import dataclass
 
@@ -8,8 +8,8 @@ class LeaseTerms:
     """Times of the lease protocol, in seconds.
 
     The server's answer to a beat extends the node's lease. The new lease counts from the time when
-    the node sent the beat. Therefore the lease never ends later than the server assumes, however
-    late the answer arrives (Gray and Cheriton, "Leases", 1989).
+    the node sent the beat. However late the answer arrives, the lease therefore never ends later
+    than the server assumes (Gray and Cheriton, "Leases", 1989).
     """
 
     #: Interval between two beats of a node.
@@ -30,5 +30,7 @@ class LeaseTerms:
 
     @property
     def fenced_after(self) -> float:
-        """Seconds from the latest answer to a node until certainly none of its workers is alive."""
+        """Seconds after the latest answer to a node after which certainly none of its workers is
+        alive.
+        """
         return self.lease * 1.01 + self.slack

@@ -1,4 +1,6 @@
-"""The server's API on a node: workers call a loopback address, and the link carries the bytes."""
+"""Forwards the server's API to a node: workers call a loopback address, and the link carries the
+bytes.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -12,8 +14,8 @@ Target = Callable[[], tuple[str, int]]
 class Tunnel:
     """One end of the API connections that a link carries.
 
-    On the server, ``target`` returns the API's address. The first bytes of a worker's connection
-    then open a connection to that address.
+    On the server, ``target`` returns the API's address. When the first bytes of a worker's
+    connection arrive, the server connects to that address.
     """
 
     def __init__(self, link: Link, target: Target | None = None) -> None:
@@ -30,7 +32,7 @@ class Tunnel:
         await self._pump(self._next, reader)
 
     def take(self, message: Message) -> None:
-        """Handle a ``tcp`` message of the other end."""
+        """Handle a ``tcp`` message from the other end of the link."""
         number = int(message["connection"])
         data = unpacked(message["data"]) if message["data"] is not None else None
         writer = self._writers.get(number)

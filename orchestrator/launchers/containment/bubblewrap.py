@@ -1,4 +1,4 @@
-"""The sandbox: bubblewrap around a worker, with a PID namespace and a read-only host."""
+"""The sandbox: runs each worker under bubblewrap, in a PID namespace and with a read-only host."""
 
 import os
 import socket
@@ -31,8 +31,9 @@ _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
 
 
 class Sandboxes(Namespaces):
-    """Namespaces that bubblewrap creates. If this process ends, bubblewrap ends, and all processes
-    in the namespace end with it.
+    """Namespaces that bubblewrap creates, one for each worker.
+
+    If this process exits, bubblewrap exits, and all processes in the namespace end with it.
     """
 
     mode = "sandbox"
@@ -117,7 +118,9 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield options that show covered paths again, under their given and their real names."""
+    """Yield options that show the paths again that ``covers`` hide, under their given and their
+    real names.
+    """
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):
         if not os.path.exists(name) or not _is_below(name, covers):

@@ -1,5 +1,5 @@
-"""Control groups (version 2), one for each worker: a single write kills all processes in a
-group.
+"""Control groups (version 2): one group for each worker. A single write kills all processes
+in it.
 """
 
 import errno
@@ -20,9 +20,10 @@ _PREFIX = "orchestrator-worker-"
 
 
 class ControlGroups(Subreaper):
-    """A subreaper whose workers additionally have a control group.
+    """A subreaper whose workers also have a control group.
 
-    If the subreaper is killed, the group still contains all processes. A group can enforce limits.
+    If the subreaper is killed, the group still contains all processes. A group can also enforce
+    limits.
     """
 
     mode = "cgroup"
@@ -74,7 +75,7 @@ class ControlGroups(Subreaper):
 
 
 def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
-    """Return the files of a worker's group that must be written, with their content."""
+    """Return the content to write to the control files of a worker's group, by file name."""
     files = {}
     if wanted.get("cpu") is not None and "cpu" in controllers:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
@@ -99,8 +100,8 @@ def find_traced(content: bytes, attempt_id: str) -> str:
 
 
 def kill(directory: str) -> None:
-    """Kill all processes in a group and its subgroups at once. Does nothing if the group does not
-    exist.
+    """Kill all processes in a group and its subgroups at once. Does nothing if there is no such
+    group.
     """
     if directory:
         with suppress(OSError):
@@ -108,12 +109,12 @@ def kill(directory: str) -> None:
 
 
 def members(directory: str) -> list[int]:
-    """Return the PIDs in a group itself, without subgroups."""
+    """Return the PIDs of the processes in a group. Its subgroups are not included."""
     return [int(pid) for pid in read(f"{directory}/cgroup.procs").split()]
 
 
 def remove(directory: str) -> None:
-    """Remove an empty group, and the groups that its worker created in it. Idempotent."""
+    """Remove an empty group, and the subgroups that its worker created. Idempotent."""
     if not directory:
         return
     for place, _, _ in os.walk(directory, topdown=False):
@@ -122,7 +123,7 @@ def remove(directory: str) -> None:
 
 
 def read(path: str) -> str:
-    """Return the content of a file, or "" if it does not exist."""
+    """Return the content of a file; "" if it does not exist."""
     try:
         # The list has mounts of the whole machine, whose names may have any encoding.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
@@ -132,10 +133,10 @@ def read(path: str) -> str:
 
 
 def limit_hit(directory: str, wanted: Message) -> str:
-    """Return the limit that the group's counters report as reached, as text; "" if none.
+    """Return the limit that the worker reached, as text, from the group's counters; "" if none.
 
-    ``oom`` counts only the group's own limit. If the whole machine runs out of memory, the kernel
-    counts ``oom_kill`` alone (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events).
+    Only ``oom`` means the group's own limit. If the whole machine runs out of memory, the kernel
+    counts only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events).
     """
     if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
         return rlimits.memory_words(wanted["memory"])
@@ -162,10 +163,11 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable controllers for the groups below ``base``.
+    """Enable controllers for the groups below ``base``. Return those of ``wanted`` that are enabled
+    afterwards.
 
-    Return the names of ``wanted`` that are enabled afterwards. A group that limits its children
-    must not contain a process, so this process moves to another group.
+    This process moves to another group, because a group that limits its children must not contain a
+    process.
     """
     for controller in wanted:
         try:

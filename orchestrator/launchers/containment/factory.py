@@ -6,8 +6,9 @@ from orchestrator.launchers.process.channel import Message
 
 
 def family_for(plan: Message) -> Subreaper:
-    """Return the process family for a shim. ``plan``: the text of ``Plan.for_shims``. Imports only
-    the modules of this mode.
+    """Return the process family for a shim. ``plan``: the text of ``ContainmentPlan.for_shims``.
+
+    Imports only the modules of the plan's mode.
     """
     mode = plan["mode"]
     if mode == "cgroup":

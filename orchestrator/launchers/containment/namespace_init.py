@@ -1,5 +1,5 @@
-"""The first process of a worker's PID namespace: starts the worker, reaps processes, reports the
-worker's end.
+"""The first process of a worker's PID namespace: starts the worker, reaps processes, and reports
+the worker's end.
 
 It only executes its shim's commands, and dies with the shim.
 """
@@ -29,8 +29,8 @@ def main() -> None:
 
 
 def keep_only(end: socket.socket, source: int, output: int) -> None:
-    """Close all descriptors copied by the fork, except the socket, the worker's input, and its
-    output.
+    """Close all descriptors that the fork copied, except the socket, the worker's input, and the
+    worker's output.
     """
     for standard, given in enumerate((source, output, output)):
         os.dup2(given, standard)
@@ -39,7 +39,7 @@ def keep_only(end: socket.socket, source: int, output: int) -> None:
 
 
 def serve(end: socket.socket, own_mounts: bool) -> None:
-    """Run until the namespace has no other process. With ``own_mounts``, mount /proc first."""
+    """Run until the namespace contains no other process. ``own_mounts``: mount /proc first."""
     try:
         _serve(end, own_mounts)
     except Exception as error:
@@ -110,9 +110,7 @@ def _die_with_parent(end: socket.socket) -> None:
 
 
 def _mount_proc() -> None:
-    """Mount a new /proc, because the old one shows other processes under the PIDs of this
-    namespace.
-    """
+    """Mount a new /proc, because the old /proc shows the PIDs of another namespace."""
     _mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE)
     _mount(b"proc", b"/proc", b"proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
 

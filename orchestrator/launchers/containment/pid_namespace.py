@@ -23,9 +23,10 @@ _NO_USAGE = struct_rusage((0.0,) * 2 + (0,) * 14)
 
 
 class Namespaces(Subreaper):
-    """Containment by PID namespaces: each worker is the child of its own ``init``.
+    """Containment by PID namespaces: each worker is the child of its own init process.
 
-    If this process dies, its inits die, and the kernel kills each init's whole namespace.
+    If this process dies, its init processes die, and the kernel kills everything in their
+    namespaces.
     """
 
     mode = "pidns"
@@ -81,7 +82,9 @@ class Namespaces(Subreaper):
         return worker
 
     def _hear(self) -> Message:
-        """Return the next message from the init, before the worker runs. Raise SpawnFailed."""
+        """Return the next message of the init process, before the worker runs. Raise
+        SpawnFailed.
+        """
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
@@ -114,7 +117,7 @@ class Namespaces(Subreaper):
             yield pid, status, usage
 
     def _reported_end(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the worker's end if the namespace's init has reported that end."""
+        """Yield the worker's end if the init process has reported it."""
         if self._worker == 0 or self._wire is None:
             return
         try:
@@ -130,9 +133,9 @@ class Namespaces(Subreaper):
             yield worker, json.loads(line)["status"], _NO_USAGE
 
     def _silenced(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield the end of a worker whose init was killed before it reported that end.
+        """Yield the end of a worker whose init process was killed before it reported that end.
 
-        The kernel kills a worker together with its init.
+        The kernel kills a worker together with its init process.
         """
         if self._worker:
             worker, self._worker = self._worker, 0
@@ -154,7 +157,7 @@ class Namespaces(Subreaper):
 
 
 def _become_init(end: socket.socket, source: int, output: int) -> None:
-    """Fork the init into a new namespace, and exit. Runs in the intermediate process."""
+    """Fork the init process into a new namespace, and exit. Runs in an intermediate process."""
     try:
         _unshare()
         pid = os.fork()
@@ -169,7 +172,9 @@ def _become_init(end: socket.socket, source: int, output: int) -> None:
 
 
 def _unshare() -> None:
-    """Create namespaces for forked processes; an ordinary user also needs a user namespace."""
+    """Create namespaces for the next forked process. An ordinary user also needs a user
+    namespace.
+    """
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)
     if ctypes.CDLL(None, use_errno=True).unshare(flags) != 0:

@@ -1,7 +1,7 @@
 """Containment without a subreaper (macOS): a worker's process group, session, and marker.
 
-A process escapes if it leaves the session *and* clears its environment, or if it forks faster than
-this process searches. Without /proc, only the process group is contained.
+A process escapes if it leaves the session *and* clears its environment. It also escapes if it forks
+faster than this process searches. Without /proc, only the process group is contained.
 """
 
 import os
@@ -40,7 +40,7 @@ class ProcessGroups(Subreaper):
 
     @property
     def is_empty(self) -> bool:  # type: ignore[override]
-        """True if the search finds no process."""
+        """True if no process of the worker is found."""
         return self._no_child and not self.members() and not self._group_lives()
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
@@ -76,9 +76,10 @@ class ProcessGroups(Subreaper):
         return ""
 
     def _in_session(self, process: proc.Process) -> bool:
-        """True if a process belongs to the worker's session or group.
+        """True if a process belongs to the worker's session or process group.
 
-        The kernel can reuse the leader's PID only after its session and group are empty.
+        The kernel reuses the PID of the group's leader only after the session and the group are
+        empty.
         """
         if self._leader not in (process.group, process.session):
             return False

@@ -14,10 +14,10 @@ from orchestrator.launchers.process.start import Enter, open_input, start_worker
 class Subreaper:
     """All descendants of this process, which adopts their orphans.
 
-    A direct child keeps its PID until this process reaps it. So direct children can be killed
-    without further proof of identity. Parents are killed first, so that no parent can replace a
-    child; then this process adopts the orphans, and the next pass kills them. The passes are
-    repeated until no process remains, which also ends a process that forks forever.
+    A direct child keeps its PID until this process reaps it, so it can be killed without further
+    proof of identity. Parents are killed first, so that no parent can replace a child. This process
+    then adopts their orphans, and the next pass kills them. Passes are repeated until no process
+    remains, which also ends a process that forks forever.
 
     The other families have the same methods, with other mechanisms.
     """
@@ -80,15 +80,15 @@ class Subreaper:
     def detached(self, spare: Collection[int]) -> list[proc.Process]:
         """Return the living direct children of this process, except those in ``spare``.
 
-        If ``spare`` has all children that this process started, these are the adopted orphans.
+        If ``spare`` has all children that this process started, the result is the adopted orphans.
         """
         found = (proc.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
 
     def kill(self, spare: Collection[int] = ()) -> None:
-        """Kill the processes once, except those in ``spare``.
+        """Kill all processes once, except those in ``spare``.
 
-        The next call kills the orphans that this call creates.
+        Their orphans are killed by the next call.
         """
         for pid in self._children(spare):
             # PermissionError: the process runs a program of another user. It cannot be killed, only
@@ -97,7 +97,7 @@ class Subreaper:
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> str:
-        """Release the attempt's resources after its last process has ended.
+        """Release the resources of the attempt after its last process has exited.
 
         Return the limit that the attempt reached, as text; "" if none.
         """

@@ -1,8 +1,7 @@
-"""Tries a containment mode: starts a worker with a child process, and kills the remaining
-processes.
+"""Tries a containment mode: starts a worker with a child process, and kills both processes.
 
-Runs in its own process, because a process that became a subreaper stays one. Exits with 0 on
-success, otherwise with 1 and a line that describes the failure.
+Runs in its own process, because a process that has become a subreaper stays one. The exit code is 0
+after success, otherwise 1 after a line that describes the failure.
 """
 
 import json

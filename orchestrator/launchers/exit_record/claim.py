@@ -38,11 +38,11 @@ def _never(_exit_path: str) -> bool:
 
 
 class ClaimRefused(Exception):
-    """The attempt must not be started, because it has run, is running, or was abandoned."""
+    """The attempt must not be started, because it has run, is running, or was given up."""
 
 
 class Foreign(OSError):
-    """A worker has put a link, FIFO, or other special file at the path of an attempt's file."""
+    """A worker has created a link, FIFO, or other special file at the path of an attempt's file."""
 
 
 def run_path(exit_path: str) -> str:
@@ -50,9 +50,9 @@ def run_path(exit_path: str) -> str:
 
 
 class Claim:
-    """The exclusive right to run or abandon an attempt.
+    """The exclusive right to run an attempt, or to give it up.
 
-    It is held until the record is published or the claim is dropped.
+    The claim is held until the record is published or the claim is dropped.
     """
 
     def __init__(self, descriptor: int, exit_path: str) -> None:
@@ -77,10 +77,10 @@ class Claim:
 
     @classmethod
     def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "Claim":
-        """Claim an attempt whose runner has exited.
+        """Claim an attempt whose shim has exited.
 
-        Raise ClaimRefused if the runner is alive or the attempt has ended. Raise Foreign if the
-        file is not a regular one.
+        Raise ClaimRefused if the shim is alive or the attempt has ended. Raise Foreign if the file
+        is not a regular file.
         """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 
@@ -120,10 +120,12 @@ class Claim:
         self._write(self._end, line)
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
-        """Make the exit record visible, and release the claim. On OSError the claim is still held.
+        """Make the exit record visible, and release the claim. After an OSError the claim is still
+        held.
 
-        ``synced``: wait until the record survives a power loss. This costs as much as all other
-        disk work of a short worker, and is not needed if a store gets the record a moment later.
+        ``synced``: wait until the record is on disk, so that it survives a power loss. The wait
+        costs as much as all other disk work of a short worker. It is not needed if a store gets the
+        record soon.
         """
         # Overwrite the file in place and truncate it afterwards, so that no further block is needed
         # on a full disk.
@@ -142,11 +144,11 @@ class Claim:
         return os.pread(self._descriptor, limit, 0)
 
     def drop(self) -> None:
-        """Release the claim; the file's content stays."""
+        """Release the claim. The file's content stays."""
         os.close(self._descriptor)
 
     def _write(self, at: int, content: bytes) -> int:
-        """Write one line; return the position of its end."""
+        """Write one line at the position ``at``. Return the position of its end."""
         line = content + b"\n"
         written = os.pwrite(self._descriptor, line, at)
         if written < len(line):
@@ -162,7 +164,7 @@ def encoded(content: Mapping[str, Any]) -> bytes:
 
 @cache
 def _identity(pid: int) -> bytes:
-    """Return the end of the holder's line, which names the process, from its first field on."""
+    """Return the fields that identify a process, as the end of a line in the claim's file."""
     ticks = proc.start_ticks(pid)
     return encoded({"shim": pid, "shim_start": ticks, "boot_id": proc.boot_id()})[1:]
 
@@ -183,7 +185,7 @@ def _open(path: str, flags: int) -> int:
 
 
 def set_aside(path: str) -> None:
-    """Move an existing file aside to make room for a claim or a record."""
+    """Rename an existing file, so that a claim or a record can have its path."""
     os.rename(path, f"{path}.foreign")
 
 

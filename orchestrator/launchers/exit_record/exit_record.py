@@ -1,7 +1,7 @@
-"""Inspects and abandons attempts from outside. A restarted server decides by these functions.
+"""Reads the state of attempts from their files, and gives attempts up. A restarted server uses it.
 
 A record must prove its origin, because workers can write files, too. ``digest`` is the SHA-256 of a
-secret that only the attempt's shim had, and the shim's record contains the secret. The writer of a
+secret that only the attempt's shim has, and the shim's record contains the secret. The writer of a
 tombstone knows only the digest, so a tombstone contains a mark that is derived from the digest. Any
 other record is forged, and counts as no record. If no digest was stored, every record counts.
 """
@@ -62,7 +62,9 @@ State = FinishedRecord | RunningRecord | Unfinished
 
 
 def inspect(exit_path: str, digest: str = "") -> State:
-    """Return the state of an attempt. An interrupted publication is completed."""
+    """Return the state of an attempt. If a publication of its record was interrupted,
+    complete it.
+    """
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
@@ -119,7 +121,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """True if the record was written neither by the attempt's shim nor by a process with the
+    """True if the record was written neither by the attempt's shim nor by a process that knows the
     digest.
     """
     try:
@@ -164,15 +166,17 @@ def _bytes(said: object) -> bytes:
 
 
 def _mark(digest: str) -> str:
-    """Return the mark of tombstones. It does not reveal the digest, and proves no other record."""
+    """Return the mark of a tombstone. The mark does not reveal the digest, and proves no other
+    record.
+    """
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """Return the exit that a shim reported or wrote. Raise ValueError or TypeError for any other
-    record.
+    """Return the exit in a record that a shim reported or wrote. Raise ValueError or TypeError for
+    any other record.
 
-    A worker may have replaced the record, and no value in it may stop a server.
+    All values are checked, because a worker may have written the record.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
@@ -207,14 +211,14 @@ def _flag(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Remove lone surrogates, which no store accepts."""
+    """Return the value as text without lone surrogates, which no store accepts."""
     if type(value) is not str:
         raise ValueError(f"{value!r:.50} is not text")
     return value.encode("utf-8", "replace").decode()
 
 
 def _cause(value: Any) -> ExitCause:
-    """Return the exit cause; NONE if a later version wrote a cause that this version lacks."""
+    """Return the exit cause; NONE for an unknown cause, which a later version may have written."""
     return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
@@ -260,9 +264,10 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Return the shim that still runs an attempt that has an exit record; None if no shim does.
+    """Return the shim that still runs an attempt although an exit record exists; None if there is
+    no such shim.
 
-    If a shim does, a worker has forged the record. A shim publishes its record by renaming its
+    If there is one, a worker has forged the record: a shim publishes its record by renaming its
     claim file, so a genuine record and a claim file never exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
@@ -280,7 +285,7 @@ def _complete(claim: Claim, exit_path: str, digest: str) -> State:
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the shim that holds the lock; None if it is unknown at this moment.
+    """Return the shim that holds the lock; None if the holder is unknown at this moment.
 
     Changes nothing.
     """
@@ -296,9 +301,8 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    """Return the lock's holder as the kernel knows it.
-
-    The file itself may be truncated, or have the format of another version.
+    """Return the holder of the lock according to the kernel, because the file may be truncated or
+    have the format of another version.
     """
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)
@@ -333,7 +337,7 @@ def _bury(
 
 
 def _make_room(exit_path: str) -> None:
-    """Move a forged record away, so that the exit record can be published.
+    """Rename a forged record, so that the exit record can be published.
 
     The caller must hold the claim.
     """

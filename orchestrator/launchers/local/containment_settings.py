@@ -1,6 +1,6 @@
 """Containment, limits, and the sandbox: requested settings, and modes that work on this machine.
 
-Used by the server, which detects the modes by trying them.
+The server uses this module, and detects working modes by trying them.
 """
 
 import json
@@ -24,7 +24,9 @@ _WATCHED = (
 
 
 class Mode(StrEnum):
-    """The containment of a worker's processes. Same values as ``config``'s Containment."""
+    """The containment mode for workers' processes. The values are those of ``config``'s
+    Containment.
+    """
 
     #: the strongest mode that works here
     AUTO = "auto"
@@ -42,7 +44,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLimits:
-    """Limits of one worker with all processes that it starts; None is no limit."""
+    """Limits of one worker with all processes that it starts; None: no limit."""
 
     #: Number of processors: 0.5 is half of one.
     cpu: float | None = None
@@ -101,8 +103,8 @@ class ContainmentPlan:
         return [name for name, limit in asked if limit and controllers.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
-        """Yield one sentence for each requested setting that the effective mode does not enforce,
-        or enforces only in part.
+        """Yield one sentence for each requested setting that the effective mode enforces only in
+        part, or not at all.
         """
         if self.mode is Mode.BASIC:
             yield (
@@ -125,7 +127,7 @@ class ContainmentPlan:
         return found
 
     def notice(self) -> str:
-        """Return the limits of ``loose_limits`` in one line; "" if there are none."""
+        """Return the limits that are not enforced exactly, in one line; "" if there are none."""
         loose = self.loose_limits()
         names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
         text = f"not enforced exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
@@ -156,8 +158,8 @@ ADVICE: Mapping[Mode, str] = {
 
 
 def choose(asked: ContainmentPlan) -> ContainmentPlan:
-    """Return the containment plan to use. Raise ContainmentUnavailable if the requested one is
-    impossible.
+    """Return the containment plan to use. Raise ContainmentUnavailable if the requested mode does
+    not work.
     """
     plan = _strongest(asked)
     if asked.strict and (loose := plan.loose_limits()):
@@ -208,7 +210,9 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
 
 
 def _try(plan: ContainmentPlan) -> str:
-    """Start and kill a process in this mode. Return why that failed; "" if it worked."""
+    """Start and kill a process in this mode. Return the reason of a failure; "" if the mode
+    works.
+    """
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
     try:
         done = subprocess.run(
@@ -270,7 +274,7 @@ def _mount_point() -> str | None:
 def _is_delegated() -> bool:
     """True if the control group is delegated to this server.
 
-    For root, write access is no proof, because root may write to every group.
+    Write access alone does not prove this for root, because root may write to every group.
     """
     try:
         group = _own_group()
@@ -300,7 +304,7 @@ def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
 
 
 def _needed() -> tuple[str, ...]:
-    """Return paths that a sandbox must be able to read: this package and its Python."""
+    """Return the paths that every worker in a sandbox must read: this package and its Python."""
     own = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
     return tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
 

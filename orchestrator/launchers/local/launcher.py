@@ -36,7 +36,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Slow queries in the background: scan all processes, or kill the processes of an attempt."""
+    """Runs slow queries in the background, such as a scan of all processes."""
 
     def __init__(self, tell: Callable[[str, Exit], None]) -> None:
         """``tell`` is called with an attempt's id and its end, from any thread."""
@@ -52,7 +52,7 @@ class Inquiries:
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries, and discard the others, which the next server repeats.
+        """Wait for running queries. Discard queued queries, which the next server repeats.
 
         Idempotent.
         """
@@ -60,9 +60,9 @@ class Inquiries:
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        """Repeat the query until it succeeds, for example after a full disk.
+        """Repeat the query until it succeeds. It may fail, for example, because the disk is full.
 
-        The worker's next attempt must not begin before the end of this one is known.
+        The worker's next attempt must not begin before the end of this attempt is known.
         """
         while not self._closing.is_set():
             try:
@@ -89,12 +89,11 @@ _UNHELD = (
 
 
 class LocalLauncher:
-    """The launcher of this machine; implements ``core.ports.launcher.Launcher``, whose contract
-    ``tests/contract/test_launcher.py`` tests.
+    """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
 
     Any thread may call; one thread listens. Calls write to the shims' sockets directly, without
     blocking; the listening thread sends the remainder. ``_lock`` guards the whole state, and is not
-    held while events are reported.
+    held while events are reported. ``tests/contract/test_launcher.py`` tests the contract.
     """
 
     def __init__(self, asked: ContainmentPlan | None = None) -> None:
@@ -228,7 +227,7 @@ class LocalLauncher:
     ) -> bool:
         """Watch an attempt that an earlier server started, and report its end.
 
-        Return False if the attempt does not run. Then ``exit_record.inspect`` returns its state.
+        Return False if the attempt is not running. ``exit_record.inspect`` then returns its state.
         """
         adopted = Adopted.adopt(attempt_id, exit_path, digest)
         if adopted is None:
@@ -254,10 +253,10 @@ class LocalLauncher:
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Do nothing: a shim of this machine writes its exit record itself."""
+        """Do nothing, because the shims of this machine write their exit records themselves."""
 
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
-        """Return the end of an attempt that does not run, and ensure that it can never start.
+        """Return the end of an attempt that is not running, and ensure that it can never start.
 
         Idempotent.
         """
@@ -280,7 +279,8 @@ class LocalLauncher:
     def _stop_all(self) -> None:
         """Stop all attempts.
 
-        The grace time of an adopted attempt is unknown, so the longest grace time is used.
+        The longest known grace time is used, because the grace time of an adopted attempt is
+        unknown.
         """
         with self._lock:
             for attempt_id, holder in self._attempts.items():
@@ -385,7 +385,7 @@ class LocalLauncher:
             self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
 
     def _take_start(self, link: ShimLink, message: Message) -> None:
-        """Handle the start of a preloaded launch."""
+        """Handle a shim's report that it has begun a preloaded launch."""
         attempt_id = message["begun"]
         with self._lock:
             link.begins_next(attempt_id)
@@ -422,9 +422,9 @@ class LocalLauncher:
             self._lose(link, strays)
 
     def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
-        """Handle the death of a shim with a running attempt.
+        """Handle the death of a shim during an attempt.
 
-        If its spawner reported the death, its leftover processes are dead, too.
+        If the shim's spawner reported the death, the shim's leftover processes are dead, too.
         """
         preloaded, launch = list(link.preloaded.values()), link.launch
         has_begun = link.may_have_begun
@@ -457,18 +457,19 @@ class LocalLauncher:
     ) -> None:
         """Adopt an attempt that no connected shim serves, or find its end in the background.
 
-        The attempt still runs if its shim has not exited yet. It also runs if an earlier server
-        started it, but a power loss has removed the stored start.
+        The attempt may still be running in two cases: its shim has not exited yet, or an earlier
+        server started it and a power loss has removed the record of that start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_settled, launch, strays, has_begun, with_server)
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """True if the shim was killed before it began the attempt, for example with its spawner.
+        """True if the shim was killed before it began the attempt, for example together with its
+        spawner.
 
-        Return True at most once per attempt, so that an attempt that no shim can begin is not
-        restarted forever.
+        Returns True at most once for each attempt. Otherwise an attempt that no shim can begin
+        would be restarted forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False
@@ -509,7 +510,9 @@ def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_se
 
 
 class Listener:
-    """A context manager that reports the ends of attempts inside it. Can be entered once."""
+    """A context manager that reports the ends of attempts while its block runs. Can be entered
+    once.
+    """
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
@@ -518,7 +521,7 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Start the thread now, because later the machine may have none free. Idempotent."""
+        """Start the thread now, because a new thread may not be available later. Idempotent."""
         if self._thread.ident is None:
             self._thread.start()
 

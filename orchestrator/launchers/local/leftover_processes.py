@@ -1,6 +1,6 @@
-"""Processes that outlive their attempt, found by its marker or by their directory.
+"""Finds processes that outlive their attempt, by the attempt's marker or by their directory.
 
-Changes nothing.
+This module changes nothing.
 """
 
 import os
@@ -15,7 +15,7 @@ from orchestrator.launchers.process import proc
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """A living process that the product will not end before the next start of a server."""
+    """A leftover process that the server will not end before its next start."""
 
     pid: int
     #: The kernel's short name, because a whole command line may contain secrets.
@@ -25,10 +25,10 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield living processes of this workspace's attempts that have ended or have lost their shim.
+    """Yield living processes of attempts of this workspace that have ended or have lost their shim.
 
-    Yields only processes that this user may inspect, and no process of the caller's own attempt. A
-    process without a marker is found if it is an orphan in a worker's directory.
+    Only processes that this user may inspect are found. Processes of the caller's own attempt are
+    omitted. A process without a marker is found only if it is an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
@@ -77,7 +77,7 @@ def _directory(pid: int) -> str:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    The attempt may be a gate, whose record has another name.
+    The attempt may be a run of a gate, whose record has another name.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

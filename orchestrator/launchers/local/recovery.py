@@ -1,4 +1,6 @@
-"""Ends of attempts whose shim cannot report them; watching shims that an earlier server started."""
+"""Finds the ends of attempts whose shims cannot report them, and watches shims of earlier
+servers.
+"""
 
 import os
 import signal
@@ -40,10 +42,10 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    For LOST, kills the attempt's processes first, then writes a tombstone. ``has_begun`` is True if
-    the worker certainly ran, even if it removed the files that prove this. ``with_server`` is True
-    if this server stopped the attempt because the server itself was shut down. Without a masker,
-    only the short names of processes are listed.
+    For LOST, kill the attempt's processes first, then write a tombstone. ``has_begun``: True if the
+    worker certainly ran, even if it removed the files that prove this. ``with_server``: True if
+    this server stopped the attempt during its own shutdown. Without a masker, processes are listed
+    only by their short names.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):
@@ -63,7 +65,7 @@ def settle(
 
 
 def clear_group(attempt_id: str, exit_path: str) -> None:
-    """Kill and remove the control group that a dead shim has left. Idempotent."""
+    """Kill all processes in a dead shim's control group, and remove the group. Idempotent."""
     written = read_regular(run_path(exit_path), exit_record.HOLDER_BYTES) or b""
     directory = cgroup.find_traced(written, attempt_id)
     if not directory:
@@ -78,7 +80,7 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
 def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, ...]:
     """Kill all processes with the attempt's marker. Return the killed processes.
 
-    The search is repeated until it finds no process, or only processes that cannot be killed.
+    The search is repeated until it finds no process, for at most _KILL_SECONDS.
     """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS
@@ -92,7 +94,9 @@ def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, .
 
 
 class Adopted:
-    """A running attempt whose shim has no connection to this server, which uses signals instead."""
+    """A running attempt whose shim has no connection to this server. It is controlled by
+    signals.
+    """
 
     def __init__(
         self, attempt_id: str, exit_path: str, shim: proc.Process, pidfd: int, digest: str
@@ -106,7 +110,7 @@ class Adopted:
 
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
-        """Adopt a running attempt; return None if no living shim runs it."""
+        """Adopt a running attempt. Return None if no living shim runs it."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
             return None
@@ -121,7 +125,7 @@ class Adopted:
         return cls(attempt_id, exit_path, shim, pidfd, digest)
 
     def fileno(self) -> int:
-        """Return a descriptor that becomes readable when the shim has ended."""
+        """Return a descriptor that becomes readable when the shim exits."""
         return self._pidfd
 
     def close(self) -> None:
@@ -145,7 +149,7 @@ class Adopted:
         proc.send_signal(self._shim, number)
 
     def ended(self) -> Exit:
-        """Return the attempt's end, after its shim has exited."""
+        """Return the attempt's end. Call this after the shim has exited."""
         ended = settle(
             self.attempt_id,
             self.exit_path,

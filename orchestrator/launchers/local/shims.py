@@ -35,7 +35,7 @@ _PASSED = ("LD_LIBRARY_PATH", crash_injection.VARIABLE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ShimGone:
-    """Message of the spawner: a shim and all its leftover processes have ended."""
+    """The spawner's message that a shim and all its leftover processes have ended."""
 
     serial: int
     #: Leftover processes that the spawner has killed.
@@ -45,12 +45,12 @@ class ShimGone:
 
 
 class SpawnerProcess:
-    """A spawner that runs under its keeper. Methods raise OSError if it cannot be started or
-    called.
+    """A running spawner, with its parent process, the keeper. Methods raise OSError if the spawner
+    cannot be started or called.
     """
 
     def __init__(self, plan: ContainmentPlan, serials: Iterator[int]) -> None:
-        """``serials`` yields the serial numbers of shims. All spawners share it."""
+        """``serials`` yields the serial numbers of shims. All spawners share this iterator."""
         self._serials = serials
         #: True if the spawner or the keeper has ended. Then no more shims are forked, but the ends
         #: of existing shims are still reported.
@@ -67,15 +67,17 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
-        """The PID of the keeper; in mode ``basic``, which has no keeper, the PID of the spawner."""
+        """The PID of the keeper. In mode ``basic``, which has no keeper, it is the PID of the
+        spawner.
+        """
         return self._process.pid
 
     def fileno(self) -> int:
         return self._control.fileno()
 
     def fork_shim(self) -> tuple[int, socket.socket]:
-        """Request a shim. Return its serial number and the socket to it, to which messages can be
-        written at once.
+        """Request a new shim. Return its serial number and its socket. Messages can be written to
+        the socket at once.
         """
         serial = next(self._serials)
         own_end, shim_end = socket.socketpair()
@@ -106,9 +108,10 @@ class SpawnerProcess:
                 told.append(_shim_gone(message))
 
     def close(self, has_work: bool = False) -> None:
-        """Disconnect, and wait for the spawner to end.
+        """Disconnect, and wait until the spawner has exited.
 
-        A spawner ends with its last shim; therefore do not wait if a shim ``has_work``.
+        ``has_work``: True if one of its shims runs an attempt. Then do not wait, because a spawner
+        exits only after its last shim.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
@@ -187,8 +190,8 @@ class ShimLink:
     def may_have_begun(self) -> bool:
         """True if the worker of an exited shim may have started.
 
-        The shim reports a start with a delay. During that delay, the worker may kill its shim and
-        remove the attempt's claim.
+        A shim reports a start with a delay. During the delay, a worker can kill its shim and remove
+        the attempt's claim, so that no trace of the start remains.
         """
         # Unread data shows that the shim has not read its launch. With preloaded launches, this is
         # uncertain, because the unread data may be one of them.
@@ -205,7 +208,7 @@ class ShimLink:
 
     @property
     def stops_with_server(self) -> bool:
-        """True if this server stopped the attempt because the server itself was shut down."""
+        """True if this server stopped the attempt during its own shutdown."""
         return self._asked_to_stop is not None and self._asked_to_stop[2] is ExitCause.SHUTDOWN
 
     def start(self, launch: Launch) -> None:
@@ -216,7 +219,9 @@ class ShimLink:
         self._channel.send({"launch": self._message(launch)})
 
     def preload(self, launch: Launch) -> None:
-        """Queue a launch that the shim begins after its other launches; ``flush`` sends it."""
+        """Queue a launch that the shim begins after its earlier launches. ``flush`` sends it to the
+        shim.
+        """
         self.preloaded[launch.attempt_id] = launch
         self._channel.queue({"launch": self._message(launch), "kept_seconds": KEPT_SECONDS})
 
@@ -225,7 +230,7 @@ class ShimLink:
         self._channel.send({"return": attempt_id})
 
     def begins_next(self, attempt_id: str) -> None:
-        """Record that the shim now runs a launch that was preloaded."""
+        """Record that the shim has begun a preloaded launch."""
         self.launch = self.preloaded.pop(attempt_id)
         self.is_at_work = self.is_slow = False
         self._asked_to_stop = None
@@ -273,7 +278,7 @@ class ShimLink:
     def take_over(self, other: "ShimLink", launch: Launch) -> None:
         """Start an attempt that the shim ``other`` did not begin.
 
-        Repeats the messages on this attempt that were sent to ``other``.
+        All messages about this attempt that were sent to ``other`` are sent again to this shim.
         """
         self.start(launch)
         if other._is_waiting:
@@ -288,12 +293,12 @@ class ShimLink:
         return self._channel.receive()
 
     def close(self) -> None:
-        """Disconnect. An idle shim then ends; a busy shim ends with its attempt."""
+        """Disconnect. An idle shim then exits; a busy shim exits after its attempt."""
         self._channel.close()
 
 
 def _fields(launch: Launch) -> dict[str, Any]:
-    """Return all fields except the environment."""
+    """Return all fields of a launch except its environment."""
     return {
         "attempt": launch.attempt_id,
         "argv": launch.argv,
@@ -330,7 +335,8 @@ _READ, _READ_WRITE = select.EPOLLIN, select.EPOLLIN | select.EPOLLOUT
 class ShimPool:
     """The idle and busy shims of a launcher.
 
-    Registers its sockets with an epoll object. Not thread-safe: guarded by the launcher.
+    Registers the shims' sockets with an epoll object. Not thread-safe: the launcher's lock guards
+    it.
     """
 
     def __init__(self, epoll: select.epoll, plan: ContainmentPlan) -> None:
@@ -358,7 +364,7 @@ class ShimPool:
         return self._spawner
 
     def take(self) -> ShimLink:
-        """Return an idle shim, or a new one. Raise OSError if there is none."""
+        """Return an idle shim, or a new one. Raise OSError if no shim can be started."""
         return self._idle.pop() if self._idle else self._new_link()
 
     def least_loaded(self) -> ShimLink | None:
@@ -382,7 +388,7 @@ class ShimPool:
         return link
 
     def give_back(self, link: ShimLink) -> None:
-        """Keep a shim for the next attempt, or close it if its spawner was replaced.
+        """Keep an idle shim for the next attempt, or close it if its spawner was replaced.
 
         A replaced spawner would not adopt the leftover processes of the next attempt.
         """
@@ -396,7 +402,7 @@ class ShimPool:
         return self._links.get(descriptor)
 
     def watch(self, link: ShimLink) -> None:
-        """Watch a shim's socket for data; if unsent data remains, also for writability."""
+        """Watch a shim's socket for incoming data, and for writability if data is queued."""
         self._epoll.modify(link, _READ_WRITE if link.has_unsent else _READ)
 
     @property
@@ -429,9 +435,8 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Return shims that died during an attempt and whose leftover processes have ended.
-
-        Each comes with the processes that its spawner has killed.
+        """Return the shims that died during an attempt, and whose leftover processes have ended.
+        Each is returned with the processes that its spawner killed.
         """
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
@@ -444,7 +449,7 @@ class ShimPool:
         return [(link, strays) for link, strays in ended if link is not None]
 
     def _noted(self, shim: ShimGone) -> ShimLink | None:
-        """Record the death of a shim. Return its link; None if the link was closed before."""
+        """Record the death of a shim. Return its link; None if the link was already closed."""
         link = self._fallen.pop(shim.serial, None)
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)
@@ -453,8 +458,8 @@ class ShimPool:
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
-        """Discard a spawner that has ended with its keeper. Return the dead shims that it did not
-        report.
+        """Discard a spawner that has ended together with its keeper. Return the shims whose deaths
+        it did not report.
         """
         self._epoll.unregister(spawner)
         spawner.close()
@@ -467,7 +472,7 @@ class ShimPool:
     def _replace_spawner(self) -> None:
         """Start another spawner.
 
-        Busy shims continue, and their earlier spawner still reports their ends.
+        Busy shims continue, and their former spawner still reports their ends.
         """
         old, self._spawner = self._spawner, None
         if old is not None:
@@ -482,9 +487,7 @@ class ShimPool:
             logger.exception("cannot start a spawner", extra={"action": "spawner_start"})
 
     def close(self) -> None:
-        """Disconnect all shims: idle shims end; busy shims continue until their attempt
-        has ended.
-        """
+        """Disconnect all shims. Idle shims exit; busy shims exit after their attempts."""
         has_work = any(link.is_busy for link in self._links.values())
         for link in list(self._links.values()):
             self._drop(link)

@@ -18,7 +18,7 @@ _encode = json.JSONEncoder(check_circular=False).encode
 
 
 class Channel:
-    """One end of a socket pair; never blocks. Not thread-safe."""
+    """One end of a socket pair. It never blocks. Not thread-safe."""
 
     def __init__(self, end: socket.socket) -> None:
         end.setblocking(False)
@@ -39,7 +39,7 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """True if the peer has exited without reading all data, according to the kernel."""
+        """True if the peer has exited before it read all data, according to the kernel."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:
@@ -51,11 +51,11 @@ class Channel:
         self.flush()
 
     def queue(self, message: Message) -> None:
-        """Queue a message, which the next ``flush`` or ``send`` sends."""
+        """Queue a message. The next ``flush`` or ``send`` sends it."""
         self.queue_encoded(_encode(message).encode("ascii"))
 
     def queue_encoded(self, body: bytes) -> None:
-        """Queue a message that is already JSON."""
+        """Queue a message that is already encoded as JSON."""
         self._unsent += _LENGTH.pack(len(body))
         self._unsent += body
 
@@ -71,9 +71,9 @@ class Channel:
             self._has_lost = True
 
     def receive(self) -> tuple[list[Message], bool]:
-        """Return the whole messages received so far, and True if the peer still runs.
+        """Return the complete messages received so far, and True if the peer still runs.
 
-        If the stream ends directly after a message, the next call reports the end.
+        If the stream ends directly after a message, only the next call reports the end.
         """
         connected = self._read()
         messages = []

@@ -1,9 +1,9 @@
-"""Crash injection for tests: the process kills itself at the n-th failpoint that is reached.
+"""Crash injection for tests: the process kills itself when it reaches the n-th failpoint.
 
-``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts in all processes that share the file: the
-server, its spawner, its shims, and the processes after a restart. Each reached failpoint adds one
-line of fixed length to the file. The file's size gives the count, and a test can read the names. A
-failpoint's name instead of a number means every time; ``<name>#<n>`` means the n-th time.
+``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts the failpoints of all processes that share the
+file: the server, its spawner, its shims, and the processes after a restart. Each reached failpoint
+adds one line of fixed length to the file, so the file's size gives the count. A test can read the
+names. A failpoint's name instead of a number means every time; ``<name>#<n>`` means the n-th time.
 """
 
 import os
@@ -17,7 +17,7 @@ LINE_BYTES = 64
 
 
 def arm_from(environ: Mapping[str, str]) -> None:
-    """Arm this process if the environment requests it."""
+    """Arm this process if its environment has ORCHESTRATOR_FAILPOINTS."""
     given = environ.get(VARIABLE)
     if given:
         path, _, places = given.rpartition("|")
@@ -49,7 +49,9 @@ class _Crash:
             os.close(file)
 
     def _times(self, name: str, number: int) -> int:
-        """Return how often this failpoint is among the first ``number`` lines, of all processes."""
+        """Return how often the failpoint ``name`` is among the first ``number`` lines of the
+        file.
+        """
         with open(self._path, "rb") as trace:
             lines = trace.read(number * LINE_BYTES).decode().splitlines()
         return sum(line.partition(" ")[2].rstrip() == name for line in lines)

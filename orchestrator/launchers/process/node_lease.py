@@ -1,7 +1,7 @@
-"""The lease of a node's attempts: a file with the time at which it ends. Standard library only.
+"""The lease of a node's attempts: a file that contains the lease's end. Standard library only.
 
-The holder of the lease extends the time in advance. Each shim whose launch names the file reads the
-file itself. A lock is not used, because a process that hangs holds its locks forever.
+The node extends the lease in advance. Each shim whose launch names the file reads the file itself.
+A lock is not used, because a process that hangs holds its locks forever.
 """
 
 import os
@@ -15,12 +15,14 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def boot_time() -> float:
-    """Return the seconds since the machine's start. Time in which the machine sleeps counts."""
+    """Return the seconds since the machine's start, including the time in which it was
+    suspended.
+    """
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class LeaseFile:
-    """The file, for the holder of the lease, which extends it."""
+    """The lease file for the node, which extends the lease."""
 
     def __init__(self, path: str) -> None:
         """Open the file, or create it. Raise OSError."""
@@ -36,7 +38,7 @@ class LeaseFile:
 
 
 class LeaseWatch:
-    """The file, for a shim, which checks whether the lease has ended.
+    """The lease file for a shim, which checks whether the lease has ended.
 
     Times are monotonic seconds.
     """
@@ -56,7 +58,7 @@ class LeaseWatch:
 
 
 def _read(path: str) -> float | None:
-    """Return the end of the lease in boot time; None if the file does not contain one."""
+    """Return the end of the lease in boot time; None if the file contains no time."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError:

@@ -1,6 +1,6 @@
-"""Processes as /proc shows them.
+"""Processes, as /proc shows them.
 
-A process is identified by (PID, start ticks). A zombie counts as dead.
+A process is identified by its PID and its start time in ticks. A zombie counts as dead.
 """
 
 import os
@@ -23,7 +23,7 @@ _EXEC_SECONDS = 1.0
 
 
 class Process:
-    """State of a process at one moment."""
+    """The state of a process at one moment."""
 
     __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
 
@@ -57,7 +57,7 @@ def look_up(pid: int) -> Process | None:
 
 
 def start_ticks(pid: int) -> int | None:
-    """Return when a living process started, in clock ticks since boot; None if it is not alive."""
+    """Return a living process's start time, in clock ticks since boot; None if it is not alive."""
     process = look_up(pid)
     return process.ticks if process and process.alive else None
 
@@ -67,13 +67,15 @@ def boot_id() -> str:
 
 
 def command_line(pid: int) -> str:
-    """Return the command line, bounded; empty if the process has exited or has none."""
+    """Return the command line, cut to a maximum length; empty if the process has exited or has
+    none.
+    """
     words = read(f"/proc/{pid}/cmdline", COMMAND_LIMIT).rstrip(b"\0").replace(b"\0", b" ")
     return words.decode("utf-8", "replace")
 
 
 def lock_holder(path: str) -> int | None:
-    """Return the process that holds the flock of a file; None if there is none, or none is
+    """Return the PID of the process that holds the flock of a file; None if no such process is
     visible.
     """
     try:
@@ -95,8 +97,8 @@ def resident_bytes(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Return the PIDs of direct children, including zombies. May miss a child that starts or exits
-    at this moment.
+    """Return the PIDs of direct children, including zombies. A child that starts or exits during
+    the call may be missing.
     """
     if not _has_children_files():
         found = (look_up(each) for each in _all_pids())
@@ -119,13 +121,17 @@ def descendants(pid: int) -> Iterator[Process]:
 
 
 def marked(attempt_id: str) -> list[Process]:
-    """Return living processes with an attempt's marker, if this user may read their environment."""
+    """Return living processes that have an attempt's marker in their environment. Processes whose
+    environment this user may not read are omitted.
+    """
     found = map(look_up, carrying(_all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
 
 
 def marked_by_any() -> Iterator[tuple[Process, str]]:
-    """Yield living processes with a marker, with the attempt's id, if this user may read them."""
+    """Yield living processes that have a marker, each with its attempt's id. Processes whose
+    environment this user may not read are omitted.
+    """
     prefix = f"{MARKER}=".encode()
     for process in everything():
         for variable in (_environment(process.pid) or b"").split(b"\0"):
@@ -135,9 +141,9 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 
 
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
-    """Return the given processes that have an attempt's marker, if this user may read them.
+    """Return those of the processes that have an attempt's marker and that this user may read.
 
-    During an exec, the environment is empty for a moment. Therefore this function waits for such
+    A process has an empty environment for a moment during an exec. This function waits for such
     processes.
     """
     wanted = f"{MARKER}={attempt_id}".encode()
@@ -151,7 +157,9 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
 
 
 def _environment(pid: int) -> bytes | None:
-    """Return a process's environment; None if it has exited or this user may not read it."""
+    """Return a process's environment; None if the process has exited or this user may not
+    read it.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()
@@ -160,12 +168,12 @@ def _environment(pid: int) -> bytes | None:
 
 
 def _between_programs(pids: list[int]) -> list[int]:
-    """Return the processes with an empty environment that may be in the middle of an exec.
+    """Return those of the processes with an empty environment that may be in the middle of an exec.
 
     An exec creates new memory, and writes the arguments and the environment to it a little later.
-    Until then, the addresses of the environment's start and end are first 0, and then equal. If
-    they are still equal after a pause, the environment is really empty, as in every shim and
-    spawner. One pause is enough for all processes.
+    Until then, the environment's start and end addresses are first 0, and then equal. If they are
+    still equal after a pause, the environment is really empty, as in every shim and spawner. One
+    pause is enough for all processes.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
@@ -177,9 +185,8 @@ def _between_programs(pids: list[int]) -> list[int]:
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:
-    """Return the addresses of a process's environment: start and end.
-
-    (-1, -1) if the process has exited or has no memory.
+    """Return the start and end addresses of a process's environment; (-1, -1) if the process has
+    exited or has no memory.
     """
     content = read(f"/proc/{pid}/stat")
     fields = content[content.rfind(b")") + 2 :].split()
@@ -197,7 +204,7 @@ def everything() -> Iterator[Process]:
 
 
 def send_signal(process: Process, number: int) -> None:
-    """Signal exactly this process, never another process that got its PID.
+    """Signal exactly this process, and never another process that has the same PID now.
 
     Does nothing if the process has exited.
     """
@@ -215,7 +222,7 @@ def send_signal(process: Process, number: int) -> None:
 
 
 def signal_group(leader: int, number: int) -> None:
-    """Signal a process group whose leader has not been reaped."""
+    """Signal the process group of ``leader``, which must not have been reaped."""
     # ProcessLookupError: the process has ended and was not reaped yet. PermissionError: the process
     # belongs to another user.
     with suppress(ProcessLookupError, PermissionError):
@@ -223,24 +230,27 @@ def signal_group(leader: int, number: int) -> None:
 
 
 def become_subreaper() -> None:
-    """Make this process the parent of all orphans of its descendants. Forks do not inherit
-    this.
+    """Make this process the new parent of all orphans among its descendants. Forked processes do
+    not inherit this property.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def hide_memory(hidden: bool = True) -> None:
-    """Hide this process's memory, descriptors, and environment from the user's other processes.
+    """Hide this process's memory, descriptors, and environment from other processes of the user.
 
-    They cannot trace it either, and it leaves no core dump. A forked child inherits this until its
-    exec. Root with CAP_SYS_PTRACE still has access. Does nothing without /proc.
+    These processes cannot trace this process either, and it writes no core dump. A forked child
+    inherits the setting until its exec. Root with CAP_SYS_PTRACE still has access. Does nothing
+    without /proc.
     """
     if has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Request a signal for the end of this process's parent, which must have only one thread."""
+    """Request that this process gets a signal when its parent exits. The parent must have only one
+    thread.
+    """
     _prctl(_PR_SET_PDEATHSIG, number)
 
 
@@ -276,7 +286,9 @@ def _threads(pid: int) -> list[str]:
 
 
 def read(path: str, limit: int = -1) -> bytes:
-    """Return a file of /proc; empty if the process has exited or the file is unreadable."""
+    """Return the content of a file in /proc; empty if the process has exited or the file is
+    unreadable.
+    """
     try:
         with open(path, "rb", buffering=0) as file:
             return file.read(limit) or b""

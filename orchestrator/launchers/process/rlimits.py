@@ -1,4 +1,4 @@
-"""Limits of one worker, enforced by the kernel or checked by its shim.
+"""Limits of one worker, which the kernel enforces or the worker's shim checks.
 
 Also measures the memory of the worker's processes.
 """
@@ -32,7 +32,9 @@ File = tuple[int, int]
 
 
 def entry(limits: Message) -> Enter | None:
-    """Return a function that sets the kernel's limits in a new process; None if there are none."""
+    """Return a function that a new process calls to set the kernel's limits; None if there are no
+    such limits.
+    """
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
     return (lambda: _set(wanted)) if wanted else None
@@ -58,7 +60,7 @@ class LimitWatch:
     """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str] = ()) -> None:
-        """``held``: limits that another mechanism enforces; they are not checked."""
+        """``held``: limits that another mechanism enforces. These limits are not checked."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
@@ -95,9 +97,9 @@ def size(count: int) -> str:
 
 
 class Memory:
-    """Measures the memory of a worker's processes, including the shared memory that they write.
+    """Measures the memory of a worker's processes, including shared memory that they have written.
 
-    Remembers every memory file that was open for writing in one of the processes.
+    It remembers every file in memory that one of the processes has opened for writing.
     """
 
     def __init__(self) -> None:
@@ -115,7 +117,7 @@ class Memory:
         return held + sum(_share(pid, files) for pid in pids) > limit
 
     def _files(self, pids: Sequence[int]) -> dict[File, int]:
-        """Return the sizes of written files that still exist."""
+        """Return the sizes in bytes of the remembered files that still exist."""
         found: dict[File, int] = {}
         for pid in pids:
             for file, size, is_written in _open_files(pid):
@@ -128,8 +130,8 @@ class Memory:
 
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
-    """Yield (file, bytes, True if open for writing) of the files in memory that a process has
-    open.
+    """Yield the in-memory files that a process has open: file, size in bytes, and True if the file
+    is open for writing.
     """
     try:
         names = os.listdir(f"/proc/{pid}/fd")
@@ -146,7 +148,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
 
 
 def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
-    """Yield (file, bytes) of the files in /dev/shm as the process sees it."""
+    """Yield the files in /dev/shm, as the process sees it: file, and size in bytes."""
     for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:
@@ -160,7 +162,7 @@ def _identity(found: os.stat_result) -> tuple[File, int]:
 
 
 def _share(pid: int, files: dict[File, int]) -> int:
-    """Return a process's share of the memory that belongs to no file in ``files``, in bytes."""
+    """Return a process's share of the memory outside of ``files``, in bytes."""
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not visible for this user
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")

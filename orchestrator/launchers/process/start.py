@@ -1,10 +1,10 @@
 """Starts a worker's own process.
 
 Starting a shell doubles the cost of a short command, so a command for ``bash -c`` that needs no
-shell is started without one. The rule is that of GNU make (``construct_command_argv_internal`` in
-its job.c, ``sh_chars_sh`` and ``sh_cmds_sh``), but stricter. This module splits a command only if
-no character has a meaning for bash, and its first word is neither a builtin nor a keyword. Bash
-runs all other commands.
+shell is started without one. This module splits a command into words only if no character has a
+meaning for bash, and the first word is neither a builtin nor a keyword. Bash runs all other
+commands. The rule is stricter than that of GNU make (``construct_command_argv_internal`` in its
+job.c).
 """
 
 import errno
@@ -38,7 +38,7 @@ _SHELLS = frozenset(("/bin/bash", "/usr/bin/bash"))
 
 
 def direct_words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
-    """Return the words of a command that needs no shell; empty if the command needs bash."""
+    """Return the words of a command that needs no shell; empty if bash must run the command."""
     if len(argv) != 3 or (argv[:2] != ["bash", "-c"] and argv[:2] != ("bash", "-c")):
         return ()
     command = argv[2]
@@ -57,12 +57,12 @@ def _matters_to_bash(name: str) -> bool:
 
 
 def is_bash(path: str) -> bool:
-    """True if a program is bash: the rule of this module holds for no other shell."""
+    """True if a program is bash. Commands for other shells are never split into words."""
     return path in _SHELLS
 
 
 def surroundings(env: Mapping[str, str], program: str) -> Mapping[str, str]:
-    """Return the environment that bash would give to a single program."""
+    """Return the environment that bash would pass to ``program``."""
     return {**env, "PWD": os.getcwd(), "SHLVL": "0", "_": program}
 
 
@@ -89,7 +89,7 @@ _SHORTAGES = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
 class SpawnFailed(Exception):
-    """The program could not be started; the message has its name and the cause."""
+    """The program could not be started. The message has the program's name and the cause."""
 
     def __init__(self, message: str, number: int = 0) -> None:
         super().__init__(message)
@@ -144,7 +144,7 @@ def _directly(
     output: int,
     enter: Enter | None,
 ) -> int:
-    """Start a program without its shell. Return 0 if that fails."""
+    """Start a command's program without its shell. Return the PID; 0 if that fails."""
     try:
         program = _find(words[0], path)
         around = surroundings(env, program)
@@ -169,9 +169,8 @@ def _begin(
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise a process's OOM score from outside.
-
-    A process that is not dumpable cannot write its own score.
+    """Raise the OOM score of another process, because a process that is not dumpable cannot write
+    its own score.
     """
     score = _oom_score_of_workers(os.getpid())
     if not score:
@@ -190,7 +189,9 @@ def offer_to_oom_killer(pid: int) -> None:
 
 
 def _children(pid: str) -> list[str]:
-    """Return the PIDs of a process's children; of many children, only the first. Raise OSError."""
+    """Return the PIDs of a process's children. If there are many, only the first are returned.
+    Raise OSError.
+    """
     descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode().split()
@@ -200,10 +201,7 @@ def _children(pid: str) -> list[str]:
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Return the OOM score for workers.
-
-    "" if /proc belongs to another namespace, in which PIDs differ.
-    """
+    """Return the OOM score to write for workers; "" if /proc belongs to another PID namespace."""
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
             with open("/proc/self/oom_score_adj", "rb") as own:
@@ -212,13 +210,17 @@ def _oom_score_of_workers(pid: int) -> bytes:
 
 
 def make_directory(path: str) -> None:
-    """Create a directory for its owner alone; an existing one is unchanged. Raise OSError."""
+    """Create a directory that only its owner may use. An existing directory is unchanged. Raise
+    OSError.
+    """
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
 
 
 def open_input(path: str | None) -> int:
-    """Open a worker's input; /dev/null if there is none. Raise SpawnFailed."""
+    """Open the file for a worker's standard input; /dev/null if ``path`` is None. Raise
+    SpawnFailed.
+    """
     try:
         if path is None:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -291,9 +293,10 @@ def _fork(
 
 
 def fork_quietly() -> int:
-    """Fork.
+    """Fork. Return the PID as ``os.fork`` does.
 
-    The child has no signal handlers, so that it does not handle signals in its parent's way.
+    In the child, signals have their default effect, because the parent's handlers must not run
+    there.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     pid = os.fork()
@@ -333,9 +336,10 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
-    """Return ``ended_by``, cause, and error of an attempt that could not be started.
+    """Return the fields ``ended_by``, ``cause``, and ``error`` of an attempt that could not be
+    started.
 
-    A shortage of resources does not count as the worker's failure.
+    A shortage of resources does not count as a failure of the worker.
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

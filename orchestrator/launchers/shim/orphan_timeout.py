@@ -11,7 +11,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class OrphanTimeout:
     """Measures how long no server has existed. Times are monotonic seconds.
 
-    A server exists while a process holds the workspace's lock. Any server counts, also a newer one.
+    A server exists while a process holds the workspace's lock. A newer server counts, too.
     """
 
     def __init__(self, lock: str, seconds: float, now: float) -> None:
@@ -22,7 +22,7 @@ class OrphanTimeout:
 
     @property
     def wakes_at(self) -> float | None:
-        """Time of the next check of ``is_over``; None: never."""
+        """The time at which ``is_over`` must be called next; None: never."""
         return self._look_at if self._seconds else None
 
     def is_over(self, now: float) -> bool:

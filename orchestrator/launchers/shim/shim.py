@@ -1,9 +1,10 @@
 """A shim: the small parent process of a worker. It runs attempts one after another.
 
-While it runs an attempt, a shim may keep preloaded launches. It begins them by itself, in their
-order. If the running worker takes long, the shim returns them, so that other shims begin them.
+While it runs an attempt, a shim may keep preloaded launches. After the attempt, it begins them
+automatically, in their order. If the running worker takes long, the shim returns them, so that
+other shims can begin them.
 
-If its server exits, the shim continues until its attempt has ended, or until the orphan timeout
+If its server exits, the shim continues until its attempt has ended. After the orphan timeout, it
 stops the worker, because the worker may cost money. A later server has no socket to this shim, and
 controls it by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the clock.
 """
@@ -34,7 +35,7 @@ _LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
-    """Run a shim in its own process. Report a fatal error on the shim's socket."""
+    """Run a shim in its own process. A fatal error is reported on the shim's socket."""
     channel = Channel(end)
     try:
         _Shim(channel, plan).run()
@@ -44,7 +45,9 @@ def serve(end: socket.socket, plan: Message) -> None:
 
 
 def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
-    """Return a descriptor from which the numbers of received signals are read, one byte each."""
+    """Return a descriptor that becomes readable when one of the signals arrives. Each byte is the
+    number of a received signal.
+    """
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     for number in numbers:
@@ -53,7 +56,7 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
 
 
 def _noted(_number: int, _frame: object) -> None:
-    """Do nothing, because the byte in the pipe is enough."""
+    """Do nothing: the byte on the descriptor of ``wake_on_signals`` is enough."""
 
 
 class _Shim:
@@ -118,9 +121,8 @@ class _Shim:
         self._watch()
 
     def _watch(self) -> None:
-        """Update the registered descriptors.
-
-        Unregister closed ones, which would count as ready forever.
+        """Update the watched descriptors. Closed descriptors are removed, because they would count
+        as ready forever.
         """
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._family.notices), self._watched
@@ -220,7 +222,9 @@ class _Shim:
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
-        """Remove the preloaded launch of ``attempt``; all if empty. Return the removed attempts."""
+        """Remove the preloaded launch of ``attempt``; all preloaded launches if ``attempt`` is
+        empty. Return the removed attempts.
+        """
         found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
         for each in found:
             self._preloaded.remove(each)
@@ -235,9 +239,9 @@ class _Shim:
         self._untold = 0
 
     def _report_if_done(self) -> None:
-        """Report the attempt's end, and begin the next preloaded launch.
+        """If the attempt has ended, report its end, and begin the next preloaded launch.
 
-        Disconnect if a process of the attempt remains, so that the shim ends.
+        If a process of the attempt remains, disconnect instead, so that the shim exits.
         """
         while self._attempt is not None and self._attempt.is_done:
             attempt, self._attempt = self._attempt, None
@@ -274,7 +278,7 @@ class _Shim:
 
 
 def completed(told: Message, before: Message) -> Message:
-    """Return the whole launch, from the previous launch and the differences."""
+    """Return the whole launch: the previous launch ``before`` with the differences in ``told``."""
     if "env_gone" not in told:
         # The server runs an earlier release, which sends whole launches: its folder was updated
         # since it started.

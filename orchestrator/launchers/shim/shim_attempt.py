@@ -1,4 +1,4 @@
-"""One attempt inside its shim, from the claim to the exit record."""
+"""One attempt inside its shim, from the claim to the published exit record."""
 
 import os
 import time
@@ -42,7 +42,7 @@ class Clock:
 
     @property
     def deadline(self) -> float | None:
-        """Return when the timeout expires if the clock keeps running; None if it never does."""
+        """The time at which the timeout expires if the clock keeps running; None: never."""
         if self._left is None or self._since is None:
             return None
         return self._since + self._left
@@ -98,7 +98,7 @@ class _Phase(StrEnum):
 
 
 class ShimAttempt:
-    """One attempt, driven by its shim's loop. Times are monotonic seconds."""
+    """One attempt. The shim's loop calls its methods. Times are monotonic seconds."""
 
     def __init__(
         self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
@@ -189,9 +189,9 @@ class ShimAttempt:
             self._kill(now)
 
     def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
-        """Begin to stop:
+        """Begin to stop the attempt: SIGTERM now, SIGKILL after the grace time.
 
-        SIGTERM, later SIGKILL. Idempotent; the reason of the first call is stored.
+        Idempotent: the reason of the first call is stored.
         """
         if self._phase is not _Phase.RUNNING:
             return
@@ -204,16 +204,16 @@ class ShimAttempt:
     def end_lease(self, now: float) -> None:
         """Stop the attempt because its lease has ended. Idempotent.
 
-        If the attempt is already stopping with a long grace time, that time is shortened. Another
-        attempt may start elsewhere.
+        If the attempt is already stopping, its grace time is shortened, because another attempt may
+        start on another machine.
         """
         self.stop("cancel", "", ExitCause.LEASE_ENDED, now)
         if self._phase is _Phase.STOPPING:
             self._phase_ends = min(self._phase_ends, now + LEASE_GRACE_SECONDS)
 
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """Pause the clock if ``waiting``, because time spent waiting for child jobs does not count;
-        otherwise resume the clock.
+        """Pause the clock if ``waiting``, otherwise resume it. Time in which the worker waits, for
+        example for child jobs, does not count.
         """
         if waiting:
             self._clock.pause(now)
@@ -226,7 +226,7 @@ class ShimAttempt:
         self._heard_at = now
 
     def _read_chunk(self) -> int:
-        """Read a chunk. Return its length; 0 if no data is available now."""
+        """Read a chunk of output. Return its length; 0 if no data is available now."""
         if self.output is None or self._log is None:
             return 0
         try:
@@ -238,9 +238,7 @@ class ShimAttempt:
 
     @property
     def wakes_at(self) -> float | None:
-        """Return when ``pass_time`` must be called next; None if only an event makes a call
-        necessary.
-        """
+        """The time at which ``pass_time`` must be called next; None: only after an event."""
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
             due = sooner(due, self._watch.due)
@@ -249,7 +247,7 @@ class ShimAttempt:
         return due
 
     def pass_time(self, now: float) -> None:
-        """Run due actions. Idempotent."""
+        """Run the actions that are due at ``now``. Idempotent."""
         if self._log is not None and now >= self._heard_at + _SILENCE_SECONDS:
             self._log.silence()
         if self._worker and self._watch.due is not None and now >= self._watch.due:
@@ -300,7 +298,7 @@ class ShimAttempt:
             self.record["code"] = os.waitstatus_to_exitcode(status)
 
     def _sweep(self, now: float) -> None:
-        """Terminate the worker's leftover processes."""
+        """Terminate the processes that remain after the worker's main process has exited."""
         members = self._family.members()
         self._strays.note(members)
         self._enter(_Phase.SWEEPING, now + _STRAY_GRACE_SECONDS)
@@ -311,7 +309,7 @@ class ShimAttempt:
     def _kill(self, now: float) -> None:
         """Kill all processes once.
 
-        Processes that remain are killed by later calls of ``reap`` and later passes.
+        Processes that remain are killed in later calls of ``reap`` and ``pass_time``.
         """
         if self._phase is _Phase.KILLING and now > self._kill_until:
             left = ", ".join(str(process.pid) for process in self._family.members())
@@ -329,7 +327,7 @@ class ShimAttempt:
     def _may_list(self) -> bool:
         """True if killed processes may be listed as leftover processes.
 
-        False after a stop, because the processes killed then are the worker's own tools.
+        False after a stop, because a stop also kills tools that the worker is still using.
         """
         swept = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
         return swept and not self._strays.is_full
@@ -358,14 +356,14 @@ class ShimAttempt:
         self._publish()
 
     def _blame(self, hit: str) -> None:
-        """Record the limit that ended the worker, if a limit did."""
+        """If a limit ended the worker, record that limit."""
         code, number = self.record.get("code"), self.record.get("signal")
         hit = hit_by_end(self._limits, code, number) or hit
         if hit and self.record["ended_by"] == "exit" and (code or number):
             self.record.update(ended_by="limit", error=hit)
 
     def _drain(self) -> None:
-        """Read the rest of the pipe. The rest is finite, because its writers have exited."""
+        """Read the rest of the pipe. This ends, because all writers have exited."""
         drained = 0
         while drained < _DRAIN_BYTES and (length := self._read_chunk()):
             drained += length

@@ -1,4 +1,6 @@
-"""The log of one attempt: masked, bounded, and safe to print. Its errors never stop the worker."""
+"""The log of one attempt: secrets masked, limited in size, and safe to print. An error in writing
+it never stops the worker.
+"""
 
 import contextlib
 import os
@@ -17,9 +19,9 @@ _BELOW_WORKSPACE = 3
 
 
 class WorkerLog:
-    """Appends to a file that is safe to show on a terminal.
+    """Writes the output of a worker to a log file that is safe to show on a terminal.
 
-    If a worker prints control sequences other than colors, a second file ``raw/<log>`` has its
+    If a worker prints control sequences other than colors, a second file ``raw/<log>`` gets the
     output from the first such sequence on.
     """
 
@@ -53,7 +55,7 @@ class WorkerLog:
 
     @property
     def awaits_silence(self) -> bool:
-        """True if ``silence`` may write held-back output."""
+        """True if the log holds back output that ``silence`` would write."""
         return self._masker.holds_back and not self._silent
 
     def write(self, chunk: bytes) -> None:
@@ -64,7 +66,7 @@ class WorkerLog:
             self._keep_raw(original)
 
     def silence(self) -> None:
-        """Write held-back output, because no output has continued it for a moment."""
+        """Write the held-back output, because the worker has printed nothing for a moment."""
         self._silent = True
         self._file.keep(self._masker.release())
 
@@ -96,7 +98,9 @@ class WorkerLog:
 
 
 class _RawFile:
-    """The raw output with control sequences. Never raises. Output is lost if the disk is full."""
+    """The raw output with its control sequences. Never raises. Output is lost if the disk is
+    full.
+    """
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker
@@ -120,9 +124,10 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """A log file with a size limit. Of a longer output, it contains the beginning and the end.
+    """A log file with a size limit. If the output is longer, the file has its beginning and its
+    end.
 
-    The end of the output is held in memory until ``end`` writes it.
+    The end of the output is in memory until ``end`` writes it.
     """
 
     def __init__(self, descriptor: int, limit_bytes: int) -> None:
@@ -141,7 +146,9 @@ class _BoundedFile:
         return self._dropped > 0
 
     def place(self, path: str) -> str:
-        """Return the file's path, which differs from ``path`` if the workspace was moved."""
+        """Return the file's present path, which differs from ``path`` if the workspace was
+        moved.
+        """
         if os.path.lexists(path):
             return path
         with contextlib.suppress(OSError):  # no /proc
@@ -175,7 +182,7 @@ class _BoundedFile:
             del self._tail[:excess]
 
     def end(self) -> None:
-        """Write the end of the output, which was held in memory."""
+        """Write the end of the output, which is held in memory."""
         if self._dropped:
             self._append(b"\n[... %d bytes dropped ...]\n" % self._dropped)
         self._append(bytes(self._tail))
@@ -195,7 +202,7 @@ class _BoundedFile:
 
 
 def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
-    """Return the descriptor and the size of a file. Raise OSError."""
+    """Open a regular file to append to it. Return its descriptor and its size. Raise OSError."""
     descriptor = os.open(path, _FLAGS, 0o600, dir_fd=directory)
     found = os.fstat(descriptor)
     if not stat.S_ISREG(found.st_mode):
@@ -205,7 +212,9 @@ def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
 
 
 def _open_beside(log: str) -> int:
-    """Open the file in the directory ``raw``. That directory must not be a link."""
+    """Open the raw file of a log, in the directory ``raw`` next to it. That directory must not be a
+    link.
+    """
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):

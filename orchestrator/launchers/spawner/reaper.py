@@ -1,8 +1,8 @@
 """The keeper: parent of shims. Kills a dead shim's leftover processes, and reports the shim's end.
 
-Two keepers form a chain. The spawner is a keeper that also forks shims. Its parent only waits: if
-the spawner is killed, the parent inherits the shims and their leftover processes. Both live, even
-without a server, until the last shim has ended and no leftover process remains.
+There are two keepers. One is the spawner, which also forks shims. The other is the spawner's
+parent: if the spawner is killed, it inherits the shims and their leftover processes. Even without a
+server, both run until the last shim has ended and no leftover process remains.
 """
 
 import json
@@ -41,10 +41,10 @@ Request = tuple[int, list[int]]
 class ShimTable:
     """The table of shims, in memory that a keeper, its spawner, and their shims share.
 
-    It outlives the spawner. The keeper reads in it which inherited processes are shims, and which
-    ends were not reported yet. A shim's row has two cells. The serial number is set until the
-    shim's end has been reported. The PID is set from the shim's first moment until it has been
-    reaped. Serial numbers begin with 1.
+    The table outlives the spawner. It shows the keeper which inherited processes are shims, and
+    which ends were not reported yet. A row has two cells. The serial number is set until the shim's
+    end has been reported. The PID is set from the shim's first moment until it has been reaped.
+    Serial numbers begin with 1.
 
     Each cell has one writer at a time, and each write is a single step. Each process knows which
     process owns a row.
@@ -71,7 +71,7 @@ class ShimTable:
         self._rows[serial] = row
 
     def enter(self, serial: int) -> None:
-        """Record this process as the shim with this serial number. Called by the shim itself."""
+        """Record this process as the shim with this serial number. The shim itself calls this."""
         self._table[self._rows[serial], _PID] = os.getpid()
 
     def reaped(self, serial: int) -> None:
@@ -88,8 +88,8 @@ class ShimTable:
             self._free.append(row)
 
     def take_over(self) -> Iterator[tuple[int, int]]:
-        """Yield serial number and PID (or 0) of each shim that the spawner added and did not
-        remove.
+        """Yield the serial number and the PID (0 if there is none) of each shim that is still in
+        the table of the killed spawner.
         """
         for row in range(1, self._table[0, _SERIAL] + 1):
             serial = self._table[row, _SERIAL]
@@ -148,7 +148,7 @@ class Reaper:
         return bool(self._shims) or self._killing_since is not None
 
     def _wait(self) -> Collection[int]:
-        """Wait. Return descriptors that can be read."""
+        """Wait for data or a signal. Return the descriptors that can be read."""
         patience = None if self._killing_since is None else _KILL_MILLISECONDS
         ready = {descriptor for descriptor, _ in self._poll.poll(patience)}
         if self._signals in ready:
@@ -156,10 +156,10 @@ class Reaper:
         return ready
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Do nothing: only the spawner forks shims."""
+        """Do nothing, because only the spawner serves requests for shims."""
 
     def _retire(self) -> None:
-        """Reject further requests for shims. The server then starts another spawner."""
+        """Reject all further requests for shims, so that the server starts another spawner."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_RD)
         while (request := self._receive()) is not None:
@@ -175,18 +175,17 @@ class Reaper:
         return (int(serial), descriptors) if serial else None
 
     def _refuse(self, serial: int, descriptors: list[int]) -> None:
-        """Reject a request.
+        """Reject a request, and send the reason to the server.
 
-        The server receives the reason, and notices the rejection because the shim's socket closes
-        here.
+        The new shim's socket is closed here, so that the server notices the rejection.
         """
         self._ended.append(serial)
         for descriptor in descriptors:
             os.close(descriptor)
 
     def _clean_up(self) -> None:
-        """Reap, kill the leftover processes of dead shims, and report shims without remaining
-        processes.
+        """Reap exited processes, kill the leftover processes of dead shims, and report the dead
+        shims that have none left.
         """
         self._continue_stopped()
         for pid, _, _ in self._family.reap():
@@ -205,7 +204,8 @@ class Reaper:
             self._report()
 
     def _continue_stopped(self) -> None:
-        """Continue shims that a worker has stopped; kill a shim that was stopped too often.
+        """Continue shims that a worker has stopped by a signal. Kill a shim that was stopped too
+        often.
 
         A stopped shim would enforce no timeout and read no message.
         """
@@ -222,8 +222,8 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Treat orphans as unkillable if they survive a kill for too long, so that they are not
-        awaited forever.
+        """Give up on orphans that survive a kill for too long, so that this process does not wait
+        for them forever.
         """
         if not orphans:
             self._killing_since = None
@@ -247,7 +247,9 @@ class Reaper:
 
 
 def _stopped_children() -> Iterator[int]:
-    """Yield each stopped child, once for each stop; none on macOS, which cannot report them."""
+    """Yield the PID of each stopped child, once for each stop. On macOS, which cannot report stops,
+    yield nothing.
+    """
     with suppress(ChildProcessError):
         while found := _asked_of_stopped():
             yield found.si_pid

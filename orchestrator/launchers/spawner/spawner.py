@@ -1,9 +1,9 @@
 """The spawner: a small process with one thread that forks shims for the server, which never forks.
 
 Each request is a packet with a serial number and a socket for the new shim. After that shim and all
-its leftover processes have ended, the spawner returns the serial number with the names of the
-processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts. Its
-keeper, the parent process, does the same after the spawner was killed. Living shims continue then.
+its leftover processes have ended, the spawner returns the serial number and the names of the
+processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts. After
+the spawner was killed, its parent process, the keeper, does this work, and living shims continue.
 """
 
 import gc
@@ -28,7 +28,7 @@ _NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Run the spawner. The last arguments are the plan and the control socket's descriptor."""
+    """Run the spawner. Its last arguments are the plan and the control socket's descriptor."""
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.
     proc.hide_memory()
@@ -72,9 +72,8 @@ class Spawner(Reaper):
     def __init__(
         self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
     ) -> None:
-        """``parent`` is the PID of the keeper.
-
-        The spawner stops forking when the keeper has exited.
+        """``parent``: the PID of the keeper. When the keeper has exited, the spawner stops
+        forking.
         """
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
@@ -86,7 +85,7 @@ class Spawner(Reaper):
         return self._serves or super()._has_work
 
     def _serve(self, ready: Collection[int]) -> None:
-        """Fork requested shims, until the server or the keeper has ended."""
+        """Fork requested shims, until the server or the keeper has exited."""
         if not self._serves:
             return
         if os.getppid() != self._parent:

@@ -1,8 +1,9 @@
-"""Nodes on the workers of a Dask cluster: Dask starts machines, and reports which machines exist.
+"""Starts nodes on the workers of a Dask cluster. Dask starts machines, and reports which of them
+exist.
 
-Dask gets no attempt and no key. It gets one command for each of its workers, and the command has
-only the path of a join file. The node then connects to the server, and needs neither Dask's worker
-nor its scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
+Dask gets neither attempts nor keys. For each of its workers it gets one command, which has only the
+path of a join file. The node then connects to the server, and needs neither Dask's worker nor its
+scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
 """
 
 import asyncio
@@ -42,10 +43,10 @@ _EXITED_SECONDS = 3.0
 
 
 def scheduler_address(address: str) -> tuple[str, int]:
-    """Return host and port of ``cluster.scheduler``. Raise ConfigError.
+    """Return the host and the port in ``cluster.scheduler``. Raise ConfigError.
 
-    An address with tcp:// must be a loopback address, because without TLS every program that
-    reaches the scheduler can run commands on its workers.
+    An address with tcp:// must be a loopback address: without TLS, every program that reaches the
+    scheduler can run commands on its workers.
     """
     try:
         found = urlsplit(address)
@@ -76,8 +77,9 @@ def _is_loopback(host: str) -> bool:
 
 
 def node_name(worker: str, host: str) -> str:
-    """Return the name of the node on a Dask worker, made from the names of the worker and its
-    machine. A worker that restarts with the same name is the same node.
+    """Return the name of the node on a Dask worker: the names of the machine and the worker.
+
+    A Dask worker that restarts with the same name keeps its node.
     """
     text = worker.rpartition("//")[2] if "://" in worker else f"{host}-{worker}"
     return "dask-" + re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[-58:].strip("-")
@@ -93,8 +95,9 @@ class DaskNodes:
         states: Callable[[], Sequence[NodeState]],
         scaling: "DaskScaling | None" = None,
     ) -> None:
-        """``directory``: of the cluster's certificates. ``states``: the nodes of the server.
-        ``scaling`` decides how many workers Dask should have; None: they stay.
+        """``directory``: the directory of the cluster's certificates. ``states`` returns the nodes
+        of the server. ``scaling`` computes how many workers Dask should have; None: their number is
+        not changed.
 
         Raise ConfigError if the address, the package, or the certificates are unusable.
         """
@@ -125,12 +128,12 @@ class DaskNodes:
         self._thread = threading.Thread(target=self._run, name="dask", daemon=True)
 
     def open(self) -> None:
-        """Begin to connect to the scheduler; return at once."""
+        """Start to connect to the scheduler. Returns at once."""
         self._watching = self._loop.create_task(self._watch())
         self._thread.start()
 
     def close(self) -> None:
-        """Disconnect; nodes continue. Idempotent."""
+        """Disconnect from the scheduler. Nodes continue. Idempotent."""
         if self._watching is not None:
             with suppress(RuntimeError):  # The loop is already closed.
                 self._loop.call_soon_threadsafe(self._watching.cancel)
@@ -179,7 +182,7 @@ class DaskNodes:
         )
 
     async def _follow(self, client: Any) -> None:
-        """Keep a node on each worker until the connection ends."""
+        """Keep a node running on each Dask worker until the connection ends."""
         started: dict[str, str] = {}
         gone: set[str] = set()
         self._starts.clear()
@@ -207,10 +210,10 @@ class DaskNodes:
     async def _start_exited(
         self, client: Any, started: Mapping[str, str], found: Mapping[str, Any]
     ) -> None:
-        """Start the nodes that are not connected again, because their processes may have ended.
+        """Start nodes again that have not connected again, because their processes may have exited.
 
-        A node that still runs is not disturbed: it holds a lock. A node that a person has removed
-        stays removed.
+        A node that still runs is not disturbed, because it holds a lock. A node that a person has
+        removed stays removed.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}
@@ -235,7 +238,9 @@ class DaskNodes:
         logger.info("node %s: started by Dask's worker %s: %s", name, address, dict(answers))
 
     def _join_file(self, name: str) -> Path:
-        """Return the node's join file; a node with a join file keeps its certificate."""
+        """Return the path of the node's join file. An existing join file is reused, so that the
+        node keeps its certificate.
+        """
         path = self._directory / f"{name}.join"
         if name in self._registry.entries() and path.exists():
             if self._registry.entries()[name].is_released:
@@ -254,10 +259,10 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Start no more workers on these nodes, and remove each node that has no worker.
+        """Start no more workers on these nodes, and remove each of them that runs no worker.
 
-        The node's workers may still run although Dask has lost its worker. They run to their end,
-        or until the node's lease ends.
+        Dask has lost its own worker, but the node may still run. The node's workers then run to
+        their end, or until the node's lease ends.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

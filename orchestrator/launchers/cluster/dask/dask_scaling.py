@@ -1,9 +1,10 @@
-"""The number of workers that a Dask cluster should have, for the workers that wait for a machine.
+"""Computes how many workers a Dask cluster should have, from the number of workers that wait for a
+machine.
 
 Only the program that created a Dask cluster can start and end its machines. After
 ``cluster.adapt()``, that program asks Dask's scheduler how many workers there should be, and which
 of them may be closed. ``SchedulerScaling`` answers both questions in the scheduler, with figures of
-this server. Without fresh figures it answers that all workers stay.
+this server. Without recent figures, its answer is that all workers stay.
 """
 
 import asyncio
@@ -38,16 +39,16 @@ _BLOCKED = ("rejected", "unreachable")
 
 
 class SchedulerScaling(SchedulerPlugin):
-    """Answers ``cluster.adapt()`` in Dask's scheduler.
+    """Answers the questions of ``cluster.adapt()`` in Dask's scheduler.
 
-    It is sent there by value, so that the scheduler needs nothing of this product. Therefore it
-    uses the standard library only, imported where it is used.
+    The object is sent there with its code, so that the scheduler does not need this product.
+    Therefore its methods use only the standard library, and import it themselves.
     """
 
     name = "orchestrator-scaling"
 
     def __init__(self, seconds: float) -> None:
-        """``seconds``: for which figures are valid."""
+        """``seconds``: how long figures are valid."""
         self._seconds = seconds
         self._until = 0.0
         self._wanted = 0
@@ -64,8 +65,11 @@ class SchedulerScaling(SchedulerPlugin):
         scheduler.handlers["orchestrator_workers"] = self.figures
 
     def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
-        """Take the number of workers that the server wants, and the addresses of those that it
-        does not need. Return the seconds since a program asked for them; None: none has.
+        """Store the server's figures. Return the seconds since a program asked for the number of
+        workers; None if no program has asked.
+
+        ``wanted``: the number of workers that the server wants. ``closable``: the addresses of
+        workers that it does not need.
         """
         import time
 
@@ -91,14 +95,16 @@ class SchedulerScaling(SchedulerPlugin):
         return max(self._wanted, staying, int(self._for_tasks(target_duration)))
 
     def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
-        """Return the workers that Dask may close."""
+        """Return those of the workers that Dask may close."""
         if not self._is_fresh:
             return []
         return [each for each in workers if each.address in self._closable]
 
 
 class DaskScaling:
-    """Computes the figures, and drains nodes before their machines may go."""
+    """Computes the figures for the scheduler, and drains nodes before Dask may close their
+    machines.
+    """
 
     def __init__(
         self,
@@ -107,8 +113,8 @@ class DaskScaling:
         demand: Callable[[Machine, int], int],
         machine: Callable[[str], Machine | None],
     ) -> None:
-        """``demand`` returns how many workers, at most a number, would start on more machines like
-        the given one. ``machine`` returns the machine of a node.
+        """``demand`` returns how many workers could start if there were more machines like the
+        given one; its second argument is the maximum. ``machine`` returns the machine of a node.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
@@ -127,7 +133,9 @@ class DaskScaling:
         self._is_warned = False
 
     async def install(self, client: Any) -> None:
-        """Send the plugin to the scheduler. Idempotent. If that fails, Dask is not scaled."""
+        """Send ``SchedulerScaling`` to the scheduler. Idempotent. If that fails, Dask is not
+        scaled.
+        """
         self._is_installed = False
         own = sys.modules[__name__]
         cloudpickle.register_pickle_by_value(own)
@@ -153,9 +161,10 @@ class DaskScaling:
         nodes: Mapping[str, str],
         workers: Mapping[str, Any],
     ) -> None:
-        """Send new figures, and release or reclaim nodes. Call this often.
+        """Send new figures, and release or reclaim nodes. Must be called often.
 
-        ``nodes``: the node of each Dask worker, by address. ``workers``: Dask's own facts.
+        ``nodes``: the node of each Dask worker, by address. ``workers``: Dask's own facts about its
+        workers.
         """
         now = asyncio.get_running_loop().time()
         if not self._is_installed or now < self._next_at:
@@ -180,7 +189,9 @@ class DaskScaling:
         self.warn_if_nothing_asks(asked, wanted > len(workers), now)
 
     def warn_if_nothing_asks(self, asked: float | None, is_short: bool, now: float) -> None:
-        """Log once that no program starts the workers that are missing."""
+        """Log a warning, once, if workers are missing and no program asks the scheduler to start
+        them.
+        """
         if not is_short or (asked is not None and asked < _SILENT_SECONDS):
             self._short_since, self._is_warned = None, False
             return
@@ -195,7 +206,7 @@ class DaskScaling:
             )
 
     async def _long_waiting(self, slots: float) -> int:
-        """Return how many workers have waited for a machine, now and a moment ago."""
+        """Return how many workers wait for a machine now, and did so at the previous call, too."""
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()
         former = self._waiting
@@ -206,7 +217,9 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release as many nodes as are not needed, those with the fewest workers first."""
+        """Release ``surplus`` nodes, the nodes with the fewest workers first. Reclaim nodes if more
+        are released.
+        """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]
         if up and (machine := self._machine(up[0].name)) is not None:
@@ -230,7 +243,7 @@ class DaskScaling:
     def _idle(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], now: float
     ) -> Collection[str]:
-        """Return the released nodes that have had no worker for some time."""
+        """Return the released nodes that have had no worker for _IDLE_SECONDS."""
         entries = registry.entries()
         for name, each in found.items():
             released = name in entries and entries[name].is_released

@@ -1,8 +1,8 @@
-"""Directories of an attempt in one file, in which server and node send them to each other.
+"""The archive in which server and node send the directories of an attempt to each other.
 
-The file is a sequence of records. A record is the length of its header (four bytes), the header as
-a JSON object, and the content of a file. The last record has the kind ``end``. The other machine is
-not trusted: a record whose path or link leaves its directory makes the whole file unusable.
+The archive is a sequence of records. A record is the length of its header (four bytes), the header
+as a JSON object, and the content of a file. The last record has the kind ``end``. The other machine
+is not trusted: a record whose path or link leaves its directory makes the whole archive unusable.
 """
 
 import json
@@ -29,12 +29,12 @@ _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class UnusableFiles(LaunchError):
-    """The files of an attempt cannot be sent, or the received ones are not valid."""
+    """The files of an attempt cannot be sent, or the received files are not valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What the sender says about an archive, by which the receiver checks it."""
+    """The size and digest of an archive. The sender reports them, and the receiver checks them."""
 
     bytes: int
     digest: str
@@ -60,12 +60,12 @@ def pack(
     most_bytes: int = MOST_BYTES,
     chosen: tuple[str, Sequence[str]] | None = None,
 ) -> Sent:
-    """Write the directories ``roots`` into a new file ``path``. Return its size and digest.
+    """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    ``chosen``: one more directory, with the relative paths of its files that are written. Left out
-    are the paths ``leave_out``, links that leave their directory, and files that are
-    neither regular files, directories, nor links. A missing directory counts as empty. Raise
-    OSError, and UnusableFiles if the directories are too large.
+    ``chosen``: one more directory, and the relative paths of the files in it to write. These are
+    omitted: the paths ``leave_out``, links that leave their directory, and special files such as
+    pipes. A missing directory counts as empty. Raise OSError, or UnusableFiles if the directories
+    are too large.
     """
     with open(path, "wb", opener=_private) as file:
         writer = _Writer(file, most_bytes)
@@ -157,10 +157,10 @@ class _Writer:
 
 
 def unpack(path: str, staging: str, roots: int) -> None:
-    """Write the content of an archive below the new directory ``staging``: one directory for each
-    of the ``roots``, named by its number.
+    """Write the content of an archive below the new directory ``staging``. Each of the ``roots``
+    becomes a directory, named by its number.
 
-    Links are created last, so that no file is written through a link. Raise OSError, and
+    Links are created last, so that no file is written through a link. Raise OSError, or
     UnusableFiles if the archive is not valid.
     """
     os.mkdir(staging, 0o700)
@@ -239,17 +239,17 @@ def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) 
 
 
 def _is_plain(name: object) -> bool:
-    """True for a relative path without ``.``, ``..``, and empty parts."""
+    """True if the name is a relative path without ``.``, ``..``, and empty parts."""
     if not isinstance(name, str) or "\0" in name:
         return False
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def _stays_inside(name: str, target: str) -> bool:
-    """True if a link with the relative path ``name`` points into its own root directory.
+    """True if a link at the relative path ``name`` points into its own root directory.
 
-    ``..`` is allowed only at the beginning of the target, where it leaves directories that are not
-    links. After a name that may be a link, ``..`` would lead to an unknown directory.
+    ``..`` is allowed only at the beginning of the target, where it follows real directories. After
+    the name of a link, ``..`` would lead to an unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False
@@ -271,11 +271,12 @@ def _make_link(root: str, name: str, target: str) -> None:
 
 
 def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool = True) -> None:
-    """Move the content of the directory ``staged`` into the directory ``target``, on the same file
-    system. Each file is replaced as a whole. Idempotent. Raise OSError.
+    """Move the content of the directory ``staged`` into the directory ``target`` on the same file
+    system.
 
-    The paths ``keep`` stay as they are. ``is_whole``: remove everything else that ``staged`` does
-    not have. Files with the same content stay, too, so that their times stay.
+    The paths ``keep`` stay unchanged. ``is_whole``: also remove everything in ``target`` that
+    ``staged`` does not have. Each file is replaced atomically. A file with the same content is not
+    replaced, so that its times stay. Idempotent. Raise OSError.
     """
     _make_directory(target)
     kept = frozenset(keep)
@@ -317,7 +318,7 @@ def _is_directory(path: str) -> bool:
 
 
 def _is_same(first: str, second: str) -> bool:
-    """True if both are regular files with the same content and mode."""
+    """True if both paths are regular files with the same content and mode."""
     try:
         one, other = os.lstat(first), os.lstat(second)
     except OSError:
@@ -334,7 +335,8 @@ def _is_same(first: str, second: str) -> bool:
 
 
 def remove(path: str) -> None:
-    """Remove a file, or a directory even if parts of it are not writable. Never follows links.
+    """Remove a file, or a directory even if parts of it are not writable. Links are never followed.
+
     Idempotent. Raise OSError.
     """
     if not _is_directory(path):

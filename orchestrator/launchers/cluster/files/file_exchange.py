@@ -1,8 +1,7 @@
-"""The server's side of attempts on nodes with their own file systems: sends files, and takes them
-back.
+"""The server's side of attempts on nodes with their own file systems: sends and receives files.
 
-Beside an attempt's exit record are, while it runs: a list of its files, and the archive that the
-node sends. Both are removed with the attempt's end.
+While an attempt runs, two files are next to its exit record: a list of the attempt's files, and the
+archive that the node sends. Both are removed at the attempt's end.
 """
 
 import asyncio
@@ -24,7 +23,9 @@ _MOST_LIST_BYTES = 16 * 1024 * 1024
 
 
 class Window:
-    """Bytes that were sent on one link and are not confirmed; only the loop's thread may call."""
+    """Limits the bytes that were sent on one link and are not confirmed. Only the loop's thread may
+    call.
+    """
 
     def __init__(self) -> None:
         self._on_way = 0
@@ -63,10 +64,10 @@ class FileExchange:
         known: Sequence[str],
         is_wanted: Callable[[], bool],
     ) -> tuple[Sent, Sequence[str]] | None:
-        """Send the files of an attempt. Return size, digest, and the commits that the node knows
-        afterwards; None if the attempt was stopped meanwhile.
+        """Send the files of an attempt. Return the archive's size and digest, and the commits that
+        the node has afterwards; None if the attempt was stopped in the meantime.
 
-        ``known``: the commits that the node has. Raise ConnectionError if the link breaks, and
+        ``known``: the commits that the node has. Raise ConnectionError if the link breaks. Raise
         OSError, UnusableFiles, or RepositoryError if the files cannot be read.
         """
         path = _beside(exit_path, "sent")
@@ -107,7 +108,7 @@ class FileExchange:
             archive.remove(extra)
 
     def take(self, files: AttemptFiles, exit_path: str, told: Sent) -> None:
-        """Put the files of an ended attempt in their places. Idempotent.
+        """Move the received files of an ended attempt to their directories. Idempotent.
 
         The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
         """
@@ -128,14 +129,15 @@ class FileExchange:
 
 
 def archive_path(exit_path: str) -> str:
-    """Return the path at which the archive of an attempt arrives."""
+    """Return the path at which the server stores the archive that a node sends."""
     return _beside(exit_path, "returned")
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
     """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
 
-    What has arrived of its archive is removed, so that it arrives anew.
+    The part of the node's archive that has arrived is removed, because the node sends it from the
+    start.
     """
     _unlink(archive_path(exit_path))
     content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)

@@ -1,8 +1,9 @@
 """The files of attempts on a node with its own file system.
 
-Each worker has a directory on the node, with the same paths below it as in the server's workspace.
-The server's paths in a worker's arguments, environment, and prompt become paths of this node. The
-directory is created for each attempt, and removed when the server has the attempt's files.
+Each worker has a directory on the node, in which paths are the same as in the server's workspace.
+The server's paths in a worker's arguments, environment, and prompt are replaced by paths of this
+node. The directory is created for each attempt, and removed when the server has the attempt's
+files.
 """
 
 import json
@@ -26,10 +27,10 @@ _MOST_TEXT_BYTES = 64 * 1024 * 1024
 
 
 class PathMap:
-    """Replaces paths of the server in texts by paths of this node."""
+    """Replaces the server's paths in texts by this node's paths."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
-        """``places``: by path of the server, the path on this node."""
+        """``places``: this node's paths, by the server's paths."""
         pairs = dict(places)
         for before, after in places.items():
             # In JSON, a path may be written with escapes.
@@ -44,7 +45,7 @@ class PathMap:
 
 
 def attempt_files(told: Mapping[str, Any]) -> AttemptFiles:
-    """Return the files of a JSON object. Raise ValueError, KeyError, or TypeError."""
+    """Return the files that a JSON object describes. Raise ValueError, KeyError, or TypeError."""
     worktree = told["worktree"]
     names = ("directories", "inputs", "texts", "left_out")
     return AttemptFiles(
@@ -58,12 +59,13 @@ def attempt_files(told: Mapping[str, Any]) -> AttemptFiles:
 class NodeFiles:
     """The files of this node's attempts.
 
-    One thread at a time may call for an attempt; different threads may call for different attempts.
+    Any thread may call, but only one thread at a time for the same attempt.
     """
 
     def __init__(self, directory: Path, home: Path, worktrees: NodeWorktrees | None) -> None:
-        """``directory``: on a local disk. ``home``: the product's folder on this machine. Raise
-        OSError.
+        """``directory`` must be on a local disk. ``home``: the product's folder on this machine.
+
+        Raise OSError.
         """
         self._directory, self._home, self._worktrees = directory, home, worktrees
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +77,7 @@ class NodeFiles:
 
     @property
     def shown(self) -> Sequence[str]:
-        """The directories that workers read, for a sandbox."""
+        """The directories that a sandbox must show, because workers read them."""
         objects = self._worktrees.objects if self._worktrees else ""
         return tuple(filter(None, (str(self._directory), objects)))
 
@@ -84,13 +86,19 @@ class NodeFiles:
         return self._worktrees.known() if self._worktrees else ()
 
     def connected(self, places: Mapping[str, Sequence[str]], python: str) -> None:
-        """``places``: the server's paths of ``workspace``, ``project``, ``home``, and ``python``.
+        """Store the paths of a server to which the node has connected.
+
+        ``places``: the server's paths of ``workspace``, ``project``, ``home``, and ``python``.
         ``python``: this node's interpreter.
         """
         self._places, self._python = places, python
 
     def receive(self, attempt_id: str, at: int, data: bytes) -> None:
-        """Append a piece to the archive of an attempt. ``at`` 0 begins a new one. Raise OSError."""
+        """Append a piece to the archive of an attempt, at the position ``at``. 0 begins a new
+        archive.
+
+        Raise OSError.
+        """
         place = self._place(attempt_id)
         if at == 0:
             archive.remove(str(place))
@@ -103,11 +111,14 @@ class NodeFiles:
                 file.write(data)
 
     def adopt(self, attempt_id: str) -> None:
-        """Note an attempt that a former process of this node has unpacked."""
+        """Record an attempt whose files an earlier process of this node has unpacked."""
         self._users[str(self._place(attempt_id))] = attempt_id
 
     def unpack(self, attempt_id: str, files: AttemptFiles, told: Sent) -> None:
-        """Create the attempt's directories. Raise OSError, UnusableFiles, or RepositoryError."""
+        """Create the attempt's directories from the received archive.
+
+        Raise OSError, UnusableFiles, or RepositoryError.
+        """
         place, mapped = self._place(attempt_id), self.paths(attempt_id)
         received, staging = place / RECEIVED, place / "staging"
         if archive.sent(str(received)) != told:
@@ -134,7 +145,8 @@ class NodeFiles:
         archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
 
     def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> Sent:
-        """Write the files that the attempt has left into the file ``path``.
+        """Write the files of an ended attempt into an archive at ``path``. Return its size and
+        digest.
 
         Raise OSError, UnusableFiles, or RepositoryError.
         """
@@ -166,14 +178,14 @@ class NodeFiles:
                 archive.remove(str(place))
 
     def forget_others(self) -> None:
-        """Remove directories that no attempt uses, after all attempts were adopted."""
+        """Remove directories that no attempt uses. Call this after all attempts were adopted."""
         for place in self._directory.iterdir():
             if str(place) not in self._users:
                 with suppress(OSError):
                     archive.remove(str(place))
 
     def paths(self, attempt_id: str) -> PathMap:
-        """Return the paths on this node in place of the server's, for one attempt."""
+        """Return the mapping from the server's paths to this node's paths for one attempt."""
         place = self._place(attempt_id)
         own = {
             "workspace": str(place / "workspace"),
