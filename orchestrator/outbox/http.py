@@ -117,7 +117,7 @@ class Poster:
             answer = answer.replace(part, "***") if part else answer
         if 200 <= status < 300:
             return Outcome(status=status, answer=answer)
-        why = "a redirect, which is not followed" if 300 <= status < 400 else response.reason
+        why = "(redirect; redirects are not followed)" if 300 <= status < 400 else response.reason
         return Outcome(
             status=status,
             error=f"HTTP {status} {self._mask(str(why or ''))[:100]}".strip(),
@@ -150,7 +150,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.Timeout | TimeoutError):
         return NO_ANSWER
     if isinstance(error, requests.exceptions.SSLError):
-        return "the certificate or the TLS connection was refused"
+        return "the TLS connection failed; check the certificate of the receiver"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror and cause.errno:

@@ -31,7 +31,7 @@ from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
 from orchestrator.security.masking import shown_address
 
-OFF = f"the receiver answered 410 Gone; turn the endpoint on: {COMMAND} webhooks test "
+OFF = f"the receiver answered 410 Gone; to turn the endpoint on again: {COMMAND} webhooks test "
 
 
 class Switch(Protocol):
@@ -82,7 +82,11 @@ class OutboxService:
         outcome = self._webhooks.send(entry)
         if outcome.status == GONE and entry.endpoint != CALLBACK:
             self._switch.turn_off(entry.endpoint)
-            self._store.fail_pending(entry.endpoint, "the endpoint is off (410 Gone)", self._now())
+            self._store.fail_pending(
+                entry.endpoint,
+                "the endpoint is off, because its receiver answered 410 Gone",
+                self._now(),
+            )
         elif outcome.delivered:
             self._switch.turn_on(entry.endpoint)
         return [after_attempt(entry, outcome, self._now())]

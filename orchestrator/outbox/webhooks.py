@@ -22,8 +22,8 @@ KEY_PREFIX = "whsec_"
 #: Lengths of a secret's key, in bytes.
 SHORTEST, LONGEST = 24, 64
 RULE = (
-    f"must be base64 of {SHORTEST} to {LONGEST} bytes, with or without {KEY_PREFIX}; create one: "
-    "openssl rand -base64 32"
+    f"a secret must be {SHORTEST} to {LONGEST} bytes in base64, with or without the prefix "
+    f"{KEY_PREFIX}; create a secret: openssl rand -base64 32"
 )
 
 

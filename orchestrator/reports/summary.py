@@ -152,7 +152,7 @@ def _about_result(job: Job, status: JobStatus, merge: MergeReport) -> Iterator[S
         yield Step(command=f"{COMMAND} diff {job.id}", purpose="show the merged change")
         partial = "" if status is JobStatus.COMPLETED else " --partial"
         land = f"{COMMAND} land {job.id}{partial}"
-        yield Step(command=land, purpose="merge it into your branch")
+        yield Step(command=land, purpose="merge the result into your branch")
 
 
 def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
@@ -175,7 +175,7 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
         purposes.setdefault(each.command, "include")
         if each.otherwise:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
-            purposes.setdefault(each.otherwise, "or let one version win:")
+            purposes.setdefault(each.otherwise, "or let one version win where they conflict:")
     return [
         Step(command=command, purpose=f"{purposes[command]} {named(names)}")
         for command, names in workers.items()

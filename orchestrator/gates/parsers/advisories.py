@@ -19,7 +19,9 @@ def read_bandit(content: bytes, cwd: str) -> Reading:
     """Return the reading of ``bandit -f json``. Raise UnreadableReport."""
     found = mapping(parsed(content, "JSON of bandit"))
     if "results" not in found:
-        raise UnreadableReport("its report is JSON, but not bandit's: it has no results")
+        raise UnreadableReport(
+            "the report is JSON, but not a report of bandit: the key results is missing"
+        )
     return Reading(flaws=tuple(_of_bandit(mapping(each), cwd) for each in _list(found, "results")))
 
 

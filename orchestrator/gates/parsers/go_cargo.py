@@ -43,7 +43,7 @@ class _Found:
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
         if len(self.flaws) + len(self.passed) > MOST_TESTS:
-            raise UnreadableReport(f"its report has more than {MOST_TESTS} tests")
+            raise UnreadableReport(f"the report has more than {MOST_TESTS} tests")
 
     def reading(self) -> Reading:
         failed = {flaw.key for flaw in self.flaws}

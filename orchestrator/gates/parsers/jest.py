@@ -17,7 +17,9 @@ def read(content: bytes, cwd: str) -> Reading:
     """Return the reading of a report, with paths relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of jest")
     if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
-        raise UnreadableReport("its report is JSON, but not jest's: no testResults")
+        raise UnreadableReport(
+            "the report is JSON, but not a report of jest: the key testResults is missing"
+        )
     flaws: list[Flaw] = []
     passed: list[str] = []
     skipped: list[str] = []

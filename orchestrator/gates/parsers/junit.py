@@ -47,9 +47,9 @@ def read(content: bytes) -> Reading:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
         # The last two errors are those of unknown and unreadable encodings.
-        raise UnreadableReport(f"its report is not JUnit XML: {error}") from error
+        raise UnreadableReport(f"the report is not JUnit XML: {error}") from error
     if not document.is_junit:
-        raise UnreadableReport("its report is XML, but not JUnit XML: it has no test suite")
+        raise UnreadableReport("the report is XML, but not JUnit XML: it has no test suite")
     return document.reading()
 
 
@@ -66,7 +66,7 @@ def _failure(attributes: dict[str, str]) -> str:
 
 
 def _refuse(*_: object) -> None:
-    raise UnreadableReport("its report has a DOCTYPE declaration, which no test runner writes")
+    raise UnreadableReport("the report has a DOCTYPE declaration, which no test runner writes")
 
 
 @dataclass(slots=True)
@@ -100,7 +100,7 @@ class _Document:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise UnreadableReport(f"its report is nested more than {DEEPEST} deep")
+            raise UnreadableReport(f"the report is nested more than {DEEPEST} deep")
         if tag in _SUITES:
             self._open(tag, attributes)
         elif tag == "testcase":
@@ -143,7 +143,7 @@ class _Document:
     def _begin(self, attributes: dict[str, str]) -> None:
         self.tests += 1
         if self.tests > MOST_TESTS:
-            raise UnreadableReport(f"its report has more than {MOST_TESTS} tests")
+            raise UnreadableReport(f"the report has more than {MOST_TESTS} tests")
         place = attributes.get("classname") or attributes.get("file") or ""
         if place in _NO_CLASS:
             place = "::".join(each.name for each in self.suites if each.name) or place

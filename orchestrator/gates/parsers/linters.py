@@ -33,7 +33,7 @@ def read_ruff(content: bytes, cwd: str) -> Reading:
     """
     found = parsed(content, "JSON of ruff")
     if not isinstance(found, list):
-        raise UnreadableReport("its report is JSON, but not ruff's: it is not a list")
+        raise UnreadableReport("the report is JSON, but not a report of ruff: it is not a list")
     return Reading(flaws=tuple(_of_ruff(mapping(each), cwd) for each in sequence(found)))
 
 
@@ -54,5 +54,5 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
         shown = f" [{code}]" if code else ""
         flaws.append(Flaw(key, f"{path}:{found['line']}: {message}{shown}"))
         if len(flaws) > MOST_FINDINGS:
-            raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+            raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
     return Reading(flaws=tuple(flaws))

@@ -73,7 +73,7 @@ def _whole(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise UnreadableReport(f"cannot read its report: {error}") from error
+        raise UnreadableReport(f"cannot read the report: {error}") from error
     if len(content) > MOST_BYTES:
-        raise UnreadableReport(f"its report has more than {MOST_BYTES // 2**20} MiB")
+        raise UnreadableReport(f"the report has more than {MOST_BYTES // 2**20} MiB")
     return content

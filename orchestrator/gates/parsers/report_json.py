@@ -20,13 +20,13 @@ def parsed(content: bytes, what: str) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise UnreadableReport(f"its report is not {what}: {error}") from error
+        raise UnreadableReport(f"the report is not {what}: {error}") from error
 
 
 def sequence(value: object) -> list[Any]:
     found = json_values.sequence(value)
     if len(found) > MOST_FINDINGS:
-        raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+        raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
     return found
 
 

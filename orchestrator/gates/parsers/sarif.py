@@ -23,12 +23,12 @@ def read(content: bytes, cwd: str) -> Reading:
     """Return the reading of a report, with paths relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "SARIF")
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
-        raise UnreadableReport("its report is JSON, but not SARIF: it has no runs")
+        raise UnreadableReport("the report is JSON, but not SARIF: it has no runs")
     flaws: list[Flaw] = []
     for flaw in _flaws(found["runs"], cwd):
         flaws.append(flaw)
         if len(flaws) > MOST_FINDINGS:
-            raise UnreadableReport(f"its report has more than {MOST_FINDINGS} findings")
+            raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
     return Reading(flaws=tuple(flaws))
 
 
@@ -52,7 +52,7 @@ def _check_ended(run: dict[str, Any]) -> None:
         if each.get("executionSuccessful") is False:
             notes = sequence(each.get("toolExecutionNotifications"))
             said = [text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]]
-            words = ": ".join(filter(None, ["its tool did not complete", *said]))
+            words = ": ".join(filter(None, ["the tool did not complete", *said]))
             raise UnreadableReport(words)
 
 

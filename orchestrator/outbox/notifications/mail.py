@@ -24,7 +24,9 @@ def check(url: str) -> None:
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     if not parts.hostname or not query.get("from") or not query.get("to"):
-        raise ValueError("must be like smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D")
+        raise ValueError(
+            "the address must have the form smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D"
+        )
 
 
 def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:

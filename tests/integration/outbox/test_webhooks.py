@@ -210,7 +210,7 @@ def test_a_redirect_is_not_followed(site: InProcess, receiver: Receiver) -> None
     finally:
         receiver.answer_headers = {}
 
-    assert answer["error"] == "HTTP 307 a redirect, which is not followed"
+    assert answer["error"] == "HTTP 307 (redirect; redirects are not followed)"
     assert not [each for each in receiver.received if each.path == "/elsewhere"]
 
 

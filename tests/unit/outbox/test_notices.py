@@ -65,7 +65,7 @@ def test_an_address_suggests_its_kind(url: str, kind: TargetKind) -> None:
 
 
 def test_an_address_of_mail_without_a_receiver_is_refused() -> None:
-    with pytest.raises(ValueError, match="must be like smtp://"):
+    with pytest.raises(ValueError, match="must have the form smtp://"):
         mail.check("smtp://mail.example?from=a@b")
 
 

@@ -48,7 +48,7 @@ def test_a_command_for_several_workers_is_named_once(tmp_path: Path) -> None:
     assert next_steps(planted, tmp_path)[2:] == [
         f"bin/orchestrator merge {ROOT} --resolve worker # include worker_1, worker_2",
         f"bin/orchestrator merge {ROOT} --strategy theirs "
-        "# or let one version win: worker_1, worker_2",
+        "# or let one version win where they conflict: worker_1, worker_2",
     ]
 
 
@@ -56,6 +56,6 @@ def test_workers_that_gates_rejected_are_retried_once(tmp_path: Path) -> None:
     planted = planted_with(LossCause.REFUSED, WorkerStatus.FAILED)
     assert next_steps(planted, tmp_path) == [
         f"bin/orchestrator diff {ROOT} # show the merged change",
-        f"bin/orchestrator land {ROOT} --partial # merge it into your branch",
+        f"bin/orchestrator land {ROOT} --partial # merge the result into your branch",
         f"bin/orchestrator retry {ROOT} # retry worker_1, worker_2",
     ]

@@ -374,7 +374,7 @@ triggers: {issues: {verify: github, secret: 0123456789abcdef, plan: absent.yaml}
     err = capsys.readouterr().err
     for place in ("allow_hosts", "[ci].url", "[ci].secret", "'A B'", "'Token'", "[me].url"):
         assert place in err
-    assert "[you].url: must begin with a scheme" in err
+    assert "[you].url: the address must begin with a scheme" in err
     assert "absent.yaml: No such file or directory" in err
     assert "s3cret" not in err
 

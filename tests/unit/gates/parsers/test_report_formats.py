@@ -310,7 +310,7 @@ def test_sarif_only_accepted_suppressions_count(statuses: list[str], counts: boo
 def test_sarif_of_a_tool_that_broke_down_is_no_pass() -> None:
     note = {"message": {"text": "out of memory"}, "level": "error"}
     broke = {"executionSuccessful": False, "toolExecutionNotifications": [note]}
-    with pytest.raises(UnreadableReport, match="its tool did not complete: out of memory"):
+    with pytest.raises(UnreadableReport, match="the tool did not complete: out of memory"):
         sarif_of(invocations=[broke])
     assert sarif_of(invocations=[{"executionSuccessful": True}]) == []
     assert sarif_of({"ruleId": "A"}, invocations=[broke]) == ["A "]
