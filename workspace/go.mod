@@ -1,2 +1,2 @@
-// What workers leave here is no part of the host project: `go vet ./...` there passes over another module.
+// Files of workers in this directory are not part of the host project. Because of this file, `go vet ./...` in the project skips them.
 module workspace

@@ -198,7 +198,7 @@ def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str
     Raise ConfigError for an agent without a command.
     """
     if not user.command:
-        raise ConfigError(f"agents.{name}: set command or class")
+        raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
     around = {**environ, **_variables(user)[1]}
     return partial(
         look_for_program, name, user.description, user.command[0], f"{terms.home}/bin", around
@@ -278,9 +278,11 @@ def _loaded(name: str, path: str) -> Agent:
 def _checked(agent: Agent, name: str, where: str) -> Agent:
     lacking = [each for each in ("check", "command", "evidence") if not hasattr(agent, each)]
     if lacking:
-        raise ConfigError(f"{where} is not an agent: it lacks {', '.join(lacking)}")
+        raise ConfigError(
+            f"{where} is not an agent: the class lacks {', '.join(lacking)}; add the methods"
+        )
     if getattr(agent, "name", None) != name:
-        raise ConfigError(f"{where}: its name must be {name!r}")
+        raise ConfigError(f"{where}: the attribute name of the class must be {name!r}")
     return agent
 
 

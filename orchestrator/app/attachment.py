@@ -125,8 +125,8 @@ class Attachment:
         worker = self._worker
         if not self._repository.tip(self._branch):
             raise Conflict(
-                f"{worker.id} has no branch {short(self._branch)}: it has not started, has no "
-                "worktree, or its job was removed"
+                f"{worker.id} has no branch {short(self._branch)}: the worker has not started, the "
+                "worker has no worktree, or the job was removed"
             )
         attempts = self._workspace.job_directory(worker.root_id) / "attempts"
         found = resumable(attempts, worker.id)

@@ -71,8 +71,8 @@ class _Checks:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 self.trouble.append(
-                    f"{where}.{name!r}: HTTP does not allow this name or its value; remove spaces "
-                    "from the name, and line breaks from the value"
+                    f"{where}.{name!r}: not a valid HTTP header; remove spaces from the name of "
+                    "the header, and line breaks from the value"
                 )
         return headers
 
@@ -149,7 +149,10 @@ def _target(given: NotifyTarget, checks: _Checks) -> Target:
 
 def _check_scheme(url: str) -> None:
     if "://" not in url:
-        raise ValueError("must begin with a scheme, such as https:// or tgram://, or be desktop:")
+        raise ValueError(
+            "the address must begin with a scheme, such as https:// or tgram://; for the desktop "
+            "of this machine, write desktop:"
+        )
 
 
 def _quiet(text: str | None) -> tuple[int, int] | None:

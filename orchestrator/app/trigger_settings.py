@@ -62,7 +62,9 @@ def _trigger(name: str, given: TriggerSettings, folder: Path) -> Trigger:
 def _condition(name: str, value: object) -> Condition:
     allowed = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not allowed or any(isinstance(each, list | dict) for each in allowed):
-        raise ValueError(f"when.{name} must be a value, or a list of values")
+        raise ValueError(
+            f"when.{name} must be one value or a list of values, without further lists or mappings"
+        )
     return Condition(
         name=name, path=None if name == KIND else EventPath.parse(name), allowed=allowed
     )

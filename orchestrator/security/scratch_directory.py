@@ -56,7 +56,7 @@ def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]
     except OSError:
-        logger.warning("temporary files are not checked", exc_info=True)
+        logger.warning("cannot search for leftover temporary files", exc_info=True)
         return
     for name in names:
         if f"{root}/{name}" not in keep:

@@ -42,8 +42,8 @@ FILES: Mapping[str, str] = {
     "Cargo.toml": '[workspace]\nmembers = []\nexclude = ["."]\n',
     # The same content as the folder's own file, which hides the folder from the host's Go.
     "go.mod": (
-        "// What workers leave here is no part of the host project: `go vet ./...` there passes "
-        "over another module.\nmodule workspace\n"
+        "// Files of workers in this directory are not part of the host project. Because of this "
+        "file, `go vet ./...` in the project skips them.\nmodule workspace\n"
     ),
 }
 _MOST_BYTES = 1 << 20

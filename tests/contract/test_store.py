@@ -185,7 +185,7 @@ def test_an_event_that_is_there_already_undoes_the_whole_change(store: Store) ->
 def test_changing_what_does_not_exist_undoes_the_whole_change(store: Store) -> None:
     store.save(Change(new_jobs=[a_job()]))
 
-    with pytest.raises(StoreError, match="1 of 1 workers to change do not exist"):
+    with pytest.raises(StoreError, match="1 of 1 rows of workers cannot be changed"):
         store.save(Change(new_jobs=[a_job("b")], workers=[a_worker(a_job())]))
 
     assert store.job("b") is None

@@ -111,7 +111,8 @@ class Writing:
         missing = len(values) - cursor.rowcount
         if missing:
             raise StoreError(
-                f"{missing} of {len(values)} {self._table.name} to change do not exist"
+                f"{missing} of {len(values)} rows of {self._table.name} cannot be changed: they do "
+                "not exist"
             )
 
     def _row(self, value: object) -> list[Any]:
