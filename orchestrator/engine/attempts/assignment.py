@@ -110,7 +110,8 @@ class SharedContextRuns:
             self._post(ContextPrepared(job.id))
         else:
             logger.warning(
-                "cannot create the project digest", extra={"job_id": job.id, "exit": repr(exit)}
+                "cannot create the project digest of a shared context",
+                extra={"job_id": job.id, "exit": repr(exit)},
             )
             self._do_without(job, root)
 

@@ -127,7 +127,7 @@ class ResultGates:
         try:
             check = self._check(flight, gates)
         except (RepositoryError, OSError) as error:
-            words = f"cannot run its gates: {error}"
+            words = f"cannot run the gates of the attempt: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
             self._report(flight, exit, evidence, on_judged)
             return

@@ -106,6 +106,6 @@ def _refused(evidence: Evidence, why: str) -> Evidence:
     return replace(
         evidence,
         claimed_success=False,
-        error=f"its review was rejected: {why}",
+        error=f"the review was rejected: {why}",
         output=f"Your review was rejected: {why}\n\nYour answer was:\n\n{answer}",
     )

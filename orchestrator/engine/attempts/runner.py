@@ -436,7 +436,7 @@ class AttemptRunner:
                 if self._result_gates.is_stopped(worker):
                     self._background.space.wake(attempt_id(worker))
                 return
-            evidence = _unreadable(flight, f"cannot commit its changes: {error}")
+            evidence = _unreadable(flight, f"cannot commit the changes of the worker: {error}")
         self._goes_on(worker)
         self._result_gates.begin(flight, job, exit, evidence, self._tell)
 
@@ -484,8 +484,10 @@ class AttemptRunner:
         except Exception as error:
             if is_full_disk(error):
                 raise
-            logger.exception("evidence could not be read", extra={"worker": flight.worker.id})
-            return _unreadable(flight, f"cannot read its result: {error}")
+            logger.exception(
+                "cannot read the evidence of an attempt", extra={"worker": flight.worker.id}
+            )
+            return _unreadable(flight, f"cannot read the result of the worker: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return files of the user's checkout that changed during an attempt.

@@ -172,7 +172,7 @@ class Baselines:
         with self._lock:
             process = site.process if site.running is wanted and not wanted.waiting else ""
         if process:
-            self._runs.stop(process, "cancel", "a check that no longer waits for it")
+            self._runs.stop(process, "cancel", "a check that no longer needs the baseline")
 
     def _named(self, site: _Site, process: str) -> None:
         with self._lock:

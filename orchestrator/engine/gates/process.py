@@ -215,11 +215,15 @@ class GateProcesses:
         exit = Exit(ended_by=EndedBy.LOST)
         try:
             if self._launcher.adopt(name, record):
-                self._launcher.stop(name, EndedBy.CANCEL, "a server that begins its gates again")
+                self._launcher.stop(
+                    name, EndedBy.CANCEL, "a restarted server that runs the gates again"
+                )
                 return
             exit = self._launcher.settle(name, record)
         except OSError:
-            logger.warning("an earlier gate is unreadable", extra={"path": record}, exc_info=True)
+            logger.warning(
+                "cannot read the record of an earlier gate", extra={"path": record}, exc_info=True
+            )
         self._processes.ended(name, exit)
 
     def _ended(self, found: _UnderWay, exit: Exit) -> None:
@@ -235,7 +239,7 @@ class GateProcesses:
             ran = self._read(found, exit)
         except Exception as error:
             logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
-            words = f"cannot read its report: {error}"
+            words = f"cannot read the report of the gate: {error}"
             ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
         found.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
 
@@ -253,7 +257,7 @@ class GateProcesses:
         executed, outside = _executed(sources, run)
         sources.unlink(missing_ok=True)
         if outside:
-            words = f"{run.gate.name} imports {', '.join(outside)} from the checkout"
+            words = f"{run.gate.name} imports {', '.join(outside)} from the user's checkout"
             return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
         ran = replace(ran, executed=executed)
         try:
@@ -339,7 +343,7 @@ class GateProcesses:
         try:
             tools = self._tools(run.worktree, str(place / "programs"), search)
         except (RepositoryError, OSError):
-            logger.warning("the project's own programs are not found", exc_info=True)
+            logger.warning("cannot find the project's own programs", exc_info=True)
             tools = Tools()
         left = (str(self._around.home), str(self._around.workspace))
         found = {
@@ -444,9 +448,9 @@ def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:
     if exit.ended_by is EndedBy.TIMEOUT:
         return GateCause.TIMEOUT, f"timed out after {gate.timeout:g} s"
     if exit.ended_by is EndedBy.SPAWN_FAILED:
-        return GateCause.ERROR, exit.error or "could not be started"
+        return GateCause.ERROR, exit.error or "the gate could not be started"
     if exit.ended_by is not EndedBy.EXIT:
-        return GateCause.KILLED, exit.error or f"did not complete ({exit.ended_by})"
+        return GateCause.KILLED, exit.error or f"the gate did not complete ({exit.ended_by})"
     if exit.signal is not None:
         return GateCause.KILLED, f"killed by signal {exit.signal}"
     if exit.code == _NOT_FOUND:

@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
 #: Maximum number of bytes of a file that are searched for a statement.
 _MOST_LOOKED_AT = 1 << 16
-UNCHANGED = "no file that it checks was changed"
+UNCHANGED = "no file that the gate checks was changed"
 Done = Callable[[Sequence[GateResult]], None]
 _Then = Callable[[Ran], None]
 
@@ -181,7 +181,7 @@ class GateRunner:
             step(course, *more)
         except Exception as error:
             logger.exception("a check failed", extra={"check": course.check.name})
-            self._finish(course, f"could not run: {error}")
+            self._finish(course, f"the gate could not run: {error}")
 
     # -- runs -----------------------------------------------------------------------------------
 

@@ -104,7 +104,7 @@ class MergedGates:
             cause = f" ({last_line})" if last_line else ""
             raise Unfit(
                 f"gates already fail on the base commit: {names}{cause}; "
-                f"nothing was merged; fix them, then: {COMMAND} merge {job.id}"
+                f"nothing was merged; make the gates pass there, then: {COMMAND} merge {job.id}"
             )
 
     def _run(
@@ -159,7 +159,7 @@ class MergedGates:
         self._gates.begin(check, done)
         while not ended.wait(LOOK_SECONDS):
             if halted():
-                self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of its job")
+                self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of the job")
                 # Wait, because the caller will remove the worktree in which the gates run.
                 ended.wait(STOP_SECONDS)
                 raise Abandoned("the job was stopped while its gates ran")

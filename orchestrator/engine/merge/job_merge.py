@@ -125,7 +125,8 @@ def _others(tree: Tree, job: Job) -> Iterator[Worker]:
 T = TypeVar("T")
 _WITHOUT_SPACE = (
     "the worktree of {worker} was not removed: the disk has no space to commit its files ({at}); "
-    "free disk space, then: {command} clean; or discard it: {command} discard {job}"
+    "free disk space, then: {command} clean; or discard the work of the job: "
+    "{command} discard {job}"
 )
 
 logger = logging.getLogger(__name__)

@@ -85,7 +85,7 @@ MOST_CONFLICTS = 100
 #: Maximum number of files of a result whose added and removed lines are stored.
 MOST_MEASURED = 1_000
 #: Reason of a merge rejection if the worker's changes pass its own gates.
-NOT_TOGETHER = "gates fail with the changes of other workers"
+NOT_TOGETHER = "gates fail together with the changes of other workers"
 #: Seconds between retries. Two causes are temporary: a user's ``git gc --prune=now`` that removes
 #: commits without a ref, and a lock that another git process holds briefly.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
@@ -216,7 +216,7 @@ class BranchMerge:
         if commit and not any(LEFT in name for name in kept):
             self._repository.point(branch, commit)
             return True
-        gone = "its branch and its checkpoints were removed"
+        gone = "the branch and the checkpoints of the worker were removed"
         leave(record, worker, gone, LossCause.NO_BRANCH)
         record.gone.append(worker.id)
         return False
@@ -260,7 +260,10 @@ class BranchMerge:
             try:
                 return self._stored_once(record, job, parts, judge)
             except RepositoryError as error:
-                logger.warning("merged again in %g s: %s", pause, error, extra={"job_id": job.id})
+                about = {"job_id": job.id}
+                logger.warning(
+                    "cannot merge a job; retrying in %g s: %s", pause, error, extra=about
+                )
             time.sleep(pause)
             self._worktrees.checkout.put_back(job.root_id)
         return self._stored_once(record, job, parts, judge)
@@ -562,7 +565,7 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
         return ()
-    why = f"the job was cancelled; run it: {COMMAND} merge {job.id}"
+    why = f"the job was cancelled; run the gate: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
     # With this status, the gates do not block the merge. A cancelled job is no success, whatever

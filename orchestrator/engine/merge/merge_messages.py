@@ -95,14 +95,17 @@ def _details(record: MergeRecord) -> Iterator[str]:
     yield from _handed(record)
     if record.leaks:
         yield (
-            "Your checkout changed while the job ran: by the named worker, by you, or by a "
-            "worker outside its worktree. To see and restore the changes of the job: "
+            "Your checkout changed while the job ran. The named worker, you, or a worker outside "
+            "its worktree changed it. To see and restore the changes of the job: "
             f"{COMMAND} restore {record.job_id}."
         )
         yield from (f"Changed in your checkout: {each}." for each in record.leaks[:MOST_PATHS])
     if record.leaks[MOST_PATHS:]:
         name = record_name(record.job_id)
-        yield f"{len(record.leaks) - MOST_PATHS} more changes in your checkout: reports/{name}."
+        yield (
+            f"{len(record.leaks) - MOST_PATHS} more changes in your checkout are listed in "
+            f"reports/{name}."
+        )
     yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
     yield from (f"Merge error: {error}" for error in record.errors)
     if record.earlier:
@@ -120,12 +123,12 @@ def _undone(record: MergeRecord) -> Iterator[str]:
 
 #: Texts on why no attempt resolves conflicts.
 HINDRANCES: Mapping[str, str] = {
-    Hindrance.OFF: "the job's setting resolve is off",
+    Hindrance.OFF: "the job's setting 'resolve' is off",
     Hindrance.NO_AGENT: "a command cannot resolve conflicts",
     Hindrance.NO_RETRY: "no retry remains",
-    Hindrance.UNRESOLVED: "an attempt tried without success",
+    Hindrance.UNRESOLVED: "an attempt did not succeed in resolving them",
     Hindrance.STOPPED: "the job was stopped",
-    Hindrance.NOT_ASKED: "a repeated merge starts no attempt",
+    Hindrance.NOT_ASKED: "a repeated merge does not start an attempt",
 }
 
 
@@ -161,7 +164,7 @@ def _won(record: MergeRecord) -> Iterator[str]:
     yield from told[:MOST_LINES]
     if told[MOST_LINES:]:
         name = record_name(record.job_id)
-        yield f"{len(told) - MOST_LINES} more replaced places: reports/{name}."
+        yield f"{len(told) - MOST_LINES} more replaced places are listed in reports/{name}."
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
@@ -190,9 +193,9 @@ def _place(lost: Mapping[str, Any]) -> str:
 
 #: Texts on how files were merged.
 WAYS: Mapping[str, str] = {
-    FileWay.UNION: "Both sides only added lines, and the result has both",
-    FileWay.LINE_ENDS: "Merged without regard to blanks and carriage returns at line ends",
-    FileWay.DIRECTORY_RENAME: "Moved along with the directory that another worker renamed",
+    FileWay.UNION: "Both sides only added lines, and the result has the lines of both",
+    FileWay.LINE_ENDS: "Merged, ignoring differences in blanks and carriage returns at line ends",
+    FileWay.DIRECTORY_RENAME: "Moved, because another worker renamed the directory",
 }
 
 
@@ -215,12 +218,12 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     for each in record.gates:
         if _outcome(each) != GateOutcome.PASSED:
             yield _not_passed(each)
-    yield f"To see it: {COMMAND} diff {record.job_id}."
+    yield f"To see the result: {COMMAND} diff {record.job_id}."
     if record.branch.endswith("/result"):
         # Only for a root job. A child job's report is read by its worker, which already has the
         # changes.
         partial = "" if status is JobStatus.COMPLETED else " --partial"
-        yield f"To merge it into your branch: {COMMAND} land {record.job_id}{partial}."
+        yield f"To merge the result into your branch: {COMMAND} land {record.job_id}{partial}."
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
@@ -262,8 +265,9 @@ def _handed(record: MergeRecord) -> Iterator[str]:
     """
     if record.without_worktree:
         yield (
-            f"The changes are not in the directory of {record.without_worktree}, because it has "
-            f"no worktree. They will be in the result of its job. Branch: {record.branch}."
+            f"The changes are not in the directory of {record.without_worktree}, because this "
+            "worker has no worktree. The result of its job will contain the changes. Branch: "
+            f"{record.branch}."
         )
     if not record.handed:
         return

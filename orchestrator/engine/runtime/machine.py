@@ -285,7 +285,7 @@ class Headroom:
     def _too_few_descriptors(self) -> Lack | None:
         if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
             return None
-        why = "waiting for file descriptors: the server has few free ones (see ulimit -n)"
+        why = "waiting for file descriptors: the server has few free descriptors (see ulimit -n)"
         return Lack(WaitKind.DESCRIPTORS, why)
 
     def _too_much_pressure(self) -> Lack | None:

@@ -81,7 +81,7 @@ class CheckpointCalls:
             # Read the worker again, because an attempt may have begun since. From here on, an
             # attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "then roll it back")
+            self._check_is_still(worker, "then roll the worker back")
             name = checkpoint or before(worker.attempt)
             done = kept.roll_back(self._worktrees.place_of(worker), name)
             self._note(caller, worker, done)
@@ -94,7 +94,7 @@ class CheckpointCalls:
             # Read the worker again, because an attempt may have begun since. From here on, an
             # attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "then count its changes")
+            self._check_is_still(worker, "then count the worker's changes")
             files = self._worktrees.own_files(worker)
             self._trees.amend(worker.root_id, lambda tree: tree.recounted(worker.key, files))
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))

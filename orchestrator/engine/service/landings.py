@@ -215,7 +215,7 @@ class LandingCalls:
                 try:
                     is_known = self._settle(begun)
                 except (OrchestratorError, OSError) as error:
-                    logger.warning("an interrupted landing is not recorded: %s", error)
+                    logger.warning("cannot record an interrupted landing: %s", error)
                     continue
                 if is_known:
                     self._journal.end(begun.job_id)

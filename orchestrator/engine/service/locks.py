@@ -28,7 +28,10 @@ class LockService:
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
         attempt = caller.attempt
         if attempt is None:
-            raise Forbidden("leases are for workers, with their own keys; in a task, set locks")
+            raise Forbidden(
+                "only a worker, with its own key, may acquire leases; to lock names for a task, "
+                "set locks in the task"
+            )
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.ask(attempt, names, now, wait=wait)
         )

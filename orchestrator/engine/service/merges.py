@@ -71,7 +71,8 @@ class MergeCalls:
         both = sorted({*choice.take} & {*choice.leave})
         if both:
             raise InvalidRequest(
-                f"{both[0]} cannot be both merged (take) and excluded (leave); name it in only one"
+                f"{both[0]} cannot be both merged (take) and excluded (leave); remove {both[0]} "
+                "from one of the two lists"
             )
         _check_has_branches(job)
         if choice.resolve:

@@ -125,6 +125,6 @@ def _refused(evidence: Evidence, why: str) -> Evidence:
     return replace(
         evidence,
         claimed_success=False,
-        error=f"its plan was rejected: {why}",
+        error=f"the plan was rejected: {why}",
         output=f"Your plan was rejected: {why}\n\nYour answer was:\n\n{answer}",
     )

@@ -191,11 +191,13 @@ class Submitting:
         if line.parent.is_adviser:
             who = "planner" if line.parent.is_planner else "reviewer"
             raise Refused(
-                f"a {who} may not start child jobs; answer without them",
+                f"a {who} may not start child jobs; answer without child jobs",
                 kind="recursion-disabled",
             )
         if line.parent_job.stop_cause is not None:
-            raise Conflict("the job of this worker is being cancelled; it may not start child jobs")
+            raise Conflict(
+                "the job of this worker is being cancelled; the worker may not start child jobs"
+            )
         again = same_child(scheduler, line.parent, asked.digest, asked.discarded)
         if again is not None:
             scheduler.attach(key, again.id, now)
@@ -309,7 +311,7 @@ class Submitting:
                 raise Refused(
                     f"max_cost_usd cannot be enforced for task {task.id!r}: the price of {model} "
                     f"({worker.agent}) is unknown; set its price in config.yaml "
-                    "(workers.prices; 0 for a local model), or set workers.unknown_price: first",
+                    "(workers.prices; 0 for a local model), or set workers.unknown_price to first",
                     kind="unknown-price",
                 )
 

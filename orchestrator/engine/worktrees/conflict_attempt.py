@@ -122,7 +122,7 @@ def _described(place: ConflictText, others: Sequence[str]) -> str:
         ("By you:", place.ours),
     )
     parts = [f"{title}\n{_cut(text)}" for title, text in texts]
-    return "\n".join([f"{place.path}, at line {place.line} of yours{who}:", *parts])
+    return "\n".join([f"{place.path}, at line {place.line} of your version{who}:", *parts])
 
 
 def _cut(text: str) -> str:

@@ -61,7 +61,7 @@ class Bases:
         try:
             return frozenset(self._children.discarded(worker, child_ids, base.commit))
         except RepositoryError:
-            logger.warning("child jobs cannot be compared", exc_info=True)
+            logger.warning("cannot check which child jobs a worker has discarded", exc_info=True)
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:

@@ -268,7 +268,7 @@ class Worktrees:
     def _open(self, assignment: Assignment) -> Ground:
         worker, job = assignment.worker, assignment.job
         if self._workspace.is_attached(worker):
-            raise RepositoryError(f"its worktree is in use by {COMMAND} attach")
+            raise RepositoryError(f"the worktree of the worker is in use by {COMMAND} attach")
         self.checkout.note(worker.root_id)
         self.checkout.put_back(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
@@ -300,7 +300,7 @@ class Worktrees:
                 directory, f"{directory}{PROGRAMS}", self._search, trusted=False
             )
         except (RepositoryError, OSError):
-            logger.warning("the project's own programs are not found", exc_info=True)
+            logger.warning("cannot find the project's own programs", exc_info=True)
             return Tools()
 
     def _above(self, worker: Worker, job: Job) -> str:

@@ -398,7 +398,10 @@ class FakeService:
         return []
 
     def lock(self, caller: Caller, names: Sequence[str], *, wait: bool) -> LockCall:
-        raise Forbidden("leases are for workers, with their own keys; in a task, set locks")
+        raise Forbidden(
+            "only a worker, with its own key, may acquire leases; to lock names for a task, set "
+            "locks in the task"
+        )
 
     def lock_decided(self, call: LockCall) -> bool:
         return True

@@ -106,7 +106,8 @@ class BudgetCalls:
             if still:
                 raise InvalidRequest(
                     f"job {job_id} would still be at its limit {still} "
-                    f"({getattr(config, still):.15g}); raise it further; nothing was changed"
+                    f"({getattr(config, still):.15g}); raise this limit further; nothing was "
+                    "changed"
                 )
             scheduler.raise_budget(job_id, config, caller.name, now)
 

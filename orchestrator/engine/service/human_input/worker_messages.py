@@ -115,7 +115,7 @@ class WorkerMessageCalls:
     def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
         attempt = caller.attempt
         if attempt is None:
-            raise Forbidden("only a worker may report read messages, with its own key")
+            raise Forbidden("only a worker, with its own key, may report that it has read messages")
 
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.messages_read(attempt.key, attempt.number, ids, now)
@@ -125,7 +125,7 @@ class WorkerMessageCalls:
     def used(self, caller: Caller, usage: Usage) -> Used:
         attempt = caller.attempt
         if attempt is None:
-            raise Forbidden("only a worker may report usage, with its own key")
+            raise Forbidden("only a worker, with its own key, may report usage")
 
         def action(scheduler: Scheduler, now: float) -> Used:
             stop = scheduler.used(attempt.key, attempt.number, usage, now)

@@ -122,7 +122,9 @@ class ReadModels:
     def needs(self, caller: Caller) -> Sequence[Need]:
         """Return the needs of jobs that the caller may see, latest first."""
         if caller.attempt is not None:
-            raise Forbidden("needs are not available to workers; use an API key from config.yaml")
+            raise Forbidden(
+                "a worker may not list the needs of jobs; use an API key from config.yaml"
+            )
         found = self._store.needy(None, None if caller.sees_all else caller.name)
         return sorted(_needs(found), key=lambda need: -need.since)
 

@@ -289,7 +289,7 @@ def _remarks(group: Path) -> Iterator[_Stored]:
             found: Mapping[str, Any] = json.loads(file.read_bytes())
             yield _Stored(**{name: found[name] for name in _Stored.__slots__})
         except (ValueError, KeyError, TypeError):
-            logger.error("%s is damaged; its comment is omitted", file)
+            logger.error("the file %s is damaged; the comment in the file is omitted", file)
 
 
 def _directories(directory: Path) -> list[Path]:

@@ -158,7 +158,8 @@ class WorkerCalls:
         job, worker = self._asked(caller, job_id, worker_id)
         if worker.is_adviser:
             raise Conflict(
-                f"{worker.id} works for the whole job; cancel the job: {COMMAND} cancel {job.id}"
+                f"{worker.id} is a planner or reviewer, which cannot be cancelled alone; cancel "
+                f"the job: {COMMAND} cancel {job.id}"
             )
 
         def action(scheduler: Scheduler, now: float) -> None:

@@ -309,7 +309,7 @@ def test_a_gate_that_read_the_checkout_did_not_run(made: Any, backends: Path) ->
 
     found = gate(site, ended)
     assert (found["outcome"], found["cause"]) == ("did_not_run", "outside_worktree"), found
-    assert "imports calc from the checkout" in found["note"]
+    assert "imports calc from the user's checkout" in found["note"]
 
 
 OWN_PATH = {

@@ -213,7 +213,7 @@ def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
     ended = site.wait(job)
     assert (ended["status"], begun.exists()) == ("cancelled", False)
     assert record(site, job)["merged"] == ["worker_1"]
-    unrun = "gate slow did not run: the job was cancelled; run it: bin/orchestrator merge"
+    unrun = "gate slow did not run: the job was cancelled; run the gate: bin/orchestrator merge"
     assert f"not judged: {unrun} {job}" in ended["reason"]
     assert "no gate for" not in ended["reason"]
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
@@ -425,7 +425,7 @@ def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
         ("worker_3", "union"),
     ]
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "Both sides only added lines, and the result has both: CHANGES.md." in final
+    assert "Both sides only added lines, and the result has the lines of both: CHANGES.md." in final
 
 
 @pytest.mark.nightly

@@ -165,7 +165,7 @@ def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProjec
     assert (ended["status"], row["output"][:2]) == ("completed", "0\n"), ended
     assert "The changes are not in the directory of worker_1" in row["output"]
     assert project.show(f"orchestrator/{job}/result", "child.txt") == "c"
-    assert f"To see it: {COMMAND} diff {job}." in ended["results"]["changes"]
+    assert f"To see the result: {COMMAND} diff {job}." in ended["results"]["changes"]
 
 
 @pytest.mark.nightly

@@ -243,7 +243,7 @@ def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: P
     assert (row["agent"], row["attempts"]) == ("editor", 2)
     told = (site.directory(job) / "depth_0" / "worker_2" / "told.md").read_text()
     assert "succeeded, but cannot be merged" in told
-    assert "a.txt, at line 2 of yours, also changed by worker_1:" in told
+    assert "a.txt, at line 2 of your version, also changed by worker_1:" in told
     shown = told.partition("Before both changes:")[2].split()
     assert shown[0] == "two"
     assert "By you:\nzwei" in told

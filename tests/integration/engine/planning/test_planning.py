@@ -220,13 +220,13 @@ NO_TASKS = a_plan()
         pytest.param(
             ["no", "no", GOOD],
             {},
-            "its plan was rejected: there is no JSON object",
+            "the plan was rejected: there is no JSON object",
             id="no plan",
         ),
         pytest.param(
             [NO_TASKS, NO_TASKS, GOOD],
             {},
-            "its plan was rejected",
+            "the plan was rejected",
             id="an empty plan",
             marks=pytest.mark.nightly,
         ),

@@ -167,7 +167,7 @@ def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
     assert first.startswith("planned by rules, not by thinker: thinker created no plan: ")
     made_by = json.loads(told[1])["planner"]
     assert (made_by["source"], made_by["fallback"]["agent"]) == ("rules", "thinker")
-    assert "its plan was rejected" in made_by["fallback"]["reason"]
+    assert "the plan was rejected" in made_by["fallback"]["reason"]
 
 
 @pytest.mark.parametrize(

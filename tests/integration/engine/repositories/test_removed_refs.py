@@ -53,7 +53,9 @@ def test_work_that_another_worker_removes_with_all_checkpoints_is_told(host: Hos
 
     record = host.record(ended["job_id"])
     assert (record["merged"], list(record["left_out"])) == (["worker_2"], ["worker_1"])
-    told = "| **Not merged** | worker_1 (its branch and its checkpoints were removed) |"
+    told = (
+        "| **Not merged** | worker_1 (the branch and the checkpoints of the worker were removed) |"
+    )
     assert told in host.final(ended["job_id"])
 
 

@@ -17,7 +17,7 @@ from tests.unit.core.story import Story
 
 PASSES = (GateResult(name="pytest", status=GateStatus.PASSED, tests=3),)
 FAILS = (GateResult(name="pytest", status=GateStatus.FAILED, failures=("test_x",)),)
-REFUSED = Evidence(claimed_success=False, error="its review was rejected: no JSON")
+REFUSED = Evidence(claimed_success=False, error="the review was rejected: no JSON")
 
 
 def changed(lines: int, gates: tuple[GateResult, ...] = PASSES) -> Evidence:

@@ -19,7 +19,7 @@ def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted()
     lines = list(in_words(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
     assert len(lines) == MOST_LINES + 1
     assert lines[0] == "0.py: worker_2's version won."
-    assert lines[-1] == "5 more replaced places: reports/merge_1.json."
+    assert lines[-1] == "5 more replaced places are listed in reports/merge_1.json."
 
 
 def test_a_few_files_that_one_won_are_all_named() -> None:
@@ -73,7 +73,7 @@ def test_in_which_way_files_were_merged_is_told() -> None:
     files = [{"worker_id": "worker_2", "path": path, "way": way} for path, way in ways]
     lines = list(in_words(MergeRecord(job_id="1", strategy="auto", base="0", files=files)))
     assert lines == [
-        "Both sides only added lines, and the result has both: a, b.",
-        "Merged without regard to blanks and carriage returns at line ends: c.",
-        "Moved along with the directory that another worker renamed: d.",
+        "Both sides only added lines, and the result has the lines of both: a, b.",
+        "Merged, ignoring differences in blanks and carriage returns at line ends: c.",
+        "Moved, because another worker renamed the directory: d.",
     ]

@@ -12,7 +12,7 @@ from tests.unit.core.factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, w
 from tests.unit.core.remains import memory_of
 from tests.unit.core.story import Story
 
-REFUSED = Evidence(claimed_success=False, error="its plan was rejected: a circle")
+REFUSED = Evidence(claimed_success=False, error="the plan was rejected: a circle")
 
 
 def test_a_job_has_no_tasks_until_its_planner_is_done() -> None:
