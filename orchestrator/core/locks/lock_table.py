@@ -178,10 +178,8 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """Return a conflicting entry that is the latest entry of one of the given entry's names;
-        None if there is none.
-
-        Names above and below the given entry's names are ignored.
+        """For each name of the given entry, check the latest entry with the same name. Return the
+        first of these entries that conflicts with the given entry; None if none conflicts.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)

@@ -295,7 +295,7 @@ class JobConfig:
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),
-        "If no gate judged changed code: tell (in the job's reason) or fail (the job fails).",
+        "Effect of code that no gate judged: tell (in the job's reason) or fail (the job fails).",
         default="tell",
         server="gates.unjudged",
         child=Inheritance.AT_LEAST,

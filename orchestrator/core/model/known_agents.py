@@ -177,7 +177,7 @@ CLAUDE = KnownTool(
         "MCP_CONNECTION_NONBLOCKING": "0",
     },
     install="npm install -g @anthropic-ai/claude-code",
-    login="claude /login, or set ANTHROPIC_API_KEY",
+    login="run claude /login, or set ANTHROPIC_API_KEY",
 )
 
 CODEX = KnownTool(
@@ -193,7 +193,7 @@ CODEX = KnownTool(
     logins=("{CODEX_HOME:~/.codex}/auth.json",),
     env=_QUIET,
     install="npm install -g @openai/codex",
-    login="codex login, or set OPENAI_API_KEY",
+    login="run codex login, or set OPENAI_API_KEY",
 )
 
 GEMINI = KnownTool(
@@ -248,7 +248,7 @@ OPENCODE = KnownTool(
     },
     memory_bytes=1024 * MIB,
     install="npm install -g opencode-ai",
-    login="opencode auth login, or set the key of a provider",
+    login="run opencode auth login, or set the key of a provider",
 )
 
 AIDER = KnownTool(
@@ -301,7 +301,7 @@ OLLAMA = KnownTool(
     pass_env=("OLLAMA_*",),
     model_variables=("OLLAMA_MODEL",),
     memory_bytes=96 * MIB,
-    login="ollama serve, and ollama pull MODEL",
+    login="run ollama serve, and ollama pull MODEL",
     local_url="http://127.0.0.1:11434",
 )
 

@@ -171,7 +171,7 @@ def _advice(evidence: Evidence) -> str:
 def _over_limit(exit: Exit) -> str:
     if exit.stopped_by:
         return f"stopped by {exit.stopped_by}"
-    return "killed: exceeded its resource limits"
+    return "killed: the attempt exceeded its resource limits"
 
 
 _S = WorkerStatus

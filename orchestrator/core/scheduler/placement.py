@@ -86,8 +86,8 @@ def check(
 ) -> None:
     """Raise InvalidRequest for a task that no machine can ever run.
 
-    With a cluster, a machine with the required labels may be added later, so the task may wait.
-    ``agents``: the agents of the task's candidates.
+    With a cluster, a task may require labels that no machine has: a machine with these labels may
+    be added later. ``agents``: the agents of the task's candidates.
     """
     wanted = machine_of(task)
     if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):
@@ -231,7 +231,7 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
         of = f" with {_words(wants.labels)}" if wants.labels else ""
         because = f"; {why}" if why else ""
         return f"waiting for a node with {wants.agent}: no node{of} has it{because}"
-    return f"waiting for a node with {wants.agent} and free slots and memory: {names}"
+    return f"waiting for free slots and memory on a node with {wants.agent}: {names}"
 
 
 def _stamp(machine: Machine, agent: str) -> str:

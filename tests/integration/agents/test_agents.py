@@ -258,10 +258,10 @@ def test_a_login_that_is_refused_is_tried_by_one_worker(site: InProcess) -> None
     assert [worker["status"] for worker in job["workers"]] == ["failed"] * 3
     assert [len(worker["attempts"]) for worker in job["workers"]] == [1, 0, 0]
     for worker in job["workers"]:
-        assert "invalid x-api-key; to fix the login: claude /login, or set" in worker["reason"]
+        assert "invalid x-api-key; to fix the login: run claude /login, or set" in worker["reason"]
     login, why = login_of(site, "claude")
     assert login == "no" and "invalid x-api-key" in (why or "")
-    assert mends_of(site, "claude") == ["claude /login, or set ANTHROPIC_API_KEY"]
+    assert mends_of(site, "claude") == ["run claude /login, or set ANTHROPIC_API_KEY"]
 
     site.run("Build a house", [task()])
     assert login_of(site, "claude") == ("yes", None)

@@ -32,7 +32,7 @@ from orchestrator.core.repository.repository import Strategy
 
 #: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
 NO_WORKTREE = (
-    "git: on, but no worktree could be created: the changes are only in the worker's directory"
+    "no worktree could be created (git: on); the changes are only in the worker's directory"
 )
 
 

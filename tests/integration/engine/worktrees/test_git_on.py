@@ -145,7 +145,7 @@ def test_a_planners_task_that_had_no_worktree_makes_its_job_partial(
     assert [each["status"] for each in ended["results"]["tasks"]] == ["success"] * 2
     assert ended["status"] == "partial", ended
     assert missing(site, job) == ["worker_1"]
-    assert "worker_1 (git: on, but no worktree" in site.status(job)["reason"]
+    assert "worker_1 (no worktree could be created" in site.status(job)["reason"]
 
 
 @pytest.mark.parametrize("when", ["while it runs", "before the next one starts"])

@@ -83,7 +83,7 @@ def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -
     found = seen(CLAUDE, environ)
 
     assert found.installed and not found.usable
-    assert found.hindrance == ("no credentials found; claude /login, or set ANTHROPIC_API_KEY")
+    assert found.hindrance == ("no credentials found; run claude /login, or set ANTHROPIC_API_KEY")
 
 
 def test_a_program_that_is_missing_is_told_with_the_command_that_installs_it() -> None:

@@ -29,7 +29,7 @@ def test_the_command_that_mends_an_agent_is_shown(
     [row] = [line for line in shown.out.splitlines() if line.startswith("claude ")]
     assert row.split()[:3] == ["claude", "no", "9.8.7"]
     assert "none found" in row
-    assert "claude: claude /login, or set ANTHROPIC_API_KEY" in shown.err
+    assert "claude: run claude /login, or set ANTHROPIC_API_KEY" in shown.err
 
 
 def test_agents_are_told_as_json(

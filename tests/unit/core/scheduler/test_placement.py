@@ -81,7 +81,7 @@ def test_a_machine_with_too_little_memory_is_not_chosen() -> None:
     found = choose(machines, {}, Wants(agent="a", memory_bytes=101))
     assert isinstance(found, Unplaced)
     assert not found.is_full
-    assert found.reason == "waiting for a node with a and free slots and memory: n1, n2"
+    assert found.reason == "waiting for free slots and memory on a node with a: n1, n2"
 
 
 def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares_them() -> None:
