@@ -1,6 +1,6 @@
 """Reviewers: workers that compare the candidates of a task, and their opinions.
 
-Like a planner, a reviewer is a worker, but it is not in its job's list of workers. All rules for
+Like a planner, a reviewer is a worker, but is not in its job's list of workers. All rules for
 workers apply to a reviewer. Tasks that depend on the reviewed task wait for its reviewer.
 """
 

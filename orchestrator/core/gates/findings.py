@@ -173,7 +173,7 @@ EXIT_KEY = "exit"
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
     """If a run failed without a finding, return its reading with a finding for the exit code.
 
-    ``is_error``: the run should have written a report, and crashed before it did.
+    ``is_error``: the run crashed before it wrote its report.
     """
     is_of_pytest = code == _NO_TESTS and reading.has_no_tests
     if code == 0 or reading.flaws or is_of_pytest:

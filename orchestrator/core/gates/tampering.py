@@ -95,7 +95,7 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeAlteration:
-    """How the work altered files that decide how gates judge it."""
+    """How the work altered files that decide how gates judge the work."""
 
     #: Files to replace for the second run, by path. The value is a path of the base, whose content
     #: the file gets. A file with the value None is removed.
@@ -124,7 +124,7 @@ def held_to_tests(
     """Restrict permissions to alter tests: if the change also touches other code, the tasks may
     only repair failing tests.
 
-    Otherwise one change could break code and weaken the tests that would show it.
+    Otherwise one change could break code, and weaken the tests that would show the error.
     """
 
     def held(leave: Leave) -> Leave:
@@ -152,7 +152,7 @@ def alteration(
     leaves: Sequence[Leave],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return how the work altered files that decide how gates judge it.
+    """Return how the work altered files that decide how gates judge the work.
 
     ``touched``: changed paths. The value is True if the base has the path. ``moves``: moved files,
     by their new path. ``equal``: files whose judging part is as on the base. ``removed``: paths of

@@ -147,7 +147,9 @@ def passed_in_words(cap: CapPassed) -> str:
 
 
 def amount(limit: str, value: float) -> str:
-    """Format an amount of a limited unit, for people."""
+    """Format an amount of steps, tokens, or money, for people. ``limit`` is the name of the limit
+    on it.
+    """
     if limit != "max_cost_usd":
         return f"{value:,.0f}"
     digits = 2 if value >= _CENTS or not value else 4 if value >= _CENTS / 100 else 6

@@ -104,8 +104,8 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record that a worker holds claims on these names, because it was started before a
-        restart.
+        """Record that a worker holds claims on these names, because the worker was started before a
+        restart of the server.
         """
         self.forgo(party.key)
         self._hold(_claim(party, names), now)

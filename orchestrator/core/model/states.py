@@ -203,7 +203,10 @@ class Workdir(StrEnum):
 
 
 class LossCause(StrEnum):
-    """Why a job's result lacks changes of a worker. The cause decides which command adds them."""
+    """Why a job's result lacks changes of a worker.
+
+    The cause decides which command adds the changes to the result.
+    """
 
     #: The changes conflict with those of other workers.
     CONFLICT = "conflict"

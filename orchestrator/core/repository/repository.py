@@ -441,7 +441,8 @@ class Repository(Protocol):
     def lay_out(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        """Set a worktree's files to ``commit``, except the files in ``swap``. Its branch stays.
+        """Set a worktree's files to ``commit``, except the files in ``swap``. The worktree's branch
+        stays.
 
         ``swap`` maps the path of each excepted file to a path in ``base``, from which the file gets
         its content. A file with the value None is removed.
@@ -475,7 +476,7 @@ class Repository(Protocol):
     def join(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
     ) -> str:
-        """Create a merge commit of two parents, and return it.
+        """Create a merge commit of two parents. Return the commit.
 
         The commit has the files of ``content``; if ``content`` is empty, the files of ``first``.
         """
@@ -544,8 +545,8 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes from ``base`` to ``result`` to ``tip``.
 
-        ``tip`` may have merged these changes before, and lost them. Return ``tip`` unchanged if it
-        still has them.
+        ``tip`` may have merged these changes before, and lost them. Return ``tip`` unchanged if
+        ``tip`` still has the changes.
         """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:

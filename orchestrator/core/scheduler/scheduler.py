@@ -128,7 +128,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return the time of the next action that needs no event."""
+        """Return the time at which a turn is due even without an event; None if no turn is due."""
         times = (self._trees.next_time(), self.leases.next_time)
         return min((time for time in times if time is not None), default=None)
 
@@ -560,7 +560,8 @@ class Scheduler:
         return self._reopening.retry(job_id, by, now)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of this
+        worker.
 
         The job may be running or ended. Return the number of workers.
         """
@@ -639,7 +640,7 @@ class Scheduler:
         amend(Amendments(self._unit_of_work))
 
     def forget_ended(self) -> None:
-        """Drop root jobs that have ended from memory. They remain in the store."""
+        """Drop ended root jobs from memory. The store keeps them."""
         ended, self._ended_roots = self._ended_roots, []
         for root_id in ended:
             if root_id in self._trees and self._unit_of_work.jobs[root_id].status.ended:

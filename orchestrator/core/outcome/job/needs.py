@@ -1,4 +1,4 @@
-"""The ``needs`` of a job: actions that it waits for from a person. Pure.
+"""The ``needs`` of a job: actions of a person that the job waits for. Pure.
 
 Each need follows from one job or one worker alone, so that the store can keep the kind of the need
 in the row of that job or worker. Other workers only decide whether the need is obsolete.

@@ -234,8 +234,8 @@ def way_in(missing: Missing, above: Sequence[str]) -> Way:
 def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
     """Return the command that creates the missing files.
 
-    If the worker belongs to a root job, the command starts another attempt of it. Otherwise it
-    submits a job that continues the root job.
+    If the worker belongs to a root job, the command starts another attempt of the worker. Otherwise
+    the command submits a job that continues the root job.
     """
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)

@@ -106,7 +106,9 @@ class StartHolds:
         return self._pass(group)
 
     def gone(self, worker: Worker) -> list[WorkerKey]:
-        """Record that the worker's process has ended. Return the workers that it held."""
+        """Record that the worker's process has ended. Return the workers that waited for this
+        worker's answer.
+        """
         group = self._ahead.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:
             return []

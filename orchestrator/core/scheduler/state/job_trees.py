@@ -388,7 +388,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return the time of the next action that needs no event."""
+        """Return the time at which a turn is due even without an event; None if no turn is due."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None
@@ -402,7 +402,7 @@ class JobTrees:
         return self.unit_of_work.move_job(job.id, JobStatus.RUNNING, **began(job, now))
 
     def forget(self, root_id: str) -> None:
-        """Drop a tree that has ended from memory. It remains in the store."""
+        """Drop an ended tree from memory. The store keeps the tree."""
         job_ids = self._trees.pop(root_id)
         gone = set(job_ids)
         self._deadlines = [each for each in self._deadlines if each[1] not in gone]

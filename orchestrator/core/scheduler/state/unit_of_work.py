@@ -246,7 +246,7 @@ class UnitOfWork:
         return self.attempts[key[0]] if found is None else found
 
     def forget(self, root_id: str, job_ids: Iterable[str], keys: Iterable[WorkerKey]) -> None:
-        """Drop a tree that has ended from memory. It remains in the store."""
+        """Drop an ended tree from memory. The store keeps the tree."""
         for job_id in job_ids:
             del self.jobs[job_id]
         for key in keys:

@@ -429,7 +429,9 @@ class Completion:
             self._refused(worker, verdict, now)
 
     def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
-        """If the worker's usage exceeds the limits of its own task, add the usage to its reason."""
+        """If the worker's usage exceeds limits of its task, add the excess to the reason of the
+        verdict.
+        """
         usage = worker.result.usage if worker.result else NOTHING
         caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))

@@ -130,7 +130,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Return the time of the next action that needs no event."""
+        """Return the time at which a turn is due even without an event; None if no turn is due."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

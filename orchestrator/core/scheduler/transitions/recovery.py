@@ -1,8 +1,8 @@
 """Recovery: restores stored job trees after a restart, and accepts late results.
 
-A late result is an exit record that appears after the server declared its attempt lost. It counts
-if no newer attempt has started and the worker has not ended. Otherwise it is not used. Then its
-path is added to the attempt's reason and to a ``late_result`` event.
+A late result is an exit record that appears after the server declared its attempt lost. A late
+result counts if no newer attempt has started and the worker has not ended. Otherwise the result is
+not used, and its path is added to the attempt's reason and to a ``late_result`` event.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,7 +56,8 @@ class LateResults:
         """Return the lost attempts whose exit records should be read now.
 
         A record is read before the worker's next start, and after the worker's next attempt has
-        ended. After the worker has ended, it is read every ``LOOK_SECONDS`` while the job runs.
+        ended. After the worker has ended, the record is read every ``LOOK_SECONDS`` while the job
+        runs.
         """
         found = list(self._sought(now))
         self._ended.clear()

@@ -65,7 +65,8 @@ class Reopening:
         self._reopen(job_id, by, now, retried=0)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of this
+        worker.
 
         Return the number of workers.
         """

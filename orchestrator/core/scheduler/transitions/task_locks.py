@@ -12,7 +12,8 @@ from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWork
 class TaskLocks:
     """Claims of tasks (``locks``).
 
-    They are acquired all at once at a start, and held until the worker ends.
+    All claims of a worker are acquired together when the worker starts, and held until the worker
+    ends.
     """
 
     def __init__(self, trees: JobTrees) -> None:
