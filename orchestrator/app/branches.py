@@ -25,7 +25,7 @@ def worker_difference(
     attempt: int | None = None,
     stat: bool,
 ) -> bytes:
-    """Return a patch of one worker's changes. Raise NotFound if no branch has them."""
+    """Return a patch of one worker's changes. Raise NotFound if no branch has the changes."""
     settings = load(folder, environ=environ, require_key=False).settings
     project = project_root(settings, folder)
     return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)

@@ -175,9 +175,8 @@ class Housekeeping:
             self._guarded(self._remove_old)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Run a step.
-
-        Only log its errors, because nothing waits for it, and the next pass repeats it.
+        """Run a step. Errors of the step are only logged, because nothing waits for the step, and
+        the next pass repeats it.
         """
         try:
             step()

@@ -61,7 +61,9 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def bounded(text: str, limit: int) -> str:
-    """Return the start of a text, cut after a whole line if possible."""
+    """Return the start of a text, at most ``limit`` characters, cut after a whole line if
+    possible.
+    """
     if len(text) <= limit:
         return text
     start = text[: max(0, limit)]

@@ -29,8 +29,8 @@ MIN_SECRET_LENGTH = 6
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's environment that every worker and gate gets.
 
-    ``NO_PROXY`` is added, so that calls to this machine bypass proxies: a worker's API calls
-    contain its key.
+    ``NO_PROXY`` is added, so that no proxy sees the key in a worker's calls to the API on this
+    machine.
     """
     passed = {
         name: value

@@ -51,8 +51,10 @@ def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
 
 
 def project_at(directory: Path) -> Path:
-    """Return the top of the git repository. Outside of a repository, return the nearest parent with
-    a home, otherwise the directory itself.
+    """Return the top directory of the git repository that contains ``directory``.
+
+    Outside of a repository, return the nearest parent directory with a home, otherwise
+    ``directory`` itself.
     """
     above = (directory, *directory.parents)
     top = next((each for each in above if is_repository(each)), None)

@@ -25,8 +25,10 @@ def hash_key(key: str) -> str:
 
 
 def new_proof() -> Proof:
-    """Return a new secret that proves an attempt's exit record, and the digest of the secret to
-    store.
+    """Return a new secret that proves that an exit record is genuine, with the digest of the
+    secret.
+
+    Only the digest is to be stored.
     """
     secret = secrets.token_hex(32)
     return Proof(hash_key(secret), secret)

@@ -94,8 +94,8 @@ class LightClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """Return an HTTP/1.0 request. In this version, the answer is one piece that ends with the
-        connection.
+        """Return a request in HTTP/1.0. The server answers such a request in one piece, and then
+        closes the connection.
         """
         content = b"" if body is None else json.dumps(body).encode()
         host, port = self._address

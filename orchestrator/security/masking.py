@@ -157,8 +157,8 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks. It can convert positions to positions in the original
-    stream.
+    """A stream without its line breaks. Positions in it can be converted to positions in the
+    original stream.
     """
 
     def __init__(self, stream: bytes) -> None:

@@ -11,8 +11,8 @@ PACKAGES = str(FOLDER.resolve())
 
 
 def product_file(name: str) -> Path:
-    """Return the path of a product's file or directory.
+    """Return the path of one of the product's own files or directories.
 
-    ``name``: its path in the portable folder.
+    ``name``: the path in the portable folder.
     """
     return (Path(PORTABLE) if IS_INSTALLED else FOLDER) / name

@@ -93,7 +93,7 @@ class Secret:
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
     """Return the kinds of secrets that may occur in a block of lines.
 
-    This check is fast. Most lines need no further check, because it finds no kind for them.
+    This check is fast. For most lines, it finds no kind, so that they need no slower check.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 

@@ -22,7 +22,7 @@ class NotPlain(OSError):
 
 
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
-    """Open a plain file below ``within`` (its own directory if None), unbuffered.
+    """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
     Refused: a link in any part of the path below ``within``, a hard link to a file elsewhere, a
     FIFO, a device, and ``..``. Without these checks, a worker could make the server read files that

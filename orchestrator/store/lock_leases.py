@@ -103,8 +103,8 @@ def _given(
 ) -> LockLease:
     """Return the lease for one name of ``owner``. A new lease is stored.
 
-    A lease that the worker already holds is returned unchanged. It gets the new ``number`` only if
-    a descendant of the worker has since been granted a greater number.
+    A lease that the worker already holds keeps its number. Only if a descendant of the worker has
+    since been granted a greater number, the lease gets the new ``number``.
     """
     if held is not None and not held[1]:
         return held[0]

@@ -40,9 +40,8 @@ class JobLog:
     def __init__(
         self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` reads events from the store. Its arguments are a root job's id, a number, and
-        a maximum. It returns at most the maximum number of events, from the first event after the
-        number on.
+        """``events`` reads events from the store. Its arguments are a root job's id, a number N,
+        and a maximum. It returns the first events with numbers above N, at most the maximum.
         """
         self._workspace = workspace
         self._events = events

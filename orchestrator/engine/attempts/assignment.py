@@ -346,7 +346,7 @@ def _advice(worker: Worker) -> str:
 def _conflicts(worker: Worker, result: WorkerResult) -> str:
     """Return the prompt's text about conflicts.
 
-    If an earlier attempt to resolve them failed, the text includes its failure.
+    If an earlier attempt to resolve the conflicts failed, the text includes the attempt's failure.
     """
     sentence = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:

@@ -244,8 +244,9 @@ class AttemptPreparation:
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:
-        """Return the changes of an attempt whose directory is empty; None if the directory must
-        be scanned.
+        """Return the changes of an attempt without a scan, if the attempt's directory is empty.
+
+        Return None if the directory is not empty, so that it must be scanned.
         """
         worker = flight.worker
         special = (

@@ -27,7 +27,7 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
     A gate of the task replaces a gate of the job with the same name. A worker without a worktree
     gets only gates that a person requested. If the job has a base commit, such a worker gets none
-    of the job's gates, because these gates check merged work, and its work is not merged.
+    of the job's gates: these gates check merged work, and the work of such a worker is not merged.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)

@@ -47,9 +47,10 @@ class Reviewing:
         return replace(entry, patch=patch, shown=cut_bytes(patch, room))
 
     def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
-        """Return a reviewer's evidence with its ranking as the output, or with an error.
+        """Check a reviewer's answer. Return the evidence, with the ranking as its output.
 
-        Any thread may call.
+        If the answer contains no valid ranking, return the evidence with an error. Any thread may
+        call.
         """
         evidence = replace(evidence, files_created=(), files_changed=False)
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:

@@ -541,10 +541,11 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Convert the exit of an attempt that no caller has cancelled to the form for the scheduler.
+    """Decide whether an attempt that was stopped is lost. Return its exit, changed accordingly.
 
-    Exit code 0 after a stop by a shutdown or a pause counts as finished work. Otherwise, an attempt
-    is lost if it was stopped by a shutdown, a signal from outside, the orphan timeout, or its node.
+    Not for an attempt that a caller has cancelled. Exit code 0 after a stop by a shutdown or a
+    pause counts as finished work. Otherwise, an attempt is lost if it was stopped by a shutdown, a
+    signal from outside, the orphan timeout, or its node.
 
     A server stops the shims of an earlier server by a signal. Therefore a signal counts as a
     shutdown for ``adopted`` attempts.

@@ -119,8 +119,8 @@ def is_lasting(ran: Ran) -> bool:
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Remove results older than a time, and the oldest results above a maximum number.
-    Idempotent.
+    """Remove results from before the time ``before``, and the oldest results above the maximum
+    number ``most``. Idempotent.
     """
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))

@@ -32,7 +32,7 @@ OnRan = Callable[[Ran | None], None]
 
 @dataclass(slots=True)
 class _Wanted:
-    """A gate that is requested or running, with its callers."""
+    """A gate that is to run on a base commit, with the callers that wait for the result."""
 
     gate: Gate
     waiting: dict[object, OnRan] = field(default_factory=dict)

@@ -58,7 +58,7 @@ _Then = Callable[[Ran], None]
 
 @dataclass(eq=False, slots=True)
 class _GateSequence:
-    """A running check."""
+    """The state of a check: its gates, which run one after another, and their results."""
 
     check: Check
     done: Done

@@ -68,7 +68,7 @@ def split(
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
     """Return two lists: the parts whose dependencies are all among ``parts``, and the other parts.
 
-    Each of the other parts comes with the id of a task that it depends on and that is missing.
+    Each of the other parts comes with the id of a missing task on which it depends.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

@@ -227,7 +227,7 @@ class RulesPlanner:
 
 
 def split(request: str) -> Split:
-    """Return the tasks of a request, and the rule that made them."""
+    """Return the tasks of a request, and the rule that created them."""
     text = dedent(request).strip()
     listed = _listed(text)
     if listed is not None:

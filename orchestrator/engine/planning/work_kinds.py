@@ -98,8 +98,9 @@ def kind_of(sentence: str) -> WorkKind | None:
 
 
 def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
-    """Return the tasks of the kind of work ``kind``, for the sentence of a request that asks for
-    it.
+    """Return the tasks that the table lists for a kind of work.
+
+    ``sentence``: the sentence of the request that asks for this kind of work.
     """
     ask = _ask(sentence)
     named = _named(ask)

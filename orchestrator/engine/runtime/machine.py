@@ -69,7 +69,9 @@ def free_descriptors() -> int | None:
 
 
 def free_files(directory: Path) -> int | None:
-    """Return how many more files the file system can hold; None if it does not report that."""
+    """Return how many more files the file system can hold; None if the file system does not report
+    the number.
+    """
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -132,7 +134,7 @@ class Reserve(Protocol):
     def drop(self) -> bool:
         """Remove the reserve, because the server will write nothing more.
 
-        Return True if there was one.
+        Return True if there was a reserve.
         """
 
 
@@ -156,9 +158,10 @@ class Headroom:
         moved: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine] | None] = lambda: None,
     ) -> None:
-        """``directory``: the workspace. ``repository`` returns git's directory once it is known.
+        """``directory``: the workspace. ``repository`` returns git's directory, or None until it is
+        known.
 
-        ``moved`` returns an error text if one of these directories was moved; otherwise "".
+        ``moved`` returns an error text if the workspace or git's directory was moved; otherwise "".
         ``machines`` returns the machines of the cluster; None without a cluster.
         """
         self._machines = machines

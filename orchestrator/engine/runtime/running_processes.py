@@ -18,7 +18,10 @@ EndHandler = Callable[[Exit], None]
 
 @dataclass(frozen=True, slots=True)
 class PreloadHandlers:
-    """Handlers of a preloaded launch: its start, with the Unix time, or its return."""
+    """The two handlers of a preloaded launch.
+
+    One is called with the Unix time when the launch begins, the other when the launch is returned.
+    """
 
     on_begun: Callable[[float], None]
     on_returned: Callable[[], None]
@@ -27,8 +30,8 @@ class PreloadHandlers:
 class RunningProcesses:
     """The processes of this server; implements ``core.ports.launcher.LauncherEvents``.
 
-    Any thread may call. No lock is needed: each call is one operation on a dictionary, which the
-    interpreter does not interrupt.
+    Any thread may call. No lock is needed, because each call is one atomic operation on a
+    dictionary.
     """
 
     def __init__(self) -> None:

@@ -43,7 +43,9 @@ def check_project(job: Job, project: Path, former: Collection[str] = ()) -> None
 
 
 def is_same_project(named: str, project: Path, former: Collection[str] = ()) -> bool:
-    """True if ``named`` is the project, one of its former paths, or empty."""
+    """True if the path ``named`` is empty, the project's path, or one of the project's former
+    paths.
+    """
     return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
 
 

@@ -134,11 +134,11 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the checkpoint at which the branch is now. Only checkpoints in ``same`` have the
-    branch's present content.
+    """Return the checkpoint at which the branch is now; "" if ``same`` is empty.
 
-    ``names``: all checkpoints, in order. If several checkpoints have the content, the latest
-    rollback decides, or the latest checkpoint. Return "" if ``same`` is empty.
+    ``names``: all checkpoints, in order. ``same``: the checkpoints with the branch's present
+    content. If ``same`` has several checkpoints, return the one of the latest rollback if possible;
+    otherwise the latest checkpoint.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):

@@ -1,7 +1,8 @@
 """The use cases that land a job's result on the user's branch, and undo the landing.
 
-The command line calls them with and without a server. A landing is noted on disk before git moves
-the branch. If this process ends before the event is stored, ``recover`` stores it.
+The command line calls them with and without a server. A landing is recorded on disk before git
+moves the branch. If this process ends before the landing's event is stored, ``recover`` stores the
+event.
 """
 
 import logging
@@ -165,10 +166,10 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a text that a completed job has nothing to land; "" if this is not certain.
+        """Return a text which states that a completed job has nothing to land; "" if this is not
+        certain.
 
-        The workers changed nothing, or created files only in the project itself, where the files
-        are already.
+        Such a job changed nothing, or created files only in the project itself.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
@@ -264,9 +265,10 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return a text that a person excluded all changes of a job, so that there is nothing to land.
+    """Return a text which states that a person excluded all changes of a job, so that there is
+    nothing to land.
 
-    For a job without a result for another reason, raise Conflict, Incomplete, or ``error``.
+    If the job has no result for another reason, raise Conflict, Incomplete, or ``error``.
     """
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
         raise Conflict(f"job {job.id} is {job.status}; {error.message}") from None

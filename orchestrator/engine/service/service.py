@@ -392,7 +392,7 @@ class Service:
     def lock_decided(self, call: LockCall) -> bool:
         """True if the lock call can be answered.
 
-        A worker that released its slot must get a slot first.
+        If the worker released its slot, it must first have a slot again.
         """
         return self._locks.lock_decided(call)
 
@@ -479,7 +479,7 @@ class Service:
         return self._queries.attempts(caller, job_id, worker_ids)
 
     def tree(self, caller: Caller, job_id: str) -> Tree:
-        """Return this job, first, and its descendants."""
+        """Return the job and its descendants. The job comes first."""
         return self._queries.tree(caller, job_id)
 
     def subtree(self, caller: Caller, job_id: str) -> frozenset[str]:

@@ -49,10 +49,10 @@ class StoredTrees:
             scheduler.forget_after_turn(root_id)
 
     def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
-        """Load the tree of a job into memory, so that the job can run again. ``check`` raises an
-        error if the job cannot.
+        """Load the tree of a job into memory, so that the job can run again.
 
-        Raise the errors of ``check``, Conflict, or Refused; then nothing is changed.
+        ``check`` raises an error if the job cannot run again. Raise the errors of ``check``,
+        Conflict, or Refused; then nothing is changed.
         """
         # Read inside the turn, because another retry may have run since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)

@@ -1,4 +1,4 @@
-"""The use cases that accept work: a new job, and a retry of an ended one."""
+"""The use cases that accept work: a new job, and a retry of an ended job."""
 
 import time
 from collections.abc import Callable, Sequence

@@ -32,9 +32,10 @@ class AgentPlans:
         self._rules = rules
 
     def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
-        """Return a planner's evidence with its plan as the output, or with an error.
+        """Check a planner's answer. Return the evidence, with the plan as its output.
 
-        Any thread may call.
+        If the answer contains no valid plan, return the evidence with an error. Any thread may
+        call.
         """
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
             return evidence

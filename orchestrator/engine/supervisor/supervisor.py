@@ -174,7 +174,7 @@ FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """The launcher as a source of events for the inbox, in addition to its queue.
+    """The launcher as a source of events for the inbox. The inbox also has a queue.
 
     See ``Launcher`` for the contracts.
     """
@@ -274,7 +274,7 @@ class Supervisor:
 
     @property
     def paused(self) -> str:
-        """Why no worker starts; empty if workers start."""
+        """The reason why no worker starts; empty if workers start."""
         pause = self._scheduler.view.pause
         by = f"all jobs are paused by {pause.by}; resume: {COMMAND} resume --all" if pause else ""
         return by or self._headroom.paused or self._attempts.waits_for_space

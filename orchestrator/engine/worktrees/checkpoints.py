@@ -147,7 +147,8 @@ class Checkpoints:
     ) -> None:
         """Save a checkpoint.
 
-        ``commit``: the commit with the checkpoint's files; "" to create one.
+        ``commit``: the commit with the checkpoint's files. If it is "", a commit of the worktree is
+        created.
         """
         message, who = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, who)

@@ -103,8 +103,8 @@ class ProjectWork:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Mark the changed files that another worker may have changed, because it worked at the
-        same time.
+        """Mark the changed files that another worker may have changed, which worked at the same
+        time.
 
         A removed file is marked as well, because the time of its removal is unknown.
         """
@@ -258,10 +258,10 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield the files and directories in ``place`` that a promised path means, with all files below
+    """Yield the files and directories in ``place`` that match a promised path, with all files below
     them.
 
-    The path may be a name or a pattern.
+    The promised path is a name or a pattern.
     """
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)

@@ -41,7 +41,8 @@ class Bases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """Return the present state of the worker that starts the child job, as a base.
+        """Return the base of a child job: the present state of the worker that starts the child
+        job.
 
         ``parent``: the worker's job, whose setting ``git`` also applies to the child job. Raise
         InvalidRequest or RepositoryError.

@@ -314,7 +314,9 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def found(self, worker: Worker) -> Ground | None:
-        """Return the worktree of an attempt that an earlier server started; None if it has none."""
+        """Return the worktree of an attempt that an earlier server started; None if the attempt has
+        no worktree.
+        """
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
@@ -526,7 +528,9 @@ class Worktrees:
         self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
-        """Remove an ended worker's worktree. Its branch has the content. Idempotent."""
+        """Remove an ended worker's worktree. The worker's branch still has the content.
+        Idempotent.
+        """
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
             # ``attach`` removes the worktree at its own end.

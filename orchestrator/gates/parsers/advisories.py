@@ -16,7 +16,7 @@ _LONGEST_PATH = 4096
 
 
 def read_bandit(content: bytes, cwd: str) -> Reading:
-    """Return the reading of ``bandit -f json``. Raise UnreadableReport."""
+    """Parse a report of ``bandit -f json``. Raise UnreadableReport."""
     found = mapping(parsed(content, "JSON of bandit"))
     if "results" not in found:
         raise UnreadableReport(
@@ -33,7 +33,7 @@ def _of_bandit(each: dict[str, Any], cwd: str) -> Flaw:
 
 
 def read_npm(content: bytes) -> Reading:
-    """Return the reading of ``npm audit --json``. Raise NoAdvisories."""
+    """Parse a report of ``npm audit --json``. Raise NoAdvisories."""
     found = _answer(content, "vulnerabilities")
     flaws = {}
     for name, each in mapping(found["vulnerabilities"]).items():
@@ -47,7 +47,7 @@ def read_npm(content: bytes) -> Reading:
 
 
 def read_pip(content: bytes) -> Reading:
-    """Return the reading of ``pip-audit -f json``.
+    """Parse a report of ``pip-audit -f json``.
 
     Raise NoAdvisories if the report is not an answer, or if no package could be looked up.
     """
@@ -68,7 +68,7 @@ def _of_packages(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
 
 
 def read_cargo(content: bytes) -> Reading:
-    """Return the reading of ``cargo audit --json``. Raise NoAdvisories."""
+    """Parse a report of ``cargo audit --json``. Raise NoAdvisories."""
     found = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
     return Reading(flaws=tuple(_of_crate(mapping(each)) for each in _list(found, "list")))
 
@@ -81,7 +81,7 @@ def _of_crate(each: dict[str, Any]) -> Flaw:
 
 
 def read_go(content: bytes, cwd: str) -> Reading:
-    """Return the reading of ``govulncheck -format sarif``. Raise NoAdvisories."""
+    """Parse a report of ``govulncheck -format sarif``. Raise NoAdvisories."""
     _answer(content, "runs")
     return sarif.read(content, cwd)
 

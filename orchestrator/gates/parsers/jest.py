@@ -14,7 +14,7 @@ _FAILED, _PASSED = "failed", "passed"
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Return the reading of a report, with paths relative to ``cwd``. Raise UnreadableReport."""
+    """Parse a report. Paths in the result are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "JSON of jest")
     if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
         raise UnreadableReport(

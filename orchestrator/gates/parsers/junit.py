@@ -35,7 +35,7 @@ _NO_CLASS = ("", "test")
 
 
 def read(content: bytes) -> Reading:
-    """Return the reading of a report. Raise UnreadableReport."""
+    """Parse a JUnit XML report. Raise UnreadableReport."""
     document = _Document()
     parser = expat.ParserCreate()
     parser.StartDoctypeDeclHandler = _refuse

@@ -15,7 +15,7 @@ _SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 
 
 def read_pre_commit(content: bytes) -> Reading:
-    """Return the reading of pre-commit's output. A hook without files to check counts as passed."""
+    """Parse the output of pre-commit. A hook without files to check counts as passed."""
     flaws: dict[str, list[str]] = {}
     passed, last = [], ""
     for line in content.decode("utf-8", "replace").splitlines():

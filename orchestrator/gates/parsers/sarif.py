@@ -20,7 +20,7 @@ LONGEST_PATH = 4096
 
 
 def read(content: bytes, cwd: str) -> Reading:
-    """Return the reading of a report, with paths relative to ``cwd``. Raise UnreadableReport."""
+    """Parse a SARIF report. Paths in the result are relative to ``cwd``. Raise UnreadableReport."""
     found = parsed(content, "SARIF")
     if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
         raise UnreadableReport("the report is JSON, but not SARIF: it has no runs")

@@ -47,7 +47,9 @@ class Rules:
         return own or text(self._rule(_reference(result))[1].get("id"))
 
     def level(self, result: dict[str, Any]) -> str:
-        """Return the result's own level, or the run's level for its rule, or the tool's default."""
+        """Return the result's own level. If it has none, return the level that the run sets for the
+        result's rule, otherwise the tool's default.
+        """
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
         told = self._told(result).get(text(rule.get("id")) or self.id_of(result), "")

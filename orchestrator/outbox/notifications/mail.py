@@ -1,6 +1,6 @@
 """Notifications by mail: ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``.
 
-``smtps://`` begins with TLS.
+With ``smtps://``, the connection begins with TLS.
 """
 
 import smtplib

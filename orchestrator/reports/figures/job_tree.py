@@ -128,9 +128,8 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return the first started worker of the job that received a prompt, for each agent.
-
-        The value is the worker's index.
+        """Return, for each agent, the index of the job's first started worker that received a
+        prompt.
         """
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}

@@ -439,8 +439,8 @@ class Connections:
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
-        """True if the change was stored before. It is stored as a whole, so its first event shows
-        that.
+        """True if the change was stored before. Only the first event of the change is searched,
+        because a change is always stored as a whole.
         """
         if not change.events:
             return False
@@ -476,8 +476,8 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Set whether the next commit waits for the disk (SQLite only): True if ``durable`` is
-        True.
+        """Make the next commit wait for the disk if ``durable`` is True. Does nothing for
+        PostgreSQL.
         """
         if self._waits is None or self._waits is durable:
             return

@@ -1,4 +1,6 @@
-"""Brings a database to the schema of this release: creates it, or runs the package's migrations."""
+"""Brings a database to the schema of this release: creates the tables, or runs the package's
+migrations.
+"""
 
 from collections.abc import Set
 from pathlib import Path

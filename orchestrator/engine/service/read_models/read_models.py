@@ -195,7 +195,7 @@ class ReadModels:
         return self._store.version(job.root_id)
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
-        """Return the number of the latest event of the job's root job; 0: none."""
+        """Return the number of the latest event of the job's root job; 0 if it has no events."""
         return self._store.last_seq(self._access.job(caller, job_id).root_id)
 
 

@@ -1,7 +1,7 @@
 """Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
 
-A review arrives as many events. They are stored until the job has ended, and no event has come for
-some seconds. Then one attempt gets all of them.
+A review arrives as many events. The events are stored until the job has ended, and no event has
+come for some seconds. Then one attempt of a worker gets all of them.
 """
 
 import hashlib
@@ -251,8 +251,8 @@ def _head(worker: Worker) -> str:
 
 
 def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
-    """Return the last worker that changed the file of the remark. If there is none, return the last
-    worker of all.
+    """Return the last worker that changed the file of the remark. If no worker changed it, return
+    the last of ``workers``.
     """
     made = [
         each

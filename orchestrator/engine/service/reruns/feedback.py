@@ -137,7 +137,7 @@ class FeedbackCalls:
         )
 
     def _tip(self, job: Job, worker: Worker) -> str:
-        """Return the head of the worker's branch. Raise Conflict if it has none."""
+        """Return the head of the worker's branch. Raise Conflict if the branch does not exist."""
         branch = worker_branch(worker)
         in_git = job.config.base or (worker.result and worker.result.delivery)
         tip = self._repository.tip(branch) if in_git else ""
