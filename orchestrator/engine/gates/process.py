@@ -257,7 +257,10 @@ class GateProcesses:
         executed, outside = _executed(sources, run)
         sources.unlink(missing_ok=True)
         if outside:
-            words = f"{run.gate.name} imports {', '.join(outside)} from the user's checkout"
+            words = (
+                f"{run.gate.name} imports {', '.join(outside)} from the user's checkout, not from "
+                "the worktree"
+            )
             return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
         ran = replace(ran, executed=executed)
         try:

@@ -84,7 +84,9 @@ class ProjectWork:
         except (RepositoryError, OSError) as error:
             if is_shortage(error):
                 raise
-            logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
+            logger.warning(
+                "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
+            )
 
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
         """Return the changes that all attempts of the worker made in the project.
@@ -136,7 +138,9 @@ class ProjectWork:
         try:
             there, latest, judged = self._in_project(worker, takes_left=False)
         except (RepositoryError, OSError):
-            logger.warning("the project is unreadable", extra={"worker": worker.id}, exc_info=True)
+            logger.warning(
+                "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
+            )
             there, latest, judged = set(), False, ()
         home = self._workspace.worker_directory(worker)
         promises = [

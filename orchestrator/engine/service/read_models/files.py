@@ -88,7 +88,8 @@ class ChangeReads:
         if not asked.worker_id:
             if asked.against != BASE:
                 raise InvalidRequest(
-                    "parameter against requires a worker; name the worker whose changes to show"
+                    "parameter 'against' requires parameter 'worker'; name the worker whose "
+                    "changes to show"
                 )
             return job.config.base, self._result(job)
         worker = self._access.worker(caller, job_id, asked.worker_id)
