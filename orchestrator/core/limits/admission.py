@@ -294,7 +294,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     _check_count(
         left["child_jobs_in_root"], "child jobs of the root job", "limit-descendants", left
     )
-    _check_count(left["wall_seconds"], "seconds of the root job", "limit-wall", left)
+    _check_count(left["wall_seconds"], "wall time of the root job", "limit-wall", left)
     for name, amount in line.budget.items():
         what = name.removeprefix("max_")
         _check_count(int(amount > 0), f"{what} of this job", f"limit-{what.split('_')[0]}", left)
