@@ -102,7 +102,10 @@ def _proxies(settings: Settings) -> Iterator[Conflict]:
 def _cluster(settings: Settings) -> Iterator[Conflict]:
     cluster = settings.cluster
     if cluster.scheduler is not None and cluster.listen is None:
-        reason = 'its nodes need an address of this server; set cluster.listen: "0.0.0.0:8786"'
+        reason = (
+            "nodes on a Dask cluster need an address of this server; set "
+            'cluster.listen: "0.0.0.0:8786"'
+        )
         yield ("cluster", "scheduler"), reason
     if cluster.adapt is not None and cluster.scheduler is None:
         yield ("cluster", "adapt"), "only a Dask cluster is scaled; set cluster.scheduler"

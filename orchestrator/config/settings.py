@@ -57,7 +57,7 @@ Mode = Annotated[ExecutionMode, Field(strict=False)]
 # only the subclass Orchestrator is used, and deferring saves a millisecond
 class _Workplace(Section, defer_build=True):
     execution_mode: Mode = ExecutionMode.NATIVE
-    """Platform of the agents: native, wsl (the same on Linux and in WSL), or windows (from WSL)."""
+    """Platform of the agents: native, wsl (same as native), or windows (on Windows, from WSL)."""
     workspace_root: PathText = Path("workspace")
     """Directory of all jobs."""
 
@@ -215,9 +215,9 @@ class GateSettings(Section):
     """Gates: checks of changes before the changes are accepted (see docs/gates.md)."""
 
     run: Annotated[GatesByDefault, Field(strict=False)] = GatesByDefault.AUTO
-    """Gates of jobs that set none: auto (found in the repository) or off."""
+    """Gates of jobs that name no gates: auto (found in the repository) or off."""
     timeout: Seconds = 600
-    """Timeout of a gate that sets none, in seconds (default 10 min)."""
+    """Timeout of a gate without its own timeout, in seconds (default 10 min)."""
     tests_may_change: bool = False
     """Allow all tasks to change tests; false: only tasks that declare the test files in writes."""
     tests_may_vanish: bool = False
@@ -321,7 +321,7 @@ class Api(Section):
     tls: Tls | None = None
     """Certificate and key for https: {certificate: FILE.pem, key: FILE.pem}; null: no https."""
     trusted_proxies: Words = ()
-    """Addresses or networks of https proxies in front of the server; others are then rejected."""
+    """Addresses or networks of https proxies of the server; other machines are then rejected."""
     allowed_hosts: Words = ()
     """Further host names of the server, such as the public name behind a proxy."""
     public_url: Word | None = None
@@ -428,7 +428,7 @@ class ClusterSection(Section):
     scheduler: Word | None = None
     """Dask scheduler, tls://HOST:PORT, whose workers run nodes; null: none. Needs listen."""
     adapt: AdaptSettings | None = None
-    """Bounds of the number of Dask's workers, {minimum: 0, maximum: 10}; null: all stay."""
+    """Bounds of the number of Dask's workers, {minimum: 0, maximum: 10}; null: no scaling."""
 
 
 class Settings(Section):

@@ -122,7 +122,10 @@ def test_an_agent_of_three_files_is_known_everywhere_and_works(
     assert checked.returncode == 0, checked.stderr
     schema = run(tool, "config", "schema", cwd=folder).stdout
     assert "Command that starts Quill, a pretend agent." in schema
-    assert "Format of its output: quill, claude, codex, gemini, opencode, aider, plain" in schema
+    assert (
+        "Format of the agent's output: quill, claude, codex, gemini, opencode, aider, plain"
+        in schema
+    )
     assert "quill, claude, codex" in run(tool, "attach", "--help", cwd=folder).stdout
     known = run(tool, "agents", "--json", cwd=folder, QUILL_KEY="k-1").stdout
     assert [

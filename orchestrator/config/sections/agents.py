@@ -72,7 +72,8 @@ class UserAgent(Section):
     output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
     """Place of the result: log (printed output) or file (output.md in the worker's directory)."""
     reader: ReaderName | None = Field(
-        default=None, description=f"Format of its output: {', '.join(READERS)}; null: plain text."
+        default=None,
+        description=f"Format of the agent's output: {', '.join(READERS)}; null: plain text.",
     )
     model: Text = ""
     """Model of tasks that name no model."""

@@ -58,7 +58,7 @@ class WebhookSettings(Section):
     callback_secret: SecretStr | None = None
     """Secret of the signatures of messages to callback_url of jobs; null: unsigned."""
     allow_hosts: Words = ()
-    """Private hosts that may be called, such as [localhost:5678]; others must be public."""
+    """Private hosts that may get messages, such as [localhost:5678]; other hosts must be public."""
     timeout: Annotated[Seconds, Field(le=120)] = 10
     """Timeout of one attempt, with the whole answer, in seconds."""
 

@@ -368,7 +368,7 @@ CONFLICTS = {
     "reports: {template_dir: config.yaml}": "is not a directory; name an existing directory, or"
     " null",
     "cluster: {scheduler: 'tls://head.lan:8785'}": (
-        "cluster.scheduler: its nodes need an address of this server; "
+        "cluster.scheduler: nodes on a Dask cluster need an address of this server; "
         'set cluster.listen: "0.0.0.0:8786"'
     ),
 }
