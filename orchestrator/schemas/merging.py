@@ -23,10 +23,11 @@ class MergeRequest(Wire):
     """Request to repeat the merge of an ended job."""
 
     strategy: Literal["theirs", "auto", "manual"] | None = None
-    """Merge strategy (default: the job's)."""
+    """Merge strategy (default: the job's strategy)."""
     include: WorkerNames = ()
     """Workers to include, such as failed workers and candidates that were not chosen; also child
-    jobs whose changes their parent worker discarded. They stay included in later merges."""
+    jobs whose changes their parent worker discarded. These workers stay included in later
+    merges."""
     take: WorkerNames = ()
     """Alias of include; both lists count."""
     exclude: WorkerNames = ()
@@ -129,7 +130,7 @@ class UndoAnswer(Answer):
     commit: str
     """Commit of the branch now."""
     before: str
-    """Commit of the branch before the call: the landed one."""
+    """Commit of the branch before the call, which is the landed commit."""
     text: str
     """Outcome as text."""
     links: Links
@@ -142,7 +143,7 @@ class LostHunkAnswer(Answer):
     """Number of the first line, in the previous merged result; 0: the whole file."""
     last: int = 0
     removed: bool = False
-    """True if the removal of these lines is lost; line numbers then refer to the base."""
+    """True if the lost change removes these lines; line numbers then refer to the base."""
     text: list[str] = Field(default_factory=list)
     """Beginning of each line."""
     commits: list[str] = Field(default_factory=list)
@@ -193,7 +194,7 @@ class MergedGateAnswer(Answer):
     outcome: GateOutcome | None = None
     """Outcome of the gate; null in records of earlier versions."""
     cause: GateCause | None = None
-    """Cause if the gate did not run; note has it as text."""
+    """Cause if the gate did not run; note has the cause as text."""
     note: str = ""
     required: bool = True
     seconds: float = 0.0
@@ -206,9 +207,10 @@ class MergedGateAnswer(Answer):
     tests: int | None = None
     """Number of tests that passed; null if the gate does not count tests."""
     output: str = ""
-    """End of its output, if it did not pass."""
+    """End of the gate's output, if the gate did not pass."""
     flaky: list[str] = Field(default_factory=list)
-    """Findings of only one of the gate's two runs; an empty name: the gate failed as a whole."""
+    """Findings that only one of the gate's two runs reported; an empty name means the whole
+    gate."""
 
 
 class HandedAnswer(Answer):

@@ -49,7 +49,7 @@ class CliAssignment(Wire):
     timeout: float = Field(default=600, ge=60, le=3600)
     """Timeout of one attempt, in seconds."""
     model: Text | None = None
-    """Model of the tool (default: the tool's own)."""
+    """Model of the tool (default: the model that the tool selects)."""
 
     @field_validator("context")
     @classmethod
@@ -84,7 +84,7 @@ class TaskMergeBody(Wire):
     """The options of a merge in the body, which replace query parameters."""
 
     task_id: Text | None = None
-    """Id of the task; must be the one in the path."""
+    """Id of the task; must be the id in the path."""
     strategy: Strategy | None = None
     cli_name: CliName | None = None
 
@@ -100,12 +100,12 @@ class TasksQuery(Query):
 
 class CliQuery(Query):
     cli_name: Annotated[str, StringConstraints(max_length=100)] | None = None
-    """Name of the tool, as in cli_assignments (default: the best one)."""
+    """Name of the tool, as in cli_assignments (default: the best tool)."""
 
 
 class TaskMergeQuery(CliQuery):
     strategy: Strategy | None = None
-    """Merge strategy (default: the task's)."""
+    """Merge strategy (default: the task's strategy)."""
 
 
 class WholeAnswer(DescribedFields, BaseModel):
@@ -130,7 +130,7 @@ class CliResult(WholeAnswer):
     """Seconds from the first start to the end."""
     retries: int = 0
     error: str | None = None
-    """Why it did not succeed, and what to do."""
+    """Why the tool did not succeed, and what to do."""
 
 
 class Task(WholeAnswer):

@@ -149,7 +149,11 @@ class BrowserSessions:
         try:
             replace_file(self._path, json.dumps([asdict(each) for each in valid]).encode())
         except OSError as error:
-            logger.warning("sessions were not saved: %s", error)
+            logger.warning(
+                "browser sessions were not saved; browsers have to log in again after a restart: "
+                "%s",
+                error,
+            )
 
     def _stored(self) -> list[BrowserSession]:
         """Return the sessions that the previous server stored; none if the file is damaged."""
@@ -157,5 +161,7 @@ class BrowserSessions:
         try:
             return [BrowserSession(**each) for each in json.loads(content or b"[]")]
         except (ValueError, TypeError) as error:
-            logger.warning("sessions were not read; browsers have to log in again: %s", error)
+            logger.warning(
+                "browser sessions were not read; browsers have to log in again: %s", error
+            )
             return []

@@ -71,7 +71,7 @@ class Forwarding:
     @property
     def _advice(self) -> str:
         if self._in_worker:
-            return "it may be restarting; repeat the call in a minute"
+            return "the server may be restarting; repeat the call in a minute"
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
     def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:

@@ -30,9 +30,9 @@ DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
 The tools orchestrate, status, wait, cancel, result, logs and report for AI tools that speak the
-Model Context Protocol, over standard input and output; with a key of scope admin also the tools for
-people, such as answer and land. In a worker it uses the worker's own key; elsewhere the server that
-runs for this folder (start one: {COMMAND} serve).
+Model Context Protocol, over standard input and output. A key of scope admin also gets the tools for
+people, such as answer and land. In a worker, the tools use the worker's server and key. Elsewhere,
+they use the server that runs for this folder (start it: {COMMAND} serve).
 """
 
 
@@ -49,7 +49,8 @@ class StdioSession:
         while line := self._source.readline(LONGEST_LINE_BYTES):
             if not line.endswith(b"\n") and len(line) == LONGEST_LINE_BYTES:
                 self._skip_line()
-                self._write(RpcError(protocol.INVALID_REQUEST, "the message is too long").reply())
+                detail = f"the message is too long: maximum {LONGEST_LINE_BYTES} bytes"
+                self._write(RpcError(protocol.INVALID_REQUEST, detail).reply())
             elif line.strip():
                 self._take(line)
         self._drain()

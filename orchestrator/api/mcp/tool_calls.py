@@ -134,7 +134,7 @@ def _cancel(desk: Desk, arguments: mcp.CancelArguments) -> str:
         job = desk.service.cancel_worker(desk.caller, job_id, worker_id)
         return summaries.as_text({"job_id": job.id, "cancelled": worker_id, "status": job.status})
     job = desk.service.cancel(desk.caller, job_id)
-    more = {} if job.status.ended else {"next": "call wait until it has stopped"}
+    more = {} if job.status.ended else {"next": "call wait until the job has stopped"}
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
@@ -153,7 +153,7 @@ def _logs(desk: Desk, arguments: mcp.LogsArguments) -> str:
     except FileNotFoundError:
         text = ""
     shown = text if len(text) <= LOG_CHARACTERS else f"... {text[-LOG_CHARACTERS:]}"
-    return shown or f"(nothing yet in {path})"
+    return shown or f"(no output yet in {path})"
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:

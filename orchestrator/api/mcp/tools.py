@@ -104,7 +104,7 @@ TOOLS = (
     ),
     McpTool(
         name="cancel",
-        description="Cancel a job or one worker, and its child jobs. Finished work stays.",
+        description="Cancel a job, or one worker with its child jobs. Finished work is kept.",
         arguments=mcp.CancelArguments,
         example=JOB,
         reads_only=False,
@@ -209,7 +209,10 @@ TOOLS = (
     ),
     McpTool(
         name="message",
-        description="Send a message to a running worker; its agent reads it before its next step.",
+        description=(
+            "Send a message to a running worker. The worker's agent reads the message before its "
+            "next step."
+        ),
         arguments=mcp.MessageArguments,
         example={**JOB, "worker_id": "worker_1", "text": "Use the helper in src/paths.py."},
         reads_only=False,

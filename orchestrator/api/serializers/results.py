@@ -303,6 +303,6 @@ def candidates_answer(
     task = next((each for each in detail.tasks if each.id == task_id), None)
     if task is None:
         known = ", ".join(each.id for each in detail.tasks[:20])
-        raise NotFound(f"job {job_id} has no task {task_id!r}; it has {known}")
+        raise NotFound(f"job {job_id} has no task {task_id!r}; tasks: {known}")
     comparison = compared(task, detail.workers, detail.reviewers)
     return CandidatesAnswer.model_validate(asdict(comparison))

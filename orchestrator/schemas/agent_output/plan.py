@@ -117,7 +117,7 @@ class PlannedTask(Wire):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     """Short description of the work."""
     prompt: Annotated[Text, Field(min_length=1)]
-    """All that the worker needs to know: it sees only its own task of the plan."""
+    """All information that the worker needs. The worker sees only its own task of the plan."""
     depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
     """Ids of tasks that must succeed first; this task receives their results."""
     role: Annotated[str, Field(max_length=100)] | None = None
@@ -134,7 +134,8 @@ class PlannedTask(Wire):
 
     locks: LockNames = ()
     """Names that only one task on this machine may use at a time, such as "port:8080" or
-    "database"; not for files: files and depends_on keep tasks apart that change the same file."""
+    "database"; not for files, because files and depends_on separate tasks that change the same "
+    "file."""
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)

@@ -22,14 +22,14 @@ class Ranked(Wire):
     worker_id: Annotated[str, Field(min_length=1, max_length=200)]
     """Name of the candidate, as in the prompt."""
     reason: Annotated[Text, Field(min_length=1, max_length=2000)]
-    """Reason for its rank, in one or two sentences."""
+    """Reason for the candidate's rank, in one or two sentences."""
 
 
 class Review(Wire):
     """A ranking of all candidates."""
 
     ranking: Annotated[tuple[Ranked, ...], Field(strict=False, min_length=1, max_length=1000)]
-    """The best first; each candidate once."""
+    """All candidates, the best first; each candidate once."""
 
 
 def review_schema() -> str:

@@ -27,11 +27,12 @@ class CandidateAnswer(Answer):
     tests: int | None = None
     """Number of tests that passed."""
     base_tests: int | None = None
-    """Number of the base's tests that pass, with the base's tests and configuration."""
+    """Number of the base's tests that pass, run with the test files and configuration of the
+    base."""
     new_tests: int = 0
     """Number of tests that pass and are not in the base."""
     new_tests_counted: int = 0
-    """Number of new tests that count: they pass on two candidates, or the task names them."""
+    """Number of new tests that count: tests that pass on two candidates, or that the task names."""
     review: int | None = None
     """Rank in the review."""
     remark: str
@@ -44,7 +45,7 @@ class CandidateAnswer(Answer):
     seconds: float | None = None
     """Work time of all attempts."""
     branch: str
-    """Branch with its changes; empty for a worker without a worktree."""
+    """Branch with the candidate's changes; empty for a worker without a worktree."""
 
 
 class ReviewerAnswer(Answer):

@@ -15,7 +15,7 @@ class ColumnsJob(Answer):
     depth: int
     status: JobStatus
     request: str
-    """The first 200 characters."""
+    """The first 200 characters of the request."""
 
 
 class ColumnsAnswer(Answer):
@@ -34,26 +34,27 @@ class ColumnsAnswer(Answer):
     jobs: list[ColumnsJob]
     """The job itself, then its descendants."""
     agents: list[str]
-    """Names for column a."""
+    """Names of agents, to which column a refers."""
     statuses: list[str]
-    """Names for column s."""
+    """Names of statuses, to which column s refers."""
     worker: Any
-    """Ids without `worker_`: 17 for worker_17, "2_17" for worker_2_17; null: worker_1 to worker_n,
+    """Ids of workers without `worker_`: 17 for worker_17, "2_17" for worker_2_17; null: worker_1 "
+    "to worker_n,
     in this order."""
     task: Any
     """Ids of tasks."""
     title: Any
-    """Titles; empty if equal to the task's id."""
+    """Titles of tasks; empty if equal to the task's id."""
     j: Any
-    """Indexes in jobs, from 0."""
+    """Indexes of the workers' jobs in the list jobs, from 0."""
     s: Any
-    """Indexes in statuses, from 0."""
+    """Indexes of the workers' statuses in the list statuses, from 0."""
     a: Any
-    """Indexes in agents, from 0."""
+    """Indexes of the workers' agents in the list agents, from 0."""
     t0: Any
-    """Start in seconds after at; null: not started."""
+    """Start, in seconds after the time `at`; null: not started."""
     t1: Any
-    """End in seconds after at; null: not ended."""
+    """End, in seconds after the time `at`; null: not ended."""
     idle: Any
     """Seconds between attempts. The worker's own time is t1 - t0 - idle."""
     cost: Any
@@ -74,6 +75,6 @@ class ColumnsAnswer(Answer):
     """For each worker: list of the indexes, from 0, of its dependencies' workers; 0: no dependency.
     """
     reason: dict[int, str]
-    """By index: reasons of workers that have not succeeded; the first 1,000."""
+    """Reasons of the first 1,000 workers that have not succeeded, by the worker's index."""
     chain: list[int]
     """Indexes of the critical path's workers, from 0."""

@@ -165,7 +165,8 @@ class MissingAnswer(Answer):
     promised files, the command creates them. Empty: no branch has the changes.
     """
     brings_in: bool = True
-    """False if the command does not change this job."""
+    """False if the command does not change this job: it only shows changes, or starts another
+    job."""
     otherwise: str = ""
     """Command that merges the changes at once, if `command` starts another attempt."""
     resolvable: bool = False
@@ -197,7 +198,7 @@ class OutsideAnswer(Answer):
     Empty: there is no such command.
     """
     show: str = ""
-    """Command that shows the changes; empty: no branch has them."""
+    """Command that shows the changes; empty: no branch has the changes."""
     brings_in: bool = True
     """False if the command only shows the changes."""
     otherwise: str = ""
@@ -232,15 +233,14 @@ class PausedAnswer(Answer):
     running: RunningMode
     """Running attempts: finish (they continue) or stop (they run again after the pause)."""
     cause: PauseCause
-    """person: a person paused the job, or a job above it. everything: all jobs are paused. limit:
-    the job, or a job above it, reached a limit and asks a person (on_limit: ask).
-    """
+    """person: a person paused the job or an ancestor job. everything: all jobs are paused. limit:
+    the job or an ancestor job reached a limit and asks a person (on_limit: ask). """
     limit: str | None = None
     """Name of the limit that was reached; omitted for other causes."""
     until: datetime | None = None
     """Time at which the job is stopped if no person has raised the limit."""
     job_id: str | None = None
-    """The job that was paused: this job or a job above it; omitted for everything."""
+    """The job that was paused: this job or an ancestor job; omitted if all jobs are paused."""
 
 
 class MadeAnswer(Answer):
@@ -259,12 +259,12 @@ class QuestionAnswer(Answer):
     """A question of a task that waits for a person, and its answer."""
 
     question: str = ""
-    """The question; empty in lists of workers, whose reason has it."""
+    """The question; empty in lists of workers, where the worker's reason contains the question."""
     asked_at: datetime
     due_at: datetime | None = None
     """Time at which on_timeout decides; omitted: never."""
     decision: Decision | None = None
-    """Omitted while the question is open."""
+    """The answer; omitted while the question is open."""
     by: str = ""
     """Name of the key that answered; empty: the timeout decided, or the question is open."""
     comment: str = ""
@@ -282,7 +282,7 @@ class StatusAnswer(Answer):
     """Number of the present run: a retry or feedback begins the next one."""
     reason: str
     paused: PausedAnswer | None = None
-    """Omitted if the job is not paused."""
+    """The job's pause; omitted if the job is not paused."""
     not_judged: str | None = None
     """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
     all is judged."""
@@ -297,9 +297,9 @@ class StatusAnswer(Answer):
     plan_fallback: PlanFallbackAnswer | None = None
     """Fallback to the rules instead of an agent; null: no fallback."""
     request: str
-    """The first 300 characters."""
+    """The first 300 characters of the request."""
     results: Results | None = None
-    """Present after the end of the first worker."""
+    """Results so far; present after the end of the first worker."""
     workers: dict[str, int]
     """Number of workers by status."""
     merge_state: MergeState
@@ -348,7 +348,7 @@ class JobSummary(Answer):
     """Number of the present run: a retry or feedback begins the next one."""
     reason: str
     request: str
-    """The first 300 characters."""
+    """The first 300 characters of the request."""
     depth: int
     root_job_id: str
     parent_job_id: str | None = None
@@ -359,7 +359,7 @@ class JobSummary(Answer):
     seconds: float | None = None
     """Seconds from the start until the reports were written."""
     paused: PausedAnswer | None = None
-    """Omitted if the job is not paused."""
+    """The job's pause; omitted if the job is not paused."""
     labels: dict[str, str]
     links: Links
 
@@ -393,9 +393,9 @@ class TreeUsage(Answer):
     """Known usage of a job and its descendants."""
 
     cost_usd: float | None = None
-    """Omitted if unknown."""
+    """Known cost in US dollars; omitted if unknown."""
     tokens: int | None = None
-    """As max_tokens counts tokens; omitted if unknown."""
+    """Known tokens, counted as for max_tokens; omitted if unknown."""
     cost_partial: bool = False
     """True if a part of the cost is unknown."""
 
@@ -412,7 +412,7 @@ class UsageRowAnswer(Answer):
     succeeded: int
     """Number of workers that succeeded."""
     tokens_in: int
-    """Known input tokens that no cache had."""
+    """Known input tokens that were not read from a cache."""
     tokens_out: int
     cache_read: int
     """Known tokens read from a provider's cache."""
@@ -467,7 +467,7 @@ class DecidedAnswer(CancelAnswer):
     """A person's decision was carried out: on a plan, on a task's question, or on a pause."""
 
     paused: PausedAnswer | None = None
-    """Omitted if the job is not paused."""
+    """The job's pause; omitted if the job is not paused."""
 
 
 class EventAnswer(Answer):
@@ -522,7 +522,7 @@ class AgentAnswer(Answer):
     login: Literal["yes", "no", "unknown"]
     """Result of the login in workers of the last ten minutes."""
     login_refused: str | None = None
-    """Reason of a failed login."""
+    """Reason why the login failed."""
     credential: str | None = None
     """Variable or file of the credential."""
     mend: list[str]

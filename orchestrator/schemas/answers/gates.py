@@ -50,7 +50,7 @@ class GateResultAnswer(Answer):
     outcome: GateOutcome
     """Only "passed" confirms the changes."""
     cause: GateCause | None
-    """Cause if the gate did not run; note has it as text."""
+    """Cause if the gate did not run; note has the cause as text."""
     status: GateStatus
     blocks: bool
     """True if the result fails the attempt."""
@@ -68,7 +68,7 @@ class GateResultAnswer(Answer):
     judges: list[str]
     """Changed files that configure the gate or contain its tests; the task allows the change."""
     judges_with_code: bool = False
-    """True if other code is also changed."""
+    """True if the attempt also changed other code."""
     not_imported: list[str] = Field(default_factory=list)
     """Changed Python files that no test imported (pytest only)."""
     switched_off: list[str] = Field(default_factory=list)
@@ -76,7 +76,7 @@ class GateResultAnswer(Answer):
     advice: str
     """Setting that allows the findings; empty if none does."""
     output: str
-    """End of its output; empty if it passed."""
+    """End of the gate's output; empty if the gate passed."""
     log: str
     """Path of the whole output, in the root job's directory."""
 

@@ -16,7 +16,7 @@ class MessageSentAnswer(Answer):
     worker_id: str
     message_id: str
     delivery: Literal["next_step"]
-    """When the agent reads it: before its next call of the model."""
+    """When the agent reads the message: before its next call of the model."""
     links: Links
 
 
@@ -37,7 +37,7 @@ class MessageAnswer(Answer):
     attempt: int | None = None
     """Latest attempt whose agent has read the message; null: no attempt."""
     delivered_at: datetime | None = None
-    """When an agent read it first; null: not delivered."""
+    """Time when an agent first read the message; null: not delivered."""
 
 
 class FeedbackGivenAnswer(Answer):

@@ -62,7 +62,7 @@ class FailureAnswer(Answer):
     cause: str = ""
     """Cause, equal for similar failures, such as gates, asked, or no_changes."""
     strategy: RetryStrategy
-    """Start of the next attempt; escalate: no automatic retry."""
+    """How the next attempt starts; escalate: no automatic retry."""
     reason: str
     confidence: float
     """Confidence, from 0 to 1."""
@@ -124,13 +124,12 @@ class WorkerAnswer(Answer):
     status: WorkerStatus
     reason: str
     waiting_for: WaitingAnswer | None = None
-    """Omitted for a worker that does not wait."""
+    """What the worker waits for; omitted for a worker that does not wait."""
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds from its start to its end; with several attempts, the sum of all attempts, including
-    the running attempt so far.
-    """
+    """Seconds from the worker's start to its end. With several attempts, the sum of all attempts,
+    including the running attempt so far. """
     work_seconds: float | None = None
     """Seconds of all ended attempts."""
     cpu_seconds: float | None = None
@@ -207,13 +206,13 @@ class TaskAnswer(Answer):
     max_cost_usd: float | None = None
     git: str | None = None
     workdir: str = "own"
-    """Directory of its worker: own or project."""
+    """Directory of the task's worker: own or project."""
     requires: dict[str, str] = Field(default_factory=dict)
-    """Labels that the machine of its worker must have."""
+    """Labels that the machine of the task's worker must have."""
     node: str = ""
-    """Machine of its worker; empty: any."""
+    """Machine of the task's worker; empty: any."""
     gates: list[GateAnswer]
-    """Gates in addition to the job's."""
+    """Gates in addition to the job's gates."""
     review: str = ""
     """Agent that reviews the candidates; empty: none."""
     candidates: list[str] = Field(default_factory=list)
@@ -330,7 +329,7 @@ class JobAnswer(Answer):
     nothing_built: bool = False
     """True if the request asks for changes, and no AI agent worked on it."""
     paused: PausedAnswer | None = None
-    """Omitted if the job is not paused."""
+    """The job's pause; omitted if the job is not paused."""
     awaits_approval: bool = False
     """True if the job has a plan that waits for a person's approval."""
     plan_source: str
@@ -345,10 +344,10 @@ class JobAnswer(Answer):
     tasks: list[TaskAnswer]
     workers: list[WorkerAnswer]
     page: int | None = None
-    """Page of the workers and their tasks; omitted if all are in the answer."""
+    """Page of the workers and their tasks; omitted if all workers are in the answer."""
     page_size: int | None = None
     total_workers: int | None = None
-    """Number of all workers; omitted if all are in the answer."""
+    """Number of all workers; omitted if all workers are in the answer."""
     planner: WorkerAnswer | None = None
     """The worker of the planning agent; null if no agent plans."""
     reviewers: list[WorkerAnswer] = Field(default_factory=list)
@@ -356,7 +355,7 @@ class JobAnswer(Answer):
     estimate: EstimateAnswer | None = None
     """Estimated usage; present while the job waits for approval."""
     landed: list[LandedAnswer] = Field(default_factory=list)
-    """Branches on which land has put the result, and undo has not reverted it."""
+    """Branches on which the result has landed; a landing that undo reverted does not count."""
     child_job_ids: list[str]
     usage: UsageAnswer
     """Sum of the job's own workers, planner, and reviewers."""
@@ -385,7 +384,7 @@ class CheckpointAnswer(Answer):
     ignored: bool
     """True if git-ignored files are part of the checkpoint."""
     not_kept: dict[str, str]
-    """Git-ignored files that are not part of it, with the reason."""
+    """Git-ignored files that are not part of the checkpoint, with the reason."""
     gates: str
     """Results of the gates; empty if none ran."""
     current: bool
@@ -448,7 +447,7 @@ class TreeWorker(Answer):
     status: WorkerStatus
     reason: str
     waiting_for: WaitingAnswer | None = None
-    """Omitted for a worker that does not wait."""
+    """What the worker waits for; omitted for a worker that does not wait."""
     seconds: float | None = None
     usage: UsageAnswer | None = None
     """Usage of the worker; omitted if unknown."""
@@ -463,7 +462,7 @@ class TreeAnswer(Answer):
     reason: str
     depth: int
     request: str
-    """The first 300 characters."""
+    """The first 300 characters of the request."""
     created_at: datetime
     ended_at: datetime | None = None
     seconds: float | None = None
@@ -478,7 +477,7 @@ class ServerPauseAnswer(Answer):
     """The pause of all jobs."""
 
     paused: PausedAnswer | None = None
-    """Omitted if jobs run."""
+    """The pause of all jobs; omitted if there is none."""
 
 
 class PlanAnswer(Answer):

@@ -42,7 +42,7 @@ class NodeAnswer(Answer):
     address: str
     version: str
     seen_seconds: float | None = Field(
-        description="Seconds since its latest message; null: there was none."
+        description="Seconds since the node's latest message; null: no message yet."
     )
     clock_skew_seconds: float
     notice: str = Field(

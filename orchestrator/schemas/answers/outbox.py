@@ -35,7 +35,7 @@ class TestAnswer(Answer):
     status: int | None = None
     """HTTP status; omitted without an answer."""
     error: str
-    """Why the message was not accepted; empty if it was."""
+    """Why the message was not accepted; empty if it was accepted."""
     seconds: float
 
 
@@ -49,7 +49,7 @@ class DeliveryAnswer(Answer):
     """One message to one receiver."""
 
     id: str
-    """Equal in all attempts; the header webhook-id."""
+    """Id of the message, equal in all attempts; sent in the header webhook-id."""
     job_id: str
     root_job_id: str
     seq: int
@@ -66,7 +66,7 @@ class DeliveryAnswer(Answer):
     status: int | None = None
     """HTTP status of the latest attempt; omitted without an answer."""
     error: str
-    """Why the latest attempt failed; empty if it did not."""
+    """Why the latest attempt failed; empty if it did not fail."""
     answer: str
     """Beginning of the latest answer's body."""
 

@@ -39,10 +39,11 @@ class Problem(Answer):
     used: float | None = None
     """Used part of the limit."""
     free_at: str | None = None
-    """Time of the next free quota (ISO 8601, UTC); null: the end of a job that uses it."""
+    """Time at which quota is free again (ISO 8601, UTC); null: when a job that uses the quota
+    ends."""
     commit: str | None = None
     """The present commit, for the kind outdated."""
     version: int | None = None
     """The present version of a plan, for the kind outdated."""
     example: str | None = None
-    """The same call with the missing part."""
+    """The same call as a curl command, with the missing part."""

@@ -37,7 +37,7 @@ class DoctorCheckAnswer(Answer):
 
     name: str
     ok: bool | None = None
-    """True: works; false: a problem; absent: a note."""
+    """True: the check passed; false: the check failed; absent: the check is a note."""
     message: str
     fix: str = ""
     """How to fix a problem: a command or a setting."""
@@ -57,7 +57,7 @@ class OtherServerAnswer(Answer):
 
     url: str
     project: str
-    """Path of its project."""
+    """Path of the server's project."""
 
 
 class ServerAnswer(Answer):

@@ -21,7 +21,7 @@ class WorkerUsage(Answer):
 
     steps: int | None = None
     tokens: int | None = None
-    """As max_tokens counts tokens."""
+    """Known tokens, counted as for max_tokens."""
     cost_usd: float | None = None
 
 
@@ -35,16 +35,17 @@ class WorkerRowAnswer(Answer):
     """Title of the task; if it has no title, the beginning of its prompt or command."""
     agent: str
     model: str | None = None
-    """Model that the task names; omitted if it names none."""
+    """Model that the task names; omitted if the task names no model."""
     role: str | None = None
     status: WorkerStatus
     reason: str
-    """The first 200 characters."""
+    """The first 200 characters of the reason."""
     attempt: int
     started_at: datetime | None = None
     ended_at: datetime | None = None
     seconds: float | None = None
-    """Seconds of its attempts, including the running one so far; null between two attempts."""
+    """Seconds of the worker's attempts, including a running attempt so far; null between two
+    attempts."""
     usage: WorkerUsage
     gates: GateCountsAnswer
     files: int
@@ -92,7 +93,7 @@ class StepAnswer(Answer):
     """said: text of the model; tool: call of a tool; trouble: error that the agent's program
     retries; result: the final answer."""
     text: str
-    """The first 2,000 characters."""
+    """The first 2,000 characters of the step's text."""
     tool: str | None = None
 
 

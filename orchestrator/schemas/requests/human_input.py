@@ -67,7 +67,7 @@ class CommentBody(Wire):
     end_line: Line | None = None
     """Last line (default: the first)."""
     text: CommentText
-    """What should be different."""
+    """What the worker should change."""
 
     @model_validator(mode="after")
     def lines_are_in_order(self) -> "CommentBody":
@@ -99,7 +99,7 @@ class FeedbackBody(Wire):
     digits.
     """
     agent: Word | None = None
-    """Agent of the next attempt (default: the worker's)."""
+    """Agent of the next attempt (default: the worker's agent)."""
 
     @model_validator(mode="after")
     def says_something(self) -> "FeedbackBody":

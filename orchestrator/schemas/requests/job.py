@@ -235,7 +235,7 @@ class TaskRequest(Wire):
     review: Annotated[Text, Field(max_length=200)] = ""
     """Agent that reviews the candidates, or auto; only with several agents."""
     gates: Gates = ()
-    """Gates in addition to the job's: commands, names, or objects."""
+    """Gates in addition to the job's gates: commands, names, or objects."""
     locks: LockNames | None = None
     """Locks that the task holds while it runs: paths of the project, or other names. With
     workdir: project, the task also holds the lock project, unless this list is given and empty."""
@@ -394,7 +394,7 @@ class RetryRequest(Wire):
     """Settings that a retry changes."""
 
     config: ConfigBody = Field(default_factory=ConfigBody)
-    """Settings that override the job's."""
+    """Settings that override the job's settings."""
 
 
 class UsageRequest(Wire):
@@ -402,7 +402,7 @@ class UsageRequest(Wire):
 
     steps: CountOrZero | None = None
     input_tokens: CountOrZero | None = None
-    """Input tokens without tokens from or for the provider's cache."""
+    """Input tokens, without tokens that are read from or written to the provider's cache."""
     output_tokens: CountOrZero | None = None
     cache_read_tokens: CountOrZero | None = None
     cache_write_tokens: CountOrZero | None = None

@@ -76,7 +76,7 @@ class FeedbackArguments(JobArguments):
 
 class RetryArguments(JobArguments):
     worker_id: Word | None = None
-    """Name of one worker (default: all that did not succeed)."""
+    """Name of one worker (default: all workers that did not succeed)."""
 
 
 class CancelArguments(JobArguments):
@@ -125,7 +125,7 @@ class LandArguments(JobArguments):
     squash: bool = False
     """Create one commit."""
     onto: Word | None = None
-    """Name of the current branch, if the job started from another one."""
+    """Name of the current branch; needed if the job started from another branch."""
     partial: bool = False
     """Allow a job that is not completed."""
 

@@ -75,7 +75,7 @@ class JobsQuery(Query):
     status: Annotated[tuple[JobStatus, ...], Field(strict=False)] = ()
     """Filter: jobs with this status; may be repeated."""
     needs: Annotated[tuple[NeedKind, ...], Field(strict=False)] = ()
-    """Filter: jobs that wait for this from a person; may be repeated."""
+    """Filter: jobs with a need of this kind; may be repeated."""
     q: Annotated[str, StringConstraints(max_length=200)] = ""
     """Filter: jobs with this text in the request or the id."""
     label: Annotated[tuple[LabelFilter, ...], Field(strict=False, max_length=5)] = ()
@@ -114,13 +114,13 @@ class DiffQuery(Query):
     worker: Annotated[str, StringConstraints(max_length=200)] = ""
     """Worker whose changes to show (default: the merged result)."""
     against: Annotated[str, StringConstraints(max_length=200)] = "base"
-    """base, result, or another worker."""
+    """What the changes are compared with: base, result, or another worker."""
     path: FilePath = ""
-    """Only this file (default: all)."""
+    """Path of the only file to show (default: all files)."""
     context: int = Field(default=3, ge=0, le=1000)
-    """Unchanged lines around each place."""
+    """Number of unchanged lines around each change."""
     stat: bool = False
-    """Only the list of files, without lines."""
+    """True for only the list of files, without lines."""
 
 
 class VersionsQuery(Query):
@@ -153,8 +153,8 @@ MOST_WHOLE_WORKERS = 1000
 
 class JobQuery(Query):
     page: int | None = Field(default=None, ge=1, le=1_000_000)
-    """Page of the workers, from 1 (default: all of a job with up to 1,000 workers, otherwise the
-    first page)."""
+    """Page of the workers, from 1 (default: all workers of a job with up to 1,000 workers,
+    otherwise the first page)."""
     page_size: int = Field(default=500, ge=1, le=MOST_WHOLE_WORKERS)
     """Number of workers per page."""
 
@@ -170,7 +170,7 @@ class StatusTasks(StrEnum):
 
 class StatusQuery(Query):
     tasks: StatusTasks = StatusTasks.ALL
-    """Results of workers: all, none, or changed (since since_seq)."""
+    """Results of workers: all, none, or changed (after the event since_seq)."""
     since_seq: int = Field(default=0, ge=0, le=2**53)
     """With tasks=changed: the seq of an earlier status. The answer has all workers that changed
     since, and possibly some others.
@@ -213,7 +213,7 @@ class LogQuery(Query):
 
 class UsageQuery(Query):
     by: Annotated[str, StringConstraints(max_length=200)] = "agent"
-    """agent, model, day, job, or label:NAME."""
+    """Key of the rows: agent, model, day, job, or label:NAME."""
     since: AwareDatetime | None = None
     """Only workers that ended at this time or later."""
     until: AwareDatetime | None = None

@@ -129,4 +129,4 @@ def _untrusted(written: Mapping[str, Any]) -> str:
     association = text(written, "author_association")
     if association in TRUSTED:
         return ""
-    return f"its author is {association.lower() or 'unknown'}, not owner, member, or collaborator"
+    return f"the author is {association.lower() or 'unknown'}, not owner, member, or collaborator"

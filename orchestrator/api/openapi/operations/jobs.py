@@ -33,7 +33,7 @@ READING = (
         id="getJob",
         tag="jobs",
         summary="Get all details of a job",
-        description="A job with more than 1,000 workers is answered by page.",
+        description="For a job with more than 1,000 workers, the answer has one page of workers.",
         query=queries.JobQuery,
         answers={OK: job.JobAnswer},
         tagged=True,
@@ -178,8 +178,9 @@ READING = (
         tag="jobs",
         summary="Get all workers of a job tree in columns",
         description=(
-            "For 10,000 workers, the answer has a tenth of the tree's size. If all values of a "
-            "column are equal, the column is that value instead of a list."
+            "One list (column) for each field, with one value for each worker. If all values of a "
+            "column are equal, the column is this value instead of a list. For 10,000 workers, the "
+            "answer is a tenth as large as the tree."
         ),
         answers={OK: columns.ColumnsAnswer},
         tagged=True,

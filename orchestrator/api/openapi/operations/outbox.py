@@ -27,7 +27,9 @@ OUTBOX = (
         id="testWebhook",
         tag="server",
         summary="Send a test message to a webhook, and wait for the answer",
-        description=f"Turns on an endpoint that was turned off by 410 Gone. {_ADMIN}",
+        description=(
+            f"Enables an endpoint that was disabled because it had answered 410 Gone. {_ADMIN}"
+        ),
         body=EmptyRequest,
         answers={OK: outbox.TestAnswer},
     ),

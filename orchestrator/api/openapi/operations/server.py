@@ -80,7 +80,10 @@ SERVER = (
         id="drainNode",
         tag="server",
         summary="Start no more workers on a node",
-        description=f"Its running workers continue. Idempotent; survives restarts. {_OF_NODE}",
+        description=(
+            "Running workers of the node continue. Idempotent. The node stays drained after a "
+            f"restart. {_OF_NODE}"
+        ),
         body=EmptyRequest,
         answers={OK: nodes.NodeAnswer},
         errors=(HTTPStatus.NOT_FOUND,),

@@ -14,9 +14,9 @@ TRIGGERS = (
         summary="Receive an event of GitHub, GitLab, or another service",
         description=(
             "Needs no API key: the event is signed with the secret of the trigger (`triggers` in "
-            "config.yaml). The body is the event as JSON, 1 MiB at most. An event with a known "
-            "delivery id is answered 200 `duplicate`; an event that fails a condition, 200 "
-            "`ignored`; a ping 204."
+            "config.yaml). The body is the event as JSON, 1 MiB at most. 200 `duplicate`: an event "
+            "with this delivery id was received before. 200 `ignored`: a condition of the trigger "
+            "is false. 204: the event is a ping."
         ),
         answers={
             OK: TriggerAnswer,

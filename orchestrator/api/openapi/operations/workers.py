@@ -113,8 +113,8 @@ OF_WORKERS = (
         tag="jobs",
         summary="Update a worker's files from the commits on its branch",
         description=(
-            "For commits that were made after the end of the worker. Lists and reports then "
-            "contain their files. The merged result does not change. 409: the worker is running."
+            "Adds the files of commits that were made after the worker's end to lists and reports. "
+            "The merged result does not change. 409: the worker is running."
         ),
         answers={OK: job_answers.RecountedAnswer},
         errors=(CONFLICT,),
@@ -127,8 +127,8 @@ OF_WORKERS = (
         summary="Report the usage of the calling worker",
         description=(
             "For workers, with their own key: cumulative steps, tokens, and cost of the current "
-            "attempt; idempotent. The answer says if a cap of the task, the job, or a job above "
-            "it is reached."
+            "attempt; idempotent. The answer says if a cap of the task, the job, or an ancestor "
+            "job is reached."
         ),
         body=job_requests.UsageRequest,
         body_required=True,

@@ -269,7 +269,7 @@ def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> N
     path = service.workspace(job) / "logs" / "depth_0_worker_1.log"
     where = {"job_id": job.id, "worker_id": "worker_1"}
 
-    assert "nothing yet" in call(client, "logs", **where)["content"][0]["text"]
+    assert "no output yet" in call(client, "logs", **where)["content"][0]["text"]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(b"line %d \x1b[31mred\xff\n" % n for n in range(2000)))
     few = call(client, "logs", **where, lines=2)["content"][0]["text"]
