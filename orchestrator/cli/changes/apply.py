@@ -92,8 +92,8 @@ def apply_command(
 
     Copies the merged result if there is one; otherwise the files in the workers' directories. Asks
     before it overwrites a file, and removes no file. If several workers made different versions of
-    a file, it is refused until --take names one of the workers. Files of `workdir: project` tasks
-    are already in the project. Exit code 6: a file was refused.
+    a file, the file is refused until --take names one of the workers. Files of `workdir: project`
+    tasks are already in the project. Exit code 6: a file was refused.
     """
     if target is None and not dry_run:
         surroundings.check_user("apply without --to")

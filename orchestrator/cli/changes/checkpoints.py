@@ -65,8 +65,8 @@ def rollback_command(
 ) -> None:
     """Restore a worker's changes to a checkpoint.
 
-    Without CHECKPOINT: to the checkpoint before its latest attempt. WORKER must not be running. Its
-    present state is saved as another checkpoint.
+    Without CHECKPOINT, restores the state before the worker's latest attempt. WORKER must not be
+    running. The worker's present state is saved as another checkpoint.
     """
     to = checkpoint or "the checkpoint before its latest attempt"
     if not yes and not confirmed(f"Restore {worker_id} of job {job_id} to {to}?"):
@@ -78,7 +78,7 @@ def rollback_command(
         return
     commit = answer["commit"][:12]
     click.echo(f"restored {worker_id} to checkpoint {answer['checkpoint']} (commit {commit})")
-    click.echo(f"its previous state is saved as checkpoint {answer['kept']}", err=True)
+    click.echo(f"the previous state is saved as checkpoint {answer['kept']}", err=True)
     click.echo(
         f"the merged result is unchanged; to merge the branches: {COMMAND} merge {job_id}; "
         f"to retry unsuccessful tasks from this state: {COMMAND} retry {job_id}",

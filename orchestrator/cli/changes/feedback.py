@@ -69,8 +69,9 @@ def feedback_command(
     commit: str | None,
 ) -> None:
     """Send comments on WORKER's change, and run WORKER again. WORKER continues on its branch.
-    Its prompt has the path, line, code, and text of each comment. An ended JOB runs and is merged
-    again. Needs a running server.
+
+    The prompt of the next attempt has the path, line, code, and text of each comment. An ended JOB
+    runs and is merged again. Needs a running server.
     """
     given = Comments([in_option(each) for each in comments], message or "")
     if file is not None:
@@ -126,7 +127,7 @@ def _answer_text(answer: Answer, given: Comments) -> str:
     lines = [
         f"{answer['worker_id']}: attempt {answer['attempt']} gets {count} "
         f"comment{'s' * (count != 1)} (run {answer['run']} of the job)",
-        f"wait for it: {COMMAND} wait {answer['job_id']}",
+        f"wait for the job: {COMMAND} wait {answer['job_id']}",
     ]
     if answer["landed"]:
         branches = ", ".join(answer["landed"])

@@ -259,7 +259,7 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
     if not found:
         yield f"{text}: {job['reason']}" if job.get("reason") else text
         return
-    yield f"{text}. Its result lacks:"
+    yield f"{text}. The job's result lacks:"
     yield from found
     if not named and job.get("reason"):
         yield f"  {job['reason']}"
@@ -280,7 +280,7 @@ def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     """Undo the landing of JOB.
 
-    Refused if there are newer commits or uncommitted changes.
+    Refused if the branch has newer commits, or the checkout has uncommitted changes.
     """
     surroundings.check_user("undo")
     landing = landing_of(surroundings, job_id)

@@ -37,8 +37,8 @@ def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     """Restore git settings, hooks, and refs that JOB changed.
 
     Refs are branches and tags. Each item is restored to its state before JOB, if it has not changed
-    since JOB. All others are listed and not changed. A push is never reverted; the output has the
-    command that reverts it.
+    since JOB. Items that have changed since JOB are listed, and not restored. A push is never
+    reverted; the output has the command that reverts it.
     """
     from orchestrator.app import restoring
     from orchestrator.git import RestoreState

@@ -75,7 +75,7 @@ def _user_agent(name: str, agent: "UserAgent") -> HealthCheck:
     program = agent.command[0]
     found = shutil.which(program)
     if found is None:
-        fix = f"install it, or set its full path in config.yaml: agents.{name}.command"
+        fix = f"install {program}, or set its full path in config.yaml: agents.{name}.command"
         message = f"{program} is not on the PATH"
         return HealthCheck(name=f"agent {name}", ok=False, message=message, fix=fix)
     return HealthCheck(name=f"agent {name}", ok=True, message=found)

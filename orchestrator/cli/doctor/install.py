@@ -46,7 +46,7 @@ def _venv(folder: Path) -> HealthCheck:
         return HealthCheck(name=".venv", ok=None, message=message)
     if Path(sys.prefix).resolve() != own.resolve():
         return HealthCheck(
-            name=".venv", ok=None, message=f"not in use; this command runs in {sys.prefix}"
+            name=".venv", ok=None, message=f".venv is not in use; this command runs in {sys.prefix}"
         )
     return HealthCheck(name=".venv", ok=True, message=str(own))
 

@@ -46,7 +46,7 @@ def _writable(workspace: Path) -> HealthCheck:
     except OSError as error:
         message = f"{workspace} cannot be written: {error.strerror}"
         mine = f"chown -R $(id -un) {quoted(workspace)}"
-        fix = f"change its owner: {mine}; or set orchestrator.workspace_root"
+        fix = f"change the owner of the workspace: {mine}; or set orchestrator.workspace_root"
         return HealthCheck(name="workspace", ok=False, message=message, fix=fix)
     return HealthCheck(name="workspace", ok=True, message=f"{workspace} is writable")
 
@@ -71,7 +71,7 @@ def repository_space(project: Path, workspace: Path, least_bytes: int) -> Health
     if free < least_bytes:
         message = f"only {size(free)} free in {common}: no worker starts"
         needed = f"workers.min_free_disk_bytes ({size(least_bytes)})"
-        fix = f"free disk space there, or lower {needed}"
+        fix = f"free disk space in {common}, or lower {needed}"
         return HealthCheck(name="repository disk", ok=False, message=message, fix=fix)
     return HealthCheck(name="repository disk", ok=True, message=f"{size(free)} free in {common}")
 
@@ -113,7 +113,7 @@ def file_system_of(path: Path) -> str | None:
 def _git() -> HealthCheck:
     program = shutil.which("git")
     if program is None:
-        message = "not found; surveys have no history, and no changes are merged"
+        message = "git is not on the PATH; surveys have no history, and no changes are merged"
         return HealthCheck(name="git", ok=None, message=message)
     answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"(\d+)\.(\d+)", answer.stdout)

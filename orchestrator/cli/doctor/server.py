@@ -50,7 +50,10 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
     wrong = [f"{name}: {state}" for name, state in found.items() if state != "ok"]
     message = "; ".join(wrong) or str(answer.get("paused") or "")
     if message:
-        fix = "remove this cause; the server then continues automatically; details: logs/server.log"
+        fix = (
+            "remove the reported cause; the server then continues automatically; details: "
+            "logs/server.log"
+        )
         yield HealthCheck(name="server ready", ok=False, message=message, fix=fix)
 
 
@@ -113,7 +116,10 @@ def scheduler_check(address: str) -> HealthCheck:
         return HealthCheck(name="dask", ok=False, message=error.message, fix=fix)
     except OSError as error:
         message = f"no scheduler at {address}: {error.strerror or error}; nodes that run continue"
-        fix = "start it: dask scheduler --protocol tls, or correct cluster.scheduler in config.yaml"
+        fix = (
+            "start the scheduler: dask scheduler --protocol tls; or correct cluster.scheduler in "
+            "config.yaml"
+        )
         return HealthCheck(name="dask", ok=False, message=message, fix=fix)
     return HealthCheck(name="dask", ok=True, message=f"{address} accepts connections")
 
@@ -134,9 +140,12 @@ def node_checks(nodes: Sequence[Mapping[str, Any]]) -> Iterator[HealthCheck]:
             message = f"unreachable for {each['seen_seconds'] or 0:.0f} s"
             yield HealthCheck(name=f"node {name}", ok=False, message=message, fix=fix)
         elif state == "rejected":
-            fix = f"remove this cause; {COMMAND} nodes lists the node after the server accepts it"
+            fix = (
+                f"remove the reported cause; {COMMAND} nodes lists the node after the server "
+                "accepts it"
+            )
             yield HealthCheck(name=f"node {name}", ok=False, message=each["notice"], fix=fix)
         elif abs(skew) > _MOST_SKEW_SECONDS:
-            message = f"its clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
+            message = f"the node's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
             fix = f"set the clock of {name}, for example with NTP"
             yield HealthCheck(name=f"node {name}", ok=False, message=message, fix=fix)

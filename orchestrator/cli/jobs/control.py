@@ -157,7 +157,7 @@ def message_command(surroundings: CliContext, job_id: str, worker_id: str, text:
     if surroundings.as_json:
         click.echo(json.dumps(answer))
     else:
-        click.echo(f"sent to {worker_id}: read before its next step")
+        click.echo(f"sent to {worker_id}; its agent reads the message before the next step")
 
 
 @click.command("retry")

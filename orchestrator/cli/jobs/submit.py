@@ -20,7 +20,7 @@ from orchestrator.core.errors import OrchestratorError
 @click.option(
     "--idempotency-key",
     metavar="KEY",
-    help="Unique key; a second call with it starts no second job.",
+    help="Unique key; a second call with the same key starts no second job.",
 )
 @json_option
 @pass_surroundings

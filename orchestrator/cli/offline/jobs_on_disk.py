@@ -114,8 +114,8 @@ def whole_job(workspace: Path, job_id: str) -> Answer:
     job = _job(workspace, job_id)
     if omitted := job.get("workers_omitted"):
         click.echo(
-            f"{omitted['count']} workers are not in the files of job {omitted['job_id']} until it "
-            f"ends; a server shows them: {COMMAND} serve",
+            f"{omitted['count']} workers are not in the files of job {omitted['job_id']} until the "
+            f"job ends; to show them, start a server: {COMMAND} serve",
             err=True,
         )
     return job

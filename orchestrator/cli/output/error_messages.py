@@ -12,7 +12,7 @@ from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
 
 _NEXT_STEP = {
     "no-server": f"start a server: {COMMAND} serve (or run one request: {COMMAND} run '...')",
-    "server-unreachable": f"check it: {COMMAND} doctor",
+    "server-unreachable": f"check the server: {COMMAND} doctor",
     "unauthorized": f"find the origin of the key: {COMMAND} config show --origin",
     "not-found": f"list the jobs: {COMMAND} jobs",
     "workspace-busy": f"use the running server: {COMMAND} submit '...'",

@@ -78,5 +78,5 @@ class DoctorProcess:
 
 
 def _failed(message: str) -> DoctorCheck:
-    fix = f"run it in a terminal: {COMMAND} doctor"
+    fix = f"run the checks in a terminal: {COMMAND} doctor"
     return DoctorCheck(name="doctor", ok=False, message=message, fix=fix)

@@ -119,7 +119,9 @@ class PullRequests:
             )
         except subprocess.TimeoutExpired:
             logger.error(
-                "no pull request for job %s: it took longer than %g s", job.id, LAND_SECONDS
+                "no pull request for job %s: the command land --pr took longer than %g s",
+                job.id,
+                LAND_SECONDS,
             )
             return "timed out"
         if done.returncode:

@@ -75,8 +75,8 @@ def _print_address(url: str, project: Path, by_proxy: bool = False) -> None:
     place = urlsplit(url)
     reach = ""
     if by_proxy:
-        reach = "; only the proxies of api.trusted_proxies may call it"
+        reach = "; only the proxies of api.trusted_proxies may call this address"
     elif not is_loopback(place.hostname or ""):
         safety = "" if place.scheme == "https" else ", in plain HTTP"
-        reach = f"; other machines can reach it{safety}"
+        reach = f"; other machines can reach this address{safety}"
     click.echo(f"serving at {url} for the project {project} (stop: Ctrl-C){reach}", err=True)

@@ -92,7 +92,7 @@ def _show_folder(surroundings: CliContext, folder: Path, dry_run: bool) -> int:
         click.echo(json.dumps({"folder": str(folder.absolute()), "dry_run": dry_run}))
         return ExitCode.OK
     if dry_run:
-        click.echo(f"would be created {folder.absolute()}")
+        click.echo(f"would create {folder.absolute()}")
         return ExitCode.OK
     start = shlex.quote(os.path.join(os.curdir, folder, "quick-start.sh"))
     click.echo(f'created {folder.absolute()}; try: {start} "Survey this repository"')

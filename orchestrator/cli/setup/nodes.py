@@ -182,7 +182,7 @@ def _set_drained(surroundings: CliContext, name: str, is_drained: bool) -> None:
 @click.argument("changes", nargs=-1, required=True, metavar="NAME=VALUE|NAME-...")
 @pass_surroundings
 def label_command(surroundings: CliContext, name: str, changes: tuple[str, ...]) -> None:
-    """Set labels of the node NAME, or remove them: gpu=true zone-
+    """Set labels of the node NAME (gpu=true), or remove labels (zone-).
 
     A task with `requires: {gpu: true}` runs only on machines with this label.
     """
@@ -213,7 +213,7 @@ def remove_command(surroundings: CliContext, name: str) -> None:
 def forget_command(surroundings: CliContext, name: str) -> None:
     """Start the workers of an unreachable node again without waiting for its lease.
 
-    Use it only if the machine is switched off; otherwise its workers run twice.
+    Use this command only if the machine is switched off; otherwise its workers run twice.
     """
     _registry(surroundings).forget(name)
     click.echo(f"if {name} is unreachable, its workers start again on other machines")

@@ -83,13 +83,18 @@ def deliveries_command(surroundings: CliContext, job_id: str, state: str | None)
 @json_option
 @pass_surroundings
 def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
-    """Send the message ID again; receivers recognize it by its id."""
+    """Send the message ID again. The id stays the same, so that receivers recognize a
+    repetition.
+    """
     with surroundings.client() as client:
         found = client.redeliver(delivery_id)
     if surroundings.as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    click.echo(f"{delivery_id} is being sent; check it: {COMMAND} webhooks deliveries", err=True)
+    click.echo(
+        f"message {delivery_id} is being sent; check the delivery: {COMMAND} webhooks deliveries",
+        err=True,
+    )
 
 
 def show_tests(surroundings: CliContext, tests: list[dict[str, Any]], answer: Any) -> int:

@@ -142,7 +142,7 @@ def parser() -> argparse.ArgumentParser:
         "--plan",
         metavar="FILE",
         help="file with request, config, and tasks, as JSON or (slower) YAML; - for standard "
-        "input; options override its values",
+        "input; options override the file's values",
     )
     add("--command", metavar="CMD", help="shell command to run as the only task")
     add(
@@ -169,7 +169,7 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--idempotency-key",
         metavar="K",
-        help="unique key; a second call with it starts no second job",
+        help="unique key; a second call with the same key starts no second job",
     )
     return made
 

@@ -49,14 +49,14 @@ def test_the_start_line_says_when_other_machines_reach_the_server(
     serve._print_address(url, Path("/shop"))
     said = capsys.readouterr().err
     assert said.startswith(f"serving at {url} for the project /shop")
-    assert ("other machines can reach it" in said) is ("0.0.0.0" in url)
+    assert ("other machines can reach this address" in said) is ("0.0.0.0" in url)
     assert ("plain HTTP" in said) is (url == "http://0.0.0.0:1")
 
 
 def test_the_start_line_says_that_only_a_proxy_reaches_the_server(capsys: Capture) -> None:
     serve._print_address("http://0.0.0.0:1", Path("/shop"), True)
     said = capsys.readouterr().err
-    assert said.endswith("; only the proxies of api.trusted_proxies may call it\n")
+    assert said.endswith("; only the proxies of api.trusted_proxies may call this address\n")
     assert "plain HTTP" not in said
 
 

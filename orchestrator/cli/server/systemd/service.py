@@ -32,7 +32,12 @@ DEFAULT_NAME = "orchestrator"
 
 def unit_options(command: Command) -> Command:
     """Add the options ``--user`` and ``--name``."""
-    of_user = click.option("--user", "of_user", is_flag=True, help="Service of your user alone.")
+    of_user = click.option(
+        "--user",
+        "of_user",
+        is_flag=True,
+        help="Use the service manager of your user, not of the machine.",
+    )
     name = click.option(
         "--name",
         default=DEFAULT_NAME,
@@ -98,7 +103,7 @@ def show_command(surroundings: CliContext, of_user: bool, name: str, run_as: str
     unit = _unit(surroundings, of_user, run_as)
     click.echo(unit.text(), nl=False)
     path = _path(surroundings, Manager(of_user=of_user), name)
-    click.echo(f"not written; `service install` writes it to {path}", err=True)
+    click.echo(f"the unit was not written; `service install` writes the unit to {path}", err=True)
 
 
 @service_command.command("uninstall")
@@ -164,7 +169,7 @@ def _check_manager(surroundings: CliContext, manager: Manager) -> None:
         )
     raise Unavailable(
         "systemd is not this machine's service manager; nothing was changed; "
-        f"to run the server without it: {shlex.join([*program, 'serve'])}; "
+        f"to run the server without systemd: {shlex.join([*program, 'serve'])}; "
         f"to write the unit for another machine: {show} > orchestrator.service"
     )
 
@@ -226,7 +231,7 @@ def _start(manager: Manager, unit: str) -> None:
         manager.do("start", unit)
     except Unavailable as error:
         log = shlex.join(["journalctl", *(["--user"] * manager.of_user), "-n", "20", "-u", unit])
-        raise Unavailable(f"{error.message}; the reason is in its log: {log}") from error
+        raise Unavailable(f"{error.message}; the reason is in the service's log: {log}") from error
 
 
 def _show_installed(

@@ -224,7 +224,9 @@ def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
     until(lambda: site.status_file(job)["status"] == "running", "it runs again")
     assert command(site, "land", job, "--yes") == 1
     told = capfd.readouterr().err
-    assert f"job {job} is running; nothing was changed. Its result lacks:\n  worker_2 (" in told
+    assert (
+        f"job {job} is running; nothing was changed. The job's result lacks:\n  worker_2 (" in told
+    )
     assert not project.path.joinpath("a.py").exists()
     assert command(site, "land", job, "--yes", "--partial") == 0
     assert project.path.joinpath("a.py").exists()

@@ -35,5 +35,5 @@ def test_each_node_with_a_problem_is_named_with_its_fix() -> None:
     assert (away.name, away.message) == ("node n1", "unreachable for 41 s")
     assert "nodes forget n1" in away.fix
     assert rejected.message == "n2 has version 1, the server 2"
-    assert slow.message == "its clock is 2.0 s behind"
+    assert slow.message == "the node's clock is 2.0 s behind"
     assert "clock of n3" in slow.fix

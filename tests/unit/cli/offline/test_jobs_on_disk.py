@@ -79,7 +79,7 @@ def test_workers_that_the_status_omits_are_read_from_the_file_of_all_workers(
     orchestrator("status", "big")
     shown = capsys.readouterr()
     assert "worker_2_2" not in shown.out
-    assert "3 workers are not in the files of job big until it ends" in shown.err
+    assert "3 workers are not in the files of job big until the job ends" in shown.err
 
     some["workers_omitted"]["file"] = "all_workers.json"
     (directory / "status.json").write_text(json.dumps(some))
