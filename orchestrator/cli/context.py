@@ -193,8 +193,8 @@ PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 
 def project_option(command: Command) -> Command:
-    """Add the option ``--project``: the directory to work on, which otherwise ``config.project``
-    determines.
+    """Add the option ``--project``: the directory to work on. Its default comes from
+    ``config.project``.
     """
 
     def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:

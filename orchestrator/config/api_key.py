@@ -76,8 +76,8 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Allow one process at a time to create the key, so that a second process finds the first one's
-    key.
+    """Let only one process at a time create the key. A second process then finds the key of the
+    first.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -86,7 +86,7 @@ def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> P
         raise ProjectUnknown(_what_to_type(folder, reason))
     if beside.has_file:
         return Project(parent, "the folder's parent holds files")
-    return Project(folder, "the folder's parent holds nothing else")
+    return Project(folder, "the folder's parent contains only the folder")
 
 
 @dataclass(frozen=True, slots=True)

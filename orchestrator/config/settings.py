@@ -295,7 +295,7 @@ class ApiKey(Section):
 
 
 class Tls(Section):
-    """Files in PEM format."""
+    """Certificate and private key of the server, as files in PEM format."""
 
     certificate: PathText
     """Certificate of the server, followed by the certificates of its issuers."""

@@ -99,7 +99,9 @@ class Guard:
         return self._application(environ, start)
 
     def _cors_headers(self, environ: WSGIEnvironment) -> tuple[tuple[str, str], ...]:
-        """Return the headers by which the page of an allowed origin may read the answer."""
+        """Return the CORS headers for a request; they let the page of an allowed origin read the
+        answer.
+        """
         if not self._allows_origin(environ):
             return (("Vary", "Origin"),) if self._origins else ()
         return (
@@ -145,11 +147,11 @@ class Guard:
         return None
 
     def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
-        """Return why a request is rejected that did not come through the proxy; None if it is
-        accepted.
+        """Return why a request is rejected; None if it is accepted.
 
-        For a request from a trusted proxy, set the sender's address to the address of the proxy's
-        client.
+        Accepted are requests by https through a trusted proxy, requests of programs on this
+        machine, and health probes. For a request through a proxy, set the remote address to the
+        address of the proxy's client.
         """
         remote = environ.get("REMOTE_ADDR", "")
         is_trusted = self._is_trusted(remote)

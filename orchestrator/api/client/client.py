@@ -140,7 +140,7 @@ class OrchestratorClient(Following):
     def needs(self, page: int | None = None, page_size: int | None = None) -> Answer:
         """Return one page of ``needs``, the latest first, and their ``total``.
 
-        A need is what a job waits for a person to do.
+        A need is a decision of a person for which a job waits.
         """
         return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
 
@@ -398,7 +398,7 @@ class OrchestratorClient(Following):
         return self._get("/api/v1/nodes")
 
     def drain_node(self, name: str, *, drained: bool = True) -> Answer:
-        """Start no more workers on a node, or with ``drained=False``, start workers there again.
+        """Start no more workers on a node. With ``drained=False``, start workers on the node again.
 
         Returns the node. Idempotent. The key needs the scope admin.
         """

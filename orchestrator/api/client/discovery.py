@@ -128,8 +128,9 @@ _VALUE = rf"\s*:[ \t]*(?:{_DOUBLE_QUOTED}|{_SINGLE_QUOTED}|{_PLAIN})"
 
 
 def _setting_in(text: str, section: str, key: str) -> str | None:
-    """Return the value of ``key`` in a block section, a one-line ``section: {key: value}``, or
-    JSON.
+    """Return the value of ``key`` in ``section`` of a JSON or YAML text; None if it is missing.
+
+    A section in YAML is a block, or one line such as ``section: {key: value}``.
     """
     if text.lstrip().startswith("{"):
         with suppress(ValueError, KeyError, TypeError):

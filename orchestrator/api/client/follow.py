@@ -27,8 +27,8 @@ class Following(ClientCalls):
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
-        """Wait for a job's end, and return its status. The field ``timed_out`` is true after
-        ``timeout`` seconds.
+        """Wait for a job's end, and return its status. ``timed_out`` is true if ``timeout`` seconds
+        pass first.
 
         ``run`` is the number of the run to wait for; a later run counts too. The wait continues
         through a restart of the server that is shorter than ``timeout``.

@@ -16,8 +16,8 @@ Waiting = Callable[[float], object]
 class Retry:
     """Retries of one call, until ``window`` seconds have passed without success.
 
-    The delay doubles with each retry. A ``Retry-After`` of the server replaces the delay; if its
-    end is beyond the window, the retries end.
+    The delay doubles with each retry. A ``Retry-After`` of the server replaces the delay. If the
+    delay would end after the window, the retries stop.
     """
 
     def __init__(self, window: float, waiting: Waiting = lambda seconds: None) -> None:
@@ -31,8 +31,9 @@ class Retry:
         self._is_notified = False
 
     def pause(self, retry_after: str | None = None) -> bool:
-        """Sleep until the next retry is due, and return True. Return False at once if the window
-        ends before.
+        """Sleep until the next retry is due, and return True.
+
+        If the window would end during the sleep, return False at once.
         """
         asked = seconds_until(retry_after)
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)

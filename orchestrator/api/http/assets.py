@@ -31,7 +31,7 @@ def version() -> str:
 
 
 def page(version: str, is_job: bool) -> str:
-    """Return the dashboard's page, in which each address has the version.
+    """Return the dashboard's page, in which the address of each file contains ``version``.
 
     The page lists all modules, so that a browser loads them at once. Otherwise it would load each
     module after the module that imports it.

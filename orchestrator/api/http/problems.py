@@ -89,7 +89,7 @@ _GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 @dataclass(kw_only=True)
 class ProblemError(Exception):
-    """A problem that the HTTP side itself detects."""
+    """A problem that the HTTP server itself detects, not the service behind it."""
 
     status: HTTPStatus
     type: str
@@ -151,7 +151,9 @@ def invalid(found: list[Fault]) -> ProblemError:
 
 
 def problem_of(error: BaseException) -> ProblemError:
-    """Return any exception as a problem; an unexpected one is logged and reported briefly."""
+    """Return the problem for any exception. An unexpected exception is logged, and its problem has
+    no details.
+    """
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, OrchestratorError):
@@ -242,7 +244,7 @@ def too_large(limit: int | None = None) -> ProblemError:
 
 
 def response_of(error: BaseException) -> Response:
-    """Return the answer to the present request."""
+    """Return the problem for an error as the answer to the current request."""
     return plain(problem_of(error).reply(request.path))
 
 

@@ -24,7 +24,7 @@ DEEPEST_JSON = 32
 
 
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return the request's body. Raise a 400, 413, 415 or 422. With ``optional``, it may be
+    """Return the request's body. Raise a 400, 413, 415 or 422. With ``optional``, the body may be
     missing.
     """
     raw = request.get_data()

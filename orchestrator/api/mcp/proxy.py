@@ -95,7 +95,7 @@ class Forwarding:
 def _shortened(call: RpcCall, left: float) -> RpcCall:
     """Return the call; a ``wait`` that is longer than ``left`` seconds is shortened to this time.
 
-    So a retried ``wait`` ends at the same time as the first.
+    A retried ``wait`` therefore ends when the first ``wait`` would have ended.
     """
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call

@@ -104,7 +104,7 @@ TOOLS = (
     ),
     McpTool(
         name="cancel",
-        description="Cancel a job, or one worker with its child jobs. Finished work is kept.",
+        description="Cancel a job, or a worker with its child jobs. Finished work is kept.",
         arguments=mcp.CancelArguments,
         example=JOB,
         reads_only=False,

@@ -242,7 +242,7 @@ ERROR_HEADERS = {
 
 
 def problems() -> Schema:
-    """Return all problems in the table of calls, by name."""
+    """Return the description of each error answer that the table of calls contains, by name."""
     statuses = {status for operation in OPERATIONS for status in problems_of(operation)}
     return {problem_name(status): _problem(status) for status in sorted(statuses)}
 

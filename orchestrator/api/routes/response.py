@@ -189,7 +189,10 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
 
 
 def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
-    """Like ``tagged_answer``, for an answer that is already encoded, and its remaining quota."""
+    """Return the answer to a read, as ``tagged_answer`` does.
+
+    ``make`` returns an answer that is already encoded, and its remaining quota.
+    """
 
     def made() -> _Tagged:
         lasting, left = make()
@@ -199,7 +202,9 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
-    """Like ``tagged_answer``, for an answer that is already encoded."""
+    """Return the answer to a read, as ``tagged_answer`` does. ``make`` returns an encoded
+    answer.
+    """
 
     def made() -> _Tagged:
         body = make()
@@ -223,8 +228,8 @@ def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
 def let_repeat(current: Again) -> None:
     """Let the server's event loop answer later requests that are equal to the current request.
 
-    The loop calls ``current`` for the body; any thread may call it. Each answer counts toward the
-    caller's rate limit.
+    The loop calls ``current`` for the body. Any thread may call ``current``. Each answer counts
+    toward the caller's rate limit.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]

@@ -117,7 +117,7 @@ def parked_wait(
     """Return a response that waits, without a thread, until ``check`` returns the job or
     ``seconds`` have passed.
 
-    ``answer`` then returns the reply. Raise Unavailable if too many calls wait.
+    The reply is the result of ``answer``. Raise Unavailable if too many calls wait.
     """
     parked = parked_calls()
     parked.hub.check_room()

@@ -22,7 +22,9 @@ _TOKENS = ("input_tokens", "cache_write_tokens", "output_tokens")
 
 
 def brief_values(event: Event) -> Mapping[str, object]:
-    """Return seq, kind ``k``, job ``j``, worker ``w``, state ``st``, and time ``at``."""
+    """Return an event as ``seq``, kind ``k``, job ``j``, worker ``w``, state ``st``, and time
+    ``at``.
+    """
     values: dict[str, object] = {"seq": event.seq, "k": event.kind, "j": event.job_id}
     if event.worker_id is not None:
         values["w"] = event.worker_id

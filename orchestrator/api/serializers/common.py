@@ -354,9 +354,7 @@ _left_text = json.JSONEncoder(default=str).encode
 
 @dataclass(frozen=True, slots=True)
 class TaggedBody:
-    """An encoded answer with its ETag, which is stored because its computation for a large answer
-    is slow.
-    """
+    """An encoded answer with its ETag. The ETag is stored, because its computation can be slow."""
 
     body: bytes
     tag: str

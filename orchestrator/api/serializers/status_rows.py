@@ -162,7 +162,7 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if at most a few rows have changed.
 
-    None if the answer could take more than about a millisecond or need a query. Such jobs are: a
+    None if the answer could take more than about a millisecond or need a query. This is so for a
     job whose rows were never encoded, a large job, a job with child jobs, and a job with many
     changed rows.
     """

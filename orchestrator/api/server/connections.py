@@ -103,7 +103,9 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Reject a request with both a length and chunks: a proxy may read it differently."""
+        """Reject a request with both a length and chunks, because a proxy may interpret the request
+        differently.
+        """
         self.head = bytes(header_plus)
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (

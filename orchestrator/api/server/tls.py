@@ -66,8 +66,8 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit`` is a number of connections. Above it, connections of clients that do not read
-        are closed.
+        """``limit`` is a number of connections. If there are more, connections of clients that do
+        not read are closed.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -377,7 +377,8 @@ def _refused(error: OSError, host: str, port: int) -> CannotListen:
             f"api.port to a higher port"
         )
     return PortTaken(
-        f"port {port} on {host} is in use by another program; stop it, or set another port: "
+        f"port {port} on {host} is in use by another program; stop that program, or set another "
+        f"port: "
         "api.port in config.yaml, or ORCHESTRATOR_API__PORT=8123"
     )
 

@@ -163,7 +163,9 @@ class Hub:
         parked.closed()
 
     def call_soon(self, call: Callable[[], None], owner: Parked | None = None) -> None:
-        """Run ``call`` in the hub's thread, for ``owner``. Called from any thread."""
+        """Run ``call`` in the hub's thread. If ``call`` fails, ``owner`` is removed. Any thread may
+        call.
+        """
         self._calls.append((call, owner))
         # The hub checks its queue before it sleeps, so its own thread needs no wake-up for each of
         # hundreds of streams.
@@ -205,7 +207,7 @@ class Hub:
             self._selector.unregister(watched.socket)
 
     def close(self) -> None:
-        """End all parked connections. Idempotent; any other thread may call."""
+        """End all parked connections. Idempotent. Any thread except the hub's own may call."""
         with self._lock:
             self._closing = True
             thread = self._thread
@@ -232,8 +234,8 @@ class Hub:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Open the hub's descriptors. Raise OSError or RuntimeError; all descriptors are closed
-        again then.
+        """Open the hub's descriptors. Raise OSError or RuntimeError; no descriptor is then left
+        open.
         """
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())

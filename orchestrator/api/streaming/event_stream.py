@@ -153,7 +153,7 @@ class EventStream(ParkedConnection):
         self._hub.read(self._page, self._arrived, self)
 
     def _page(self) -> EventPage:
-        """Read the store; runs in a reader thread."""
+        """Return the next page of events from the store. Runs in a reader thread."""
         service, caller, job_id = self._service, self._caller, self._job_id
         ended = service.job(caller, job_id).status.ended
         members = None if self._is_root else service.subtree(caller, job_id)

@@ -22,7 +22,7 @@ Checking = Callable[[], Job | None]
 
 
 class PendingWait(ParkedConnection):
-    """A parked ``wait`` call. Ends after an event that decides it, or when its time is up."""
+    """A parked ``wait`` call. Ends after an event that decides the call, or after its timeout."""
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    """What the files of the demo's job say about it."""
+    """Facts about the demo's job, from the job's files."""
 
     #: ``status.json``.
     status: Answer

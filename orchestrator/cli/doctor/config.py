@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield each check with None. The check that finds the settings valid comes with the
-    settings.
+    """Yield pairs of a check and the settings. The settings are None, except with the check that
+    they are valid.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -1,8 +1,8 @@
 """Doctor's check of the host project's tools, which might also read the files of the folder.
 
 The folder itself contains files that exclude it from pytest and pyright (``pyvenv.cfg``,
-``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). The other tools need one
-line in the project's own settings, for which this module checks.
+``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one
+line in the project's own settings. This module checks for that line.
 """
 
 import configparser

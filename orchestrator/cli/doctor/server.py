@@ -66,7 +66,9 @@ def _record(workspace: Path) -> HealthCheck:
         fix = f"rm {quoted(path)}"
         return HealthCheck(name="server", ok=False, message=f"{path} cannot be read", fix=fix)
     message = f"{path} is stale: no answer from {record.url} (pid {record.pid})"
-    return HealthCheck(name="server", ok=None, message=f"{message}; the next start replaces it")
+    return HealthCheck(
+        name="server", ok=None, message=f"{message}; the next start of a server replaces the file"
+    )
 
 
 def _port(settings: "Settings") -> HealthCheck:

@@ -34,8 +34,9 @@ class Region:
     """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
     Between two draws, the cursor is at the start of the region's first line, so that a draw need
-    not know the previous one. So a resize cannot cause a wrong count of lines, terminal output such
-    as ``^C`` is overwritten, and after a kill the shell's prompt appears in the right place.
+    not know the previous draw. Therefore, a resize cannot cause a wrong count of lines, terminal
+    output such as ``^C`` is overwritten, and after a kill the shell's prompt appears in the right
+    place.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -317,7 +318,7 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    """Return the time at which the event happened, because an event may arrive late after a lost
+    """Return the time at which the event happened. The event may arrive later, after a lost
     connection.
     """
     at = moment(event.get("at"))

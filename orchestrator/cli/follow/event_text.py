@@ -18,7 +18,7 @@ Facts = Mapping[str, Any]
 
 
 class Known(Protocol):
-    """What earlier events have shown, as far as the lines of later events need it."""
+    """Facts from earlier events that the lines of later events need."""
 
     @property
     def started_at(self) -> Mapping[str, float]: ...
@@ -200,7 +200,9 @@ _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REV
 
 
 def with_shorter_reason(event: Event, characters: int) -> Event:
-    """Return the event with a reason that is ``characters`` shorter, but not below LEAST_REASON."""
+    """Return the event with its reason shortened by ``characters``, but to at least LEAST_REASON
+    characters.
+    """
     facts = event.get("data") or {}
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
     shorter = first_line(reason, max(LEAST_REASON, len(reason) - characters))
@@ -208,7 +210,9 @@ def with_shorter_reason(event: Event, characters: int) -> Event:
 
 
 def indent(worker_id: str) -> str:
-    """Return two blanks for each depth of a worker: 0 for ``worker_2``, 1 for ``worker_2_1``."""
+    """Return two blanks for each level of a worker: none for ``worker_2``, two for
+    ``worker_2_1``.
+    """
     return "  " * max(0, worker_id.count("_") - 1)
 
 

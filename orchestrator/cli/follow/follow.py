@@ -84,8 +84,8 @@ def watch(
 ) -> dict[str, Any]:
     """Show a job until it has ended, or for ``seconds``, and return its status.
 
-    Ctrl-C ends only this display, not the job. ``body`` returns the lines above the workers; it is
-    called once a second. Past events are not printed.
+    Ctrl-C ends only this display, not the job. ``body`` is called once a second, and returns the
+    lines above the workers. Past events are not printed.
     """
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     held = BlockedWorkers(client, job_id)

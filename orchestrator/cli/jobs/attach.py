@@ -30,7 +30,7 @@ _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 class _AttachCommand(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Name the tools that resume a session."""
+        """Write the help, with the names of the tools that can resume a session."""
         # imported here, because only this help text needs it
         from orchestrator.core.model.known_agents import PROGRAMS
 

@@ -44,8 +44,8 @@ def logs_command(
 def _lines(
     surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield pairs of worker and line, from the log files, or from the server if they are
-    elsewhere.
+    """Yield pairs of worker and line, from the log files, or from the server if the files are on
+    another machine.
     """
     files = _Files(surroundings, job_id, worker_id)
     if not files.here():

@@ -51,7 +51,7 @@ def run_command(
         try:
             return run_to_its_end(surroundings, job, keep_server, notify=notify)
         except Left:
-            click.echo(f"exited before the job ended; check it: {COMMAND} status", err=True)
+            click.echo(f"exited before the job ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
 
@@ -81,7 +81,7 @@ def run_to_its_end(
     surroundings: CliContext, job: JobOptions, keep_server: bool, *, notify: bool = False
 ) -> int:
     """Run a job with live progress, and return its exit code. Raise Left if the user exits
-    before.
+    first.
     """
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at

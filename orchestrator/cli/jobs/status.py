@@ -135,7 +135,7 @@ def _show_leftovers(surroundings: CliContext, root_id: str | None = None) -> Non
     found = None if surroundings.as_json else leftover_message(surroundings.workspace, root_id)
     if found is not None:
         message, command = found
-        click.echo(f"{printable(message)}\n  to end them: {command}")
+        click.echo(f"{printable(message)}\n  to end these processes: {command}")
 
 
 def _show_all(answer: Mapping[str, Any]) -> str:
@@ -159,7 +159,9 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
         if each.get("show") not in (None, "", each["command"]):
             lines.append(f"    to show the changes: {each['show']}")
         if each["otherwise"]:
-            lines.append(f"    to merge them in place of the other version: {each['otherwise']}")
+            lines.append(
+                f"    to merge these changes in place of the other version: {each['otherwise']}"
+            )
     if len(found) > MOST_OUTSIDE:
         lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; {_show_all(answer)}")
     return lines
@@ -187,7 +189,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line for a worker with several attempts, which says whether the last one resumed a
+    """Yield a line for a worker with several attempts: whether the last attempt resumed a
     session.
     """
     session = task.get("session")

@@ -115,7 +115,7 @@ def whole_job(workspace: Path, job_id: str) -> Answer:
     if omitted := job.get("workers_omitted"):
         click.echo(
             f"{omitted['count']} workers are not in the files of job {omitted['job_id']} until the "
-            f"job ends; to show them, start a server: {COMMAND} serve",
+            f"job ends; to show these workers, start a server: {COMMAND} serve",
             err=True,
         )
     return job

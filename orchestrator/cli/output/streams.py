@@ -48,7 +48,7 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Send SIGHUP to this process, because some terminals close without sending it."""
+    """Send SIGHUP to this process, because some terminals send no SIGHUP when they are closed."""
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 
@@ -59,7 +59,9 @@ def discard_terminals() -> None:
 
 
 def _discard(broken: os.stat_result | None) -> None:
-    """Discard all further output to the file ``broken``, or to terminals if it is None."""
+    """Discard all further output to the file ``broken``. If ``broken`` is None, discard output to
+    terminals.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
         found = os.fstat(output)

@@ -219,8 +219,8 @@ NO_CANDIDATES = (
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
     """Return the tasks, in which the agent ``review`` reviews each task with candidates.
 
-    If ``review`` is ``auto``, a task that names a reviewer keeps it. Raise click.UsageError if no
-    task has candidates.
+    If ``review`` is ``auto``, a task that names a reviewer keeps this reviewer. Raise
+    click.UsageError if no task has candidates.
     """
     agents = [task.get("agent") for task in tasks]
     several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]

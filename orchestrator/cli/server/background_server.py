@@ -69,10 +69,7 @@ def server_for(
     """Yield the URL of the folder's running server. If none runs, start a server.
 
     At the end, stop a server that was started here. The server keeps running if ``keep`` is set, or
-    if other jobs use it; the last command that uses it then stops it.
-
-    ``plan`` is a plan file that nothing has checked. A server that is started here checks the plan
-    before it changes anything. Raise InvalidRequest if the plan is invalid.
+    if other jobs use it. In the second case, the last command that uses the server stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -107,10 +104,11 @@ def server_for(
 
 
 def project_line(surroundings: CliContext) -> str:
-    """Return text such as ``project: /home/me/shop``, with the number of workers if it is ``auto``.
+    """Return text such as ``project: /home/me/shop``.
 
-    Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
-    another project than ``--project``.
+    The text has the number of workers if ``workers.max_workers`` is ``auto``. Raise ConfigError if
+    the project is unknown, and InvalidRequest if the running server has another project than
+    ``--project``.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         own = surroundings.environ.get(PROJECT_ROOT)
@@ -167,7 +165,7 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
     if has_changed:
         say(
             "config.yaml has changed since the server started, and the server still uses the old "
-            f"settings; restart it with the next command: kill {record.pid}"
+            f"settings; to restart the server with the next command: kill {record.pid}"
         )
 
 
@@ -255,8 +253,8 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens on the port. Other problems with the port are left to the
-    server.
+    """True if no process listens on the port. Ignores other problems, which the server reports
+    itself.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -308,7 +306,7 @@ def _check(surroundings: CliContext, plan: Path | None) -> None:
 def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
     """Stop the server by a signal, unless it has other unfinished jobs.
 
-    A call to the server might hang.
+    A signal is used because a call to the server might hang.
     """
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:

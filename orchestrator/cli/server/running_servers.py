@@ -46,7 +46,7 @@ class RunningServers:
             logger.info("other dashboards cannot link this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process, and the directories that are empty without it.
+        """Remove the record of this process, and then the directories that are empty.
         Idempotent.
         """
         record = _read(self._own) if self._own else None

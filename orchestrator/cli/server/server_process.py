@@ -314,10 +314,10 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
 
 
 def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    """Write the server's record. Return False if the disk is full, even after its reserve was
-    released.
+    """Write the server's record. Return False if the disk is full, even after the reserved space
+    was released.
 
-    The reserve is allocated again automatically when the disk has space.
+    The space is reserved again automatically when the disk has space.
     """
     reserve = DiskReserve(path.parent)
     write = partial(_write_record, path, server, project, started_at)

@@ -303,8 +303,8 @@ def address() -> tuple[str, str]:
 
 
 def summary(answer: Answer) -> str:
-    """Return the results of an ended job as text: a line for each task, then its output, which is
-    cut.
+    """Return the results of an ended job as text: for each task, a line and the beginning of its
+    output.
     """
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []

@@ -195,8 +195,8 @@ def plan_in(text: str) -> Plan:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text, and ignore other content. Nested objects are not yielded
-    alone.
+    """Yield the JSON objects in a text, and ignore other content. Objects inside another object are
+    not yielded.
     """
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):

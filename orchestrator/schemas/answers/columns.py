@@ -24,7 +24,7 @@ class ColumnsAnswer(Answer):
     """
 
     seq: int
-    """Id of the latest event that the columns show; a stream continues after it."""
+    """Id of the latest event that the columns show; a stream continues after this event."""
     run: int = 1
     """Number of the present run of the job."""
     at: float

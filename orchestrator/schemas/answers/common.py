@@ -138,7 +138,7 @@ class RepositoryChangeAnswer(Answer):
 
 
 class PlanFallbackAnswer(Answer):
-    """Fallback of planner auto: the agent made no plan, so that the rules made the plan."""
+    """Fallback of planner auto: the agent made no plan, and therefore the rules made the plan."""
 
     agent: str
     reason: str
@@ -244,7 +244,7 @@ class PausedAnswer(Answer):
 
 
 class MadeAnswer(Answer):
-    """The result of a dependency of a question."""
+    """The result of a task on which a question depends."""
 
     task_id: str
     worker_id: str
@@ -256,7 +256,7 @@ class MadeAnswer(Answer):
 
 
 class QuestionAnswer(Answer):
-    """A question of a task that waits for a person, and its answer."""
+    """The question of a task that waits for a person, with the person's answer."""
 
     question: str = ""
     """The question; empty in lists of workers, where the worker's reason contains the question."""

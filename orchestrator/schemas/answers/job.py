@@ -105,7 +105,7 @@ class HeldLock(Answer):
 
 
 class WaitingAnswer(Answer):
-    """The cause of a wait."""
+    """What a worker waits for."""
 
     kind: WaitKind
     name: str

@@ -19,7 +19,7 @@ class TriggerOutcome(StrEnum):
 
 
 class TriggerAnswer(Answer):
-    """Outcome of an event, with the job that it started or concerns."""
+    """Outcome of an event, with the job that the event started or concerns."""
 
     trigger: str
     """Name of the trigger."""

@@ -461,5 +461,5 @@ def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:
-    """Return an error whose location is below the validated value."""
+    """Return an error for the place ``at`` inside the validated value."""
     return PydanticCustomError("tasks", "{message}", {"message": message, "at": at})

@@ -8,7 +8,8 @@ from orchestrator.schemas.requests import human_input as human_requests
 _WORKER = "403: the caller is a worker."
 
 _ANSWERS = (
-    "409: the task has no question, the question was not asked yet, or it is already answered."
+    "409: the task has no question, the question was not asked yet, or the question is already "
+    "answered."
 )
 
 
@@ -69,7 +70,7 @@ APPROVALS = (
         id="getQuestion",
         tag="jobs",
         summary="Get a question, with the results of the task's dependencies",
-        description="404: the task has no question, or it was not asked yet.",
+        description="404: the task has no question, or the question was not asked yet.",
         answers={OK: common.QuestionAnswer},
         tagged=True,
     ),

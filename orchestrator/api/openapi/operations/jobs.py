@@ -198,7 +198,9 @@ READING = (
         ),
         query=queries.EventsQuery,
         answers={OK: ("text/event-stream",)},
-        headers={"Last-Event-ID": "Id of the last received event; the stream starts after it."},
+        headers={
+            "Last-Event-ID": "Id of the last received event; the stream starts after this event."
+        },
     ),
     Operation(
         method="get",
@@ -213,7 +215,9 @@ READING = (
         ),
         query=queries.FeedQuery,
         answers={OK: ("text/event-stream",)},
-        headers={"Last-Event-ID": "Id of the last received event; the stream starts after it."},
+        headers={
+            "Last-Event-ID": "Id of the last received event; the stream starts after this event."
+        },
     ),
     Operation(
         method="get",

@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 class Wanted(Protocol):
-    """What the screen shows now, and which data it therefore needs."""
+    """The data that the screen needs for what it shows now."""
 
     #: The only job to show; empty: all jobs.
     job_id: str
@@ -59,7 +59,7 @@ class Wanted(Protocol):
 
 
 class ServerSource:
-    """Reads jobs from a server, and the workers of jobs that the screen shows opened.
+    """Reads jobs from a server, and the workers of the jobs whose workers the screen shows.
 
     Uses the light client, because loading ``requests`` takes longer than a whole frame.
     """
@@ -104,8 +104,8 @@ class ServerSource:
     def _last_lines(
         self, jobs: Sequence[JobLine], visible: Sequence[tuple[str, str]]
     ) -> Iterator[tuple[tuple[str, str], str]]:
-        """Yield the last log line of each running worker that is visible, after its job and worker
-        id.
+        """Yield, for each visible running worker, its job id and worker id, and the last line of
+        its log.
         """
         running = {
             (job.job_id, each.worker_id): each
