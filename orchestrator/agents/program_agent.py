@@ -120,7 +120,7 @@ class ShellAgent:
         for number, word in enumerate(words, 1):
             if (size := len(word.encode())) > LONGEST_ARGUMENT:
                 raise InvalidRequest(
-                    f"task {task.id!r}: argument {number} of its command has {size} bytes, maximum "
+                    f"task {task.id!r}: argument {number} of the command has {size} bytes, maximum "
                     f"{LONGEST_ARGUMENT}; write the command as one string for bash -c, or pass "
                     "a file",
                     kind="long-argument",

@@ -213,7 +213,9 @@ class GitRepository(Committed):
             if asked:
                 raise start_commit.refused(revision, error) from error
             why = str(error)
-            return Base(note=f"workers have plain directories: {why}", hindrance=why)
+            return Base(
+                note=f"workers get plain directories instead of worktrees: {why}", hindrance=why
+            )
 
     def _base(self, revision: str, *, dirty: bool) -> Base:
         if not has_repository(self._project):
@@ -603,7 +605,9 @@ class GitRepository(Committed):
                 return job_deletion.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
-            logger.warning("worktrees or branches remain", extra={"error": error.message})
+            logger.warning(
+                "cannot remove the worktrees and branches of a job", extra={"error": error.message}
+            )
         return ()
 
     def secure(self, root_id: str, directory: str) -> None:

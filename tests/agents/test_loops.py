@@ -100,7 +100,12 @@ def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api:
     turn = Turn(calls=(Call("list"),) * 70)
     assert each_loop.run(Script.of(turn, Turn("well"))).succeeded
     assert len(each_loop.seen(Did)) == 64
-    assert json.dumps(api.calls[1].body["messages"]).count("not run: more than 64") == 6
+    assert (
+        json.dumps(api.calls[1].body["messages"]).count(
+            "this tool call was not run: the answer has more than 64"
+        )
+        == 6
+    )
 
 
 def test_little_needs_to_be_said(each_loop: Loop, api: ModelApi) -> None:

@@ -230,7 +230,7 @@ def test_what_is_made_of_failures_comes_back_as_it_was(store: Store) -> None:
             attempt=2,
             kind=FailureKind.CORRUPTED_STATE,
             strategy=RetryStrategy.ROLLBACK_LAST,
-            reason="its .git was deleted",
+            reason=".git was deleted",
             confidence=0.9,
             gates=("pytest",),
             cause="broken worktree",

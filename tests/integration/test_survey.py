@@ -190,7 +190,7 @@ def test_at_the_last_depth_a_worker_surveys_everything_itself(
 ) -> None:
     ended = run_survey(large_project, tmp_path / "w", **recursion | {"ORCHESTRATOR_DEPTH": "3"})
     assert ended.code == 0 and _spawned(recursion) == []
-    assert "without child jobs: depth 3 of 3 reached" in ended.said
+    assert "without child jobs: the maximum depth of child jobs is reached (3)" in ended.said
 
 
 @pytest.mark.parametrize("exit_code", [2, 4, 5, 7])
@@ -323,7 +323,7 @@ def test_without_grammars_tests_are_not_called_missing(
     tmp_path: Path, mixed_project: Path, no_grammars: dict[str, str]
 ) -> None:
     both = run_survey(mixed_project, tmp_path / "both", **no_grammars)
-    assert "1 test case in 1 file; 0 more files support them." in both.report
+    assert "1 test case in 1 file; 0 other test files have no test case." in both.report
     assert "Test cases of 1 file were not counted: their grammars are not installed." in both.report
     task = PLAIN | {"files": ["cmd"]}
     other = run_survey(mixed_project, tmp_path / "other", task, **no_grammars)

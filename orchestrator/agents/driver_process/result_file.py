@@ -24,7 +24,7 @@ def from_json(text: bytes | str) -> AgentOutcome:
     try:
         return _outcome(json.loads(text))
     except (TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise ValueError(f"not an outcome: {error}") from error
+        raise ValueError(f"{NAME} contains no valid outcome: {error}") from error
 
 
 def masked(outcome: AgentOutcome, masker: Masker) -> AgentOutcome:
@@ -41,7 +41,7 @@ def masked(outcome: AgentOutcome, masker: Masker) -> AgentOutcome:
 
 def _outcome(document: dict[str, Any]) -> AgentOutcome:
     if document.pop("version") != VERSION:
-        raise ValueError("the outcome has the format of another version")
+        raise ValueError(f"{NAME} has the format of another version")
     document["error_class"] = ErrorClass(document["error_class"])
     document["usage"] = _usage(document["usage"])
     for name in ("denied", "outside"):
@@ -59,7 +59,7 @@ def _usage(document: dict[str, Any]) -> Usage:
     for name, kind in Usage.__annotations__.items():
         value = document.get(name)
         if kind is not bool and value is not None and not _is_amount(value):
-            raise ValueError(f"{name} is not an amount")
+            raise ValueError(f"usage: {name} is not a number from 0 to 1e15")
     return Usage(**document)
 
 

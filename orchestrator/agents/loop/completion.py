@@ -48,9 +48,9 @@ def completed(
 
 def _value(turn: Turn) -> object | None:
     if turn.stop is StopReason.CUT:
-        raise ModelFailure(ErrorClass.LIMIT, "the answer exceeds max_tokens per call")
+        raise ModelFailure(ErrorClass.LIMIT, "the model's answer exceeds max_tokens per call")
     if turn.stop is StopReason.FULL:
-        raise overflow("the model stopped at this limit")
+        raise overflow("the model stopped because its context window is full")
     if turn.uses:
         return dict(turn.uses[0].arguments)
     return json_in(turn.text)
@@ -62,8 +62,8 @@ def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> AgentOutc
     if value is not None:
         return outcome
     if not turn.text.strip():
-        return replace(outcome, error_class=ErrorClass.EMPTY, error="the answer is empty")
-    return replace(outcome, error_class=ErrorClass.API, error="the answer contains no JSON")
+        return replace(outcome, error_class=ErrorClass.EMPTY, error="the model's answer is empty")
+    return replace(outcome, error_class=ErrorClass.API, error="the model's answer contains no JSON")
 
 
 def json_in(text: str) -> object | None:

@@ -106,7 +106,7 @@ class Conversation:
             words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
             raise ModelFailure(ErrorClass.API, words)
         if turn.stop is StopReason.FULL:
-            raise overflow("the model stopped at this limit")
+            raise overflow("the model stopped because its context window is full")
         if turn.stop is StopReason.CUT:
             self._cut(turn)
         elif turn.uses:
@@ -133,7 +133,10 @@ class Conversation:
         tool call has no result.
         """
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
-        too_many = Result(f"not run: more than {_MOST_USES} tool calls at once", failed=True)
+        too_many = Result(
+            f"this tool call was not run: the answer has more than {_MOST_USES} tool calls",
+            failed=True,
+        )
         more = [(use, too_many) for use in uses[_MOST_USES:]]
         self._dialect.give([*results, *more], self._mail.take_words())
 

@@ -17,8 +17,12 @@ found, and what remains. That last answer is your result."""
 
 _POLICY = {
     "full": "",
-    "edit": "; nothing outside of it can be read or written, and commands cannot be run",
-    "read-only": "; nothing outside of it can be read, and nothing can be written or run",
+    "edit": (
+        "; nothing outside of this directory can be read or written, and commands cannot be run"
+    ),
+    "read-only": (
+        "; nothing outside of this directory can be read, and nothing can be written or run"
+    ),
 }
 
 CUT = (
@@ -26,7 +30,7 @@ CUT = (
     " Continue in smaller steps."
 )
 EMPTY = "Your answer was empty. Continue the task, or state its result in a few lines."
-NOT_RUN = "not run: the answer with this call was cut off"
+NOT_RUN = "this tool call was not run: the answer that contains it was cut off"
 _ONLY_JSON = (
     "Answer with one JSON value and nothing else: no words around it, no code fence."
     " It must fit this JSON schema:\n{schema}"

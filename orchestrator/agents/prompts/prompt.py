@@ -32,7 +32,10 @@ def limits(assignment: Assignment) -> list[str]:
 def _own(assignment: Assignment) -> Iterator[str]:
     task = assignment.task
     seconds = task.timeout or assignment.job.config.default_timeout
-    yield f"{seconds:g} seconds for this attempt, except while child jobs run"
+    yield (
+        f"{seconds:g} seconds for this attempt; "
+        "the time in which you wait for child jobs does not count"
+    )
     for amount, unit in (
         (task.max_steps, "steps"),
         (task.max_tokens, "tokens"),
@@ -45,7 +48,7 @@ def _own(assignment: Assignment) -> Iterator[str]:
 def _left(left: Mapping[str, object]) -> Iterator[str]:
     recursive = bool(left.get("depth"))
     if recursive:
-        yield f"{left['depth']} more levels of child jobs below yours"
+        yield f"{left['depth']} more levels of child jobs below your job"
     for name, words in _LEFT.items():
         if name in left and (recursive or name in ("steps", "tokens", "cost_usd")):
             yield f"{left[name]} {words}"
@@ -63,7 +66,7 @@ INTERRUPTIONS = {
     "killed": "the process was killed",
     "internal": "the tool failed with an internal error",
     LOGIN: "the login of the agent failed, and has been fixed since",
-    "refused": "it was stopped by a key, a setting, or a limit that has been changed since",
+    "refused": "a key, a setting, or a limit stopped the attempt, and has been changed since",
 }
 
 
@@ -147,7 +150,7 @@ def committed(work: BranchWork | None) -> str:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]
     if work.more:
-        lines.append(f"... and {work.more} commit{'s' * (work.more != 1)} before these")
+        lines.append(f"... and {work.more} earlier commit{'s' * (work.more != 1)}")
     return "\n".join([*lines, "", work.stat])
 
 

@@ -115,7 +115,7 @@ def _divisions(around: Surroundings, listing: Listing, paths: Sequence[str]) -> 
         return divisions
     reason = "the environment names no server"
     if around.has_server:
-        reason = f"depth {around.depth} of {around.max_depth} reached"
+        reason = f"the maximum depth of child jobs is reached ({around.max_depth})"
     say(f"surveying all parts without child jobs: {reason}")
     return []
 

@@ -75,7 +75,7 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
         )
     if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
         what = f"commit {commit[:12]}" if revision else "the last commit"
-        raise RepositoryError(f"the project directory is not in {what} of {place.top}")
+        raise RepositoryError(f"the project directory does not exist in {what} of {place.top}")
     if revision:
         _check_files_are_here(place.git, commit)
 

@@ -30,7 +30,9 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
     try:
         user_submodules.forget(place.git, place.top, root_id)
     except RepositoryError as error:
-        logger.warning("branches in submodules remain", extra={"error": error.message})
+        logger.warning(
+            "cannot remove the branches of a job from submodules", extra={"error": error.message}
+        )
     return kept
 
 

@@ -156,7 +156,7 @@ class Toolchains:
         try:
             return derive_node_modules(source, target, self._moved)
         except OSError:
-            logger.warning("not all of node_modules is derived", exc_info=True)
+            logger.warning("cannot derive all of node_modules for a worktree", exc_info=True)
             return True
 
     def _moved(self, real: str) -> str | None:

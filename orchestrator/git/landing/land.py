@@ -29,7 +29,7 @@ from orchestrator.git.merge import merge_tree
 _LINK, _MODULE = "120000", "160000"
 #: The pointer of a file that Git LFS stores.
 _POINTER = b"version https://git-lfs.github.com/spec/"
-_KINDS = {_LINK: "it is a link", _MODULE: "it is a submodule"}
+_KINDS = {_LINK: "the path is a link", _MODULE: "the path is a submodule"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,9 @@ def content(git: Git, found: Changed) -> bytes:
     except RepositoryError as error:
         raise OSError(error.message) from error
     if written.startswith(_POINTER):
-        raise OSError("its content is in Git LFS and was not fetched (git lfs fetch)")
+        raise OSError(
+            "the file's content is in Git LFS and was not fetched; fetch it: git lfs fetch"
+        )
     return written
 
 
@@ -214,7 +216,7 @@ class Landing:
         if self._dirt:
             raise Conflict(
                 "cannot push: the job started with uncommitted work, which would be pushed, too; "
-                f"commit it, then: {COMMAND} land {self.job_id}, and push your branch"
+                f"commit that work, run `{COMMAND} land {self.job_id}`, and push your branch"
             )
         base = self._git.resolve(self._base)
         return as_users(self._git, result, [base], self._user()) if self.as_user else result
@@ -316,7 +318,7 @@ class Landing:
         if self._head() != after:
             raise Conflict(
                 f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
-                f"its changes: `{self._takes_back(before, after)}`"
+                f"the changes of the job: `{self._takes_back(before, after)}`"
             )
         has_retold = self._git.resolve(self._retold)
         noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
@@ -380,9 +382,8 @@ class Landing:
         if not between:
             return False
         raise Conflict(
-            f"{what} job {self.job_id} was interrupted: some files have the content of "
-            f"{meant[:12]}, and other files were changed since, or another git process is running; "
-            f"{self._ends(meant)}"
+            f"the {what} job {self.job_id} was interrupted, and cannot be continued: a file was "
+            f"changed since, or another git process is running; {self._ends(meant)}"
         )
 
     def _ends(self, commit: str) -> str:
@@ -391,7 +392,7 @@ class Landing:
         command, when = f"git reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
             command, when = f"rm {quote(lock)} && {command}", ", if no other git process is running"
-        return f"to complete it{when}: `{command}` (changes since then are lost)"
+        return f"to complete it by hand{when}: `{command}` (later changes of files are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
         """Return the git command that undoes the landing.
@@ -415,7 +416,7 @@ class Landing:
             many = len(tried.conflicts)
             files = "1 file was" if many == 1 else f"{many} files were"
             raise InTheWay(
-                f"{files} changed on both sides: {paths}; "
+                f"cannot land: {files} changed by the job and on your branch: {paths}; "
                 f"merge by hand: git merge {short(self._branch)}",
                 files=[each.path for each in tried.conflicts],
                 kind="merge-conflict",

@@ -26,7 +26,7 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
         raise InTheWay(
             f"cannot land: {len(still)} file{'s' * (len(still) != 1)} with which the job started "
             f"are still uncommitted ({', '.join(still[:_MOST_NAMED])}); nothing was changed; "
-            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
+            f"commit them first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
             files=still,
         )
 
@@ -52,9 +52,9 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         many = len(tried.conflicts)
         raise InTheWay(
-            f"{'1 file differs' if many == 1 else f'{many} files differ'} from the start of "
-            f"the job: {paths}; commit the work that was uncommitted when the job started, "
-            "or merge by hand",
+            f"cannot land: {'1 file was' if many == 1 else f'{many} files were'} changed by the "
+            f"job, and differ on your branch from the job's start: {paths}; commit the work that "
+            "was uncommitted when the job started, or merge by hand",
             files=[each.path for each in tried.conflicts],
             kind="merge-conflict",
         )

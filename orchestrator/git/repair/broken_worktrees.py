@@ -42,7 +42,7 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
         os.rename(aside, directory)
     if not os.path.lexists(directory):
         worktrees.open(directory, branch, start)
-        return ["its directory was deleted"]
+        return ["the directory was deleted"]
     broken = list(_link(worktrees, directory, branch))
     found = worktrees.find(directory)
     if found is None:
@@ -63,15 +63,15 @@ def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]
     found = worktrees.find(directory)
     if found is None:
         found = worktrees.register_again(directory, branch)
-        yield "its git directory was removed"
+        yield "the git directory was removed"
     link, wanted = f"{directory}/.git", f"gitdir: {found.admin}\n".encode()
     if not os.path.lexists(link):
-        yield "its .git was deleted"
+        yield ".git was deleted"
     elif os.path.islink(link) or not os.path.isfile(link):
-        yield "its .git was replaced"
+        yield ".git was replaced"
         os.rename(link, free(f"{directory}.git"))
     elif Path(link).read_bytes().strip() != wanted.strip():
-        yield "its .git points elsewhere"
+        yield ".git points to another place"
     else:
         return
     Path(link).write_bytes(wanted)
@@ -81,10 +81,10 @@ def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
     if not is_head(found.admin / "HEAD"):
         (found.admin / "HEAD").unlink(missing_ok=True)
         (found.admin / "HEAD").write_text(f"ref: {branch}\n")
-        yield "its HEAD was unreadable"
+        yield "HEAD was unreadable"
     if git.resolve("HEAD^{commit}"):
         return
-    yield "its HEAD pointed to no commit"
+    yield "HEAD pointed to no commit"
     if not git.resolve(f"{branch}^{{commit}}"):
         git.run("update-ref", *ITSELF, branch, start)
     git.run("symbolic-ref", "HEAD", branch)
@@ -112,7 +112,7 @@ def _index(git: Git, found: Found) -> Iterator[str]:
     except RepositoryError:
         (found.admin / "index").unlink(missing_ok=True)
         git.run("read-tree", "HEAD")
-        yield "its index was unreadable"
+        yield "the index was unreadable"
         return
     paths = dict.fromkeys(field.partition("\t")[2] for field in unmerged)
     if paths:

@@ -156,7 +156,7 @@ class _Again:
         kept = self.aside.keep(path)
         for name in names:
             configure(path, name, then.get(name))
-        what = f"had {', '.join(names)} set so that git failed"
+        what = f"had {', '.join(names)} set to values with which git failed"
         self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:

@@ -110,7 +110,7 @@ class BranchRestore:
         if now != after:
             return RestoreState.CHANGED_SINCE, ""
         if change.kind in _FILES and before and " " not in before:
-            return RestoreState.BY_HAND, "its former content is not stored"
+            return RestoreState.BY_HAND, "the former content is not stored"
         if change.kind is ChangedKind.BRANCH and (why := self._is_in_use(change)):
             return RestoreState.BY_HAND, why
         return RestoreState.CAN_BE_RESTORED, ""
@@ -222,6 +222,6 @@ def _of_other(change: RepositoryChange) -> str:
         case ChangedKind.STASH:
             return "git stash list"
         case ChangedKind.LOCK:
-            return "remove it if no git process is running"
+            return "remove the lock file if no git process is running"
         case _:
             return "restore does not change it"

@@ -285,7 +285,9 @@ class NodeLinks:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.error("files of a node's attempt", exc_info=task.exception())
+            logger.error(
+                "cannot transfer the files of an attempt on a node", exc_info=task.exception()
+            )
 
     async def _start_with_files(
         self, node: ConnectedNode, link: Link, flight: Flight, launch: Launch
@@ -615,13 +617,15 @@ class NodeLinks:
 
     async def _put_files(self, flight: Flight, files: AttemptFiles, told: Any) -> None:
         if told is None:
-            raise UnusableFiles("the node did not send the files")
+            raise UnusableFiles("the node did not send the files of the attempt")
         if told.get("error"):
             raise UnusableFiles(str(told["error"])[:_MOST_REASON])
         if flight.files_error:
-            raise UnusableFiles(f"the server cannot store them: {flight.files_error}")
+            raise UnusableFiles(
+                f"the server cannot store the files of the attempt: {flight.files_error}"
+            )
         if flight.had["files"] > MOST_BYTES:
-            raise UnusableFiles(f"the files have more than {MOST_BYTES} bytes")
+            raise UnusableFiles(f"the files of the attempt have more than {MOST_BYTES} bytes")
         sent = Sent(int(told["bytes"]), str(told["digest"]))
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 

@@ -148,7 +148,7 @@ class NodeRegistry:
         except ValueError as error:
             raise ConfigError(f"{self._path} is damaged: {error}") from error
         if not isinstance(content, dict):
-            raise ConfigError(f"{self._path} is damaged: not an object")
+            raise ConfigError(f"{self._path} is damaged: it contains no JSON object")
         return content
 
     @contextmanager

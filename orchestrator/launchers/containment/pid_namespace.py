@@ -91,7 +91,9 @@ class Namespaces(Subreaper):
             # Read byte by byte, so that no byte after this message is read with it.
             byte = self._wire.recv(1)
             if not byte:
-                raise SpawnFailed(f"containment {self.mode} ended before the worker began")
+                raise SpawnFailed(
+                    f"the init process of containment {self.mode} exited before the worker started"
+                )
             line += byte
         message: Message = json.loads(line)
         if "error" in message:

@@ -188,32 +188,32 @@ def exit_from(record: dict[str, Any]) -> Exit:
 
 def _seconds(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < _LATEST:
-        raise ValueError(f"{value!r:.50} is not a time")
+        raise ValueError(f"{value!r:.50} in the exit record is not a time")
     return float(value)
 
 
 def _count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError(f"{value!r:.50} is not a count")
+        raise ValueError(f"{value!r:.50} in the exit record is not a count")
     return value
 
 
 def _code(value: Any) -> int | None:
     if value is not None and (type(value) is not int or abs(value) >= 2**31):
-        raise ValueError(f"{value!r:.50} is not an exit code or signal")
+        raise ValueError(f"{value!r:.50} in the exit record is not an exit code or signal")
     return value
 
 
 def _flag(value: Any) -> bool:
     if type(value) is not bool:
-        raise ValueError(f"{value!r:.50} is not true or false")
+        raise ValueError(f"{value!r:.50} in the exit record is not true or false")
     return value
 
 
 def _text(value: Any) -> str:
     """Return the value as text without lone surrogates, which no store accepts."""
     if type(value) is not str:
-        raise ValueError(f"{value!r:.50} is not text")
+        raise ValueError(f"{value!r:.50} in the exit record is not text")
     return value.encode("utf-8", "replace").decode()
 
 

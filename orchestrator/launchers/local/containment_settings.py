@@ -130,7 +130,10 @@ class ContainmentPlan:
         """Return the limits that are not enforced exactly, in one line; "" if there are none."""
         loose = self.loose_limits()
         names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
-        text = f"not enforced exactly on this machine: {', '.join(names)}; see: {COMMAND} doctor"
+        text = (
+            f"limits that are not enforced exactly on this machine: {', '.join(names)}; "
+            f"see: {COMMAND} doctor"
+        )
         return text if names else ""
 
     def _holder(self, controller: str) -> str:

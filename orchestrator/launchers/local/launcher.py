@@ -198,7 +198,7 @@ class LocalLauncher:
             self._pool.watch(link)
 
     def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
-        now, why = time.time(), f"{why} (cannot start the supervising process)"
+        now, why = time.time(), f"cannot start the supervising process: {why}"
         ended = Exit(
             ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
         )

@@ -329,9 +329,9 @@ def _why(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return str(error)
     if error.errno == errno.E2BIG:
-        return "its arguments and environment exceed the limit of the system"
+        return "the arguments and the environment exceed the limit of the system"
     if error.errno == errno.ENOENT:
-        return "no such file, or its interpreter is missing"
+        return "the file does not exist, or its interpreter is missing"
     return os.strerror(error.errno or 0)
 
 

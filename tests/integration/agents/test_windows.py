@@ -112,7 +112,10 @@ def test_without_the_launchers_of_wsl_the_reason_says_so(
 
     [row] = ended["results"]["tasks"]
     assert row["status"] == "failed"
-    assert "needs powershell.exe, which WSL has; check it: bin/orchestrator doctor" in row["reason"]
+    assert (
+        "requires powershell.exe of WSL on the PATH; check it: bin/orchestrator doctor"
+        in row["reason"]
+    )
 
 
 ODD = st.text(st.sampled_from("ab C&^%!'\"\\\\$`();,=<>|é\t"), max_size=12)

@@ -77,7 +77,9 @@ def test_submit_prints_the_id_and_nothing_else(
 def test_limits_that_are_not_held_exactly_are_named_once(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
 ) -> None:
-    served.accepted = {"limits_notice": "not enforced exactly on this machine: workers.limits.cpu"}
+    served.accepted = {
+        "limits_notice": "limits that are not enforced exactly on this machine: workers.limits.cpu"
+    }
     assert orchestrator(command, "Say this") == ExitCode.OK
     out, err = capsys.readouterr()
     assert err.count("workers.limits.cpu\n") == 1 and "workers.limits" not in out

@@ -32,7 +32,7 @@ def toml_table(path: Path) -> Mapping[str, Any]:
 
 def _text(path: Path) -> str:
     if path.stat().st_size > _LARGEST_BYTES:
-        raise ValueError(f"{path} is too large")
+        raise ValueError(f"{path} is larger than {_LARGEST_BYTES} bytes")
     return path.read_text(encoding="utf-8")
 
 

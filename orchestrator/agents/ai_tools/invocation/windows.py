@@ -47,7 +47,7 @@ def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
     lacking = missing()
     if lacking:
         raise OrchestratorError(
-            f"execution_mode windows needs {' and '.join(lacking)}, which WSL has; "
+            f"execution_mode 'windows' requires {' and '.join(lacking)} of WSL on the PATH; "
             f"check it: {COMMAND} doctor"
         )
     prompt = ask.directory / "prompt.md" if call.prompt_on_stdin else None

@@ -155,7 +155,7 @@ class OpencodeReader:
         self._unended = self._unended + 1 if vain else 0
         if self._unended != _MOST_UNENDED:
             return []
-        return [Stuck(f"{_MOST_UNENDED} answers of the model in a row had no readable end")]
+        return [Stuck(f"{_MOST_UNENDED} answers of the model in a row ended in an unknown way")]
 
     def _failed(self, event: Object) -> list[Sign]:
         error = json_values.dig(event, "error")

@@ -170,9 +170,9 @@ def _exchange(
     response = connection.getresponse()
     text = response.read(MAX_ANSWER_BYTES + 1)
     if len(text) > MAX_ANSWER_BYTES:
-        raise ValueError(f"the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+        raise ValueError(f"the server's answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
     if response.length:
-        raise ValueError("the answer is incomplete")
+        raise ValueError("the server's answer is incomplete")
     names = {name.lower(): value for name, value in response.getheaders()}
     return HttpReply(status=response.status, headers=names, body=text)
 
@@ -183,5 +183,5 @@ def _broken(
     if deadline.over.is_set() or isinstance(error, TimeoutError):
         words = f"{to} did not answer within {seconds:g} s"
         return ModelFailure(ErrorClass.TIMEOUT, words, again=True, answering=True)
-    words = f"connection to {to} lost during its answer: {_why(error)}"
+    words = f"the connection to {to} was lost during an answer: {_why(error)}"
     return ModelFailure(ErrorClass.API, words, again=True, answering=True)

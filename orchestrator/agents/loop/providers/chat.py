@@ -43,9 +43,12 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
         try:
             value = json.loads(value)
         except (ValueError, RecursionError) as error:
-            return {}, f"its arguments are not valid JSON ({error}); call it again"
+            return (
+                {},
+                f"the tool's arguments are not valid JSON ({error}); repeat the call",
+            )
     if not isinstance(value, dict):
-        return {}, "its arguments are not a JSON object; call it again"
+        return {}, "the tool's arguments are not a JSON object; repeat the call"
     return value, ""
 
 

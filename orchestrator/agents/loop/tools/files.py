@@ -62,7 +62,8 @@ def editing(where: Places) -> Tool:
         text = _text(place)
         found = _occurrences(text, old, every=arguments.get("replace_all") is True)
         paths.replace_content(place, text.replace(old, new).encode())
-        return f"replaced {found} in {where.shown(place)}"
+        times = f"{found} time{'s' * (found != 1)}"
+        return f"replaced the text {times} in {where.shown(place)}"
 
     return Tool(
         name="edit",

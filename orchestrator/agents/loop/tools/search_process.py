@@ -30,7 +30,11 @@ def main() -> int:
     files = _files(Path(asked["place"]), asked["files"])
     lines = (line for file in files for line in _lines(file, pattern, Path(asked["root"])))
     found = list(islice(lines, MAX_LINES + 1))
-    more = [f"[more than {MAX_LINES} lines: narrow it down]"] if len(found) > MAX_LINES else []
+    more = (
+        [f"[more than {MAX_LINES} lines match: use a narrower search]"]
+        if len(found) > MAX_LINES
+        else []
+    )
     text = "\n".join([*found[:MAX_LINES], *more])
     sys.stdout.buffer.write(text.encode("utf-8", "replace"))
     return 0

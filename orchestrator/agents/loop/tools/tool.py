@@ -50,7 +50,7 @@ def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -
     """Return a text argument. Raise Unusable if it is missing or not a text."""
     value = arguments.get(name, default)
     if not isinstance(value, str):
-        raise Unusable(f"{name} is required, as text")
+        raise Unusable(f"the argument {name!r} is required, and must be text")
     return json_values.text(value)
 
 

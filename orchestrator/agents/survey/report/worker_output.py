@@ -208,7 +208,7 @@ def _test_cases(result: SurveyResult) -> list[str]:
     for row in result.tests:
         by_directory[os.path.dirname(row.path) or "."] += row.cases
     found = f"{count(cases, 'test case')} in {count(files, 'file')}"
-    lines = [f"{found}; {len(result.tests) - files:,} more files support them.", ""]
+    lines = [f"{found}; {len(result.tests) - files:,} other test files have no test case.", ""]
     best = [(code(path), cases) for path, cases in by_directory.most_common(10) if cases]
     return lines + (table(("Directory", "Test cases"), best) if best else [])
 
@@ -253,7 +253,7 @@ def _foreign_imports(result: SurveyResult) -> list[str]:
             packages[top].add(row.path)
     best = sorted(packages.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_NAMES]
     rows = [(code(name), len(paths)) for name, paths in best]
-    return table(("Python package", "Files that import it"), rows) if rows else []
+    return table(("Python package", "Files that import the package"), rows) if rows else []
 
 
 def _configuration(result: SurveyResult) -> list[str]:

@@ -122,9 +122,9 @@ class _Writer:
         self._records += 1
         self._bytes += _LENGTH.size + len(text) + content
         if self._records > MOST_RECORDS:
-            raise UnusableFiles(f"there are more than {MOST_RECORDS} files")
+            raise UnusableFiles(f"the attempt has more than {MOST_RECORDS} files")
         if self._bytes > self._most:
-            raise UnusableFiles(f"the files have more than {self._most} bytes")
+            raise UnusableFiles(f"the files of the attempt have more than {self._most} bytes")
         self._file.write(_LENGTH.pack(len(text)) + text)
 
     def add(self, root: int, name: str, path: str) -> None:
@@ -174,27 +174,29 @@ def unpack(path: str, staging: str, roots: int) -> None:
         for root, name, target in links:
             _make_link(root, name, target)
     except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
-        raise UnusableFiles(f"the files are not valid: {error}") from error
+        raise UnusableFiles(f"the archive of files is not valid: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UnusableFiles(f"the files are not valid: {error!r}") from error
+        raise UnusableFiles(f"the archive of files is not valid: {error!r}") from error
 
 
 def _records(file: BinaryIO) -> Iterator[dict[str, Any]]:
     for _ in range(MOST_RECORDS + 1):
         (length,) = _LENGTH.unpack(_exactly(file, _LENGTH.size))
         if length > _MOST_HEADER:
-            raise UnusableFiles(f"the files are not valid: an entry's header has {length} bytes")
+            raise UnusableFiles(
+                f"the archive of files is not valid: an entry's header has {length} bytes"
+            )
         fields = json.loads(_exactly(file, length))
         if fields["kind"] == _END:
             return
         yield fields
-    raise UnusableFiles(f"there are more than {MOST_RECORDS} files")
+    raise UnusableFiles(f"the attempt has more than {MOST_RECORDS} files")
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:
     data = file.read(size)
     if len(data) != size:
-        raise UnusableFiles("the files are incomplete")
+        raise UnusableFiles("the archive of files is incomplete")
     return data
 
 
@@ -207,7 +209,7 @@ def _unpack_one(
 ) -> None:
     number, name = fields["root"], fields["path"]
     if type(number) is not int or not 0 <= number < roots or not _is_plain(name):
-        raise UnusableFiles(f"the files are not valid: the path {name!r} is not allowed")
+        raise UnusableFiles(f"the archive of files is not valid: the path {name!r} is not allowed")
     root = f"{staging}/{number}"
     place = f"{root}/{name}"
     match fields["kind"]:
@@ -216,19 +218,21 @@ def _unpack_one(
         case "link":
             if not _stays_inside(name, fields["to"]):
                 raise UnusableFiles(
-                    f"the files are not valid: the link {name!r} leads out of its directory"
+                    f"the archive of files is not valid: the link {name!r} leaves its directory"
                 )
             links.append((root, name, fields["to"]))
         case "file":
             _copy(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
         case kind:
-            raise UnusableFiles(f"the files are not valid: an entry has the unknown kind {kind!r}")
+            raise UnusableFiles(
+                f"the archive of files is not valid: an entry has the unknown kind {kind!r}"
+            )
 
 
 def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
     with os.fdopen(os.open(place, _NEW, 0o600), "wb") as target:
         if size < 0:
-            raise UnusableFiles("the files are not valid: a file has a negative size")
+            raise UnusableFiles("the archive of files is not valid: a file has a negative size")
         while size:
             data = _exactly(source, min(_COPY_BYTES, size))
             target.write(data)
@@ -263,7 +267,7 @@ def _make_link(root: str, name: str, target: str) -> None:
     parts = name.split("/")[:-1]
     for end in range(1, len(parts) + 1):
         if os.path.islink(f"{root}/{'/'.join(parts[:end])}"):
-            raise UnusableFiles(f"the files are not valid: {name!r} is below a link")
+            raise UnusableFiles(f"the archive of files is not valid: {name!r} is below a link")
     os.symlink(target, f"{root}/{name}")
 
 

@@ -38,7 +38,7 @@ class Window:
             self._changed.clear()
             await self._changed.wait()
         if self._is_closed:
-            raise ConnectionError("the connection of the node ended")
+            raise ConnectionError("the connection to the node ended")
         self._on_way += size
 
     def confirm(self, size: int) -> None:

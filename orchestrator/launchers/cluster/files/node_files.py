@@ -139,7 +139,9 @@ class NodeFiles:
         self, worktree: WorktreeFiles, staging: str, number: int, mapped: PathMap
     ) -> None:
         if self._worktrees is None:
-            raise UnusableFiles("this node has no git")
+            raise UnusableFiles(
+                "this node cannot open a worktree, because git is not installed; install git"
+            )
         directory = mapped.text(worktree.directory)
         self._worktrees.open(worktree, f"{staging}/{number}", directory)
         archive.put(f"{staging}/{number + 1}", directory, is_whole=False)

@@ -222,7 +222,7 @@ def test_a_list_with_an_argument_that_no_program_takes_is_refused(site: InProces
     answer = site.post("x", [shell([*longest, "é" * 65_536])])
 
     assert (answer.status_code, answer.json()["type"]) == (422, "long-argument")
-    assert "argument 5 of its command has 131072 bytes" in answer.json()["detail"]
+    assert "argument 5 of the command has 131072 bytes" in answer.json()["detail"]
     [row] = rows(site.run("x", [shell(longest)]))
     assert row["output"] == "131071"
 

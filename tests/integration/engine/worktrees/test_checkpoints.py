@@ -157,7 +157,7 @@ def test_a_worktree_whose_git_file_was_deleted_loses_nothing(made: MakeProject) 
     assert project.show(f"orchestrator/{job}/worker_1", "wip.txt") == "wip"
     [only] = attempts(site, job)
     assert only["failure"]["strategy"] == "escalate"
-    assert "its .git was deleted" in only["failure"]["reason"]
+    assert ".git was deleted" in only["failure"]["reason"]
 
 
 @pytest.mark.usefixtures("spawning")

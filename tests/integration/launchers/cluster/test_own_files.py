@@ -197,7 +197,7 @@ def test_files_that_the_server_cannot_store_are_lost_with_the_reason(own: OwnFil
     launch = own.start("echo ready; echo made > result")
     ended = own.site.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST
-    assert "the server cannot store them: Is a directory" in ended.error
+    assert "the server cannot store the files of the attempt: Is a directory" in ended.error
     assert not (own.worker / "result").exists()
     found = read_exit(launch.exit_path, launch.proof.digest)
     assert found is not None

@@ -268,7 +268,7 @@ def test_given_files_are_bounded_each_and_together(tmp_path: Path) -> None:
     assert all(len(text) < MOST_FILE_BYTES + 100 for _, text in found)
     assert sum(len(text) for _, text in found) < MOST_BYTES_IN_ALL + 1000
     assert "cut here" in found[0][1]
-    assert "no space" in found[9][1]
+    assert "size limit" in found[9][1]
 
 
 # -- the digest of the project ------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_a_git_file_that_was_deleted_comes_back_and_the_work_is_kept(
     (opened / "new.txt").write_text("x\n")
     (opened / ".git").unlink()
 
-    assert mend(repository, opened) == ["its .git was deleted"]
+    assert mend(repository, opened) == [".git was deleted"]
     commit(repository, opened)
 
     assert project.show(BRANCH, "new.txt") == "x"
@@ -70,7 +70,7 @@ def test_a_repository_that_an_agent_made_is_put_beside(
     own.git("init", "-q")
     own.commit({"new.txt": "x\n"})
 
-    assert mend(repository, opened) == ["its .git was replaced"]
+    assert mend(repository, opened) == [".git was replaced"]
     commit(repository, opened)
 
     assert project.show(BRANCH, "new.txt") == "x"
@@ -83,7 +83,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
     (opened / "new.txt").write_text("x\n")
     shutil.rmtree(project.path / ".git" / "worktrees")
 
-    assert mend(repository, opened) == ["its git directory was removed"]
+    assert mend(repository, opened) == ["the git directory was removed"]
     tip = commit(repository, opened)
 
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
@@ -92,7 +92,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
 
 def test_one_that_was_deleted_whole_is_made_anew(repository: GitRepository, opened: Path) -> None:
     shutil.rmtree(opened)
-    assert mend(repository, opened) == ["its directory was deleted"]
+    assert mend(repository, opened) == ["the directory was deleted"]
     assert (opened / "a.txt").exists()
 
 
@@ -146,7 +146,7 @@ def test_an_unreadable_index_and_head_are_made_anew(
     (admin / "index").write_bytes(b"DIRC broken")
     (admin / "HEAD").write_bytes(b"\xff")
 
-    assert mend(repository, opened) == ["its HEAD was unreadable", "its index was unreadable"]
+    assert mend(repository, opened) == ["HEAD was unreadable", "the index was unreadable"]
 
     tip = commit(repository, opened)
     assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
@@ -186,7 +186,7 @@ def test_a_branch_that_was_deleted_begins_again(
 ) -> None:
     (opened / "new.txt").write_text("x\n")
     project.git("update-ref", "-d", BRANCH)
-    assert mend(repository, opened) == ["its HEAD pointed to no commit"]
+    assert mend(repository, opened) == ["HEAD pointed to no commit"]
     commit(repository, opened)
     assert project.show(BRANCH, "new.txt") == "x"
 
