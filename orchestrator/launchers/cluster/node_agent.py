@@ -78,6 +78,21 @@ FILES = {"log": "log", "raw": "raw/log"}
 _NAMES = {**FILES, "files": RETURNED}
 #: Maximum number of empty directories that are kept for later attempts.
 _MOST_SPARES = 64
+#: OpenSSL's names of the errors by which a peer rejects this machine's certificate. After the
+#: handshake, every other TLS error means that the connection is broken.
+_REJECTIONS = frozenset(
+    {
+        "SSLV3_ALERT_BAD_CERTIFICATE",
+        "SSLV3_ALERT_CERTIFICATE_EXPIRED",
+        "SSLV3_ALERT_CERTIFICATE_REVOKED",
+        "SSLV3_ALERT_CERTIFICATE_UNKNOWN",
+        "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE",
+        "TLSV13_ALERT_CERTIFICATE_REQUIRED",
+        "TLSV1_ALERT_ACCESS_DENIED",
+        "TLSV1_ALERT_DECRYPT_ERROR",
+        "TLSV1_ALERT_UNKNOWN_CA",
+    }
+)
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -346,10 +361,10 @@ class NodeAgent:
         link.post(self._hello())
         try:
             return await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
-        except ssl.SSLError:
-            return {"do": "refused", "why": self._rejected_certificate(where)}
-        except (OSError, TimeoutError):
+        except (OSError, TimeoutError) as error:
             link.abort()
+            if isinstance(error, ssl.SSLError) and error.reason in _REJECTIONS:
+                return {"do": "refused", "why": self._rejected_certificate(where)}
             return None
 
     async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:

@@ -326,7 +326,7 @@ def test_a_review_that_makes_no_sense_is_asked_for_again_and_then_ignored(
     assert "Your review was rejected" in second
     assert "Your review was rejected" not in first
     assert found["reviewer"]["status"] == "failed"
-    assert "each of worker_1, worker_2 once" in found["reviewer"]["reason"]
+    assert "each of worker_1, worker_2 exactly once" in found["reviewer"]["reason"]
     assert "Review not used" in level(site, job)
 
 

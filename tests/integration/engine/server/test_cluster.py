@@ -36,8 +36,10 @@ class ServedCluster:
         directory: Path,
         make_server: Callable[..., ServerProcess],
         slots_here: int = 0,
+        backoff: float = 0.05,
         **sections: object,
     ) -> None:
+        """``backoff``: seconds before a retry. ``sections``: more sections of the settings."""
         self.cluster = TestCluster(directory)
         self.directory = directory
         self.nodes: dict[str, NodeProcess] = {}
@@ -47,7 +49,7 @@ class ServedCluster:
             "slots_here": slots_here,
             "lease": 3,
         }
-        common = {"max_retries": 1, "retry_backoff_seconds": 0.05}
+        common = {"max_retries": 1, "retry_backoff_seconds": backoff}
         self.server = make_server(cluster=settings, workers=common, **sections)
 
     def add(self, name: str) -> Path:

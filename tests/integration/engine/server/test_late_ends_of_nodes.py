@@ -25,7 +25,7 @@ class LateSite(ServedCluster):
     def __init__(
         self, directory: Path, make_server: Callable[..., ServerProcess], backoff: float
     ) -> None:
-        super().__init__(directory, make_server, retry_backoff_seconds=backoff)
+        super().__init__(directory, make_server, backoff=backoff)
         self.relay = Relay(self.cluster.port)
         self.release, self.effects = directory / "release", directory / "effects"
 

@@ -22,7 +22,7 @@ from orchestrator.launchers.cluster.node_process import api_socket
 from orchestrator.launchers.cluster.registry import NodeEntry
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from orchestrator.launchers.process import proc
-from tests.integration.launchers.conftest import wait_until
+from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly
 
@@ -132,6 +132,26 @@ def test_nodes_can_be_listed_before_the_first_one_is_accepted(
     wait_until(lambda: launcher.nodes())
     assert launcher.nodes()[0].name == "n1"
     wait_until(lambda: site.state().state == "up")
+
+
+def test_a_node_tries_again_after_bytes_that_are_no_message(site: ClusterSite) -> None:
+    context = tls(site.cluster.place, "server", is_server=True)
+    join_file = site.cluster.add("n1")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(HANG_SECONDS)
+        found = JoinFile.read(join_file)
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        fields = {each: getattr(found, each) for each in JoinFile.__dataclass_fields__}
+        JoinFile(**{**fields, "address": address}).write(join_file)
+        site.nodes["n1"] = NodeProcess(join_file, site.directory / "n1")
+        for _ in range(2):
+            accepted, _ = listening.accept()
+            with accepted:
+                link = context.wrap_socket(accepted, server_side=True)
+                assert link.recv(65536), "hello"
+                with socket.socket(fileno=link.detach()) as bare:
+                    bare.sendall(b"no TLS record")
+    assert site.nodes["n1"].process.poll() is None
 
 
 def _is_accepting(port: int) -> bool:
