@@ -1,4 +1,4 @@
-"""A worker's own session in a person's terminal, and its worktree before and after."""
+"""Opens a worker's own session in a person's terminal, and commits the changes afterwards."""
 
 import os
 import signal

@@ -48,7 +48,10 @@ def role_text(folder: Path, name: str) -> str:
 
 
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
-    """Return the planner for a request with this planner and agent: ``rules``, or an agent."""
+    """Return which planner would plan the request: ``rules``, or an agent.
+
+    ``planner`` and ``agent``: the names that the user gave; None if the user gave none.
+    """
     settings = load(folder, environ=os.environ, require_key=False).settings
     workers = settings.workers
     wanted = planner or workers.planner

@@ -8,5 +8,5 @@
 - ``service``: Use cases that the API and the command line call
 - ``submission``: Submission of a job: agents, plan, ancestors, storage
 - ``supervisor``: The supervisor, the one loop that owns state: inbox, recovery, publisher, leases
-- ``worktrees``: Worktrees of workers, checkpoints, the user's checkout
+- ``worktrees``: Worktrees of workers, checkpoints of worktrees, and the user's checkout
 """

@@ -65,8 +65,8 @@ class Messages:
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
         """Return the status and reason for a message.
 
-        If the message is about the end of a job, they are those of the event. Otherwise, they are
-        the job's present status and reason.
+        If the entry is about the end of a job, return the status and reason in the event.
+        Otherwise, return the job's present status and reason.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

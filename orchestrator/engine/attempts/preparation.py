@@ -244,9 +244,9 @@ class AttemptPreparation:
         return RunningAttempt(worker, {}, secrets, task=task, ground=ground, scratch=own_scratch)
 
     def nothing_left(self, flight: RunningAttempt) -> Changes | None:
-        """Return the changes of an attempt without a scan, if the attempt's directory is empty.
+        """If the attempt's directory is empty, return the attempt's changes without a scan.
 
-        Return None if the directory is not empty, so that it must be scanned.
+        Otherwise return None: the caller must scan the directory.
         """
         worker = flight.worker
         special = (

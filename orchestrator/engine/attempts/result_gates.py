@@ -81,10 +81,10 @@ class ResultGates:
         return self._stopped(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:
-        """Stop the attempt's gates. Return True if the attempt was between its process's end and
-        its report.
+        """Stop the gates of an attempt whose process has ended, and whose end is not reported yet.
+        Return True.
 
-        Otherwise, nothing is stopped, and the result is False.
+        For any other attempt, do nothing and return False.
         """
         name = attempt_id(worker)
         with self._lock:

@@ -67,10 +67,10 @@ class SecondRuns:
         result: GateResult,
         leaves: Sequence[Leave],
     ) -> JudgeAlteration:
-        """Return how the worker altered the gate's judging files; nothing if no second run is
-        needed.
+        """Return how the worker altered the gate's judging files.
 
-        ``cwd``: the host project in the worktree. The paths of ``touched`` are relative to it.
+        If the gate needs no second run, return an empty ``JudgeAlteration``. ``cwd``: the host
+        project in the worktree. The paths of ``touched`` are relative to ``cwd``.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.leaves and check.base
         if not is_of_worker or not _needs_it(check, result):
@@ -114,10 +114,10 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run: the gate passed, or its failure does not block the change.
+    """True if a gate needs a second run: a gate that passed.
 
-    A failure that does not block matters only if candidates are compared, because the gate's
-    results are part of the comparison.
+    If candidates are compared, a failed gate that does not block the change also needs a second
+    run, because its results are part of the comparison.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)

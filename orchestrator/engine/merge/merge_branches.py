@@ -448,10 +448,10 @@ class BranchMerge:
         self._note_resolvable(record, job, worker)
 
     def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """Record the worker as able to resolve its conflicts, if it is.
+        """If the worker can still resolve its conflicts, record that.
 
-        A worker of a child job is not able, because its parent worker has ended. A worker whose
-        task failed, or was done by another worker, is not able either.
+        A worker of a child job cannot resolve them, because its parent worker has ended. A worker
+        whose task failed, or was done by another worker, cannot resolve them either.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):

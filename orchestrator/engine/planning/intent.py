@@ -163,8 +163,8 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 def intent_of_task(task: TaskSpec) -> Intent:
     """Return the task's intent: a change of files, or an answer.
 
-    A command or the role can decide. Otherwise, the task's own part of the prompt and the title are
-    compared.
+    A task with a command, or with a role that reports, asks for an answer. For other tasks, the
+    intent follows from the task's own part of the prompt and from its title.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER

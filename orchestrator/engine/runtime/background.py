@@ -112,7 +112,9 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Remove work from the waiting work. Return True if it was waiting. Idempotent."""
+        """Record that the work ``name`` no longer waits. Return True if it was waiting.
+        Idempotent.
+        """
         with self._changed:
             return self._waits.pop(name, None) is not None
 
@@ -152,8 +154,8 @@ class SpaceWaits:
 class BackgroundPool:
     """A few threads that prepare attempts. Any thread may call.
 
-    An attempt that is stopped before its launch is never launched. A later stop finds the attempt
-    launched.
+    An attempt that is stopped before its launch is never launched. After the launch, only the
+    launcher can stop the attempt.
     """
 
     def __init__(self) -> None:

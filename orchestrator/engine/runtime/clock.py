@@ -1,4 +1,4 @@
-"""Clock of jobs. It continues evenly even if the machine's clock is changed."""
+"""Clock of jobs. It does not jump if the machine's clock is changed, by hand or by the network."""
 
 import json
 import math

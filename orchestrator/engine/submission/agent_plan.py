@@ -62,7 +62,8 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Create the tasks of a job whose planner has ended, as its plan describes. Idempotent.
+        """Create the tasks of a job whose planner has ended, as the planner's plan describes.
+        Idempotent.
 
         If the plan is not valid, the rules create the tasks. If the request names the planner, the
         job fails instead. Call this in the supervisor's loop.

@@ -1,1 +1,1 @@
-"""Worktrees of workers, checkpoints, the user's checkout."""
+"""Worktrees of workers, checkpoints of worktrees, and the user's checkout."""

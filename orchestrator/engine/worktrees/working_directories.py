@@ -251,7 +251,7 @@ class Worktrees:
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
-        """Add what another attempt finds in its worktree to the assignment: earlier commits, and
+        """Add to the assignment what another attempt finds in its worktree: earlier commits, and
         texts of conflicts.
 
         Raise RepositoryError.

@@ -79,8 +79,10 @@ class Finder:
         return _checked(self._whole(self._resolved(asked, files), files))
 
     def _whole(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Yield the gates, completed: with a timeout, with the settings of this finder, and with
-        the scripts that they run among their configuration files.
+        """Yield the gates with all fields set.
+
+        A gate without a timeout gets the default timeout. The scripts that a gate runs are added to
+        its configuration files. The settings of this finder apply to each gate.
         """
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))

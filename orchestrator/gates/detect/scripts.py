@@ -149,7 +149,7 @@ class Calls:
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
         """Return the texts that a command runs; None if they are unknown.
 
-        Return nothing for texts that were already followed.
+        Return an empty list for texts that were already followed.
         """
         plain = [each for each in words if each not in _PLAIN]
         if plain[0] in _NPM:
