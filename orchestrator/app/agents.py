@@ -282,7 +282,7 @@ def _checked(agent: Agent, name: str, where: str) -> Agent:
             f"{where} is not an agent: the class lacks {', '.join(lacking)}; add the methods"
         )
     if getattr(agent, "name", None) != name:
-        raise ConfigError(f"{where}: the attribute name of the class must be {name!r}")
+        raise ConfigError(f"{where}: the attribute 'name' of the class must be {name!r}")
     return agent
 
 

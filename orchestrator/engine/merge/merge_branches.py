@@ -85,7 +85,7 @@ MOST_CONFLICTS = 100
 #: Maximum number of files of a result whose added and removed lines are stored.
 MOST_MEASURED = 1_000
 #: Reason of a merge rejection if the worker's changes pass its own gates.
-NOT_TOGETHER = "gates fail together with the changes of other workers"
+NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
 #: Seconds between retries. Two causes are temporary: a user's ``git gc --prune=now`` that removes
 #: commits without a ref, and a lock that another git process holds briefly.
 PAUSES = (0.1, 0.3, 1.0, 3.0)

@@ -115,7 +115,9 @@ class Access:
     def check_person(self, caller: Caller) -> None:
         """Raise Forbidden for a worker: only people may approve."""
         if caller.attempt is not None:
-            raise Forbidden("a worker may not do this; use an API key from config.yaml")
+            raise Forbidden(
+                "this call is not allowed with the key of a worker; use an API key from config.yaml"
+            )
 
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
         """Raise Forbidden if the caller lacks the scope admin.

@@ -94,7 +94,7 @@ class LockCalls:
             if not wait:
                 leases.withdraw(call.entry)
                 raise Locked(
-                    f"lock not granted: {call.why}; "
+                    f"not granted: {call.why.removeprefix('waiting for ')}; "
                     "to wait: --wait SECONDS (in the API: the field wait)"
                 )
             leases.wait(call.entry)

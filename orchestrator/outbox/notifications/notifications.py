@@ -41,9 +41,10 @@ class Notifications:
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
         together = [entry, *(each for each in self._others(entry))]
         if target is None:
+            name = entry.endpoint.removeprefix(PREFIX)
             why = (
-                "notify.targets has no target of this name; add the target, then send the "
-                "message again"
+                f"notify.targets has no target {name!r}; add the target, then send the message "
+                "again"
             )
             return _after(together, Outcome(error=why, final=True), self._now())
         quiet = quiet_seconds(target.quiet, self._local_time())

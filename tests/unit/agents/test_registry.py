@@ -57,7 +57,7 @@ def test_a_class_is_an_agent(installed: Path) -> None:
     [
         ("echo", "no_such_module_at_all:X", "No module named"),
         ("echo", "a_package_of_a_user:Missing", "has no attribute"),
-        ("other", "a_package_of_a_user:Echo", "the attribute name of the class must be 'other'"),
+        ("other", "a_package_of_a_user:Echo", "the attribute 'name' of the class must be 'other'"),
         ("echo", "collections:Counter", "the class lacks check, command, evidence"),
     ],
 )

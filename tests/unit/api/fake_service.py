@@ -132,7 +132,7 @@ class FakeService:
 
     def check_person(self, caller: Caller) -> None:
         if caller.attempt is not None:
-            raise Forbidden("a worker may not do this")
+            raise Forbidden("this call is not allowed with the key of a worker")
 
     def remove_key(self, key: str) -> None:
         del self._keys[key]

@@ -95,7 +95,9 @@ class BudgetCalls:
         self._access.check_person(caller)
         self._access.changeable(caller, job_id)
         if not limits.given:
-            raise InvalidRequest("no limit to raise; name at least one, such as max_cost_usd")
+            raise InvalidRequest(
+                "no limit was given; name at least one limit to raise, such as max_cost_usd"
+            )
 
         def action(scheduler: Scheduler, now: float) -> None:
             check_unfinished(scheduler, job_id)
