@@ -168,7 +168,8 @@ class ConflictAnswer(Answer):
     worker_id: str
     """The worker that was merged later."""
     branch: str
-    """Branch of that worker; for a child job's changes, the child job's result branch."""
+    """Branch of the worker that was merged later; for a child job's changes, the child job's result
+    branch."""
     path: str
     child_job_id: str = ""
     """Child job of the worker that made the changes; empty: the worker made them."""
@@ -221,7 +222,7 @@ class HandedAnswer(Answer):
     worker_id: str
     """Worker that has to resolve the conflict."""
     branch: str
-    """Branch of that worker."""
+    """Branch of the worker that has to resolve the conflict."""
     ours: str
     """Commit with the worker's changes."""
     theirs: str

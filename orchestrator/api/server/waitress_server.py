@@ -125,8 +125,9 @@ class HttpServer:
         return new
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
-        """Accept connections on the port of an earlier server too, by its ``sockets``. Call before
-        ``run``.
+        """Accept connections on ``sockets``, too, which listen on the port of an earlier server.
+
+        Call before ``run``.
         """
         self._former += self._listen(sockets)
         self.former_ports.append(sockets[0].getsockname()[1])

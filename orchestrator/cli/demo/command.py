@@ -146,7 +146,7 @@ class Demo:
 
 @contextmanager
 def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Forward signals to the running command, so that it stops its job and its server first."""
+    """Forward signals to the running command, so that the command stops its job and its server."""
 
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)

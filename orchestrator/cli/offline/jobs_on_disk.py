@@ -242,7 +242,7 @@ def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) ->
 
 
 def _outcome(tasks: list[Answer]) -> str:
-    """Return the status of a child job, from its workers."""
+    """Derive the status of a child job from the statuses of its workers."""
     statuses = [task.get("status") for task in tasks]
     if not all(status in ENDED_WORKER for status in statuses):
         return "running"

@@ -57,8 +57,8 @@ def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """Return the version that the agent's program prints; None if the package's version is
-    known.
+    """Run the agent's program to find its version. None if the version is known already, or cannot
+    be found.
     """
     if "version" in agent or "path" not in agent:
         return None

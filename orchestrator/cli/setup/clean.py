@@ -124,7 +124,7 @@ def _locally(
 
 def _print_kept(job_id: str, kept: Sequence[str]) -> None:
     if kept:
-        text = f"changes of job {job_id} that are not landed stay on these refs:"
+        text = f"changes of job {job_id} that have not landed stay on these refs:"
         click.echo(text, err=True)
     for name in kept:
         click.echo(f"  {name}", err=True)

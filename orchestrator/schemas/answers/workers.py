@@ -82,7 +82,7 @@ class LogLinesAnswer(Answer):
     """The lines of a log that contain the given text."""
 
     lines: list[int]
-    """Numbers of the first 1,000 lines, from 1."""
+    """Numbers of the first 1,000 lines that contain the text; line numbers start at 1."""
     total: int
 
 

@@ -60,7 +60,7 @@ class GateRequest(Wire):
     """A gate for a result."""
 
     name: GateName
-    """Unique among the gates of a worker; a detected gate needs no run."""
+    """Name, unique among the gates of a worker. For a detected gate, the name alone is enough."""
     run: GateCommand | None = None
     """Command for bash -c in the worktree; it writes its report to $ORCHESTRATOR_GATE_REPORT."""
     when: Patterns = ()

@@ -210,8 +210,9 @@ READING = (
         summary="Stream the events of all jobs",
         description=(
             "Server-Sent Events for lists: events of jobs; `needs` with the needs of a job tree; "
-            "`usage` with numbers of workers and cost, at most once a second. Ids are the server's "
-            "own; after an unknown id, the first event is `reset`: read the lists again."
+            "`usage` with numbers of workers and cost, at most once a second. Ids are valid until "
+            "the server restarts. After an unknown id, the first event is `reset`: read "
+            "the lists again."
         ),
         query=queries.FeedQuery,
         answers={OK: ("text/event-stream",)},
