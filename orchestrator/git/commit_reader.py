@@ -106,9 +106,7 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
 
 
 class Committed(ABC):
-    """The methods of ``core.repository.repository.Repository`` that read. They are documented
-    there.
-    """
+    """The reading methods of ``core.repository.repository.Repository``, which documents them."""
 
     @abstractmethod
     def place(self) -> GitLocation:

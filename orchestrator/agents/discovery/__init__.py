@@ -1,1 +1,3 @@
-"""Which agents this machine and the nodes of a cluster can run, and how to fix the others."""
+"""Which agents this machine and the nodes of a cluster can run, and how to make others
+available.
+"""

@@ -156,7 +156,9 @@ def _stamp(path: Path) -> str:
 
 
 def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
-    """Return the path of ``{VARIABLE:default}/file`` for this user."""
+    """Return the path of a login file. In the pattern ``{VARIABLE:default}/file``, the variable's
+    value or the default is the directory.
+    """
     home = environ.get("HOME") or "/nonexistent"
 
     def directory(found: re.Match[str]) -> str:

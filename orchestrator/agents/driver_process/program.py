@@ -101,7 +101,7 @@ class Program:
     def stop(self, why: EarlyStop) -> None:
         """Stop the program soon.
 
-        After several calls, the first reason and the shortest time count.
+        After several calls, the first reason and the shortest ``patience`` count.
         """
         stop_at = time.monotonic() + why.patience
         self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)
@@ -164,8 +164,8 @@ class Program:
             child.hang_up()
 
     def _is_unheard(self) -> bool:
-        """True if the program had UNREAD_SECONDS to read the latest message. A message that is
-        still unread then arrived too late.
+        """True if the program had UNREAD_SECONDS to read the latest message. If the message is
+        still unread then, it counts as too late.
         """
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 

@@ -87,7 +87,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelService:
-    """Defaults of an API, for a spec that does not set them: its address, and its variables."""
+    """The default address and the variables of an API, for a spec that does not set them."""
 
     base_url: str
     base_url_env: str = ""

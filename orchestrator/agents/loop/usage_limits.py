@@ -22,7 +22,7 @@ class UsageLimits:
         self._tokens = 0
 
     def book(self, told: Usage, characters: int) -> Usage:
-        """Add the usage of one call. Return it with its cost."""
+        """Add the usage of one call. Return this usage with its cost."""
         known = tokens(told)
         silent = told.input_tokens is None or told.output_tokens is None
         self._tokens += max(known, characters // _CHARACTERS) if silent else known

@@ -28,8 +28,8 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, the parts that they surveyed, and divisions that the server
-    rejected.
+    """Results of the child jobs, the parts that they surveyed, and the directories whose child jobs
+    the server rejected.
     """
 
     results: list[SurveyResult] = field(default_factory=list)

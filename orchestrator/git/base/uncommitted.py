@@ -19,7 +19,7 @@ _MOST_PATHS = 10
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
     """Return a commit on top of ``commit`` that contains the uncommitted files, and notes on files
-    that it lacks.
+    that the new commit lacks.
 
     ``commit`` must be HEAD. If nothing is uncommitted, ``commit`` itself is returned. Raise
     RepositoryError if the files cannot be committed.

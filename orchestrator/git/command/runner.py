@@ -156,8 +156,8 @@ class Git:
             temporary_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
-        """True if no file can be written, because git's message does not always name a full disk as
-        the cause.
+        """True if no file can be written. Git's own message does not always name a full disk as the
+        cause.
         """
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))

@@ -39,7 +39,9 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The directory that all worktrees of a repository share, as one worktree sees it."""
+    """The directory that all worktrees of a repository share, and the place of one worktree's HEAD
+    in it.
+    """
 
     common: str
     #: Prefix of HEAD's name as seen from the shared part: ``worktrees/NAME/``, or "".
@@ -53,7 +55,7 @@ class SharedPart:
         return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
-        """Return a value that changes if the repository is replaced or configured.
+        """Return a value that changes if the repository is replaced or its configuration changes.
 
         None if the repository was removed.
         """

@@ -150,7 +150,7 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 def _places(patch: bytes) -> list[bytes]:
     """Return the changed places of a patch: their removed and added lines, without line numbers.
 
-    For a file that is not text, return the rest of the patch.
+    For a file that is not text, return one place: the patch after its line ``index``.
     """
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

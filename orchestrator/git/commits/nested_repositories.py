@@ -191,8 +191,8 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 def _name(path: str, above: Sequence[str]) -> str:
     """Return the part of a ref name for a nested repository.
 
-    No such name is a directory of another one, because git does not allow a ref and a directory of
-    refs with the same name.
+    Git does not allow a ref and a directory of refs with the same name. So the ref of an outer
+    repository and the refs of its inner repositories get different names.
     """
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:

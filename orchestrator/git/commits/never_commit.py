@@ -39,7 +39,7 @@ _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NeverCommit:
-    """Rules for files to hold back. Patterns have the form of `.gitignore`.
+    """Rules that decide which new files stay uncommitted. Patterns have the form of `.gitignore`.
 
     Without patterns, no file is held back because of its name or content.
     """
@@ -96,7 +96,7 @@ def held(
 
 
 class _Roots:
-    """Finds, for a file, the directory or file because of which it is held back."""
+    """Finds the reason why a file is held back: the file itself, or a directory above it."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -205,8 +205,8 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Return options with which ``git clean`` keeps held-back files, because the worker's checks
-    used these files.
+    """Return options that make ``git clean`` keep held-back files. These files are kept because the
+    worker's checks used them.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

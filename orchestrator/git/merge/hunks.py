@@ -91,7 +91,7 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 
 
 def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
-    """Remove the next group of edits that touch each other from both lists.
+    """Remove the next group of edits from both lists. The edits of a group touch each other.
 
     Return the group's edits of the left side, its edits of the right side, and the span of base
     lines that the group covers.

@@ -195,7 +195,7 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the lines that contain a letter or digit, as they are compared."""
+    """Yield the comparable part of each line that contains a letter or a digit."""
     return (key(each) for each in lines if _WORD.search(each))
 
 

@@ -278,7 +278,7 @@ def snapshot(
 
 
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Raise RepositoryError if a submodule that the move from ``now`` to ``then`` changes has
+    """Raise RepositoryError if the move from ``now`` to ``then`` would change a submodule that has
     uncommitted changes.
     """
     after = links(git, then)

@@ -26,8 +26,9 @@ _MERGER = "merge"
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers.
 
-    The moves of one ref by one worker, of one kind, are one item, with the first and the last
-    commit. Logs that were not written after ``since`` are not read. Fetches are excluded.
+    One item stands for all moves of one kind that one worker made with one ref. The item has the
+    first and the last commit. Logs that were not written after ``since`` are not read. Fetches are
+    excluded.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES

@@ -173,8 +173,9 @@ class Spares:
 def restore(git: Git, start: str) -> bool:
     """Restore the files of a spare worktree to its commit. Return False if that is impossible.
 
-    ``reset`` rewrites every file whose times, size, or inode differ from the values in the index.
-    It misses a change of only the mode in the same second in which the file was written.
+    ``reset`` rewrites every file whose times, size, or inode differ from the values in the index. A
+    file is not rewritten if only its mode changed, in the same second in which the file was
+    written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

@@ -75,8 +75,8 @@ class Found:
 class GitWorktrees:
     """Creates, finds, and removes worktrees.
 
-    Registrations are created one at a time, because ``git worktree add`` is not safe in parallel.
-    Files are written without this lock, in several worktrees in parallel.
+    A lock serializes the registrations, because ``git worktree add`` is not safe in parallel. Files
+    are written without the lock, in several worktrees in parallel.
     """
 
     def __init__(self, git: Git, common: Path, spares: Spares) -> None:

@@ -56,7 +56,7 @@ MARK_NAME = ".cluster"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterSettings:
-    """The settings of the server's side."""
+    """The server's settings for its cluster."""
 
     #: Host and port to listen on.
     host: str
@@ -164,8 +164,8 @@ class ClusterLauncher:
         """Start no more workers on a node (``drained``), or allow starts again. Return the node's
         new state.
 
-        Idempotent. The list of nodes stores this. Raise NotFound, with the known names in the
-        message, or Unavailable while the server starts or stops.
+        Idempotent. The change is stored in the list of nodes. Raise NotFound, with the known names
+        in the message, or Unavailable while the server starts or stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:

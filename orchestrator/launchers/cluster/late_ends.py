@@ -136,7 +136,7 @@ class LateEnds:
         self._given_up.pop(node, None)
 
     def replace(self, log: str) -> None:
-        """Note that a newer attempt of the worker with this log has started."""
+        """Record that a newer attempt of the worker with this log has started."""
         for late in self._all():
             late.is_replaced = late.is_replaced or late.paths["log"] == log
 

@@ -321,8 +321,11 @@ class NodeAgent:
         return _REJECTED_SECONDS if insecure == len(failures) else _PAUSE_SECONDS
 
     async def _dial(self, address: str) -> Link:
-        """Return a connection. Raise OSError; ConnectionRefusedError if each of the host's
-        addresses refuses, which asyncio does not report for several of them.
+        """Return a connection to an address.
+
+        Raise ConnectionRefusedError if all IP addresses of the host refuse the connection,
+        otherwise OSError. The IP addresses are tried here, because asyncio does not tell these two
+        cases apart.
         """
         context = tls(self._directory, "node", is_server=False)
         context.check_hostname = True
@@ -357,7 +360,9 @@ class NodeAgent:
             self._lease.extend(dialled + terms.lease)
 
     async def _greet(self, link: Link, where: str) -> Message | None:
-        """Return the server's answer to ``hello``; None if the connection broke before it."""
+        """Return the server's answer to ``hello``; None if the connection broke before the
+        answer.
+        """
         link.post(self._hello())
         try:
             return await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
@@ -368,7 +373,11 @@ class NodeAgent:
             return None
 
     async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
-        """Serve a connection. ``sent``: boot time before ``hello`` was sent."""
+        """Serve a connection until it breaks. Return the seconds to wait before the next
+        connection; None if the node must stop.
+
+        ``sent``: boot time before ``hello`` was sent.
+        """
         if welcome["do"] == "refused":
             link.abort()
             self._tell(f"rejected: {welcome['why']}")
@@ -756,7 +765,9 @@ class NodeAgent:
         fields: dict[str, Any],
         env: Mapping[str, str],
     ) -> None:
-        """Create the attempt's files, and start it unless it was stopped before."""
+        """Create the attempt's files. Then start the attempt, unless it was stopped in the
+        meantime.
+        """
         assert self._files is not None
         try:
             await asyncio.to_thread(self._files.unpack, held.id, files, sent)
@@ -828,7 +839,7 @@ class NodeAgent:
 
     async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
         """Pack the files of an ended attempt into an archive. The attempt's end is reported after
-        it.
+        the archive.
         """
         assert self._files is not None
         path = f"{held.directory}/{_NAMES['files']}"
@@ -890,7 +901,7 @@ class NodeAgent:
         self._something.set()
 
     async def _send(self, link: Link) -> None:
-        """Send growing files, in turn one piece of each attempt."""
+        """Send the files that grow: one piece of each attempt in turn."""
         try:
             while True:
                 await self._something.wait()

@@ -1,4 +1,4 @@
-"""The addresses at which a node dials its server."""
+"""The addresses at which a node connects to its server."""
 
 import json
 from collections.abc import Sequence
@@ -10,13 +10,15 @@ from orchestrator.core.errors import ConfigError
 
 
 class ServerAddresses:
-    """The addresses of a join file, or the server's own list if it replaces them.
+    """The addresses of a join file, or the server's own list if that list replaces them.
 
-    Stored in ``addresses.json`` of the node's state directory, for the node's next process.
+    They are stored in ``addresses.json`` of the node's state directory, for the node's next
+    process.
 
     The server sends its list with each connection. The list replaces the node's addresses only if
-    it has the address of that connection. Otherwise a node whose join file names a relay, a tunnel,
-    or a translated address would connect around it.
+    the list contains the address of that connection. A join file may name a relay, a tunnel, or a
+    translated address, which is not in the server's list: the node then keeps the addresses of the
+    join file.
     """
 
     def __init__(self, directory: Path, own: Sequence[str]) -> None:
@@ -33,19 +35,22 @@ class ServerAddresses:
             self._answered = found["answered"]
 
     def in_turn(self) -> Sequence[str]:
-        """Return all addresses, first the address that answered last."""
+        """Return all addresses. The address that answered last is first."""
         return sorted(self._used, key=lambda each: each != self._answered)
 
     @property
     def are_complete(self) -> bool:
-        """True if no server can run at an address that this node does not dial.
+        """True if the node connects to every address at which a server can run.
 
-        A list with one address is complete also if this node has another address for it.
+        A server's list with only one address counts as complete, even if this node has another
+        address for that server.
         """
         return len(self._told) <= 1 or set(self._told) <= set(self._used)
 
     def take(self, address: str, told: Sequence[str]) -> None:
-        """Store the server's list, which arrived through ``address``."""
+        """Store the server's list. ``address``: the address of the connection through which it
+        arrived.
+        """
         former = self._fields()
         self._answered, self._told = address, tuple(told)
         if address in self._told:

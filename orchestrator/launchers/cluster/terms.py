@@ -30,7 +30,7 @@ class LeaseTerms:
 
     @property
     def fenced_after(self) -> float:
-        """Seconds after the latest answer to a node after which certainly none of its workers is
-        alive.
+        """The seconds from the latest answer to a node until the time at which certainly none of
+        its workers is alive.
         """
         return self.lease * 1.01 + self.slack

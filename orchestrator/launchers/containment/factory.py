@@ -1,4 +1,6 @@
-"""Creates the process family of a containment mode, in a shim."""
+"""Creates the object that starts, finds, and kills a worker's processes: the process family of a
+containment mode.
+"""
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import rlimits
@@ -6,9 +8,11 @@ from orchestrator.launchers.process.channel import Message
 
 
 def family_for(plan: Message) -> Subreaper:
-    """Return the process family for a shim. ``plan``: the text of ``ContainmentPlan.for_shims``.
+    """Return the process family for a shim: the object that starts, finds, and kills a worker's
+    processes.
 
-    Imports only the modules of the plan's mode.
+    ``plan``: the text of ``ContainmentPlan.for_shims``. Imports only the modules of the plan's
+    mode.
     """
     mode = plan["mode"]
     if mode == "cgroup":

@@ -127,7 +127,9 @@ class LocalLauncher:
 
     @property
     def plan(self) -> ContainmentPlan:
-        """The containment plan: before ``open`` the requested one, afterwards the effective one."""
+        """The containment plan: the requested plan before ``open``, and the effective plan
+        afterwards.
+        """
         return self._plan or self._asked
 
     @property

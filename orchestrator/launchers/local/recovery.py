@@ -94,7 +94,7 @@ def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, .
 
 
 class Adopted:
-    """A running attempt whose shim has no connection to this server. It is controlled by
+    """A running attempt whose shim has no connection to this server. The server controls it by
     signals.
     """
 

@@ -2,7 +2,7 @@
 
 Starting a shell doubles the cost of a short command, so a command for ``bash -c`` that needs no
 shell is started without one. This module splits a command into words only if no character has a
-meaning for bash, and the first word is neither a builtin nor a keyword. Bash runs all other
+special meaning for bash, and the first word is neither a builtin nor a keyword. Bash runs all other
 commands. The rule is stricter than that of GNU make (``construct_command_argv_internal`` in its
 job.c).
 """

@@ -1,5 +1,5 @@
-"""The log of one attempt: secrets masked, limited in size, and safe to print. An error in writing
-it never stops the worker.
+"""The log of one attempt: secrets masked, limited in size, and safe to print. A write error never
+stops the worker.
 """
 
 import contextlib

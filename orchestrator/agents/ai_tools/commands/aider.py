@@ -1,6 +1,6 @@
-"""Call of aider, which edits files and answers in prose.
+"""Creates the call of aider: its arguments, files, and environment.
 
-aider runs no tools, so it cannot start child jobs.
+aider edits files and answers in prose. It runs no tools, so it cannot start child jobs.
 """
 
 from orchestrator.agents.ai_tools.invocation.call import (

@@ -1,4 +1,4 @@
-"""Call of Claude Code."""
+"""Creates the call of Claude Code: its arguments, files, and environment."""
 
 import json
 import os

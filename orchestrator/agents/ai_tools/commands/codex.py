@@ -1,4 +1,4 @@
-"""Call of OpenAI Codex.
+"""Creates the call of OpenAI Codex: its arguments, files, and environment.
 
 Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments. They contain the worker's
 key for the product's MCP server, and every user of the machine can read a program's arguments.
@@ -146,8 +146,8 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's trust in hooks, with the hooks file of this attempt in place of the user's
-    file, because codex identifies a hook by its file.
+    """Return the list of hooks that the user trusts. Codex identifies a hook by its file, so the
+    hooks file of this attempt replaces the user's hooks file in the list.
     """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {

@@ -1,4 +1,4 @@
-"""Call of a user's own agent that prints one of the known output formats."""
+"""Creates the call of a user's own agent that prints one of the known output formats."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Call of Gemini CLI."""
+"""Creates the call of Gemini CLI: its arguments, files, and environment."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Call of opencode.
+"""Creates the call of opencode: its arguments, files, and environment.
 
 All attempts share one home directory, because opencode installs up to 99 MB of packages into a new
 home at its first start, and creates a database there. Each attempt gets its own settings in an

@@ -93,8 +93,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word in the form that Windows PowerShell passes to a program unchanged.
 
-    PowerShell puts quotation marks around arguments with blanks, and keeps existing ones. Inside
-    quotation marks, cmd.exe, which runs batch files, interprets only ``%NAME%``.
+    PowerShell puts quotation marks around arguments with blanks, and keeps existing quotation
+    marks. Inside them, cmd.exe, which runs batch files, interprets only ``%NAME%``.
     """
     if word and not _HAS_MEANING.search(word):
         return word
@@ -105,8 +105,8 @@ def _native(word: str) -> str:
 def translated(path: Path | None) -> str:
     """Return the Windows form of a path, even if the path does not exist yet.
 
-    Raise OrchestratorError if the path has none. ``wslpath`` translates only existing paths, so the
-    rest of the path is appended.
+    ``wslpath`` translates only existing paths, so the rest of the path is appended. Raise
+    OrchestratorError if Windows cannot reach the path.
     """
     if path is None:
         return ""

@@ -149,8 +149,9 @@ def _class_of(name: str, words: str) -> ErrorClass:
 
 
 def _usage(tokens: re.Match[str]) -> Usage:
-    """Return the usage in a line. aider's "sent" tokens include cache reads and writes, and
-    thousands are rounded.
+    """Return the usage in a line.
+
+    aider's "sent" tokens include cache reads and writes. Numbers from 1,000 on are rounded.
     """
     sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
     cost = _number(tokens[5])

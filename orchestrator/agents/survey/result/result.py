@@ -21,7 +21,7 @@ class Counts:
     bare: int = 0
 
     def add(self, lines: "LineCount | Counts", files: int = 1) -> None:
-        """Add the lines of ``files`` more files."""
+        """Add ``lines``, the lines of ``files`` files."""
         self.files += files
         self.code += lines.code
         self.comment += lines.comment
@@ -144,8 +144,9 @@ class Owner:
 
 @dataclass
 class SurveyResult:
-    """All findings about a set of files. ``absorb`` adds the result for another set without common
-    files.
+    """All findings about a set of files.
+
+    ``absorb`` adds the findings about another set. The two sets must not have a file in common.
     """
 
     surveyed: list[str] = field(default_factory=list)

@@ -3,8 +3,8 @@
 The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
 Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
-``main``, ``test``, kinds of public symbols, and names that begin with ``_``, which are only
-compared. ``top.<kind>`` counts only in files that export nothing.
+``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are only for
+conditions inside the query. ``top.<kind>`` counts only in files that export nothing.
 """
 
 from __future__ import annotations

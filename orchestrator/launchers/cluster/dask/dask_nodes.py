@@ -210,7 +210,7 @@ class DaskNodes:
     async def _start_exited(
         self, client: Any, started: Mapping[str, str], found: Mapping[str, Any]
     ) -> None:
-        """Start nodes again that have not connected again, because their processes may have exited.
+        """Restart nodes that have not reconnected, because their processes may have exited.
 
         A node that still runs is not disturbed, because it holds a lock. A node that a person has
         removed stays removed.

@@ -217,8 +217,8 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release ``surplus`` nodes, the nodes with the fewest workers first. Reclaim nodes if more
-        are released.
+        """Release ``surplus`` nodes, the nodes with the fewest workers first. If more nodes are
+        released, reclaim the others.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]
