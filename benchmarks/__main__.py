@@ -45,7 +45,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "dispatch": ("Dispatch: short workers, durable and logged", dispatch.measure),
     "latency": ("Latency while clients poll", latency.measure),
     "streams": ("Event streams", streams.measure),
-    "load": ("Load: parked connections and a burst of submissions", load.measure),
+    "load": ("Load: waiting connections and a burst of submissions", load.measure),
     "efficiency": ("Parallel efficiency", efficiency.measure),
     "workflows": ("Workflows of science projects", workflows.measure),
     "memory": ("Memory", memory.measure),

@@ -30,13 +30,13 @@ class Posts:
 
 
 def measure(options: Options) -> Findings:
-    parked, at_once = _parked(options), burst.measure(options)
+    waiting, at_once = _waiting_workers(options), burst.measure(options)
     return Findings(
-        figures=[*parked.figures, *at_once.figures], notes=[*parked.notes, *at_once.notes]
+        figures=[*waiting.figures, *at_once.figures], notes=[*waiting.notes, *at_once.notes]
     )
 
 
-def _parked(options: Options) -> Findings:
+def _waiting_workers(options: Options) -> Findings:
     waiting = options.pick(100, 3)
     with running_server(waiting + FREE_SLOTS, settings=SETTINGS) as server:
         client = server.client()

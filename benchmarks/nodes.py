@@ -28,7 +28,7 @@ from benchmarks.processes import children, memory_of
 from benchmarks.server import FOLDER, Client, running_server, until
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.growth import GrowthWatch
+from orchestrator.launchers.cluster.file_growth import FileGrowthWatch
 from orchestrator.launchers.local.launcher import LocalLauncher
 
 MIB = 1024 * 1024
@@ -176,7 +176,7 @@ def _ages(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
 
 def _age_of_lines(site: Site, names: Sequence[str], lines: int, run: str) -> list[float]:
     directory = place()
-    watch, ages, seen = GrowthWatch(), [], {}
+    watch, ages, seen = FileGrowthWatch(), [], {}
     watch.add(str(directory))
     workers = [names[n % len(names)] for n in range(6)]
     attempts = []

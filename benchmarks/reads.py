@@ -21,9 +21,9 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.core.repository.diffs import DiffRequest
+from orchestrator.core.repository.change_reader import DiffRequest
 from orchestrator.engine.supervisor.supervisor import merged
-from orchestrator.git.commits.diffs import GitChanges
+from orchestrator.git.commits.change_reader import GitChangeReader
 from orchestrator.store import SqlStore, sqlite_url
 
 BEGAN = 1_764_000_000.0
@@ -231,7 +231,7 @@ def _differences(options: Options) -> Iterator[Figure]:
     times = []
     for _ in range(options.pick(10, 2)):
         began = time.perf_counter()
-        found = GitChanges(project).difference(base, commit, DiffRequest())
+        found = GitChangeReader(project).difference(base, commit, DiffRequest())
         times.append((time.perf_counter() - began) * 1000)
     if len(found.files) != files:
         raise RuntimeError(f"{len(found.files)} of {files} files differ")

@@ -2,8 +2,8 @@
 
 - ``agents``: What turns a task into a command, and a worker's output into a result
 - ``api``: The HTTP server, the client library and the Model Context Protocol
-- ``app``: The composition root: the only place that names concrete classes
 - ``cli``: The command line
+- ``composition``: The composition root: the only place that names concrete classes
 - ``config``: Settings: declaring, loading and checking them
 - ``core``: Values, states, limits and the scheduler: pure, standard library only
 - ``engine``: The job manager: use cases, and the one loop that owns state

@@ -10,5 +10,5 @@
 - ``server``: The HTTP server: the Flask app on waitress, and its limits on connections
 - ``sockets``: Connections that wait without a thread: their loop, timers, and outputs
 - ``streaming``: Long answers: event streams, followed logs, bounded waits
-- ``tasks``: ``/api/v1/tasks``: jobs that run one description with several command-line tools
+- ``tasks_api``: ``/api/v1/tasks``: jobs that run one description with several command-line tools
 """

@@ -54,8 +54,8 @@ class ApiOptions:
     heartbeat_seconds: float = 15.0
     #: Seconds between checks of a followed log.
     log_poll_seconds: float = 0.05
-    #: Maximum number of streams and waits that are parked at the same time.
-    parked_limit: int = 2000
+    #: Maximum number of streams and waits that are waiting at the same time.
+    open_streams_limit: int = 2000
     #: Maximum number of streams, and of waits, that hold a thread on servers that cannot park
     #: them.
     threaded_limit: int = 8

@@ -13,8 +13,8 @@ import click
 from orchestrator.cli.output.terminal import command_with
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
-from orchestrator.security import home
-from orchestrator.security.home import home_here
+from orchestrator.security import home_directory
+from orchestrator.security.home_directory import home_here
 
 if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog
@@ -97,7 +97,7 @@ class CliContext:
         starts.
         """
         self.folder = Path(os.path.abspath(named.expanduser()))
-        self.environ = {**self.environ, home.VARIABLE: str(self.folder)}
+        self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
         """Check that the home is private, and set the project if neither the home nor the user
@@ -105,11 +105,11 @@ class CliContext:
 
         Raise ConfigError if the home is not private.
         """
-        if not home.is_home(self.folder, self.environ):
+        if not home_directory.is_home(self.folder, self.environ):
             return
-        home.check_private(self.folder)
-        if not home.is_local(self.folder) and not self._names_project():
-            project = home.project_at(home.current_directory())
+        home_directory.check_private(self.folder)
+        if not home_directory.is_local(self.folder) and not self._names_project():
+            project = home_directory.project_at(home_directory.current_directory())
             self.environ = {**self.environ, PROJECT_VARIABLE: str(project)}
 
     def _names_project(self) -> bool:
@@ -123,9 +123,9 @@ class CliContext:
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
-        if home.is_local(self.folder) and home.VARIABLE not in self.environ:
-            self.folder = home.local_home(self.project)
-            home.check_private(self.folder)
+        if home_directory.is_local(self.folder) and home_directory.VARIABLE not in self.environ:
+            self.folder = home_directory.local_home(self.project)
+            home_directory.check_private(self.folder)
 
     def check_user(self, command: str) -> None:
         """Raise Conflict if a worker calls the command, which is only for the user."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orchestrator.api.client.discovery import ServerRecord, read_record
 from orchestrator.cli.process_check import is_same_process
-from orchestrator.security.light_client import LightClient
+from orchestrator.security.stdlib_client import StdlibClient
 
 ANSWER_SECONDS = 30.0
 
@@ -19,7 +19,7 @@ def running_server(workspace: Path) -> ServerRecord | None:
 
 def _answers(url: str) -> bool:
     try:
-        reply = LightClient(url, None).request("GET", "/health", timeout=ANSWER_SECONDS)
+        reply = StdlibClient(url, None).request("GET", "/health", timeout=ANSWER_SECONDS)
     except (OSError, ValueError):
         return False
     # With status 503, the server is alive, but not ready yet.

@@ -20,8 +20,8 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.full_disk import is_full_disk, is_shortage
 from orchestrator.core.ports import JobFiles, Reporter, Store, Tree, Workspace
 from orchestrator.core.repository.merge_report import MergeReport
-from orchestrator.core.scheduler.commands import Render
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.engine.runtime.background import when_reachable
 from orchestrator.engine.runtime.messages import Post, ReportsRendered
 

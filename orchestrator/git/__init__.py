@@ -19,7 +19,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.git.commits.diff import between, of_worker
+    from orchestrator.git.commits.changed_files import between, of_worker
     from orchestrator.git.commits.never_commit import NeverCommit
     from orchestrator.git.environments.copied_files import CopyRules
     from orchestrator.git.landing.authorship import signature_of_user
@@ -38,8 +38,8 @@ _HOMES = {
     "PullRequest": "landing.pull_request",
     "Restorable": "repair.user_repository",
     "RestoreState": "repair.user_repository",
-    "between": "commits.diff",
-    "of_worker": "commits.diff",
+    "between": "commits.changed_files",
+    "of_worker": "commits.changed_files",
     "signature_of_user": "landing.authorship",
 }
 

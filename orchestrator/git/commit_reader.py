@@ -19,8 +19,8 @@ from orchestrator.git.base import start_commit
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.sessions import shared_part
+from orchestrator.git.commits import changed_files
 from orchestrator.git.commits import commit as commits
-from orchestrator.git.commits import diff
 from orchestrator.git.merge import merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
 from orchestrator.git.repair import broken_worktrees
@@ -162,16 +162,16 @@ class Committed(ABC):
         return present(self.place().git, commit, texts)
 
     def work(self, start: str, end: str) -> BranchWork:
-        return diff.work(self.place().git, start, end)
+        return changed_files.work(self.place().git, start, end)
 
     def size(self, start: str, end: str) -> ChangeSize:
-        return diff.size(self.place().git, start, end)
+        return changed_files.size(self.place().git, start, end)
 
     def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
-        return diff.lines(self.place().git, start, end)
+        return changed_files.lines(self.place().git, start, end)
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
-        return diff.patch(self.place().git, start, end, most_bytes)
+        return changed_files.patch(self.place().git, start, end, most_bytes)
 
     def tracks(self, commit: str, path: str) -> bool:
         return start_commit.tracks(self.place().git, commit, path)

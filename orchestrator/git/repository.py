@@ -24,8 +24,13 @@ from orchestrator.git.command import configuration, frozen_config
 from orchestrator.git.command.frozen_config import GitSettings
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import Committed
+from orchestrator.git.commits import (
+    changed_files,
+    ignore_rules,
+    nested_repositories,
+    never_commit,
+)
 from orchestrator.git.commits import commit as commits
-from orchestrator.git.commits import diff, ignore_rules, nested_repositories, never_commit
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
 from orchestrator.git.environments.toolchains import Toolchains
@@ -554,7 +559,7 @@ class GitRepository(Committed):
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
-        return diff.rewritten(self.place().worktrees.git_of(found), commit)
+        return changed_files.rewritten(self.place().worktrees.git_of(found), commit)
 
     def restore(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees

@@ -7,7 +7,7 @@ from orchestrator.workspace.disk_space import DiskReserve, spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
 from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout
-from orchestrator.workspace.server_lock import LOCK_NAME, WorkspaceLock
+from orchestrator.workspace.server_lock import LOCK_NAME, ServerLock
 from orchestrator.workspace.status_file import StatusFiles
 
 __all__ = [
@@ -16,10 +16,10 @@ __all__ = [
     "FileLandingJournal",
     "JobLog",
     "Place",
+    "ServerLock",
     "StatusFiles",
     "WorkspaceJobFiles",
     "WorkspaceLayout",
-    "WorkspaceLock",
     "attach",
     "is_attached",
     "spread",

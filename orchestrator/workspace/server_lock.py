@@ -17,7 +17,7 @@ _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
 
 
-class WorkspaceLock:
+class ServerLock:
     """The lock of a workspace.
 
     The lock is held from ``acquire`` until ``release``, or until the process ends.

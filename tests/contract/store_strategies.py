@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Rollback
 from orchestrator.core.model.gate import Gate, GateReport, GateResult, GateSource, GateStatus
@@ -149,7 +149,7 @@ results = st.builds(
     change=maybe(st.builds(ChangeSize, files=counts, added=large_counts, removed=counts)),
     delivery=maybe(
         st.builds(
-            Delivery,
+            DeliveredWork,
             changed=st.booleans(),
             expected=st.booleans(),
             missing=several,

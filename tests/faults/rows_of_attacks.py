@@ -9,9 +9,9 @@ ROWS = (
         injection="sockets that are never read, and many of them",
         promise="their connections are closed; other readers and submissions are not delayed",
         tests=(
-            "integration/api/test_hub.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
-            "integration/api/test_hub.py::test_streams_beyond_the_threads_leave_posts_answered",
-            "integration/api/test_hub.py::test_descriptors_return_after_many_streams",
+            "integration/api/test_socket_loop.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
+            "integration/api/test_socket_loop.py::test_streams_beyond_the_threads_leave_posts_answered",
+            "integration/api/test_socket_loop.py::test_descriptors_return_after_many_streams",
         ),
     ),
     Row(

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster.terms import LeaseTerms
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from tests.integration.launchers.cluster.conftest import ClusterSite, new_proof
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import NodeProcess

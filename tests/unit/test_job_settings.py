@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 import click
 import pytest
 
-from orchestrator.app.settings_map import limits
 from orchestrator.cli.jobs.run import run_command
+from orchestrator.composition.settings_map import limits
 from orchestrator.config.settings import Settings
 from orchestrator.core.limits.quotas import Ceilings
 from orchestrator.core.model.job_settings import (

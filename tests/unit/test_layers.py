@@ -27,7 +27,7 @@ LEVELS: Mapping[str, int] = {
     **dict.fromkeys(("config", "schemas"), 2),
     **dict.fromkeys(("engine", "agents", "launchers", "store", "workspace", "git", "gates"), 3),
     **dict.fromkeys(("reports", "outbox"), 3),
-    "app": 4,
+    "composition": 4,
     "api": 5,
     "cli": 6,
     "__main__": 7,
@@ -62,7 +62,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "http",
         "access mcp openapi streaming",
         "routes",
-        "tasks",
+        "tasks_api",
         "server",
     ),
     "cli": (
@@ -107,9 +107,9 @@ HOMES: Mapping[str, frozenset[str]] = {
     "waitress": frozenset({"api"}),
     "werkzeug": frozenset({"api"}),
     "click": frozenset({"cli"}),
-    # app and cli handle signals to themselves. The driver handles signals inside of a worker. The
-    # driver and a loop's bash tool stop processes that they started.
-    "signal": frozenset({"launchers", "app", "cli", "agents"}),
+    # composition and cli handle signals to themselves. The driver handles signals inside of a
+    # worker. The driver and a loop's bash tool stop processes that they started.
+    "signal": frozenset({"launchers", "composition", "cli", "agents"}),
 }
 #: Modules that fast-starting modules may use, outside their own package.
 LIGHT = frozenset(
@@ -141,12 +141,12 @@ LIGHT = frozenset(
         "security",
         "security.control_sequences",
         "security.environment",
-        "security.light_client",
+        "security.stdlib_client",
         "security.masking",
     )
 )
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
-KILLING_PACKAGES = frozenset({"launchers", "app", "cli"})
+KILLING_PACKAGES = frozenset({"launchers", "composition", "cli"})
 #: The driver stops the program that it started, in the program's own process group, because only
 #: the driver knows that an agent exceeded a limit, hangs, or gave its final answer. A loop's bash
 #: tool ends its commands in the same way. The shim kills processes that leave the group.
@@ -533,7 +533,7 @@ def test_the_package_itself_imports_nothing_of_its_parts() -> None:
     assert not too_high(Import(f"{TOP}.core.model", TOP, 1))
 
 
-@pytest.mark.parametrize("name", ["orchestrator.app", "orchestrator.git"])
+@pytest.mark.parametrize("name", ["orchestrator.composition", "orchestrator.git"])
 def test_every_name_that_a_package_loads_when_it_is_used_exists(name: str) -> None:
     package = import_module(name)
 

@@ -21,7 +21,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
 from orchestrator.agents.driver_process import logins, result_file, session_file, spec
 from orchestrator.agents.driver_process.program import Patience, Program
 from orchestrator.agents.driver_process.spec import Spec
-from orchestrator.agents.driver_process.usage_report import CALL_SECONDS, Telling
+from orchestrator.agents.driver_process.usage_report import CALL_SECONDS, UsageReporter
 from orchestrator.agents.driver_process.watchdog import (
     EarlyStop,
     Price,
@@ -93,7 +93,7 @@ class Driver:
         self._spec = attempt_spec
         self._journal = journal
         self._price = price_of(attempt_spec)
-        self._telling = Telling(os.environ, self._limit)
+        self._telling = UsageReporter(os.environ, self._limit)
         self._watch = Watchdog(attempt_spec.limits, journal, self._telling, self._price)
         self._receipts = Receipts(os.environ)
         self._mailbox = Mailbox(

@@ -17,7 +17,7 @@ LAST_CALL_SECONDS = 2.0
 PATH = "/api/v1/usage"
 
 
-class Telling:
+class UsageReporter:
     """Reports usage to the server from a background thread, which starts with the first usage."""
 
     def __init__(self, environ: Mapping[str, str], stop: Callable[[str], None]) -> None:
@@ -83,10 +83,10 @@ class Telling:
     def _call(self, usage: Usage, seconds: float) -> Mapping[str, Any]:
         """Send totals. Return the server's answer; empty if it did not answer."""
         # not every attempt needs this module
-        from orchestrator.security.light_client import LightClient
+        from orchestrator.security.stdlib_client import StdlibClient
 
         try:
-            client = LightClient(self._url, self._key)
+            client = StdlibClient(self._url, self._key)
             reply = client.request("POST", PATH, asdict(usage), timeout=seconds)
         except Exception:  # no error here may stop an agent
             return {}

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
-from orchestrator.agents.driver_process.usage_report import Telling
+from orchestrator.agents.driver_process.usage_report import UsageReporter
 from orchestrator.agents.events.agent_events import (
     Asked,
     Did,
@@ -57,7 +57,7 @@ class Watchdog:
     """Counts the usage in an agent's events; decides when the agent must be stopped."""
 
     def __init__(
-        self, limits: CallLimits, journal: Journal, telling: Telling, price: Price
+        self, limits: CallLimits, journal: Journal, telling: UsageReporter, price: Price
     ) -> None:
         self._limits = limits
         self._journal = journal

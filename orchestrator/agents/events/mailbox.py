@@ -163,10 +163,10 @@ class Receipts:
 
     def _call(self, ids: Sequence[str]) -> bool:
         # few attempts get a message
-        from orchestrator.security.light_client import LightClient
+        from orchestrator.security.stdlib_client import StdlibClient
 
         try:
-            client = LightClient(self._url, self._key)
+            client = StdlibClient(self._url, self._key)
             reply = client.request("POST", PATH, {"delivered": list(ids)}, timeout=5.0)
         except Exception:  # no error here may stop an agent
             return False

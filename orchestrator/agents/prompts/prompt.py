@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, template
-from orchestrator.core.model.attempt.delivery import BUILDING_ROLES
+from orchestrator.core.model.attempt.delivered_work import BUILDING_ROLES
 from orchestrator.core.model.attempt.failure import LOGIN
 from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Worker

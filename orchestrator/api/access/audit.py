@@ -100,7 +100,8 @@ class Audit:
             code = int(status.split(" ", 1)[0])
             if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
-            # The return value is waitress' own method, by which the hub finds the connection.
+            # The return value is waitress' own method, by which the socket loop finds the
+            # connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

@@ -86,7 +86,7 @@ class Metrics:
 
     CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-    def __init__(self, parked: Callable[[], int]) -> None:
+    def __init__(self, waiting: Callable[[], int]) -> None:
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "orchestrator_http_requests",
@@ -103,7 +103,7 @@ class Metrics:
         )
         Gauge(
             "orchestrator_http_parked", "Open streams and waits", registry=self._registry
-        ).set_function(parked)
+        ).set_function(waiting)
 
     def text(self, stats: Mapping[str, object], nodes: Sequence[NodeState] = ()) -> bytes:
         moment = CollectorRegistry()

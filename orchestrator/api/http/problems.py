@@ -19,7 +19,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.sockets.response_writers import Reply
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     ConfigError,

@@ -83,7 +83,8 @@ class Repeats:
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             if AGAIN in environ:
                 self._keep(environ, status, headers)
-            # The return value is waitress' own method, by which the hub finds the connection.
+            # The return value is waitress' own method, by which the socket loop finds the
+            # connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

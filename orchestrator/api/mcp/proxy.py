@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.api.client.discovery import API_URL, find_address
 from orchestrator.api.client.errors import NoServer
 from orchestrator.api.mcp.protocol import RpcCall, Values, said
-from orchestrator.security.light_client import LightClient, ServerReply, retried
+from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried
 
 #: Seconds for which a call is retried: clients stop waiting after 60 s.
 PATIENCE_SECONDS = 44.0
@@ -52,7 +52,7 @@ class Forwarding:
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         try:
             address = find_address(self._folder, self._environ)
-            client = LightClient(address.url, address.key)
+            client = StdlibClient(address.url, address.key)
             reply = client.request("POST", "/mcp", message, timeout=LIST_SECONDS)
         except (NoServer, OSError, ValueError):
             return None
@@ -81,7 +81,7 @@ class Forwarding:
         """
         try:
             address = find_address(self._folder, self._environ)
-            client = LightClient(address.url, address.key)
+            client = StdlibClient(address.url, address.key)
             # Slightly longer than the server's longest wait.
             return client.request(
                 "POST", "/mcp", _message(call), timeout=left + 10, idempotency_key=key

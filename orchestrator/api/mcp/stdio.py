@@ -20,7 +20,7 @@ from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
 from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.core.command_name import COMMAND
-from orchestrator.security.home import home_here
+from orchestrator.security.home_directory import home_here
 
 WORKER_ID, API_KEY = "ORCHESTRATOR_WORKER_ID", "ORCHESTRATOR_API_KEY"
 LONGEST_LINE_BYTES = 8 * 1024 * 1024
@@ -37,10 +37,10 @@ they use the server that runs for this folder (start it: {COMMAND} serve).
 
 
 class StdioSession:
-    """One client: reads messages from ``source``, writes answers to ``sink``."""
+    """One client: reads messages from ``source``, writes answers to ``writer``."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, folder: Path) -> None:
-        self._source, self._sink, self._folder = source, sink, folder
+    def __init__(self, source: BinaryIO, writer: BinaryIO, folder: Path) -> None:
+        self._source, self._writer, self._folder = source, writer, folder
         self._lock = threading.Lock()
         self._open: set[RequestId] = set()
 
@@ -132,8 +132,8 @@ class StdioSession:
     def _write(self, message: Values) -> None:
         line = json.dumps(message).encode() + b"\n"
         with self._lock:
-            self._sink.write(line)
-            self._sink.flush()
+            self._writer.write(line)
+            self._writer.flush()
 
     def _drain(self) -> None:
         """Wait until the open calls are answered, the client has closed its end, or the time is
@@ -141,7 +141,7 @@ class StdioSession:
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         reader = select.poll()
-        reader.register(self._sink.fileno(), select.POLLERR)
+        reader.register(self._writer.fileno(), select.POLLERR)
         while self._open and time.monotonic() < deadline and not reader.poll(50):
             pass
 

@@ -9,10 +9,10 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
-from orchestrator.api.routes.streams import STOPPING, TOO_MANY, parked_calls, secured_reply
+from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
 from orchestrator.api.serializers.common import encoded, moment
-from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.parked_connection import ParkedReply
+from orchestrator.api.sockets.response_writers import Reply
+from orchestrator.api.streaming.waiting_connection import WaitingReply
 from orchestrator.api.streaming.waits import PendingLock
 from orchestrator.core.errors import NotFound
 from orchestrator.core.locks.lock_table import LockLease, LockView, lock_name
@@ -64,25 +64,25 @@ def take_locks() -> Response:
     final = asked.wait <= LONGEST_WAIT_SECONDS
     if engine.lock_decided(call):
         return problems.plain(_lock_reply(engine, call, final, request.path))
-    return _parked(engine, call, min(asked.wait, LONGEST_WAIT_SECONDS), final)
+    return _waiting_reply(engine, call, min(asked.wait, LONGEST_WAIT_SECONDS), final)
 
 
-def _parked(engine: Service, call: LockCall, seconds: float, final: bool) -> Response:
-    parked = parked_calls()
+def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool) -> Response:
+    shared = long_answers()
     try:
-        parked.hub.check_room()
+        shared.socket_loop.check_room()
     except Exception:
         engine.lock_dropped(call)
         raise
     wait = PendingLock(
-        parked.hub,
+        shared.socket_loop,
         engine,
         call,
         seconds=seconds,
         answer=partial(_lock_reply, engine, call, final, request.path),
         stopping=secured_reply(STOPPING.reply(request.path)),
     )
-    return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
+    return WaitingReply(shared.socket_loop, shared.threads, wait, TOO_MANY)
 
 
 @blueprint.delete("")

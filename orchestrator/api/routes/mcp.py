@@ -25,8 +25,8 @@ from orchestrator.api.mcp.tool_calls import (
 )
 from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.api.routes.response import JSON
-from orchestrator.api.routes.streams import parked_wait, secured_reply
-from orchestrator.api.sockets.response_sinks import Reply
+from orchestrator.api.routes.streams import secured_reply, waiting_reply
+from orchestrator.api.sockets.response_writers import Reply
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("mcp", __name__)
@@ -120,7 +120,7 @@ def _called(one: Request, call: ToolCall) -> Response:
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
         return problems.plain(answer())
-    return parked_wait(job, seconds, check, answer, _reply_of(one, said(STOPPING)))
+    return waiting_reply(job, seconds, check, answer, _reply_of(one, said(STOPPING)))
 
 
 def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:

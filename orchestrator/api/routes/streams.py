@@ -1,6 +1,6 @@
 """Calls that answer over time: events, followed logs, and wait."""
 
-from dataclasses import replace
+from dataclasses import field, replace
 from functools import partial
 
 from flask import Blueprint, Response, current_app, request
@@ -14,12 +14,24 @@ from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.serializers.common import encoded
 from orchestrator.api.serializers.results import wait_answer
-from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.event_stream import BriefStream, EventStream
+from orchestrator.api.sockets.response_writers import Reply
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.streaming.event_stream import (
+    BriefStream,
+    EventStream,
+    Frames,
+    brief_frame,
+)
+from orchestrator.api.streaming.feed_stream import FeedFrames
 from orchestrator.api.streaming.log_stream import FollowedLog
-from orchestrator.api.streaming.parked_calls import ParkedCalls
-from orchestrator.api.streaming.parked_connection import ParkedReply, ParkedStream, Refusal
+from orchestrator.api.streaming.waiting_connection import (
+    Refusal,
+    Threads,
+    WaitingReply,
+    WaitingStream,
+)
 from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
+from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
@@ -38,8 +50,21 @@ TOO_MANY: Refusal = partial(
 STOPPING = problems.unavailable("the server is stopping; repeat the call in a moment")
 
 
-def parked_calls() -> ParkedCalls:
-    found: ParkedCalls = current_app.extensions["orchestrator.parked_calls"]
+@dataclass(frozen=True, kw_only=True)
+class LongAnswers:
+    """The objects that all calls with long answers share in one application: the loop of their
+    sockets, their threads, and caches of frames.
+    """
+
+    socket_loop: SocketLoop
+    threads: Threads
+    frames: Frames = field(default_factory=Frames)
+    brief_frames: Frames = field(default_factory=lambda: Frames(brief_frame))
+    feed_frames: FeedFrames = field(default_factory=FeedFrames)
+
+
+def long_answers() -> LongAnswers:
+    found: LongAnswers = current_app.extensions["orchestrator.long_answers"]
     return found
 
 
@@ -50,19 +75,19 @@ def stream_events(job_id: str) -> Response:
     job = service().job(caller(), checked_job_id(job_id))
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
-    parked = parked_calls()
-    parked.hub.check_room()
-    given = (parked.hub, service(), caller(), job)
+    shared = long_answers()
+    shared.socket_loop.check_room()
+    given = (shared.socket_loop, service(), caller(), job)
     stream: EventStream
     if query.fields is EventFields.BRIEF:
         from_now = query.tail and not after
-        frames = parked.brief_frames
+        frames = shared.brief_frames
         stream = BriefStream(*given, after=after, frames=frames, from_now=from_now)
     else:
-        stream = EventStream(*given, after=after, frames=parked.frames)
-    return ParkedStream(
-        parked.hub,
-        parked.threads,
+        stream = EventStream(*given, after=after, frames=shared.frames)
+    return WaitingStream(
+        shared.socket_loop,
+        shared.threads,
         stream,
         TOO_MANY,
         content_type="text/event-stream; charset=utf-8",
@@ -82,10 +107,10 @@ def get_log(job_id: str, worker_id: str) -> Response:
         return text_file(path, PLAIN_TEXT, within=within, tail=query.tail, missing_is_empty=True)
     if request.method == "HEAD":
         return Response(content_type=PLAIN_TEXT, headers=NO_STORE)
-    parked = parked_calls()
-    parked.hub.check_room()
+    shared = long_answers()
+    shared.socket_loop.check_room()
     log = FollowedLog(
-        parked.hub,
+        shared.socket_loop,
         job,
         worker_id,
         path=path,
@@ -93,8 +118,8 @@ def get_log(job_id: str, worker_id: str) -> Response:
         tail=query.tail,
         has_ended=partial(_worker_has_ended, service(), caller(), job_id, worker_id),
     )
-    return ParkedStream(
-        parked.hub, parked.threads, log, TOO_MANY, content_type=PLAIN_TEXT, headers=NO_STORE
+    return WaitingStream(
+        shared.socket_loop, shared.threads, log, TOO_MANY, content_type=PLAIN_TEXT, headers=NO_STORE
     )
 
 
@@ -108,10 +133,10 @@ def wait_for_job(job_id: str) -> Response:
     if seconds == 0 or check() is not None or request.method == "HEAD":
         return problems.plain(answer())
     stopping = secured_reply(STOPPING.reply(request.path))
-    return parked_wait(job, seconds, check, answer, stopping)
+    return waiting_reply(job, seconds, check, answer, stopping)
 
 
-def parked_wait(
+def waiting_reply(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
     """Return a response that waits, without a thread, until ``check`` returns the job or
@@ -119,15 +144,15 @@ def parked_wait(
 
     The reply is the result of ``answer``. Raise Unavailable if too many calls wait.
     """
-    parked = parked_calls()
-    parked.hub.check_room()
+    shared = long_answers()
+    shared.socket_loop.check_room()
     cors = request.environ.get(CORS_HEADERS, ())
 
     def readable(reply: Reply) -> Reply:
         return replace(reply, headers=(*reply.headers, *cors))
 
     wait = PendingWait(
-        parked.hub,
+        shared.socket_loop,
         job,
         waiter=caller().worker_key,
         seconds=seconds,
@@ -135,7 +160,7 @@ def parked_wait(
         answer=lambda: readable(answer()),
         stopping=readable(stopping),
     )
-    return ParkedReply(parked.hub, parked.threads, wait, TOO_MANY)
+    return WaitingReply(shared.socket_loop, shared.threads, wait, TOO_MANY)
 
 
 def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: str) -> Reply:
@@ -151,7 +176,8 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
 def secured_reply(reply: Reply) -> Reply:
     """Return the reply with security headers.
 
-    The hub sends such a reply without the middleware that adds these headers to other answers.
+    The socket loop sends such a reply without the middleware that adds these headers to other
+    answers.
     """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

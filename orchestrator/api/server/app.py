@@ -1,4 +1,4 @@
-"""The Flask application: assembles calls, error handlers, guard, and hub."""
+"""The Flask application: assembles calls, error handlers, guard, and socket loop."""
 
 from collections.abc import Callable
 from functools import cache
@@ -32,6 +32,7 @@ from orchestrator.api.routes import (
 from orchestrator.api.routes.read_models import all_jobs, changes, workers
 from orchestrator.api.routes.response import SharedReads
 from orchestrator.api.routes.server import nodes, outbox, server, session
+from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints, worker_reports
@@ -39,10 +40,9 @@ from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.job_cards import LatestCards
 from orchestrator.api.serializers.status_rows import StatusRows
-from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parked_calls import ParkedCalls
-from orchestrator.api.streaming.parked_connection import Threads
-from orchestrator.api.tasks import calls as tasks
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.streaming.waiting_connection import Threads
+from orchestrator.api.tasks_api import calls as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.security.masking import Masker
@@ -104,11 +104,11 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     # No redirect from ``//`` to ``/``: it would repeat the caller's Host, and lose the body of a
     # POST.
     app.url_map.merge_slashes = False
-    hub = Hub(service.subscribe, options)
-    metrics = Metrics(lambda: hub.parked)
+    socket_loop = SocketLoop(service.subscribe, options)
+    metrics = Metrics(lambda: socket_loop.waiting)
     app.extensions["orchestrator.service"] = service
-    app.extensions["orchestrator.parked_calls"] = ParkedCalls(
-        hub=hub, threads=Threads(options.threaded_limit)
+    app.extensions["orchestrator.long_answers"] = LongAnswers(
+        socket_loop=socket_loop, threads=Threads(options.threaded_limit)
     )
     app.extensions["orchestrator.metrics"] = metrics
     app.extensions["orchestrator.status_rows"] = StatusRows()
@@ -151,8 +151,8 @@ def note_removal(app: Flask, job: Job) -> None:
 
 def close_app(app: Flask) -> None:
     """End all streams and waits of an application. Idempotent."""
-    parked: ParkedCalls = app.extensions["orchestrator.parked_calls"]
-    parked.hub.close()
+    waiting: LongAnswers = app.extensions["orchestrator.long_answers"]
+    waiting.socket_loop.close()
     log: AuditLog | None = app.extensions.get("orchestrator.audit")
     if log is not None:
         log.close()

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from orchestrator.api.serializers.brief_events import brief_values
 from orchestrator.api.serializers.common import event_values
-from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
@@ -91,7 +91,7 @@ class Frames:
         return self._known[key]
 
 
-class EventStream(ParkedConnection):
+class EventStream(WaitingConnection):
     """Sends stored events page by page, then published events.
 
     An event that is published while stored pages are sent is also in the store: the stream reads
@@ -99,9 +99,16 @@ class EventStream(ParkedConnection):
     """
 
     def __init__(
-        self, hub: Hub, service: Service, caller: Caller, job: Job, *, after: int, frames: Frames
+        self,
+        socket_loop: SocketLoop,
+        service: Service,
+        caller: Caller,
+        job: Job,
+        *,
+        after: int,
+        frames: Frames,
     ) -> None:
-        super().__init__(hub, job.root_id)
+        super().__init__(socket_loop, job.root_id)
         self._service = service
         self._caller = caller
         self._job_id = job.id
@@ -115,7 +122,7 @@ class EventStream(ParkedConnection):
         self._read_again = False
 
     def begin(self) -> None:
-        self._sink.write(GREETING)
+        self._writer.write(GREETING)
         self._catch_up()
 
     def published(self, events: Sequence[Event]) -> None:
@@ -134,8 +141,8 @@ class EventStream(ParkedConnection):
             self._read()
 
     def beat(self) -> None:
-        if not self._sink.pending:
-            self._sink.write(HEARTBEAT)
+        if not self._writer.pending:
+            self._writer.write(HEARTBEAT)
 
     def _is_mine(self, event: Event) -> bool:
         return self._members is None or event.job_id in self._members
@@ -150,7 +157,7 @@ class EventStream(ParkedConnection):
 
     def _read(self) -> None:
         self._reading, self._read_again = True, False
-        self._hub.read(self._page, self._arrived, self)
+        self._socket_loop.read(self._page, self._arrived, self)
 
     def _page(self) -> EventPage:
         """Return the next page of events from the store. Runs in a reader thread."""
@@ -171,7 +178,7 @@ class EventStream(ParkedConnection):
         self._members = page.members
         if page.reset_to is not None:
             self._sent = page.reset_to
-            self._sink.write(sse_frame(self._sent, RESET, {"seq": self._sent}))
+            self._writer.write(sse_frame(self._sent, RESET, {"seq": self._sent}))
         self._send(page.events)
         self._go_on_after(page)
 
@@ -184,7 +191,7 @@ class EventStream(ParkedConnection):
         if not self._open:
             return
         if page.may_have_more_after or self._read_again:
-            if not self._sink.pending:
+            if not self._writer.pending:
                 self._read()  # otherwise later, when the reader has received the pending pieces
         elif page.ended and not self._runs_again(page.events):
             self._done = True
@@ -194,7 +201,7 @@ class EventStream(ParkedConnection):
 
     def _finish(self) -> None:
         """End the stream after its last event."""
-        self._sink.finish()
+        self._writer.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
         """True if, according to ``events``, a new run of the job has begun and has not ended."""
@@ -207,8 +214,8 @@ class EventStream(ParkedConnection):
         if not new:
             return
         self._sent = new[-1].seq
-        self._sink.write(self._frames.of(new))
-        if self._live and self._sink.pending > self._hub.options.lag_limit_bytes:
+        self._writer.write(self._frames.of(new))
+        if self._live and self._writer.pending > self._socket_loop.options.lag_limit_bytes:
             self._is_behind()
 
     def _is_behind(self) -> None:
@@ -234,7 +241,7 @@ class BriefStream(EventStream):
 
     def __init__(
         self,
-        hub: Hub,
+        socket_loop: SocketLoop,
         service: Service,
         caller: Caller,
         job: Job,
@@ -243,7 +250,7 @@ class BriefStream(EventStream):
         frames: Frames,
         from_now: bool = False,
     ) -> None:
-        super().__init__(hub, service, caller, job, after=after, frames=frames)
+        super().__init__(socket_loop, service, caller, job, after=after, frames=frames)
         self._from_now = from_now
 
     def _page(self) -> EventPage:

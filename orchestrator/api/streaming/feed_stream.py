@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from orchestrator.api.serializers.job_cards import feed_values
-from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.event_stream import GREETING, HEARTBEAT, RESET, sse_frame
-from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.events import Event
 from orchestrator.engine.service.read_models.feed import Feed, FeedItem
 
@@ -30,7 +30,7 @@ class FeedFrames:
         return self._known[item.number]
 
 
-class FeedStream(ParkedConnection):
+class FeedStream(WaitingConnection):
     """Sends items of the feed as fast as the reader receives them.
 
     A reader that missed items is told to read everything again.
@@ -38,14 +38,14 @@ class FeedStream(ParkedConnection):
 
     def __init__(
         self,
-        hub: Hub,
+        socket_loop: SocketLoop,
         feed: Feed,
         sees: Callable[[FeedItem], bool],
         frames: FeedFrames,
         *,
         after: int,
     ) -> None:
-        super().__init__(hub, NO_ROOT)
+        super().__init__(socket_loop, NO_ROOT)
         self._feed = feed
         self._sees = sees
         self._frames = frames
@@ -54,9 +54,9 @@ class FeedStream(ParkedConnection):
         self._end: Callable[[], None] = lambda: None
 
     def begin(self) -> None:
-        self._sink.write(GREETING)
+        self._writer.write(GREETING)
         self._end = self._feed.listen(self._wake)
-        self._hub.read(self._feed.prepare, lambda _: self._send(), self)
+        self._socket_loop.read(self._feed.prepare, lambda _: self._send(), self)
 
     def published(self, events: Sequence[Event]) -> None:
         """Do nothing with events of single jobs, because the feed wakes the stream."""
@@ -65,8 +65,8 @@ class FeedStream(ParkedConnection):
         self._send()
 
     def beat(self) -> None:
-        if not self._sink.pending:
-            self._sink.write(HEARTBEAT)
+        if not self._writer.pending:
+            self._writer.write(HEARTBEAT)
 
     def closed(self) -> None:
         self._end()
@@ -79,16 +79,18 @@ class FeedStream(ParkedConnection):
         """
         if not self._woken:
             self._woken = True
-            self._hub.call_soon(self._send, self)
+            self._socket_loop.call_soon(self._send, self)
 
     def _send(self) -> None:
         self._woken = False
-        if not self._open or self._sink.pending > self._hub.options.lag_limit_bytes:
+        if not self._open or self._writer.pending > self._socket_loop.options.lag_limit_bytes:
             return  # the rest follows when the reader has received all sent data
         items = self._feed.after(self._sent)
         if items is None:
             self._sent = self._feed.last
-            self._sink.write(sse_frame(self._sent, RESET, {}))
+            self._writer.write(sse_frame(self._sent, RESET, {}))
         elif items:
             self._sent = items[-1].number
-            self._sink.write(b"".join(self._frames.of(each) for each in items if self._sees(each)))
+            self._writer.write(
+                b"".join(self._frames.of(each) for each in items if self._sees(each))
+            )

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.api.http.log_response import open_regular, tail_offset
-from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
@@ -17,7 +17,7 @@ from orchestrator.core.model.job import Job
 PIECE_BYTES = 256 * 1024
 
 
-class FollowedLog(ParkedConnection):
+class FollowedLog(WaitingConnection):
     """Follows a worker's log: checks the file's size at intervals, and sends what was added.
 
     The checks are cheaper than a notification for each write.
@@ -25,7 +25,7 @@ class FollowedLog(ParkedConnection):
 
     def __init__(
         self,
-        hub: Hub,
+        socket_loop: SocketLoop,
         job: Job,
         worker_id: str,
         *,
@@ -34,7 +34,7 @@ class FollowedLog(ParkedConnection):
         tail: int | None,
         has_ended: Callable[[], bool],
     ) -> None:
-        super().__init__(hub, job.root_id)
+        super().__init__(socket_loop, job.root_id)
         self._worker_id = worker_id
         self._path = path
         #: Directory below which no part of the path may be a link.
@@ -47,7 +47,7 @@ class FollowedLog(ParkedConnection):
         self._offset = 0
 
     def begin(self) -> None:
-        self._hub.read(self._has_ended, self._looked, self)
+        self._socket_loop.read(self._has_ended, self._looked, self)
 
     def published(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -81,19 +81,19 @@ class FollowedLog(ParkedConnection):
         except NotFound:
             self.drop()
             return
-        period = self._hub.options.log_poll_seconds
-        self._hub.call_after(period, self._poll, self, align=period)
+        period = self._socket_loop.options.log_poll_seconds
+        self._socket_loop.call_after(period, self._poll, self, align=period)
 
     def _send_more(self) -> None:
         # Read first, so that output from before the end is read after it.
         ended = self._ended
-        if self._sink.pending >= PIECE_BYTES or self._done:
+        if self._writer.pending >= PIECE_BYTES or self._done:
             return
         piece = self._next_piece()
-        self._sink.write(piece)
-        if ended and not piece and not self._sink.pending:
+        self._writer.write(piece)
+        if ended and not piece and not self._writer.pending:
             self._done = True
-            self._sink.finish()
+            self._writer.finish()
 
     def _next_piece(self) -> bytes:
         if self._file is None and not self._open_file():

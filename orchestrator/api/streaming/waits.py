@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
-from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.sockets.response_sinks import Reply
-from orchestrator.api.streaming.parked_connection import ParkedConnection
+from orchestrator.api.sockets.response_writers import Reply
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.engine.service.service import Service
@@ -21,12 +21,12 @@ Answering = Callable[[], Reply]
 Checking = Callable[[], Job | None]
 
 
-class PendingWait(ParkedConnection):
-    """A parked ``wait`` call. Ends after an event that decides the call, or after its timeout."""
+class PendingWait(WaitingConnection):
+    """A waiting ``wait`` call. Ends after an event that decides the call, or after its timeout."""
 
     def __init__(
         self,
-        hub: Hub,
+        socket_loop: SocketLoop,
         job: Job,
         *,
         waiter: WorkerKey | None,
@@ -35,7 +35,7 @@ class PendingWait(ParkedConnection):
         answer: Answering,
         stopping: Reply,
     ) -> None:
-        super().__init__(hub, job.root_id)
+        super().__init__(socket_loop, job.root_id)
         self._job_id = job.id
         self._waiter = waiter
         self._seconds = seconds
@@ -47,7 +47,7 @@ class PendingWait(ParkedConnection):
         self._answering = False
 
     def begin(self) -> None:
-        self._hub.call_after(self._seconds, self._reply, self)
+        self._socket_loop.call_after(self._seconds, self._reply, self)
         self._look()
 
     def published(self, events: Sequence[Event]) -> None:
@@ -59,7 +59,7 @@ class PendingWait(ParkedConnection):
         self._look()
 
     def stopped(self) -> None:
-        self._sink.respond(self._stopping)
+        self._writer.respond(self._stopping)
 
     def _matters(self, event: Event) -> bool:
         if event.kind is EventKind.JOB_ENDED:
@@ -72,7 +72,7 @@ class PendingWait(ParkedConnection):
             self._check_again = True
             return
         self._checking, self._check_again = True, False
-        self._hub.read(self._check, self._looked, self)
+        self._socket_loop.read(self._check, self._looked, self)
 
     def _looked(self, check: Future[Job | None]) -> None:
         self._checking = False
@@ -86,7 +86,7 @@ class PendingWait(ParkedConnection):
     def _reply(self) -> None:
         if self._open and not self._answering:
             self._answering = True
-            self._hub.read(self._answer, self._send, self)
+            self._socket_loop.read(self._answer, self._send, self)
 
     def _send(self, answer: Future[Reply]) -> None:
         if not self._open or answer.cancelled():
@@ -95,17 +95,17 @@ class PendingWait(ParkedConnection):
             logger.error("cannot answer a waiting request", exc_info=answer.exception())
             self.drop()
             return
-        self._sink.respond(answer.result())
+        self._writer.respond(answer.result())
 
 
 class PendingLock(PendingWait):
-    """A parked call for leases. It is checked when the leases are decided, and when the worker gets
-    a slot.
+    """A waiting call for leases. It is checked when the leases are decided, and when the worker
+    gets a slot.
     """
 
     def __init__(
         self,
-        hub: Hub,
+        socket_loop: SocketLoop,
         service: Service,
         call: LockCall,
         *,
@@ -114,7 +114,7 @@ class PendingLock(PendingWait):
         stopping: Reply,
     ) -> None:
         super().__init__(
-            hub,
+            socket_loop,
             call.job,
             waiter=call.key,
             seconds=seconds,
@@ -126,12 +126,12 @@ class PendingLock(PendingWait):
         self._drop: Callable[[], None] = partial(service.lock_dropped, call)
 
     def begin(self) -> None:
-        self._call.tell = lambda: self._hub.call_soon(self._look, self)
+        self._call.tell = lambda: self._socket_loop.call_soon(self._look, self)
         super().begin()
 
     def gone(self) -> None:
         # The client has disconnected: other workers must not wait for leases that it would get.
-        self._hub.read(self._drop, _dropped, self)
+        self._socket_loop.read(self._drop, _dropped, self)
         super().gone()
 
 

@@ -21,7 +21,12 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.offline.jobs_on_disk import directory_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.summary import already, is_in_project, made_in_project, tasks_of
+from orchestrator.cli.output.job_ending import (
+    already,
+    is_in_project,
+    made_in_project,
+    tasks_of,
+)
 from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass

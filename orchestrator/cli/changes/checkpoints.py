@@ -138,7 +138,7 @@ def _rolled_back(
 
 @contextmanager
 def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
-    from orchestrator.app import local_service
+    from orchestrator.composition import local_service
 
     with local_service(surroundings.folder, surroundings.environ) as found:
         yield found

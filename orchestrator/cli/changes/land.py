@@ -17,12 +17,7 @@ from orchestrator.cli.context import (
 )
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.summary import (
-    ending_lines,
-    place_of,
-    purpose,
-    tasks_of,
-)
+from orchestrator.cli.output.job_ending import ending_lines, place_of, purpose, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
@@ -78,7 +73,7 @@ def diff_command(
 def diff_of_worker(
     surroundings: CliContext, job_id: str, worker_id: str, attempt: int | None, stat: bool
 ) -> bytes:
-    from orchestrator.app import worker_difference
+    from orchestrator.composition import worker_difference
 
     root_id = root_id_of(surroundings.workspace, job_id)
     folder, environ = surroundings.folder, surroundings.environ
@@ -324,7 +319,7 @@ def _undo(surroundings: CliContext, job_id: str) -> Mapping[str, Any]:
 
 @contextmanager
 def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
-    from orchestrator.app import local_service
+    from orchestrator.composition import local_service
 
     with local_service(surroundings.folder, surroundings.environ) as found:
         yield found
@@ -340,7 +335,7 @@ def _note(surroundings: CliContext, job_id: str, action: str) -> None:
 
 def landing_of(surroundings: CliContext, job_id: str) -> "Landing":
     """Return the landing of a job in the job's project. Needs no running server. Raise NotFound."""
-    from orchestrator.app import landing
+    from orchestrator.composition import landing
 
     surroundings.work_on_project_of(job_id)
     root_id = root_id_of(surroundings.workspace, job_id)

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
 from orchestrator.cli.output.exit_codes import of_job
-from orchestrator.cli.output.summary import place_of, purpose
+from orchestrator.cli.output.job_ending import place_of, purpose
 from orchestrator.cli.output.terminal import printable
 
 #: Maximum number of lost hunks to show.

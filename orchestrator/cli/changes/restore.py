@@ -40,7 +40,7 @@ def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     since JOB. Items that have changed since JOB are listed, and not restored. A push is never
     reverted; the output has the command that reverts it.
     """
-    from orchestrator.app import restoring
+    from orchestrator.composition import restoring
     from orchestrator.git import RestoreState
 
     surroundings.check_user("restore")

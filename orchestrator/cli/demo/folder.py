@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.cli.demo import scripted_agent, shop
-from orchestrator.cli.server.home import write_command
+from orchestrator.cli.server.home_setup import write_command
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.security.untrusted_files import replace_file

@@ -33,7 +33,7 @@ def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> It
     """Yield checks of the known agents that are installed on this machine, completely or in
     part.
     """
-    from orchestrator.app import availability
+    from orchestrator.composition import availability
     from orchestrator.core.model.known_agents import KNOWN
 
     try:

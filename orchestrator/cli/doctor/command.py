@@ -37,7 +37,7 @@ def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[He
     A requested setting that this mode does not enforce gets a warning.
     """
     # imported here, because they are slow and --help does not need them
-    from orchestrator.app import containment_in_force
+    from orchestrator.composition import containment_in_force
     from orchestrator.config import Settings
 
     try:

@@ -78,7 +78,7 @@ def _mypy(place: Path, name: str) -> Line | None:
             continue
         given = section.get("exclude")
         patterns = (given,) if isinstance(given, str) else _words(given)
-        if any(_matches(each, f"{name}/orchestrator/app/") for each in patterns):
+        if any(_matches(each, f"{name}/orchestrator/composition/") for each in patterns):
             return None
         if file == "pyproject.toml":
             shown = ", ".join(f"'{each}'" for each in (*patterns, pattern))

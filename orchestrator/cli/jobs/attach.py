@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.context import CliContext, job_argument, pass_surroundings, project_option
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.summary import all_tasks, tasks_of
+from orchestrator.cli.output.job_ending import all_tasks, tasks_of
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
@@ -20,7 +20,7 @@ from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WO
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_chain
 
 if TYPE_CHECKING:
-    from orchestrator.app.attachment import Taken, Terminal
+    from orchestrator.composition.attachment import Taken, Terminal
 
 Answer = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def attach_command(surroundings: CliContext, job_id: str, worker_id: str) -> int
     you as author. The last lines of the output have the command that merges the changes. Works with
     the server up or down.
     """
-    from orchestrator.app import Attachment
+    from orchestrator.composition import Attachment
 
     surroundings.check_user("attach")
     surroundings.work_on_project_of(job_id)
@@ -163,7 +163,7 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
             with client:
                 client.recount(job_id, worker_id)
             return
-        from orchestrator.app import local_service
+        from orchestrator.composition import local_service
 
         with local_service(surroundings.folder, surroundings.environ) as (service, caller):
             service.recount(caller, job_id, worker_id)

@@ -183,7 +183,7 @@ def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str,
 
     Raises Conflict if no chosen candidate has a branch.
     """
-    from orchestrator.app import difference_between
+    from orchestrator.composition import difference_between
 
     folder, environ = surroundings.folder, surroundings.environ
     best = next((each for each in found["candidates"] if each["chosen"]), None)

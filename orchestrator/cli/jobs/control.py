@@ -36,7 +36,7 @@ def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -
     Prints the status. If JOB is not completed, or has a remark, the reason follows on standard
     error.
     """
-    from orchestrator.cli.output.summary import ending_lines
+    from orchestrator.cli.output.job_ending import ending_lines
     from orchestrator.cli.output.terminal import terminal_width
 
     answer = _ended_on_disk(surroundings, job_id)

@@ -125,7 +125,7 @@ def _run_at(url: str, surroundings: CliContext, job: JobOptions, display: Any) -
 
 
 def _show(answer: dict[str, Any], surroundings: CliContext) -> None:
-    from orchestrator.cli.output.summary import summary_lines
+    from orchestrator.cli.output.job_ending import summary_lines
 
     answer.pop("timed_out", None)
     if not surroundings.as_json:

@@ -14,7 +14,7 @@ from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.doctor.leftover_processes import leftover_message
 from orchestrator.cli.jobs.list_jobs import show_jobs
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
-from orchestrator.cli.output.summary import (
+from orchestrator.cli.output.job_ending import (
     cap_line,
     ending_lines,
     headline,

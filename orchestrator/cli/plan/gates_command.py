@@ -31,7 +31,7 @@ def gates_command(surroundings: CliContext) -> int:
 
 
 def found_gates(surroundings: CliContext) -> Sequence[Mapping[str, object]]:
-    from orchestrator.app import gates_here
+    from orchestrator.composition import gates_here
 
     return gates_here(surroundings.folder, surroundings.environ)
 

@@ -9,7 +9,7 @@ import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.cli.output.summary import cap_line
+from orchestrator.cli.output.job_ending import cap_line
 from orchestrator.cli.output.terminal import first_line, table
 from orchestrator.cli.plan.job_options import (
     PLAN_FILE,
@@ -119,7 +119,7 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
 
 def _show_kinds(surroundings: CliContext) -> int:
     """Print the table of kinds of work, with an example of a request for each kind."""
-    from orchestrator.app import kinds_of_work
+    from orchestrator.composition import kinds_of_work
 
     found = kinds_of_work()
     if surroundings.as_json:

@@ -36,7 +36,7 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
     """Return the agent that would make the plan; None if the user gives the plan, or rules make
     it.
     """
-    from orchestrator.app import planner_of
+    from orchestrator.composition import planner_of
 
     if job.tasks:
         return None
@@ -57,7 +57,7 @@ def planned(surroundings: CliContext, job: JobOptions) -> Draft:
             made_by={"source": "given"},
             estimate=rough_estimate(surroundings, job, job.tasks),
         )
-    from orchestrator.app import plan
+    from orchestrator.composition import plan
 
     split = plan(surroundings.folder, job.request, job.config.get("agent") or "auto")
     tasks = [as_written(asdict(spec)) for spec in split.tasks]
@@ -70,7 +70,7 @@ def rough_estimate(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
     """Estimate the usage of the tasks, without data about earlier workers."""
-    from orchestrator.app import estimate_of
+    from orchestrator.composition import estimate_of
 
     default = job.config.get("agent") or "auto"
     agents = [agents_of(task, default) for task in tasks]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.api.options import DoctorCheck
-from orchestrator.cli.server.home import home_option
+from orchestrator.cli.server.home_setup import home_option
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Unavailable
 from orchestrator.security.product_files import FOLDER

@@ -8,7 +8,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.cli.server.home import home_option
+from orchestrator.cli.server.home_setup import home_option
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.events import Event, EventKind

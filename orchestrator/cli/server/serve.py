@@ -49,7 +49,7 @@ def serve_command(
     # No garbage collection while modules are imported: modules stay loaded, so the collector would
     # find nothing, and would take a tenth of the start's time.
     gc.disable()
-    from orchestrator.cli.server.home import prepare_home
+    from orchestrator.cli.server.home_setup import prepare_home
     from orchestrator.cli.server.server_process import serve
 
     if check_plan:

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 
-from orchestrator.app import JobManager
+from orchestrator.composition import JobManager
 from orchestrator.core.errors import Conflict, StoreError, WorkspaceBusy
 
 logger = logging.getLogger(__name__)

@@ -41,7 +41,7 @@ def found(surroundings: CliContext) -> list[dict[str, Any]]:
         with client:
             return list(client.agents()["agents"])
     from orchestrator.api.serializers.common import agents_answer
-    from orchestrator.app import availability
+    from orchestrator.composition import availability
     from orchestrator.config import load
 
     folder, environ = surroundings.folder, surroundings.environ

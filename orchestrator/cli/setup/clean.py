@@ -68,7 +68,7 @@ def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     else:
         click.echo("nothing to remove", err=True)
     removed = list(_removed(surroundings, list(sizes)))
-    from orchestrator.engine.gates.base_results import FOLDER, remove_results
+    from orchestrator.engine.gates.baseline_store import FOLDER, remove_results
 
     remove_results(workspace / FOLDER, before)
     freed = sum(sizes.get(job_id, 0) for job_id in removed)
@@ -109,7 +109,7 @@ def _locally(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs without a server. Also completes an earlier removal that was interrupted."""
     from orchestrator.api.serializers.common import job_path
-    from orchestrator.app import remove
+    from orchestrator.composition import remove
 
     if not job_ids and not WorkspaceJobFiles(surroundings.workspace).aside():
         return  # without reading the database, which may not be available
@@ -168,7 +168,7 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     changes, JOB itself, and its reports are not removed. Lists the commits that are on no branch of
     yours, and asks for confirmation. Works with the server up or down.
     """
-    from orchestrator.app import unlanded
+    from orchestrator.composition import unlanded
 
     surroundings.check_user("discard")
     surroundings.work_on_project_of(job_id)
@@ -226,7 +226,7 @@ def _check_discardable(job: Mapping[str, Any]) -> None:
 
 def _discarded(surroundings: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
     from orchestrator.api.serializers.common import job_path
-    from orchestrator.app import discard_kept, local_service
+    from orchestrator.composition import discard_kept, local_service
 
     folder, environ = surroundings.folder, surroundings.environ
     if not is_known:

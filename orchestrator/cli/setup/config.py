@@ -50,7 +50,7 @@ def check_command(surroundings: CliContext) -> None:
 
     Reports every problem with its line. Exit code 2: a setting is invalid.
     """
-    from orchestrator.app import check_agents, check_receivers, triggers
+    from orchestrator.composition import check_agents, check_receivers, triggers
     from orchestrator.config import FILE_NAME, load
 
     loaded = load(surroundings.folder, environ=surroundings.environ)

@@ -20,7 +20,7 @@ def roles_command(surroundings: CliContext, name: str | None) -> int:
     A role is a Markdown file. To add or replace a role, write .orchestrator/roles/NAME.md in the
     project, or NAME.md in the directory of the setting workers.roles_dir.
     """
-    from orchestrator.app import role_text, roles
+    from orchestrator.composition import role_text, roles
 
     if name is not None:
         text = role_text(surroundings.folder, name)

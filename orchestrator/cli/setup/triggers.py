@@ -82,7 +82,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
 
 
 def _triggers(surroundings: CliContext) -> Mapping[str, "Trigger"]:
-    from orchestrator.app import triggers
+    from orchestrator.composition import triggers
     from orchestrator.config import load
 
     loaded = load(surroundings.folder, environ=surroundings.environ, require_key=False)

@@ -17,7 +17,7 @@ if not __package__:  # the file runs as a script
     sys.path.append(PRODUCT)
 
 from orchestrator.core.command_name import COMMAND  # noqa: E402
-from orchestrator.security.light_client import LightClient, ServerReply, retried  # noqa: E402
+from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried  # noqa: E402
 
 # Importing typing would take a third of a start's time.
 TYPE_CHECKING = False
@@ -66,7 +66,7 @@ class Server:
     def __init__(self, url: str, key: str) -> None:
         self._url = url
         try:
-            self._client = LightClient(url, key)
+            self._client = StdlibClient(url, key)
         except ValueError as error:
             raise CommandEnd(USAGE, f"invalid ORCHESTRATOR_API_URL: {url!r}") from error
 

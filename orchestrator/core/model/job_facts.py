@@ -6,7 +6,7 @@
 from enum import StrEnum
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.delivery import HeldBack
+from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.repository_changes import RepositoryChange
 from orchestrator.core.model.states import LossCause as LossCause

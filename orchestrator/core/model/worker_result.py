@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.attempt_result import (
     Stray,
     Usage,
 )
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.gate import GateResult
@@ -111,8 +111,8 @@ class WorkerResult:
     unresolved: bool = False
     #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
-    #: Delivery of the latest attempt; None without a worktree.
-    delivery: Delivery | None = None
+    #: Delivered work of the latest attempt; None without a worktree.
+    delivery: DeliveredWork | None = None
     #: Rank among the candidates of the task, once all of them have ended; None if the worker is no
     #: candidate.
     standing: CandidateRank | None = None

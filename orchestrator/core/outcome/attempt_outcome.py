@@ -19,7 +19,7 @@ from orchestrator.core.model.attempt.attempt_result import (
     Exit,
     WorktreeState,
 )
-from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork, altered_in_words
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.model.attempt.failure import ASKED, GATES, NO_CHANGES, after
 from orchestrator.core.model.attempt.final_text import FinalText, question_of
@@ -348,7 +348,7 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
 
-def judged_last(output: str, delivery: Delivery, said: FinalText) -> tuple[Exit, Evidence]:
+def judged_last(output: str, delivery: DeliveredWork, said: FinalText) -> tuple[Exit, Evidence]:
     """Return the exit and evidence of a worker whose outcome was deferred to the end of its child
     jobs.
 

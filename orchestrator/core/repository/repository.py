@@ -7,7 +7,7 @@ from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.attempt.delivery import HeldBack, SideWork
+from orchestrator.core.model.attempt.delivered_work import HeldBack, SideWork
 from orchestrator.core.model.gate import GateFiles
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.repository_changes import RefMove

@@ -39,14 +39,14 @@ from orchestrator.core.outcome.failure_classifier import classify, noted
 from orchestrator.core.outcome.job.job_outcome import job_outcome
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.scheduler.amendments import Amend, Amendments
-from orchestrator.core.scheduler.commands import Command
 from orchestrator.core.scheduler.dag import plan_of
+from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.queue.start_order import RunTimes
+from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.completion import Completion
@@ -637,7 +637,7 @@ class Scheduler:
 
     def amend(self, amend: Amend) -> None:
         """Change the stored state of a tree that is in memory."""
-        amend(Amendments(self._unit_of_work))
+        amend(ManualChanges(self._unit_of_work))
 
     def forget_ended(self) -> None:
         """Drop ended root jobs from memory. The store keeps them."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.gates.findings import for_the_next_attempt
 from orchestrator.core.model.attempt.attempt_result import Exit
-from orchestrator.core.model.attempt.delivery import promised_in_words
+from orchestrator.core.model.attempt.delivered_work import promised_in_words
 from orchestrator.core.model.attempt.failure import (
     ASKED,
     FEEDBACK,

@@ -17,8 +17,8 @@ from orchestrator.core.model.attempt.attempt_result import (
     PromptSize,
     WorktreeState,
 )
-from orchestrator.core.model.attempt.delivery import (
-    Delivery,
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
     Intent,
     SideWork,
     by_attempt,
@@ -405,7 +405,7 @@ def _weighed(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence, with a ``Delivery`` that compares the changed files with the task.
+    """Return the evidence, with a ``DeliveredWork`` that compares the changed files with the task.
 
     ``builds``: True if the agent's work is a change of files. ``deferred``: True if unfinished
     child jobs may still create the promised files.
@@ -423,7 +423,7 @@ def _weighed(
         promised = promises_changes(task.role, task.writes, is_agent=builds)
         named = [each for each in outside if not _is_named(each, changes.checkout)]
         asked = intent is Intent.CHANGE and said is not FinalText.ALREADY
-        delivery = Delivery(
+        delivery = DeliveredWork(
             changed=changed,
             expected=promised or asked,
             intent=intent,

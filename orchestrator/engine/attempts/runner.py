@@ -11,15 +11,21 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
-from orchestrator.core.model.attempt.delivery import held_by
+from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker, WorkerKey
 from orchestrator.core.outcome.full_disk import NO_ROOM, is_full_disk, is_shortage
 from orchestrator.core.ports import Assignment, Workspace
 from orchestrator.core.ports.launcher import Launch, Launcher
-from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start, Stop, TakeBack
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.scheduler_commands import (
+    MakeContext,
+    SetWaiting,
+    Start,
+    Stop,
+    TakeBack,
+)
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.preparation import (
     AttemptPreparation,

@@ -37,7 +37,7 @@ from orchestrator.core.model.gate import (
 )
 from orchestrator.core.model.path_patterns import matching
 from orchestrator.core.repository.repository import Repository
-from orchestrator.engine.gates.baselines import Baselines
+from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_reruns import SecondRuns, leaves_from, rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
@@ -103,7 +103,7 @@ class GateRunner:
     def __init__(
         self,
         runs: GateProcesses,
-        baselines: Baselines,
+        baselines: BaselineRuns,
         repository: Repository,
         secrets: SecretScan,
         masked: Callable[[str], str],

@@ -55,7 +55,7 @@ Add = Callable[[str, MergePart, bool], MergeStep]
 Judge = Callable[[str], Results]
 
 
-class Batch:
+class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
         """``base``: the commit to merge into. It counts as passed without a run, because gates
         judge only changes since it.

@@ -31,10 +31,10 @@ from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
 from orchestrator.core.scheduler.dag import in_order
 from orchestrator.core.scheduler.merge_outcome import Merged
+from orchestrator.engine.merge.branch_merge import BranchMerge, leave
 from orchestrator.engine.merge.gate_check import Halted, MergedGates
-from orchestrator.engine.merge.merge_branches import BranchMerge, leave
 from orchestrator.engine.merge.merge_messages import report_of
-from orchestrator.engine.merge.record import (
+from orchestrator.engine.merge.merge_record import (
     MergeRecord,
     MergeRecords,
     conflict_record,

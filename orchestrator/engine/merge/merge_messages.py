@@ -12,7 +12,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
-from orchestrator.engine.merge.record import (
+from orchestrator.engine.merge.merge_record import (
     MOST_PATHS,
     MergeRecord,
     child_in_words,

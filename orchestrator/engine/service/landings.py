@@ -22,7 +22,7 @@ from orchestrator.core.errors import (
     OrchestratorError,
     OtherBranch,
 )
-from orchestrator.core.model.attempt.delivery import listed
+from orchestrator.core.model.attempt.delivered_work import listed
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Landed, Missing
 from orchestrator.core.model.states import JobStatus, Workdir
@@ -39,7 +39,7 @@ from orchestrator.core.repository.landing import (
     Moved,
     ResultLanding,
 )
-from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees
 

@@ -13,10 +13,10 @@ from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
-from orchestrator.core.scheduler.commands import Render
 from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.core.scheduler.scheduler_commands import Render
+from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.reruns.retry import check_conflicts

@@ -16,7 +16,7 @@ from orchestrator.core.ports import Page, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.engine.merge.merge_messages import in_words
-from orchestrator.engine.merge.record import record_of
+from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.submission.submit import Submitting

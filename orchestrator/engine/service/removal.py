@@ -9,7 +9,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.finished_jobs import JobRemoval
-from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.supervisor.supervisor import Supervisor

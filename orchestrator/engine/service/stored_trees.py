@@ -7,9 +7,9 @@ from orchestrator.core.errors import Conflict, NotFound, Refused
 from orchestrator.core.limits import admission
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.ports import Store, Workspace
-from orchestrator.core.scheduler.amendments import Amend, amended
-from orchestrator.core.scheduler.commands import Render
+from orchestrator.core.scheduler.manual_changes import Amend, amended
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 #: Raises Conflict or Refused if an ended job cannot run again.

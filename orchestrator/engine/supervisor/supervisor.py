@@ -19,7 +19,8 @@ from orchestrator.core.model.gate import GateRun
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
 from orchestrator.core.outcome.job.unmerged_changes import lacks_promised, lacks_worktrees
 from orchestrator.core.ports import Change, Observer, Store
-from orchestrator.core.scheduler.commands import (
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.scheduler_commands import (
     Command,
     MakeContext,
     Render,
@@ -30,12 +31,11 @@ from orchestrator.core.scheduler.commands import (
     TakeBack,
     TakePlan,
 )
-from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.engine.attempts.preparation import Issued
 from orchestrator.engine.attempts.runner import AttemptRunner
 from orchestrator.engine.finished_jobs import Reporting
-from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.machine import Headroom
 from orchestrator.engine.runtime.messages import (

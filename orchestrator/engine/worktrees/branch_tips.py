@@ -7,7 +7,7 @@ attempts that gates rejected.
 from collections.abc import Sequence
 from dataclasses import replace
 
-from orchestrator.core.model.attempt.delivery import HeldBack
+from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.model.attempt.failure import after, before
 from orchestrator.core.model.gate import SECRETS
 from orchestrator.core.model.job import Job, Worker

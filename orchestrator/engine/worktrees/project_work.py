@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.delivery import held_by, normalized
+from orchestrator.core.model.attempt.delivered_work import held_by, normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.path_patterns import matches
 from orchestrator.core.outcome.full_disk import is_shortage

@@ -8,7 +8,11 @@ from dataclasses import replace
 from glob import iglob
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.delivery import HeldBack, held_by, normalized
+from orchestrator.core.model.attempt.delivered_work import (
+    HeldBack,
+    held_by,
+    normalized,
+)
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository

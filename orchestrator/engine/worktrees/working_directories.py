@@ -17,7 +17,11 @@ from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
-from orchestrator.core.model.attempt.delivery import HeldBack, SideWork, normalized
+from orchestrator.core.model.attempt.delivered_work import (
+    HeldBack,
+    SideWork,
+    normalized,
+)
 from orchestrator.core.model.attempt.failure import after, before
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace

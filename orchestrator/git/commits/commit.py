@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.delivery import HeldBack
+from orchestrator.core.model.attempt.delivered_work import HeldBack
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature

@@ -14,7 +14,7 @@ from dataclasses import asdict, field
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.delivery import (
+from orchestrator.core.model.attempt.delivered_work import (
     MOST_STORED,
     HeldBack,
     HeldBackRule,

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.model.attempt.delivery import SideWork, SideWorkKind
+from orchestrator.core.model.attempt.delivered_work import SideWork, SideWorkKind
 from orchestrator.core.repository.git_refs import BRANCHES, aside_refs, checkpoint_refs, kept_refs
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import ref_files

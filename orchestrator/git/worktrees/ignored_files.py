@@ -11,7 +11,7 @@ from dataclasses import field
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.delivery import held_by
+from orchestrator.core.model.attempt.delivered_work import held_by
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree

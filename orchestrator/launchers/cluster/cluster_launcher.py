@@ -29,10 +29,10 @@ from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.placement import HERE, Machine
 from orchestrator.launchers.cluster.files.file_exchange import FileExchange
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import is_filled, tcp_socket, tls
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.cluster.registry import NodeRegistry
-from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.cluster.tunnel import Target
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.launcher import LocalLauncher

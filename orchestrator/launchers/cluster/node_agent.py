@@ -31,10 +31,11 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.launchers.cluster.file_growth import FileGrowthWatch
 from orchestrator.launchers.cluster.files.archive import Sent
 from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
-from orchestrator.launchers.cluster.growth import GrowthWatch
 from orchestrator.launchers.cluster.late_ends import has_result
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import (
     CHUNK,
     SERVER_NAME,
@@ -47,7 +48,6 @@ from orchestrator.launchers.cluster.link import (
     unpacked,
 )
 from orchestrator.launchers.cluster.server_addresses import ServerAddresses, host_and_port
-from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.cluster.tunnel import Tunnel
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
@@ -205,7 +205,7 @@ class NodeAgent:
         self._launcher: LocalLauncher | None = None
         self._held: dict[str, _Held] = {}
         self._by_watch: dict[int, _Held] = {}
-        self._growth = GrowthWatch()
+        self._growth = FileGrowthWatch()
         #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
         #: directory takes longer than everything else that this process does for a short worker.
         self._spares: list[tuple[str, int]] = []

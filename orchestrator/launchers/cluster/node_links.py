@@ -25,9 +25,9 @@ from orchestrator.launchers.cluster.files import file_exchange
 from orchestrator.launchers.cluster.files.archive import MOST_BYTES, Sent, UnusableFiles
 from orchestrator.launchers.cluster.files.file_exchange import FileExchange, Window
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import Link, Message, unpacked
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
-from orchestrator.launchers.cluster.terms import LeaseTerms
 from orchestrator.launchers.cluster.tunnel import Target, Tunnel
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused

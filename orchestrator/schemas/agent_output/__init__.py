@@ -1,1 +1,1 @@
-"""Answers of agents: plans, gates, reviews."""
+"""Answers of agents, checked by a schema: plans and reviews."""

@@ -1,6 +1,6 @@
 """Answers with differences between commits, and with files in conflict."""
 
-from orchestrator.core.repository.diffs import FileStatus, VersionState
+from orchestrator.core.repository.change_reader import FileStatus, VersionState
 from orchestrator.schemas.answers.common import Answer
 
 

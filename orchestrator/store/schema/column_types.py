@@ -26,8 +26,8 @@ from orchestrator.core.model.attempt.attempt_result import (
     Usage,
     cause_of,
 )
-from orchestrator.core.model.attempt.delivery import (
-    Delivery,
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
     HeldBack,
     HeldBackRule,
     Intent,
@@ -309,7 +309,7 @@ def read_session(found: Found) -> Session:
     return Session(**found)
 
 
-def _read_delivery(found: Found) -> Delivery:
+def _read_delivery(found: Found) -> DeliveredWork:
     paths = {
         name: tuple(found.get(name, ()))
         for name in ("missing", "saved", "outside", "checkout", "code")
@@ -321,7 +321,7 @@ def _read_delivery(found: Found) -> Delivery:
         "side_work": _read_side_work(found),
         "held_back": _read_held_back(found),
     }
-    return Delivery(**{**found, **paths, **own})
+    return DeliveredWork(**{**found, **paths, **own})
 
 
 def _read_held_back(found: Found) -> tuple[HeldBack, ...]:

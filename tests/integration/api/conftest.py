@@ -8,10 +8,10 @@ import pytest
 from flask import Flask
 
 from orchestrator.api.options import ApiOptions
+from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import HttpServer, serve
-from orchestrator.api.sockets.hub import Hub
-from orchestrator.api.streaming.parked_calls import ParkedCalls
+from orchestrator.api.sockets.socket_loop import SocketLoop
 from tests.integration.api.mcp_stdio import Stdio, environment
 from tests.unit.api.fake_service import FakeService
 
@@ -40,9 +40,9 @@ def app(service: FakeService) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def hub(app: Flask) -> Hub:
-    parked: ParkedCalls = app.extensions["orchestrator.parked_calls"]
-    return parked.hub
+def socket_loop(app: Flask) -> SocketLoop:
+    waiting: LongAnswers = app.extensions["orchestrator.long_answers"]
+    return waiting.socket_loop
 
 
 @pytest.fixture

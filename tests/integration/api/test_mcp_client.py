@@ -12,7 +12,7 @@ from flask import Flask
 
 from orchestrator.api.server.app import close_app
 from orchestrator.api.server.waitress_server import HttpServer
-from orchestrator.api.sockets.hub import Hub
+from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of
@@ -103,12 +103,12 @@ def waiting(server: HttpServer, job_id: str, answers: list[Any]) -> threading.Th
 
 
 def test_many_waits_hold_no_thread_of_the_server(
-    server: HttpServer, hub: Hub, service: FakeService
+    server: HttpServer, socket_loop: SocketLoop, service: FakeService
 ) -> None:
     job = service.submit(service.authenticate(KEY), Submission(request="x")).job
     answers: list[Any] = []
     threads = [waiting(server, job.id, answers) for _ in range(THREADS * 2)]
-    eventually(lambda: hub.parked == len(threads), "all wait")
+    eventually(lambda: socket_loop.waiting == len(threads), "all wait")
 
     quick = requests.post(f"{server.url}/mcp", json=ping(1), headers={"X-API-Key": KEY}, timeout=30)
     finish(service, job)
@@ -121,12 +121,12 @@ def test_many_waits_hold_no_thread_of_the_server(
 
 
 def test_a_server_that_stops_has_waits_asked_again(
-    server: HttpServer, app: Flask, hub: Hub, service: FakeService
+    server: HttpServer, app: Flask, socket_loop: SocketLoop, service: FakeService
 ) -> None:
     job = service.submit(service.authenticate(KEY), Submission(request="x")).job
     answers: list[Any] = []
     thread = waiting(server, job.id, answers)
-    eventually(lambda: hub.parked == 1, "it waits")
+    eventually(lambda: socket_loop.waiting == 1, "it waits")
 
     close_app(app)
     thread.join(60)

@@ -17,7 +17,7 @@ from orchestrator.api.server import connections
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.tls import BadCertificate, tls_context
 from orchestrator.api.server.waitress_server import HttpServer, serve
-from orchestrator.security.light_client import LightClient
+from orchestrator.security.stdlib_client import StdlibClient
 from tests.integration.api.conftest import DEADLINE_SECONDS, THREADS, eventually
 from tests.integration.api.wire import Connection, Events
 from tests.unit.api.fake_service import KEY, FakeService
@@ -162,14 +162,14 @@ def test_events_are_streamed_to_their_end(
 
 
 def test_a_reader_that_leaves_ends_its_stream(
-    server: HttpServer, app: Flask, hub: object, secure: Secure
+    server: HttpServer, app: Flask, socket_loop: object, secure: Secure
 ) -> None:
     with Connection(server) as client:
         job_id = client.json("POST", "/api/v1/orchestrate", body='{"request": "x"}')["job_id"]
     stream = Events(server, job_id)
-    eventually(lambda: hub.parked == 1, "the stream is parked")  # type: ignore[attr-defined]
+    eventually(lambda: socket_loop.waiting == 1, "the stream waits")  # type: ignore[attr-defined]
     stream.close()
-    eventually(lambda: hub.parked == 0, "it has ended")  # type: ignore[attr-defined]
+    eventually(lambda: socket_loop.waiting == 0, "it has ended")  # type: ignore[attr-defined]
 
 
 def test_a_handshake_that_never_ends_and_a_silent_caller_are_dropped(
@@ -297,10 +297,10 @@ def test_files_that_are_no_certificate_and_key_are_refused_by_name(
             tls_context(*files)
 
 
-def test_the_light_client_trusts_what_the_machine_trusts(
+def test_the_stdlib_client_trusts_what_the_machine_trusts(
     server: HttpServer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = LightClient(server.listens_at, KEY)
+    client = StdlibClient(server.listens_at, KEY)
     with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
         client.request("GET", "/api/v1/jobs", timeout=DEADLINE_SECONDS)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))

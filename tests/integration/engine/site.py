@@ -19,9 +19,9 @@ import yaml
 
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import serve
-from orchestrator.app import build
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.server_process import api_options
+from orchestrator.composition import build
 from orchestrator.config import load
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.store import SqlStore, sqlite_url

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from orchestrator.app.receivers import tokens_of
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
+from orchestrator.composition.receivers import tokens_of
 from tests.integration.engine.site import HOLD, KEY, InProcess, shell, until
 from tests.integration.outbox.receiver import Receiver, receiving
 

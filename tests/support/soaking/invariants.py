@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, NullPool, create_engine, text
 
-from orchestrator.engine.merge.queue import MOST_THREADS
+from orchestrator.engine.merge.merge_queue import MOST_THREADS
 from tests.faults.site import FaultSite
 from tests.integration.engine.site import Answer
 from tests.support.project import Project

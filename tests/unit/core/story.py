@@ -10,12 +10,19 @@ from orchestrator.core.model.human_input import Decision, RunningMode
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.scheduler.commands import Command, MakeContext, Render, Start, Stop, TakePlan
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.scheduler.planned_job import planner_of
 from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.scheduler_commands import (
+    Command,
+    MakeContext,
+    Render,
+    Start,
+    Stop,
+    TakePlan,
+)
 from orchestrator.engine.service.reruns.retry import check_reopens, check_rerun
 
 from .factories import (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.core.candidates.selection import Opinion, candidates_of, ranked
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, EndedBy, Exit, Stray, Usage
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.gate import GateResult
 from orchestrator.core.model.human_input import Feedback, Question
@@ -101,7 +101,7 @@ class Planted:
         rollbacks: tuple[Rollback, ...] = (),
         change: ChangeSize | None = None,
         gates: tuple[GateResult, ...] = (),
-        delivery: Delivery | None = None,
+        delivery: DeliveredWork | None = None,
         feedback: tuple[Feedback, ...] = (),
         question: Question | None = None,
     ) -> Worker:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from planted import ROOT, Planted
 
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import JobFacts, LossCause, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
@@ -38,7 +38,7 @@ def planted_with(cause: LossCause, status: WorkerStatus) -> Planted:
             TaskSpec(id=f"t{number}"),
             (0, 1),
             status=status if number < 3 else WorkerStatus.SUCCESS,
-            delivery=Delivery(changed=True),
+            delivery=DeliveredWork(changed=True),
         )
     return planted
 

@@ -3,7 +3,7 @@
 from planted import START, Planted
 
 from orchestrator.core.model.attempt.attempt_result import ChangeSize, Stray, Usage
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.human_input import Comment, Decision, Feedback, Question, Side
@@ -187,7 +187,7 @@ def candidates() -> Tree:
 
 def not_in_result() -> Tree:
     planted = Planted()
-    changed = Delivery(changed=True)
+    changed = DeliveredWork(changed=True)
     branch = "orchestrator/a1b2c3"
     conflict = Missing(
         worker_id="worker_2",
@@ -237,7 +237,12 @@ def not_in_result() -> Tree:
         )
     planted.compare("docs")
     planted.worker(
-        job, "worker_6", TaskSpec(id="look"), (0, 1), delivery=Delivery(changed=False), output="x"
+        job,
+        "worker_6",
+        TaskSpec(id="look"),
+        (0, 1),
+        delivery=DeliveredWork(changed=False),
+        output="x",
     )
     child = planted.job(
         "Discounts by part",

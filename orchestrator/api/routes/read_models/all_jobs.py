@@ -9,11 +9,11 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response import tagged_answer
-from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, parked_calls
+from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.serializers.common import moment_or_none
 from orchestrator.api.serializers.job_cards import need_answer
 from orchestrator.api.streaming.feed_stream import FeedStream
-from orchestrator.api.streaming.parked_connection import ParkedStream
+from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.schemas.answers.common import NeedsAnswer, UsageRowAnswer, UsageRowsAnswer
 from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
@@ -30,12 +30,12 @@ def stream_feed() -> Response:
     sees = reads.seen_in_feed(caller())
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
-    parked = parked_calls()
-    parked.hub.check_room()
-    stream = FeedStream(parked.hub, reads.feed, sees, parked.feed_frames, after=after)
-    return ParkedStream(
-        parked.hub,
-        parked.threads,
+    shared = long_answers()
+    shared.socket_loop.check_room()
+    stream = FeedStream(shared.socket_loop, reads.feed, sees, shared.feed_frames, after=after)
+    return WaitingStream(
+        shared.socket_loop,
+        shared.threads,
         stream,
         TOO_MANY,
         content_type="text/event-stream; charset=utf-8",

@@ -16,7 +16,7 @@ from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON, tagged_answer, tagged_bytes
 from orchestrator.core.errors import TooLarge
-from orchestrator.core.repository.diffs import DiffRequest
+from orchestrator.core.repository.change_reader import DiffRequest
 from orchestrator.schemas.answers.changes import VersionsAnswer
 from orchestrator.schemas.requests.queries import DiffQuery, VersionsQuery
 

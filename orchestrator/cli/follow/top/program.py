@@ -402,7 +402,7 @@ def changes(surroundings: CliContext, job_id: str, worker_id: str) -> str:
 
     If ``worker_id`` is empty, return the changes of the job.
     """
-    from orchestrator.app import landing, worker_difference
+    from orchestrator.composition import landing, worker_difference
 
     surroundings.work_on_project_of(job_id)
     folder, environ = surroundings.folder, surroundings.environ

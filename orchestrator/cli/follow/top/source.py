@@ -12,7 +12,7 @@ from orchestrator.cli.follow.top.model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.output.terminal import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
-from orchestrator.security.light_client import LightClient, ServerReply, retried
+from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried
 
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
@@ -66,7 +66,7 @@ class ServerSource:
 
     def __init__(self, address: "Address") -> None:
         self._address = address
-        self._client = LightClient(address.url, address.key)
+        self._client = StdlibClient(address.url, address.key)
         self._whole_client: OrchestratorClient | None = None
         #: By job: the latest columns, the time of their read, and the seconds that it took.
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
@@ -311,7 +311,7 @@ def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
     """Return a job from its file. Running times stop at ``known_at``, because the job may not
     run.
     """
-    from orchestrator.cli.output.summary import all_tasks, tasks_of
+    from orchestrator.cli.output.job_ending import all_tasks, tasks_of
 
     status = str(answer["status"])
     reason = str(answer.get("reason") or "")

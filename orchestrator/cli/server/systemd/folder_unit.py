@@ -14,7 +14,7 @@ from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.server.systemd.unit import Unit
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound
-from orchestrator.security import home
+from orchestrator.security import home_directory
 from orchestrator.security.product_files import FOLDER
 
 #: Variable with the Python of a folder without ``.venv``.
@@ -68,7 +68,7 @@ def unit_of(
     ``for_user``: the unit is for the service manager of the user, not of the machine. Raise
     ConfigError for settings that a server would reject.
     """
-    from orchestrator.app.assembly import repository_of
+    from orchestrator.composition.assembly import repository_of
     from orchestrator.config import load, project_root
 
     folder = surroundings.folder
@@ -103,14 +103,14 @@ def entry_point(surroundings: CliContext) -> list[str]:
     program = [str(script)]
     if not script.is_file():
         program = [sys.executable, "-P", "-m", "orchestrator"]
-    if home.is_home(surroundings.folder, surroundings.environ):
+    if home_directory.is_home(surroundings.folder, surroundings.environ):
         program += ["--home", str(surroundings.folder)]
     return program
 
 
 def not_carried(environ: Mapping[str, str]) -> list[str]:
     """Return the names of settings in the environment that the unit does not set."""
-    carried = {home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
+    carried = {home_directory.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 
 

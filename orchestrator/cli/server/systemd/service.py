@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.context import CliContext, pass_surroundings, project_option
-from orchestrator.cli.server.home import prepare_home
+from orchestrator.cli.server.home_setup import prepare_home
 from orchestrator.cli.server.systemd.folder_unit import (
     Account,
     check_owner,
@@ -23,7 +23,7 @@ from orchestrator.cli.server.systemd.manager import BOOTED, Manager, systemd_ver
 from orchestrator.cli.server.systemd.unit import Unit, folder_of
 from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
-from orchestrator.security.home import is_home
+from orchestrator.security.home_directory import is_home
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ of an exit as a sentence, which ``cause_of`` reads.
 from enum import StrEnum
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.attempt.session import Session
@@ -191,7 +191,7 @@ class Evidence:
     #: Size of the changes; known for candidates that have a worktree.
     change: ChangeSize | None = None
     #: None: the attempt had a plain directory.
-    delivery: Delivery | None = None
+    delivery: DeliveredWork | None = None
     #: Kind of the output, determined for an agent that changed no file.
     final_text: FinalText = FinalText.ANSWER
     #: None: the tool has no sessions, or ended before it named its session.

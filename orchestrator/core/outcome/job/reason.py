@@ -4,7 +4,11 @@ from collections.abc import Callable, Sequence
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.limits.budgets import passed_in_words
-from orchestrator.core.model.attempt.delivery import Delivery, altered_in_words, listed
+from orchestrator.core.model.attempt.delivered_work import (
+    DeliveredWork,
+    altered_in_words,
+    listed,
+)
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.model.human_input import Pause, PauseCause
@@ -193,7 +197,7 @@ def _shortfalls(job: Job) -> str:
 
 
 def _of_shortfall(each: Shortfall) -> str:
-    delivered = Delivery(
+    delivered = DeliveredWork(
         changed=True,
         outside=each.outside,
         held_back=each.held_back,

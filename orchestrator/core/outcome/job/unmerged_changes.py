@@ -9,7 +9,7 @@ from shlex import quote
 
 from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.delivery import (
+from orchestrator.core.model.attempt.delivered_work import (
     SideWorkKind,
     held_by,
     listed,

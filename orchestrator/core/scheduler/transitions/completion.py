@@ -10,7 +10,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budgets import NOTHING, is_unpriced, passed, passed_in_words, spent_by
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
-from orchestrator.core.model.attempt.delivery import with_children
+from orchestrator.core.model.attempt.delivered_work import with_children
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.gate import altered_judges
 from orchestrator.core.model.human_input import answered, open_rounds
@@ -31,7 +31,12 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded, unjudged_
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.outcome.retry_policy import failure_reason, may_retry, retry_delay
-from orchestrator.core.scheduler.commands import Render, Stop, StopMerging, TakePlan
+from orchestrator.core.scheduler.scheduler_commands import (
+    Render,
+    Stop,
+    StopMerging,
+    TakePlan,
+)
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.candidate_selection import CandidateSelection

@@ -5,7 +5,6 @@ from collections.abc import Sequence, Set
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.scheduler.commands import MakeContext, SetWaiting, Start
 from orchestrator.core.scheduler.placement import (
     HERE,
     Unplaced,
@@ -15,6 +14,11 @@ from orchestrator.core.scheduler.placement import (
 )
 from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
 from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.scheduler_commands import (
+    MakeContext,
+    SetWaiting,
+    Start,
+)
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 

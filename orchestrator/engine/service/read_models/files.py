@@ -12,7 +12,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.read_models import TranscriptStep
-from orchestrator.core.repository.diffs import (
+from orchestrator.core.repository.change_reader import (
     Blobs,
     ChangeReader,
     ConflictVersions,

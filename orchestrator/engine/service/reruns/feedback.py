@@ -22,7 +22,7 @@ from orchestrator.core.ports import Agents, Store
 from orchestrator.core.repository.git_refs import landed_refs, short, start_ref, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut
-from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.reruns.retry import (
     check_can_run_again,

@@ -12,7 +12,7 @@ from orchestrator.core.model.states import MergeState, WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.merge.queue import MergeQueue
+from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import check_retry

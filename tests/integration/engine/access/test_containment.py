@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.app import build
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
+from orchestrator.composition import build
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_processes import leftovers

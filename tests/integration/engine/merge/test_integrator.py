@@ -19,7 +19,7 @@ from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_br
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.engine.merge.gate_check import MergedGates
 from orchestrator.engine.merge.job_merge import JobMerge
-from orchestrator.engine.merge.record import MergeRecord, MergeRecords
+from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.app import assembly
 from orchestrator.cli import execute
 from orchestrator.cli.context import CliContext
+from orchestrator.composition import assembly
 from orchestrator.core.model.gate import Gate
 from orchestrator.engine.merge.gate_check import MergedGates
 from tests.integration.engine.conftest import MakeSite

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.cli.server import doctor_process
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.core.errors import Unavailable
-from orchestrator.security.home import VARIABLE
+from orchestrator.security.home_directory import VARIABLE
 from orchestrator.security.product_files import FOLDER
 from tests.integration.engine.site import make_folder
 

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
-from orchestrator.cli.output.summary import summary_lines
+from orchestrator.cli.output.job_ending import summary_lines
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell, until
 from tests.support.project import Project, agents, edit

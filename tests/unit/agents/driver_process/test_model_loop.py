@@ -17,7 +17,7 @@ from orchestrator.agents.events.transcript import Journal
 from orchestrator.agents.driver_process.model_loop import ModelLoop
 from orchestrator.agents.events.agent_events import Did, Finished, AgentOutcome, Said, UsageEvent
 from orchestrator.agents.driver_process.spec import Spec
-from orchestrator.agents.driver_process.usage_report import Telling
+from orchestrator.agents.driver_process.usage_report import UsageReporter
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
@@ -53,7 +53,7 @@ def stopped_when_finished(spec, prompt, emit):
 
 name, stall = sys.argv[1], float(sys.argv[2])
 spec = Spec(agent="a", tool="a", limits=CallLimits(max_steps=3), stall_seconds=stall)
-telling = Telling({}, lambda why: None)
+telling = UsageReporter({}, lambda why: None)
 telling.waits = lambda usage: name == "waits"
 watch = Watchdog(spec.limits, Journal(), telling, lambda usage: None)
 loop = ModelLoop(spec, watch)

@@ -442,7 +442,7 @@ def test_a_wait_is_answered_when_its_time_is_over(client: FlaskClient, job: Job)
     assert (answer["status"], answer["timed_out"]) == ("pending", True)
 
 
-def test_threads_that_wait_are_capped_where_connections_cannot_be_parked(
+def test_threads_that_wait_are_capped_where_connections_cannot_wait_without_a_thread(
     client: FlaskClient, job: Job
 ) -> None:
     path = f"/api/v1/jobs/{job.id}/events"

@@ -1,6 +1,6 @@
 """Scheduled calls, whose owners may no longer exist."""
 
-from orchestrator.api.sockets.hub import Timers
+from orchestrator.api.sockets.socket_loop import Timers
 
 
 def due(timers: Timers[str], now: float) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Evidence, Exit
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.gate import SECRETS, GateCause, GateResult, GateStatus
 from orchestrator.core.model.job import Worker
@@ -107,7 +107,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         Evidence(
             output="A plan. Should I proceed?",
             final_text=FinalText.QUESTION,
-            delivery=Delivery(changed=False, expected=True),
+            delivery=DeliveredWork(changed=False, expected=True),
             gates=(FAILED,),
         ),
         "failed",
@@ -119,7 +119,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str, bool]] = [
         EXIT_0,
         Evidence(
             output="Done.",
-            delivery=Delivery(changed=False, expected=True, missing=("a.py",)),
+            delivery=DeliveredWork(changed=False, expected=True, missing=("a.py",)),
             gates=(FAILED,),
         ),
         "failed",
@@ -176,13 +176,13 @@ def test_each_row_of_the_table_decides_its_example(
 def test_words_without_a_change_are_judged_by_what_was_expected(
     text: FinalText, expected: bool, row: str
 ) -> None:
-    delivery = Delivery(changed=False, expected=expected)
+    delivery = DeliveredWork(changed=False, expected=expected)
     evidence = Evidence(output="x", output_required=True, final_text=text, delivery=delivery)
     assert judge(EXIT_0, evidence).row == row
 
 
 def test_two_failures_for_want_of_a_change_are_the_same_whatever_was_said() -> None:
-    nothing = Delivery(changed=False, expected=True)
+    nothing = DeliveredWork(changed=False, expected=True)
     failures = {judge(EXIT_0, Evidence(output=said, delivery=nothing)).failure for said in "ab"}
     assert len(failures) == 1 and failures != {""}
 
@@ -200,7 +200,7 @@ def test_a_tool_that_fails_after_its_result_is_a_success_with_a_note() -> None:
 
 
 def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
-    delivery = Delivery(changed=True, missing=("a", "b"), saved=("c",), outside=("/home/u/d",))
+    delivery = DeliveredWork(changed=True, missing=("a", "b"), saved=("c",), outside=("/home/u/d",))
     verdict = judge(EXIT_0, Evidence(output="x", delivery=delivery))
     assert verdict.succeeded
     assert verdict.reason == (

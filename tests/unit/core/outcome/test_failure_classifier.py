@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.attempt_result import (
     Exit,
     WorktreeState,
 )
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import (
     ASKED,
@@ -45,7 +45,7 @@ SOUND = WorktreeState()
 BROKEN = WorktreeState(faults=("unfinished merge",))
 RED = GateResult(name="pytest", status=GateStatus.FAILED)
 GREEN = GateResult(name="ruff", status=GateStatus.PASSED)
-NOTHING = Delivery(changed=False, expected=True)
+NOTHING = DeliveredWork(changed=False, expected=True)
 TREE = Evidence(output="x", worktree=SOUND)
 ALIKE = "the same failure"
 

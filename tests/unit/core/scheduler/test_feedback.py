@@ -5,7 +5,7 @@ import pytest
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import FEEDBACK
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
@@ -66,7 +66,9 @@ def test_an_attempt_that_succeeds_has_answered_the_comments() -> None:
 def test_a_success_without_a_change_says_so() -> None:
     story, _, first, _ = _ended()
     story.feedback(first)
-    story.ends(first, EXIT_0, Evidence(output="no", delivery=Delivery(changed=True, commit=BASE)))
+    story.ends(
+        first, EXIT_0, Evidence(output="no", delivery=DeliveredWork(changed=True, commit=BASE))
+    )
     assert story.status(first) is WorkerStatus.SUCCESS
     assert story.worker(first).reason == "the feedback led to no change"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
 from orchestrator.core.repository.repository import FileWay, MergedFile
-from orchestrator.engine.merge.culprit_search import Batch, MergeStep, blocked
+from orchestrator.engine.merge.culprit_search import CulpritSearch, MergeStep, blocked
 from orchestrator.engine.merge.merge_order import MergePart
 from tests.support.examples import examples
 from tests.unit.core.factories import a_worker
@@ -47,14 +47,16 @@ def bad(*names: str) -> frozenset[str]:
 
 def test_a_batch_that_passes_takes_one_run() -> None:
     bench = Bench()
-    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    settled = CulpritSearch(
+        "base", [part(name) for name in "abcd"], bench.add, bench.judge
+    ).settle()
     assert bench.runs == ["base/a/b/c/d"]
     assert settled.results == PASSED
 
 
 def test_nothing_is_run_where_nothing_was_changed() -> None:
     bench = Bench(conflicting=bad("a"))
-    settled = Batch("base", [part("a")], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part("a")], bench.add, bench.judge).settle()
     assert bench.runs == []
     assert settled.commit == "base"
 
@@ -62,7 +64,7 @@ def test_nothing_is_run_where_nothing_was_changed() -> None:
 def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
     bench = Bench(bad("b"))
     parts = [part("a"), part("b"), part("c", "b"), part("d", "c"), part("e")]
-    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
     assert [each.worker.id for each, _ in settled.culprits] == ["b"]
     assert [each.worker.id for each in settled.dropped] == ["c", "d"]
     assert settled.commit == "base/a/e"
@@ -74,7 +76,7 @@ def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() ->
     bench = Bench(bad("taken"))
     taken = MergePart(a_worker(id="taken", task_id="a"))
     parts = [part("a"), taken, part("b", "a")]
-    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
     assert [each.worker.id for each, _ in settled.culprits] == ["taken"]
     assert settled.commit == "base/a/b"
 
@@ -82,14 +84,16 @@ def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() ->
 def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
     bench = Bench(bad("a", "c"))
     parts = [part(name) for name in "abcd"]
-    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
     assert [each.worker.id for each, _ in settled.culprits] == ["c"]
     assert settled.commit == "base/a/b/d"
 
 
 def test_one_with_which_many_do_not_go_is_dropped_and_not_they() -> None:
     bench = Bench(*(bad("a", each) for each in "bcdefgh"))
-    settled = Batch("base", [part(name) for name in "abcdefgh"], bench.add, bench.judge).settle()
+    settled = CulpritSearch(
+        "base", [part(name) for name in "abcdefgh"], bench.add, bench.judge
+    ).settle()
     assert [each.worker.id for each, _ in settled.culprits] == ["a"]
     assert settled.culprits[0][1] == FAILED
     assert settled.commit == "base/b/c/d/e/f/g/h"
@@ -98,7 +102,9 @@ def test_one_with_which_many_do_not_go_is_dropped_and_not_they() -> None:
 
 def test_several_with_which_others_do_not_go_are_dropped() -> None:
     bench = Bench(*(bad(a, b) for a in "adh" for b in "abcdefgh" if a != b))
-    settled = Batch("base", [part(name) for name in "abcdefgh"], bench.add, bench.judge).settle()
+    settled = CulpritSearch(
+        "base", [part(name) for name in "abcdefgh"], bench.add, bench.judge
+    ).settle()
     assert sorted(each.worker.id for each, _ in settled.culprits) == ["a", "d", "h"]
     assert settled.commit == "base/b/c/e/f/g"
 
@@ -106,7 +112,7 @@ def test_several_with_which_others_do_not_go_are_dropped() -> None:
 def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
     bench = Bench(bad("a", "b"), bad("a", "c"))
     parts = [part("a"), part("b"), part("x", "b"), part("c")]
-    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
     assert settled.commit == "base/b/x/c"
     assert settled.dropped == ()
 
@@ -114,7 +120,7 @@ def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
 def test_one_on_which_the_others_build_stays() -> None:
     bench = Bench(bad("a", "b"), bad("a", "c"))
     parts = [part("a"), part("b"), part("c", "a")]
-    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
     assert settled.commit == "base/a"
 
 
@@ -127,7 +133,7 @@ def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
 
     bench = Fussy(bad("b"))
     parts = [part(name) for name in "abc"]
-    settled = Batch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
     assert settled.commit == "base/a/c"
 
 
@@ -152,13 +158,15 @@ class Uniting(Bench):
 
 def test_a_union_that_the_gates_pass_counts() -> None:
     bench = Uniting(united=bad("b"))
-    settled = Batch("base", [part(name) for name in "abc"], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part(name) for name in "abc"], bench.add, bench.judge).settle()
     assert (settled.commit, bench.runs) == ("base/a/b/c", ["base/a/b/c"])
 
 
 def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker() -> None:
     bench = Uniting(bad("a", "c"), united=bad("c"))
-    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    settled = CulpritSearch(
+        "base", [part(name) for name in "abcd"], bench.add, bench.judge
+    ).settle()
     assert settled.commit == "base/a/b/d"
     assert settled.culprits == ()
     assert [step.part.worker.id for step in settled.steps if not step.taken] == ["c"]
@@ -183,7 +191,9 @@ def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, coun
             return (*PASSED, idle)
 
     bench = Silent(united=bad("b", "d"))
-    settled = Batch("base", [part(name) for name in "abcd"], bench.add, bench.judge).settle()
+    settled = CulpritSearch(
+        "base", [part(name) for name in "abcd"], bench.add, bench.judge
+    ).settle()
     assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
     left = [step.part.worker.id for step in settled.steps if not step.taken]
     assert left == ([] if counts else ["b", "d"])
@@ -203,7 +213,7 @@ def test_exactly_the_culprits_are_found_in_few_runs(
 ) -> None:
     names = NAMES[:count]
     bench = Bench(*(bad(each) for each in culprits), conflicting=frozenset(conflicting))
-    settled = Batch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).settle()
 
     found = [each.worker.id for each, _ in settled.culprits]
     assert found == [each for each in names if each in culprits - conflicting]
@@ -225,7 +235,7 @@ def test_what_is_left_of_any_pairs_passes_and_nobody_is_dropped_for_nothing(
 ) -> None:
     names, clashes = NAMES[:count], [bad(*each) for each in pairs]
     bench = Bench(*clashes)
-    settled = Batch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).settle()
 
     kept = set(settled.commit.split("/")[1:])
     dropped = {each.worker.id for each, _ in settled.culprits}

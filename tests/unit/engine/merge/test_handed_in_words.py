@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from orchestrator.engine.merge.merge_messages import MOST_PATHS, MOST_PATHSPECS, in_words
-from orchestrator.engine.merge.record import MergeRecord
+from orchestrator.engine.merge.merge_record import MergeRecord
 from tests.support.project import Project
 
 BEGAN = {"gone.txt": "1\n", "a*b [x].txt": "1\n", "part/app.py": "1\n", "old.txt": "1\n2\n3\n"}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.engine.merge.merge_messages import MOST_LINES, MOST_PATHS, in_words
-from orchestrator.engine.merge.record import MergeRecord
+from orchestrator.engine.merge.merge_record import MergeRecord
 
 
 def conflict(number: int, *, resolved: bool) -> dict[str, Any]:

@@ -5,7 +5,7 @@ A missing change is a failure, so unclear requests must not count as requests fo
 
 import pytest
 
-from orchestrator.core.model.attempt.delivery import Intent
+from orchestrator.core.model.attempt.delivered_work import Intent
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.intent import intent_of, intent_of_task
 from orchestrator.engine.planning.rule_planner import split

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound, Outdated, StoreAway
-from orchestrator.core.model.attempt.delivery import Delivery
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.human_input import FeedbackGiven, FeedbackRequest
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
@@ -54,7 +54,7 @@ class Jobs:
 
 
 def worker(index: int, path: str) -> Worker:
-    delivery = Delivery(changed=True, commit=HEAD)
+    delivery = DeliveredWork(changed=True, commit=HEAD)
     result = WorkerResult(files_created=(path,), delivery=delivery)
     return a_worker(JOB, index, result=result)
 

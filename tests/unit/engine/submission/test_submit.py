@@ -12,8 +12,8 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
-from orchestrator.core.scheduler.commands import Start
 from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
+from orchestrator.core.scheduler.scheduler_commands import Start
 from orchestrator.engine.submission.submit import ResolvedSubmission, Submitting, check_tasks
 
 ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.config.settings import NEVER_COMMIT
-from orchestrator.core.model.attempt.delivery import HeldBack, HeldBackRule
+from orchestrator.core.model.attempt.delivered_work import HeldBack, HeldBackRule
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.model.attempt.delivery import SideWork, SideWorkKind
+from orchestrator.core.model.attempt.delivered_work import SideWork, SideWorkKind
 from orchestrator.git import GitRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO

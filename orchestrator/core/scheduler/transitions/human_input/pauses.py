@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.reason import budget_command, reason_of
-from orchestrator.core.scheduler.commands import Stop
+from orchestrator.core.scheduler.scheduler_commands import Stop
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions

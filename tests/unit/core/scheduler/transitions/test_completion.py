@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence
-from orchestrator.core.model.attempt.delivery import Delivery, Intent
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork, Intent
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
@@ -30,12 +30,12 @@ def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> Non
 
 def promised(said: FinalText = FinalText.ANSWER, **delivery: object) -> Evidence:
     """Return the evidence of a worker whose process ends while its child jobs run."""
-    found = Delivery(changed=False, expected=True, deferred=said)
+    found = DeliveredWork(changed=False, expected=True, deferred=said)
     return Evidence(output="Which one?", delivery=replace(found, **delivery))  # type: ignore[arg-type]
 
 
 def changed(*files: str) -> Evidence:
-    return Evidence(output="done", files_created=files, delivery=Delivery(changed=True))
+    return Evidence(output="done", files_created=files, delivery=DeliveredWork(changed=True))
 
 
 def test_a_promise_is_kept_by_child_jobs_that_end_later() -> None:

@@ -23,7 +23,7 @@ from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.scheduler.commands import Command, Start, Stop, TakeBack
+from orchestrator.core.scheduler.scheduler_commands import Command, Start, Stop, TakeBack
 from orchestrator.core.scheduler.transitions.preloads import (
     MOST_PER_SHIM,
     is_plain,

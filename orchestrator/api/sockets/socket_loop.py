@@ -1,0 +1,336 @@
+"""The socket loop: one thread that serves every waiting connection (event streams, logs, waits)."""
+
+import contextlib
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Generic, Protocol, TypeVar
+
+from orchestrator.api.options import ApiOptions
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.events import Event
+from orchestrator.engine.runtime.background import PrestartedThreadPool
+from orchestrator.engine.service.service import Listener
+
+T = TypeVar("T")
+
+#: Minimum number of dropped calls before they are removed from the heap, because a removal reads
+#: the whole heap.
+_FEW = 64
+
+
+class Timers(Generic[T]):
+    """Scheduled calls, each with its time (monotonic seconds) and its owner, the soonest first."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[], None], T]] = []
+        self._order = itertools.count()
+        #: Number of calls per owner; ``_wanted`` is the sum over all owners.
+        self._of: Counter[T] = Counter()
+        self._wanted = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    @property
+    def next_at(self) -> float | None:
+        return self._heap[0][0] if self._heap else None
+
+    def add(self, at: float, call: Callable[[], None], owner: T) -> None:
+        heapq.heappush(self._heap, (at, next(self._order), call, owner))
+        self._of[owner] += 1
+        self._wanted += 1
+
+    def forget(self, owner: T) -> None:
+        """Drop all calls of an owner, so that a wait that ended early is not stored any longer.
+
+        Idempotent.
+        """
+        self._wanted -= self._of.pop(owner, 0)
+        if len(self._heap) > 2 * self._wanted + _FEW:
+            self._heap = [each for each in self._heap if each[-1] in self._of]
+            heapq.heapify(self._heap)
+
+    def take_due(self, now: float) -> Iterator[tuple[Callable[[], None], T]]:
+        while self._heap and self._heap[0][0] <= now:
+            _, _, call, owner = heapq.heappop(self._heap)
+            if owner in self._of:
+                self._wanted -= 1
+                self._of[owner] -= 1
+                if not self._of[owner]:
+                    del self._of[owner]
+                yield call, owner
+
+
+logger = logging.getLogger(__name__)
+
+
+#: Threads that read the store for the socket loop, so that a slow read delays no stream.
+READER_THREADS = 2
+CLOSE_SECONDS = 5.0
+
+
+class LoopConnection(Protocol):
+    """An object that waits for events on behalf of a connection. Called in the socket loop's
+    thread.
+    """
+
+    @property
+    def root_id(self) -> str:
+        """Id of the root job whose events the object receives."""
+
+    def opened(self) -> None:
+        """Called after registration. Every event that is published from now on reaches the
+        object.
+        """
+
+    def published(self, events: Sequence[Event]) -> None: ...
+
+    def closed(self) -> None:
+        """Called after the connection was closed. Releases all resources. Idempotent."""
+
+    def stopped(self) -> None:
+        """Called when the server stops. Sends a last message if necessary, and ends the
+        connection.
+        """
+
+
+class Watched(Protocol):
+    """A socket that the socket loop watches."""
+
+    @property
+    def socket(self) -> socket.socket: ...
+
+    def ready(self, mask: int) -> None: ...
+
+
+class SocketLoop:
+    """Serves waiting connections in one thread, which runs all callbacks.
+
+    The thread starts with the first connection.
+    """
+
+    def __init__(
+        self, subscribe: Callable[[Listener], Callable[[], None]], options: ApiOptions
+    ) -> None:
+        self.options = options
+        self._subscribe = subscribe
+        self._waiting: set[LoopConnection] = set()
+        self._by_root: dict[str, set[LoopConnection]] = {}
+        self._calls: deque[tuple[Callable[[], None], LoopConnection | None]] = deque()
+        self._published: deque[Sequence[Event]] = deque()
+        self._timers: Timers[LoopConnection] = Timers()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closing = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    def check_room(self) -> None:
+        """Raise Unavailable if the limit of waiting connections is reached, OSError if no
+        descriptor is free.
+        """
+        self._start()
+        if len(self._waiting) >= self.options.open_streams_limit:
+            raise Unavailable(
+                f"limit of {self.options.open_streams_limit} open streams and waits reached; "
+                "close some, or retry later"
+            )
+
+    def park(self, waiting: LoopConnection) -> None:
+        """Accept a connection. Any thread may call."""
+        self._start()
+        self.call_soon(partial(self._open, waiting))
+
+    def leave(self, waiting: LoopConnection) -> None:
+        """Remove a connection, and call its ``closed``. Idempotent."""
+        if waiting not in self._waiting:
+            return
+        self._waiting.discard(waiting)
+        siblings = self._by_root.get(waiting.root_id, set())
+        siblings.discard(waiting)
+        if not siblings:
+            self._by_root.pop(waiting.root_id, None)
+        self._timers.forget(waiting)
+        waiting.closed()
+
+    def call_soon(self, call: Callable[[], None], owner: LoopConnection | None = None) -> None:
+        """Run ``call`` in the socket loop's thread. If ``call`` fails, ``owner`` is removed. Any
+        thread may call.
+        """
+        self._calls.append((call, owner))
+        # The socket loop checks its queue before it sleeps, so its own thread needs no wake-up for
+        # each of hundreds of streams.
+        if threading.current_thread() is not self._thread:
+            self._wake()
+
+    def call_after(
+        self, seconds: float, call: Callable[[], None], owner: LoopConnection, align: float = 0.0
+    ) -> None:
+        """Run ``call`` after ``seconds``. With ``align``, round the time up to a multiple of
+        ``align`` seconds.
+
+        Calls with the same ``align`` then run together.
+        """
+        when = time.monotonic() + seconds
+        if align:
+            when += -when % align
+        self._timers.add(when, call, owner)
+
+    def read(
+        self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: LoopConnection
+    ) -> None:
+        """Run ``read`` in a reader thread, then ``arrived`` with its result in the socket loop's
+        thread.
+        """
+        future = self._readers.submit(read)
+        future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
+
+    def watch(self, watched: Watched, *, writing: bool = False) -> None:
+        """Call ``watched`` when its socket can be read. With ``writing``, also when it can be
+        written.
+        """
+        mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
+        if watched.socket in self._selector.get_map():
+            self._selector.modify(watched.socket, mask, watched)
+        else:
+            self._selector.register(watched.socket, mask, watched)
+
+    def forget(self, watched: Watched) -> None:
+        if watched.socket.fileno() >= 0 and watched.socket in self._selector.get_map():
+            self._selector.unregister(watched.socket)
+
+    def close(self) -> None:
+        """End all waiting connections. Idempotent. Any thread except the socket loop's own may
+        call.
+        """
+        with self._lock:
+            self._closing = True
+            thread = self._thread
+        if thread is not None and thread.is_alive():
+            self._wake()
+            thread.join(CLOSE_SECONDS)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._closing:
+                raise Unavailable("the server is stopping; repeat the call in a moment")
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="socket-loop", daemon=True)
+            try:
+                self._open_up()
+            except RuntimeError as error:
+                raise _no_thread(error) from error
+            try:
+                thread.start()
+            except RuntimeError as error:
+                self._close_down()
+                raise _no_thread(error) from error
+            self._thread = thread
+
+    def _open_up(self) -> None:
+        """Open the socket loop's descriptors. Raise OSError or RuntimeError; no descriptor is then
+        left open.
+        """
+        with contextlib.ExitStack() as undone:
+            self._selector = undone.enter_context(selectors.DefaultSelector())
+            self._woken, self._waker = map(undone.enter_context, socket.socketpair())
+            self._woken.setblocking(False)
+            self._waker.setblocking(False)
+            self._selector.register(self._woken, selectors.EVENT_READ)
+            self._readers = PrestartedThreadPool(READER_THREADS, "socket-loop-reader")
+            undone.pop_all()
+        self._unsubscribe = self._subscribe(self._publish)
+
+    def _close_down(self) -> None:
+        self._unsubscribe()
+        self._readers.shutdown(wait=False, cancel_futures=True)
+        self._selector.close()
+        self._woken.close()
+        self._waker.close()
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        if self._by_root:
+            self._published.append(events)
+            self._wake()
+
+    def _wake(self) -> None:
+        # The pipe is full, so the socket loop wakes anyway; or it is closed.
+        with contextlib.suppress(OSError):
+            self._waker.send(b"\0")
+
+    def _run(self) -> None:
+        try:
+            while not self._closing:
+                self._turn()
+        finally:
+            for waiting in tuple(self._waiting):
+                self._guarded(waiting.stopped)
+                self._guarded(partial(self.leave, waiting))
+            self._close_down()
+
+    def _turn(self) -> None:
+        for key, mask in self._selector.select(self._idle_seconds()):
+            if key.data is None:
+                self._drain_waker()
+            else:
+                self._guarded(partial(key.data.ready, mask))
+        for _ in range(len(self._calls)):
+            self._guarded(*self._calls.popleft())
+        self._spread()
+        for call, owner in self._timers.take_due(time.monotonic()):
+            self._guarded(call, owner)
+
+    def _idle_seconds(self) -> float | None:
+        if self._calls:
+            return 0.0
+        due = self._timers.next_at
+        return None if due is None else max(0.0, due - time.monotonic())
+
+    def _drain_waker(self) -> None:
+        try:
+            while len(self._woken.recv(4096)) == 4096:
+                pass
+        except BlockingIOError:
+            pass
+
+    def _spread(self) -> None:
+        """Pass each event since the previous turn to the connections that wait for events of its
+        root job.
+        """
+        by_root: dict[str, list[Event]] = defaultdict(list)
+        for _ in range(len(self._published)):
+            for event in self._published.popleft():
+                by_root[event.root_id].append(event)
+        for root_id, events in by_root.items():
+            for waiting in tuple(self._by_root.get(root_id, ())):
+                self._guarded(partial(waiting.published, events), waiting)
+
+    def _open(self, waiting: LoopConnection) -> None:
+        self._waiting.add(waiting)
+        self._by_root.setdefault(waiting.root_id, set()).add(waiting)
+        self._guarded(waiting.opened, waiting)
+
+    def _guarded(self, call: Callable[[], None], waiting: LoopConnection | None = None) -> None:
+        """Run ``call`` for one connection. An error in it ends only that connection."""
+        try:
+            call()
+        except Exception:
+            logger.exception("a waiting connection failed")
+            if waiting is not None:
+                self.leave(waiting)
+
+
+def _no_thread(error: RuntimeError) -> Unavailable:
+    return Unavailable(f"cannot start a thread for streams: {error}; retry later")

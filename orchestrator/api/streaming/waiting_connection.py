@@ -1,0 +1,252 @@
+"""Connections that wait without a thread each: the base of event streams, followed logs, and waits.
+
+``WaitingResponse`` takes a connection over from waitress: it duplicates the descriptor, and
+waitress closes its own descriptor without a shutdown, so that the duplicate stays open. No other
+code depends on these internals of waitress: ``task.channel``, ``chunked_response``,
+``wrote_header``, and ``total_outbufs_len``.
+
+On any other server, the request's thread waits instead, up to a maximum number of threads.
+"""
+
+import logging
+import socket
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from flask import Response
+from waitress.channel import HTTPChannel
+from waitress.task import WSGITask
+
+from orchestrator.api.http.problems import plain
+from orchestrator.api.sockets.response_writers import ResponseWriter, SocketWriter, ThreadWriter
+from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.core.errors import Unavailable
+from orchestrator.core.events import Event
+
+logger = logging.getLogger(__name__)
+
+#: A reader that receives nothing for so many seconds is dropped.
+STALL_SECONDS = 120.0
+
+
+class WaitingConnection(ABC):
+    """A connection that waits without a thread. Runs in the socket loop's thread.
+
+    ``park`` is called once, from any thread.
+    """
+
+    def __init__(self, socket_loop: SocketLoop, root_id: str) -> None:
+        self._socket_loop = socket_loop
+        self._root_id = root_id
+        self._open = True
+        self._writer: ResponseWriter
+
+    @property
+    def root_id(self) -> str:
+        return self._root_id
+
+    def park(self, writer: ResponseWriter) -> None:
+        self._writer = writer
+        self._socket_loop.park(self)
+
+    def opened(self) -> None:
+        self._writer.attach(self)
+        self._watch_for_stall()
+        self.begin()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin the work. Every event that is published from now on reaches ``published``."""
+
+    @abstractmethod
+    def published(self, events: Sequence[Event]) -> None:
+        """Receive stored events of the whole job tree, in order."""
+
+    def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
+        """Called after all written data has been sent."""
+
+    def gone(self) -> None:
+        self._socket_loop.leave(self)
+
+    def stopped(self) -> None:
+        self.drop()
+
+    def drop(self) -> None:
+        """End the connection without a last message, because the reader can resume later."""
+        self._socket_loop.leave(self)
+
+    def closed(self) -> None:
+        self._open = False
+        self._writer.abort()
+
+    def _watch_for_stall(self) -> None:
+        self._socket_loop.call_after(
+            self._socket_loop.options.heartbeat_seconds, self._beat, self, align=0.25
+        )
+
+    def _beat(self) -> None:
+        if not self._open:
+            return
+        if self._writer.pending and time.monotonic() - self._writer.progress_at > STALL_SECONDS:
+            logger.info(
+                "closed a stream whose client reads nothing", extra={"root_id": self._root_id}
+            )
+            self.drop()
+            return
+        self.beat()
+        self._watch_for_stall()
+
+    def beat(self) -> None:  # noqa: B027 - not everything has something to do then
+        """Called every ``heartbeat_seconds``."""
+
+
+#: The answer if the limit on waiting threads is reached.
+Refusal = Callable[[WSGIEnvironment, StartResponse], Iterable[bytes]]
+
+
+class Threads:
+    """Limits how many threads of the server may wait on behalf of connections."""
+
+    def __init__(self, limit: int) -> None:
+        self._free = threading.BoundedSemaphore(limit)
+
+    def take(self) -> bool:
+        return self._free.acquire(blocking=False)
+
+    def give_back(self) -> None:
+        self._free.release()
+
+
+class WaitingResponse(Response, ABC):
+    """A response whose connection is taken over by the socket loop, which answers later."""
+
+    automatically_set_content_length = False
+
+    def __init__(
+        self,
+        socket_loop: SocketLoop,
+        threads: Threads,
+        connection: WaitingConnection,
+        refusal: Refusal,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._socket_loop = socket_loop
+        self._threads = threads
+        self._connection = connection
+        self._refusal = refusal
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        try:
+            taken = _take_socket(environ)
+            if taken is not None:
+                return self._waiting(environ, start_response, taken)
+            if self._threads.take():
+                return self._threaded(environ, start_response)
+        except (OSError, Unavailable):
+            pass  # no descriptor is available, or the server stops
+        return self._refusal(environ, start_response)
+
+    @abstractmethod
+    def _waiting(
+        self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
+    ) -> Iterable[bytes]:
+        """Pass the detached connection ``taken`` to the socket loop."""
+
+    @abstractmethod
+    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Wait in the request's thread. The thread counts toward the limit of ``Threads``."""
+
+    def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
+        try:
+            self._connection.park(SocketWriter(self._socket_loop, taken, chunked=chunked))
+        except (OSError, Unavailable):
+            taken.close()  # the server stops: the caller repeats the call
+
+    def _thread_writer(self) -> ThreadWriter:
+        writer = ThreadWriter(self._socket_loop, self._threads.give_back)
+        try:
+            self._connection.park(writer)
+        except Unavailable:
+            self._threads.give_back()
+            raise
+        return writer
+
+
+class WaitingStream(WaitingResponse):
+    """A waiting answer that sends its head at once, and its body in pieces."""
+
+    def _waiting(
+        self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
+    ) -> Iterable[bytes]:
+        write = start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
+        task = _task(write)
+        try:
+            write(b"")  # only the head
+        except BaseException:
+            taken.close()
+            raise
+        if task.channel.total_outbufs_len:
+            # Unread data of an earlier answer is pending: the socket loop would send its data
+            # before the head.
+            taken.close()
+            return self._thread_writer() if self._threads.take() else []
+        chunked = task.chunked_response
+        _let_go(task)
+        self._hand_over(taken, chunked=chunked)
+        return []
+
+    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        writer = self._thread_writer()
+        start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
+        return writer
+
+
+class WaitingReply(WaitingResponse):
+    """A waiting answer that is sent as a whole, as soon as it is known."""
+
+    def _waiting(
+        self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
+    ) -> Iterable[bytes]:
+        # Only start_response gives access to the task; this head is never written.
+        _let_go(_task(start_response(self.status, [])))
+        self._hand_over(taken, chunked=False)
+        return []
+
+    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        reply = self._thread_writer().reply()
+        if reply is None:
+            return self._refusal(environ, start_response)
+        return plain(reply)(environ, start_response)
+
+
+def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
+    """Return a duplicate of the connection's socket; None if the request's thread must wait
+    instead.
+
+    The thread must wait if the server is not waitress, or if a part of an earlier answer on the
+    connection has not been sent yet.
+    """
+    channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
+    if not isinstance(channel, HTTPChannel) or channel.total_outbufs_len:
+        return None
+    taken: socket.socket = channel.socket.dup()
+    return taken
+
+
+def _task(write: Any) -> WSGITask:
+    task = getattr(write, "__self__", None)
+    if not isinstance(task, WSGITask):
+        raise RuntimeError("start_response of waitress no longer returns a method of WSGITask")
+    return task
+
+
+def _let_go(task: WSGITask) -> None:
+    """Let waitress write nothing more to the task's connection, and close its descriptor."""
+    task.wrote_header = True
+    task.chunked_response = False
+    task.close_on_finish = True

@@ -1,0 +1,184 @@
+"""Jobs as answers of ``/api/v1/tasks``."""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from orchestrator.api.serializers.common import (
+    duration,
+    moment,
+    moment_or_none,
+    result_of,
+    worker_seconds,
+)
+from orchestrator.api.tasks_api.submission import CLI, OBSTACLE, task_uuid
+from orchestrator.core.errors import Conflict, InvalidRequest
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree
+from orchestrator.core.ports.read_models import UsageBy, UsageFilter
+from orchestrator.core.repository.git_refs import short, worker_branch
+from orchestrator.engine.service.service import Service
+from orchestrator.schemas.tasks import (
+    AdapterStats,
+    CliResult,
+    ExecutorStats,
+    Task,
+    TaskConflicts,
+    TaskMerged,
+    TaskStatus,
+)
+
+STATUS_OF = {
+    JobStatus.PENDING: TaskStatus.PENDING,
+    JobStatus.PLANNING: TaskStatus.RUNNING,
+    JobStatus.RUNNING: TaskStatus.RUNNING,
+    JobStatus.COMPLETED: TaskStatus.COMPLETED,
+    JobStatus.PARTIAL: TaskStatus.COMPLETED,
+    JobStatus.FAILED: TaskStatus.FAILED,
+    JobStatus.CANCELLED: TaskStatus.CANCELLED,
+}
+_CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
+    WorkerStatus.TIMEOUT: "timeout",
+    WorkerStatus.CANCELLED: "cancelled",
+    WorkerStatus.SKIPPED: "blocked",
+}
+
+
+def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
+    """Yield each tool: the name that the caller used, its worker, and why it is unavailable.
+
+    An unavailable tool has no worker; an available tool has "" as the reason.
+    """
+    labels, rest = job.config.labels, iter(workers)
+    place = 0
+    while (name := labels.get(f"{CLI}{place}")) is not None:
+        obstacle = labels.get(f"{OBSTACLE}{place}", "")
+        yield name, None if obstacle else next(rest, None), obstacle
+        place += 1
+
+
+def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
+    results = [_result(*each) for each in clis(job, workers)] if job.status.ended else None
+    succeeded = sum(each.status == "success" for each in results or ())
+    lacks = job.status is JobStatus.PARTIAL
+    named = {each.id: name for name, each, _ in clis(job, workers) if each is not None}
+    best = best_worker(workers) if results else None
+    return Task(
+        id=task_uuid(job.id),
+        description=job.request,
+        status=STATUS_OF[job.status],
+        created_at=moment(job.created_at),
+        updated_at=moment(job.ended_at or job.started_at or job.created_at),
+        started_at=moment_or_none(job.started_at),
+        completed_at=moment_or_none(job.ended_at),
+        cli_results=results,
+        success_count=None if results is None else succeeded,
+        # A result that lacks changes counts as a failure, although each tool succeeded.
+        failure_count=None if results is None else max(int(lacks), len(results) - succeeded),
+        total_cost=None if results is None else sum(each.cost for each in results),
+        total_duration=duration(job.started_at, job.ended_at),
+        best_cli=named.get(best.id) if best else None,
+        error=None if job.status is JobStatus.COMPLETED else (job.reason or None),
+    )
+
+
+def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
+    if worker is None:
+        return CliResult(cli_name=name, status="failure", error=obstacle or "not started")
+    succeeded = worker.status.succeeded
+    return CliResult(
+        cli_name=name,
+        status="success" if succeeded else _CLI_STATUS.get(worker.status, "failure"),
+        files_modified=list(result_of(worker).files_created),
+        cost=worker.cost_usd or 0.0,
+        duration=worker_seconds(worker) or 0.0,
+        retries=max(0, worker.attempt - 1),
+        error=None if succeeded else worker.reason or None,
+    )
+
+
+def best_worker(workers: Sequence[Worker]) -> Worker | None:
+    """Return the worker of the tool whose result is merged; None if no tool succeeded."""
+    return next((each for each in workers if each.counts), None)
+
+
+def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
+    """Return the tool to merge, with its worker: the named tool, otherwise the best tool.
+
+    Raise Conflict for a task that has no result, and InvalidRequest for an unknown tool.
+    """
+    status, task_id = STATUS_OF[job.status], task_uuid(job.id)
+    if status is not TaskStatus.COMPLETED:
+        raise Conflict(f"task {task_id} is {status}; only a completed task can be merged")
+    best, named = best_worker(workers), list(clis(job, workers))
+    for name, worker, obstacle in named:
+        if (worker is best and best is not None) if cli_name is None else name == cli_name:
+            if worker is None or not worker.status.succeeded:
+                why = obstacle if worker is None else worker.reason
+                raise Conflict(f"{name} did not succeed: {why}; name another cli_name")
+            return name, worker
+    if cli_name is None:
+        raise Conflict(f"task {task_id} has no successful result to merge")
+    known = ", ".join(name for name, _, _ in named)
+    raise InvalidRequest(f"not a tool of this task; known: {known}", field="cli_name")
+
+
+def conflicts_answer(
+    service: Service, caller: Caller, job: Job, name: str, worker: Worker
+) -> TaskConflicts:
+    found = _conflicts(service, caller, job, worker)
+    return TaskConflicts(
+        task_id=task_uuid(job.id),
+        cli_name=name,
+        source_branch=short(worker_branch(worker)) if has_worktree(worker) else "",
+        can_auto_merge=not found,
+        conflicts=found,
+        files_changed=list(result_of(worker).files_created),
+        message=f"files in conflict: {len(found)}" if found else "no conflicts",
+    )
+
+
+def merged_answer(
+    service: Service, caller: Caller, job: Job, name: str, worker: Worker, *, done: bool
+) -> TaskMerged:
+    task_id, record = task_uuid(job.id), service.merge_record(caller, job.id) if done else {}
+    merged, found = worker.id in record.get("merged", ()), []
+    message = f"The merge of task {task_id} is still running; see GET /api/v1/tasks/{task_id}"
+    if done:
+        found = _conflicts(service, caller, job, worker)
+        why = record.get("reasons", {}).get(worker.id) or "conflicts" * bool(found)
+        outcome = "" if merged else f": not merged ({why or 'merge_strategy is manual'})"
+        message = f"Merge task {task_id} results from {name}{outcome}"
+    return TaskMerged(
+        task_id=task_id,
+        strategy=record.get("strategy") or job.config.merge_strategy,
+        success=merged,
+        merged_files=list(result_of(worker).files_created) if merged else [],
+        conflicts=found,
+        commit_hash=record.get("commit") or None,
+        message=message,
+    )
+
+
+def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> list[str]:
+    found = service.merge_record(caller, job.id).get("conflicts", ())
+    mine = (each for each in found if each["worker_id"] == worker.id)
+    return sorted({each["path"] for each in mine if not each.get("resolved")})
+
+
+def executor_stats(service: Service, caller: Caller) -> ExecutorStats:
+    rows = service.reads.usage(caller, UsageFilter(by=UsageBy.AGENT))
+    executions = sum(row.workers for row in rows)
+    cost = sum(row.cost_usd or 0.0 for row in rows)
+    return ExecutorStats(
+        total_executions=executions,
+        total_cost=cost,
+        average_cost=cost / executions if executions else 0.0,
+        adapter_stats={
+            row.key: AdapterStats(
+                cli_name=row.key, execution_count=row.workers, total_cost=row.cost_usd or 0.0
+            )
+            for row in rows
+        },
+    )

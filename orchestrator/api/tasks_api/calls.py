@@ -1,0 +1,191 @@
+"""The calls of ``/api/v1/tasks``."""
+
+from dataclasses import replace
+from http import HTTPStatus
+
+from flask import Blueprint, Response, request
+from pydantic import BaseModel
+
+from orchestrator.api.access.auth import authenticate, caller, given_key, service
+from orchestrator.api.http import request as reading
+from orchestrator.api.http.problems import ProblemError, invalid
+from orchestrator.api.routes.response import JSON
+from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
+from orchestrator.api.streaming.waiting_connection import WaitingStream
+from orchestrator.api.tasks_api import answers
+from orchestrator.api.tasks_api.progress import TaskProgress
+from orchestrator.api.tasks_api.submission import (
+    LABEL,
+    is_task,
+    job_id_of,
+    submission_of,
+    task_uuid,
+)
+from orchestrator.core.errors import Conflict, NotFound
+from orchestrator.core.model.job import Job
+from orchestrator.core.ports.read_models import JobFilter
+from orchestrator.core.repository.repository import MergeChoice
+from orchestrator.schemas.fields.validation_errors import Fault
+from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.requests.queries import NoQuery
+from orchestrator.schemas.tasks import (
+    CliQuery,
+    TaskBody,
+    TaskCancelled,
+    TaskMergeBody,
+    TaskMergeQuery,
+    Tasks,
+    TasksQuery,
+    TaskStats,
+    TaskStatus,
+)
+
+blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
+
+
+@blueprint.before_request
+def check_caller() -> None:
+    """Identify the caller. Raise a 401 without a key, and a 403 for a wrong key.
+
+    Clients of ``/api/v1/tasks`` expect these statuses.
+    """
+    try:
+        authenticate()
+    except ProblemError as error:
+        if error.status is not HTTPStatus.UNAUTHORIZED:
+            raise
+        raise _unauthorized(error) from None
+
+
+def _unauthorized(error: ProblemError) -> ProblemError:
+    if given_key(request) is None:
+        detail, headers = f"API key required: {error.detail}", {"WWW-Authenticate": "ApiKey"}
+        return replace(error, detail=detail, headers=headers)
+    detail = error.detail.replace("invalid API key", "Invalid API key")
+    return replace(error, status=HTTPStatus.FORBIDDEN, detail=detail, headers={})
+
+
+@blueprint.post("")
+def create_task() -> Response:
+    """Submit a task. Raise a 403 for workers.
+
+    A worker's child job inherits the label of a task, but is no task.
+    """
+    reading.query(NoQuery)
+    service().check_person(caller())
+    body = reading.body(TaskBody)
+    submission = submission_of(body, service().agents(), reading.idempotency_key())
+    return _task(service().submit(caller(), submission).job, HTTPStatus.CREATED)
+
+
+@blueprint.get("")
+def list_tasks() -> Response:
+    query = reading.query(TasksQuery)
+    wanted = [job for job, task in answers.STATUS_OF.items() if task is query.status]
+    found = service().reads.jobs(
+        caller(),
+        JobFilter(statuses=wanted, depth=0, labels=[LABEL]),
+        page=query.page,
+        page_size=query.page_size,
+    )
+    details = [service().detail(caller(), each.id, with_tasks=False) for each in found.jobs]
+    return _answer(
+        Tasks(
+            tasks=[answers.task_answer(each.job, each.workers) for each in details],
+            total=found.total,
+            page=query.page,
+            page_size=query.page_size,
+        )
+    )
+
+
+@blueprint.get("/stats")
+def get_task_stats() -> Response:
+    reading.query(NoQuery)
+    running = [job for job, task in answers.STATUS_OF.items() if task is TaskStatus.RUNNING]
+    wanted = JobFilter(statuses=running, depth=0, labels=[LABEL])
+    found = service().reads.jobs(caller(), wanted, page=1, page_size=1)
+    stats = answers.executor_stats(service(), caller())
+    return _answer(TaskStats(running_tasks=found.total, executor_stats=stats))
+
+
+@blueprint.get("/<task>")
+def get_task(task: str) -> Response:
+    reading.query(NoQuery)
+    return _task(_job(task))
+
+
+@blueprint.delete("/<task>")
+def cancel_task(task: str) -> Response:
+    reading.query(NoQuery)
+    reading.body(EmptyRequest, optional=True)
+    job = _job(task)
+    task_id = task_uuid(job.id)
+    if job.status.ended:
+        raise Conflict(f"task {task_id} is {answers.STATUS_OF[job.status]}; it cannot be cancelled")
+    service().cancel(caller(), job.id)
+    return _answer(TaskCancelled(message=f"Task {task_id} cancelled successfully", task_id=task_id))
+
+
+@blueprint.get("/<task>/progress")
+def stream_progress(task: str) -> Response:
+    reading.query(NoQuery)
+    after, job = reading.last_event_id(0), _job(task)
+    media = "text/event-stream; charset=utf-8"
+    if request.method == "HEAD":
+        return Response(content_type=media, headers=NO_STORE)
+    socket_loop = long_answers().socket_loop
+    socket_loop.check_room()
+    stream = TaskProgress(socket_loop, service(), caller(), job, after=after)
+    return WaitingStream(
+        socket_loop, long_answers().threads, stream, TOO_MANY, content_type=media, headers=NO_STORE
+    )
+
+
+@blueprint.get("/<task>/conflicts")
+def get_task_conflicts(task: str) -> Response:
+    query = reading.query(CliQuery)
+    job = _job(task)
+    workers = service().detail(caller(), job.id, with_tasks=False).workers
+    name, worker = answers.merged_cli(job, workers, query.cli_name)
+    return _answer(answers.conflicts_answer(service(), caller(), job, name, worker))
+
+
+@blueprint.post("/<task>/merge")
+def merge_task(task: str) -> Response:
+    query = reading.query(TaskMergeQuery)
+    body = reading.body(TaskMergeBody, optional=True)
+    job = _job(task)
+    if body.task_id is not None and body.task_id not in (job.id, task_uuid(job.id)):
+        detail = f"must be the id in the path: {task_uuid(job.id)}"
+        raise invalid([Fault(place=("task_id",), detail=detail, type="task_id")])
+    workers = service().detail(caller(), job.id, with_tasks=False).workers
+    name, worker = answers.merged_cli(job, workers, query.cli_name or body.cli_name)
+    if worker.chosen is False:
+        why = "merge of /api/v1/tasks"
+        service().choose(caller(), job.id, worker.task_id, worker.id, why)
+    strategy = query.strategy or body.strategy or job.config.merge_strategy
+    done = service().merge(caller(), job.id, MergeChoice(strategy=strategy))
+    merged = answers.merged_answer(service(), caller(), job, name, worker, done=done)
+    return _answer(merged, HTTPStatus.OK if done else HTTPStatus.ACCEPTED)
+
+
+def _job(task: str) -> Job:
+    """Return the job of a task. Raise NotFound for a job that was not submitted through this
+    API.
+    """
+    job = service().job(caller(), job_id_of(task))
+    if not is_task(job):
+        raise NotFound(f"job {job.id} was not submitted as a task; see GET /api/v1/jobs/{job.id}")
+    return job
+
+
+def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    detail = service().detail(caller(), job.id, with_tasks=False)
+    return _answer(answers.task_answer(detail.job, detail.workers), status)
+
+
+def _answer(answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Return the answer, including fields that are null."""
+    headers = {"Cache-Control": "no-store"}
+    return Response(answer.model_dump_json(), status=int(status), mimetype=JSON, headers=headers)

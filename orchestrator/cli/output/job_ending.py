@@ -1,0 +1,268 @@
+"""The summary of a job in a few lines: its outcome, each worker's message, the path of the
+report.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.cli.output.terminal import (
+    duration,
+    first_line,
+    lines_of,
+    moment,
+    paint,
+    printable,
+    wrapped,
+)
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.model.states import (
+    ENDED_JOB,
+    SUCCEEDED_WORKER,
+    JobStatus,
+    LossCause,
+    OutsideCause,
+    Workdir,
+    WorkerStatus,
+)
+from orchestrator.core.text.formatting import cut
+
+#: Separator of the first and the last line of an answer.
+BETWEEN = " ... "
+SHOWN_TASKS = 30
+#: Number of failed workers shown with their whole reason, and its maximum length.
+SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
+SHOWN_COMMANDS = 3
+UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
+STATUS_WIDTH = len("recursive_success")
+_SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
+
+Answer = Mapping[str, Any]
+
+
+def summary_lines(answer: Answer, width: int) -> list[str]:
+    """Return the summary of a running or ended job. ``answer`` is the answer of ``status``."""
+    tasks = tasks_of(answer)
+    lines = [headline(answer)]
+    lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
+    if len(tasks) > SHOWN_TASKS:
+        lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
+    return [*lines, *_places(answer), *ending_lines(answer, width)]
+
+
+def ending_lines(answer: Answer, width: int) -> list[str]:
+    """Return the last lines about a job: reasons in full, and the commands that merge missing
+    changes.
+
+    The reasons are those of the job and of its failed workers. Empty for a completed job without a
+    reason and without missing changes.
+    """
+    lines = []
+    if answer["status"] in UNSUCCESSFUL:
+        # A cancelled job's reason is the same as that of its cancelled workers.
+        explained = {answer["status"]} & {JobStatus.CANCELLED}
+        tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
+        failed = [each for each in tasks if _has_failed(each)]
+        for task in failed[:SHOWN_FAILURES]:
+            text = f"{task['worker_id']} {task['status']}: {task['reason']}"
+            lines += wrapped(cut(text, FAILURE_CHARACTERS), width)
+        if len(failed) > SHOWN_FAILURES:
+            lines.append(
+                f"... and {len(failed) - SHOWN_FAILURES} more: {COMMAND} report {answer['job_id']}"
+            )
+    if answer.get("reason"):
+        word = "Why" if answer["status"] in UNSUCCESSFUL else "Note"
+        lines += wrapped(f"{word}: {answer['reason']}", width)
+    return [*lines, *_ways_in(answer)]
+
+
+def _ways_in(answer: Answer) -> Iterator[str]:
+    """Yield the commands that merge or show the changes which the result lacks.
+
+    A promised file that was not created is omitted, because the job's reason has its command.
+    """
+    lost = (each for each in answer.get("missing") or () if each.get("command"))
+    made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
+    commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
+    for command, why in list(commands.items())[:SHOWN_COMMANDS]:
+        yield printable(f"{why}: {command}")
+
+
+def _has_failed(task: Answer) -> bool:
+    """True if the task itself failed; False for a task that was skipped because a dependency
+    failed.
+    """
+    is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
+    return is_cause and bool(task.get("reason"))
+
+
+def headline(answer: Answer) -> str:
+    counts = counts_of(answer)
+    good = sum(counts[status] for status in _SUCCEEDED)
+    total = sum(counts.values())
+    parts = [f"{total} worker{'s' * (total != 1)}", f"{good} succeeded"]
+    parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in _SUCCEEDED]
+    took = seconds_taken(answer)
+    after = f" after {duration(took)}" if took is not None else ""
+    # Without this addition, readers would take "completed" for "built".
+    built = ", but nothing was changed" if changed_no_file(answer) else ""
+    built = ", but nothing was built" if answer.get("nothing_built") else built
+    status = paint(str(answer["status"]))
+    return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
+
+
+_USED = {
+    "steps": "steps",
+    "input_tokens": "input tokens",
+    "output_tokens": "output tokens",
+    "cache_read_tokens": "cache-read tokens",
+    "cache_write_tokens": "cache-write tokens",
+}
+
+
+def cap_line(caps: Answer) -> str:
+    """Return the caps as text such as ``Caps: 10 steps, $2.00``; "" if there are none."""
+    from orchestrator.core.limits.budgets import caps_in_words
+
+    return f"Caps:   {caps_in_words(caps)}" if caps else ""
+
+
+def used_line(usage: Answer) -> str:
+    """Return the usage as text; "" if nothing was used.
+
+    Example: ``Used: 14 steps, 1,300 input tokens, 0.04 USD (estimated)``.
+    """
+    parts = [f"{usage[name]:,} {words}" for name, words in _USED.items() if usage.get(name)]
+    if not parts:
+        return ""
+    return f"Used:   {', '.join([*parts, _cost(usage)])}"
+
+
+def _cost(usage: Answer) -> str:
+    if usage.get("cost_usd") is None:
+        return "cost unknown"
+    lacking = usage.get("partial") or usage.get("cost_partial")
+    estimated = " (estimated)" if usage.get("cost_estimated") else ""
+    return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
+
+
+def says(task: Answer, width: int) -> str:
+    """Return one line about a worker: its reason, or the first and last line of its answer."""
+    marks = "(not selected) " if task.get("chosen") is False else ""
+    reason = task.get("reason")
+    # A failure's reason already names the failure.
+    is_failure = bool(reason) and task.get("status") not in _SUCCEEDED
+    marks += "no changes: " if task.get("unchanged") and not is_failure else ""
+    room = max(20, width - len(marks))
+    return marks + (first_line(reason, room) if reason else _answer(task, room))
+
+
+def _answer(task: Answer, width: int) -> str:
+    lines = lines_of(task.get("output")) or lines_of(task.get("title"))
+    if len(lines) < 2:
+        return cut("".join(lines), width)
+    # A short first line leaves more columns for the last line, where agents often state the
+    # outcome.
+    half = (width - len(BETWEEN)) // 2
+    first = cut(lines[0], max(half, width - len(BETWEEN) - len(lines[-1])))
+    return f"{first}{BETWEEN}{cut(lines[-1], width - len(BETWEEN) - len(first))}"
+
+
+def _task_line(task: Answer, width: int) -> str:
+    used = 2 + 12 + 1 + STATUS_WIDTH + 1
+    said = says(task, max(20, width - used))
+    worker = str(task.get("worker_id") or "")
+    return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+
+
+def _places(answer: Answer) -> list[str]:
+    results = answer.get("results") or {}
+    lines = []
+    if results.get("workspace"):
+        lines.append(f"Workspace: {results['workspace']}")
+    if results.get("final_report"):
+        lines.append(f"Result:    {results['final_report']}")
+    return lines
+
+
+def brings_in(loss: Answer) -> bool:
+    """True if the command for missing changes merges them; False if it only shows them.
+
+    Files of earlier versions lack this field, so it is derived from the cause.
+    """
+    return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
+
+
+def purpose(loss: Answer) -> str:
+    """Return the purpose of the command for a missing change, such as ``merge the changes``."""
+    if loss.get("cause") == LossCause.NOT_MADE:
+        return "have the file created"
+    return "merge the changes" if brings_in(loss) else "show the changes"
+
+
+def place_of(loss: Answer) -> str:
+    """Return the branch of a missing change, in parentheses; "" for a file that was not created."""
+    if loss.get("cause") == LossCause.NOT_MADE:
+        return ""
+    return f" ({loss['branch'] or 'no branch'})"
+
+
+def made_in_project(answer: Answer) -> list[str]:
+    """Return the ids of workers that changed files directly in the project."""
+    found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
+    return [str(each["worker_id"]) for each in found if each.get("files_created")]
+
+
+def is_in_project(task: Answer) -> bool:
+    return task.get("workdir") == Workdir.PROJECT
+
+
+def already(workers: Sequence[str]) -> str:
+    from orchestrator.core.model.attempt.delivered_work import listed
+
+    return f"in the project already: the files of {listed(workers)}"
+
+
+def tasks_of(answer: Answer) -> list[Answer]:
+    return list((answer.get("results") or {}).get("tasks") or [])
+
+
+def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
+    """Yield the tasks and their descendants, at any depth."""
+    rest = list(reversed(tasks))
+    while rest:
+        task = rest.pop()
+        yield task
+        rest.extend(reversed(task.get("child_results") or []))
+
+
+def counts_of(answer: Answer) -> Counter[str]:
+    """Return the number of workers in each status, including the workers of child jobs."""
+    seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
+    given = answer.get("counts") or (None if seen else answer.get("workers"))
+    if isinstance(given, dict):
+        return Counter({str(status): int(n) for status, n in given.items() if n})
+    return seen
+
+
+def seconds_taken(answer: Answer) -> float | None:
+    """Return the seconds that a job took, as its reports state; before its end, the seconds since
+    its start.
+
+    None if the answer has no start time.
+    """
+    if isinstance(said := answer.get("seconds"), int | float):
+        return said
+    began = moment(answer.get("started_at") or answer.get("created_at"))
+    if began is None:
+        return None
+    ended = moment(answer.get("ended_at"))
+    return max(0.0, (time.time() if ended is None else ended) - began)
+
+
+def changed_no_file(answer: Answer) -> bool:
+    """True if every worker that succeeded changed no file."""
+    found = answer.get("changed_nothing") or []
+    good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in _SUCCEEDED}
+    return bool(good) and good <= set(found)

@@ -1,0 +1,118 @@
+"""The home of an installed package: created at the first start of a server in a project."""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.core.errors import ConfigError, RepositoryError
+from orchestrator.security.home_directory import check_private, is_home
+from orchestrator.security.product_files import FOLDER, product_file
+
+#: Program in the directory that workers have on their PATH; ``spawn`` and ``lock`` start without
+#: importing a package.
+PROGRAM = """\
+#!/bin/sh
+# The command `orchestrator` of this directory. Each start of its server writes this file again.
+python={python}
+packages={packages}
+home={home}
+unset PYTHONHOME
+case ${{1-}} in
+  spawn) shift; exec "$python" -S -E "$packages/orchestrator/cli/worker/spawn.py" "$@" ;;
+  lock) exec "$python" -S -E "$packages/orchestrator/cli/worker/lock.py" "$@" ;;
+  unlock) [ -z "${{ORCHESTRATOR_API_KEY-}}" ] ||
+    exec "$python" -S -E "$packages/orchestrator/cli/worker/lock.py" "$@" ;;
+  mcp) shift
+    PYTHONPATH=$packages exec "$python" -S -P -m orchestrator.api.mcp.stdio --home "$home" "$@" ;;
+esac
+PYTHONPATH=$packages exec "$python" -P -m orchestrator --home "$home" "$@"
+"""
+#: Without git's exclusion, `ruff check .` in the project would check workers' files.
+RUFF = 'extend-exclude = ["workspace"]\n'
+
+
+def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
+    """Create ``folder`` with the command for workers, and exclude it from the project's git.
+    Idempotent.
+
+    Does nothing for the portable folder. Raise ConfigError.
+    """
+    if not is_home(folder, environ):
+        return
+    from orchestrator.config.api_key import ensure_key
+
+    try:
+        is_new = _create(folder)
+        check_private(folder)
+        excluded = _exclude(folder)
+        write_command(folder)
+        _write_companions(folder)
+        if is_new:
+            ensure_key(folder)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{folder} cannot be created: {error}") from error
+    if is_new:
+        say(f"created {folder} for settings, key, workspace, and logs{excluded}")
+
+
+def home_option(folder: Path, environ: Mapping[str, str]) -> Sequence[str]:
+    """Return the ``--home`` option that gives another command this home; empty in the portable
+    folder.
+    """
+    return ("--home", str(folder)) if is_home(folder, environ) else ()
+
+
+def _create(folder: Path) -> bool:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return False
+    return True
+
+
+def write_command(folder: Path) -> Path:
+    """Write ``bin/orchestrator``, which runs this installation in ``folder``. Raise OSError."""
+    program = folder / "bin" / "orchestrator"
+    given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
+    text = PROGRAM.format(**{name: shlex.quote(value) for name, value in given.items()})
+    program.parent.mkdir(exist_ok=True)
+    if not program.is_file() or program.read_text("utf-8") != text:
+        unfinished = program.with_name(f".{program.name}.{os.getpid()}")
+        unfinished.write_text(text, "utf-8")
+        unfinished.chmod(0o755)
+        unfinished.replace(program)
+    return program
+
+
+def _write_companions(folder: Path) -> None:
+    """Write the schema that config.yaml names, and a file that makes the project's ruff skip the
+    home.
+    """
+    schema = product_file("config.schema.json").read_text("utf-8")
+    for name, text in {"config.schema.json": schema, "ruff.toml": RUFF}.items():
+        path = folder / name
+        if not path.is_file() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def _exclude(folder: Path) -> str:
+    """Exclude the home from the project's git. Return what was done, as a part of a message.
+
+    Raise ConfigError if the repository contains files of the home, because a clone would then
+    contain settings.
+    """
+    from orchestrator.git.user_repository.exclusion import exclude, tracked_below
+
+    try:
+        if tracked := tracked_below(folder):
+            raise ConfigError(
+                f"the repository has {tracked}, and settings of a clone are not used; remove the "
+                f"files from git: "
+                f"git rm -r --cached {shlex.quote(str(folder))}"
+            )
+        return "; excluded in .git/info/exclude" if exclude(folder) else ""
+    except (RepositoryError, OSError):
+        return ""  # Without git, or outside a repository, nothing can be committed.

@@ -1,0 +1,96 @@
+"""The composition root: the only place that names concrete classes.
+
+These names are imported on first use, because few commands need the database.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.composition.agent_names import check_agents
+    from orchestrator.composition.agents import availability
+    from orchestrator.composition.assembly import build
+    from orchestrator.composition.attachment import Attachment
+    from orchestrator.composition.branches import (
+        difference_between,
+        discard_kept,
+        landing,
+        restoring,
+        unlanded,
+        worker_difference,
+    )
+    from orchestrator.composition.gates import gates_here
+    from orchestrator.composition.job_manager import JobManager
+    from orchestrator.composition.offline import local_service, remove
+    from orchestrator.composition.planning import (
+        estimate_of,
+        kinds_of_work,
+        plan,
+        planner_of,
+        role_text,
+        roles,
+    )
+    from orchestrator.composition.receivers import check_receivers
+    from orchestrator.composition.settings_map import containment_in_force, own_secrets
+    from orchestrator.composition.trigger_settings import triggers
+
+#: Module that defines each exported name.
+_HOMES = {
+    "Attachment": "attachment",
+    "JobManager": "job_manager",
+    "availability": "agents",
+    "build": "assembly",
+    "check_agents": "agent_names",
+    "check_receivers": "receivers",
+    "containment_in_force": "settings_map",
+    "difference_between": "branches",
+    "discard_kept": "branches",
+    "estimate_of": "planning",
+    "gates_here": "gates",
+    "kinds_of_work": "planning",
+    "landing": "branches",
+    "local_service": "offline",
+    "own_secrets": "settings_map",
+    "plan": "planning",
+    "planner_of": "planning",
+    "remove": "offline",
+    "restoring": "branches",
+    "role_text": "planning",
+    "roles": "planning",
+    "triggers": "trigger_settings",
+    "unlanded": "branches",
+    "worker_difference": "branches",
+}
+
+__all__ = [
+    "Attachment",
+    "JobManager",
+    "availability",
+    "build",
+    "check_agents",
+    "check_receivers",
+    "containment_in_force",
+    "difference_between",
+    "discard_kept",
+    "estimate_of",
+    "gates_here",
+    "kinds_of_work",
+    "landing",
+    "local_service",
+    "own_secrets",
+    "plan",
+    "planner_of",
+    "remove",
+    "restoring",
+    "role_text",
+    "roles",
+    "triggers",
+    "unlanded",
+    "worker_difference",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,684 @@
+"""Assembles the product from its parts."""
+
+import os
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import __version__
+from orchestrator.agents.prompts.role_prompts import RolePrompts
+from orchestrator.agents.prompts.shared_context import JobContexts
+from orchestrator.agents.survey.request import intent
+from orchestrator.composition.agents import descriptions, registry
+from orchestrator.composition.gates import checks_of, gate_plans_of
+from orchestrator.composition.job_manager import JobManager
+from orchestrator.composition.receivers import Receivers, receivers
+from orchestrator.composition.settings_map import (
+    api_keys,
+    containment,
+    headroom,
+    limits,
+    live_workers,
+    masked,
+    own_secrets,
+    quotas,
+    surroundings,
+)
+from orchestrator.config import Settings, project_root, roles_directory
+from orchestrator.config.fields.choices import (
+    Attempts,
+    Author,
+    Containment,
+    OnShutdown,
+    Push,
+    UnknownPrice,
+)
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.outcome.agent_logins import Needs
+from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.scheduler import placement
+from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.queue.start_holds import Prompting
+from orchestrator.core.scheduler.queue.start_order import RunTimes
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.preparation import AttemptPreparation, attempt_id
+from orchestrator.engine.attempts.review_prompt import Reviewing
+from orchestrator.engine.attempts.runner import AttemptRunner
+from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
+from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.merge.gate_check import MergedGates
+from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.merge.merge_record import MergeRecords
+from orchestrator.engine.planning.rule_planner import RulesPlanner
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.messages import Message
+from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.checkpoints import CheckpointCalls
+from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
+from orchestrator.engine.service.human_input.plan_approval import PlanCalls
+from orchestrator.engine.service.human_input.questions import QuestionCalls
+from orchestrator.engine.service.human_input.worker_messages import WorkerMessageCalls
+from orchestrator.engine.service.landings import LandingCalls
+from orchestrator.engine.service.locks import LockService
+from orchestrator.engine.service.merges import MergeCalls
+from orchestrator.engine.service.queries import Queries
+from orchestrator.engine.service.read_models.feed import Feed
+from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFiles
+from orchestrator.engine.service.read_models.read_models import ReadModels
+from orchestrator.engine.service.removal import RemovalCalls
+from orchestrator.engine.service.reruns.feedback import FeedbackCalls
+from orchestrator.engine.service.reruns.retry import WorkerCalls
+from orchestrator.engine.service.server_status import ServerStatus, Throughput
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.service.submissions import SubmissionCalls
+from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.supervisor.lock_calls import LockCalls
+from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
+from orchestrator.engine.worktrees.policy import WorktreeCleanup
+from orchestrator.engine.worktrees.project_work import ProjectWork
+from orchestrator.engine.worktrees.start_commit import Bases
+from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
+from orchestrator.git.commits.change_reader import GitChangeReader
+from orchestrator.launchers.local.launcher import Listener, LocalLauncher
+from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.http import Poster
+from orchestrator.outbox.messages import Messages
+from orchestrator.outbox.notifications.notifications import Notifications
+from orchestrator.outbox.service import OutboxService
+from orchestrator.outbox.webhooks import Webhooks
+from orchestrator.reports import Reports, write_report
+from orchestrator.store import SqlStore, sqlite_url
+from orchestrator.workspace import (
+    FileLandingJournal,
+    JobLog,
+    Place,
+    ServerLock,
+    StatusFiles,
+    WorkspaceJobFiles,
+    WorkspaceLayout,
+    run_times_file,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
+
+DATABASE_NAME = "orchestrator.db"
+
+
+def build(folder: Path, settings: Settings) -> JobManager:
+    """Create the job manager's parts; nothing is opened or started."""
+    return Assembly(folder, settings).job_manager()
+
+
+class Assembly:
+    """The parts of one job manager. Each part is created once, when another part needs it."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._settings = settings
+        self._cluster: ClusterLauncher | None = None
+        self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
+        self._agents = registry(folder, settings, machines=self._machines)
+        self._roles = RolePrompts(roles_directory(settings, folder))
+        self._around = surroundings(folder, settings)
+        self._repository = repository_of(folder, settings, self._workspace.root)
+        local = LocalLauncher(containment(folder, settings, self._visible()))
+        self._cluster = self._cluster_launcher(folder, local)
+        self._launcher: Launcher = self._cluster or local
+        self._processes = RunningProcesses()
+        self._inbox = Inbox[Message](self._launcher)
+        self._publisher = Publisher()
+        self._place = Place(self._workspace.root, self._around.project_root)
+
+    def _machines(self) -> Sequence[Machine]:
+        """Return the machines of the cluster; empty if the settings define no cluster."""
+        return self._cluster.machines if self._cluster else ()
+
+    def _cluster_launcher(self, folder: Path, local: LocalLauncher) -> "ClusterLauncher | None":
+        """Return the launcher for several machines; None if the settings define no cluster."""
+        if self._settings.cluster.listen is None:
+            return None
+        from orchestrator.composition.cluster import cluster_launcher
+
+        return cluster_launcher(
+            local,
+            self._settings,
+            self._workspace.root,
+            {
+                "home": self._around.home,
+                "project": self._around.project_root,
+                "python": Path(sys.executable),
+            },
+            self._agents,
+            descriptions(folder, self._settings, self._agents),
+            lambda: self._preparation.api_url,
+            self._repository,
+            self._demand,
+        )
+
+    def _demand(self, machine: Machine, most: int) -> int:
+        """Return how many waiting workers could start on additional machines like ``machine``, at
+        most ``most``.
+        """
+
+        def suits(worker: Worker, task: TaskSpec) -> bool:
+            return placement.could_run(machine, worker, task)
+
+        return self._supervisor.call(
+            lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)
+        )
+
+    def _visible(self) -> Sequence[str]:
+        """Return the paths of the product and the project. A sandbox shows these paths even if they
+        are below /tmp.
+        """
+        if self._settings.workers.containment is not Containment.SANDBOX:
+            return ()
+        around = self._around
+        own = map(str, (around.home, around.project_root, around.workspace))
+        return [*own, *self._repository.directories()]
+
+    def job_manager(self) -> JobManager:
+        self._publisher.add(self._checks.baselines.observe)
+        return JobManager(
+            service=self._service,
+            supervisor=self._supervisor,
+            attempts=self._attempts,
+            scheduler=self._scheduler,
+            lock_calls=self._lock_calls,
+            store=self._store,
+            launcher=self._launcher,
+            processes=self._processes,
+            listener=Listener(self._launcher),
+            dispatch=self._preparation,
+            workspace=self._workspace,
+            publisher=self._publisher,
+            merge_queue=self._merge_queue,
+            reporting=self._reporting,
+            job_log=self._job_log,
+            status_files=self._status_files,
+            removal=self._removal,
+            housekeeping=self._housekeeping,
+            outbox=self._outbox_service,
+            landings=self._landing_calls,
+            pass_on_messages=self._worker_messages.pass_on_again,
+            worktree_cleanup=WorktreeCleanup(self._worktrees),
+            lock=ServerLock(self._workspace.root),
+            place=self._place,
+            relocate=self._repository.relocate,
+            leaves_workers=self._settings.workers.on_shutdown is OnShutdown.LEAVE,
+        )
+
+    # Values and stores
+
+    @cached_property
+    def _store(self) -> SqlStore:
+        url = self._settings.store.url
+        own = sqlite_url(self._workspace.root / DATABASE_NAME)
+        return SqlStore(url.get_secret_value() if url else own, alone=True)
+
+    @cached_property
+    def _scheduler(self) -> Scheduler:
+        agents, workers = self._agents, self._settings.workers
+        return Scheduler(
+            max_workers=int(workers.max_workers),
+            max_live_workers=live_workers(self._settings),
+            prompting=Prompting(reads=agents.reads_prompt, caches=agents.caches_prompts),
+            needs=Needs(
+                login=agents.needs_login,
+                mend=agents.login,
+                best_without=agents.best_without,
+                credential=agents.credential,
+            ),
+            quotas=quotas(self._settings),
+            run_times=self._run_times,
+        )
+
+    @cached_property
+    def _run_times(self) -> RunTimes:
+        workspace = self._workspace.root
+        times = RunTimes(run_times_file.read(workspace))
+
+        def store(change: Change) -> None:
+            if any(each.kind is EventKind.JOB_ENDED for each in change.events):
+                run_times_file.add(workspace, times.take_news())
+
+        self._publisher.add(store)
+        return times
+
+    @cached_property
+    def _lock_calls(self) -> LockCalls:
+        return LockCalls(self._scheduler, self._store)
+
+    @cached_property
+    def _submitting(self) -> Submitting:
+        return Submitting(
+            self._agents,
+            self._roles,
+            *limits(self._settings),
+            intent.asks_to_build,
+            refuses_unpriced=self._settings.workers.unknown_price is UnknownPrice.REFUSE,
+            check_machine=self._check_machine,
+        )
+
+    def _check_machine(self, task: TaskSpec, agents: Sequence[str]) -> None:
+        here = Machine(slots=1, labels=self._settings.cluster.labels_here)
+        machines = self._machines() or (here,)
+        placement.check(task, machines, is_cluster=self._cluster is not None, agents=agents)
+
+    @cached_property
+    def _planning(self) -> AgentPlans:
+        return AgentPlans(self._scheduler, self._submitting, RulesPlanner())
+
+    @cached_property
+    def _supervisor(self) -> Supervisor:
+        return Supervisor(
+            scheduler=self._scheduler,
+            store=self._store,
+            inbox=self._inbox,
+            attempts=self._attempts,
+            planning=self._planning,
+            merge_queue=self._merge_queue,
+            reporting=self._reporting,
+            publisher=self._publisher,
+            headroom=headroom(
+                self._settings,
+                self._agents,
+                self._workspace,
+                self._repository.known_common,
+                lambda: self._place.moved,
+                lambda: self._machines() or None,
+            ),
+            lock_calls=self._lock_calls,
+            outbox=self._outbox,
+        )
+
+    # Messages to receivers outside
+
+    @cached_property
+    def _receivers(self) -> Receivers:
+        return receivers(self._settings)
+
+    @cached_property
+    def _outbox(self) -> Outbox:
+        return Outbox(self._receivers.subscriptions)
+
+    @cached_property
+    def _outbox_service(self) -> OutboxService:
+        found, store = self._receivers, self._store.outbox
+        mask = partial(masked, own_secrets(self._settings))
+        policy = AddressPolicy(self._settings.webhooks.allow_hosts)
+        poster = Poster(policy, self._settings.webhooks.timeout, time.time, mask)
+        public = self._settings.api.public_url
+        messages = Messages(self._store, lambda: public or self._preparation.api_url, mask)
+        outbox = OutboxService(
+            store=store,
+            webhooks=Webhooks(
+                found.endpoints, found.callback_keys, poster, messages, self._store, time.time
+            ),
+            notifications=Notifications(found.targets, poster, messages, store, clock.now),
+            subscriptions=found.subscriptions,
+            policy=policy,
+            switch=self._outbox,
+            now=clock.now,
+            trouble=found.trouble,
+        )
+        self._publisher.add(outbox.sender.observe)
+        return outbox
+
+    # Attempts, and the choice among candidates
+
+    @cached_property
+    def _preparation(self) -> AttemptPreparation:
+        is_off = self._settings.git.push is Push.OFF
+        refusals = self._repository.push_refusals if is_off else tuple
+        return AttemptPreparation(self._agents, self._workspace, self._around, masked, refusals)
+
+    @cached_property
+    def _worktrees(self) -> Worktrees:
+        search = self._around.environment.get("PATH") or os.defpath
+        fold = self._settings.git.attempts is Attempts.FOLD
+        return Worktrees(
+            self._repository,
+            self._agents,
+            self._workspace,
+            search,
+            fold_attempts=fold,
+            is_elsewhere=self._is_elsewhere,
+        )
+
+    def _is_elsewhere(self, worker: Worker) -> bool:
+        return self._cluster is not None and self._cluster.has_own_files(attempt_id(worker))
+
+    @cached_property
+    def _checks(self) -> GateRunner:
+        return checks_of(
+            self._launcher,
+            self._processes,
+            self._repository,
+            self._workspace,
+            self._around,
+            self._settings,
+            self._inbox.put,
+        )
+
+    @cached_property
+    def _contexts(self) -> SharedContextRuns:
+        shared = JobContexts(self._workspace.job_directory)
+        reads_prompt = self._agents.reads_prompt
+        return SharedContextRuns(
+            shared,
+            reads_prompt,
+            self._launcher,
+            self._processes,
+            self._workspace,
+            self._around,
+            self._inbox.put,
+        )
+
+    @cached_property
+    def _attempts(self) -> AttemptRunner:
+        left_for = self._submitting.left_for
+        return AttemptRunner(
+            self._scheduler,
+            self._launcher,
+            self._processes,
+            self._preparation,
+            self._workspace,
+            AssignmentBuilder(self._workspace, self._contexts, self._roles, left_for),
+            self._contexts,
+            self._planning,
+            self._worktrees,
+            self._checks,
+            Reviewing(self._scheduler, self._worktrees),
+            ProjectWork(
+                self._around.project_root,
+                self._around.home,
+                self._repository,
+                self._workspace,
+                self._settings.git.never_commit,
+            ),
+            self._inbox.put,
+            lambda: self._place.moved,
+        )
+
+    # Ended jobs
+
+    @cached_property
+    def _job_merge(self) -> JobMerge:
+        merged_gates = MergedGates(self._repository, self._checks, self._workspace)
+        records = MergeRecords(self._workspace, write_report)
+        return JobMerge(self._repository, self._worktrees, merged_gates, records)
+
+    @cached_property
+    def _merge_queue(self) -> MergeQueue:
+        return MergeQueue(self._store, self._job_merge, self._reporting.once_more, self._inbox.put)
+
+    @cached_property
+    def _reporting(self) -> Reporting:
+        reporter = Reports(
+            template_dir=self._settings.reports.template_dir, project=self._around.project_root
+        )
+        merges = self._job_merge.reports
+        return Reporting(self._store, reporter, self._workspace, notice, self._inbox.put, merges)
+
+    @cached_property
+    def _job_log(self) -> JobLog:
+        return JobLog(self._workspace, self._store.events)
+
+    @cached_property
+    def _status_files(self) -> StatusFiles:
+        return StatusFiles(self._workspace, self._store.tree)
+
+    @cached_property
+    def _job_files(self) -> WorkspaceJobFiles:
+        repository = self._repository
+        return WorkspaceJobFiles(self._workspace.root, repository.forget, repository.secure)
+
+    @cached_property
+    def _removal(self) -> JobRemoval:
+        return JobRemoval(self._store, self._job_files)
+
+    @cached_property
+    def _housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            store=self._store,
+            removal=self._removal,
+            loop=self._supervisor,
+            keep_seconds=self._settings.orchestrator.keep_jobs_seconds,
+            mend=self._mend,
+        )
+
+    def _mend(self, job: Job) -> None:
+        self._job_log.mend(job)
+        self._reporting.mend(job)
+        self._status_files.mend(job)
+
+    # Calls
+
+    @cached_property
+    def _service(self) -> Service:
+        return Service(
+            access=self._access,
+            submissions=self._submission_calls,
+            worker_messages=self._worker_messages,
+            job_control=JobControlCalls(self._supervisor, self._access),
+            plans=PlanCalls(
+                supervisor=self._supervisor,
+                store=self._store,
+                access=self._access,
+                submitting=self._submitting,
+                gate_plans=gate_plans_of(self._repository, self._settings),
+            ),
+            budgets=BudgetCalls(self._supervisor, self._access, self._submitting),
+            questions=QuestionCalls(self._supervisor, self._store, self._access),
+            merges=self._merge_calls,
+            checkpoints=CheckpointCalls(
+                store=self._store,
+                access=self._access,
+                trees=self._stored_trees,
+                worktrees=self._worktrees,
+            ),
+            workers=self._worker_calls,
+            feedback=self._feedback_calls,
+            removal=self._removal_calls,
+            landings=self._landing_calls,
+            locks=LockService(self._supervisor, self._store, self._access, self._lock_calls),
+            queries=self._queries,
+            reads=self._reads,
+            server_status=self._server_status,
+            publisher=self._publisher,
+            workspace=self._workspace,
+            outbox=self._outbox_service,
+        )
+
+    @cached_property
+    def _worker_calls(self) -> WorkerCalls:
+        return WorkerCalls(
+            supervisor=self._supervisor,
+            access=self._access,
+            trees=self._stored_trees,
+            merge_queue=self._merge_queue,
+            moved=lambda: self._place.moved,
+        )
+
+    @cached_property
+    def _feedback_calls(self) -> FeedbackCalls:
+        return FeedbackCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            worktrees=self._worktrees,
+            merge_queue=self._merge_queue,
+            agents=self._agents,
+            moved=lambda: self._place.moved,
+        )
+
+    @cached_property
+    def _removal_calls(self) -> RemovalCalls:
+        return RemovalCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            workspace=self._workspace,
+            access=self._access,
+            trees=self._stored_trees,
+            worktrees=self._worktrees,
+            merge_queue=self._merge_queue,
+            removal=self._removal,
+        )
+
+    @cached_property
+    def _reads(self) -> ReadModels:
+        reader = GitChangeReader(self._around.project_root)
+        changes = ChangeReads(access=self._access, queries=self._queries, reader=reader)
+        files = WorkerFiles(
+            access=self._access, workspace=self._workspace, read_steps=self._agents.steps
+        )
+        feed = Feed(self._store)
+        self._publisher.add(feed)
+        return ReadModels(
+            store=self._store,
+            access=self._access,
+            changes=changes,
+            files=files,
+            feed=feed,
+            reads_messages=self._worker_messages.reads_messages,
+            agent_names=self._agents.names,
+        )
+
+    @cached_property
+    def _access(self) -> Access:
+        keys, project = api_keys(self._settings), self._around.project_root
+        return Access(
+            self._store,
+            keys,
+            project,
+            lambda: self._place.former,
+            lambda attempt: self._supervisor.heard_from(attempt),
+        )
+
+    @cached_property
+    def _stored_trees(self) -> StoredTrees:
+        return StoredTrees(
+            self._supervisor,
+            self._store,
+            self._workspace,
+            self._reporting.once_more,
+            self._status_files.write,
+        )
+
+    @cached_property
+    def _queries(self) -> Queries:
+        return Queries(
+            supervisor=self._supervisor,
+            store=self._store,
+            workspace=self._workspace,
+            publisher=self._publisher,
+            access=self._access,
+            submitting=self._submitting,
+        )
+
+    @cached_property
+    def _submission_calls(self) -> SubmissionCalls:
+        return SubmissionCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            launcher=self._launcher,
+            planner=RulesPlanner(),
+            submitting=self._submitting,
+            gate_plans=gate_plans_of(self._repository, self._settings),
+            bases=Bases(self._repository, self._worktrees),
+            new_job_id=lambda: secrets.token_hex(4),
+            moved=lambda: self._place.moved,
+            check_url=self._outbox_service.check_url,
+        )
+
+    @cached_property
+    def _merge_calls(self) -> MergeCalls:
+        return MergeCalls(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            queries=self._queries,
+            submitting=self._submitting,
+            worktrees=self._worktrees,
+            merge_queue=self._merge_queue,
+            report_anew=self._reporting.once_more,
+        )
+
+    @cached_property
+    def _worker_messages(self) -> WorkerMessageCalls:
+        return WorkerMessageCalls(
+            supervisor=self._supervisor,
+            access=self._access,
+            store=self._store,
+            workspace=self._workspace,
+            reads_messages=self._agents.reads_messages,
+        )
+
+    @cached_property
+    def _landing_calls(self) -> LandingCalls:
+        return LandingCalls(
+            store=self._store,
+            access=self._access,
+            trees=self._stored_trees,
+            merge_queue=self._merge_queue,
+            journal=FileLandingJournal(self._workspace.root),
+            landings=self._landing,
+        )
+
+    def _landing(self, project: str, root_id: str, job_id: str, as_user: bool | None) -> Landing:
+        by_setting = self._settings.git.author is Author.USER
+        of_user = by_setting if as_user is None else as_user
+        return Landing(Path(project or self._around.project_root), root_id, job_id, of_user)
+
+    @cached_property
+    def _server_status(self) -> ServerStatus:
+        throughput = Throughput()
+        self._publisher.add(throughput)
+        return ServerStatus(
+            supervisor=self._supervisor,
+            store=self._store,
+            access=self._access,
+            launcher=self._launcher,
+            submitting=self._submitting,
+            throughput=throughput,
+            version=__version__,
+            moved=lambda: self._place.moved,
+            nodes=lambda: self._cluster.nodes() if self._cluster else (),
+            drain=self._cluster.drain if self._cluster else None,
+        )
+
+
+def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
+    """Return the ``GitRepository`` of the host project, even if the project does not use git."""
+    git = settings.git
+    rules = CopyRules(
+        copy=git.copy_ignored,
+        link=git.link_ignored,
+        derive=not git.setup,
+        never=NeverCommit(patterns=git.never_commit, over=git.never_commit_over or 0),
+    )
+    project = project_root(settings, folder).resolve()
+    return GitRepository(project, workspace.resolve(), folder.resolve(), rules)
+
+
+def notice(tree: Tree) -> str:
+    """Return the most important notice for a reader of a tree's reports, or ""."""
+    return intent.NOTHING_BUILT if tree.root.facts.nothing_built else ""

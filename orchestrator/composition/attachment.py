@@ -1,0 +1,201 @@
+"""Opens a worker's own session in a person's terminal, and commits the changes afterwards."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from shlex import quote
+
+from orchestrator.agents.driven_agent import DrivenAgent
+from orchestrator.agents.driver_process.terminal_session import (
+    Resumable,
+    in_terminal,
+    resumable,
+)
+from orchestrator.composition.agents import registry
+from orchestrator.composition.assembly import repository_of
+from orchestrator.config import load, project_root
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import Conflict, UnknownAgent
+from orchestrator.core.model.job import Worker
+from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
+from orchestrator.core.repository.repository import Signature
+from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
+from orchestrator.git import signature_of_user
+from orchestrator.launchers.process import proc
+from orchestrator.security import search_boundary
+from orchestrator.workspace import WorkspaceLayout, attach
+
+#: Prefix of the orchestrator's own variables, which a session without a supervisor must not have.
+_OURS = "ORCHESTRATOR_"
+#: Seconds between SIGTERM and SIGKILL for leftover processes of a tool.
+STOP_SECONDS = 3.0
+_LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The command to start in the person's terminal."""
+
+    argv: Sequence[str]
+    environ: Mapping[str, str]
+    cwd: str
+    session: str
+    #: Descriptor of the lock on the worktree; the started program must keep it open.
+    lock: int
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The person's and the tool's changes, committed on the worker's branch."""
+
+    branch: str
+    commit: str
+    files: Sequence[str]
+    #: New files that are not committed (``git.never_commit``).
+    held_back: Sequence[str]
+    exit_code: int
+
+
+@contextmanager
+def _swept() -> Iterator[None]:
+    """End the tool's leftover processes when the block ends. For example, codex starts a daemon.
+
+    Otherwise, these processes would change the worktree, and keep its lock.
+    """
+    with suppress(OSError):  # not permitted in a container: leftover processes are not found there
+        proc.become_subreaper()
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for each in _left():
+                proc.send_signal(each, number)
+            until = time.monotonic() + STOP_SECONDS
+            while _left() and time.monotonic() < until:
+                time.sleep(_LOOK_SECONDS)
+
+
+def _left() -> list[proc.Process]:
+    """Return living descendants of this process. Reaps exited descendants."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    return list(proc.descendants(os.getpid()))
+
+
+class Attachment:
+    """A person's session with a worker that is not running. Needs no server."""
+
+    def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
+        settings = load(folder, environ=environ, require_key=False).settings
+        self._folder, self._environ, self._worker = folder, environ, worker
+        self._project = project_root(settings, folder)
+        self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)
+        self._repository = repository_of(folder, settings, self._workspace.root)
+        self._agents = registry(folder, settings, environ)
+        self._branch = worker_branch(worker)
+        home = self._workspace.worker_directory(worker)
+        self._directory = f"{home}/{NAME}"
+
+    def run(self, start: Callable[[Terminal], int]) -> Taken:
+        """Open the session with ``start``, and commit the changes after ``start`` has returned.
+
+        Raise Conflict if there is no session, or if the worktree is in use. Raise RepositoryError
+        if git fails.
+        """
+        found, user = self._session(), self._user()
+        with self._held() as lock:
+            before = self._repository.tip(self._branch)
+            self._repository.open_worktree(self._directory, self._branch, before)
+            try:
+                with in_terminal(found, self._inherited(), self._variables(found)) as call:
+                    argv, environ = call
+                    cwd = self._repository.inside(self._directory)
+                    with _swept():
+                        code = start(Terminal(argv, environ, cwd, found.session.id, lock))
+            finally:
+                taken = self._take_back(before, user)
+        return Taken(*taken, exit_code=code)
+
+    def _session(self) -> Resumable:
+        worker = self._worker
+        if not self._repository.tip(self._branch):
+            raise Conflict(
+                f"{worker.id} has no branch {short(self._branch)}: the worker has not started, the "
+                "worker has no worktree, or the job was removed"
+            )
+        attempts = self._workspace.job_directory(worker.root_id) / "attempts"
+        found = resumable(attempts, worker.id)
+        if found is None:
+            place = f"../{worker.root_id}-{worker.id}"
+            add = f"git -C {quote(str(self._project))} worktree add {place} {short(self._branch)}"
+            raise Conflict(
+                f"{worker.id} ({worker.agent}) has no session that can be resumed; "
+                f"work on its branch: {add}; then merge it: {COMMAND} merge {worker.job_id} "
+                f"--include {worker.id}"
+            )
+        return found
+
+    def _user(self) -> Signature:
+        found = signature_of_user(self._repository.place().git)
+        if found is None:
+            raise Conflict(
+                "git has no user to commit as; no session was opened; set "
+                "`git config user.name NAME` and `git config user.email ADDRESS`"
+            )
+        return found
+
+    @contextmanager
+    def _held(self) -> Iterator[int]:
+        home = os.path.dirname(self._directory)
+        os.makedirs(home, 0o700, exist_ok=True)
+        lock = attach(home)
+        if lock is None:
+            raise Conflict(f"{self._worker.id} is already attached to another terminal")
+        try:
+            yield lock
+        finally:
+            os.close(lock)
+
+    def _variables(self, found: Resumable) -> Mapping[str, str]:
+        """Return the agent's variables, from the present config.yaml."""
+        try:
+            agent = self._agents.get(found.session.agent)
+        except UnknownAgent:
+            return {}
+        return agent.env if isinstance(agent, DrivenAgent) else {}
+
+    def _inherited(self) -> Mapping[str, str]:
+        """Return the person's environment, with the worktree's programs first in the search
+        path.
+        """
+        own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
+        search = own.get("PATH") or os.defpath
+        programs = f"{self._directory}{PROGRAMS}"
+        tools = self._repository.tools(self._directory, programs, search, trusted=False)
+        cwd = self._repository.inside(self._directory)
+        return {
+            **own,
+            **search_boundary.variables(self._workspace.root),
+            **search_boundary.variables_of(self._directory, cwd),
+            **tools.variables,
+            "PATH": os.pathsep.join((str(self._folder / "bin"), *tools.path, search)),
+            "ORCHESTRATOR_WORKER_DIR": os.path.dirname(self._directory),
+        }
+
+    def _take_back(
+        self, before: str, user: Signature
+    ) -> tuple[str, str, Sequence[str], Sequence[str]]:
+        place = self._directory, self._branch
+        self._repository.mend(*place, before)
+        message = of_worker(f"Changes in an attached session of {self._worker.id}", self._worker)
+        tip = self._repository.commit(*place, message, user)
+        folded = self._repository.fold(*place, tip, message, user)
+        files = self._repository.touched(before, folded.commit)
+        self._repository.close_worktree(*place, user)
+        held_back = tuple(each.path for each in folded.held_back)
+        return short(self._branch), folded.commit, tuple(files), held_back

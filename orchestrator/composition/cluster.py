@@ -1,0 +1,68 @@
+"""The parts of a server with several machines. Imported only with ``cluster.listen``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from orchestrator.agents.discovery.node_agents import Description
+from orchestrator.agents.registry import AgentRegistry
+from orchestrator.config import Settings
+from orchestrator.core.ports.attempt_files import ServerWorktrees
+from orchestrator.launchers.cluster.cluster_launcher import (
+    ClusterLauncher,
+    ClusterSettings,
+    Demand,
+)
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.server_addresses import host_and_port
+from orchestrator.launchers.local.launcher import LocalLauncher
+
+
+def cluster_launcher(
+    local: LocalLauncher,
+    settings: Settings,
+    workspace: Path,
+    places: Mapping[str, Path],
+    agents: AgentRegistry,
+    described: Sequence[Description],
+    api_url: Callable[[], str],
+    worktrees: ServerWorktrees,
+    demand: Demand,
+) -> ClusterLauncher:
+    """Return the launcher for the machines of the settings. Raise ConfigError.
+
+    ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
+    ``described``: descriptions by which a node searches for the agents' programs. ``demand``
+    returns how many workers wait for a machine.
+    """
+    cluster, workers = settings.cluster, settings.workers
+    host, port = host_and_port(cluster.listen or "")
+    slots = int(workers.max_workers) if cluster.slots_here is None else cluster.slots_here
+    own = ClusterSettings(
+        host=host,
+        port=port,
+        directory=cluster.certificates,
+        slots_here=slots,
+        labels_here=cluster.labels_here,
+        terms=LeaseTerms(
+            lease=cluster.lease,
+            absence=workers.orphan_timeout,
+            refusal_is_absence=cluster.refusal_is_absence,
+        ),
+        workspace=workspace,
+        shared=tuple(places.values()),
+        places=places,
+        least_memory_bytes=workers.min_available_memory_bytes,
+        scheduler=cluster.scheduler or "",
+        adapt=(adapt.minimum, adapt.maximum) if (adapt := cluster.adapt) else None,
+    )
+
+    def lacks_here() -> Mapping[str, str]:
+        found = agents.available()
+        return {each.name: each.hindrance_here for each in found if not each.works_here}
+
+    def api() -> tuple[str, int]:
+        found = urlsplit(api_url())
+        return found.hostname or "127.0.0.1", found.port or 80
+
+    return ClusterLauncher(local, own, described, lacks_here, api, worktrees, demand)

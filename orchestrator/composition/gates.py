@@ -1,0 +1,82 @@
+"""Assembles the parts that run gates."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from shutil import which
+
+from orchestrator.composition.settings_map import masked, surroundings
+from orchestrator.config import Settings, load, project_root
+from orchestrator.config.fields.choices import GatesByDefault
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.repository.repository import Repository
+from orchestrator.engine.gates.baseline_runs import BaselineRuns
+from orchestrator.engine.gates.baseline_store import FOLDER as BASE_RESULTS
+from orchestrator.engine.gates.baseline_store import BaselineStore
+from orchestrator.engine.gates.process import GateProcesses, environment_of
+from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.gates.selection import GatePlans
+from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.messages import Post
+from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
+from orchestrator.engine.worktrees.setup_commands import Setup
+from orchestrator.gates import PROBE, Finder, GateReports, Secrets
+from orchestrator.git import GitRepository
+from orchestrator.schemas.answers.gates import job_gate_answer
+from orchestrator.workspace import WorkspaceLayout
+
+
+def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
+    gates = settings.gates
+    finder = Finder(
+        gates.timeout,
+        tests_may_change=gates.tests_may_change,
+        tests_may_vanish=gates.tests_may_vanish,
+    )
+    return GatePlans(repository, finder, is_on=gates.run is GatesByDefault.AUTO)
+
+
+def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
+    """Return the default gates of a job of this folder's project, without running anything.
+
+    Raise InvalidRequest if the repository has an invalid file of gates.
+    """
+    settings = load(folder, environ=environ, require_key=False).settings
+    if settings.gates.run is GatesByDefault.OFF:
+        return []
+    workspace = settings.orchestrator.workspace_root.resolve()
+    project = project_root(settings, folder).resolve()
+    repository = GitRepository(project, workspace, folder.resolve())
+    path = environment_of(surroundings(folder, settings))["PATH"]
+    return [
+        {
+            **job_gate_answer(gate).model_dump(mode="json"),
+            "available": not gate.program or which(gate.program, path=path) is not None,
+        }
+        for gate in gate_plans_of(repository, settings).of_commit()
+    ]
+
+
+def checks_of(
+    launcher: Launcher,
+    processes: RunningProcesses,
+    repository: Repository,
+    workspace: WorkspaceLayout,
+    around: WorkerEnvironment,
+    settings: Settings,
+    post: Post,
+) -> GateRunner:
+    background = BackgroundPool()
+    setup = Setup(commands=settings.git.setup, timeout=settings.git.setup_timeout)
+    tools = partial(repository.tools, trusted=True)
+    runs = GateProcesses(
+        launcher, processes, workspace, around, GateReports(), background, tools, PROBE, setup
+    )
+    folder = workspace.root / BASE_RESULTS
+    results = BaselineStore(
+        folder, around.project_root, partial(environment_of, around), setup.commands
+    )
+    baselines = BaselineRuns(runs, repository, workspace, results, background)
+    clean = partial(masked, around.secrets)
+    return GateRunner(runs, baselines, repository, Secrets(), clean, background, post)

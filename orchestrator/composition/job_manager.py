@@ -1,0 +1,184 @@
+"""The running parts of the product: opened, started and stopped in order."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from orchestrator.core import failpoints
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import RepositoryError, StoreError
+from orchestrator.core.limits.quotas import day_of
+from orchestrator.core.model.job import Attempt, Job
+from orchestrator.core.ports.launcher import Launcher
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.preparation import AttemptPreparation
+from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
+from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
+from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.running_processes import RunningProcesses
+from orchestrator.engine.service.landings import LandingCalls
+from orchestrator.engine.service.service import Service
+from orchestrator.engine.supervisor.lock_calls import LockCalls
+from orchestrator.engine.supervisor.recovery import restore, take_up
+from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
+from orchestrator.engine.worktrees.policy import WorktreeCleanup
+from orchestrator.launchers.local.launcher import Listener
+from orchestrator.outbox.service import OutboxService
+from orchestrator.security import scratch_directory, search_boundary
+from orchestrator.store import SqlStore
+from orchestrator.workspace import (
+    JobLog,
+    Place,
+    ServerLock,
+    StatusFiles,
+    WorkspaceLayout,
+    spread,
+)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobManager:
+    """All parts between the store and the API. Start once, stop once."""
+
+    service: Service
+    supervisor: Supervisor
+    attempts: AttemptRunner
+    scheduler: Scheduler
+    lock_calls: LockCalls
+    store: SqlStore
+    launcher: Launcher
+    #: Receives the launcher's reports.
+    processes: RunningProcesses
+    #: Link to the launcher. Must be closed after the supervisor has ended.
+    listener: Listener
+    dispatch: AttemptPreparation
+    workspace: WorkspaceLayout
+    publisher: Publisher
+    merge_queue: MergeQueue
+    reporting: Reporting
+    job_log: JobLog
+    status_files: StatusFiles
+    removal: JobRemoval
+    housekeeping: Housekeeping
+    outbox: OutboxService
+    landings: LandingCalls
+    #: Gives running attempts the messages that they missed because of a crash.
+    pass_on_messages: Callable[[Sequence[Attempt]], None]
+    worktree_cleanup: WorktreeCleanup
+    lock: ServerLock
+    place: Place
+    #: Replaces former paths of the project in stored data.
+    relocate: Callable[[], None]
+    #: True if running workers continue for the next server.
+    leaves_workers: bool
+
+    def open(self) -> None:
+        """Lock the workspace, and open the store. Raise WorkspaceBusy, Unavailable or StoreError;
+        nothing runs yet.
+        """
+        self.lock.acquire()
+        try:
+            _check_database(self.store.file, self.workspace)
+            self.store.open()
+            spread(self.workspace.root)
+            self.place.note()
+            search_boundary.lay(self.workspace.root)
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
+        """Start all parts: recover the jobs of an earlier server, then run jobs.
+
+        ``api_url``: the address at which workers call the API. ``removed`` is called, in any
+        thread, for every job that is removed because of its age.
+        """
+        self.outbox.check_settings()
+        self.dispatch.api_url = api_url
+        self._take_place()
+        under_way = bool(self.store.unfinished())
+        restarted = clock.keep(self.workspace.root / ".clock", going_on=under_way)
+        for observer in (self.job_log, self.status_files, self.worktree_cleanup):
+            self.publisher.add(observer)
+        self.publisher.start()
+        self.status_files.start()
+        self.reporting.start()
+        self.launcher.open(self.processes)
+        self.listener.start()
+        today = day_of(clock.now())
+        self.scheduler.load_spending(self.store.day_spending(today))
+        self.scheduler.load_pause(self.store.pause())
+        found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
+        root = self.workspace.root
+        kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
+        # Sweep before the recovery of attempts, because recovered gates create new directories.
+        scratch_directory.sweep(root, kept)
+        take_up(
+            self.scheduler,
+            self.attempts,
+            self.launcher,
+            self.processes,
+            self.workspace,
+            found,
+            machine_restarted=restarted,
+        )
+        self.lock_calls.restore()
+        failpoints.reached("recovery: done")
+        self.supervisor.start()
+        self.landings.recover()
+        self.pass_on_messages(found)
+        self.outbox.sender.start()
+        self.housekeeping.start(removed)
+
+    def _take_place(self) -> None:
+        if not self.place.is_new():
+            return
+        try:
+            self.relocate()
+            self.place.keep()
+        except (RepositoryError, OSError) as error:
+            logger.warning("cannot check if the project was moved: %s", error)
+
+    def stop_workers(self) -> None:
+        """Stop running workers, or leave them running, as the settings request. Idempotent.
+
+        Stopped workers start again when the server restarts. Call this while the API still answers,
+        so that no worker fails because of a missing server.
+        """
+        self.housekeeping.stop()
+        self.supervisor.stop()
+        with self.listener:
+            self.merge_queue.close()
+            self.attempts.close()
+            self.worktree_cleanup.close()
+        self.launcher.close(stop=not self.leaves_workers)
+
+    def stop(self) -> None:
+        """Stop the workers as ``stop_workers`` does, store the last state, and stop all parts.
+        Idempotent.
+        """
+        self.stop_workers()
+        self.reporting.stop()
+        self.publisher.stop()
+        self.outbox.sender.stop()
+        self.status_files.stop()
+        self.job_log.close()
+        self.close()
+
+    def close(self) -> None:
+        self.store.close()
+        self.lock.release()
+
+
+def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
+    """Raise StoreError for an empty database next to existing jobs, because their state was
+    lost.
+    """
+    if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
+        raise StoreError(
+            f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "
+            "database; or, to start without these jobs, move the directory of the jobs away"
+        )

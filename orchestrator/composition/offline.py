@@ -1,0 +1,54 @@
+"""The service for commands that need no server, and the removal of jobs."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.composition.assembly import build
+from orchestrator.config import load
+from orchestrator.core.model.submission import Caller, Scope
+from orchestrator.engine.service.service import Service
+
+#: The caller of commands without a server: any user who may read the workspace.
+OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
+
+
+@contextmanager
+def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
+    """Yield the service and its caller, while the workspace is locked. No worker is started.
+
+    Raise WorkspaceBusy while a server runs.
+    """
+    manager = build(folder, load(folder, environ=environ, require_key=False).settings)
+    manager.open()
+    try:
+        yield manager.service, OWNER
+        manager.reporting.write()
+    finally:
+        manager.close()
+
+
+def remove(
+    folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Remove ended root jobs, and complete interrupted removals; yield each removed job.
+
+    Each job comes with the names of the git refs that save its unlanded work. Raise
+    WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
+    """
+    manager = build(folder, load(folder, environ=environ, require_key=False).settings)
+    manager.open()
+    removal = manager.removal
+    try:
+        for root_id in removal.begun():
+            removal.finish(root_id)
+            yield root_id, removal.destroy(root_id)
+        unfinished = set(manager.store.unfinished())
+        for root_id in root_ids:
+            if root_id in unfinished:
+                continue
+            removal.secure(root_id)
+            if removal.begin(root_id):
+                yield root_id, removal.destroy(root_id)
+    finally:
+        manager.close()

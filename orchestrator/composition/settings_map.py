@@ -1,0 +1,174 @@
+"""Maps settings to the parameters of the product's parts."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from orchestrator.agents.registry import AgentRegistry
+from orchestrator.composition.receivers import secrets_of
+from orchestrator.config import Settings, project_root
+from orchestrator.config.fields.choices import Containment
+from orchestrator.config.fields.kinds import Processors
+from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, Ceilings, KeyLimits, Quotas
+from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
+from orchestrator.core.scheduler.placement import Machine
+from orchestrator.engine.runtime.machine import Bounds, Headroom
+from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
+from orchestrator.launchers.local.containment_settings import (
+    ContainmentPlan,
+    Mode,
+    Sandbox,
+    WorkerLimits,
+    choose,
+)
+from orchestrator.security.keys import ApiKeys, Holder, hash_key
+from orchestrator.security.masking import Masker
+from orchestrator.workspace import (
+    LOCK_NAME,
+    DiskReserve,
+    WorkspaceLayout,
+)
+
+
+def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
+    """Return defaults of a job, and limits that no job exceeds."""
+    found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
+    found["enable_recursion"] = found["enable_recursion"] and not _offline(settings)
+    ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
+    return default_config(**found), Ceilings(**ceilings)
+
+
+def _default(settings: Settings, setting: Setting) -> Any:
+    section, key = setting.server.split(".")
+    value = getattr(getattr(settings, section), key)
+    if value is None:
+        return setting.default
+    if isinstance(value, Path | StrEnum):
+        return str(value)
+    return int(value) if isinstance(value, Processors) else value
+
+
+def quotas(settings: Settings) -> Quotas:
+    """Return quotas of keys, and of the whole server."""
+    return Quotas(
+        max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
+        keys={
+            each.name: KeyLimits(
+                max_cost_usd_per_day=each.limits.max_cost_usd_per_day,
+                max_running_jobs=each.limits.max_running_jobs,
+                max_workers=each.limits.max_workers,
+            )
+            for each in settings.api.keys
+        },
+    )
+
+
+def live_workers(settings: Settings) -> int | None:
+    """Return the limit of worker processes from the settings.
+
+    Return None if the limit has its default value, a multiple of ``max_workers``.
+    """
+    live, workers = settings.workers.max_live_workers, settings.workers.max_workers
+    return None if live == LIVE_PER_RUNNING * workers else live
+
+
+def headroom(
+    settings: Settings,
+    agents: AgentRegistry,
+    workspace: WorkspaceLayout,
+    repository: Callable[[], Path | None],
+    moved: Callable[[], str],
+    machines: Callable[[], Sequence[Machine] | None],
+) -> Headroom:
+    workers = settings.workers
+    bounds = Bounds(
+        least_memory_bytes=workers.min_available_memory_bytes,
+        least_disk_bytes=workers.min_free_disk_bytes,
+        most_pressure=workers.max_memory_pressure,
+    )
+    return Headroom(
+        workspace.root,
+        bounds,
+        agents.memory_bytes,
+        reserve=DiskReserve(workspace.root),
+        repository=repository,
+        moved=moved,
+        machines=machines,
+    )
+
+
+def api_keys(settings: Settings) -> ApiKeys:
+    """Return the holders of all API keys, by the hash of the key."""
+    holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
+    for each in settings.api.keys:
+        found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
+        holders.setdefault(found, Holder(each.name, frozenset(each.scopes)))
+    return ApiKeys(holders)
+
+
+def own_secrets(settings: Settings) -> tuple[str, ...]:
+    """Return secrets of the server that must not appear in a log or a report."""
+    keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
+    found = [key.get_secret_value() for key in keys if key is not None]
+    found += [each.secret.get_secret_value() for each in settings.triggers.values()]
+    if settings.store.url is not None:
+        found.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
+    return tuple(filter(None, [*found, *secrets_of(settings)]))
+
+
+def masked(secrets: Sequence[str], text: str) -> str:
+    return Masker(secrets).text(text)
+
+
+def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
+    return WorkerEnvironment(
+        home=folder,
+        project_root=project_root(settings, folder),
+        bin=folder / "bin",
+        environment=dict(os.environ),
+        workspace=settings.orchestrator.workspace_root,
+        grace_seconds=settings.workers.grace_seconds,
+        log_limit_bytes=settings.workers.log_limit_bytes,
+        server_lock=settings.orchestrator.workspace_root / LOCK_NAME,
+        orphan_timeout=settings.workers.orphan_timeout,
+        offline=_offline(settings),
+        secrets=own_secrets(settings),
+    )
+
+
+def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
+    """Return the containment of workers that the settings request.
+
+    ``visible``: paths that a sandbox shows even if they are below /tmp. A sandbox hides all other
+    paths below /tmp.
+    """
+    workers = settings.workers
+    return ContainmentPlan(
+        mode=Mode(workers.containment),
+        limits=WorkerLimits(**workers.limits.model_dump(exclude={"strict"})),
+        strict=workers.limits.strict,
+        sandbox=Sandbox(
+            network=workers.sandbox.network,
+            hide=_absolute(folder, workers.sandbox.hide),
+            writable=_absolute(folder, workers.sandbox.writable),
+            visible=tuple(visible),
+        ),
+    )
+
+
+def _offline(settings: Settings) -> bool:
+    workers = settings.workers
+    return workers.containment is Containment.SANDBOX and not workers.sandbox.network
+
+
+def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
+    return tuple(os.path.abspath(folder / path) for path in paths)
+
+
+def containment_in_force(folder: Path, settings: Settings) -> ContainmentPlan:
+    """Try the containment that the settings request. Raise ContainmentUnavailable."""
+    return choose(containment(folder, settings))

@@ -1,0 +1,299 @@
+"""Delivered work of an attempt: promised files, uncommitted files, and side work.
+
+Side work: branches, worktrees, stash entries, and repositories that an agent created itself.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from enum import StrEnum
+from posixpath import normpath
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.final_text import FinalText
+from orchestrator.core.model.gate import AlteredJudges
+from orchestrator.core.model.path_patterns import matching
+
+#: Maximum number of files that are stored, and that are named in texts for people.
+MOST_STORED, _MOST_IN_WORDS = 50, 5
+
+
+class HeldBackRule(StrEnum):
+    """Why a file is not committed. The values are stored, so they never change."""
+
+    #: The name of the file, or of a directory above it, is in `git.never_commit`.
+    NAME = "name"
+    #: The directory is a virtual environment: it has `pyvenv.cfg`.
+    ENVIRONMENT = "environment"
+    #: The directory is a cache: it has `CACHEDIR.TAG`.
+    CACHE = "cache"
+    #: The file is a core dump.
+    CORE = "core"
+    #: The file is larger than `git.never_commit_over`.
+    SIZE = "size"
+
+    @property
+    def is_of_a_file(self) -> bool:
+        """True if the rule applies to single files only.
+
+        The product saves these files, because no command recreates them.
+        """
+        return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HeldBack:
+    """An uncommitted new file, or all uncommitted new files of a directory."""
+
+    #: Path relative to the top of the repository.
+    path: str
+    rule: HeldBackRule
+    #: Number of files.
+    files: int = 1
+    #: Size in bytes.
+    size: int = 0
+    #: True if the file is saved in `files/` of the worker's directory.
+    saved: bool = False
+    #: True if the agent had committed the file, and its commits were replaced by one commit without
+    #: the file.
+    folded: bool = False
+    #: True if commits of the worker still have the file.
+    in_history: bool = False
+
+
+def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
+    held = tuple(held)
+    if not held:
+        return ()
+    named = ", ".join(map(_in_words, held[:_MOST_IN_WORDS]))
+    more = f" and {len(held) - _MOST_IN_WORDS} more" if len(held) > _MOST_IN_WORDS else ""
+    told = [f"not committed (git.never_commit): {named}{more}"]
+    if any(each.folded for each in held):
+        told.append(
+            "the worker's commits contained such files, and were replaced by one commit "
+            "without these files"
+        )
+    if any(each.in_history for each in held):
+        told.append("the worker's commits still contain such files")
+    return tuple(told)
+
+
+def _in_words(each: HeldBack) -> str:
+    if not each.rule.is_of_a_file:
+        return f"{each.path} ({each.files} file{'s' * (each.files != 1)})"
+    what = "core dump, " if each.rule is HeldBackRule.CORE else ""
+    saved = ", saved in files/ of the worker's directory" if each.saved else ""
+    return f"{each.path} ({what}{each.size / 1e6:.1f} MB{saved})"
+
+
+class SideWorkKind(StrEnum):
+    """Kind of git object that an agent created. The values are parts of names of refs."""
+
+    #: A branch besides the worker's own.
+    BRANCH = "branch"
+    #: A worktree besides the worker's own, with its uncommitted files.
+    WORKTREE = "worktree"
+    #: An entry of the stash.
+    STASH = "stash"
+    #: A repository in the worker's worktree. Its files are in the worker's branch, and its history
+    #: is on a ref.
+    NESTED = "nested"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SideWork:
+    """One git object with work outside the worker's branch."""
+
+    kind: SideWorkKind
+    #: The agent's name for the object: a branch, a directory, a message, or a path.
+    name: str
+    #: The ref with the work; empty: it is merged into the worker's branch.
+    ref: str = ""
+    #: The worker's attempt that created the object; 0 if unknown (results of earlier versions).
+    attempt: int = 0
+
+    @property
+    def is_missing(self) -> bool:
+        """True if the worker's branch lacks the work, because the work conflicts with it."""
+        return bool(self.ref) and self.kind is not SideWorkKind.NESTED
+
+
+def by_attempt(
+    work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
+) -> tuple[SideWork, ...]:
+    """Return the present side work, each object with the attempt that created it.
+
+    ``before``: the side work before the attempt.
+    """
+    first = {each.ref: each.attempt for each in before if each.ref}
+    return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
+
+
+def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
+    """Return remarks on side work as texts, for readers of the result."""
+    work = tuple(work)
+    folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
+    nested = [each for each in work if each.ref and not each.is_missing]
+    found = [f"merged into the worker's branch: {_listed(folded)}"] if folded else []
+    if nested:
+        named = (f"{each.name} ({each.ref})" for each in nested)
+        found.append(f"nested repositories committed as files: {_listed(list(named))}")
+    found += [missing_in_words(each) for each in work if each.is_missing]
+    return tuple(found)
+
+
+def missing_in_words(each: SideWork) -> str:
+    """Return a sentence on missing side work, with the command that merges it."""
+    command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
+    return (
+        f"{each.kind} {each.name} conflicts with the worker's branch, and was not merged: {command}"
+    )
+
+
+def merge_of(ref: str, *, is_stash: bool) -> str:
+    """Return the command that merges a ref into the branch that a person has checked out."""
+    return f"{'git stash apply' if is_stash else 'git merge'} {ref}"
+
+
+#: Maximum number of names in texts for people.
+_NAMED = 5
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+#: Roles whose work is a change of files.
+BUILDING_ROLES = frozenset(
+    {"backend", "frontend", "infrastructure", "testing", "documentation", "integration"}
+)
+#: Roles whose work is their output. Files that a plan names for such a task are not promised.
+REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
+#: First words of the sentence on files that a worker promised and did not create.
+PROMISED = "promised files are missing"
+#: Maximum number of files that a text for people names.
+NAMED_FILES = 5
+
+
+class Intent(StrEnum):
+    """Kind of result that a task asks for."""
+
+    CHANGE = "change"
+    #: An explanation, a review, or a list: the worker's output is the work.
+    ANSWER = "answer"
+    UNCLEAR = "unclear"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeliveredWork:
+    """Comparison of a worker's changes with its task's promise, stored with its result.
+
+    Paths are as the task names them. A worker has no delivery if it has no worktree and changed no
+    code, and its task requires no change.
+    """
+
+    #: True if files differ from the worker's start, or were saved.
+    changed: bool
+    #: True if the worker fails without a change: its task promises files, its role builds, or its
+    #: text clearly asks for a change.
+    expected: bool = False
+    #: Kind of result that the task asks for; ANSWER for results of earlier versions.
+    intent: Intent = Intent.ANSWER
+    #: Kind of the worker's final text, while the worker waits for its child jobs: it is judged
+    #: when they have ended. None if the worker was judged.
+    deferred: FinalText | None = None
+    #: Promised paths that do not exist and did not exist at the start.
+    missing: tuple[str, ...] = ()
+    #: Promised files that git ignores; they are saved in ``files/`` of the worker's directory.
+    saved: tuple[str, ...] = ()
+    #: Absolute paths of files outside the worktree or directory that the agent changed.
+    outside: tuple[str, ...] = ()
+    #: Files of the user's checkout that changed while the worker ran, possibly by another process.
+    checkout: tuple[str, ...] = ()
+    #: Git objects that the agent created outside its branch: merged, or saved on refs.
+    side_work: tuple[SideWork, ...] = ()
+    #: New files that are not committed.
+    held_back: tuple[HeldBack, ...] = ()
+    #: True if a person has since committed on the worker's branch: no gate judged that commit.
+    by_hand: bool = False
+    #: The branch head at the end of the attempt.
+    commit: str = ""
+    #: False if the worker runs in its own plain directory, or in the project.
+    has_worktree: bool = True
+    #: Code that a worker without a worktree changed or removed.
+    code: tuple[str, ...] = ()
+
+    @property
+    def lacks_changes(self) -> bool:
+        return self.expected and not self.changed
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """True if nothing was changed, and it is unknown if the task required a change."""
+        return not (self.changed or self.expected or self.intent is Intent.ANSWER)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Remarks for readers of the result, as texts; empty for a plain success."""
+        place = "worktree" if self.has_worktree else "directory"
+        project = "your checkout" if self.has_worktree else "the project"
+        found = (
+            (PROMISED, self.missing),
+            ("promised files that git ignores are saved in the worker's directory", self.saved),
+            (f"files changed outside the worker's {place}", self.outside),
+            (f"{project} changed while the worker ran", self.checkout),
+        )
+        told = (f"{words}: {listed(paths)}" for words, paths in found if paths)
+        return (*told, *remarks_on(self.side_work), *held_back_in_words(self.held_back))
+
+
+def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> DeliveredWork:
+    """Return the delivery including files that child jobs changed after the worker's end.
+
+    ``files`` None: the child jobs changed no file.
+    """
+    missing = tuple(each for each in delivery.missing if not held_by(each, files or ()))
+    changed = delivery.changed or files is not None
+    return replace(delivery, changed=changed, missing=missing, deferred=None)
+
+
+def promised_in_words(missing: Sequence[str]) -> str:
+    return f"{PROMISED}: {listed(missing)}"
+
+
+def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
+    """Return a remark on altered files that decide how gates judge; empty if there are none."""
+    if not altered.paths:
+        return ()
+    more = ", together with code" if altered.with_code else ""
+    changed = "changed tests or gate settings that judge the worker's work"
+    return (f"{changed}{more}: {listed(altered.paths)}",)
+
+
+def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
+    """True if the task requires a change, so that a worker without a change fails.
+
+    If ``writes`` is empty, only the role of an agent can require a change.
+    """
+    return bool(writes) or (is_agent and role in BUILDING_ROLES)
+
+
+def held_by(promised: str, paths: Iterable[str]) -> bool:
+    """True if one of the paths equals, matches, or is below the promised path."""
+    path = normalized(promised)
+    return path == "." or bool(matching(paths, [f"/{path}"]))
+
+
+def is_relative(promised: str) -> bool:
+    """True if the path can be inside the project."""
+    return bool(promised.strip()) and not promised.strip().startswith(("/", "~"))
+
+
+def normalized(promised: str) -> str:
+    return normpath(promised.strip() or ".")
+
+
+def listed(paths: Sequence[str]) -> str:
+    named = ", ".join(paths[:NAMED_FILES])
+    more = len(paths) - NAMED_FILES
+    return f"{named} and {more} more" if more > 0 else named

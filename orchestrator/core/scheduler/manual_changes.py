@@ -1,0 +1,98 @@
+"""Changes by a person to a stored job tree: rollback, recount of changes, discard, and landing.
+
+A server applies the change to the tree in its scheduler. Without a server, the command changes the
+stored tree.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.attempt.delivered_work import DeliveredWork
+from orchestrator.core.model.attempt.failure import Rollback
+from orchestrator.core.model.job import Job, WorkerKey
+from orchestrator.core.model.job_facts import Landed
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.ports import Change, Tree
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
+from orchestrator.core.scheduler.transitions.completion import shortfall_of
+
+#: Maximum number of rollbacks of a worker that are stored.
+MOST_ROLLBACKS = 20
+
+
+class ManualChanges:
+    """Changes to a tree that is in memory."""
+
+    def __init__(self, unit_of_work: UnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+
+    def rolled_back(self, key: WorkerKey, rollback: Rollback) -> None:
+        """Record that the worker's branch was rolled back to a checkpoint."""
+        worker = self._unit_of_work.workers[key]
+        result = worker.result or WorkerResult()
+        rollbacks = (*result.rollbacks, rollback)[-MOST_ROLLBACKS:]
+        self._unit_of_work.update_worker(key, result=replace(result, rollbacks=rollbacks))
+        job, kind = self._unit_of_work.jobs[worker.job_id], EventKind.WORKER_ROLLED_BACK
+        self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.payload())
+
+    def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
+        """Record the files that the worker's branch changes, including changes by a person's
+        commits. Idempotent.
+        """
+        worker = self._unit_of_work.workers[key]
+        result = worker.result or WorkerResult()
+        delivery = result.delivery or DeliveredWork(changed=False)
+        delivery = replace(delivery, changed=bool(files), by_hand=True)
+        result = replace(result, files_created=tuple(files), delivery=delivery)
+        counted = self._unit_of_work.update_worker(key, result=result)
+        job = self._unit_of_work.jobs[worker.job_id]
+        if not job.status.ended:
+            return  # The reason is composed when the job ends
+        shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
+        shortfalls.pop(worker.id, None)
+        if found := shortfall_of(counted):
+            shortfalls[worker.id] = found
+        facts = replace(job.facts, shortfalls=tuple(shortfalls.values()))
+        reason = reason_of(changed(job, facts=facts))
+        self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
+
+    def landed(self, job_id: str, landed: Landed) -> None:
+        """Record that the job's result was merged into a branch of the user."""
+        job = self._without_landing(job_id, landed.branch)
+        facts = replace(job.facts, landed=(*job.facts.landed, landed))
+        job = self._unit_of_work.update_job(job_id, facts=facts)
+        self._emit_landing(EventKind.JOB_LANDED, job, landed)
+
+    def landing_undone(self, job_id: str, landed: Landed) -> None:
+        """Record that a landing was undone; ``landed`` has the time and the caller of the undo."""
+        job = self._without_landing(job_id, landed.branch)
+        self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
+
+    def _without_landing(self, job_id: str, branch: str) -> Job:
+        facts = self._unit_of_work.jobs[job_id].facts
+        others = tuple(each for each in facts.landed if each.branch != branch)
+        return self._unit_of_work.update_job(job_id, facts=replace(facts, landed=others))
+
+    def _emit_landing(self, kind: EventKind, job: Job, landed: Landed) -> None:
+        payload = {"branch": landed.branch, "commit": landed.commit, "before": landed.before}
+        self._unit_of_work.emit(kind, job, landed.at, by=landed.by, **payload)
+
+    def discarded(self, root_id: str) -> None:
+        """Record that the branches of the tree's jobs were removed. Idempotent."""
+        for job in [each for each in self._unit_of_work.jobs.values() if each.root_id == root_id]:
+            facts = replace(job.facts, discarded=True)
+            reason = reason_of(changed(job, facts=facts))
+            self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
+
+
+Amend = Callable[[ManualChanges], None]
+
+
+def amended(tree: Tree, amend: Amend) -> Change:
+    """Return the changes to store for a tree that no scheduler has in memory."""
+    unit_of_work = UnitOfWork()
+    unit_of_work.load(tree, tree.root.id)
+    amend(ManualChanges(unit_of_work))
+    return unit_of_work.take()

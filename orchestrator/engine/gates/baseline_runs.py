@@ -1,0 +1,248 @@
+"""Baseline runs: results of gates on base commits, stored and shared.
+
+A run with findings is repeated once. Only findings in both runs are certain.
+"""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import field, replace
+from functools import partial
+from pathlib import Path
+
+from orchestrator.core.dataclass import dataclass
+from orchestrator.core.events import EventKind
+from orchestrator.core.gates.findings import Ran
+from orchestrator.core.gates.run_comparison import both, needs_another
+from orchestrator.core.model.gate import Check, Gate, GateCause
+from orchestrator.core.ports import Change, Workspace
+from orchestrator.core.repository.repository import Repository
+from orchestrator.engine.gates.baseline_store import BaselineStore, is_lasting
+from orchestrator.engine.gates.process import GateProcess, GateProcesses
+from orchestrator.engine.gates.tampering_reruns import rewrites
+from orchestrator.engine.runtime.background import BackgroundPool
+
+logger = logging.getLogger(__name__)
+
+#: Called with the gate's findings on the base commit, or None if they are unknown.
+OnRan = Callable[[Ran | None], None]
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """A gate that is to run on a base commit, with the callers that wait for the result."""
+
+    gate: Gate
+    waiting: dict[object, OnRan] = field(default_factory=dict)
+    #: The result of the first run, while the second run is pending; otherwise None.
+    first: Ran | None = None
+
+
+@dataclass(slots=True)
+class _Site:
+    """One commit of one root job: its worktree and its requested gates, run one at a time."""
+
+    root_id: str
+    commit: str
+    queue: deque[_Wanted] = field(default_factory=deque)
+    running: _Wanted | None = None
+    #: Name of the present run's process, by which a caller can stop the run.
+    process: str = ""
+    is_clear: bool = False
+    #: Results that are not stored for later jobs. All workers of the tree share them.
+    found: list[tuple[Gate, Ran]] = field(default_factory=list)
+    is_dropped: bool = False
+
+    @property
+    def owner(self) -> str:
+        return f"base_{self.commit[:12]}"
+
+
+class BaselineRuns:
+    """Runs and shares the gates of base commits.
+
+    Any thread may call; callbacks come from a thread of ``background``.
+    """
+
+    def __init__(
+        self,
+        runs: GateProcesses,
+        repository: Repository,
+        workspace: Workspace,
+        results: BaselineStore,
+        background: BackgroundPool,
+    ) -> None:
+        self._runs = runs
+        self._results = results
+        self._repository = repository
+        self._workspace = workspace
+        self._background = background
+        self._lock = threading.Lock()
+        self._sites: dict[tuple[str, str], _Site] = {}
+
+    def ask(self, who: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
+        """Request a gate's result on the base of a check.
+
+        ``who`` identifies the caller, which may cancel the request with ``forget``.
+        """
+        kept = self._results.kept(check.base, gate) or self._known(check, gate)
+        if kept is not None:
+            self._background.later(partial(on_ran, kept))
+            return
+        key = check.root_id, check.base
+        with self._lock:
+            site = self._sites.setdefault(key, _Site(*key))
+            wanted = next((each for each in _all(site) if _same(each.gate, gate)), None)
+            if wanted is None:
+                wanted = _Wanted(gate)
+                site.queue.append(wanted)
+            wanted.waiting[who] = on_ran
+        self._background.later(partial(self._next, site))
+
+    def forget(self, who: object, by: tuple[str, str]) -> None:
+        """Cancel the requests of ``who``. Stop a run if no other caller waits for it."""
+        with self._lock:
+            for site in self._sites.values():
+                for wanted in _all(site):
+                    wanted.waiting.pop(who, None)
+                site.queue = deque(each for each in site.queue if each.waiting)
+                running = site.running
+                if running is not None and not running.waiting and site.process:
+                    self._runs.stop(site.process, *by)
+
+    def observe(self, change: Change) -> None:
+        """Remove the worktrees of root jobs that have ended. An observer of stored changes."""
+        for event in change.events:
+            if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
+                self.drop(event.root_id)
+
+    def drop(self, root_id: str) -> None:
+        """Remove the worktrees of an ended root job. Idempotent."""
+        with self._lock:
+            sites = [self._sites.pop(each) for each in [*self._sites] if each[0] == root_id]
+            for site in sites:
+                site.is_dropped = True
+            is_idle = all(site.running is None for site in sites)
+        if is_idle:
+            self._background.later(partial(self._remove, root_id))
+
+    def _known(self, check: Check, gate: Gate) -> Ran | None:
+        with self._lock:
+            site = self._sites.get((check.root_id, check.base))
+            known = site.found if site else []
+            return next((ran for each, ran in known if _same(each, gate)), None)
+
+    # -- runs -----------------------------------------------------------------------------------
+
+    def _next(self, site: _Site) -> None:
+        with self._lock:
+            if site.running is not None or not site.queue:
+                return
+            site.running = site.queue.popleft()
+            site.process = ""
+        if site.is_clear:
+            self._open(site)
+        else:
+            self._runs.clear(site.root_id, site.owner, partial(self._open, site))
+
+    def _open(self, site: _Site) -> None:
+        site.is_clear = True
+        wanted, directory = site.running, self._directory(site)
+        assert wanted is not None, "taken from the queue"
+        try:
+            self._repository.open_at(directory, site.commit)
+            cwd = self._repository.inside(directory)
+            run = GateProcess(
+                root_id=site.root_id,
+                owner=site.owner,
+                gate=wanted.gate,
+                cwd=cwd,
+                worktree=directory,
+            )
+            self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
+        except Exception as error:
+            # Report an error as well, because the callers wait for the result.
+            logger.warning(
+                "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
+            )
+            self._report(site, None)
+            return
+        with self._lock:
+            process = site.process if site.running is wanted and not wanted.waiting else ""
+        if process:
+            self._runs.stop(process, "cancel", "a check that no longer needs the baseline")
+
+    def _named(self, site: _Site, process: str) -> None:
+        with self._lock:
+            site.process = process
+
+    def _ran(self, site: _Site, ran: Ran | None) -> None:
+        wanted = site.running
+        assert wanted is not None, "a gate of the site has just ended"
+        directory = self._directory(site)
+        if ran is not None:
+            ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))
+        try:
+            self._repository.restore(directory, site.commit)
+        except Exception as error:
+            logger.warning(
+                "cannot restore the worktree of a base commit: %s",
+                error,
+                extra={"root_id": site.root_id},
+            )
+        if ran is not None and wanted.first is None and needs_another(ran):
+            wanted.first = ran
+            self._open(site)
+            return
+        if ran is not None:
+            ran = both(wanted.first, ran) if wanted.first else ran
+            self._keep(site, wanted.gate, ran)
+        self._report(site, ran)
+
+    def _keep(self, site: _Site, gate: Gate, ran: Ran) -> None:
+        self._results.keep(site.commit, gate, ran)
+        # Do not share the result of a killed run, because another run may pass.
+        if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
+            with self._lock:
+                site.found.append((gate, ran))
+
+    def _report(self, site: _Site, ran: Ran | None) -> None:
+        with self._lock:
+            ended, site.running, site.process = site.running, None, ""
+            waiting = list(ended.waiting.values()) if ended else []
+            is_over = site.is_dropped and not site.queue
+        for on_ran in waiting:
+            self._background.later(partial(on_ran, ran))
+        if is_over:
+            self._remove(site.root_id)
+        self._next(site)
+
+    # -- files ----------------------------------------------------------------------------------
+
+    def _folder(self, root_id: str) -> Path:
+        return self._workspace.job_directory(root_id) / "gates"
+
+    def _directory(self, site: _Site) -> str:
+        folder = self._folder(site.root_id) / site.owner
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return str(folder / "worktree")
+
+    def _remove(self, root_id: str) -> None:
+        for folder in self._folder(root_id).glob("base_*"):
+            if os.path.lexists(folder / "worktree"):
+                self._repository.close_at(str(folder / "worktree"))
+
+
+def _all(site: _Site) -> Iterable[_Wanted]:
+    return [*([site.running] if site.running else []), *site.queue]
+
+
+def _same(one: Gate, other: Gate) -> bool:
+    return (one.name, one.run, one.report, one.timeout) == (
+        other.name,
+        other.run,
+        other.report,
+        other.timeout,
+    )

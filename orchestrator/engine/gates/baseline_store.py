@@ -1,0 +1,169 @@
+"""Stored results of gates on base commits, for later jobs: one small file for each.
+
+The key of a result is the commit, the gate's definition, the programs that its command names, and
+the project's installed packages. A result expires after a day, because a gate may also depend on
+things that the key cannot contain, such as a service or the time.
+"""
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from hashlib import sha256
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
+from orchestrator.core.model.gate import Gate
+from orchestrator.security.untrusted_files import read_regular, replace_file
+
+#: Directory in the workspace.
+FOLDER = "base_results"
+MOST_AGE = 86_400.0
+MOST_FILES = 500
+#: Maximum size of a record in bytes. A larger record is not read, and the gate runs again.
+MOST_BYTES = 64 * 1024 * 1024
+#: Maximum number of words of a command that are checked for programs.
+MOST_WORDS = 50
+_WORD = re.compile(r"[\w.+/-]+")
+#: Patterns of files that show which packages are installed, relative to a directory of programs or
+#: packages.
+_INSTALLED = ("lib*/python*/site-packages/*.dist-info", "pyvenv.cfg")
+_ENVIRONMENTS = (".venv", "venv")
+_LOCKS = (
+    *(
+        "node_modules/.package-lock.json",
+        "node_modules/.yarn-state.yml",
+        "node_modules/.modules.yaml",
+    ),
+    *("package-lock.json", "yarn.lock", "pnpm-lock.yaml", "uv.lock", "poetry.lock", "Pipfile.lock"),
+    *("Cargo.lock", "go.sum"),
+)
+
+
+class BaselineStore:
+    """The stored results.
+
+    Any thread may call. Never raises: a gate whose result is unreadable runs again.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        project: Path,
+        environment: Callable[[], Mapping[str, str]],
+        set_up: object = (),
+    ) -> None:
+        """``environment`` returns the gates' environment.
+
+        ``set_up``: the commands that prepare the gates' worktrees, as part of the key.
+        """
+        self._folder = folder
+        self._project = project
+        self._environment = environment
+        self._set_up = set_up
+
+    def kept(self, commit: str, gate: Gate) -> Ran | None:
+        path = self._path(commit, gate)
+        try:
+            if time.time() - path.stat().st_mtime > MOST_AGE:
+                return None
+            content = read_regular(path, MOST_BYTES)
+            return _ran_of(json.loads(content)) if content else None
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+
+    def keep(self, commit: str, gate: Gate, ran: Ran) -> None:
+        """Store a result. A gate that did not run is never stored."""
+        if not is_lasting(ran):
+            return
+        # Do not store the log, which is removed with its job, or the executed files, which only
+        # changes need.
+        kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
+        content = json.dumps(asdict(kept))
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            replace_file(self._path(commit, gate), content.encode())
+            remove_results(self._folder, time.time() - MOST_AGE, MOST_FILES)
+        except OSError:
+            return
+
+    def _path(self, commit: str, gate: Gate) -> Path:
+        # The key has everything that affects the gate's findings. Settings that only decide whether
+        # findings count are not part of it.
+        seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._surroundings(gate)]
+        name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
+        return self._folder / f"{name[:32]}.json"
+
+    def _surroundings(self, gate: Gate) -> Iterator[object]:
+        yield self._set_up
+        path = self._environment().get("PATH", os.defpath)
+        words = dict.fromkeys([gate.program, *_WORD.findall(gate.run)][:MOST_WORDS])
+        for found in filter(None, (which(word, path=path) for word in words if word)):
+            yield from _program(Path(found))
+        for name in _ENVIRONMENTS:
+            yield from _installed(self._project / name)
+        yield from (_stamp(self._project / name) for name in _LOCKS)
+
+
+def is_lasting(ran: Ran) -> bool:
+    """True if the run judged the commit.
+
+    Other outcomes may change, for example after a missing package is installed.
+    """
+    unrun = ran.broken or ran.reading.has_no_tests or tells_nothing(ran.reading)
+    return not unrun
+
+
+def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
+    """Remove results from before the time ``before``, and the oldest results above the maximum
+    number ``most``. Idempotent.
+    """
+    try:
+        found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
+    except OSError:
+        return  # Another thread is removing files, too.
+    too_many = max(0, len(found) - most)
+    for number, (at, path) in enumerate(found):
+        if number < too_many or at < before:
+            path.unlink(missing_ok=True)
+
+
+def _program(path: Path) -> Iterator[object]:
+    """Yield values that change whenever a program changes: its file, and the installed packages
+    beside it.
+
+    A Python script's file alone is not enough, because all versions of a package may have the same
+    script.
+    """
+    yield str(path), _stamp(path)
+    yield from _installed(Path(os.path.realpath(path)).parent.parent)
+
+
+def _installed(prefix: Path) -> Iterator[object]:
+    for pattern in _INSTALLED:
+        yield sorted((each.name, _stamp(each)) for each in prefix.glob(pattern))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        found = path.stat()
+    except OSError:
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
+
+
+def _ran_of(found: dict[str, Any]) -> Ran:
+    reading = found["reading"]
+    passed = reading["passed"]
+    names = None if passed is None else tuple(passed)
+    flaws, skipped = _flaws(reading["flaws"]), tuple(reading["skipped"])
+    known = Reading(flaws=flaws, passed=names, skipped=skipped, note=reading["note"])
+    return Ran(**{**found, "reading": known, "rewritten": _flaws(found["rewritten"])})
+
+
+def _flaws(found: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:
+    return tuple(Flaw(**each) for each in found)

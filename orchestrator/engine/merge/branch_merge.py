@@ -1,0 +1,634 @@
+"""Merges the branches of a job's workers, runs the gates, and stores the job's result."""
+
+import logging
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import islice
+
+from orchestrator.core import failpoints
+from orchestrator.core.command_name import COMMAND
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.gates.file_kinds import language_of
+from orchestrator.core.gates.findings import did_not_run
+from orchestrator.core.model.attempt.failure import SENT_BACK, after
+from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
+from orchestrator.core.model.job_settings import RESOLVE_WORKER
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.job_outcome import (
+    MOST_FILES,
+    are_all_code,
+    comments_against,
+    flaky_gates,
+    gate_facts,
+    gates_passed,
+    is_unjudged,
+    job_outcome,
+    unjudged_files,
+)
+from orchestrator.core.outcome.retry_policy import has_no_retry
+from orchestrator.core.ports import Tree
+from orchestrator.core.repository.git_refs import (
+    branch_of,
+    hidden,
+    merged_refs,
+    merging_ref,
+    of_worker,
+    resolving_ref,
+    result_branch,
+    sent_ref,
+    short,
+    start_ref,
+    taken_ref,
+    worker_branch,
+)
+from orchestrator.core.repository.repository import (
+    FileConflict,
+    Hindrance,
+    Merge,
+    MergedFile,
+    Repository,
+    Strategy,
+    merger_of,
+)
+from orchestrator.core.scheduler.dag import sources
+from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
+from orchestrator.engine.attempts.result_gates import gates_of, leave_of
+from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, Settled
+from orchestrator.engine.merge.gate_check import Abandoned, Allowed, Halted, MergedGates, Unfit
+from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
+from orchestrator.engine.merge.lost_lines import LostLines
+from orchestrator.engine.merge.merge_messages import failing
+from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
+from orchestrator.engine.merge.merge_record import (
+    MOST_PATHS,
+    MergeRecord,
+    both_kept_in,
+    conflict_record,
+    missing_from,
+    overruled_in,
+)
+from orchestrator.engine.worktrees import conflict_attempt
+from orchestrator.engine.worktrees.checkpoints import LEFT
+from orchestrator.engine.worktrees.child_losses import ChildLosses
+from orchestrator.engine.worktrees.working_directories import Worktrees
+
+logger = logging.getLogger(__name__)
+
+#: Maximum number of a worker's conflicts that are passed to the agent that resolves them.
+MOST_CONFLICTS = 100
+#: Maximum number of files of a result whose added and removed lines are stored.
+MOST_MEASURED = 1_000
+#: Reason of a merge rejection if the worker's changes pass its own gates.
+NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
+#: Seconds between retries. Two causes are temporary: a user's ``git gc --prune=now`` that removes
+#: commits without a ref, and a lock that another git process holds briefly.
+PAUSES = (0.1, 0.3, 1.0, 3.0)
+
+
+class BranchMerge:
+    def __init__(self, repository: Repository, worktrees: Worktrees, gates: MergedGates) -> None:
+        self._repository = repository
+        self._worktrees = worktrees
+        self._gates = gates
+        self.children = ChildLosses(repository, worktrees)
+
+    def merge(
+        self,
+        record: MergeRecord,
+        tree: Tree,
+        job: Job,
+        workers: Sequence[Worker],
+        halted: Halted,
+        left: Collection[str] = (),
+    ) -> Merged:
+        """Merge the changes of ``workers`` one after another, in the given order.
+
+        Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
+        ``left``: child jobs of the workers that a person chose to exclude. Raise RepositoryError.
+        """
+        for worker in _refused_before(tree, job, workers):
+            self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
+        present = [each for each in workers if self._is_present(record, tree, job, each)]
+        losers = self._losers(tree, job, workers)
+        present = [each for each in present if not self._builds_on(record, tree, losers, each)]
+        parts = self._in_order(job, _parts(record, tree, job, present))
+        unrun = () if record.again else _not_wanted(tree, job)
+        try:
+            judge = self._judge(record, tree, job, parts, halted, unrun)
+            settled = self._stored(record, job, parts, judge)
+        except (Unfit, Abandoned) as error:
+            for part in parts:
+                retry = f"; retry: {COMMAND} merge {job.id}"
+                why = f"{error}{retry * isinstance(error, Abandoned)}"
+                leave(record, part.worker, why, LossCause.REFUSED)
+            return Merged(error=str(error))
+        self._note(record, tree, job, settled)
+        self._note_hindrances(record, tree, job, settled)
+        if job.config.merge_strategy == Strategy.MANUAL:
+            _leave_all(record, job)
+            return Merged(missing=missing_from(record))
+        inside = [part.worker for part in parts if part.worker.id in record.merged]
+        for worker in inside:
+            found = self.children.of(tree, worker, left)
+            record.undone += [
+                each for each in found if each["child_job_id"] not in job.facts.taken_jobs
+            ]
+        refused = [
+            self._refusal(record, settled, part, results) for part, results in settled.culprits
+        ]
+        refusals = [*refused, *self._to_resolve(record, job, settled)]
+        touched = self._repository.touched(record.base, settled.commit) if inside else {}
+        project = self._repository.inside("") or "."
+        files = {os.path.relpath(each, project): each for each in touched}
+        unjudged, passed_over = self._unjudged(tree, job, settled, inside, files, bool(unrun))
+        return Merged(
+            refusals=refusals,
+            missing=missing_from(record),
+            overruled=overruled_in(record),
+            both_kept=both_kept_in(record),
+            gates=gate_facts(touched, settled.results, inside),
+            gates_passed=gates_passed(settled.results, inside),
+            flaky=flaky_gates(settled.results),
+            unjudged=unjudged,
+            unjudged_files=tuple(passed_over[:MOST_FILES]),
+            switched_off=comments_against(settled.results, inside),
+            has_result=bool(record.merged),
+            files=tuple(files),
+        )
+
+    def _unjudged(
+        self,
+        tree: Tree,
+        job: Job,
+        settled: Settled,
+        inside: Sequence[Worker],
+        files: Mapping[str, str],
+        has_unrun: bool,
+    ) -> tuple[bool, Sequence[UnjudgedFile]]:
+        """Return two values: True if no gate judged any of the merged code, and the files that no
+        gate judged.
+
+        ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
+        skipped.
+        """
+        # A job without gates has nothing to judge.
+        if not job.config.gates:
+            return False, ()
+        lacking = {each.id for each in tree.jobs if each.facts.unjudged}
+        if is_unjudged(files.values(), settled.results, inside, lacking):
+            return True, ()
+        if has_unrun or not any(map(language_of, files)):
+            return False, ()
+        there = {*self._repository.files(settled.commit).paths()}
+        changed = {path: name for path, name in files.items() if path in there}
+        children = {name for each in inside for name in each.child_job_ids}
+        below = [each.facts for each in tree.jobs if each.id in children]
+        passed_over = unjudged_files(changed, settled.results, inside, below)
+        return are_all_code(passed_over, changed), passed_over
+
+    def _in_order(self, job: Job, parts: Sequence[MergePart]) -> list[MergePart]:
+        """Sort parts by dependencies.
+
+        With the strategy ``theirs``, the later part wins a conflict. Therefore, parts with better
+        evidence come later.
+        """
+        wins = job.config.merge_strategy == Strategy.THEIRS
+        return in_order(best_last(parts) if wins else parts, self._is_built_on_others)
+
+    def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
+        """True if the worker's changes are available.
+
+        A branch that a person removed is first restored from the worker's checkpoints. If that is
+        not possible, the worker is excluded from the result.
+        """
+        task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
+        branch = worker_branch(worker)
+        if self._repository.tip(branch) or not self._worktrees.rule.wanted(job, task, worker):
+            return True
+        kept = self._worktrees.checkpoints.refs_of(worker)
+        commit = kept.get(after(worker.attempt))
+        if commit and not any(LEFT in name for name in kept):
+            self._repository.point(branch, commit)
+            return True
+        gone = "the branch and the checkpoints of the worker were removed"
+        leave(record, worker, gone, LossCause.NO_BRANCH)
+        record.gone.append(worker.id)
+        return False
+
+    def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
+        """Return the candidates with changes that are not merged, by branch head.
+
+        Neither the comparison of candidates nor a person selected these candidates.
+        """
+        losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
+        tips = {self._repository.tip(worker_branch(each)): each for each in losers}
+        return {
+            tip: each
+            for tip, each in tips.items()
+            if tip and each not in inside and tip != self._repository.tip(start_ref(each))
+        }
+
+    def _builds_on(
+        self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
+    ) -> bool:
+        """True if the worker's branch contains the changes of a candidate that is no longer chosen.
+
+        The worker started from this candidate's changes before a person chose another candidate.
+        The worker is then excluded from the result.
+        """
+        tasks = {each.id: each for each in tree.tasks[worker.job_id]}
+        needs = sources(tasks, tasks[worker.task_id])
+        start = self._repository.tip(start_ref(worker)) if needs else ""
+        for tip, loser in losers.items():
+            if start and loser.task_id in needs and self._repository.contains(start, tip):
+                why = f"depends on {loser.id}, which is no longer the chosen candidate"
+                leave(record, worker, why, LossCause.BUILDS_ON)
+                return True
+        return False
+
+    def _stored(
+        self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
+    ) -> Settled:
+        """Store the result on the job's branch. Retry if git fails."""
+        for pause in PAUSES:
+            try:
+                return self._stored_once(record, job, parts, judge)
+            except RepositoryError as error:
+                about = {"job_id": job.id}
+                logger.warning(
+                    "cannot merge a job; retrying in %g s: %s", pause, error, extra=about
+                )
+            time.sleep(pause)
+            self._worktrees.checkout.put_back(job.root_id)
+        return self._stored_once(record, job, parts, judge)
+
+    def _stored_once(
+        self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
+    ) -> Settled:
+        add = partial(self._on_top, job)
+        settled = CulpritSearch(record.base, parts, add, judge).settle()
+        failpoints.reached("merge: done")
+        manual = job.config.merge_strategy == Strategy.MANUAL
+        self._store(record, job, settled, record.base if manual else settled.commit)
+        with suppress(RepositoryError):
+            # This ref is no longer needed. If a lock on packed refs keeps it, the result is valid
+            # anyway.
+            self._repository.drop(merging_ref(job.root_id, job.id))
+        return settled
+
+    def _is_built_on_others(self, worker: Worker) -> bool:
+        return bool(self._repository.tip(taken_ref(worker)))
+
+    def _judge(
+        self,
+        record: MergeRecord,
+        tree: Tree,
+        job: Job,
+        parts: Sequence[MergePart],
+        halted: Halted,
+        unrun: Sequence[GateResult],
+    ) -> Judge:
+        """Return the function that runs the gates on a commit and returns their results.
+
+        ``unrun``: results of gates that need not run.
+        """
+        sound: set[str] = set()
+        allowed = self._allowed(tree, job, parts)
+        names = {each.name for each in unrun}
+        gates = tuple(each for each in job.config.gates if each.name not in names)
+        judged = replace(job, config=replace(job.config, gates=gates))
+
+        def judge(commit: str) -> Sequence[GateResult]:
+            if halted():
+                raise Abandoned("the job was stopped before it was merged")
+            if job.config.merge_strategy == Strategy.MANUAL:
+                return ()
+            results = self._gates.judge(judged, record.base, commit, allowed, halted, sound)
+            return [*results, *unrun]
+
+        return judge
+
+    def _allowed(self, tree: Tree, job: Job, parts: Sequence[MergePart]) -> Allowed:
+        tasks = {task.id: task for task in tree.tasks[job.id]}
+        leaves, vanishing = [], set[str]()
+        for part in parts:
+            task = tasks[part.worker.task_id]
+            judged = self._worktrees.of_children(part.worker, *self._worktrees.span(part.worker))
+            leaves.append(leave_of(task, frozenset(judged)))
+            own = gates_of(job, task, has_worktree=True)
+            vanishing.update(gate.name for gate in own if gate.tests_may_vanish)
+        return Allowed(tuple(leaves), frozenset(vanishing))
+
+    def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
+        """Merge a worker's changes into the commit ``tip``. If files conflict, merge only the other
+        files.
+        """
+        force = job.config.merge_strategy == Strategy.THEIRS
+        union = may_unite and job.config.merge_strategy == Strategy.AUTO
+        message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
+        conflicts: list[FileConflict] = []
+        files: list[MergedFile] = []
+        taken = True
+        start = self._repository.tip(start_ref(part.worker))
+        tips = self._tips(job, part.worker)
+        children = self._worktrees.children_by_result(part.worker) if len(tips) > 1 else {}
+        for commit in tips:
+            self._fold(part.worker, commit)
+            merged = self._repository.merge(
+                tip, commit, message, merger_of(job), force=force, union=union
+            )
+            conflicts += _of_child(merged.conflicts, children.get(commit, ""))
+            files += merged.files
+            taken = taken and bool(merged.commit)
+            tip = merged.commit or tip
+        for child in job.facts.taken_jobs:
+            again = self._put_back(job, tip, part.worker, child, tips[0], message)
+            conflicts += _of_child(again.conflicts, child)
+            taken = taken and bool(again.commit)
+            tip = again.commit or tip
+        self._repository.point(merging_ref(job.root_id, job.id), tip)
+        return MergeStep(
+            part=part,
+            commit=tip,
+            changes=any(commit != start for commit in tips),
+            taken=taken,
+            conflicts=tuple(conflicts),
+            files=tuple(files),
+        )
+
+    def _put_back(
+        self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
+    ) -> Merge:
+        """Merge the changes of a child job, which its parent worker discarded, into the commit
+        ``tip``.
+
+        The worker's branch stays unchanged, so that a later merge can exclude the changes again.
+        """
+        again = self.children.put_back(job, worker, child, own)
+        if again is None:
+            return Merge(commit=tip)
+        if not again.commit:
+            return again
+        force = job.config.merge_strategy == Strategy.THEIRS
+        return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
+
+    def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
+        """Return the branch heads of a worker.
+
+        If an attempt failed to resolve the worker's conflicts, return the head from before that
+        attempt.
+        """
+        if conflict_attempt.unresolved(self._repository, worker):
+            return [conflict_attempt.own_tip(self._repository, worker)]
+        return self._worktrees.tips_of(job, worker.id)
+
+    def _fold(self, worker: Worker, commit: str) -> None:
+        """Merge the results of the worker's child jobs into the worker's own branch."""
+        branch = worker_branch(worker)
+        tip = self._repository.tip(branch)
+        lives = os.path.lexists(self._worktrees.directory(worker))
+        if tip and tip != commit and not lives and self._repository.contains(commit, tip):
+            self._repository.point(branch, commit)
+
+    def _note(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
+        before = record.base
+        losses = LostLines(self._repository, self._worktrees, record.base)
+        for step in settled.steps:
+            worker = step.part.worker
+            if not step.taken:
+                left = ", ".join(conflict_attempt.unresolved(self._repository, worker)[:MOST_PATHS])
+                why = f"unresolved conflicts in {left}" if left else ""
+                leave(record, worker, why, LossCause.CONFLICT)
+            if step.changes and (step.taken or step.commit != before):
+                record.merged.append(worker.id)
+            named = (losses.named(each) for each in step.conflicts)
+            conflicts = [self._with_child_workers(tree, each) for each in named]
+            record.conflicts += [conflict_record(worker, each, step.taken) for each in conflicts]
+            record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
+            losses.add(worker)
+            before = step.commit
+        for part, results in settled.culprits:
+            self._leave_refused(record, job, part.worker, results)
+        for part in settled.dropped:
+            why = "depends on a task that is not in the result"
+            leave(record, part.worker, why, LossCause.BUILDS_ON)
+        record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
+
+    def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
+        """Add the workers that changed the file to a conflict of a child job. Return other
+        conflicts unchanged.
+        """
+        if not conflict.child_job_id:
+            return conflict
+        workers = (each for each in tree.workers if each.job_id == conflict.child_job_id)
+        names = (each.id for each in workers if conflict.path in self._worktrees.touched(each))
+        return replace(conflict, child_workers=tuple(names))
+
+    def _note_hindrances(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
+        tasks = {task.id: task for task in tree.tasks[job.id]}
+        for worker in _in_conflict(record, settled):
+            hindrance = self._hindrance(job, worker, tasks[worker.task_id])
+            if hindrance is None and record.again:
+                hindrance = Hindrance.NOT_ASKED
+            if hindrance is not None:
+                record.hindrances[worker.id] = hindrance
+            if hindrance is not None:
+                self._note_resolvable(record, job, worker)
+
+    def _leave_refused(
+        self, record: MergeRecord, job: Job, worker: Worker, results: Sequence[GateResult]
+    ) -> None:
+        leave(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
+        self._note_resolvable(record, job, worker)
+
+    def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
+        """If the worker can still resolve its conflicts, record that.
+
+        A worker of a child job cannot resolve them, because its parent worker has ended. A worker
+        whose task failed, or was done by another worker, cannot resolve them either.
+        """
+        counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
+        if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
+            record.resolvable.append(worker.id)
+
+    def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
+        by_itself = job.config.resolve in ("", RESOLVE_WORKER)
+        if by_itself and not self._worktrees.rule.can_resolve(worker):
+            return Hindrance.NO_AGENT
+        if not job.config.resolve:
+            return Hindrance.OFF
+        if conflict_attempt.unresolved(self._repository, worker):
+            return Hindrance.UNRESOLVED
+        if job.stop_cause is not None:
+            return Hindrance.STOPPED
+        return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
+
+    def _store(self, record: MergeRecord, job: Job, settled: Settled, commit: str) -> None:
+        branch = result_branch(job.root_id, job.id)
+        before = self._repository.tip(branch)
+        if commit != record.base and job.config.history == LINEAR:
+            commit = in_a_line(self._repository, job, record.base, settled.steps)
+        if before and record.again:
+            self._keep_earlier(record, job, before)
+        if commit == record.base:
+            self._repository.drop(branch)
+            return
+        self._repository.point(branch, commit)
+        self._repository.point(f"{hidden(job.root_id)}base/{job.id}", record.base)
+        record.branch, record.commit = short(branch), commit
+        self._measure(record)
+
+    def _measure(self, record: MergeRecord) -> None:
+        lines = self._repository.lines(record.base, record.commit)
+        project = self._repository.inside("") or "."
+        first = islice(lines.items(), MOST_MEASURED)
+        record.lines = {os.path.relpath(path, project): list(each) for path, each in first}
+        counts = lines.values()
+        record.size = {
+            "files": len(lines),
+            "added": sum(added for added, _ in counts),
+            "removed": sum(removed for _, removed in counts),
+        }
+
+    def _keep_earlier(self, record: MergeRecord, job: Job, before: str) -> None:
+        kept = self._repository.tips(merged_refs(job.root_id, job.id))
+        known = next((name for name, commit in kept.items() if commit == before), "")
+        record.earlier = known or f"{merged_refs(job.root_id, job.id)}{len(kept) + 1}"
+        self._repository.point(record.earlier, before)
+
+    def _refusal(
+        self, record: MergeRecord, settled: Settled, part: MergePart, results: Sequence[GateResult]
+    ) -> MergeRejection:
+        """Return the merge rejection of a worker whose changes fail the gates on the merged state.
+
+        If the worker gets another attempt, the attempt begins with the result of the other workers.
+        """
+        if record.commit and not record.again:
+            # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
+            # rewritten commits of a linear history.
+            self._repository.point(sent_ref(part.worker), settled.commit)
+        is_alone = len(settled.steps) + len(settled.culprits) == 1
+        what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
+        why = f"{what}: {failing(results)}"
+        return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
+
+    def _to_resolve(
+        self, record: MergeRecord, job: Job, settled: Settled
+    ) -> Iterator[MergeRejection]:
+        """Yield merge rejections of workers with conflicts that an agent must resolve, as the job's
+        settings request.
+        """
+        if not job.config.resolve or record.again or not record.commit:
+            return
+        by_itself = job.config.resolve == RESOLVE_WORKER
+        conflicts = {step.part.worker.id: step.conflicts for step in settled.steps}
+        for worker in _in_conflict(record, settled):
+            if by_itself and not self._worktrees.rule.can_resolve(worker):
+                continue
+            self._point_to_own(worker)
+            self._repository.point(sent_ref(worker), settled.commit)
+            paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
+            yield MergeRejection(
+                worker_id=worker.id,
+                reason=f"conflict with other workers in {', '.join(paths[:MOST_PATHS])}",
+                conflicts=paths,
+                agent="" if by_itself else job.config.resolve,
+                required=False,
+            )
+
+    def _point_to_own(self, worker: Worker) -> None:
+        """Undo an attempt that failed to resolve the worker's conflicts: move the branch back to
+        its head from before the attempt. Idempotent.
+
+        Does nothing if the worker gets no further attempt.
+        """
+        failed = worker.result is not None and worker.result.unresolved
+        if failed and worker.attempt <= worker.budget_from:
+            own = conflict_attempt.own_tip(self._repository, worker)
+            self._repository.point(worker_branch(worker), own)
+            self._repository.drop(resolving_ref(worker))
+
+
+def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
+    """Return results for the gates that are skipped because the tree was cancelled.
+
+    Gates would only delay the end of a cancelled tree. The scan for secrets is never skipped. If
+    all tasks of the job ended before the cancel, the job counts as completed, and no gate is
+    skipped.
+    """
+    own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
+    if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
+        return ()
+    why = f"the job was cancelled; run the gate: {COMMAND} merge {job.id}"
+    gates = (each for each in job.config.gates if not each.is_secret_scan)
+    results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
+    # With this status, the gates do not block the merge. A cancelled job is no success, whatever
+    # its gates would find.
+    return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
+
+
+def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
+    """Yield the workers whose own changes conflict.
+
+    A worker is omitted if only changes of its child job conflict, because it cannot resolve them.
+    """
+    for step in settled.steps:
+        if not step.taken and step.part.worker.id not in record.merged:
+            yield step.part.worker
+
+
+def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
+    """Yield the workers whose changes failed the gates in an earlier merge.
+
+    A worker is omitted if one of ``workers`` has completed the same task.
+    """
+    done = {each.task_id for each in workers}
+    for each in tree.workers:
+        if _is_refused(each) and each.job_id == job.id and each.task_id not in done:
+            yield each
+
+
+def _is_refused(worker: Worker) -> bool:
+    return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK
+
+
+def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
+    """Mark conflicts as conflicts of the child job ``job_id``. If ``job_id`` is "", change
+    nothing.
+    """
+    for each in conflicts:
+        yield replace(each, child_job_id=job_id) if job_id else each
+
+
+def leave(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
+    """Exclude a worker from the result. Its branch keeps its changes."""
+    record.left_out[worker.id] = short(worker_branch(worker))
+    record.causes[worker.id] = cause
+    if why:
+        record.reasons[worker.id] = why
+
+
+def _leave_all(record: MergeRecord, job: Job) -> None:
+    """Exclude all workers from the result, for the strategy ``manual``."""
+    names = [*record.merged, *record.left_out]
+    record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
+    record.merged = []
+
+
+def _parts(
+    record: MergeRecord, tree: Tree, job: Job, workers: Sequence[Worker]
+) -> Sequence[MergePart]:
+    tasks = tree.tasks[job.id]
+    by_id = {task.id: task for task in tasks}
+    needs = {task.id: frozenset(sources(by_id, task)) for task in tasks}
+    whole, without = split([MergePart(each, needs[each.task_id]) for each in workers], tasks)
+    for part, task_id in without:
+        why = f"depends on task {task_id!r}, which is not in the result"
+        leave(record, part.worker, why, LossCause.BUILDS_ON)
+    return whole

@@ -1,0 +1,171 @@
+"""Queue of jobs to merge.
+
+Each merge has its own thread, because gates may take minutes.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from orchestrator.core import failpoints
+from orchestrator.core.errors import Conflict, NoSuchJob
+from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.ports import Store, Tree
+from orchestrator.core.repository.repository import MergeChoice
+from orchestrator.core.scheduler.merge_outcome import Merged
+from orchestrator.core.scheduler.scheduler_commands import Render
+from orchestrator.engine.merge.job_merge import JobMerge
+from orchestrator.engine.runtime.background import PrestartedThreadPool, when_reachable
+from orchestrator.engine.runtime.messages import JobMerged, Post
+
+logger = logging.getLogger(__name__)
+
+#: Maximum number of jobs that are merged at the same time. Further jobs wait.
+MOST_THREADS = 8
+#: Seconds until a write is retried after a full disk: first pause, and longest pause.
+RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+
+
+class _Work:
+    """The merges of one job. Only one thread at a time merges the job."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        #: Set to make the thread stop its work.
+        self.stop = threading.Event()
+        self.asked = 0
+
+
+class MergeQueue:
+    """Merges queued jobs. Any thread may call.
+
+    The next server repeats merges that were not finished.
+    """
+
+    def __init__(
+        self, store: Store, job_merge: JobMerge, report: Callable[[Render], None], post: Post
+    ) -> None:
+        """``report`` rewrites the reports of an ended job."""
+        self._report = report
+        self._post = post
+        self._store = store
+        self._job_merge = job_merge
+        self._threads = PrestartedThreadPool(MOST_THREADS, "integration")
+        self._lock = threading.Lock()
+        self._under_way: dict[str, _Work] = {}
+        self._closed = threading.Event()
+
+    def ask(self, render: Render) -> None:
+        """Queue a job's merge. ``JobMerged`` follows."""
+        try:
+            self._threads.submit(self._integrate, render, self._begin(render.job_id))
+        except RuntimeError:
+            logger.info(
+                "the server is stopping: the job is merged after the next start",
+                extra=_of(render.job_id),
+            )
+
+    def again(
+        self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[Merged], None]
+    ) -> Future[None]:
+        """Merge an ended job again, in another thread. The returned future raises the errors of the
+        merge.
+
+        ``then`` is called in the merging thread. Raise Conflict while another merge of the job
+        runs.
+        """
+        with self._lock:
+            if job_id in self._under_way:
+                raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
+        work = self._begin(job_id)
+        return self._threads.submit(self._merge_again, root_id, job_id, choice, work, then)
+
+    def is_under_way(self, job_id: str) -> bool:
+        with self._lock:
+            return job_id in self._under_way
+
+    def stop(self, job_id: str) -> None:
+        """Make the merge of a cancelled job end soon, by skipping long steps. Idempotent."""
+        with self._lock:
+            if job_id in self._under_way:
+                self._under_way[job_id].stop.set()
+
+    def close(self) -> None:
+        """Make all merges end soon, and wait for their ends. No merge posts a message afterwards.
+        Idempotent.
+        """
+        self._closed.set()
+        with self._lock:
+            for work in self._under_way.values():
+                work.stop.set()
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _begin(self, job_id: str) -> _Work:
+        with self._lock:
+            work = self._under_way.setdefault(job_id, _Work())
+            work.asked += 1
+            return work
+
+    def _end(self, job_id: str, work: _Work) -> None:
+        with self._lock:
+            work.asked -= 1
+            if not work.asked:
+                del self._under_way[job_id]
+
+    def _integrate(self, render: Render, work: _Work) -> None:
+        merged = Merged()
+        try:
+            whole = render.job_id == render.root_id
+            family = None if whole else render.family
+            tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._closed)
+            if tree is not None:
+                with work.turn:
+                    merged = self._with_room(tree, render.job_id, work)
+        except Exception as error:
+            logger.exception("a job could not be merged", extra=_of(render.job_id))
+            merged = Merged(error=str(error) or type(error).__name__)
+        finally:
+            self._end(render.job_id, work)
+        if not self._closed.is_set():
+            failpoints.reached("merge: about to be told")
+            self._post(JobMerged(render, merged))
+
+    def _with_room(self, tree: Tree, job_id: str, work: _Work) -> Merged:
+        """Merge a job. While the disk is full, wait and repeat, unless the job was stopped."""
+        pause = RETRY_SECONDS
+        stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
+        while True:
+            try:
+                return self._job_merge.integrate(tree, job_id, work.stop.is_set)
+            except OSError as error:
+                if not is_shortage(error) or stopped or work.stop.is_set():
+                    raise
+                if pause == RETRY_SECONDS:
+                    logger.warning("cannot merge a job; retrying: %s", error, extra=_of(job_id))
+                if work.stop.wait(pause):
+                    raise
+                pause = min(2 * pause, LONGEST_RETRY_SECONDS)
+
+    def _merge_again(
+        self,
+        root_id: str,
+        job_id: str,
+        choice: MergeChoice,
+        work: _Work,
+        then: Callable[[Merged], None],
+    ) -> None:
+        try:
+            tree = self._store.tree(root_id, None)
+            if tree is None:
+                raise NoSuchJob(job_id)
+            with work.turn:
+                merged = self._job_merge.again(tree, job_id, choice, work.stop.is_set)
+            then(merged)
+            self._report(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
+        finally:
+            self._end(job_id, work)
+
+
+def _of(job_id: str) -> dict[str, str]:
+    return {"job_id": job_id}

@@ -1,0 +1,233 @@
+"""Differences between commits for people: files, hunks, and the versions of a conflict."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from orchestrator.core.errors import TooLarge
+from orchestrator.core.repository.change_reader import (
+    Blobs,
+    ChangedFile,
+    ChangedHunk,
+    ConflictVersions,
+    Difference,
+    DiffRequest,
+    FileStatus,
+    TextLimits,
+)
+from orchestrator.git.command.runner import Git
+
+#: Beginning of a file's part. No line of a hunk begins like this, because each begins with a blank,
+#: "+", or "-".
+_FILE = re.compile(rb"^diff --git ", re.M)
+_HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
+
+
+def file_patches(patch: bytes) -> list[bytes]:
+    """Return a patch's parts, in its order. Each part is about one file."""
+    starts = [found.start() for found in _FILE.finditer(patch)]
+    ends = [*starts[1:], len(patch)][: len(starts)]
+    return [patch[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def hunks_of(part: bytes) -> Iterator[ChangedHunk]:
+    """Yield the hunks in a patch of one file."""
+    head: tuple[str | None, ...] = ()
+    lines: list[str] = []
+    # Split only at line feeds, because the text of a line may contain other line endings.
+    for line in part.decode("utf-8", "replace").removesuffix("\n").split("\n"):
+        if line.startswith("@@ ") and (found := _HUNK.match(line)):
+            if head:
+                yield _hunk(head, lines)
+            head, lines = found.groups(), []
+        elif head:
+            lines.append(line)
+    if head:
+        yield _hunk(head, lines)
+
+
+def _hunk(head: tuple[str | None, ...], lines: list[str]) -> ChangedHunk:
+    *numbers, text = head
+    # If a patch gives no number of lines, the number is 1.
+    old_start, old_lines, new_start, new_lines = (int(each or 1) for each in numbers)
+    return ChangedHunk(
+        old_start=old_start,
+        old_lines=old_lines,
+        new_start=new_start,
+        new_lines=new_lines,
+        header=text or "",
+        lines=tuple(lines),
+    )
+
+
+#: Options that make the output independent of the user's configuration.
+_PLAIN = (
+    *("--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
+    *("-M", "--submodule=short"),
+)
+#: Maximum number of changed lines. A difference with more lines is larger than any answer.
+MOST_LINES = 500_000
+#: Number of bytes that git reads to decide whether a file is text.
+_LOOKED_AT = 8000
+_STATUSES = {
+    "A": FileStatus.ADDED,
+    "C": FileStatus.ADDED,
+    "D": FileStatus.DELETED,
+    "R": FileStatus.RENAMED,
+    "T": FileStatus.TYPE_CHANGED,
+}
+#: Exit codes of ``git merge-file``: the number of conflicts, at most 127.
+_CONFLICTS = range(128)
+
+
+class GitChangeReader:
+    """Implements ``core.repository.change_reader.ChangeReader``."""
+
+    def __init__(self, project: Path, limits: TextLimits | None = None) -> None:
+        self._project = project
+        self._limits = limits or TextLimits()
+
+    def tip(self, name: str) -> str:
+        return self._git().resolve(f"{name}^{{commit}}")
+
+    def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
+        files = self._files(base, commit, asked)
+        if not asked.stat:
+            files = self._with_hunks(files, base, commit, asked)
+        return Difference(base=base, commit=commit, files=files)
+
+    def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
+        files = self._files(base, commit, asked)
+        return self._patch(files, base, commit, asked, "--binary")
+
+    def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
+        base, ours, theirs = (self._blob(each) for each in (blobs.base, blobs.ours, blobs.theirs))
+        present = [each for each in (base, ours, theirs) if each is not None]
+        if any(b"\0" in each[:_LOOKED_AT] for each in present):
+            return ConflictVersions(path=path)
+        return ConflictVersions(
+            path=path,
+            base=_text(base),
+            ours=_text(ours),
+            theirs=_text(theirs),
+            merged=self._merged(base, ours, theirs, blobs),
+        )
+
+    def _git(self) -> Git:
+        return Git(str(self._project), {})
+
+    def _at_top(self, asked: DiffRequest) -> Git:
+        """Return git at the top of the repository, because the paths of the request begin there,
+        even if the project is in a subdirectory.
+        """
+        git = self._git()
+        return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
+
+    def _files(self, base: str, commit: str, asked: DiffRequest) -> list[ChangedFile]:
+        named, git = _paths(asked), self._at_top(asked)
+        raw = git.run("diff", *_PLAIN, "--raw", "-z", base, commit, "--", *named).fields
+        counts = git.run("diff", *_PLAIN, "--numstat", "-z", base, commit, "--", *named).fields
+        return [_counted(*each) for each in zip(_listed(raw), _numbers(counts), strict=True)]
+
+    def _with_hunks(
+        self, files: Sequence[ChangedFile], base: str, commit: str, asked: DiffRequest
+    ) -> list[ChangedFile]:
+        rest = iter(file_patches(self._patch(files, base, commit, asked)))
+        return [self._one(file, list(islice(rest, _parts(file)))) for file in files]
+
+    def _one(self, file: ChangedFile, parts: Sequence[bytes]) -> ChangedFile:
+        if sum(map(len, parts)) > self._limits.file:
+            return replace(file, too_big=True)
+        return replace(file, hunks=tuple(hunk for part in parts for hunk in hunks_of(part)))
+
+    def _patch(
+        self, files: Sequence[ChangedFile], base: str, commit: str, asked: DiffRequest, *how: str
+    ) -> bytes:
+        paths = [each.path for each in files]
+        if sum(each.additions + each.deletions for each in files) > MOST_LINES:
+            raise TooLarge("the difference is too large for one answer", paths)
+        options = (*_PLAIN, *how, "--patch", f"-U{asked.context}")
+        found = self._at_top(asked).run("diff", *options, base, commit, "--", *_paths(asked)).out
+        if len(found) > self._limits.answer:
+            raise TooLarge("the difference is too large for one answer", paths)
+        return found
+
+    def _blob(self, name: str) -> bytes | None:
+        if not name:
+            return None
+        git = self._git()
+        if int(git.run("cat-file", "-s", name).text) > self._limits.file:
+            raise TooLarge(f"a version of the file has more than {self._limits.file:,} bytes", [])
+        return git.run("cat-file", "blob", name).out
+
+    def _merged(
+        self, base: bytes | None, ours: bytes | None, theirs: bytes | None, blobs: Blobs
+    ) -> str | None:
+        """Return the merged text, with conflict markers where the sides differ.
+
+        None if a side has no such file.
+        """
+        if ours is None or theirs is None:
+            return None
+        with tempfile.TemporaryDirectory(prefix="orchestrator-") as directory:
+            paths = []
+            for name, content in (("ours", ours), ("base", base or b""), ("theirs", theirs)):
+                paths.append(os.path.join(directory, name))
+                Path(paths[-1]).write_bytes(content)
+            labels = [f"-L{blobs.names.get(name, name)}" for name in ("ours", "base", "theirs")]
+            shown = self._git().run(
+                "merge-file", "-p", "--diff3", *labels, *paths, accept=_CONFLICTS
+            )
+        return shown.out.decode("utf-8", "replace")
+
+
+def _parts(file: ChangedFile) -> int:
+    """Return the number of parts that a file has in a patch.
+
+    A file that becomes a link has two parts: one removes the file, one adds the link.
+    """
+    return 2 if file.status is FileStatus.TYPE_CHANGED else 1
+
+
+def _text(content: bytes | None) -> str | None:
+    return None if content is None else content.decode("utf-8", "replace")
+
+
+def _paths(asked: DiffRequest) -> list[str]:
+    return [asked.path] if asked.path else []
+
+
+def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
+    """Yield the files in the output of ``git diff --raw -z``. A renamed file has two paths."""
+    rest = iter(fields)
+    for head in rest:
+        letter = head.rsplit(" ", 1)[1][:1]
+        status = _STATUSES.get(letter, FileStatus.MODIFIED)
+        path = next(rest)
+        if letter in "RC":
+            old, path = path, next(rest)
+            yield ChangedFile(path=path, old_path=old, status=status)
+        else:
+            yield ChangedFile(path=path, status=status)
+
+
+def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the numbers of added and removed lines from the output of ``git diff --numstat -z``."""
+    rest = iter(fields)
+    for field in rest:
+        added, removed, path = field.split("\t", 2)
+        if not path:  # A renamed file: both paths follow.
+            next(rest)
+            next(rest)
+        yield added, removed
+
+
+def _counted(file: ChangedFile, numbers: tuple[str, str]) -> ChangedFile:
+    added, removed = numbers
+    if added == "-":
+        return replace(file, binary=True)
+    return replace(file, additions=int(added), deletions=int(removed))

@@ -1,0 +1,35 @@
+"""Jobs as answers of ``/api/v1/tasks``."""
+
+from orchestrator.api.tasks_api.answers import task_answer
+from orchestrator.core.model.states import JobStatus, WorkerStatus
+from tests.unit.core.factories import a_config, a_job, a_worker
+
+LABELS = {"api": "tasks", "cli.0": "claude_code", "cli.1": "gemini", "cli_obstacle.1": "run: npm i"}
+
+
+def test_a_partial_job_is_completed_with_an_error_and_a_failure() -> None:
+    job = a_job(
+        config=a_config(labels={"api": "tasks", "cli.0": "claude_code"}),
+        status=JobStatus.PARTIAL,
+        reason="not merged: worker_1",
+        ended_at=9.0,
+    )
+    task = task_answer(job, [a_worker(status=WorkerStatus.SUCCESS)])
+    assert (task.status, task.error) == ("completed", "not merged: worker_1")
+    assert (task.success_count, task.failure_count, task.best_cli) == (1, 1, "claude_code")
+
+
+def test_a_tool_without_a_worker_has_its_place_among_the_results() -> None:
+    job = a_job(config=a_config(labels=LABELS), status=JobStatus.COMPLETED, ended_at=9.0)
+    task = task_answer(job, [a_worker(status=WorkerStatus.RECURSIVE_SUCCESS, attempt=3)])
+    assert [(x.cli_name, x.status, x.retries, x.error) for x in task.cli_results or ()] == [
+        ("claude_code", "success", 2, None),
+        ("gemini", "failure", 0, "run: npm i"),
+    ]
+
+
+def test_a_task_has_no_results_before_its_end() -> None:
+    job = a_job(config=a_config(labels=LABELS), status=JobStatus.PLANNING)
+    task = task_answer(job, [a_worker()])
+    assert task.status == "running"
+    assert task.cli_results is task.success_count is task.total_cost is task.best_cli is None

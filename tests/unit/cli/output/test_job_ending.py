@@ -1,0 +1,253 @@
+"""A job's usage, in one line for people."""
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from click import unstyle
+
+from orchestrator.cli.jobs.status import status_lines
+from orchestrator.cli.output.job_ending import (
+    cap_line,
+    ending_lines,
+    summary_lines,
+    used_line,
+)
+from orchestrator.cli.plan.plan_review import estimate_line
+from orchestrator.core.model.attempt.delivered_work import HeldBack, HeldBackRule
+from orchestrator.core.model.gate import GateCause
+from orchestrator.core.model.job_facts import (
+    CapPassed,
+    CheckoutChange,
+    EarlierPart,
+    FlakyGate,
+    GateFact,
+    JobFacts,
+    LossCause,
+    Missing,
+    Overruled,
+    PlanFallback,
+    Shortfall,
+    SwitchedOff,
+    UnjudgedCause,
+    UnjudgedFile,
+    UnjudgedWork,
+)
+from orchestrator.core.model.repository_changes import (
+    ChangedKind,
+    RepositoryAlteration,
+    RepositoryChange,
+)
+from orchestrator.core.model.states import JobStatus, MergeState
+from orchestrator.core.outcome.job.reason import reason_of
+from tests.unit.core.factories import a_job
+
+
+@pytest.mark.parametrize(
+    ("usage", "line"),
+    [
+        ({}, ""),
+        (
+            {"steps": 1400, "input_tokens": 10, "output_tokens": 2, "cost_usd": 0.5},
+            "Used:   1,400 steps, 10 input tokens, 2 output tokens, 0.5000 USD",
+        ),
+        (
+            {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "cost_partial": True},
+            "Used:   1 steps, at least 0.5000 USD (estimated)",
+        ),
+        (
+            {"steps": 2, "cache_read_tokens": 7, "cache_write_tokens": 3},
+            "Used:   2 steps, 7 cache-read tokens, 3 cache-write tokens, cost unknown",
+        ),
+    ],
+)
+def test_what_was_used_is_told_in_a_line(usage: dict[str, Any], line: str) -> None:
+    assert used_line(usage) == line
+
+
+def test_caps_are_told_in_a_line() -> None:
+    caps = {"max_steps": 10, "max_tokens": 20_000, "max_cost_usd": 2.5}
+    assert cap_line(caps) == "Caps:   10 steps, 20,000 tokens, $2.50"
+    assert cap_line({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [(0.004, "less than 0.01 USD"), (0.25, "about 0.25 USD"), (None, "cost unknown")],
+)
+def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) -> None:
+    found = {"tokens": 1000, "cost_usd": cost, "from_workers": 2, "workers": 3}
+
+    assert words in estimate_line(found)
+
+
+@pytest.mark.parametrize("lines", [summary_lines, status_lines])
+def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: Any) -> None:
+    row = {"status": "success", "output": "done"}
+    tasks = [{**row, "worker_id": f"worker_{n}", "chosen": n == 2} for n in (1, 2)]
+    answer = {"job_id": "j", "status": "completed", "results": {"tasks": tasks}}
+
+    first, second = lines(answer, 100)[1:3]
+
+    assert first.endswith("(not selected) done")
+    assert second.endswith(" done") and "taken" not in second
+
+
+def line_of(width: int = 120, /, **task: object) -> str:
+    answer = {"job_id": "a", "status": "completed", "results": {"tasks": [task]}}
+    return unstyle(status_lines(answer, width)[1]).split(None, 2)[-1]
+
+
+def test_a_worker_is_shown_with_the_first_and_the_last_line_of_its_answer() -> None:
+    said = "# Added the cart\n\nwith tests\n\n```\nx\n```\nThe price of zero is open.\n"
+    task = {"worker_id": "worker_1", "status": "success", "output": said}
+    assert line_of(**task) == "Added the cart ... The price of zero is open."
+    assert line_of(60, **task).endswith(" ... The p...")
+    assert line_of(**{**task, "output": "one line\n"}) == "one line"
+    assert line_of(**{**task, "output": ""}) != ""
+
+
+def test_a_long_first_line_leaves_room_for_the_last_one() -> None:
+    task = {"worker_id": "worker_1", "status": "success", "output": f"{'a ' * 100}\nIt failed."}
+    assert line_of(**task).endswith("... It failed.")
+    answer = {"job_id": "a", "status": "x", "results": {"tasks": [task]}}
+    assert len(unstyle(status_lines(answer, 80)[1])) <= 80
+
+
+def test_that_nothing_was_changed_stands_before_the_answer() -> None:
+    task = {
+        "worker_id": "worker_1",
+        "status": "success",
+        "output": "It is fine.",
+        "unchanged": True,
+    }
+    assert line_of(**task) == "no changes: It is fine."
+    assert line_of(**{**task, "unchanged": False}) == "It is fine."
+    assert line_of(**{**task, "reason": "a note"}) == "no changes: a note"
+    assert line_of(**{**task, "status": "failed", "reason": "why"}) == "why"
+
+
+LOST = Missing(worker_id="worker_2", job_id="j", branch="b", why="conflict in a.py")
+HALF = Missing(
+    worker_id="worker_3", job_id="j", cause=LossCause.NOT_MADE, why="promised files are missing: b"
+)
+BELOW = Missing(worker_id="worker_1_1", job_id="c", branch="b", why="conflict in c.py")
+OVER = Overruled(worker_id="worker_4", hunks=1, job_id="j", places=("a.py:3",))
+#: By field of the facts: one fact and its text.
+FACTS: dict[str, tuple[Any, list[str]]] = {
+    "plan_error": ("the plan has a cycle", ["the plan has a cycle"]),
+    "plan_fallback": (PlanFallback(agent="a", reason="no JSON"), ["planned by rules: no JSON"]),
+    "merge_error": ("git is broken", ["merge failed: git is broken"]),
+    "missing": ((LOST, HALF), ["worker_2 (conflict in a.py)", "promised files are missing: b"]),
+    "lost_below": ((BELOW,), ["worker_1_1 of job c (conflict in c.py)"]),
+    "earlier_parts": (
+        (EarlierPart(worker_id="worker_9", attempt=2),),
+        ["worker_9: the files of attempt 2 are not in the result", "rollback", "--include"],
+    ),
+    "not_in_parent": (("x.py",), ["both sides changed x.py"]),
+    "taken": (("worker_5",), ["merged by a person: worker_5"]),
+    "taken_jobs": (("c1",), ["merged by a person: child job c1"]),
+    "overruled": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
+    "overruled_below": ((OVER,), ["1 hunk of worker_4 (a.py:3)"]),
+    "shortfalls": (
+        (
+            Shortfall(worker_id="worker_6", outside=("/home/me/x",), judges=("conftest.py",)),
+            Shortfall(worker_id="worker_7", unchanged=True),
+            Shortfall(
+                worker_id="worker_8",
+                held_back=(HeldBack(path="core.1", rule=HeldBackRule.SIZE),),
+            ),
+        ),
+        [
+            "files changed outside the worker's worktree: /home/me/x",
+            "changed tests or gate settings that judge the worker's work: conftest.py",
+            "nothing was changed by worker_7",
+            "core.1",
+        ],
+    ),
+    "gates": (
+        (GateFact(name="lint", why="E501"), GateFact(name="x", cause=GateCause.NO_TESTS, why="0")),
+        ["advisory gate lint failed: E501", "gate x did not run: 0"],
+    ),
+    "switched_off": (
+        (SwitchedOff(gate="ruff", places=("a.py:3", "b.py:7")),),
+        ["new comments switch off ruff: a.py:3, b.py:7"],
+    ),
+    "unjudged_files": (
+        (
+            UnjudgedFile(path="a.js", language="JavaScript", cause=UnjudgedCause.NO_GATE),
+            UnjudgedFile(path="b.js", language="JavaScript", cause=UnjudgedCause.NO_GATE),
+            UnjudgedFile(path="c.py", language="Python", cause=UnjudgedCause.NOT_IMPORTED),
+        ),
+        ["not judged: a.js, b.js (no gate for JavaScript); no test imports c.py"],
+    ),
+    "unjudged_work": ((UnjudgedWork(worker_id="worker_3", files=("u.py",)),), ["u.py"]),
+    "checkout": ((CheckoutChange(path="c.txt", workers=("worker_3",)),), ["c.txt"]),
+    # Only in addition to a required gate that did not run.
+    "gates_passed": (("ruff", "pytest"), []),
+    "flaky": (
+        (FlakyGate(name="pytest", findings=("t.py::test_x",)), FlakyGate(name="a", findings=("",))),
+        ["t.py::test_x failed once and passed once (gate pytest); gate a failed once and passed"],
+    ),
+    "repository_changes": (
+        (
+            RepositoryChange(
+                kind=ChangedKind.BRANCH,
+                name="mine",
+                alteration=RepositoryAlteration.ADDED,
+                worker_id="worker_3",
+            ),
+        ),
+        ["branch mine", "by worker_3", "bin/orchestrator restore j"],
+    ),
+    "both_kept": (("a.txt", "b.txt"), ["both additions kept in a.txt, b.txt"]),
+    "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
+    "landed_on": (("main",), ["main has the result from before the feedback"]),
+    "discarded": (True, ["the job's branches and checkpoints were discarded"]),
+    "unjudged": (True, ["not judged: no tests found"]),
+    "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),
+    "unpriced": (("worker_9",), ["cost cap not enforced for worker_9"]),
+}
+
+
+#: Facts that say nothing about the outcome.
+NOT_TOLD = {"landed"}
+
+
+@pytest.mark.parametrize("fact", sorted({each.name for each in fields(JobFacts)} - NOT_TOLD))
+@pytest.mark.parametrize("lines", [summary_lines, status_lines])
+def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> None:
+    given, words = FACTS[fact]
+    state = MergeState.FAILED if fact == "merge_error" else MergeState.IN_PART
+    facts = JobFacts(**{"missing": (LOST,), fact: given})
+    ended = a_job(id="j", root_id="j", status=JobStatus.PARTIAL, merge_state=state, facts=facts)
+    answer = {"job_id": "j", "status": "partial", "reason": reason_of(ended)}
+
+    shown = lines(answer, 60)
+
+    told = " ".join(shown).partition(" Why: ")[2]
+    assert [each for each in words if each not in told] == [], told
+    assert [line for line in shown if len(line) > 60 and "bin/orchestrator" not in line] == []
+
+
+def test_a_command_in_a_reason_can_be_pasted() -> None:
+    command = "bin/orchestrator merge j --strategy theirs && bin/orchestrator merge k"
+    answer = {"job_id": "j", "status": "partial", "reason": f"it lacks a ({command}); and so on"}
+
+    lines = ending_lines(answer, 40)
+
+    assert [line for line in lines if command in line], lines
+    assert lines[-1].endswith("and so on")
+
+
+def test_a_failed_job_ends_with_the_whole_reason_of_each_failure() -> None:
+    reason = f"exit code 3: {'because ' * 40}of the end"
+    row = {"worker_id": "worker_1", "status": "failed", "reason": reason}
+    skipped = {"worker_id": "worker_2", "status": "skipped", "reason": "task 'a' ..."}
+    answer = {"job_id": "j", "status": "failed", "results": {"tasks": [row, skipped]}}
+
+    lines = ending_lines(answer, 80)
+
+    assert " ".join(lines) == f"worker_1 failed: {reason}"
+    assert len(lines) > 3
+    assert ending_lines({**answer, "status": "completed", "reason": ""}, 80) == []

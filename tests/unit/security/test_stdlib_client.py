@@ -1,0 +1,117 @@
+"""The client of the standard library, with real servers."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import orchestrator
+from orchestrator.security.stdlib_client import (
+    ServerReply,
+    StdlibClient,
+    retried,
+    split,
+    understood,
+)
+from tests.unit.cli.fake_api import KEY, FakeApi, running
+
+PRODUCT = Path(orchestrator.__file__).parents[1]
+LISTING = "import sys, orchestrator.security.stdlib_client; print(*sys.modules)"
+BUSY = ServerReply(503, None, b'{"detail": "it restarts"}')
+
+
+@pytest.fixture
+def api() -> Iterator[FakeApi]:
+    with running(FakeApi()) as server:
+        yield server
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://localhost:8000", ("http", ("localhost", 8000), "")),
+        ("http://[::1]:8123/", ("http", ("::1", 8123), "")),
+        ("http://[::1]", ("http", ("::1", 80), "")),
+        ("http://host/base/", ("http", ("host", 80), "/base")),
+        ("https://host", ("https", ("host", 443), "")),
+    ],
+)
+def test_addresses_are_taken_apart(url: str, expected: object) -> None:
+    assert split(url) == expected
+
+
+@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://h:port"])
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="not the URL of a server"):
+        StdlibClient(url, KEY)
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"]
+)
+def test_an_answer_that_broke_off_is_a_lost_connection(message: bytes) -> None:
+    with pytest.raises(OSError, match="connection was lost"):
+        understood(message)
+
+
+def test_a_call_carries_its_keys_past_every_proxy(
+    api: FakeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+
+    reply = StdlibClient(api.url, KEY).request(
+        "POST", "/api/v1/orchestrate", {"request": "x"}, timeout=30, idempotency_key="k"
+    )
+
+    assert (reply.status, reply.document["job_id"]) == (202, "j1")
+    [call] = api.calls
+    assert (call.headers["X-API-Key"], call.headers["Idempotency-Key"]) == (KEY, "k")
+
+
+def test_an_error_never_shows_the_key(api: FakeApi) -> None:
+    api.faults.append((502, {"detail": f"upstream said no to X-API-Key: {KEY}"}, {}))
+
+    reply = StdlibClient(api.url, KEY).request("GET", "/api/v1/jobs", timeout=30)
+
+    assert reply.detail == "upstream said no to X-API-Key: ***"
+
+
+def test_what_is_busy_or_lost_is_tried_again() -> None:
+    ahead = [OSError("refused"), BUSY, ServerReply(409, None, b"{}"), BUSY]
+
+    def once() -> ServerReply:
+        one = ahead.pop(0)
+        if isinstance(one, OSError):
+            raise one
+        return one
+
+    assert retried(once, 30).status == 409
+    assert ahead == [BUSY]
+
+
+@pytest.mark.parametrize(("patience", "ends_at"), [(30.0, float("inf")), (300.0, 0.0)])
+def test_a_retry_after_beyond_the_patience_ends_the_tries(patience: float, ends_at: float) -> None:
+    calls: list[None] = []
+
+    def once() -> ServerReply:
+        calls.append(None)
+        return ServerReply(429, 60.0, b'{"detail": "60 calls a minute"}')
+
+    with pytest.raises(OSError, match="60 calls a minute"):
+        retried(once, patience, ends_at=ends_at)
+    assert len(calls) == 1
+
+
+def test_it_loads_nothing_that_is_slow() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-S", "-P", "-c", LISTING],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(PRODUCT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert not {"http", "urllib", "ssl", "email", "typing"} & set(shown.stdout.split())
