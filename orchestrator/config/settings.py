@@ -163,7 +163,7 @@ class Workers(Section):
     resolve: Word = "worker"
     """Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
-    """What AI agents may do without asking: full, edit (own directory), or read-only."""
+    """What AI agents may do without asking: full, edit (files of their directory), or read-only."""
     stall_seconds: SecondsOrZero = 600
     """Seconds without output after which an AI agent is stopped (default 10 min); 0: never."""
     resume_sessions: bool = True
@@ -171,7 +171,7 @@ class Workers(Section):
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Job with a cost cap and an unknown price: refuse, or first (stop after its first worker)."""
+    """Job with a cost cap and a model of unknown price: refuse, or first (stop after one worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5, ge=0, le=600)
@@ -193,7 +193,7 @@ class Workers(Section):
     min_available_memory_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """Minimum free memory after a worker starts, in bytes (default 256 MiB)."""
     max_memory_pressure: float = Field(default=40, ge=0, le=100)
-    """Pause starts above this memory pressure (Linux PSI "some", in percent)."""
+    """Start no workers above this memory pressure (Linux PSI "some", in percent)."""
     min_free_disk_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """Minimum free space on the disks of workspace and repository, in bytes (default 256 MiB)."""
 
@@ -251,19 +251,19 @@ class Limits(Section):
     max_wall_seconds: int = Field(default=86_400, ge=1, le=int(MOST_SECONDS))
     """Maximum wall time of a job and of each attempt, in seconds (default 24 h)."""
     max_cost_usd: Dollars | None = None
-    """Maximum and default cost cap of a job, in US dollars; null: no limit."""
+    """Maximum cost cap of a job, and the default, in US dollars; null: no limit."""
     max_tokens: Count | None = None
-    """Maximum and default token cap of a job; null: no limit."""
+    """Maximum token cap of a job, and the default; null: no limit."""
     max_steps: Count | None = None
-    """Maximum and default step cap of a job; null: no limit."""
+    """Maximum step cap of a job, and the default; null: no limit."""
     max_cost_usd_per_day: Dollars | None = None
     """Maximum cost of all jobs per day (UTC), in US dollars; null: no limit."""
     max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
     """Maximum size of an HTTP request's body, in bytes (default 8 MiB)."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = 6000
-    """Submissions and retries per key and minute, also in one burst; null: no limit."""
+    """Maximum number of submissions and retries per key and minute; null: no limit."""
     reads_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Read-only calls per key and minute; null: no limit."""
+    """Maximum number of read-only calls per key and minute; null: no limit."""
 
 
 class KeyLimitSettings(Section):
@@ -424,7 +424,7 @@ class ClusterSection(Section):
     lease: float = Field(default=8.0, ge=3.0, le=3600.0)
     """Seconds for which a node's workers run without an answer of this server (default 8)."""
     refusal_is_absence: bool = True
-    """Let workers run while connections are refused; false behind a proxy that refuses them."""
+    """Let workers continue while the server refuses connections; false behind a proxy."""
     scheduler: Word | None = None
     """Dask scheduler, tls://HOST:PORT, whose workers run nodes; null: none. Needs listen."""
     adapt: AdaptSettings | None = None
