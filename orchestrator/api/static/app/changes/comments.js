@@ -107,8 +107,8 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
   const late = remarks.outdated || moved;
   return html`<section class=${`reviewbar ${remarks.comments.length ? "" : "idle"}`} aria-label="Your feedback"><span class="st"><${Icon} name="i-comment" />${words}</span>
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since these comments</span>
-      <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>They still fit</button>`}
+      <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
     <label class="sr" for="summary">Summary</label><input class="in" id="summary" ref=${summary} placeholder=${`Summary for ${worker}`} maxlength="10000" />
     <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send back</button>
-    ${isRunning(row) && html`<span class="small soft">It runs; send a message instead, or wait for its end</span>`}</section>`;
+    ${isRunning(row) && html`<span class="small soft">The worker is running: send a message instead, or wait for its end</span>`}</section>`;
 }

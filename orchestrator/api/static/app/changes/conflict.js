@@ -48,14 +48,14 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = "Where both changed the same lines, the better result wins: fewer findings of gates, then more passing tests, then the later worker. The report names each replaced place.";
+    const text = "Where two workers changed the same lines, the version of the better result is used: fewer findings of gates, then more passing tests, then the later worker. The report names each replaced place.";
     if (await ask({ title: `Merge ${worker} by better result`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {
     const text = `The job is then complete without the changes of ${worker}. These changes stay on the branch of ${worker}.`;
     if (await ask({ title: `Exclude ${worker}`, text, yes: "Exclude it", no: "Not yet" })) await merge({ exclude: [worker] }, `${worker} is excluded`)();
   };
-  return { busy, resolve: merge({ resolve: "worker" }, `${worker} resolves it in one more attempt`), theirs, leave };
+  return { busy, resolve: merge({ resolve: "worker" }, `${worker} resolves the conflict in another attempt`), theirs, leave };
 }
 
 function Ways({ id, worker, merging, refresh }) {

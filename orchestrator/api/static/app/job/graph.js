@@ -176,9 +176,9 @@ function Graph({ model, details, refresh }) {
   const hidden = (box) => left && box.unit.workers.every((i) => model.state[i] === "success");
   const shown = drawn.boxes.filter((box) => !hidden(box));
   const visible = new Set(shown.map((box) => box.unit));
-  return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(drawn.boxes.length, "task")} and what depends on what">
+  return html`<div class="cols"><div><div class="canvas" role="group" aria-label="Graph of the job: ${many(drawn.boxes.length, "task")} and their dependencies">
       <div class="floater"><div class="seg-c" role="group" aria-label="Which tasks"><button aria-pressed=${String(!left)} onClick=${() => showLeft(false)}>All tasks</button>
-        <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Only what is left</button></div></div>
+        <button aria-pressed=${String(left)} onClick=${() => showLeft(true)}>Without successful tasks</button></div></div>
       <svg class="dag" width=${wide} height=${drawn.height} viewBox=${`0 0 ${wide} ${drawn.height}`}>
         ${drawn.columns.map((column, rank) => html`<text key=${rank} class="lab" x=${drawn.boxes.find((box) => box.rank === rank).x} y="22">${rankName(rank).toUpperCase()}</text>`)}
         <g>${drawn.edges.filter((edge) => visible.has(edge.from) && visible.has(edge.to)).map((edge) =>
@@ -186,6 +186,6 @@ function Graph({ model, details, refresh }) {
         ${merge && html`<${Last} model=${model} drawn=${drawn} merge=${merge} />`}
         ${shown.map((box) => html`<${Unit} key=${box.unit.task} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`)}</svg></div>
     <${Ranks} model=${model} columns=${ranked(model)} merge=${merge} />
-    <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick: what the end waits for</span></p></div>
+    <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick lines: the tasks for which the end of the job waits</span></p></div>
     ${selected !== undefined && html`<${Panel} model=${model} i=${selected} refresh=${refresh} />`}</div>`;
 }

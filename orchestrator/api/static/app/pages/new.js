@@ -98,7 +98,7 @@ function Source({ form, put, wrong }) {
       aria-pressed=${String(form.source === name)} onClick=${() => put("source", name)}>${word}</button>`)}</div></header><div class="pad form">
     ${form.source === "split" && html`<p class="small muted">The planner splits the request into tasks: an agent if one is available, otherwise rules.</p>`}
     ${form.source === "commands" && html`<div class="field"><label for="cm">Commands, one a line</label><textarea class="in mono" id="cm" rows="4" value=${form.commands} onInput=${(event) => put("commands", event.target.value)}></textarea>
-      <span class="hint">Each is a task for the agent shell; they run side by side.</span></div>`}
+      <span class="hint">Each line is a task of the agent shell. The tasks run in parallel.</span></div>`}
     ${form.source === "plan" && html`<div class="field"><label for="pt">A plan, as YAML or JSON</label>
       <textarea class=${`in mono ${wrong.length ? "bad" : ""}`} id="pt" rows="10" spellcheck="false" value=${form.plan} placeholder=${EXAMPLE} aria-invalid=${wrong.length ? "true" : undefined}
         aria-describedby=${wrong.length ? "pe" : undefined} onInput=${(event) => put("plan", event.target.value)}></textarea>
