@@ -557,6 +557,10 @@ class NodeAgent:
                 link.post({"is": "no_result", "attempt": attempt_id})
             self._drop(held)
         self._something.set()
+        if self._files is not None:
+            # The connection may have broken while the files of an attempt arrived.
+            self._files.forget_others(self._held)
+            self._work(self._sweep())
 
     def _send_from(self, held: _Held, sizes: Mapping[str, int]) -> None:
         """Queue the files of an attempt, from the positions ``sizes`` on, and then its end."""
@@ -673,8 +677,6 @@ class NodeAgent:
                 self._files.adopt(held.id)
             if not launcher.adopt(held.id, held.exit_path, held.digest):
                 self._note_end(held.id, launcher.settle(held.id, held.exit_path, held.digest))
-        if self._files is not None:
-            self._files.forget_others()
 
     def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
         """Return the server's plan with this machine's paths."""
@@ -866,13 +868,15 @@ class NodeAgent:
             self._empty(held)
             if held.scratch:
                 shutil.rmtree(held.scratch, ignore_errors=True)
-            if held.files is not None and self._files is not None:
-                self._work(self._remove_files(held.id))
+        if self._files is not None:
+            # Also if the attempt was stopped while its files arrived, before its start.
+            self._files.forget(attempt_id)
+            self._work(self._sweep())
         self._end_if_done()
 
-    async def _remove_files(self, attempt_id: str) -> None:
+    async def _sweep(self) -> None:
         assert self._files is not None
-        await asyncio.to_thread(self._files.forget, attempt_id)
+        await asyncio.to_thread(self._files.sweep)
 
     def _empty(self, held: _Held) -> None:
         """Remove the files of an attempt. Its directory is kept if more spare directories are

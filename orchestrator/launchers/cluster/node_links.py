@@ -103,6 +103,8 @@ class Flight:
     #: True until the node has all files; then True while the returned files are put in place.
     is_sending: bool = False
     is_taking: bool = False
+    #: Commits that the node has when the attempt starts.
+    brings: tuple[str, ...] = ()
     #: Why a part of the returned files could not be stored; empty: all parts were.
     files_error: str = ""
 
@@ -142,6 +144,9 @@ class ConnectedNode:
     has_own_files: bool = False
     #: Commits of the project that the node has.
     known: tuple[str, ...] = ()
+    #: The attempt whose files bring further commits; empty: none. The event tells its end.
+    bringing: str = ""
+    brought: asyncio.Event = field(default_factory=asyncio.Event)
     #: Of the present connection.
     window: Window = field(default_factory=Window)
     address: str = ""
@@ -159,6 +164,13 @@ class ConnectedNode:
     @property
     def running(self) -> int:
         return sum(not each.is_waiting for each in self.flights.values())
+
+    def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
+        """Note that an attempt has brought these commits, or brings none. Idempotent."""
+        self.known = tuple(dict.fromkeys((*self.known, *commits)))[-MOST_KNOWN:]
+        if self.bringing == attempt_id:
+            self.bringing = ""
+            self.brought.set()
 
 
 class NodeLinks:
@@ -302,6 +314,16 @@ class NodeLinks:
         def is_wanted() -> bool:
             return node.flights.get(flight.attempt_id) is flight
 
+        worktree = launch.files.worktree
+        while worktree and worktree.commit not in node.known:
+            if not node.bringing:
+                node.bringing = flight.attempt_id
+                break
+            # The other attempt may bring the same commits, and the node needs time to store them.
+            node.brought.clear()
+            await node.brought.wait()
+            if node.link is not link or not is_wanted():
+                return
         try:
             done = await self._exchange.send(
                 link, node.window, flight.attempt_id, launch.files, flight.exit_path, node.known,
@@ -310,13 +332,14 @@ class NodeLinks:
         except ConnectionError:
             return
         except (OSError, OrchestratorError) as error:
+            link.post({"do": "kept", "attempt": flight.attempt_id})
             if is_wanted():
                 self._over(node, flight, _not_sent(node.name, error), "")
             return
         if done is None or node.link is not link or not is_wanted():
+            link.post({"do": "kept", "attempt": flight.attempt_id})
             return
-        sent, known = done
-        node.known = tuple(dict.fromkeys((*node.known, *known)))[-MOST_KNOWN:]
+        sent, flight.brings = done[0], tuple(done[1])
         flight.is_sending = False
         told = {"files": asdict(launch.files), "sent": asdict(sent)}
         link.post({**_start_of(launch, flight), **told})
@@ -458,6 +481,7 @@ class NodeLinks:
         node.slots = self._slots_of(node.name, int(hello["slots"]))
         node.has_own_files = hello["own_files"] is True
         node.known = tuple(map(str, hello["known"]))[:MOST_KNOWN]
+        node.end_bringing(node.bringing)
         node.window = Window()
         window = node.window
         node.address, node.version = link.address(), hello["version"]
@@ -544,8 +568,10 @@ class NodeLinks:
                 node.is_leaving = True
                 self._changed(node)
             case "started":
-                if message["attempt"] in node.flights:
-                    self._reports.started(message["attempt"], int(message["pid"]))
+                flight = node.flights.get(message["attempt"])
+                if flight is not None:
+                    node.end_bringing(flight.attempt_id, flight.brings)
+                    self._reports.started(flight.attempt_id, int(message["pid"]))
             case "piece":
                 data = unpacked(message["data"])
                 flight = node.flights.get(message["attempt"])
@@ -632,6 +658,7 @@ class NodeLinks:
     def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:
         """Store the end of an attempt, and report it. The node forgets the attempt afterwards."""
         del node.flights[flight.attempt_id], self._where[flight.attempt_id]
+        node.end_bringing(flight.attempt_id)
         if exit.ended_by is not EndedBy.LOST and not (flight.had["log"] or flight.had["raw"]):
             _create(flight)
         if flight.log_is_lost:

@@ -9,7 +9,9 @@ files.
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+import secrets
+import threading
+from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +25,8 @@ from orchestrator.security.untrusted_files import read_regular, replace_file
 
 #: Names of the archives: of the server's files, and of the files that come back.
 RECEIVED, RETURNED = "received", "returned"
+#: First part of the names of directories that are to be removed.
+_TRASH = "trash-"
 _MOST_TEXT_BYTES = 64 * 1024 * 1024
 
 
@@ -74,6 +78,7 @@ class NodeFiles:
         self._python = ""
         #: The attempt that uses the directory of its worker.
         self._users: dict[str, str] = {}
+        self._sweeping = threading.Lock()
 
     @property
     def shown(self) -> Sequence[str]:
@@ -101,7 +106,7 @@ class NodeFiles:
         """
         place = self._place(attempt_id)
         if at == 0:
-            archive.remove(str(place))
+            self._discard(place)
             place.mkdir(mode=0o700)
             self._users[str(place)] = attempt_id
         elif self._users.get(str(place)) != attempt_id:
@@ -172,19 +177,32 @@ class NodeFiles:
         return told
 
     def forget(self, attempt_id: str) -> None:
-        """Remove the attempt's directory, unless a later attempt of the worker uses it."""
+        """Discard the attempt's directory, unless a later attempt of the worker uses it.
+        Idempotent. ``sweep`` removes the directory, which may take long.
+        """
         place = self._place(attempt_id)
         if self._users.get(str(place)) == attempt_id:
             del self._users[str(place)]
-            with suppress(OSError):
-                archive.remove(str(place))
+            self._discard(place)
 
-    def forget_others(self) -> None:
-        """Remove directories that no attempt uses. Call this after all attempts were adopted."""
+    def forget_others(self, attempts: Container[str]) -> None:
+        """Discard all directories, except those of these attempts."""
+        self._users = {place: user for place, user in self._users.items() if user in attempts}
         for place in self._directory.iterdir():
-            if str(place) not in self._users:
+            if str(place) not in self._users and not place.name.startswith(_TRASH):
+                self._discard(place)
+
+    def sweep(self) -> None:
+        """Remove all discarded directories. Never raises."""
+        with self._sweeping:
+            for place in self._directory.glob(f"{_TRASH}*"):
                 with suppress(OSError):
                     archive.remove(str(place))
+
+    def _discard(self, place: Path) -> None:
+        """Rename a directory, so that the worker's next attempt can have one of this name."""
+        with suppress(OSError):
+            os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 
     def paths(self, attempt_id: str) -> PathMap:
         """Return the mapping from the server's paths to this node's paths for one attempt."""

@@ -36,8 +36,13 @@ class ApartCluster:
     """A server that starts no worker itself, a project in git, and a node."""
 
     def __init__(
-        self, directory: Path, make_server: Callable[..., ServerProcess], **cluster: Any
+        self,
+        directory: Path,
+        make_server: Callable[..., ServerProcess],
+        before: str = "",
+        **cluster: Any,
     ) -> None:
+        """``before``: statements that the node runs first."""
         self.directory = directory
         self.project = Project(directory / "project").begin({"app.py": "print(1)\n", "b": "b\n"})
         self.project.write(".gitignore", "*.log\n")
@@ -64,6 +69,7 @@ class ApartCluster:
             directory / "n1",
             environ=kept,
             prefix=hidden(self.server.folder, self.project.path),
+            before=before,
             own_files=True,
         )
         until(lambda: self.row["agents"], "the node is up")
@@ -80,8 +86,8 @@ def make_apart(
 ) -> Iterator[Callable[..., ApartCluster]]:
     made: list[ApartCluster] = []
 
-    def make(**cluster: Any) -> ApartCluster:
-        made.append(ApartCluster(tmp_path, make_server, **cluster))
+    def make(before: str = "", **cluster: Any) -> ApartCluster:
+        made.append(ApartCluster(tmp_path, make_server, before, **cluster))
         return made[-1]
 
     yield make
@@ -167,3 +173,31 @@ def test_an_ai_tool_resumes_its_session_on_such_a_node(
     assert "no second.txt here" in second["prompt"]
     files = apart.project.files(f"orchestrator/{job}/result")
     assert files == [".gitignore", "app.py", "b", "first.txt", "second.txt"]
+
+
+#: The node takes a while to store commits, and prints a line for each transfer of commits.
+_SLOW = """
+import os, time
+from orchestrator.git.node_worktrees import NodeRepository
+add = NodeRepository._add
+def slow(self, pack):
+    if os.path.exists(pack):
+        print("commits arrived", flush=True)
+        time.sleep(2)
+    add(self, pack)
+NodeRepository._add = slow
+"""
+
+
+def test_workers_that_start_while_commits_arrive_wait_for_them(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    apart = make_apart(before=f"exec({_SLOW!r}); ")
+    server = apart.server
+    first = server.submit("x", [edit("cat app.py; echo 1 > first")])
+    until(lambda: "commits arrived" in apart.node.output, "the first worker's files arrive")
+    second = server.submit("y", [edit("cat app.py; echo 1 > second")])
+    for job in (first, second):
+        ended = server.wait(job)
+        assert ended["status"] == "completed", ended["results"]["tasks"]
+    assert apart.node.output.count("commits arrived") == 1

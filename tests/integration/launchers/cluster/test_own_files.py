@@ -149,6 +149,7 @@ def test_a_link_that_breaks_before_the_start_costs_no_retry(patient: OwnFilesSit
     ended = own.site.reports.exit("a")
     assert (ended.ended_by, ended.cause) == (EndedBy.LOST, ExitCause.LEASE_ENDED)
     assert own.site.log("a") == ""
+    wait_until(lambda: not list(state.iterdir()))
 
 
 def test_a_stop_while_files_are_sent_ends_the_attempt(own: OwnFilesSite) -> None:
@@ -157,9 +158,11 @@ def test_a_stop_while_files_are_sent_ends_the_attempt(own: OwnFilesSite) -> None
     with (own.worker / "input").open("wb") as file:
         file.truncate(100_000_000)
     own.start("echo ran")
+    wait_until(lambda: list((own.directory / "n1" / "files").glob("*/received")))
     own.site.launcher.stop(own.site.id("a"), "cancel", "a person")
     ended = own.site.reports.exit("a")
     assert (ended.ended_by, ended.stopped_by) == (EndedBy.CANCEL, "a person")
+    wait_until(lambda: not list((own.directory / "n1" / "files").iterdir()))
     (own.worker / "input").unlink()
     own.site.start("b", "echo again", **own.settings())
     assert own.site.reports.exit("b").code == 0
