@@ -4,6 +4,8 @@ from tests.faults.row import Row
 
 CUTS = "faults/test_cuts_at_messages.py"
 LINKS = "faults/test_links_of_nodes.py"
+OWN = "faults/test_own_files_of_nodes.py"
+OWN_FILES = "integration/launchers/cluster/test_own_files.py"
 SHORT = "faults/test_shortages_of_nodes.py"
 NODES = "integration/launchers/cluster/test_nodes.py"
 ADDRESSES = "integration/launchers/cluster/test_addresses.py"
@@ -223,6 +225,68 @@ ROWS = (
                 "faults/test_standby.py::"
                 "test_a_standby_is_refused_if_the_holder_is_not_on_this_machine"
             ),
+        ),
+    ),
+    Row(
+        number=87,
+        fault="anything of a cluster whose nodes do not share the server's files is killed",
+        injection=(
+            "as in row 79, while files of several megabytes are sent in both directions: "
+            "python -m tests.support.node_kills --own-files"
+        ),
+        promise="no work is lost or damaged, no two runs of a worker overlap, and no file remains",
+        tests=(
+            "faults/test_node_kills.py::"
+            "test_no_kill_of_nodes_without_shared_files_loses_or_doubles_work",
+        ),
+    ),
+    Row(
+        number=88,
+        fault="the connection breaks while the files of an attempt are sent",
+        injection="a relay ends the connection, in the middle of each direction",
+        promise=(
+            "to the node: the attempt starts again without using a retry, and the node keeps "
+            "nothing; to the server: the transfer continues"
+        ),
+        tests=(
+            f"{OWN_FILES}::test_a_link_that_breaks_before_the_start_costs_no_retry",
+            f"{OWN_FILES}::test_a_link_that_breaks_while_files_come_back_doubles_nothing",
+        ),
+    ),
+    Row(
+        number=89,
+        fault="a node is killed while it sends the files of an attempt",
+        injection="SIGKILL of the process that serves, or of both processes",
+        promise=(
+            "the next process sends the rest; if the node is lost, no file on the server's "
+            "machine has changed"
+        ),
+        tests=(
+            f"{OWN}::test_a_killed_node_process_sends_the_rest_of_its_files",
+            f"{OWN}::test_a_node_that_is_lost_while_it_sends_its_files_changes_none",
+        ),
+    ),
+    Row(
+        number=90,
+        fault="full disk: the server, while it gets the files of an attempt",
+        injection="a small file system in memory with the workspace is filled",
+        promise="the result waits on the node until there is space; a cancel ends the wait",
+        tests=(
+            f"{OWN}::test_a_full_disk_of_the_server_delays_the_result",
+            f"{OWN}::test_a_worker_that_waits_for_a_full_disk_of_the_server_can_be_cancelled",
+        ),
+    ),
+    Row(
+        number=91,
+        fault="full disk: a node, while it gets or packs the files of an attempt",
+        injection="a small file system in memory with the node's state is filled",
+        promise=(
+            "before the start, no retry is used; after the end, the node packs the files when "
+            "there is space"
+        ),
+        tests=(
+            f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
+            f"{OWN}::test_a_full_disk_of_the_node_delays_the_result",
         ),
     ),
 )

@@ -115,8 +115,16 @@ def namespaces(count: int) -> Iterator[list[Namespace]]:
 class Machine:
     """A node with processes and a network of its own, which can be switched off."""
 
-    def __init__(self, name: str, network: Namespace, join_file: Path, state: Path) -> None:
-        self.name, self.network = name, network
+    def __init__(
+        self,
+        name: str,
+        network: Namespace,
+        join_file: Path,
+        state: Path,
+        apart: tuple[Path, ...] = (),
+    ) -> None:
+        """``apart``: the server's directories, if the machine does not share its files."""
+        self.name, self.network, self._apart = name, network, apart
         self._join_file, self._state = join_file, state
         self._node: NodeProcess | None = None
 
@@ -133,11 +141,13 @@ class Machine:
         """Switch the machine on."""
         new = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
         kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        apart = hidden(*self._apart) if self._apart else ()
         self._node = NodeProcess(
             self._join_file,
             self._state,
             environ=kept,
-            prefix=(*self.network.prefix, *new, "bash", "-c", _INIT, "init"),
+            prefix=(*self.network.prefix, *apart, *new, "bash", "-c", _INIT, "init"),
+            own_files=bool(self._apart),
         )
 
     def off(self) -> None:

@@ -1,5 +1,7 @@
 """``python -m tests.support.node_kills --nodes 3 --kills 200``: jobs run on nodes that are killed.
 
+With ``--own-files``, the nodes do not share the server's files.
+
 Each node has a network and a process namespace of its own (``tests.support.machines``). At random
 instants a process of a node is killed or stopped, a node is switched off or cut off from the
 server, or the server is killed. The jobs have child jobs, worktrees, merges, and gates.
@@ -10,6 +12,7 @@ overlap, or if one remains after the end of its job.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import random
@@ -61,8 +64,14 @@ for n in $(seq {count}); do
     sleep 0.1
 done
 """
-#: Files that a job adds to the project.
-RESULT = {"above.txt", "again.txt", "below.txt", "first.txt", "last.txt"}
+#: On nodes that share no files: a file that takes a while to come back, and its digest.
+LARGE = """\
+head -c 3000000 /dev/urandom > "$ORCHESTRATOR_WORKER_DIR/large"
+echo "digest $(sha256sum < "$ORCHESTRATOR_WORKER_DIR/large" | cut -c 1-64)"
+"""
+#: Files that a job adds to the project; the last one is of the child job.
+RESULT = {"above.txt", "again.txt", "first.txt", "last.txt"}
+BELOW = "below.txt"
 
 
 class Victim(StrEnum):
@@ -120,11 +129,21 @@ class Figures:
 class NodeKills:
     """A server without workers of its own, and nodes that are killed."""
 
-    def __init__(self, folder: Path, zygote: Zygote, seed: int, networks: list[Namespace]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        zygote: Zygote,
+        seed: int,
+        networks: list[Namespace],
+        own_files: bool = False,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._random = random.Random(seed)
-        self._folder, self._signs = folder, folder / "signs"
+        self._own_files = own_files
+        # Outside of the server's folder, which nodes may not see.
+        self._folder, self._signs, self._effects = folder, folder / "signs", folder / "effects"
         self._signs.touch()
+        self._effects.touch()
         self._cluster = TestCluster(folder, host="0.0.0.0")
         self._project = Project(folder / "project").begin({"README.md": "x\n"})
         self._site = FaultSite(
@@ -156,7 +175,8 @@ class NodeKills:
 
     def _machine(self, name: str, network: Namespace) -> Machine:
         join_file = self._cluster.add(name, host=network.server)
-        return Machine(name, network, join_file, self._folder / name)
+        apart = (self._site.folder, self._project.path) if self._own_files else ()
+        return Machine(name, network, join_file, self._folder / name, apart)
 
     def run(self, kills: int, seconds: float = 3600.0) -> Figures:
         """Kill so often, or until the time is over."""
@@ -197,8 +217,10 @@ class NodeKills:
     def _tasks(self) -> list[Answer]:
         """Tasks with a child job, a failure, and a dependency."""
         children = self._folder / f"children_{self._submitted}.json"
-        below = self._witnessed("echo x > below.txt")
-        children.write_text(json.dumps([edit(below, retries=50)]))
+        # A child job cannot start from a worktree that the server does not have yet.
+        git = {"git": "off"} if self._own_files else {}
+        below = self._witnessed(f"echo x > {BELOW}")
+        children.write_text(json.dumps([edit(below, retries=50, **git)]))
         spawn = f"orchestrator spawn child --tasks '{children}' --wait >/dev/null"
         again = f"{self._folder}/tried.$ORCHESTRATOR_JOB_ID"
         return [
@@ -216,9 +238,10 @@ class NodeKills:
     def _witnessed(self, script: str) -> str:
         count = self._random.randint(*(LONG if self._random.random() < SHARE_OF_LONG else SHORT))
         witness = WITNESS.format(
-            place=self._folder, effects=self._site.effects, signs=self._signs, count=count
+            place=self._folder, effects=self._effects, signs=self._signs, count=count
         )
-        return f"{witness}echo 'all {count}'\n{script}"
+        large = LARGE if self._own_files else ""
+        return f"{witness}{large}echo 'all {count}'\n{script}"
 
     def _collect(self) -> None:
         if self._is_away():
@@ -250,6 +273,8 @@ class NodeKills:
             self.figures.wrong.append(f"{job} has not ended: {answer}")
         until(lambda: self._ups() == len(self._machines), "the nodes are back")
         directories = [self._folder / each.name / "attempts" for each in self._machines]
+        if self._own_files:
+            directories += [self._folder / each.name / "files" for each in self._machines]
         until(lambda: not any(list(each.iterdir()) for each in directories), "nodes hold nothing")
         until(lambda: not self._project.worktrees(), "no worktree remains")
 
@@ -350,7 +375,11 @@ class NodeKills:
         for row in rows:
             assert row["status"] in ("success", "recursive_success"), row
             _check_output(row["output"])
-        starts = [each for each in self._lines(self._site.effects) if f" {job}/" in each]
+            if self._own_files:
+                _check_large(
+                    self._site.directory(job) / "depth_0" / row["worker_id"], row["output"]
+                )
+        starts = [each for each in self._lines(self._effects) if f" {job}/" in each]
         assert not [each for each in starts if each.startswith("overlap")], starts
         attempts = Counter(each.split()[1] for each in starts)
         assert max(attempts.values()) == 1, f"an attempt ran twice: {starts}"
@@ -362,7 +391,8 @@ class NodeKills:
         assert (directory / "FINAL_RESULT.md").exists()
         assert not list((directory / "attempts").glob("*.run"))
         files = set(self._project.files(f"orchestrator/{job}/result"))
-        assert files == {"README.md", *RESULT}, files
+        below = () if self._own_files else (BELOW,)
+        assert files == {"README.md", *RESULT, *below}, files
         self._count_failures(job)
 
     def _check_signs(self, job: str) -> None:
@@ -396,6 +426,12 @@ def _check_output(output: str) -> None:
     assert lines and lines[-1].startswith("all "), f"the log is not whole: {output}"
     count = int(lines[-1].removeprefix("all "))
     assert lines[:-1] == [f"line {n}" for n in range(1, count + 1)], f"log: {output}"
+
+
+def _check_large(directory: Path, output: str) -> None:
+    [line] = [each for each in output.splitlines() if each.startswith("digest ")]
+    found = hashlib.sha256((directory / "large").read_bytes()).hexdigest()
+    assert line == f"digest {found}", f"{directory}: the file is of another attempt, or damaged"
 
 
 def _check_events(events: list[Answer]) -> None:
@@ -432,9 +468,11 @@ def _find(machine: Machine, kind: Victim, rng: random.Random) -> int:
     return rng.choice(shims) if shims else 0
 
 
-def kill_nodes(folder: Path, zygote: Zygote, seed: int, kills: int, nodes: int = 3) -> Figures:
+def kill_nodes(
+    folder: Path, zygote: Zygote, seed: int, kills: int, nodes: int = 3, own_files: bool = False
+) -> Figures:
     with namespaces(nodes) as networks:
-        return NodeKills(folder, zygote, seed, networks).run(kills)
+        return NodeKills(folder, zygote, seed, networks, own_files).run(kills)
 
 
 def main() -> int:
@@ -442,13 +480,15 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--own-files", action="store_true", help="nodes share no files")
     parser.add_argument("--directory", type=Path, help="where the files remain")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         zygote = Zygote()
         try:
             folder = given.directory or Path(place)
-            figures = kill_nodes(folder / "site", zygote, given.seed, given.kills, given.nodes)
+            settings = given.seed, given.kills, given.nodes, given.own_files
+            figures = kill_nodes(folder / "site", zygote, *settings)
         finally:
             zygote.close()
     print(f"seed {given.seed}: {figures}")

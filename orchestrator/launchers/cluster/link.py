@@ -10,7 +10,7 @@ agents {names}, unfit {why}                       ok {n}
 had {bytes}                                       files {attempt, at, data}: before its start
 started {attempt, pid}                            start {launch, files}, stop {attempt, ...}
 piece {attempt, file, at, data}                   waiting {attempt, on}
-ended {attempt, exit, record, files}              got {bytes}
+ended {attempt, exit, record, files}              got {bytes}, again {attempt}: the disk was full
 no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
 leaving {}                                        addresses {addresses}: they have changed
 tcp {connection, data}                            tcp {connection, data}

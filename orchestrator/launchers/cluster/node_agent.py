@@ -29,10 +29,11 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable, OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
+from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.cluster.file_growth import FileGrowthWatch
-from orchestrator.launchers.cluster.files.archive import Sent
+from orchestrator.launchers.cluster.files.archive import Sent, as_full_disk
 from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
 from orchestrator.launchers.cluster.late_ends import has_result
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
@@ -72,6 +73,9 @@ _PAUSE_SECONDS, _REJECTED_SECONDS = 0.25, 5.0
 _AGENTS_SECONDS = 5.0
 #: Maximum seconds for which a stopping node waits until the server has its workers' ends.
 _LEAVE_SECONDS = 15.0
+#: Maximum seconds for which an ended worker's files wait for space on a full disk, and the seconds
+#: between two attempts.
+_FULL_DISK_SECONDS, _AGAIN_SECONDS = 60.0, 2.0
 #: Output files that are sent to the server: paths below the attempt's directory.
 FILES = {"log": "log", "raw": "raw/log"}
 #: The same for attempts whose files come back. Their archive is complete when it has its name.
@@ -568,6 +572,13 @@ class NodeAgent:
         held.is_reported = False
         self._grown[held.id] = None
 
+    def _send_again(self, attempt_id: str) -> None:
+        """Send the files of an attempt from their beginning, and its end."""
+        held = self._held.get(attempt_id)
+        if held is not None and held.is_reported:
+            self._send_from(held, {"files": 0})
+            self._something.set()
+
     def _drop(self, held: _Held) -> None:
         """Stop and forget an attempt that the server does not expect."""
         held.is_unwanted = True
@@ -638,6 +649,8 @@ class NodeAgent:
                 self._something.set()
             case "kept":
                 self._forget(message["attempt"])
+            case "again":
+                self._send_again(message["attempt"])
             case "addresses":
                 self._addresses.take(self._where, message["addresses"])
 
@@ -724,12 +737,9 @@ class NodeAgent:
         return held
 
     def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
-        """Store a piece of an attempt's files. An error is ignored here, because the start of the
-        attempt then fails.
-        """
+        """Store a piece of an attempt's files."""
         if self._files is not None:
-            with suppress(OSError):
-                self._files.receive(attempt_id, at, data)
+            self._files.receive(attempt_id, at, data)
         link.post({"is": "had", "bytes": len(data)})
 
     def _start(self, link: Link, message: Message) -> None:
@@ -774,7 +784,7 @@ class NodeAgent:
         try:
             await asyncio.to_thread(self._files.unpack, held.id, files, sent)
         except (OSError, OrchestratorError) as error:
-            self._not_started(held.id, error)
+            self._not_started(held.id, as_full_disk(error, str(self._directory)))
             return
         held.is_preparing = False
         if held.stopped is not None:
@@ -844,13 +854,18 @@ class NodeAgent:
         the archive.
         """
         assert self._files is not None
-        path = f"{held.directory}/{_NAMES['files']}"
-        try:
-            told = await asyncio.to_thread(self._files.pack, held.id, files, path)
-        except (OSError, OrchestratorError) as error:
-            held.returned = {"error": str(error)}
-        else:
-            held.returned = asdict(told)
+        path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
+        while held.returned is None:
+            try:
+                told = await asyncio.to_thread(self._files.pack, held.id, files, path)
+                held.returned = asdict(told)
+            except (OSError, OrchestratorError) as error:
+                is_full = is_full_disk(as_full_disk(error, str(self._directory)))
+                if is_full and self._loop.time() < ends and not held.is_unwanted:
+                    # Other workers of this node may end, and free the space that the archive needs.
+                    await asyncio.sleep(_AGAIN_SECONDS)
+                else:
+                    held.returned = {"error": str(error)}
         self._finish(held, exit)
 
     def _finish(self, held: _Held, exit: Exit) -> None:

@@ -17,12 +17,18 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.launchers.cluster.files import file_exchange
-from orchestrator.launchers.cluster.files.archive import MOST_BYTES, Sent, UnusableFiles
+from orchestrator.launchers.cluster.files.archive import (
+    MOST_BYTES,
+    Sent,
+    UnusableFiles,
+    as_full_disk,
+)
 from orchestrator.launchers.cluster.files.file_exchange import FileExchange, Window
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
@@ -48,6 +54,8 @@ MOST_KNOWN = 64
 _MOST_REASON = 500
 #: Ends of attempts that may have no files, because nothing ran.
 _WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
+#: Seconds between two attempts to store files on a full disk.
+_FULL_DISK_SECONDS = 5.0
 #: Difference between the clocks of server and node above which a warning is logged, in seconds.
 _MOST_SKEW_SECONDS = 1.0
 #: Maximum characters of a text, and maximum number of steps, that a node reports about an agent.
@@ -105,8 +113,8 @@ class Flight:
     is_taking: bool = False
     #: Commits that the node has when the attempt starts.
     brings: tuple[str, ...] = ()
-    #: Why a part of the returned files could not be stored; empty: all parts were.
-    files_error: str = ""
+    #: Why a part of the returned files could not be stored; None: all parts were.
+    files_error: OSError | None = None
 
     def own_files(self, files: AttemptFiles) -> None:
         """Record that the node has its own file system, so that the attempt's files come back with
@@ -632,6 +640,10 @@ class NodeLinks:
             if message["files"] is not None or exit.ended_by not in _WITHOUT_FILES:
                 await self._put_files(flight, flight.files, message["files"])
         except (OSError, LookupError, TypeError, ValueError, OrchestratorError) as error:
+            directory = os.path.dirname(flight.exit_path)
+            if flight.stop is None and is_full_disk(as_full_disk(error, directory)):
+                self._spawn(self._take_files_later(node, flight))
+                return
             logger.warning(
                 "files of a node's attempt were lost: %s", error,
                 extra={"action": "node_files", "node": node.name, "attempt": flight.attempt_id},
@@ -641,15 +653,34 @@ class NodeLinks:
         if node.link is not None:
             node.link.post({"do": "kept", "attempt": flight.attempt_id})
 
+    async def _take_files_later(self, node: ConnectedNode, flight: Flight) -> None:
+        """Let the node send an attempt's files again, because this machine's disk is full.
+
+        The attempt's work is not lost. A stop of the attempt ends the wait.
+        """
+        logger.warning(
+            "no space for the files of a worker on node %s; retrying", node.name,
+            extra={"action": "node_files", "node": node.name, "attempt": flight.attempt_id},
+        )  # fmt: skip
+        file_exchange.discard(flight.exit_path)
+        flight.had["files"], flight.files_error = 0, None
+        waits_until = self._loop.time() + _FULL_DISK_SECONDS
+        while flight.stop is None and self._loop.time() < waits_until:
+            await asyncio.sleep(_TICK_SECONDS)
+        flight.is_taking = False
+        if node.link is not None:
+            node.link.post({"do": "again", "attempt": flight.attempt_id})
+
     async def _put_files(self, flight: Flight, files: AttemptFiles, told: Any) -> None:
         if told is None:
             raise UnusableFiles("the node did not send the files of the attempt")
         if told.get("error"):
             raise UnusableFiles(str(told["error"])[:_MOST_REASON])
         if flight.files_error:
+            why = flight.files_error.strerror or str(flight.files_error)
             raise UnusableFiles(
-                f"the server cannot store the files of the attempt: {flight.files_error}"
-            )
+                f"the server cannot store the files of the attempt: {why}"
+            ) from flight.files_error
         if flight.had["files"] > MOST_BYTES:
             raise UnusableFiles(f"the files of the attempt have more than {MOST_BYTES} bytes")
         sent = Sent(int(told["bytes"]), str(told["digest"]))
@@ -938,7 +969,7 @@ def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
     except OSError as error:
         # A full or broken disk: the worker continues, and its log is marked as incomplete.
         if file == "files":
-            flight.files_error = error.strerror or str(error)
+            flight.files_error = flight.files_error or error
         else:
             flight.log_is_lost = True
 

@@ -5,27 +5,32 @@ as a JSON object, and the content of a file. The last record has the kind ``end`
 is not trusted: a record whose path or link leaves its directory makes the whole archive unusable.
 """
 
+import errno
 import json
 import os
 import shutil
 import stat
 import struct
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import LaunchError
+from orchestrator.core.errors import LaunchError, RepositoryError
 
 #: Maximum size of an archive, in bytes, and of the number of its records.
 MOST_BYTES = 4 * 1024**3
 MOST_RECORDS = 200_000
 _MOST_HEADER = 64 * 1024
 _COPY_BYTES = 1024 * 1024
+#: A disk with less space counts as full.
+_FULL_BYTES = 1024 * 1024
 _LENGTH = struct.Struct(">I")
 _FILE, _DIRECTORY, _LINK, _END = "file", "directory", "link", "end"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_Failure = TypeVar("_Failure", bound=Exception)
 
 
 class UnusableFiles(LaunchError):
@@ -336,6 +341,18 @@ def _is_same(first: str, second: str) -> bool:
             if data != right.read(_COPY_BYTES):
                 return False
     return True
+
+
+def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
+    """Return the error of a full disk in place of an error of git, which does not say so, if the
+    disk of ``path`` is full; otherwise the error itself.
+    """
+    if isinstance(error, RepositoryError):
+        with suppress(OSError):
+            found = os.statvfs(path)
+            if found.f_bavail * found.f_frsize < _FULL_BYTES:
+                return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return error
 
 
 def remove(path: str) -> None:

@@ -149,6 +149,11 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
         return None
 
 
+def discard(exit_path: str) -> None:
+    """Remove the archive of an attempt, which arrives anew. Idempotent."""
+    _unlink(archive_path(exit_path))
+
+
 def forget(exit_path: str) -> None:
     """Remove the list of files and the archive of an attempt. Idempotent."""
     for name in ("returned", "files.json"):

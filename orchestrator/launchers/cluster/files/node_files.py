@@ -78,6 +78,8 @@ class NodeFiles:
         self._python = ""
         #: The attempt that uses the directory of its worker.
         self._users: dict[str, str] = {}
+        #: The first error of an arriving archive, by directory.
+        self._errors: dict[str, OSError] = {}
         self._sweeping = threading.Lock()
 
     @property
@@ -102,18 +104,23 @@ class NodeFiles:
         """Append a piece to the archive of an attempt, at the position ``at``. 0 begins a new
         archive.
 
-        Raise OSError.
+        ``unpack`` raises the error of a piece that cannot be stored.
         """
         place = self._place(attempt_id)
         if at == 0:
             self._discard(place)
-            place.mkdir(mode=0o700)
             self._users[str(place)] = attempt_id
+            self._errors.pop(str(place), None)
         elif self._users.get(str(place)) != attempt_id:
             return
-        with open(place / RECEIVED, "ab") as file:
-            if file.tell() == at:
-                file.write(data)
+        try:
+            if at == 0:
+                place.mkdir(mode=0o700)
+            with open(place / RECEIVED, "ab") as file:
+                if file.tell() == at:
+                    file.write(data)
+        except OSError as error:
+            self._errors.setdefault(str(place), error)
 
     def adopt(self, attempt_id: str) -> None:
         """Record an attempt whose files an earlier process of this node has unpacked."""
@@ -125,6 +132,9 @@ class NodeFiles:
         Raise OSError, UnusableFiles, or RepositoryError.
         """
         place, mapped = self._place(attempt_id), self.paths(attempt_id)
+        error = self._errors.pop(str(place), None)
+        if error is not None:
+            raise error
         received, staging = place / RECEIVED, place / "staging"
         if archive.sent(str(received)) != told:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")

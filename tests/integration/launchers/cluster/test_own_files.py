@@ -1,6 +1,7 @@
 """Attempts on a node that does not see the server's files: another mount namespace."""
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -32,7 +33,7 @@ class OwnFilesSite:
     """A server's directory, and a node that does not see it."""
 
     def __init__(self, directory: Path, terms: LeaseTerms = QUICK) -> None:
-        (directory / "server").mkdir()
+        (directory / "server").mkdir(exist_ok=True)
         self.directory = directory
         self.site = ClusterSite(directory / "server", terms)
         self.site.listen()
@@ -40,10 +41,16 @@ class OwnFilesSite:
 
     def join(self, *, through_relay: bool = False) -> NodeProcess:
         site = self.site
-        join_file = site.cluster.add("n1").rename(self.directory / "n1.join")
+        # The server's directory may be another disk.
+        join_file = Path(shutil.move(site.cluster.add("n1"), self.directory / "n1.join"))
         if through_relay:
             self.relay = relay_for(join_file, site.cluster.port)
             site.relays["n1"] = self.relay
+        return self.begin_node()
+
+    def begin_node(self) -> NodeProcess:
+        """Start the processes of the node, and wait until workers may start there."""
+        site, join_file = self.site, self.directory / "n1.join"
         place, prefix = self.directory / "n1", hidden(self.directory / "server")
         node = NodeProcess(join_file, place, prefix=prefix, own_files=True)
         site.nodes["n1"] = node
