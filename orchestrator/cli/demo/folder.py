@@ -70,7 +70,7 @@ class DemoFolder:
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment for commands in the demo's folder.
 
-        Variables that select another home, project, or server are removed.
+        Variables of this product and of git are removed, because they could name another folder.
         """
         own = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
         return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
