@@ -15,8 +15,11 @@ _SETTINGS = ("agent", "planner", "resolve")
 
 
 def check_agents(folder: Path, settings: Settings) -> None:
-    """Raise ConfigError with one line for each unknown agent: in ``workers``, and in the jobs of
-    triggers. If a trigger is invalid, triggers are not checked: ``triggers`` reports the error.
+    """Raise ConfigError with one line for each unknown agent in ``workers`` and in the jobs of
+    triggers.
+
+    If a trigger is invalid, the jobs of triggers are not checked, because the function ``triggers``
+    reports the invalid trigger.
     """
     agents = registry(folder, settings)
     problems = []

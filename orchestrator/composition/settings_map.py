@@ -35,7 +35,7 @@ from orchestrator.workspace import (
 
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
-    """Return defaults of a job, and limits that no job exceeds."""
+    """Return the default settings of a job, and the limits that no job exceeds."""
     found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
     found["enable_recursion"] = found["enable_recursion"] and not _offline(settings)
     ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}

@@ -1,4 +1,4 @@
-"""The HTTP request of one message: to a checked address, without redirects and proxies."""
+"""Sends one message by HTTP: to an address that was checked, without redirects and proxies."""
 
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime

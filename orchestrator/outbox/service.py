@@ -76,7 +76,9 @@ class OutboxService:
             raise ConfigError("\n".join(self._trouble))
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry. Return the new states of all entries that were sent with it."""
+        """Send an entry, possibly joined with other due entries. Return all sent entries with their
+        new states.
+        """
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)
         outcome = self._webhooks.send(entry)

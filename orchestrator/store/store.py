@@ -160,8 +160,9 @@ class Recent(Generic[Value]):
 
 
 class Versions:
-    """A number for each root job that grows with each change of its rows, while this process runs.
-    Any thread may call.
+    """Holds a number for each root job. Any thread may call.
+
+    The number grows with each change of the job's rows, while this process runs.
     """
 
     def __init__(self) -> None:

@@ -367,10 +367,10 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return which files of the worktree, and which packages of the user's checkout, the gate
-    executed.
+    """Return two values: the files of the worktree that the gate executed, and the executed
+    packages of the user's checkout.
 
-    Files are relative to the directory in which the gate starts; None if they are unknown.
+    Files are relative to the directory in which the gate starts. They are None if they are unknown.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:

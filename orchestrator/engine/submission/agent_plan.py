@@ -1,4 +1,4 @@
-"""Plans made by agents: checks an agent's answer, and creates the job's tasks from it."""
+"""Checks the answer of an agent that plans a job, and creates the job's tasks from it."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -233,8 +233,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    A checkpoint of a later attempt shows that the rollback has run. A later rollback by a person
-    replaces a decided rollback.
+    ``present``: the worker's checkpoints. A checkpoint of a later attempt shows that the rollback
+    has run. A later rollback by a person replaces a decided rollback.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):

@@ -573,7 +573,7 @@ def as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def as_unreadable(where: str) -> Iterator[None]:
-    """Convert exceptions from invalid rows to StoreError."""
+    """Convert exceptions that invalid rows cause to StoreError."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""The use cases that list many jobs or workers, or show parts of one."""
+"""The use cases that list jobs and workers, their needs, and their usage."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
