@@ -97,7 +97,7 @@ class ModelLoop:
             self._wind()
             return
         self._running = False  # a further signal must not raise a second exception
-        silent = f"no output for {self._spec.stall_seconds:g} s"
+        silent = f"the agent printed nothing for {self._spec.stall_seconds:g} s"
         raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
 
     def _stopped(self, why: EarlyStop) -> AgentOutcome:

@@ -314,7 +314,7 @@ class Program:
         if self._watch.waits():
             self._heard = now
             return None
-        return EarlyStop(ErrorClass.TIMEOUT, f"no output for {patience.stall:g} s")
+        return EarlyStop(ErrorClass.TIMEOUT, f"the agent printed nothing for {patience.stall:g} s")
 
     def _ending(self, child: Child) -> Ending:
         why = self._stopping or EarlyStop(ErrorClass.NONE, "")

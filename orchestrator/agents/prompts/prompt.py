@@ -62,7 +62,7 @@ INTERRUPTIONS = {
     "rate limit": "the rate limit of the account was reached",
     "api": "the model's service failed",
     "timeout": "the attempt timed out",
-    "lost": "the process was lost",
+    "lost": "the process ended for an unknown reason",
     "killed": "the process was killed",
     "internal": "the tool failed with an internal error",
     LOGIN: "the login of the agent failed, and has been fixed since",

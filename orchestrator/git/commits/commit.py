@@ -445,7 +445,7 @@ def restore(git: Git, commit: str) -> None:
     # Never move a checked-out branch of the user.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
     if own and git.resolve("HEAD^{commit}") != commit:
-        git.run("update-ref", "-m", "orchestrator: as it was committed", "HEAD", commit)
+        git.run("update-ref", "-m", "orchestrator: restored a commit", "HEAD", commit)
 
 
 def changed_any(git: Git, start: str, end: str) -> bool:

@@ -182,7 +182,7 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
     except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
-        logger.warning("not copied into a worktree: %s", source, exc_info=True)
+        logger.warning("cannot copy an ignored file into a worktree: %s", source, exc_info=True)
 
 
 def _copy(source: str, target: str) -> None:

@@ -136,7 +136,7 @@ class BranchRestore:
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
         if not where or (is_here and change.alteration is RepositoryAlteration.CHANGED):
             return ""
-        return f"checked out in {where}"
+        return f"the branch is checked out in {where}"
 
     def restore(self, each: Restorable) -> None:
         """Restore one change. Raise Conflict if that fails; the changed object then stays as

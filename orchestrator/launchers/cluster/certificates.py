@@ -7,6 +7,7 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, Conflict
 from orchestrator.launchers.cluster.link import SERVER_NAME
@@ -54,7 +55,10 @@ class CertificateAuthority:
         exists.
         """
         if self.exists:
-            raise Conflict(f"{self._directory} already has an authority; add nodes to it")
+            raise Conflict(
+                f"{self._directory} already contains a certificate authority; "
+                f"add a node: {COMMAND} nodes add NAME"
+            )
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = _issue("orchestrator cluster", None, _AUTHORITY_DAYS)
         self._write(AUTHORITY, found)

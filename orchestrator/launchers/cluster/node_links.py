@@ -496,9 +496,11 @@ class NodeLinks:
         node.skew = float(hello["time"]) - time.time()
         if abs(node.skew) > _MOST_SKEW_SECONDS:
             logger.warning(
-                "the clock of node %s differs by %.1f s", node.name, node.skew,
+                "the clock of node %s differs from the server's clock by %.1f s",
+                node.name,
+                node.skew,
                 extra={"action": "node_clock", "node": node.name},
-            )  # fmt: skip
+            )
         node.heard_at = self._loop.time()
         self._grant(node)
         tunnel = Tunnel(link, self._api)

@@ -141,7 +141,7 @@ def limit_hit(directory: str, wanted: Message) -> str:
     if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
         return rlimits.memory_words(wanted["memory"])
     if wanted.get("processes") and _count(f"{directory}/pids.events", "max"):
-        return f"tried to run more than {wanted['processes']} processes and threads"
+        return f"the worker tried to run more than {wanted['processes']} processes and threads"
     return ""
 
 

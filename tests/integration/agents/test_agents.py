@@ -149,7 +149,7 @@ def test_a_silent_agent_is_stopped_as_the_settings_say(
     ended = site.run("Build a house", [task("hangs")])
 
     assert row(ended)["status"] == "timeout"
-    assert "no output for 0.5 s" in row(ended)["reason"]
+    assert "the agent printed nothing for 0.5 s" in row(ended)["reason"]
 
 
 # Selection of the agent

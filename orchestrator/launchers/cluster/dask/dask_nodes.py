@@ -153,7 +153,7 @@ class DaskNodes:
                     logger.info("connected to Dask's scheduler %s", self._address)
                     pause, is_logged = _AGAIN_SECONDS, False
                     await self._follow(client)
-                why = "the connection has ended"
+                why = "the connection to the scheduler ended"
             except Exception as error:
                 why = str(error) or type(error).__name__
             if not is_logged:
