@@ -407,8 +407,9 @@ def _weighed(
 ) -> Evidence:
     """Return the evidence, with a ``DeliveredWork`` that compares the changed files with the task.
 
-    ``builds``: True if the agent's work is a change of files. ``deferred``: True if unfinished
-    child jobs may still create the promised files.
+    If no file changed, the evidence also has the kind of the agent's final text. ``builds``: True
+    if the agent's work is a change of files. ``deferred``: True if unfinished child jobs may still
+    create the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, said = evidence.output_required, FinalText.ANSWER

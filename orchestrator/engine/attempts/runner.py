@@ -272,9 +272,8 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """Report the end of an attempt that was stopped before its launch.
-
-        Return True if the attempt was stopped; otherwise do nothing and return False.
+        """If the attempt was stopped before its launch, report the attempt's end. Return True if it
+        was stopped.
         """
         name = attempt_id(worker)
         self._background.space.done(name)
@@ -422,7 +421,9 @@ class AttemptRunner:
             self._report(flight, exit, nothing)
 
     def _is_cancelled(self, worker: Worker) -> bool:
-        """True if the worker or its job was cancelled, and will not run again."""
+        """True if the worker was cancelled, or its job is being stopped, so that the worker does
+        not run again.
+        """
         view = self._scheduler.view
         present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)

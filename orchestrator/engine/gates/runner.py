@@ -369,8 +369,8 @@ class GateRunner:
         self._judge(course, gate, second, base, first)
 
     def _switched_off(self, course: _GateSequence, gate: Gate) -> tuple[str, ...]:
-        """Return the places where the change adds comments that switch off findings of the gate,
-        such as ``noqa``.
+        """Return the places where the change adds comments such as ``noqa``, which switch off
+        findings of the gate.
         """
         comments, check = comments_of(gate.run), course.check
         if comments is None or not check.base:

@@ -86,7 +86,7 @@ class MergeQueue:
             return job_id in self._under_way
 
     def stop(self, job_id: str) -> None:
-        """Make the merge of a cancelled job end soon, by skipping long steps. Idempotent."""
+        """Make the merge of a stopped job end soon, by skipping long steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()
