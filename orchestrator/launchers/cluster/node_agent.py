@@ -573,7 +573,7 @@ class NodeAgent:
         self._grown[held.id] = None
 
     def _send_again(self, attempt_id: str) -> None:
-        """Send the files of an attempt from their beginning, and its end."""
+        """Send the files of an attempt from their beginning, and then the attempt's end."""
         held = self._held.get(attempt_id)
         if held is not None and held.is_reported:
             self._send_from(held, {"files": 0})

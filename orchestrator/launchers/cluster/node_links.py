@@ -174,7 +174,9 @@ class ConnectedNode:
         return sum(not each.is_waiting for each in self.flights.values())
 
     def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
-        """Note that an attempt has brought these commits, or brings none. Idempotent."""
+        """Record that the node has these commits, and that the transfer of the attempt's files has
+        ended. Idempotent.
+        """
         self.known = tuple(dict.fromkeys((*self.known, *commits)))[-MOST_KNOWN:]
         if self.bringing == attempt_id:
             self.bringing = ""

@@ -77,7 +77,7 @@ def _directory(pid: int) -> str:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    The attempt may be a run of a gate, whose record has another name.
+    ``record``: the path of the exit record without its ending, which differs for the run of a gate.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

@@ -29,8 +29,8 @@ class Places:
     def to_change(self, given: str) -> Path:
         """Return the absolute path to write, with the same checks as ``find``.
 
-        Git's own files also raise ToolRefused, because git runs the hooks and filters that they
-        name.
+        Also raise ToolRefused for git's own files, because git runs the hooks and filters that
+        these files name.
         """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:

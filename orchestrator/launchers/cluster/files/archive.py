@@ -344,8 +344,8 @@ def _is_same(first: str, second: str) -> bool:
 
 
 def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
-    """Return the error of a full disk in place of an error of git, which does not say so, if the
-    disk of ``path`` is full; otherwise the error itself.
+    """Return the error of a full disk if ``error`` is from git and the disk of ``path`` is full;
+    otherwise return ``error``. Git's own error does not say that the disk is full.
     """
     if isinstance(error, RepositoryError):
         with suppress(OSError):

@@ -150,7 +150,11 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard(exit_path: str) -> None:
-    """Remove the archive of an attempt, which arrives anew. Idempotent."""
+    """Remove the part of an attempt's archive that has arrived, because the node sends the archive
+    again.
+
+    Idempotent.
+    """
     _unlink(archive_path(exit_path))
 
 

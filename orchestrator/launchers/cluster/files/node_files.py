@@ -104,7 +104,7 @@ class NodeFiles:
         """Append a piece to the archive of an attempt, at the position ``at``. 0 begins a new
         archive.
 
-        ``unpack`` raises the error of a piece that cannot be stored.
+        Never raises OSError: if a piece cannot be stored, ``unpack`` raises the error later.
         """
         place = self._place(attempt_id)
         if at == 0:
@@ -188,7 +188,9 @@ class NodeFiles:
 
     def forget(self, attempt_id: str) -> None:
         """Discard the attempt's directory, unless a later attempt of the worker uses it.
-        Idempotent. ``sweep`` removes the directory, which may take long.
+        Idempotent.
+
+        ``sweep`` removes discarded directories, which may take long.
         """
         place = self._place(attempt_id)
         if self._users.get(str(place)) == attempt_id:
@@ -196,7 +198,7 @@ class NodeFiles:
             self._discard(place)
 
     def forget_others(self, attempts: Container[str]) -> None:
-        """Discard all directories, except those of these attempts."""
+        """Discard all directories, except the directories of ``attempts``."""
         self._users = {place: user for place, user in self._users.items() if user in attempts}
         for place in self._directory.iterdir():
             if str(place) not in self._users and not place.name.startswith(_TRASH):
@@ -210,7 +212,9 @@ class NodeFiles:
                     archive.remove(str(place))
 
     def _discard(self, place: Path) -> None:
-        """Rename a directory, so that the worker's next attempt can have one of this name."""
+        """Rename a directory, so that the worker's next attempt can create a directory of the same
+        name.
+        """
         with suppress(OSError):
             os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 
