@@ -114,7 +114,7 @@ class WholeAnswer(DescribedFields, BaseModel):
     Clients of ``/api/v1/tasks`` expect all fields.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class CliResult(WholeAnswer):

@@ -5,6 +5,7 @@ import binascii
 import json
 from functools import partial
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
@@ -15,19 +16,16 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RpcError, Values, said
-from orchestrator.api.mcp.tool_calls import (
-    Desk,
-    ToolCall,
-    asked,
-    carried_out,
-    check_caller,
-    refused,
-)
 from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.routes.streams import secured_reply, waiting_reply
 from orchestrator.api.sockets.response_writers import Reply
 from orchestrator.schemas.requests.queries import NoQuery
+
+if TYPE_CHECKING:
+    # Imported by the functions that use it, because few servers get such calls, and building the
+    # models of all arguments takes a thirtieth of the start's time.
+    from orchestrator.api.mcp.tool_calls import Desk, ToolCall
 
 blueprint = Blueprint("mcp", __name__)
 blueprint.before_request(identify)
@@ -90,6 +88,8 @@ def _header(name: str) -> str | None:
 
 
 def _answered(one: Request) -> Response:
+    from orchestrator.api.mcp.tool_calls import asked, refused
+
     if one.method != "tools/call":
         request.environ[READS] = True
         tools = definitions(for_admin=caller().is_admin)
@@ -102,7 +102,9 @@ def _answered(one: Request) -> Response:
         return _json(one.reply(refused(error)))
 
 
-def _called(one: Request, call: ToolCall) -> Response:
+def _called(one: Request, call: "ToolCall") -> Response:
+    from orchestrator.api.mcp.tool_calls import Desk, carried_out, check_caller
+
     request.environ[TOOL] = call.tool.name
     if call.tool.reads_only:
         request.environ[READS] = True
@@ -123,10 +125,12 @@ def _called(one: Request, call: ToolCall) -> Response:
     return waiting_reply(job, seconds, check, answer, _reply_of(one, said(STOPPING)))
 
 
-def _reply(one: Request, desk: Desk, call: ToolCall) -> Reply:
+def _reply(one: Request, desk: "Desk", call: "ToolCall") -> Reply:
     """Return the whole answer to a tool call. Never raises. After a wait, runs outside of any
     request.
     """
+    from orchestrator.api.mcp.tool_calls import carried_out, refused
+
     try:
         result = carried_out(desk, call)
     except Exception as error:

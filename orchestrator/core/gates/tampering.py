@@ -7,7 +7,6 @@
 - Comments that switch off a tool's findings in a line or a file.
 """
 
-import configparser
 import json
 import re
 import tomllib
@@ -54,7 +53,7 @@ def judging_part(path: str, text: str) -> object:
     read = _READERS.get(path.rpartition("/")[2])
     try:
         return text if read is None else read(text)
-    except (ValueError, RecursionError, configparser.Error):
+    except (ValueError, RecursionError):
         return text
 
 
@@ -69,8 +68,14 @@ def _package(text: str) -> object:
 
 
 def _setup(text: str) -> object:
+    # Imported when needed, because most projects have no such file.
+    import configparser
+
     parser = configparser.RawConfigParser()
-    parser.read_string(text)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise ValueError(str(error)) from error
     own = (name for name in parser.sections() if not name.startswith(_OF_SETUP))
     return {name: dict(parser[name]) for name in own}
 

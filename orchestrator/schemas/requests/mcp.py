@@ -133,7 +133,7 @@ class LandArguments(JobArguments):
 class McpMessage(DescribedFields, BaseModel):
     """A JSON-RPC message of the Model Context Protocol. Used in the OpenAPI document only."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", defer_build=True)
 
     jsonrpc: Literal["2.0"]
     id: int | str = 0
