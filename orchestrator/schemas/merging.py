@@ -11,6 +11,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
 from orchestrator.schemas.answers.common import Answer, Links, MissingAnswer, OutsideAnswer
+from orchestrator.schemas.fields.default_values import no_items
 from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Wire, Word
 
 WorkerNames = Annotated[
@@ -144,10 +145,10 @@ class LostHunkAnswer(Answer):
     last: int = 0
     removed: bool = False
     """True if the lost change removes these lines; line numbers then refer to the base."""
-    text: list[str] = Field(default_factory=list)
+    text: list[str] = Field(default_factory=no_items)
     """Beginning of each line."""
-    commits: list[str] = Field(default_factory=list)
-    workers: list[str] = Field(default_factory=list)
+    commits: list[str] = Field(default_factory=no_items)
+    workers: list[str] = Field(default_factory=no_items)
     """Workers that wrote the lines."""
 
 
@@ -173,7 +174,7 @@ class ConflictAnswer(Answer):
     path: str
     child_job_id: str = ""
     """Child job of the worker that made the changes; empty: the worker made them."""
-    child_workers: list[str] = Field(default_factory=list)
+    child_workers: list[str] = Field(default_factory=no_items)
     """Workers of the child job `child_job_id` that changed the file."""
     base: str = ""
     """Blob in the base; empty if none."""
@@ -183,7 +184,7 @@ class ConflictAnswer(Answer):
     """Blob on the worker's branch; empty if none."""
     resolved: bool = False
     """True if merge_strategy theirs put the worker's lines or file into the result."""
-    lost: list[LostHunkAnswer] = Field(default_factory=list)
+    lost: list[LostHunkAnswer] = Field(default_factory=no_items)
     """If resolved: lines of the other side that are not in the result."""
 
 
@@ -199,7 +200,7 @@ class MergedGateAnswer(Answer):
     note: str = ""
     required: bool = True
     seconds: float = 0.0
-    failures: list[str] = Field(default_factory=list)
+    failures: list[str] = Field(default_factory=no_items)
     """Findings that are not in the baseline."""
     baseline_findings: int = 0
     """Number of findings that are in the baseline."""
@@ -209,7 +210,7 @@ class MergedGateAnswer(Answer):
     """Number of tests that passed; null if the gate does not count tests."""
     output: str = ""
     """End of the gate's output, if the gate did not pass."""
-    flaky: list[str] = Field(default_factory=list)
+    flaky: list[str] = Field(default_factory=no_items)
     """Findings that only one of the gate's two runs reported; an empty name means the whole
     gate."""
 
@@ -242,7 +243,7 @@ class ConflictsAnswer(Answer):
     branch: str = ""
     """Result branch; empty if none."""
     commit: str = ""
-    merged: list[str] = Field(default_factory=list)
+    merged: list[str] = Field(default_factory=no_items)
     """Workers whose changes are in the result."""
     unmerged: dict[str, str] = Field(default_factory=dict)
     """Unmerged workers, and their branches."""
@@ -250,14 +251,14 @@ class ConflictsAnswer(Answer):
     """Alias of unmerged."""
     reasons: dict[str, str] = Field(default_factory=dict)
     """Reasons of unmerged workers, except conflicts."""
-    missing: list[MissingAnswer] = Field(default_factory=list)
+    missing: list[MissingAnswer] = Field(default_factory=no_items)
     """Changes that the result lacks, including changes of child jobs at any depth."""
-    made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
+    made_not_in_result: list[OutsideAnswer] = Field(default_factory=no_items)
     """All changes that are not in the result, including changes of failed workers and of candidates
     that were not chosen. Present after the end of the job.
     """
     history: Literal["merge", "linear"] = "merge"
-    gates: list[MergedGateAnswer] = Field(default_factory=list)
+    gates: list[MergedGateAnswer] = Field(default_factory=no_items)
     """Results of the gates on the merged state."""
     unapplied: HandedAnswer | None = None
     """Of a child job: the conflict with the files of its parent worker."""
@@ -269,16 +270,16 @@ class ConflictsAnswer(Answer):
     """Ref of the previous result."""
     merging: bool = False
     """True while the merge is running; repeat the call."""
-    conflicts: list[ConflictAnswer] = Field(default_factory=list)
+    conflicts: list[ConflictAnswer] = Field(default_factory=no_items)
     hindrances: dict[str, Hindrance] = Field(default_factory=dict)
     """By worker: the reason why no attempt resolves its conflicts."""
-    files: list[MergedFileAnswer] = Field(default_factory=list)
+    files: list[MergedFileAnswer] = Field(default_factory=no_items)
     """Files merged by line ends, by a union of added lines, or by a renamed directory."""
     seconds: float = 0.0
     """Seconds of the merge with its gates, after the end of the last worker."""
-    leaks: list[str] = Field(default_factory=list)
+    leaks: list[str] = Field(default_factory=no_items)
     """Changes in the user's checkout while the job ran."""
-    put_back: list[str] = Field(default_factory=list)
+    put_back: list[str] = Field(default_factory=no_items)
     """Repairs of the repository, as text: git could not use the repository before."""
-    errors: list[str] = Field(default_factory=list)
+    errors: list[str] = Field(default_factory=no_items)
     """Errors."""

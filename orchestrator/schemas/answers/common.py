@@ -16,6 +16,7 @@ from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
 from orchestrator.core.text.field_descriptions import DescribedFields
+from orchestrator.schemas.fields.default_values import no_items
 
 
 class Answer(DescribedFields, BaseModel):
@@ -85,11 +86,11 @@ class TaskResult(Answer):
     """Reason of the status, as text."""
     unchanged: bool | None = None
     """True if the worker changed no file in its worktree; omitted without a worktree."""
-    missing: list[str] = Field(default_factory=list)
+    missing: list[str] = Field(default_factory=no_items)
     """Promised files that do not exist."""
-    saved: list[str] = Field(default_factory=list)
+    saved: list[str] = Field(default_factory=no_items)
     """Promised files that git ignores; copies are in files/ of the worker's directory."""
-    outside: list[str] = Field(default_factory=list)
+    outside: list[str] = Field(default_factory=no_items)
     """Files outside of the worktree that the agent changed."""
     chosen: bool | None = None
     """True for the chosen candidate of a task; omitted for a single worker."""
@@ -117,7 +118,7 @@ class Results(Answer):
     """One result for each worker, in the order of the workers' numbers."""
     workspace: str
     final_report: str
-    changes: list[str] = Field(default_factory=list)
+    changes: list[str] = Field(default_factory=no_items)
     """Merge results of the workers' changes, as text; present after the end of the job."""
 
 
@@ -171,7 +172,7 @@ class MissingAnswer(Answer):
     """Command that merges the changes at once, if `command` starts another attempt."""
     resolvable: bool = False
     """True if another attempt of the worker can resolve the conflict."""
-    paths: list[str] = Field(default_factory=list)
+    paths: list[str] = Field(default_factory=no_items)
     """For the cause `not_made`: promised files that do not exist; for `undone`: files of the child
     job."""
     child_job_id: str = ""
@@ -269,7 +270,7 @@ class QuestionAnswer(Answer):
     """Name of the key that answered; empty: the timeout decided, or the question is open."""
     comment: str = ""
     answered_at: datetime | None = None
-    made: list[MadeAnswer] = Field(default_factory=list)
+    made: list[MadeAnswer] = Field(default_factory=no_items)
     """Results of the task's dependencies; only in the answer about one question."""
 
 
@@ -288,9 +289,9 @@ class StatusAnswer(Answer):
     all is judged."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not judge the changed code."""
-    unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=list)
+    unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=no_items)
     """Changed source files that no gate judged, although gates ran."""
-    changed_nothing: list[str] = Field(default_factory=list)
+    changed_nothing: list[str] = Field(default_factory=no_items)
     """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
     """True if the request asks for changes, and no AI agent worked on it."""
@@ -306,14 +307,14 @@ class StatusAnswer(Answer):
     """Merge state of the workers' changes."""
     missing: list[MissingAnswer]
     """Changes that the result lacks, including changes of child jobs at any depth."""
-    not_in_parent: list[str] = Field(default_factory=list)
+    not_in_parent: list[str] = Field(default_factory=no_items)
     """Of a child job: files that its parent worker also changed, so that the result was not added
     to the parent worker's files."""
-    made_not_in_result: list[OutsideAnswer] = Field(default_factory=list)
+    made_not_in_result: list[OutsideAnswer] = Field(default_factory=no_items)
     """All changes that are not in the result, including changes of failed workers and of candidates
     that were not chosen. Present after the end of the job.
     """
-    repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=list)
+    repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=no_items)
     """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
     counts: dict[str, int]
     """Number of workers by status, including all child jobs."""
@@ -441,7 +442,7 @@ class JobCardAnswer(JobSummary):
     """Number of workers by status, including all descendants."""
     usage: TreeUsage | None = None
     """Usage of the job and its descendants."""
-    needs: list[NeedAnswer] = Field(default_factory=list)
+    needs: list[NeedAnswer] = Field(default_factory=no_items)
     """What the job and its descendants wait for from a person."""
 
 

@@ -14,6 +14,7 @@ from orchestrator.core.model.gate import (
     GateStatus,
 )
 from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.fields.default_values import no_items
 
 
 class GateAnswer(Answer):
@@ -69,9 +70,9 @@ class GateResultAnswer(Answer):
     """Changed files that configure the gate or contain its tests; the task allows the change."""
     judges_with_code: bool = False
     """True if the attempt also changed other code."""
-    not_imported: list[str] = Field(default_factory=list)
+    not_imported: list[str] = Field(default_factory=no_items)
     """Changed Python files that no test imported (pytest only)."""
-    switched_off: list[str] = Field(default_factory=list)
+    switched_off: list[str] = Field(default_factory=no_items)
     """New comments that suppress findings, such as "a.py:3"."""
     advice: str
     """Setting that allows the findings; empty if none does."""

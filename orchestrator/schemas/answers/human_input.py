@@ -7,6 +7,7 @@ from pydantic import Field
 
 from orchestrator.core.model.human_input import Side
 from orchestrator.schemas.answers.common import Answer, Links
+from orchestrator.schemas.fields.default_values import no_items
 
 
 class MessageSentAnswer(Answer):
@@ -49,7 +50,7 @@ class FeedbackGivenAnswer(Answer):
     """Number of the attempt that gets the comments."""
     run: int
     """Present run of the job: feedback to an ended job begins the next one."""
-    landed: list[str] = Field(default_factory=list)
+    landed: list[str] = Field(default_factory=no_items)
     """Branches of the user that have the previous result; land the new result, too."""
     duplicate: bool = False
     """True if an earlier call with the same Idempotency-Key had stored the comments."""

@@ -29,6 +29,7 @@ from orchestrator.schemas.answers.common import (
 )
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
 from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
+from orchestrator.schemas.fields.default_values import no_items
 
 
 class UsageAnswer(Answer):
@@ -140,7 +141,7 @@ class WorkerAnswer(Answer):
     files_created: list[str]
     usage: UsageAnswer
     log_truncated: bool
-    locks: list[HeldLock] = Field(default_factory=list)
+    locks: list[HeldLock] = Field(default_factory=no_items)
     """Locks that the worker holds."""
     refused_child_jobs: int
     """Number of child jobs that a limit rejected, until the end of the latest attempt."""
@@ -154,9 +155,9 @@ class WorkerAnswer(Answer):
     child_job_ids: list[str]
     commit: str = ""
     """Head of the worker's branch at the end of its latest attempt; empty without a branch."""
-    messages: list[MessageAnswer] = Field(default_factory=list)
+    messages: list[MessageAnswer] = Field(default_factory=no_items)
     """Messages from people to the worker, in order."""
-    feedback: list[FeedbackAnswer] = Field(default_factory=list)
+    feedback: list[FeedbackAnswer] = Field(default_factory=no_items)
     """Comments from people on the worker's change, the oldest first."""
     question: QuestionAnswer | None = None
     """The question that the worker's task asked; omitted for a task that an agent runs."""
@@ -187,7 +188,7 @@ class TaskAnswer(Answer):
     on_timeout: Decision | None = None
     """Answer to the question after the timeout; omitted: reject."""
     agents: list[str]
-    candidate_settings: list[CandidateSettingsAnswer] = Field(default_factory=list)
+    candidate_settings: list[CandidateSettingsAnswer] = Field(default_factory=no_items)
     """Settings of the agents, one entry for each agent; empty if no agent has its own settings."""
     depends_on: list[str]
     timeout: float | None = None
@@ -195,9 +196,9 @@ class TaskAnswer(Answer):
     role: str | None = None
     model: str | None = None
     files: list[str]
-    writes: list[str] = Field(default_factory=list)
+    writes: list[str] = Field(default_factory=no_items)
     """Paths that the task promises to write."""
-    locks: list[str] = Field(default_factory=list)
+    locks: list[str] = Field(default_factory=no_items)
     """Locks that the task holds while it runs."""
     context: str
     env: list[str]
@@ -215,7 +216,7 @@ class TaskAnswer(Answer):
     """Gates in addition to the job's gates."""
     review: str = ""
     """Agent that reviews the candidates; empty: none."""
-    candidates: list[str] = Field(default_factory=list)
+    candidates: list[str] = Field(default_factory=no_items)
     """Workers of the task, the best first after the comparison; empty before planning."""
     chosen: str | None = None
     """The chosen worker; omitted before the comparison, or if none succeeded."""
@@ -322,9 +323,9 @@ class JobAnswer(Answer):
     all is judged."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not judge the changed code."""
-    unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=list)
+    unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=no_items)
     """Changed source files that no gate judged, although gates ran."""
-    changed_nothing: list[str] = Field(default_factory=list)
+    changed_nothing: list[str] = Field(default_factory=no_items)
     """Workers that succeeded without changed files, if the request asks for changes."""
     nothing_built: bool = False
     """True if the request asks for changes, and no AI agent worked on it."""
@@ -350,11 +351,11 @@ class JobAnswer(Answer):
     """Number of all workers; omitted if all workers are in the answer."""
     planner: WorkerAnswer | None = None
     """The worker of the planning agent; null if no agent plans."""
-    reviewers: list[WorkerAnswer] = Field(default_factory=list)
+    reviewers: list[WorkerAnswer] = Field(default_factory=no_items)
     """Workers of reviewing agents."""
     estimate: EstimateAnswer | None = None
     """Estimated usage; present while the job waits for approval."""
-    landed: list[LandedAnswer] = Field(default_factory=list)
+    landed: list[LandedAnswer] = Field(default_factory=no_items)
     """Branches on which the result has landed; a landing that undo reverted does not count."""
     child_job_ids: list[str]
     usage: UsageAnswer
