@@ -93,8 +93,9 @@ class LockCalls:
         if call.leases is None:
             if not wait:
                 leases.withdraw(call.entry)
+                blocking = call.why.removeprefix("waiting for ")
                 raise Locked(
-                    f"not granted: {call.why.removeprefix('waiting for ')}; "
+                    f"lock request not granted: {blocking}; "
                     "to wait: --wait SECONDS (in the API: the field wait)"
                 )
             leases.wait(call.entry)

@@ -461,7 +461,7 @@ class Supervisor:
                 return
             except StoreError as error:
                 self.store_trouble = error.message
-                logger.exception("cannot save state; no worker starts until it is saved")
+                logger.exception("cannot save state; no worker starts until the state is saved")
                 self._headroom.store_failed()
                 if self._stopping.wait(pause):
                     self._publisher.withdraw()
