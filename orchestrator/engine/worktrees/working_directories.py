@@ -63,8 +63,8 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
     start commit.
 
     The result is also merged into ``start``, the former start commit. If one of the two merges
-    conflicts, the branch stays unchanged, unless the next attempt is to resolve the conflicts. No
-    worktree may have the branch checked out. Idempotent.
+    conflicts, the branch stays unchanged. If the next attempt is to resolve conflicts, the branch
+    gets conflict markers instead. No worktree may have the branch checked out. Idempotent.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
