@@ -17,6 +17,9 @@ _METHODS = frozenset(
     )
 )
 
+#: Methods that few classes need, so they are compiled when they are first called.
+_COMPARING = frozenset(("__repr__", "__eq__", "__hash__"))
+
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 else:
@@ -49,7 +52,11 @@ def _declare(
 
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
         # Threads that create the first objects at the same time set equal methods
-        methods = _methods(declared, own, slots=slots, **options)
+        if own.keys() & _COMPARING or options.keys() - {"frozen"}:
+            methods = _methods(declared, own, slots=slots, **options)
+        else:
+            methods = _methods(declared, own, slots=slots, repr=False, eq=False, **options)
+            methods |= _late_methods(declared, **options)
         init = methods.pop("__init__")
         for name, method in methods.items():
             setattr(declared, name, method)
@@ -59,6 +66,23 @@ def _declare(
 
     declared.__init__ = complete
     return declared  # type: ignore[no-any-return]
+
+
+def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
+    """Return methods that compile the class's ``_COMPARING`` methods at their first call."""
+
+    def late(name: str) -> Callable[..., Any]:
+        def method(self: object, /, *args: object) -> Any:
+            for each, compiled in _methods(cls, {}, init=False, frozen=frozen).items():
+                if each in _COMPARING:
+                    setattr(cls, each, compiled)
+            return getattr(cls, name)(self, *args)
+
+        return method
+
+    methods: dict[str, Any] = {name: late(name) for name in _COMPARING}
+    # As in the standard decorator, an object that can change has no hash
+    return methods if frozen else {**methods, "__hash__": None}
 
 
 def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def test_several_threads_may_make_the_first_object() -> None:
     assert not errors
 
 
-def test_a_class_without_objects_compiles_nothing() -> None:
+def test_a_class_compiles_nothing_before_it_is_used() -> None:
     code = (
         "import builtins, dataclasses\n"
         "from orchestrator.core.dataclass import dataclass\n"
@@ -180,12 +180,35 @@ def test_a_class_without_objects_compiles_nothing() -> None:
         "class Point:\n    x: int\n"
         "before = len(compiled)\n"
         "Point(1), Point(2)\n"
-        "print(before, len(compiled) > 3, len({text for text, *_ in compiled}) == len(compiled))"
+        "created = len(compiled)\n"
+        "assert Point(1) == Point(1) and hash(Point(1)) == hash(Point(1))\n"
+        "print(before, 0 < created < len(compiled))\n"
+        "once = len(compiled)\n"
+        "Point(1) != Point(2), hash(Point(3)), repr(Point(1))\n"
+        "print(len(compiled) == once)"
     )
 
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
     assert (done.stdout.split(), done.stderr) == (["0", "True", "True"], "")
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_methods_that_compare_are_compiled_at_any_of_their_first_calls(frozen: bool) -> None:
+    def kinds() -> list[Any]:
+        return [_point(each, frozen=frozen) for each in (dataclass, dataclasses.dataclass)]
+
+    uses: list[Callable[[Any], object]] = [
+        lambda kind: kind(1) != kind(1),
+        lambda kind: kind(1) == kind(2),
+        lambda kind: kind(1) in {kind(1, tags=()): 1},
+        lambda kind: f"{kind(1)}".rpartition(".")[2],
+        lambda kind: type("Below", (kind,), {})(1) == type("Below", (kind,), {})(1),
+    ]
+
+    for use in uses:
+        ours, standard = (_outcome(lambda use=use, kind=kind: use(kind)) for kind in kinds())  # type: ignore[misc]
+        assert ours == standard
 
 
 def test_every_module_uses_it() -> None:
