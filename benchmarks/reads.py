@@ -129,7 +129,7 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
         path = f"/api/v1/jobs/{BIG}/workers?order={order}&page=2"
         yield _p95(client, path, f"page of workers by {order}", reads)
     yield _best(client, "/api/v1/jobs?page_size=50", "50 jobs", reads, LIST_MS)
-    yield _best(client, "/api/v1/jobs?q=nothing", "50 jobs with a text", reads, None)
+    yield _best(client, "/api/v1/jobs?q=nothing", "search for a text in all jobs", reads, None)
     status = _milliseconds(client, f"/api/v1/jobs/{BIG}/status?tasks=none", reads)
     each = min(status) * 1000 / client.get(f"/jobs/{BIG}/workers?page_size=1")["total"]
     yield Figure(
@@ -176,7 +176,7 @@ def _polls(server: Server, options: Options) -> Iterator[Figure]:
     """CPU of the server while clients poll a changing job, less that of the same job alone."""
     seconds, pollers, workers = options.pick((20.0, 50, 500), (1.5, 5, 20))
     alone = _cores(server, workers, 0, seconds, "")
-    for query, what in (("", "whole"), ("?tasks=changed", "changed rows")):
+    for query, what in (("", "whole status"), ("?tasks=changed", "changed rows")):
         used = _cores(server, workers, pollers, seconds, query) - alone
         yield Figure(
             what=f"{pollers} clients poll {workers} workers, {what}",

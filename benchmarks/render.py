@@ -168,8 +168,8 @@ _MEANINGS = {
     ),
     "reads": (
         "The rows measure calls of the API. `GET /api/v1/jobs/{job_id}/columns` reads all workers "
-        'of a job of commands, or of agents. A "page" is one page of the list of workers, in the '
-        'given order. "Best" is the shortest time of all reads, and p95 the 95th percentile.'
+        'of a job that runs commands, or agents. A "page" is one page of the list of workers, in '
+        'the given order. "Best" is the shortest time of all reads, and p95 the 95th percentile.'
     ),
 }
 

@@ -171,7 +171,7 @@ class Workers(Section):
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Job with a cost cap and a model of unknown price: refuse, or first (stop after a worker)."""
+    """Cost cap, but unknown price: refuse the job, or first: stop it after its first worker."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5, ge=0, le=600)

@@ -1,4 +1,4 @@
-"""Reads a job's status with all its workers, including workers that the status omits."""
+"""Reads a job with all its workers. A large job's answer of ``GET /api/v1/status`` omits some."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -94,7 +94,7 @@ class UserAgent(Section):
     caches_prompts: bool = False
     """True if the agent's provider caches common beginnings of prompts."""
     memory_bytes: Annotated[Bytes, Field(ge=0)] | None = None
-    """Expected memory of one worker, in bytes; null: the known value, or 512 MiB."""
+    """Expected memory of one worker, in bytes; null: the built-in value, or 512 MiB."""
     plans: bool | None = None
     """Allow planner auto to use this agent; null: the built-in choice for this agent."""
     changes_files: bool = True

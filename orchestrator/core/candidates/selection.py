@@ -338,7 +338,7 @@ def _base_tests_words(best: Candidate, other: Candidate) -> str:
 def _new_tests_words(best: Candidate, other: Candidate) -> str:
     fewer = len(best.new_tests) - len(other.new_tests)
     lacking = [each for each in best.new_tests if each not in other.new_tests]
-    return f"{_fewer(fewer, 'counted new test')} ({_named(lacking)})"
+    return f"{_fewer(fewer, 'new test')} counted ({_named(lacking)})"
 
 
 def _lint_words(best: Candidate, other: Candidate) -> str:

@@ -521,8 +521,9 @@ class BranchMerge:
     def _to_resolve(
         self, record: MergeRecord, job: Job, settled: Settled
     ) -> Iterator[MergeRejection]:
-        """Yield merge rejections of workers with conflicts that an agent must resolve, as the job's
-        settings request.
+        """Yield a rejection for each worker whose agent must resolve its conflicts.
+
+        Yields nothing if the job's setting ``resolve`` is off.
         """
         if not job.config.resolve or record.again or not record.commit:
             return

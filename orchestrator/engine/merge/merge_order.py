@@ -42,8 +42,8 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     """Sort parts by dependencies. Sort independent parts by evidence, with the best part last.
 
     The best part has the fewest findings of gates. If several parts have the fewest, the best of
-    them has the most passed tests of the base. Other evidence about candidates does not count,
-    because it cannot be compared between different tasks. Parts with equal evidence keep their
+    them has the most passed tests of the base. Nothing else counts, because the parts belong
+    to different tasks. Parts with equal evidence keep their
     order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}

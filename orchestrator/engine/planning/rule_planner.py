@@ -365,10 +365,10 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True if the text below a list begins with ``line``, so that the line is not part of the last
-    item.
+    """True if ``line`` is not part of the last item of a list, but begins the text below the list.
 
-    The line is then not indented. It follows an empty line, or it is an instruction for all items.
+    Such a line is not indented, and either follows an empty line, or is an instruction that holds
+    for all items (for example "run the tests after each").
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

@@ -14,7 +14,7 @@ from orchestrator.engine.supervisor.supervisor import Supervisor
 class LockService:
     """Implements the calls about locks.
 
-    Contracts: see ``Service``. Changes run in the supervisor's turn.
+    Contracts: see ``Service``. Changes run in the supervisor's thread, one after the other.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ class Subreaper:
     then adopts their orphans, and the next pass kills them. Passes are repeated until no process
     remains, which also ends a process that forks forever.
 
-    The other families have the same methods, with other mechanisms.
+    The other classes of this package have the same methods, and find the processes in other ways.
     """
 
     mode = "subreaper"

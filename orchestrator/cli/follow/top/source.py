@@ -308,8 +308,8 @@ def _column(value: Any, number: int) -> Sequence[Any]:
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    """Return a job from its file. Running times stop at ``known_at``, because the job may not
-    run.
+    """Return a job from its file. Running times stop at ``known_at``, because the job may have
+    ended since then.
     """
     from orchestrator.cli.output.job_ending import all_tasks, tasks_of
 

@@ -112,7 +112,7 @@ def test_a_new_test_that_passes_on_two_counts_against_the_third(made: MakeProjec
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
     told = rows(found)
-    assert told["worker_1"]["why"] == "1 fewer counted new test (tests.test_meant::test_meant)"
+    assert told["worker_1"]["why"] == "1 fewer new test counted (tests.test_meant::test_meant)"
     assert told["worker_1"]["place"] == 3
 
 

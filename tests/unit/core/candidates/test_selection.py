@@ -50,7 +50,7 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
         {"new_tests": ("t::a", "t::b")},
         {"new_tests": ("t::b",)},
         Criterion.NEW_TESTS,
-        "1 fewer counted new test (t::a)",
+        "1 fewer new test counted (t::a)",
     ),
     ({"lint": 1}, {"lint": 3}, Criterion.LINT, "2 more findings"),
     (
