@@ -57,7 +57,7 @@ class Cluster:
             least_memory_bytes=0,
         )
         api = "127.0.0.1", self.port
-        return ClusterLauncher(LocalLauncher(), settings, lambda: {"shell": ""}, lambda: api)
+        return ClusterLauncher(LocalLauncher(), settings, [{"name": "shell"}], dict, lambda: api)
 
     def add(self, name: str) -> Path:
         """Add a node; return its join file."""
