@@ -35,6 +35,8 @@ _MOST_STATE_BYTES = 4096
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 #: Maximum number of commits by which a machine names what it has.
 _MOST_KNOWN = 32
+#: Number of commits above which a machine removes all but the newest ``_MOST_KNOWN`` ones.
+_MOST_STORED = 64
 _KNOWN = "refs/orchestrator/known/"
 _SHA256_LENGTH = 64
 _WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
@@ -185,10 +187,24 @@ class NodeRepository:
         return self._objects
 
     def known(self) -> Sequence[str]:
+        return self._stored()[:_MOST_KNOWN]
+
+    def _stored(self) -> Sequence[str]:
+        """Return the commits of this machine, the newest first."""
         if not (self._directory / "HEAD").exists():
             return ()
-        how = ("--format=%(objectname)", "--sort=-creatordate", f"--count={_MOST_KNOWN}")
+        how = ("--format=%(objectname)", "--sort=-creatordate")
         return self._git.ask("for-each-ref", *how, _KNOWN).split()
+
+    def prune(self) -> None:
+        stored = self._stored()
+        if len(stored) <= _MOST_STORED:
+            return
+        git = self._git
+        lines = "".join(f"delete {_KNOWN}{each}\n" for each in stored[_MOST_KNOWN:])
+        git.run("update-ref", "--stdin", given=lines.encode("ascii"))
+        # Without the objects that no commit has any more.
+        git.run("repack", "-a", "-d", "-q")
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
         commit = worktree.commit

@@ -22,8 +22,21 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _DAYS = 730.0
-_HEADS = ("NAME", "STATE", "SLOTS", "WAITING", "MEMORY", "DISK", "SEEN", "LABELS", "AGENTS")
+_HEADS = (
+    "NAME",
+    "STATE",
+    "SLOTS",
+    "WAITING",
+    "MEMORY",
+    "DISK",
+    "FILES",
+    "SEEN",
+    "LABELS",
+    "AGENTS",
+)
 _GIB = 1024**3
+#: What the column says of ``own_files``.
+_FILES = {True: "own", False: "shared", None: "-"}
 NONE = f"no nodes; create certificates: {COMMAND} nodes init --address HOST:PORT"
 
 days_option = click.option(
@@ -290,6 +303,7 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
         str(each["waiting"]),
         _size(each["memory_bytes"]),
         _size(each["disk_bytes"]),
+        _FILES[each.get("own_files")],
         "-" if seen is None else f"{seen:.1f} s",
         ",".join(f"{name}={value}" for name, value in sorted(each["labels"].items())) or "-",
         ", ".join(each["agents"]) or "-",
@@ -316,6 +330,7 @@ def _without_server(entry: "NodeEntry") -> dict[str, Any]:
         "labels": dict(entry.labels),
         "memory_bytes": None,
         "disk_bytes": None,
+        "own_files": None,
         "address": "",
         "version": "",
         "seen_seconds": None,

@@ -69,6 +69,12 @@ class NodeWorktrees(Protocol):
     def known(self) -> Sequence[str]:
         """Return commits of which this machine has the complete history."""
 
+    def prune(self) -> None:
+        """Remove old commits if there are many. No worktree of this machine may be open.
+
+        Raise RepositoryError.
+        """
+
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
         """Create the worktree ``directory`` from the directory ``path`` of the server.
 

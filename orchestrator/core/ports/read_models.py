@@ -184,6 +184,8 @@ class NodeState:
     memory_bytes: int | None
     #: Free space of the disk with the node's state directory; None: unknown.
     disk_bytes: int | None
+    #: True if the node does not share the server's files; None: it has not connected yet.
+    own_files: bool | None = None
     address: str
     version: str
     #: Seconds since the latest message; None: there was none.

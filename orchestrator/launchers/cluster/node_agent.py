@@ -202,6 +202,8 @@ class NodeAgent:
         if settings.own_files:
             self._files = NodeFiles(self._directory / "files", settings.home, worktrees)
         self._working: set[asyncio.Task[None]] = set()
+        #: True at first, and after each connection.
+        self._may_prune = True
         self._lease = LeaseFile(str(self._directory / "lease"))
         self._terms = self._stored_terms()
         self._addresses = ServerAddresses(self._directory, settings.addresses)
@@ -247,6 +249,9 @@ class NodeAgent:
         server = await asyncio.start_server(self._accepted, sock=api)
         try:
             while not self._is_done:
+                if self._may_prune:
+                    self._may_prune = False
+                    await self._prune()
                 pause = await self._connect()
                 if pause is None:
                     return 1
@@ -257,6 +262,18 @@ class NodeAgent:
             if self._launcher is not None:
                 self._launcher.close(stop=False)
         return 0
+
+    async def _prune(self) -> None:
+        """Remove old commits, unless an attempt uses files. The server learns what remains with the
+        next connection.
+        """
+        if self._files is not None and not self._working and not self._stored():
+            try:
+                await asyncio.to_thread(self._files.prune)
+            except (OSError, OrchestratorError) as error:
+                logger.warning(
+                    "cannot remove old commits: %s", error, extra={"action": "node_prune"}
+                )
 
     @property
     def _is_done(self) -> bool:
@@ -418,6 +435,7 @@ class NodeAgent:
         self._on_way = 0
         self._reconcile(link, welcome["files"], welcome["late"])
         self._linked.set()
+        self._may_prune = True
         tasks = [
             asyncio.ensure_future(each(link)) for each in (self._beat, self._send, self._report)
         ]

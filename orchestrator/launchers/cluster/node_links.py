@@ -885,6 +885,7 @@ class NodeLinks:
             labels=self._labels(node),
             memory_bytes=node.memory_bytes,
             disk_bytes=node.disk_bytes,
+            own_files=None if seen is None else node.has_own_files,
             address=node.address,
             version=node.version,
             seen_seconds=seen,

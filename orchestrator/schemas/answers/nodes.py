@@ -39,6 +39,9 @@ class NodeAnswer(Answer):
     disk_bytes: int | None = Field(
         description="Free space of the disk with the node's state directory; null: unknown."
     )
+    own_files: bool | None = Field(
+        description="True if the node does not share the server's files; null: unknown."
+    )
     address: str
     version: str
     seen_seconds: float | None = Field(

@@ -1,15 +1,18 @@
 """Worktrees on a machine without the project's repository, with real git on both sides."""
 
 import json
+import os
+import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import WorktreeFiles
-from orchestrator.git import GitRepository
+from orchestrator.git import GitRepository, node_worktrees
 from orchestrator.git.node_worktrees import NodeRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
@@ -53,6 +56,11 @@ class Sides:
 
     def run(self, script: str) -> None:
         subprocess.run(["bash", "-ec", script], cwd=self.there, check=True, capture_output=True)
+
+    def size(self) -> int:
+        """Return the bytes of the other machine's objects."""
+        files = (self.folder / "node" / "repository.git" / "objects").rglob("*")
+        return sum(each.stat().st_size for each in files if each.is_file())
 
     def status(self) -> list[str]:
         listed = Project(self.here).git("status", "--porcelain", "-uall", "--ignored")
@@ -100,6 +108,37 @@ def test_a_machine_gets_only_the_commits_that_it_lacks(sides: Sides) -> None:
     subprocess.run(["rm", "-r", str(sides.there), str(sides.folder / "sent")], check=True)
     assert sides.send() == 0
     assert (sides.there / "a.txt").read_text() == "one\n"
+
+
+def test_a_machine_with_many_commits_keeps_the_newest(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_worktrees, "_MOST_KNOWN", 2)
+    monkeypatch.setattr(node_worktrees, "_MOST_STORED", 3)
+    sides.node.prune()
+    commits = []
+    for number in range(4):
+        # Commits that do not contain one another.
+        monkeypatch.setenv("GIT_COMMITTER_DATE", f"2030-01-01T00:00:0{number}Z")
+        sides.project.git("reset", "--hard", "-q", sides.base)
+        (sides.project.path / "large").write_bytes(os.urandom(100_000))
+        sides.project.git("add", "-A")
+        sides.project.git("commit", "-qm", f"{number}")
+        commits.append(sides.project.git("rev-parse", "HEAD"))
+        sides.files = replace(sides.files, commit=commits[-1])
+        sides.send()
+        if number == 2:
+            sides.node.prune()
+            assert sides.size() > 300_000, "there are few commits"
+        shutil.rmtree(sides.there)
+        shutil.rmtree(sides.folder / "sent")
+    sides.node.prune()
+    assert sides.node.known() == [commits[3], commits[2]]
+    assert 200_000 < sides.size() < 300_000
+    # The server sends what the machine has no more.
+    sides.files = replace(sides.files, commit=commits[0])
+    assert sides.send() > 100_000
+    assert (sides.there / "large").stat().st_size == 100_000
 
 
 def test_uncommitted_files_do_not_enter_the_repository(sides: Sides) -> None:

@@ -92,6 +92,13 @@ class NodeFiles:
     def known(self) -> Sequence[str]:
         return self._worktrees.known() if self._worktrees else ()
 
+    def prune(self) -> None:
+        """Remove old commits if there are many. No attempt may have files here. Raise
+        RepositoryError.
+        """
+        if self._worktrees is not None:
+            self._worktrees.prune()
+
     def connected(self, places: Mapping[str, Sequence[str]], python: str) -> None:
         """Store the paths of a server to which the node has connected.
 

@@ -315,7 +315,9 @@ def test_the_commands_make_a_cluster(
             return dict(found[0])
 
         until(lambda: row()["state"] == "up", "the node is up")
-        assert row()["slots"] == 3
+        assert (row()["slots"], row()["own_files"]) == (3, False)
+        [head, shown, *_] = command("nodes").splitlines()
+        assert shown[head.index("FILES") :].startswith("shared ")
         again = subprocess.run(
             [*argv, "--state", str(state)], env=environ, capture_output=True, text=True
         )

@@ -100,6 +100,7 @@ def test_workers_change_files_and_commit_on_a_node_without_the_project(
 ) -> None:
     apart = make_apart()
     server, project = apart.server, apart.project
+    assert apart.row["own_files"] is True
     first = edit(
         f"[ ! -e {project.path}/app.py ]; git log --format=%s -1; pwd;"
         "echo 2 >> app.py; git commit -qam own; echo new > new; chmod +x new; rm b; mkdir deep;"

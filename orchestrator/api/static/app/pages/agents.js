@@ -79,7 +79,7 @@ function Node({ node, refresh }) {
   const size = (bytes) => (bytes === null ? "–" : `${(bytes / 2 ** 30).toFixed(1)} GiB`);
   const seen = node.seen_seconds === null ? "–" : `${node.seen_seconds.toFixed(1)} s ago`;
   return html`<tr><td><${State} state=${NODES[node.state]}>${node.state}<//></td><td class="full"><b class="strong">${plain(node.name)}</b>${" "}
-      <span class="muted">${plain(node.version)}</span> ${labels.map((text) => html`<span class="chip" key=${text}>${plain(text)}</span>`)}
+      <span class="muted">${plain(node.version)}</span> ${labels.map((text) => html`<span class="chip" key=${text}>${plain(text)}</span>`)}${node.own_files && html`<span class="chip">own files</span>`}
       <span class="small muted block">${plain(node.agents.join(", ") || "no agents")}</span>${node.unusable_agents.length > 0 && html`<${Unusable} agents=${node.unusable_agents} />`}${node.notice && html`<span class="small block">${plain(node.notice)}</span>`}</td>
     <td class="r num">${node.running} of ${node.slots || "–"}</td><td class="r num">${size(node.memory_bytes)}</td><td class="r num hide-s">${size(node.disk_bytes)}</td><td class="r num hide-s">${seen}</td>${isAdmin() && html`<td class="r"><${Drain} node=${node} refresh=${refresh} /></td>`}</tr>`;
 }
