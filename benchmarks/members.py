@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.link import SERVER_NAME, Link, Message, tls
-from orchestrator.launchers.cluster.node_agent import NodeAgent, NodeSettings
+from orchestrator.launchers.cluster.node.node_agent import NodeAgent, NodeSettings
 from orchestrator.launchers.cluster.server_addresses import host_and_port
 
 BEAT_SECONDS = 0.5

@@ -27,8 +27,12 @@ from orchestrator.agents.prompts.prompt import (
 )
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.limits.budgets import NOTHING, spent_by
+from orchestrator.core.model.attempt.agent_session import (
+    Session,
+    SessionStart,
+    start_of,
+)
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence, Exit, Usage
-from orchestrator.core.model.attempt.session import Session, SessionStart, start_of
 from orchestrator.core.model.human_input import message_document, message_file_name
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN

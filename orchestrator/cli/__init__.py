@@ -30,8 +30,8 @@ from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal import ARGUMENTS
-from orchestrator.core.command_name import COMMAND, INSTALL_COMMAND
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND
 
 #: By section of ``help``: command name, and the module of this package with an attribute of that
 #: name. A name without a module is a group of ``GROUPS``.
@@ -90,7 +90,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "roles": "setup.roles",
         "gates": "plan.gates_command",
         "serve": "server.serve",
-        "service": "server.systemd.service",
+        "service": "server.systemd.service_command",
         "doctor": "doctor.command",
         "config": "setup.config",
         "keys": "setup.keys",
@@ -100,7 +100,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "webhooks": "setup.webhooks",
         "notify": "setup.notify",
         "init": "setup.init",
-        "completion": "setup.completion",
+        "completion": "setup.shell_completion",
         "help": "setup.help",
     },
     "Inside a worker": {

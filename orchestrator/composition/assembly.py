@@ -44,15 +44,15 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement
 from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.start_holds import Prompting
-from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.preparation import AttemptPreparation, attempt_id
-from orchestrator.engine.attempts.review_prompt import Reviewing
-from orchestrator.engine.attempts.runner import AttemptRunner
+from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
-from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.merge.gate_check import MergedGates
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.merge_queue import MergeQueue
@@ -76,19 +76,19 @@ from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFil
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.engine.service.reruns.retry import WorkerCalls
+from orchestrator.engine.service.reruns.retry import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.submission.agent_plan import AgentPlans
-from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.engine.worktrees.project_work import ProjectWork
-from orchestrator.engine.worktrees.start_commit import Bases
+from orchestrator.engine.worktrees.start_commit import StartCommits
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
 from orchestrator.git.commits.change_reader import GitChangeReader
@@ -97,7 +97,7 @@ from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.http import Poster
 from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.notifications.notifications import Notifications
-from orchestrator.outbox.service import OutboxService
+from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.outbox.webhooks import Webhooks
 from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
@@ -263,8 +263,8 @@ class Assembly:
         return LockCalls(self._scheduler, self._store)
 
     @cached_property
-    def _submitting(self) -> Submitting:
-        return Submitting(
+    def _submitting(self) -> SubmissionBuilder:
+        return SubmissionBuilder(
             self._agents,
             self._roles,
             *limits(self._settings),
@@ -402,7 +402,7 @@ class Assembly:
             self._planning,
             self._worktrees,
             self._checks,
-            Reviewing(self._scheduler, self._worktrees),
+            ReviewPrompts(self._scheduler, self._worktrees),
             ProjectWork(
                 self._around.project_root,
                 self._around.home,
@@ -505,8 +505,8 @@ class Assembly:
         )
 
     @cached_property
-    def _worker_calls(self) -> WorkerCalls:
-        return WorkerCalls(
+    def _worker_calls(self) -> WorkerRetryCalls:
+        return WorkerRetryCalls(
             supervisor=self._supervisor,
             access=self._access,
             trees=self._stored_trees,
@@ -602,7 +602,7 @@ class Assembly:
             planner=RulesPlanner(),
             submitting=self._submitting,
             gate_plans=gate_plans_of(self._repository, self._settings),
-            bases=Bases(self._repository, self._worktrees),
+            bases=StartCommits(self._repository, self._worktrees),
             new_job_id=lambda: secrets.token_hex(4),
             moved=lambda: self._place.moved,
             check_url=self._outbox_service.check_url,

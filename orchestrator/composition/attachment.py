@@ -17,12 +17,12 @@ from orchestrator.agents.driver_process.terminal_session import (
 from orchestrator.composition.agents import registry
 from orchestrator.composition.assembly import repository_of
 from orchestrator.config import load, project_root
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, UnknownAgent
 from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import proc

@@ -13,15 +13,15 @@ from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.baseline_store import FOLDER as BASE_RESULTS
 from orchestrator.engine.gates.baseline_store import BaselineStore
-from orchestrator.engine.gates.process import GateProcesses, environment_of
-from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
+from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.gates.selection import GatePlans
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.engine.worktrees.setup_commands import Setup
-from orchestrator.gates import PROBE, Finder, GateReports, Secrets
+from orchestrator.gates import PROBE, GateReports, GateResolver, Secrets
 from orchestrator.git import GitRepository
 from orchestrator.schemas.answers.gates import job_gate_answer
 from orchestrator.workspace import WorkspaceLayout
@@ -29,7 +29,7 @@ from orchestrator.workspace import WorkspaceLayout
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     gates = settings.gates
-    finder = Finder(
+    finder = GateResolver(
         gates.timeout,
         tests_may_change=gates.tests_may_change,
         tests_may_vanish=gates.tests_may_vanish,

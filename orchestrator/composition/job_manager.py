@@ -11,8 +11,11 @@ from orchestrator.core.limits.quotas import day_of
 from orchestrator.core.model.job import Attempt, Job
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.engine.attempts.attempt_runner import (
+    AttemptRunner,
+    running_attempt_id,
+)
 from orchestrator.engine.attempts.preparation import AttemptPreparation
-from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
 from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.runtime import clock
@@ -24,7 +27,7 @@ from orchestrator.engine.supervisor.recovery import restore, take_up
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.policy import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener
-from orchestrator.outbox.service import OutboxService
+from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.security import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (

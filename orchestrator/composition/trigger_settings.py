@@ -12,7 +12,7 @@ from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.core.errors import ConfigError, InvalidRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.schemas.requests.plan_text import loaded_yaml
-from orchestrator.schemas.triggers.paths import EventPath
+from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.template import JobTemplate
 from orchestrator.schemas.triggers.trigger import KIND, Condition, Trigger
 

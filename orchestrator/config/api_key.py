@@ -15,8 +15,8 @@ from orchestrator.config.rendering import render_starter
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.untrusted_files import replace_file
 
 #: Variables that override a key in the file.

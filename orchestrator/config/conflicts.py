@@ -13,7 +13,7 @@ from orchestrator.config.sections.agents import INHERITABLE, KNOWN_AGENTS, RESER
 from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
-from orchestrator.core.command_name import COMMAND, KEY_COMMAND
+from orchestrator.core.text.command_name import COMMAND, KEY_COMMAND
 from orchestrator.security.trigger_signatures import Verification
 
 SHORTEST_KEY = 16

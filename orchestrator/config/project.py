@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import IS_INSTALLED
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.home_directory import is_local, is_repository
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from orchestrator.config.sections.agents import UserAgent
 from orchestrator.config.sections.triggers import TriggerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.masking import shown_address
 from orchestrator.security.trigger_signatures import Verification
 

@@ -13,7 +13,6 @@ from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.job import Job
@@ -22,6 +21,7 @@ from orchestrator.core.ports import JobFiles, Reporter, Store, Tree, Workspace
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import Render
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.runtime.background import when_reachable
 from orchestrator.engine.runtime.messages import Post, ReportsRendered
 

@@ -9,11 +9,11 @@ report which source files the gate executed.
 
 from pathlib import Path
 
-from orchestrator.gates.detect.resolve import Finder
+from orchestrator.gates.detect.resolve import GateResolver
 from orchestrator.gates.parsers.report_formats import GateReports
 from orchestrator.gates.secret_scan import Secrets
 
-__all__ = ["PROBE", "Finder", "GateReports", "Secrets"]
+__all__ = ["PROBE", "GateReports", "GateResolver", "Secrets"]
 
 #: Directory of modules that Python imports when it starts in a gate. They report which sources it
 #: read.

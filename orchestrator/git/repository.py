@@ -16,12 +16,11 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import WorktreeFiles
 from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
-from orchestrator.git import node_worktrees
 from orchestrator.git.base import start_commit, uncommitted
 from orchestrator.git.cleanup import job_deletion, unmerged_work
 from orchestrator.git.cleanup.job_deletion import has_traces
 from orchestrator.git.command import configuration, frozen_config
-from orchestrator.git.command.frozen_config import GitSettings
+from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import Committed
 from orchestrator.git.commits import (
@@ -37,7 +36,7 @@ from orchestrator.git.environments.toolchains import Toolchains
 from orchestrator.git.merge import side_work
 from orchestrator.git.repair import broken_worktrees, git_directory
 from orchestrator.git.repair.git_directory import RepositoryBackup
-from orchestrator.git.repair.git_directory_files import Before, moved, read
+from orchestrator.git.repair.git_directory_files import GitDirectorySnapshot, moved, read
 from orchestrator.git.repository_location import (
     GitLocation,
     check_has_files,
@@ -47,7 +46,7 @@ from orchestrator.git.repository_location import (
 )
 from orchestrator.git.submodules import user_submodules, worktree_submodules
 from orchestrator.git.user_repository import checkout, ref_logs
-from orchestrator.git.worktrees import ignored_files
+from orchestrator.git.worktrees import ignored_files, node_worktrees
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
 from orchestrator.security.untrusted_files import replace_file
 
@@ -178,7 +177,7 @@ def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
             yield new
 
 
-def _is_moved(before: Before, place: GitLocation, root_id: str) -> bool:
+def _is_moved(before: GitDirectorySnapshot, place: GitLocation, root_id: str) -> bool:
     return not os.path.lexists(before.common) and has_traces(place.common, root_id)
 
 
@@ -419,7 +418,7 @@ class GitRepository(Committed):
         place = self.place()
         found = place.whole(directory)
         root_id, worker_id = self._worker_of(found.directory)
-        home = side_work.Home(
+        home = side_work.EndedWorktree(
             found=found,
             git=place.worktrees.git_of(found),
             settled=self._settings(found.directory).of,
@@ -444,11 +443,13 @@ class GitRepository(Committed):
     def _worker_of(self, directory: str) -> tuple[str, str]:
         return self._root_of(directory), os.path.basename(os.path.dirname(directory))
 
-    def _patterns(self, directory: str) -> ignore_rules.Patterns:
-        return ignore_rules.Patterns(self.place().common, self._job(directory) / ignore_rules.NAME)
+    def _patterns(self, directory: str) -> ignore_rules.FrozenIgnoreRules:
+        return ignore_rules.FrozenIgnoreRules(
+            self.place().common, self._job(directory) / ignore_rules.NAME
+        )
 
-    def _settings(self, directory: str) -> GitSettings:
-        return GitSettings(self._job(directory) / frozen_config.NAME)
+    def _settings(self, directory: str) -> FrozenConfig:
+        return FrozenConfig(self._job(directory) / frozen_config.NAME)
 
     def _git_of(self, found: Found) -> Git:
         return self._settings(found.directory).of(self.place().worktrees.git_of(found))

@@ -10,7 +10,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
-from orchestrator.git.worktrees.pool import Spares
+from orchestrator.git.worktrees.pool import WorktreePool
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
 
 #: The first version of git that has ``merge-tree --write-tree``.
@@ -27,7 +27,7 @@ class GitLocation:
     prefix: str
     git: Git
     worktrees: GitWorktrees
-    spares: Spares
+    spares: WorktreePool
 
     def whole(self, directory: str) -> Found:
         """Return a worktree. Raise RepositoryError if it does not exist or is incomplete."""
@@ -45,7 +45,7 @@ def place_of(project: Path, workspace: Path) -> GitLocation:
         for what in ("--show-toplevel", "--git-common-dir", "--show-prefix")
     )
     git = Git(top, {})
-    spares = Spares(git, Path(common), workspace)
+    spares = WorktreePool(git, Path(common), workspace)
     return GitLocation(
         top, Path(common), prefix, git, GitWorktrees(git, Path(common), spares), spares
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import SURVEY, Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
 from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family
 from orchestrator.reports.template_values import WorkerView

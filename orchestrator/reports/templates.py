@@ -27,7 +27,7 @@ from jinja2.bccache import Bucket, bc_magic
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import IS_INSTALLED
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.reports import escaping, summary, wording
 from orchestrator.reports.template_values import bar_name
 

@@ -20,7 +20,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.human_input import (
     READ_SUFFIX,
@@ -29,6 +28,7 @@ from orchestrator.core.model.human_input import (
     message_file_name,
 )
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.untrusted_files import (
     NotPlain,
     open_log,

@@ -24,7 +24,7 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 import time
 
 from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
-from orchestrator.agents.ai_tools.parsing.usage import KnownUsage
+from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
 from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
 
 

@@ -21,12 +21,12 @@ REPOSITORY = Path(__file__).parents[2]
 _PROGRAM = (
     "import os, sys; from pathlib import Path; "
     "from orchestrator.launchers.cluster.join_file import JoinFile; "
-    "from orchestrator.launchers.cluster.node_process import run; "
+    "from orchestrator.launchers.cluster.node.node_process import run; "
     "own = {'own_files': sys.argv[4] == 'own'}; "
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
     "from orchestrator.agents.discovery.node_agents import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
-    "from orchestrator.git.node_worktrees import NodeRepository; "
+    "from orchestrator.git.worktrees.node_worktrees import NodeRepository; "
     "repository = NodeRepository(Path(sys.argv[2]) / 'repository.git'); "
     "sys.exit(run(found, lambda line: print(line, flush=True), look, repository))"
 )

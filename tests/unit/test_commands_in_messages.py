@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cli import COMMANDS
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from tests.support.sources import PACKAGE, Nodes, nodes_of, source_nodes
 
 VERBS = "|".join(sorted(COMMANDS))

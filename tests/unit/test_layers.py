@@ -37,7 +37,7 @@ LEVELS: Mapping[str, int] = {
 ROOMS: Mapping[str, Sequence[str]] = {
     "core": (
         "dataclass",
-        "command_name errors events failpoints text",
+        "errors events failpoints text",
         "model",
         "gates limits locks repository",
         "candidates outcome",
@@ -66,7 +66,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "server",
     ),
     "cli": (
-        "output process_check",
+        "output",
         "offline server_record",
         "context",
         "plan",
@@ -116,7 +116,7 @@ LIGHT = frozenset(
     f"{TOP}.{name}"
     for name in (
         "core",
-        "core.command_name",
+        "core.text.command_name",
         "core.dataclass",
         "core.errors",
         "core.failpoints",
@@ -128,7 +128,7 @@ LIGHT = frozenset(
         "core.model.attempt.exit_cause",
         "core.model.attempt.failure",
         "core.model.human_input",
-        "core.model.attempt.session",
+        "core.model.attempt.agent_session",
         "core.model.gate",
         "core.model.job",
         "core.model.known_agents",
@@ -136,6 +136,7 @@ LIGHT = frozenset(
         "core.outcome",
         "core.outcome.full_disk",
         "core.text",
+        "core.text.command_name",
         "core.text.formatting",
         "core.text.json_values",
         "security",

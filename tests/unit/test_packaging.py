@@ -63,7 +63,7 @@ def test_a_folder_is_created_whole_from_a_folder(tmp_path: Path) -> None:
 def test_messages_name_the_command_as_it_was_installed() -> None:
     literal = re.compile(r"(?<![\w/}])bin/orchestrator |\./install\.sh")
     may = {
-        "core/command_name.py",
+        "core/text/command_name.py",
         "config/rendering.py",
         "config/fields/kinds.py",
         "cli/doctor/install.py",
@@ -76,7 +76,7 @@ def test_messages_name_the_command_as_it_was_installed() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if literal.search(node.value) and node.value not in docstrings(nodes)
     ]
-    assert not found, f"use COMMAND and INSTALL_COMMAND of core/command_name.py: {found}"
+    assert not found, f"use COMMAND and INSTALL_COMMAND of core/text/command_name.py: {found}"
 
 
 def docstrings(nodes: Iterable[ast.AST]) -> set[str]:

@@ -23,7 +23,7 @@ EXEMPT = (
 #: OpenSSL's name of an error.
 ALLOWED = {
     "engine/attempts/preparation.py": {"evidence.error in printed"},
-    "launchers/cluster/node_agent.py": {"error.reason in _REJECTIONS"},
+    "launchers/cluster/node/node_agent.py": {"error.reason in _REJECTIONS"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})

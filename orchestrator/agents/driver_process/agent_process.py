@@ -18,7 +18,7 @@ _CHUNK = 1 << 16
 _LAST_BYTES = 64 * 1024 * 1024
 
 
-class Child:
+class AgentProcess:
     """A running program. The constructor raises OSError if the program cannot be started."""
 
     def __init__(

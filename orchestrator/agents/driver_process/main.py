@@ -31,11 +31,11 @@ from orchestrator.agents.driver_process.watchdog import (
 )
 from orchestrator.agents.events.agent_events import AgentOutcome, Reader
 from orchestrator.agents.events.mailbox import Mailbox, Receipts
-from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.agents.events.transcript import PeopleLog, RawStream
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.budgets import tokens
+from orchestrator.core.model.attempt.agent_session import Session, is_session_id
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
-from orchestrator.core.model.attempt.session import Session, is_session_id
 from orchestrator.security.environment import secrets_in
 from orchestrator.security.masking import Masker
 
@@ -67,7 +67,7 @@ def main() -> int:
     """Run the attempt of the control directory. Return exit code 0 if the agent succeeded."""
     control = Path(os.environ.pop(spec.VARIABLE))
     os.environ.pop(spec.SESSIONS_VARIABLE, None)
-    attempt_spec, journal = spec.read(control), Journal()
+    attempt_spec, journal = spec.read(control), PeopleLog()
     driver = Driver(control, attempt_spec, journal)
     signal.signal(signal.SIGTERM, driver.on_term)
     try:
@@ -88,7 +88,7 @@ def main() -> int:
 class Driver:
     """One attempt. ``run`` may be called only once."""
 
-    def __init__(self, control: Path, attempt_spec: Spec, journal: Journal) -> None:
+    def __init__(self, control: Path, attempt_spec: Spec, journal: PeopleLog) -> None:
         self._control = control
         self._spec = attempt_spec
         self._journal = journal
@@ -154,7 +154,7 @@ class Driver:
 
     def _run_program(self) -> AgentOutcome:
         secrets = secrets_in(os.environ)
-        stream = Stream(self._control, self._spec.stream_bytes, Masker(secrets))
+        stream = RawStream(self._control, self._spec.stream_bytes, Masker(secrets))
         try:
             if not self._spec.resume:
                 return self._run_call(self._spec, stream)
@@ -187,7 +187,7 @@ class Driver:
         except OSError as error:
             self._journal.say(f"! cannot record the session: {error}")
 
-    def _run_call(self, attempt_spec: Spec, stream: Stream) -> AgentOutcome:
+    def _run_call(self, attempt_spec: Spec, stream: RawStream) -> AgentOutcome:
         call = call_of(attempt_spec, self._control)
         patience = Patience(
             stall=self._spec.stall_seconds,

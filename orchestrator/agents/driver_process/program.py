@@ -12,7 +12,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
-from orchestrator.agents.driver_process.agent_process import Child, read
+from orchestrator.agents.driver_process.agent_process import AgentProcess, read
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import (
     AgentOutcome,
@@ -27,7 +27,7 @@ from orchestrator.agents.events.lines import Lines
 from orchestrator.agents.events.mailbox import Mailbox, words_of
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.agents.events.session_follower import Follower
-from orchestrator.agents.events.transcript import Journal, Stream
+from orchestrator.agents.events.transcript import PeopleLog, RawStream
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
@@ -62,7 +62,12 @@ class Program:
     """One run of a program. Any thread and a signal handler may call ``stop``."""
 
     def __init__(
-        self, reader: Reader, watch: Watchdog, patience: Patience, journal: Journal, stream: Stream
+        self,
+        reader: Reader,
+        watch: Watchdog,
+        patience: Patience,
+        journal: PeopleLog,
+        stream: RawStream,
     ) -> None:
         self._reader = reader
         self._edits = Edits()
@@ -117,7 +122,7 @@ class Program:
             if call.resumes:
                 self._skip(self._follower)
         try:
-            child = Child(
+            child = AgentProcess(
                 call.argv,
                 environ,
                 prompt_on_stdin=call.prompt_on_stdin,
@@ -137,7 +142,7 @@ class Program:
             child.close()
         return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
 
-    def _see(self, child: Child, call: AgentCall) -> None:
+    def _see(self, child: AgentProcess, call: AgentCall) -> None:
         with selectors.DefaultSelector() as selector:
             child.watch(selector)
             selector.register(self._wake_read, selectors.EVENT_READ)
@@ -149,7 +154,7 @@ class Program:
                 self._turn(child, selector)
 
     def _talk(
-        self, child: Child, line: Callable[[str, str], str], selector: selectors.BaseSelector
+        self, child: AgentProcess, line: Callable[[str, str], str], selector: selectors.BaseSelector
     ) -> None:
         """Pass messages to the program. Close its input after its final answer."""
         mailbox = self.mailbox
@@ -169,7 +174,7 @@ class Program:
         """
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
-    def _turn(self, child: Child, selector: selectors.BaseSelector) -> None:
+    def _turn(self, child: AgentProcess, selector: selectors.BaseSelector) -> None:
         for key, _ in selector.select(_LOOK_SECONDS):
             if child.is_input(key.fd):
                 child.send(selector)
@@ -179,7 +184,7 @@ class Program:
             self._follow(self._follower)
         self._keep_time(child, time.monotonic())
 
-    def _take(self, child: Child, descriptor: int, selector: selectors.BaseSelector) -> None:
+    def _take(self, child: AgentProcess, descriptor: int, selector: selectors.BaseSelector) -> None:
         data = read(descriptor)
         if data == b"":
             selector.unregister(descriptor)
@@ -248,7 +253,7 @@ class Program:
         else:
             self._journal.say(line)
 
-    def _take_rest(self, child: Child) -> None:
+    def _take_rest(self, child: AgentProcess) -> None:
         for data in child.rest(child.stdout):
             self._take_out(data)
         for data in child.rest(child.stderr):
@@ -264,7 +269,7 @@ class Program:
 
     # -- times ----------------------------------------------------------------------------------
 
-    def _keep_time(self, child: Child, now: float) -> None:
+    def _keep_time(self, child: AgentProcess, now: float) -> None:
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             self.on_look()
@@ -316,7 +321,7 @@ class Program:
             return None
         return EarlyStop(ErrorClass.TIMEOUT, f"the agent printed nothing for {patience.stall:g} s")
 
-    def _ending(self, child: Child) -> Ending:
+    def _ending(self, child: AgentProcess) -> Ending:
         why = self._stopping or EarlyStop(ErrorClass.NONE, "")
         # The stop came after the final answer, so the program's reaction does not matter.
         late = self._stopping is not None and why.reason is ErrorClass.NONE

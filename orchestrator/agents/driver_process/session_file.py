@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.core.model.attempt.session import Session, is_session_id
+from orchestrator.core.model.attempt.agent_session import Session, is_session_id
 
 NAME = "session.json"
 

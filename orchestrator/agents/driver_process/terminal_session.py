@@ -12,7 +12,7 @@ from orchestrator.agents.driver_process import logins, session_file, spec
 from orchestrator.agents.driver_process.main import ask_for, environment, prepared
 from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.known_agents import known
 from orchestrator.security.untrusted_files import read_regular
 

@@ -16,7 +16,7 @@ from orchestrator.agents.events.agent_events import (
     Troubled,
     UsageEvent,
 )
-from orchestrator.agents.events.transcript import Journal
+from orchestrator.agents.events.transcript import PeopleLog
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.limits.budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
@@ -57,7 +57,7 @@ class Watchdog:
     """Counts the usage in an agent's events; decides when the agent must be stopped."""
 
     def __init__(
-        self, limits: CallLimits, journal: Journal, telling: UsageReporter, price: Price
+        self, limits: CallLimits, journal: PeopleLog, telling: UsageReporter, price: Price
     ) -> None:
         self._limits = limits
         self._journal = journal

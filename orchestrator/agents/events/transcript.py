@@ -12,7 +12,7 @@ STREAM_NAME = "stream.jsonl"
 _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'
 
 
-class Journal:
+class PeopleLog:
     """The log for people, on standard output.
 
     Each text is flushed at once, because people read the log while it grows.
@@ -42,7 +42,7 @@ def _in_words(sign: Sign) -> str:
             return ""
 
 
-class Stream:
+class RawStream:
     """The raw output of a program, without secrets, up to a size.
 
     Never raises, because the agent's work does not depend on this file.

@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.agents.events.agent_events import AgentOutcome
-from orchestrator.agents.loop.completion import completed
 from orchestrator.agents.loop.conversation import Mail, converse
+from orchestrator.agents.loop.json_answer import completed
 from orchestrator.agents.loop.model_calls import Emit
 from orchestrator.agents.loop.providers.turn import Dialect
 from orchestrator.agents.loop.settings import LoopSettings, read

@@ -12,11 +12,11 @@ from pathlib import Path
 from orchestrator.agents.prompts.shared_context import write_once
 from orchestrator.agents.prompts.survey_digest import digest
 from orchestrator.agents.survey.analysis.project_map import map_files
-from orchestrator.agents.survey.assignment import Surroundings
-from orchestrator.agents.survey.errors import SurveyError
+from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import Listing, list_files
 from orchestrator.agents.survey.source import grammars
+from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.security.untrusted_files import read_regular
 
 #: Path in the workspace of the digests, which later jobs use, too.
@@ -30,7 +30,7 @@ _MOST_BYTES = 64 * 1024
 _EDITION = "1"
 
 
-def project_digest(around: Surroundings) -> str:
+def project_digest(around: WorkerSurroundings) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
     The first job of the tree stores the digest in ``around.directory``. Later jobs read it, so that
@@ -60,7 +60,7 @@ def _kept(path: Path) -> str | None:
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _cached(around: Surroundings) -> str:
+def _cached(around: WorkerSurroundings) -> str:
     try:
         listing = list_files(around, ())
     except SurveyError:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from .assignment import read_surroundings, read_task
-from .errors import SurveyError
+from .survey_error import SurveyError
 from .worker import printable, survey
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.core.dataclass import dataclass
 
-from .errors import SurveyError
+from .survey_error import SurveyError
 
 #: Written by the engine into the worker's directory.
 TASK_FILE = "task.json"
@@ -28,7 +28,7 @@ class SurveyTask:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class WorkerSurroundings:
     """The worker's directories and permissions, from its environment."""
 
     root: Path
@@ -81,7 +81,7 @@ def _inside(entry: str) -> str:
     return str(path)
 
 
-def read_surroundings(environment: Mapping[str, str], directory: Path) -> Surroundings:
+def read_surroundings(environment: Mapping[str, str], directory: Path) -> WorkerSurroundings:
     """Read the worker's environment. Without ``ORCHESTRATOR_PROJECT_ROOT``, the project root is the
     current directory.
     """
@@ -91,7 +91,7 @@ def read_surroundings(environment: Mapping[str, str], directory: Path) -> Surrou
     home = environment.get("ORCHESTRATOR_HOME")
     worker_directory = Path(environment.get("ORCHESTRATOR_WORKER_DIR") or directory).resolve()
     ours = [_workspace_of(worker_directory)] + ([Path(home).resolve()] if home else [])
-    return Surroundings(
+    return WorkerSurroundings(
         root=root,
         directory=worker_directory,
         excluded=tuple(path for path in ours if root in path.parents),

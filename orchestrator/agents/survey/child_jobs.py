@@ -12,10 +12,10 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.partition import Division, SurveyPart
 from orchestrator.agents.survey.result.result import PartRow, SurveyResult
 from orchestrator.agents.survey.result.result_file import read_result
+from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.core.dataclass import dataclass
 
 #: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,

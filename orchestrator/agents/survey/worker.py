@@ -13,17 +13,17 @@ from orchestrator.agents.survey.report.markdown import code, count
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
 from orchestrator.agents.survey.request.intent import NOTHING_BUILT, asks_to_build
-from orchestrator.agents.survey.request.paths import named_places
+from orchestrator.agents.survey.request.named_places import named_places
 from orchestrator.agents.survey.result.result import PartRow, SurveyResult
 from orchestrator.agents.survey.result.result_file import RESULT_FILE, write_result
 
-from .assignment import Surroundings, SurveyTask
+from .assignment import SurveyTask, WorkerSurroundings
 
 #: Maximum number of paths in a progress line.
 _MOST_NAMED = 3
 
 
-def survey(task: SurveyTask, surroundings: Surroundings) -> list[PartRow]:
+def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
     """Survey the files of ``task``. Return the parts that child jobs did not survey. Raise
     SurveyError.
     """
@@ -68,7 +68,9 @@ def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     return replace(task, files=places), listing.select(within(places))
 
 
-def _survey_for_building(task: SurveyTask, around: Surroundings, listing: Listing) -> list[PartRow]:
+def _survey_for_building(
+    task: SurveyTask, around: WorkerSurroundings, listing: Listing
+) -> list[PartRow]:
     say(NOTHING_BUILT)
     words = _words(task)
     result = map_files(around.root, listing, [], say, with_history=False)
@@ -89,7 +91,7 @@ def _say_outcome(result: SurveyResult) -> None:
 
 
 def _map(
-    task: SurveyTask, around: Surroundings, listing: Listing
+    task: SurveyTask, around: WorkerSurroundings, listing: Listing
 ) -> tuple[SurveyResult, list[PartRow]]:
     divisions = _divisions(around, listing, task.files)
     own = _without(listing, divisions)
@@ -109,7 +111,9 @@ def _map(
     return result, jobs.missing
 
 
-def _divisions(around: Surroundings, listing: Listing, paths: Sequence[str]) -> list[Division]:
+def _divisions(
+    around: WorkerSurroundings, listing: Listing, paths: Sequence[str]
+) -> list[Division]:
     divisions = divide(listing.files, paths)
     if not divisions or (around.has_server and around.depth < around.max_depth):
         return divisions

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unauthorized
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.keys import hash_key
 from orchestrator.security.untrusted_files import read_regular, replace_file
 

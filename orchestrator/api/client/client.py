@@ -30,7 +30,7 @@ from orchestrator.api.client.errors import (
     RefusedError,
     ServerUnreachable,
 )
-from orchestrator.api.client.follow import Following
+from orchestrator.api.client.follow import FollowCalls
 from orchestrator.api.client.transport import new_key, present
 from orchestrator.security.home_directory import home_here
 
@@ -51,7 +51,7 @@ __all__ = [
 LOCK_TIMEOUT = 150.0
 
 
-class OrchestratorClient(Following):
+class OrchestratorClient(FollowCalls):
     """One server, one key. Can be used as a context manager; each thread needs its own client.
 
     A call is retried for ``retry_seconds`` if the server cannot be reached or is busy; ``wait``

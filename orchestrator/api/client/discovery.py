@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.untrusted_files import read_regular
 
 CONFIG_NAME = "config.yaml"

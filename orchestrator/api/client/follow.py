@@ -19,7 +19,7 @@ from orchestrator.core.model.states import ENDED_JOB
 WAIT_SECONDS = 100.0
 
 
-class Following(ClientCalls):
+class FollowCalls(ClientCalls):
     """The client's calls that follow a job until it has ended."""
 
     def status(self, job_id: str) -> Answer:

@@ -10,8 +10,8 @@ from flask import request
 from pydantic import ValidationError
 
 from orchestrator.api.http.problems import ProblemError, invalid
-from orchestrator.api.http.strict_json import strict_json
 from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
+from orchestrator.core.text.json_values import strict_json
 from orchestrator.schemas.fields.text import Wire
 from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults, unknown_name
 from orchestrator.schemas.requests.queries import Query

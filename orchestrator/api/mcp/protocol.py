@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator import __version__
-from orchestrator.api.http.strict_json import strict_json
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.json_values import strict_json
 
 Values = dict[str, Any]
 RequestId = str | int

@@ -22,7 +22,7 @@ SHORT_PATIENCE_SECONDS = 2.0
 LIST_SECONDS = 5.0
 
 
-class Forwarding:
+class McpProxy:
     """Sends tool calls to a server: to the worker's server in a worker, otherwise to the server of
     ``folder``.
     """

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NoReturn
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
 from orchestrator.api.mcp.tool_list import definitions
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.home_directory import home_here
 
 WORKER_ID, API_KEY = "ORCHESTRATOR_WORKER_ID", "ORCHESTRATOR_API_KEY"
@@ -100,18 +100,18 @@ class StdioSession:
         if is_worker or not has_own_key:
             # api.api_key of config.yaml has the scope admin.
             return definitions(for_admin=not is_worker)
-        from orchestrator.api.mcp.proxy import Forwarding
+        from orchestrator.api.mcp.proxy import McpProxy
 
-        found = Forwarding(self._folder, os.environ).tools()
+        found = McpProxy(self._folder, os.environ).tools()
         return definitions(for_admin=False) if found is None else found
 
     def _call(self, request: Request, call: protocol.RpcCall) -> None:
         # Imported in the background, because the import takes as long as all others, and the
         # client waits for the first answers.
-        from orchestrator.api.mcp.proxy import Forwarding
+        from orchestrator.api.mcp.proxy import McpProxy
 
         try:
-            result = Forwarding(self._folder, os.environ).call(call)
+            result = McpProxy(self._folder, os.environ).call(call)
         # the client must get an answer, because otherwise it would wait forever
         except Exception as error:
             result = said(f"the call failed: {error!r}", is_error=True)

@@ -51,7 +51,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Desk:
+class ToolContext:
     """The caller of a tool, and the service that the tool uses."""
 
     service: Service
@@ -85,7 +85,7 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
     )
 
 
-def carried_out(desk: Desk, one: ToolCall) -> Values:
+def carried_out(desk: ToolContext, one: ToolCall) -> Values:
     """Run a tool, and return its result. Raises the service's errors, which ``refused``
     converts.
     """
@@ -102,12 +102,12 @@ def refused(error: BaseException) -> Values:
     return said(f"{problem.type}: {problem.detail}{more}", is_error=True)
 
 
-def _orchestrate(desk: Desk, arguments: mcp.OrchestrateArguments) -> str:
+def _orchestrate(desk: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
     submission = arguments.to_submission(desk.idempotency_key)
     return summaries.as_text(summaries.accepted(desk.service.submit(desk.caller, submission)))
 
 
-def _status(desk: Desk, arguments: mcp.StatusArguments) -> str:
+def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
     if arguments.job_id is None:
         page = desk.service.jobs(
             desk.caller, status=None, parent=None, depth=None, page=1, page_size=LISTED_JOBS
@@ -118,7 +118,7 @@ def _status(desk: Desk, arguments: mcp.StatusArguments) -> str:
     return summaries.as_text(summaries.standing(detail))
 
 
-def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
+def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     """Return a job's results if it has ended, otherwise its status. Called after the wait."""
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
@@ -127,7 +127,7 @@ def _wait(desk: Desk, arguments: mcp.WaitArguments) -> str:
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 
-def _cancel(desk: Desk, arguments: mcp.CancelArguments) -> str:
+def _cancel(desk: ToolContext, arguments: mcp.CancelArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is not None:
         worker_id = checked_worker_id(arguments.worker_id)
@@ -138,13 +138,13 @@ def _cancel(desk: Desk, arguments: mcp.CancelArguments) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
-def _result(desk: Desk, arguments: mcp.JobArguments) -> str:
+def _result(desk: ToolContext, arguments: mcp.JobArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.detail(desk.caller, job_id, with_tasks=False)
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 
-def _logs(desk: Desk, arguments: mcp.LogsArguments) -> str:
+def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:
     job = desk.service.job(desk.caller, checked_job_id(arguments.job_id))
     worker_id = checked_worker_id(arguments.worker_id)
     path = desk.service.log_path(desk.caller, job.id, worker_id)
@@ -166,7 +166,7 @@ def _tail(path: Path, within: Path, lines: int) -> str:
         return printable(os.pread(opened.fileno(), end - start, start).decode("utf-8", "replace"))
 
 
-def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
+def _report(desk: ToolContext, arguments: mcp.ReportArguments) -> str:
     job = desk.service.job(desk.caller, checked_job_id(arguments.job_id))
     name = checked_report_name(arguments.name or desk.service.final_report(job).name)
     path = desk.service.report_path(desk.caller, job.id, name)
@@ -182,7 +182,7 @@ def _report(desk: Desk, arguments: mcp.ReportArguments) -> str:
     return cut(text, REPORT_CHARACTERS, f"\n... (shortened; whole report: {path})")
 
 
-def _feedback(desk: Desk, arguments: mcp.FeedbackArguments) -> str:
+def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     commit = arguments.commit or _latest_commit(desk, job_id, worker_id)
     try:
@@ -194,7 +194,7 @@ def _feedback(desk: Desk, arguments: mcp.FeedbackArguments) -> str:
     return summaries.as_text({**asdict(given), "next": "call wait"})
 
 
-def _latest_commit(desk: Desk, job_id: str, worker_id: str) -> str:
+def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
     """Return the head of the worker's branch at the worker's end. Raise Conflict if there is
     none.
     """
@@ -209,7 +209,7 @@ def _latest_commit(desk: Desk, job_id: str, worker_id: str) -> str:
     return delivery.commit
 
 
-def _retry(desk: Desk, arguments: mcp.RetryArguments) -> str:
+def _retry(desk: ToolContext, arguments: mcp.RetryArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is None:
         job = desk.service.retry(desk.caller, job_id, ConfigRequest())
@@ -221,13 +221,13 @@ def _retry(desk: Desk, arguments: mcp.RetryArguments) -> str:
     )
 
 
-def _choose(desk: Desk, arguments: mcp.ChooseArguments) -> str:
+def _choose(desk: ToolContext, arguments: mcp.ChooseArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     done = desk.service.choose(desk.caller, job_id, arguments.task_id, worker_id, arguments.reason)
     return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": done})
 
 
-def _answer(desk: Desk, arguments: mcp.AnswerArguments) -> str:
+def _answer(desk: ToolContext, arguments: mcp.AnswerArguments) -> str:
     job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
     if arguments.task_id is not None:
         task_id, comment = arguments.task_id, arguments.comment
@@ -236,16 +236,16 @@ def _answer(desk: Desk, arguments: mcp.AnswerArguments) -> str:
     return _decided(decide(desk.caller, job_id, arguments.comment))
 
 
-def _pause(desk: Desk, arguments: mcp.PauseArguments) -> str:
+def _pause(desk: ToolContext, arguments: mcp.PauseArguments) -> str:
     job_id, running = checked_job_id(arguments.job_id), RunningMode(arguments.running)
     return _decided(desk.service.pause(desk.caller, job_id, running))
 
 
-def _resume(desk: Desk, arguments: mcp.JobArguments) -> str:
+def _resume(desk: ToolContext, arguments: mcp.JobArguments) -> str:
     return _decided(desk.service.resume(desk.caller, checked_job_id(arguments.job_id)))
 
 
-def _budget(desk: Desk, arguments: mcp.BudgetArguments) -> str:
+def _budget(desk: ToolContext, arguments: mcp.BudgetArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     return _decided(desk.service.raise_budget(desk.caller, job_id, arguments.to_limits()))
 
@@ -254,7 +254,7 @@ def _decided(job: Job) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason})
 
 
-def _message(desk: Desk, arguments: mcp.MessageArguments) -> str:
+def _message(desk: ToolContext, arguments: mcp.MessageArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     named = message_id_of(desk.caller, job_id, worker_id, desk.idempotency_key)
     sent = desk.service.message(desk.caller, job_id, worker_id, arguments.text, named)
@@ -262,7 +262,7 @@ def _message(desk: Desk, arguments: mcp.MessageArguments) -> str:
     return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **payload})
 
 
-def _land(desk: Desk, arguments: mcp.LandArguments) -> str:
+def _land(desk: ToolContext, arguments: mcp.LandArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     answer = landing_plan_answer if arguments.check else land_answer
     how = LandOptions.SQUASH if arguments.squash else LandOptions.ANY
@@ -281,7 +281,7 @@ def _land(desk: Desk, arguments: mcp.LandArguments) -> str:
     )
 
 
-def _undo(desk: Desk, arguments: mcp.JobArguments) -> str:
+def _undo(desk: ToolContext, arguments: mcp.JobArguments) -> str:
     found = undo_answer(desk.service, desk.caller, checked_job_id(arguments.job_id))
     payload = {"branch": found.branch, "commit": found.commit, "text": found.text}
     return summaries.as_text({"job_id": found.job_id, **payload})
@@ -292,7 +292,7 @@ def printable(text: str) -> str:
     return "".join(c for c in text if c in "\n\t" or (c >= " " and not "\x7f" <= c <= "\x9f"))
 
 
-Answering = Callable[[Desk, Any], str]
+Answering = Callable[[ToolContext, Any], str]
 ANSWERS: Mapping[str, Answering] = {
     "orchestrate": _orchestrate,
     "status": _status,

@@ -25,7 +25,7 @@ from orchestrator.schemas.requests.queries import NoQuery
 if TYPE_CHECKING:
     # Imported by the functions that use it, because few servers get such calls, and building the
     # models of all arguments takes a thirtieth of the start's time.
-    from orchestrator.api.mcp.tool_calls import Desk, ToolCall
+    from orchestrator.api.mcp.tool_calls import ToolCall, ToolContext
 
 blueprint = Blueprint("mcp", __name__)
 blueprint.before_request(identify)
@@ -103,7 +103,7 @@ def _answered(one: Request) -> Response:
 
 
 def _called(one: Request, call: "ToolCall") -> Response:
-    from orchestrator.api.mcp.tool_calls import Desk, carried_out, check_caller
+    from orchestrator.api.mcp.tool_calls import ToolContext, carried_out, check_caller
 
     request.environ[TOOL] = call.tool.name
     if call.tool.reads_only:
@@ -113,7 +113,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
     check_caller(caller(), call.tool)
     check_rate(reads=call.tool.reads_only, submits=call.tool.name == "orchestrate")
     key = reading.idempotency_key()
-    desk = Desk(service=service(), caller=caller(), idempotency_key=key)
+    desk = ToolContext(service=service(), caller=caller(), idempotency_key=key)
     answer = partial(_reply, one, desk, call)
     if call.tool.name != "wait":
         return _json(one.reply(carried_out(desk, call)))
@@ -125,7 +125,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
     return waiting_reply(job, seconds, check, answer, _reply_of(one, said(STOPPING)))
 
 
-def _reply(one: Request, desk: "Desk", call: "ToolCall") -> Reply:
+def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:
     """Return the whole answer to a tool call. Never raises. After a wait, runs outside of any
     request.
     """

@@ -24,7 +24,7 @@ from orchestrator.api.serializers.common import (
 )
 from orchestrator.core.candidates.comparison import compared
 from orchestrator.core.errors import Conflict, NotFound
-from orchestrator.core.model.attempt.session import Session
+from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import wall_seconds

@@ -31,7 +31,7 @@ from orchestrator.api.routes import (
 )
 from orchestrator.api.routes.read_models import all_jobs, changes, workers
 from orchestrator.api.routes.response import SharedReads
-from orchestrator.api.routes.server import nodes, outbox, server, session
+from orchestrator.api.routes.server import browser_login, nodes, outbox, server
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
@@ -84,7 +84,7 @@ BLUEPRINTS = (
     mcp.blueprint,
     locks.blueprint,
     nodes.blueprint,
-    session.blueprint,
+    browser_login.blueprint,
     outbox.blueprint,
     pages.blueprint,
     triggers.blueprint,

@@ -28,10 +28,10 @@ from orchestrator.cli.output.job_ending import (
     tasks_of,
 )
 from orchestrator.cli.output.terminal import confirmed, printable
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
-from orchestrator.security.safe_write import Placing
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.security.safe_write import SafeWriter
 from orchestrator.security.untrusted_files import open_plain
 
 #: Files for the orchestrator in a worker's plain directory.
@@ -104,7 +104,7 @@ def apply_command(
         surroundings.check_user("apply without --to")
     place = _checked(target or _project(surroundings, job_id))
     sources = _by_path(_sources(surroundings, job_id), job_id, take)
-    placing = Placing(place)
+    placing = SafeWriter(place)
     plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
     if not dry_run:
         _ask(surroundings, place, [step for _, step in plan], yes)
@@ -227,7 +227,7 @@ def _read(path: str, directory: str) -> bytes:
     return content
 
 
-def _step(placing: Placing, source: PlanSource) -> ApplyStep:
+def _step(placing: SafeWriter, source: PlanSource) -> ApplyStep:
     told = partial(ApplyStep, source.path, worker_id=source.worker_id)
     if source.refused:
         return told(REFUSED, reason=source.refused)
@@ -244,7 +244,7 @@ def _step(placing: Placing, source: PlanSource) -> ApplyStep:
         return told(REFUSED, reason=_words(error))
 
 
-def _done(placing: Placing, source: PlanSource, step: ApplyStep) -> ApplyStep:
+def _done(placing: SafeWriter, source: PlanSource, step: ApplyStep) -> ApplyStep:
     if step.action not in (NEW, OVERWRITE):
         return step
     try:

@@ -16,8 +16,8 @@ from orchestrator.cli.context import (
     unconfirmed,
 )
 from orchestrator.cli.output.terminal import confirmed, local_time, table
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NotFound
+from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.core.model.submission import Caller

@@ -13,8 +13,8 @@ from orchestrator.cli.context import (
     pass_surroundings,
     project_option,
 )
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
+from orchestrator.core.text.command_name import COMMAND
 
 Answer = dict[str, Any]
 

@@ -19,9 +19,9 @@ from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_ending import ending_lines, place_of, purpose, tasks_of
 from orchestrator.cli.output.terminal import command_with, confirmed, printable, terminal_width
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import fence
 from orchestrator.security.untrusted_files import read_regular
 

@@ -15,7 +15,6 @@ from orchestrator.cli.context import (
 from orchestrator.cli.offline.jobs_on_disk import root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import confirmed, printable
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.repository_changes import (
     ChangedKind,
@@ -23,6 +22,7 @@ from orchestrator.core.model.repository_changes import (
     RepositoryChange,
 )
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.git import BranchRestore, Restorable

@@ -17,7 +17,7 @@ from orchestrator.cli.demo.folder import PLAN, DemoFailed, DemoFolder, new_folde
 from orchestrator.cli.demo.story import Story
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

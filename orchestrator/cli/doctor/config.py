@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
-from orchestrator.core.command_name import COMMAND, INSTALL_COMMAND, KEY_COMMAND
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND, KEY_COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
-from orchestrator.core.command_name import INSTALL_COMMAND
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.security.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)

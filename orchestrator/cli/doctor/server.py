@@ -9,8 +9,8 @@ from orchestrator.api.client.discovery import RECORD_NAME, ServerRecord, read_re
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.cli.server.background_server import is_free
 from orchestrator.cli.server_record import running_server
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError
+from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.config import Settings

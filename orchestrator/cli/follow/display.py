@@ -18,9 +18,9 @@ from orchestrator.cli.output.streams import reader_may_leave
 from orchestrator.cli.output.style import Style, style_of
 from orchestrator.cli.output.terminal import duration, is_plain, moment, printable
 from orchestrator.cli.output.text_width import columns, fit, padded
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.states import SUCCEEDED_WORKER
+from orchestrator.core.text.command_name import COMMAND
 
 #: Columns and lines of a terminal that does not report its size.
 USUAL_SIZE = (80, 24)

@@ -13,11 +13,11 @@ from orchestrator.cli.context import CliContext, job_argument, pass_surroundings
 from orchestrator.cli.offline.jobs_on_disk import directory_of, root_id_of, whole_job
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.job_ending import all_tasks, tasks_of
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_chain
+from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.composition.attachment import Taken, Terminal

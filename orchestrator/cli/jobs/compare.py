@@ -15,9 +15,9 @@ from orchestrator.cli.context import (
     project_option,
 )
 from orchestrator.cli.output.terminal import duration, first_line, printable, table
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.command_name import COMMAND
 
 Answer = dict[str, Any]
 

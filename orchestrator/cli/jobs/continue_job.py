@@ -20,10 +20,10 @@ from orchestrator.cli.plan.job_options import (
     cap_options,
     request_argument,
 )
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.core.repository.landing import CONTINUES
+from orchestrator.core.text.command_name import COMMAND
 
 #: Maximum characters of the earlier request and reason in the workers' prompts.
 MOST_CHARACTERS = 4000

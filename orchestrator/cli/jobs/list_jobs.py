@@ -7,8 +7,8 @@ import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import first_line, local_time, table, terminal_width
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.states import JobStatus
+from orchestrator.core.text.command_name import COMMAND
 
 REQUEST_COLUMN = 46
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 
 _all_option = click.option(
     "--all", "everything", is_flag=True, help="All jobs, including later jobs."

@@ -16,8 +16,8 @@ from orchestrator.cli.plan.job_options import (
     check_plan,
     request_options,
 )
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.text.command_name import COMMAND
 
 
 @click.command("run", cls=RequestCommand)

@@ -24,9 +24,9 @@ from orchestrator.cli.output.job_ending import (
     used_line,
 )
 from orchestrator.cli.output.terminal import first_line, paint, printable, terminal_width
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.command_name import COMMAND
 
 WATCH_SECONDS = 1.0
 LISTED_JOBS = 20

@@ -11,10 +11,10 @@ import click
 
 from orchestrator.cli.output.job_ending import all_tasks, tasks_of
 from orchestrator.cli.output.terminal import moment
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.job_outcome import ALL_WORKERS
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.untrusted_files import read_regular
 
 Answer = dict[str, Any]
@@ -23,7 +23,7 @@ Answer = dict[str, Any]
 STATUS_BYTES = 1024**3
 
 
-class Unreadable(OrchestratorError):
+class UnreadableJobs(OrchestratorError):
     """All jobs belong to another user, so this user cannot read them."""
 
     kind = "unreadable"
@@ -40,14 +40,14 @@ def root_jobs(workspace: Path) -> list[Answer]:
     unreadable.
     """
     jobs: list[Answer] = []
-    refused: list[Unreadable] = []
+    refused: list[UnreadableJobs] = []
     for path in _directories(workspace):
         try:
             jobs += filter(None, [_status(path)])
-        except Unreadable as error:
+        except UnreadableJobs as error:
             refused.append(error)
     if refused and not jobs:
-        raise Unreadable(workspace)
+        raise UnreadableJobs(workspace)
     for each in refused:
         click.echo(each.message, err=True)
     return _newest_first(jobs)
@@ -59,7 +59,7 @@ def _directories(workspace: Path) -> list[Path]:
     except FileNotFoundError:
         return []
     except PermissionError:
-        raise Unreadable(workspace) from None
+        raise UnreadableJobs(workspace) from None
 
 
 def _newest_first(jobs: list[Answer]) -> list[Answer]:
@@ -209,7 +209,7 @@ def _with_all_workers(directory: Path) -> Answer | None:
 def _status(directory: Path, name: str = "status.json") -> Answer | None:
     """Return the status in a job's directory; None if there is none. Raises Unreadable."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
-        raise Unreadable(directory)
+        raise UnreadableJobs(directory)
     path = directory / name
     content = read_regular(path, STATUS_BYTES)
     if content is None:

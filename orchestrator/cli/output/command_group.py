@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from orchestrator.core.command_name import COMMAND, IN_FOLDER
+from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 
 #: Names of commands, by title of the section.
 Sections = Mapping[str, tuple[str, ...]]

@@ -7,8 +7,8 @@ import click
 
 from orchestrator.cli.output.exit_codes import ExitCode, of_error
 from orchestrator.cli.output.terminal import printable
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
+from orchestrator.core.text.command_name import COMMAND
 
 _NEXT_STEP = {
     "no-server": f"start a server: {COMMAND} serve (or run one request: {COMMAND} run '...')",

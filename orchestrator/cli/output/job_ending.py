@@ -16,7 +16,6 @@ from orchestrator.cli.output.terminal import (
     printable,
     wrapped,
 )
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.states import (
     ENDED_JOB,
     SUCCEEDED_WORKER,
@@ -26,6 +25,7 @@ from orchestrator.core.model.states import (
     Workdir,
     WorkerStatus,
 )
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 
 #: Separator of the first and the last line of an answer.

@@ -10,7 +10,7 @@ from textwrap import wrap
 
 import click
 
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut, one_line
 
 #: Key in click's context of the arguments after the program's name.

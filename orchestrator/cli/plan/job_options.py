@@ -12,10 +12,10 @@ import click
 
 from orchestrator.cli.context import Seconds
 from orchestrator.cli.plan.plan_file import read_plan, unchecked_plan
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import AUTO
 from orchestrator.core.model.job_settings import BY_WIRE_NAME, Setting, ValueKind
+from orchestrator.core.text.command_name import COMMAND
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Any], Any]

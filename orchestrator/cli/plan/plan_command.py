@@ -21,8 +21,8 @@ from orchestrator.cli.plan.job_options import (
     review_option,
 )
 from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.model.job_settings import BUDGET_LIMITS
+from orchestrator.core.text.command_name import COMMAND
 
 
 @click.command("plan", cls=RequestCommand)

@@ -15,10 +15,9 @@ from orchestrator.api.client.discovery import ServerRecord, read_record, setting
 from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
 from orchestrator.cli.plan.plan_file import read_plan
-from orchestrator.cli.process_check import is_same_process
 from orchestrator.cli.server.home_setup import home_option, prepare_home
 from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
-from orchestrator.cli.server_record import running_server
+from orchestrator.cli.server_record import is_same_process, running_server
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus

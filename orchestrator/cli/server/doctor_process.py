@@ -13,8 +13,8 @@ from pathlib import Path
 
 from orchestrator.api.options import DoctorCheck
 from orchestrator.cli.server.home_setup import home_option
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Unavailable
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.product_files import FOLDER
 
 logger = logging.getLogger(__name__)

@@ -104,7 +104,7 @@ def _exclude(folder: Path) -> str:
     Raise ConfigError if the repository contains files of the home, because a clone would then
     contain settings.
     """
-    from orchestrator.git.user_repository.exclusion import exclude, tracked_below
+    from orchestrator.git.user_repository.checkout import exclude, tracked_below
 
     try:
         if tracked := tracked_below(folder):

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.api.options import OtherServer
-from orchestrator.cli.process_check import is_same_process
+from orchestrator.cli.server_record import is_same_process
 from orchestrator.core.dataclass import dataclass
 from orchestrator.security.untrusted_files import read_regular, replace_file
 

@@ -31,9 +31,9 @@ from orchestrator.cli.server.systemd.notify import Notifier
 from orchestrator.composition import JobManager, build, own_secrets, triggers
 from orchestrator.config import Settings, project_root
 from orchestrator.config.api_key import key_notes, load_with_key
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.full_disk import is_shortage
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.untrusted_files import replace_file

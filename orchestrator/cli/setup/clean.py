@@ -32,9 +32,9 @@ from orchestrator.cli.output.terminal import (
     table,
 )
 from orchestrator.cli.server_record import running_server
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.workspace import WorkspaceJobFiles
 
 

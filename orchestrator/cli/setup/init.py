@@ -18,8 +18,8 @@ from orchestrator.cli.context import (
     project_option,
 )
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core.command_name import COMMAND, IN_FOLDER
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.security.product_files import product_file
 from orchestrator.security.untrusted_files import replace_file
 

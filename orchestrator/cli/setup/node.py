@@ -45,9 +45,9 @@ def join_command(
     SIGTERM and Ctrl-C stop the workers, which then start again on other machines.
     """
     from orchestrator.agents.discovery.node_agents import found_on_node
-    from orchestrator.git.node_worktrees import NodeRepository
+    from orchestrator.git.worktrees.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.join_file import JoinFile
-    from orchestrator.launchers.cluster.node_process import locked, run
+    from orchestrator.launchers.cluster.node.node_process import locked, run
 
     found = JoinFile.read(file)
     directory = state or _state_home(surroundings) / "orchestrator" / "nodes" / found.name

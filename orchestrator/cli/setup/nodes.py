@@ -11,9 +11,9 @@ import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import printable
-from orchestrator.core.command_name import COMMAND, IN_FOLDER
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machine_labels import LABEL_PATTERN
+from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.schemas.fields.text import PATTERN_WORDS
 from orchestrator.security.product_files import product_file
 

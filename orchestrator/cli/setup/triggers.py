@@ -10,8 +10,8 @@ import click
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import printable, table
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import InvalidRequest, NotFound
+from orchestrator.core.text.command_name import COMMAND
 
 if TYPE_CHECKING:
     from orchestrator.schemas.triggers.trigger import Trigger

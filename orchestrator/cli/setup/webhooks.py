@@ -8,7 +8,7 @@ import click
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal import first_line, local_time, terminal_width
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 
 #: Maximum number of deliveries that are listed without --all.
 PAGE_SIZE = 50

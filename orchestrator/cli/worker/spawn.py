@@ -16,7 +16,7 @@ PRODUCT = os.path.realpath(f"{__file__}/../../../..")
 if not __package__:  # the file runs as a script
     sys.path.append(PRODUCT)
 
-from orchestrator.core.command_name import COMMAND  # noqa: E402
+from orchestrator.core.text.command_name import COMMAND  # noqa: E402
 from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried  # noqa: E402
 
 # Importing typing would take a third of a start's time.

@@ -69,7 +69,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparing:
+class Comparator:
     """One criterion by which two candidates are compared.
 
     ``key`` returns the sort key of a candidate; the candidate with the smaller key is better.
@@ -384,32 +384,32 @@ def _fewer(number: int, noun: str) -> str:
 
 
 _CRITERIA = (
-    Comparing(
+    Comparator(
         Criterion.SUCCESS,
         lambda each: (not each.succeeded,),
         _success_words,
     ),
-    Comparing(Criterion.GATES, _gates_key, _gates_words),
-    Comparing(Criterion.BASE_TESTS, lambda each: (-each.base_tests,), _base_tests_words),
-    Comparing(Criterion.NEW_TESTS, lambda each: (-len(each.new_tests),), _new_tests_words),
-    Comparing(Criterion.LINT, lambda each: (each.lint,), _lint_words),
-    Comparing(
+    Comparator(Criterion.GATES, _gates_key, _gates_words),
+    Comparator(Criterion.BASE_TESTS, lambda each: (-each.base_tests,), _base_tests_words),
+    Comparator(Criterion.NEW_TESTS, lambda each: (-len(each.new_tests),), _new_tests_words),
+    Comparator(Criterion.LINT, lambda each: (each.lint,), _lint_words),
+    Comparator(
         Criterion.REVIEW,
         lambda each: (inf if each.review is None else each.review,),
         _review_words,
     ),
-    Comparing(Criterion.SIZE, _size_key, _size_words),
-    Comparing(
+    Comparator(Criterion.SIZE, _size_key, _size_words),
+    Comparator(
         Criterion.COST,
         lambda each: (inf if each.cost_usd is None else each.cost_usd,),
         _cost_words,
     ),
-    Comparing(
+    Comparator(
         Criterion.TIME,
         lambda each: (each.seconds,),
         lambda best, it: f"{it.seconds - best.seconds:.3g} s longer",
     ),
-    Comparing(
+    Comparator(
         Criterion.ORDER,
         lambda each: (each.index,),
         lambda best, it: "equal in all criteria; later in the list",

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Protocol
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
-from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Job, TaskSpec, Worker
@@ -72,7 +72,7 @@ class Previous:
 
     session: Session
     #: Why the attempt with that session ended. A key of
-    #: ``core.model.attempt.session.RESUMED_AFTER``.
+    #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
     cause: str
     #: True if the worker's files are from a checkpoint before the session's end.
     rolled_back: bool = False

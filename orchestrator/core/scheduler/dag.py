@@ -138,7 +138,7 @@ class PlanProgress:
             task.id: sum(not self.done(needed) for needed in set(task.depends_on)) for task in tasks
         }
         self.open_workers = sum(self._open.values())
-        #: The rank of each task, as ``ranks`` in ``queue/start_order.py`` returns it.
+        #: The rank of each task, as ``ranks`` in ``queue/ready_queue.py`` returns it.
         self.ranks: Mapping[str, tuple[float, int]] = {}
 
     def _count(self, worker: Worker) -> None:

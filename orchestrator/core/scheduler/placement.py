@@ -4,12 +4,12 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import Workdir
 from orchestrator.core.outcome.agent_logins import KNOWN_SECONDS
+from orchestrator.core.text.command_name import COMMAND
 
 #: Name of the server's own machine, and the word for it in a task's ``node``.
 HERE, HERE_WORD = "", "here"

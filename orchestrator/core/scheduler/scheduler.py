@@ -42,10 +42,9 @@ from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
-from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
-from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.ready_queue import RunTimes
+from orchestrator.core.scheduler.queue.slots import UNLIMITED, Capacity, Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting
-from orchestrator.core.scheduler.queue.start_order import RunTimes
 from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed

@@ -41,7 +41,7 @@ from orchestrator.engine.runtime.worker_environment import (
     base_environment,
     project_programs,
 )
-from orchestrator.engine.worktrees.working_directories import Changes, Ground, not_copied
+from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, not_copied
 from orchestrator.security import scratch_directory as scratch
 from orchestrator.security import search_boundary
 from orchestrator.security.environment import (
@@ -73,7 +73,7 @@ class RunningAttempt:
     #: The worker's task. The next field is the worker's worktree; None if it works in a plain
     #: directory.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
-    ground: Ground | None = None
+    ground: WorkerWorktree | None = None
     #: The worker's own directory for temporary files; empty if it has none.
     scratch: str = ""
 
@@ -126,7 +126,7 @@ class AttemptPreparation:
         self.api_url = ""
 
     def prepare(
-        self, assignment: Assignment, issued: Issued, ground: Ground | None = None
+        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree | None = None
     ) -> tuple[Launch, RunningAttempt]:
         """Create the attempt's directory, files, and environment. Raise OSError."""
         worker, task = assignment.worker, assignment.task
@@ -176,7 +176,11 @@ class AttemptPreparation:
         )
 
     def _files(
-        self, assignment: Assignment, command: Invocation, directory: str, ground: Ground | None
+        self,
+        assignment: Assignment,
+        command: Invocation,
+        directory: str,
+        ground: WorkerWorktree | None,
     ) -> AttemptFiles | None:
         """Return the attempt's files, for a node with its own file system.
 
@@ -216,7 +220,7 @@ class AttemptPreparation:
         return found
 
     def _git_environment(
-        self, environment: Mapping[str, str], worker: Worker, ground: Ground | None
+        self, environment: Mapping[str, str], worker: Worker, ground: WorkerWorktree | None
     ) -> dict[str, str]:
         """Return the variables of a worker in a worktree, or in the user's checkout."""
         own = _of_worktree(worker, ground) if ground else {}
@@ -231,7 +235,9 @@ class AttemptPreparation:
         if own_scratch:
             scratch.remove(own_scratch)
 
-    def found(self, worker: Worker, task: TaskSpec, ground: Ground | None = None) -> RunningAttempt:
+    def found(
+        self, worker: Worker, task: TaskSpec, ground: WorkerWorktree | None = None
+    ) -> RunningAttempt:
         """Return an attempt that an earlier server started.
 
         The attempt's ``secrets`` lack its own key, because this server does not know the key. The
@@ -358,7 +364,7 @@ class AttemptPreparation:
         command: Invocation,
         directory: str,
         token: str,
-        ground: Ground | None,
+        ground: WorkerWorktree | None,
     ) -> dict[str, str]:
         worker, job = assignment.worker, assignment.job
         own = {
@@ -445,7 +451,7 @@ def _weighed(
     return evidence if deferred else replace(evidence, final_text=said)
 
 
-def _worktree(task: TaskSpec, ground: Ground) -> WorktreeFiles:
+def _worktree(task: TaskSpec, ground: WorkerWorktree) -> WorktreeFiles:
     inside = os.path.relpath(ground.cwd, ground.directory)
     return WorktreeFiles(
         directory=ground.directory,
@@ -483,7 +489,7 @@ def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str
     return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
 
 
-def _of_worktree(worker: Worker, ground: Ground) -> dict[str, str]:
+def _of_worktree(worker: Worker, ground: WorkerWorktree) -> dict[str, str]:
     """Return variables of a worker in a worktree.
 
     They name the worktree as the project, and the worker as the author of commits.

@@ -25,7 +25,7 @@ MOST_PATCH_BYTES = 8 * 1024 * 1024
 MOST_REPEATED = 4000
 
 
-class Reviewing:
+class ReviewPrompts:
     def __init__(self, scheduler: Scheduler, worktrees: Worktrees) -> None:
         self._scheduler = scheduler
         self._worktrees = worktrees

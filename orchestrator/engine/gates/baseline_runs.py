@@ -20,7 +20,7 @@ from orchestrator.core.model.gate import Check, Gate, GateCause
 from orchestrator.core.ports import Change, Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baseline_store import BaselineStore, is_lasting
-from orchestrator.engine.gates.process import GateProcess, GateProcesses
+from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_reruns import rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 

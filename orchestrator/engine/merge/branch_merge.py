@@ -10,7 +10,6 @@ from functools import partial
 from itertools import islice
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.gates.findings import did_not_run
@@ -58,9 +57,10 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
-from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, Settled
-from orchestrator.engine.merge.gate_check import Abandoned, Allowed, Halted, MergedGates, Unfit
+from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, SearchResult
+from orchestrator.engine.merge.gate_check import Abandoned, Allowed, GateUnfit, Halted, MergedGates
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
 from orchestrator.engine.merge.lost_lines import LostLines
 from orchestrator.engine.merge.merge_messages import failing
@@ -122,7 +122,7 @@ class BranchMerge:
         try:
             judge = self._judge(record, tree, job, parts, halted, unrun)
             settled = self._stored(record, job, parts, judge)
-        except (Unfit, Abandoned) as error:
+        except (GateUnfit, Abandoned) as error:
             for part in parts:
                 retry = f"; retry: {COMMAND} merge {job.id}"
                 why = f"{error}{retry * isinstance(error, Abandoned)}"
@@ -166,7 +166,7 @@ class BranchMerge:
         self,
         tree: Tree,
         job: Job,
-        settled: Settled,
+        settled: SearchResult,
         inside: Sequence[Worker],
         files: Mapping[str, str],
         has_unrun: bool,
@@ -254,7 +254,7 @@ class BranchMerge:
 
     def _stored(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
-    ) -> Settled:
+    ) -> SearchResult:
         """Store the result on the job's branch. Retry if git fails."""
         for pause in PAUSES:
             try:
@@ -270,7 +270,7 @@ class BranchMerge:
 
     def _stored_once(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
-    ) -> Settled:
+    ) -> SearchResult:
         add = partial(self._on_top, job)
         settled = CulpritSearch(record.base, parts, add, judge).settle()
         failpoints.reached("merge: done")
@@ -396,7 +396,7 @@ class BranchMerge:
         if tip and tip != commit and not lives and self._repository.contains(commit, tip):
             self._repository.point(branch, commit)
 
-    def _note(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
+    def _note(self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult) -> None:
         before = record.base
         losses = LostLines(self._repository, self._worktrees, record.base)
         for step in settled.steps:
@@ -430,7 +430,9 @@ class BranchMerge:
         names = (each.id for each in workers if conflict.path in self._worktrees.touched(each))
         return replace(conflict, child_workers=tuple(names))
 
-    def _note_hindrances(self, record: MergeRecord, tree: Tree, job: Job, settled: Settled) -> None:
+    def _note_hindrances(
+        self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
+    ) -> None:
         tasks = {task.id: task for task in tree.tasks[job.id]}
         for worker in _in_conflict(record, settled):
             hindrance = self._hindrance(job, worker, tasks[worker.task_id])
@@ -469,7 +471,7 @@ class BranchMerge:
             return Hindrance.STOPPED
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
-    def _store(self, record: MergeRecord, job: Job, settled: Settled, commit: str) -> None:
+    def _store(self, record: MergeRecord, job: Job, settled: SearchResult, commit: str) -> None:
         branch = result_branch(job.root_id, job.id)
         before = self._repository.tip(branch)
         if commit != record.base and job.config.history == LINEAR:
@@ -503,7 +505,11 @@ class BranchMerge:
         self._repository.point(record.earlier, before)
 
     def _refusal(
-        self, record: MergeRecord, settled: Settled, part: MergePart, results: Sequence[GateResult]
+        self,
+        record: MergeRecord,
+        settled: SearchResult,
+        part: MergePart,
+        results: Sequence[GateResult],
     ) -> MergeRejection:
         """Return the merge rejection of a worker whose changes fail the gates on the merged state.
 
@@ -519,7 +525,7 @@ class BranchMerge:
         return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
 
     def _to_resolve(
-        self, record: MergeRecord, job: Job, settled: Settled
+        self, record: MergeRecord, job: Job, settled: SearchResult
     ) -> Iterator[MergeRejection]:
         """Yield a rejection for each worker whose agent must resolve its conflicts.
 
@@ -574,7 +580,7 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 
-def _in_conflict(record: MergeRecord, settled: Settled) -> Iterator[Worker]:
+def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
     A worker is omitted if only changes of its child job conflict, because it cannot resolve them.

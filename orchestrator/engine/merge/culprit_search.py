@@ -36,7 +36,7 @@ class MergeStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settled:
+class SearchResult:
     #: The merged state; the base if nothing was merged.
     commit: str
     steps: tuple[MergeStep, ...] = ()
@@ -78,7 +78,7 @@ class CulpritSearch:
         #: Workers whose parts must be merged without a union of lines.
         self._without_union: set[str] = set()
 
-    def settle(self) -> Settled:
+    def settle(self) -> SearchResult:
         """Return the largest merged state that passes the gates.
 
         The state has all parts in order, except the culprits and the parts that build on culprits.
@@ -95,7 +95,7 @@ class CulpritSearch:
                 self._without_union.update(self._steps[n].part.worker.id for n in united)
             else:
                 break
-        return Settled(
+        return SearchResult(
             commit=self._state(len(self._steps)),
             steps=tuple(self._steps),
             culprits=tuple(self._culprits),

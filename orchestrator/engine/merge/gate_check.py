@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.attempt.attempt_result import EndedBy
@@ -22,6 +21,7 @@ from orchestrator.core.model.gate import (
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import one_line
 
 logger = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class Abandoned(Exception):
     """Raised to end a check whose results are no longer needed."""
 
 
-class Unfit(Exception):
+class GateUnfit(Exception):
     """Raised if a required gate fails on the base, too. Such a gate cannot judge the changes."""
 
 
@@ -82,8 +82,8 @@ class MergedGates:
         """Return the results of the job's gates on a commit that was created from ``base``.
 
         ``sound``: names of gates that are known to pass on the base. The method adds names to the
-        set. Raise Abandoned when ``halted`` returns True. Raise Unfit if a required gate has the
-        same findings on the base, because no worker caused these findings.
+        set. Raise Abandoned when ``halted`` returns True. Raise GateUnfit if a required gate has
+        the same findings on the base, because no worker caused these findings.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
@@ -102,7 +102,7 @@ class MergedGates:
             names = ", ".join(each.name for each in blocking)
             last_line = one_line(blocking[0].output)[-300:]
             cause = f" ({last_line})" if last_line else ""
-            raise Unfit(
+            raise GateUnfit(
                 f"gates already fail on the base commit: {names}{cause}; "
                 f"nothing was merged; make the gates pass there, then: {COMMAND} merge {job.id}"
             )

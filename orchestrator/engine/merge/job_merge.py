@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.candidates.selection import chosen
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, RepositoryError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CheckoutChange, LossCause
@@ -31,6 +30,7 @@ from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
 from orchestrator.core.scheduler.dag import in_order
 from orchestrator.core.scheduler.merge_outcome import Merged
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.branch_merge import BranchMerge, leave
 from orchestrator.engine.merge.gate_check import Halted, MergedGates
 from orchestrator.engine.merge.merge_messages import report_of

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.gates.findings import advice_on
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
@@ -12,6 +11,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.unmerged_changes import merge_chain
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_record import (
     MOST_PATHS,
     MergeRecord,

@@ -16,12 +16,12 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden, NoSuchJob, NotFound, Unauthorized
 from orchestrator.core.model.job import Attempt, Job, Worker, WorkerKey
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import WorkerFilter
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.keys import ApiKeys, hash_key
 
 #: Maximum number of a job's workers that a message names.

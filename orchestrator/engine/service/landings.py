@@ -14,7 +14,6 @@ from dataclasses import replace
 from shlex import quote
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import (
     Conflict,
     Incomplete,
@@ -39,6 +38,7 @@ from orchestrator.core.repository.landing import (
     Moved,
     ResultLanding,
 )
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, NotFound
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import LossCause
@@ -16,12 +15,13 @@ from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import Render
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.reruns.retry import check_conflicts
 from orchestrator.engine.service.stored_trees import StoredTrees
-from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
@@ -40,7 +40,7 @@ class MergeCalls:
         access: Access,
         trees: StoredTrees,
         queries: Queries,
-        submitting: Submitting,
+        submitting: SubmissionBuilder,
         worktrees: Worktrees,
         merge_queue: MergeQueue,
         report_anew: Callable[[Render], None],

@@ -19,7 +19,7 @@ from orchestrator.engine.merge.merge_messages import in_words
 from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.security.untrusted_files import read_regular
 
@@ -42,7 +42,7 @@ class Queries:
         workspace: Workspace,
         publisher: Publisher,
         access: Access,
-        submitting: Submitting,
+        submitting: SubmissionBuilder,
     ) -> None:
         self._supervisor = supervisor
         self._store = store

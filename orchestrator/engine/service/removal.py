@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.finished_jobs import JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access

@@ -12,7 +12,7 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 _WINDOW_SECONDS = 60.0
@@ -61,7 +61,7 @@ class ServerStatus:
         store: Store,
         access: Access,
         launcher: Launcher,
-        submitting: Submitting,
+        submitting: SubmissionBuilder,
         throughput: Throughput,
         version: str,
         moved: Callable[[], str],

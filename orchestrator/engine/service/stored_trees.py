@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, NotFound, Refused
 from orchestrator.core.limits import admission
 from orchestrator.core.model.job import Job, Worker
@@ -10,6 +9,7 @@ from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.scheduler.manual_changes import Amend, amended
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import Render
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 #: Raises Conflict or Refused if an ended job cannot run again.

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
 from orchestrator.core.limits import admission
 from orchestrator.core.model.job import RULES, Job, TaskSpec, WorkerKey
@@ -14,18 +13,19 @@ from orchestrator.core.ports import Planner, Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.gates.selection import GatePlans
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.reruns.retry import check_rerun
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import (
     ResolvedSubmission,
-    Submitting,
+    SubmissionBuilder,
     check_retry,
     check_tasks,
 )
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.start_commit import Bases, check_child
+from orchestrator.engine.worktrees.start_commit import StartCommits, check_child
 
 
 class SubmissionCalls:
@@ -40,9 +40,9 @@ class SubmissionCalls:
         trees: StoredTrees,
         launcher: Launcher,
         planner: Planner,
-        submitting: Submitting,
+        submitting: SubmissionBuilder,
         gate_plans: GatePlans,
-        bases: Bases,
+        bases: StartCommits,
         new_job_id: Callable[[], str],
         moved: Callable[[], str],
         check_url: Callable[[str], None],

@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from shlex import quote
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Deadlock, InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.job import AUTO, RULES, Job, TaskSpec, Worker
 from orchestrator.core.ports import Planner
 from orchestrator.core.scheduler import dag
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.submission.submit import Submitting, check_tasks
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks
 from orchestrator.schemas.agent_output.plan import Plan, plan_in
 
 #: Maximum number of characters of a rejected answer that are repeated to the planner.
@@ -26,7 +26,7 @@ _MOST_REQUEST = 200
 
 
 class AgentPlans:
-    def __init__(self, scheduler: Scheduler, submitting: Submitting, rules: Planner) -> None:
+    def __init__(self, scheduler: Scheduler, submitting: SubmissionBuilder, rules: Planner) -> None:
         self._scheduler = scheduler
         self._submitting = submitting
         self._rules = rules

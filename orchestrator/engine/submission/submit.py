@@ -96,7 +96,7 @@ class ResolvedSubmission:
     gates: GatePlan = field(default_factory=GatePlan)
 
 
-class Submitting:
+class SubmissionBuilder:
     def __init__(
         self,
         agents: Agents,

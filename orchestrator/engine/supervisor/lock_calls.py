@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import field
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import (
     Deadlock,
@@ -23,6 +22,7 @@ from orchestrator.core.locks.lock_table import LockEntry, LockLease
 from orchestrator.core.model.job import Attempt, Job, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,10 @@ from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.runner import AttemptRunner, running_attempt_id
+from orchestrator.engine.attempts.attempt_runner import (
+    AttemptRunner,
+    running_attempt_id,
+)
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 

@@ -12,7 +12,6 @@ from queue import Empty, SimpleQueue
 from typing import Generic, Protocol, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError, StoreError, Unavailable
 from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
 from orchestrator.core.model.gate import GateRun
@@ -32,8 +31,9 @@ from orchestrator.core.scheduler.scheduler_commands import (
     TakePlan,
 )
 from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.preparation import Issued
-from orchestrator.engine.attempts.runner import AttemptRunner
 from orchestrator.engine.finished_jobs import Reporting
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.runtime import clock

@@ -56,7 +56,7 @@ class WorktreeRule:
         return bool(getattr(agent, "changes_files", True))
 
 
-class Grounds(Protocol):
+class WorktreeReader(Protocol):
     """The methods of ``Worktrees`` that this module needs."""
 
     def directory(self, worker: Worker) -> str: ...
@@ -93,7 +93,7 @@ class WorktreeCleanup:
     retried later, its worktree is created again from its branch.
     """
 
-    def __init__(self, grounds: Grounds) -> None:
+    def __init__(self, grounds: WorktreeReader) -> None:
         self._grounds = grounds
         self._threads = PrestartedThreadPool(1, "retiring")
 

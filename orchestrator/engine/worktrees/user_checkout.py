@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from posixpath import normpath
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.job import Attempt
 from orchestrator.core.model.repository_changes import (
@@ -23,6 +22,7 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.untrusted_files import read_regular, replace_file
 
 #: Name of the file in a root job's directory with the state before the job.

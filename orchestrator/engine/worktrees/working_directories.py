@@ -13,7 +13,6 @@ from contextlib import suppress
 from dataclasses import field, replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
@@ -42,6 +41,7 @@ from orchestrator.core.repository.repository import (
     merger_of,
     signature_of,
 )
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.worktrees import conflict_attempt
 from orchestrator.engine.worktrees.branch_tips import (
@@ -114,7 +114,7 @@ def not_copied(directory: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class WorkerWorktree:
     """A worker's worktree."""
 
     directory: str
@@ -237,7 +237,7 @@ class Worktrees:
 
     # -- around an attempt ----------------------------------------------------------------------
 
-    def open(self, assignment: Assignment) -> Ground:
+    def open(self, assignment: Assignment) -> WorkerWorktree:
         """Open the worker's worktree. Idempotent.
 
         Another attempt continues from the state of the previous attempt, or, if a rollback was
@@ -254,7 +254,7 @@ class Worktrees:
                 time.sleep(PAUSE_SECONDS)
                 return self._open(assignment)
 
-    def equipped(self, assignment: Assignment, ground: Ground) -> Assignment:
+    def equipped(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
         """Add to the assignment what another attempt finds in its worktree: earlier commits, and
         texts of conflicts.
 
@@ -262,14 +262,14 @@ class Worktrees:
         """
         return self._with_work(with_conflicts(self._repository, assignment), ground)
 
-    def _with_work(self, assignment: Assignment, ground: Ground) -> Assignment:
+    def _with_work(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
         """Add the commits of earlier attempts to the assignment."""
         if assignment.worker.attempt < 2 or ground.before == ground.start:
             return assignment
         work = self._repository.work(ground.start, ground.before)
         return replace(assignment, committed=work)
 
-    def _open(self, assignment: Assignment) -> Ground:
+    def _open(self, assignment: Assignment) -> WorkerWorktree:
         worker, job = assignment.worker, assignment.job
         if self._workspace.is_attached(worker):
             raise RepositoryError(f"the worktree of the worker is in use by {COMMAND} attach")
@@ -292,9 +292,11 @@ class Worktrees:
         )
         tip = self._repository.tip(branch)
         tools = self._tools(directory)
-        return Ground(directory, self._repository.inside(directory), branch, tip, start, tools)
+        return WorkerWorktree(
+            directory, self._repository.inside(directory), branch, tip, start, tools
+        )
 
-    def with_tools(self, ground: Ground) -> Ground:
+    def with_tools(self, ground: WorkerWorktree) -> WorkerWorktree:
         """Add the project's programs that exist in the worktree now."""
         return replace(ground, tools=self._tools(ground.directory))
 
@@ -317,14 +319,14 @@ class Worktrees:
         directory = self.directory(worker)
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
-    def found(self, worker: Worker) -> Ground | None:
+    def found(self, worker: Worker) -> WorkerWorktree | None:
         """Return the worktree of an attempt that an earlier server started; None if the attempt has
         no worktree.
         """
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
-        return Ground(directory, "", worker_branch(worker), "", "")
+        return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
     def _start(self, assignment: Assignment) -> str:
         """Return a commit of the job's base with the changes of the task's dependencies. Changes
@@ -359,7 +361,7 @@ class Worktrees:
             self._repository.bring(self.directory(parent), now, merged.commit)
         return Brought(now, merged)
 
-    def close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+    def close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
         """Commit the attempt's changes, in whatever state the agent left the worktree.
         Idempotent.
         """
@@ -373,7 +375,7 @@ class Worktrees:
             )
             return self._close_attempt(worker, task, ground)
 
-    def _close_attempt(self, worker: Worker, task: TaskSpec, ground: Ground) -> Changes:
+    def _close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
         self.checkout.put_back(worker.root_id)
         self._undo_gates(worker, ground)
         start = self._put_back_start(worker, ground)
@@ -421,7 +423,7 @@ class Worktrees:
             commit=tip,
         )
 
-    def _undo_gates(self, worker: Worker, ground: Ground) -> None:
+    def _undo_gates(self, worker: Worker, ground: WorkerWorktree) -> None:
         """Undo changes that gates made in the worktree after the attempt was closed.
 
         An attempt is closed a second time if the server ended while gates ran. The worktree is then
@@ -433,7 +435,7 @@ class Worktrees:
             with suppress(RepositoryError, OSError):
                 self._repository.restore(ground.directory, closed)
 
-    def _put_back_start(self, worker: Worker, ground: Ground) -> str:
+    def _put_back_start(self, worker: Worker, ground: WorkerWorktree) -> str:
         """Restore the ref of the worker's start commit, which the worker may have removed or moved.
         Return the start commit.
 
@@ -505,7 +507,7 @@ class Worktrees:
             found |= made - (set(self._repository.touched(result, tip)) if tip else set())
         return found
 
-    def _take_left(self, worker: Worker, ground: Ground) -> None:
+    def _take_left(self, worker: Worker, ground: WorkerWorktree) -> None:
         """Move the worker's report out of the worktree.
 
         If the project tracks a file with the report's name, nothing is moved.

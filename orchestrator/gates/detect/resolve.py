@@ -49,7 +49,7 @@ MOST_GATES = 50
 LONGEST_NAME = 40
 
 
-class Finder:
+class GateResolver:
     """Finds gates; implements ``core.model.gate.GateFinder``."""
 
     def __init__(

@@ -105,7 +105,7 @@ def _uncommitted(
             where = (git, found.admin, users.directory)
             inner = worktree_submodules.snapshot(*where, name, said, _NOBODY)
             rules = commits.CommitRules(
-                patterns=ignore_rules.Patterns(
+                patterns=ignore_rules.FrozenIgnoreRules(
                     found.admin.parents[1], Path(present, ignore_rules.NAME)
                 ),
                 start=f"{hidden(root_id)}start/{worker}",

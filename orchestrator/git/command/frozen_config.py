@@ -45,7 +45,7 @@ _MOST_BYTES = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class GitSettings:
+class FrozenConfig:
     #: Path of the file with the settings that apply to a job. If it is missing, the present
     #: settings apply.
     noted: Path

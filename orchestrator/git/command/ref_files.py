@@ -32,7 +32,7 @@ _LENGTHS = (40, 64)
 _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 
-class Unusual(Exception):
+class UnusualRefs(Exception):
     """Only git can read the refs: there is a reftable, a symbolic ref, or a file that is not
     a ref.
     """
@@ -46,7 +46,7 @@ def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, s
     """
     try:
         found = _at(common, places, without)
-    except Unusual:
+    except UnusualRefs:
         shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", *places)
         found = dict(line.split(" ") for line in shown.text.splitlines())
     return {name: found[name] for name in sorted(found) if not _is_below(name, without)}
@@ -54,7 +54,7 @@ def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, s
 
 def _at(common: Path, places: Sequence[str], without: str) -> dict[str, str]:
     if os.path.lexists(common / "reftable"):
-        raise Unusual
+        raise UnusualRefs
     # Read loose refs first, because git packs a ref before it removes the ref's file.
     loose = {name: tip for each in places for name, tip in _loose(str(common), each, without)}
     content = _read_packed(common / "packed-refs")
@@ -79,13 +79,13 @@ def _loose(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise Unusual from error
+        raise UnusualRefs from error
     for entry in entries:
         name = f"{place}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
             yield from _loose(common, f"{name}/", without)
         elif _INVALID.search(entry.name):
-            raise Unusual
+            raise UnusualRefs
         elif not name.endswith(".lock"):
             yield from _loose(common, name, without)
 
@@ -97,10 +97,10 @@ def _content(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise Unusual from error
+        raise UnusualRefs from error
     found = read_regular(path, 256) if is_file else None
     if found is None and os.path.lexists(path):
-        raise Unusual
+        raise UnusualRefs
     return found
 
 
@@ -109,7 +109,7 @@ def _read_packed(path: Path) -> bytes:
         return b""
     content = read_regular(path, _MOST_BYTES)
     if content is None or len(content) >= _MOST_BYTES:
-        raise Unusual
+        raise UnusualRefs
     return content
 
 
@@ -119,7 +119,7 @@ def _packed(content: bytes, place: str) -> Iterator[tuple[str, str]]:
     while at >= 0:
         begin, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
         if end < 0:
-            raise Unusual
+            raise UnusualRefs
         yield os.fsdecode(content[at + 1 : end]), _object(content[begin:at])
         at = content.find(sign, end)
 
@@ -127,5 +127,5 @@ def _packed(content: bytes, place: str) -> Iterator[tuple[str, str]]:
 def _object(content: bytes) -> str:
     name = content.strip()
     if len(name) not in _LENGTHS or not _HEXADECIMAL.issuperset(name):
-        raise Unusual
+        raise UnusualRefs
     return name.decode("ascii")

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import NotFound
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.repository.git_refs import branch_of, checkpoint_refs, child_refs, hidden
 from orchestrator.core.repository.repository import BranchWork
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import Git
 
 #: Options that make the output independent of the user's configuration.

@@ -20,7 +20,7 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, quarantine
-from orchestrator.git.commits.ignore_rules import Patterns
+from orchestrator.git.commits.ignore_rules import FrozenIgnoreRules
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
@@ -98,7 +98,7 @@ def signed(signature: Signature) -> Mapping[str, str]:
 class CommitRules:
     """Rules that decide which files of a worktree are committed."""
 
-    patterns: Patterns
+    patterns: FrozenIgnoreRules
     #: The worker's start commit.
     start: str
     #: Paths that are never committed, even if the present .gitignore does not list them.

@@ -17,7 +17,7 @@ NAME = "ignored-before"
 
 
 @dataclass(frozen=True, slots=True)
-class Patterns:
+class FrozenIgnoreRules:
     #: The part of the repository that all worktrees share.
     common: Path
     #: Path of the file with the rules that apply to a job. If it is missing, all present rules

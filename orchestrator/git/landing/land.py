@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from shlex import quote
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict, InTheWay, NotFound, RepositoryError
 from orchestrator.core.repository.git_refs import (
@@ -20,6 +19,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.landing import LandOptions, Moved
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, uncommitted_base, update_checkout

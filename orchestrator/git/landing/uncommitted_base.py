@@ -3,9 +3,9 @@
 import shlex
 from collections.abc import Sequence
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import InTheWay
 from orchestrator.core.repository.repository import Signature
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.merge import merge_tree

@@ -1,5 +1,5 @@
-"""Conflicts of two commits: their real paths, and how to resolve all of them in favor of one
-side.
+"""Conflicts of two commits: their real paths, their markers in files, and how to resolve all of
+them in favor of one side.
 """
 
 import os
@@ -119,3 +119,18 @@ def edited(git: Git, tree: str, lines: Iterable[str]) -> str:
         given = os.fsencode("".join(f"{line}\0" for line in lines))
         git.run("update-index", "-z", "--index-info", given=given, env=env)
         return git.run("write-tree", env=env).text
+
+
+_MARKER_FOUND = ": leftover conflict marker"
+_ONLY_MARKERS = "core.whitespace=-blank-at-eol,-blank-at-eof,-space-before-tab"
+
+
+def marked_lines(git: Git, start: str, end: str, *paths: str) -> list[tuple[str, str]]:
+    """Return the path and the line number of each conflict marker that ``end`` has and ``start``
+    lacks.
+    """
+    how = ("-c", _ONLY_MARKERS, "diff-tree", "--check", "-r")
+    shown = git.run(*how, start, end, "--", *paths, accept=(0, 2))
+    said = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER_FOUND))
+    places = (line.removesuffix(_MARKER_FOUND).rpartition(":") for line in said)
+    return [(path, number) for path, _, number in places]

@@ -19,8 +19,15 @@ from orchestrator.core.repository.repository import (
 )
 from orchestrator.git.command.runner import Git, failure
 from orchestrator.git.commits.commit import commit_tree, tree_of
-from orchestrator.git.merge import conflict_markers, union
-from orchestrator.git.merge.conflicts import Side, all_theirs, conflicts, edited, sides_of
+from orchestrator.git.merge import union
+from orchestrator.git.merge.conflicts import (
+    Side,
+    all_theirs,
+    conflicts,
+    edited,
+    marked_lines,
+    sides_of,
+)
 from orchestrator.git.merge.file_merge import Content, contents, texts_of, written
 
 #: Line in the output of ``blame --porcelain``: a commit, and the number of the line in the file.
@@ -209,7 +216,7 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     paths = list(dict.fromkeys(path for *_, path in made.sides))
     if not paths or made.tree == tree_of(git, commit):
         return paths
-    left, also = (conflict_markers.lines(git, side, commit, *paths) for side in (ours, theirs))
+    left, also = (marked_lines(git, side, commit, *paths) for side in (ours, theirs))
     marked_files = dict.fromkeys(path for path, number in left if (path, number) in also)
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     listed = git.run("ls-tree", "-r", "-z", "--name-only", commit, "--", *invented).fields

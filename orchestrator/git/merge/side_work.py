@@ -41,7 +41,7 @@ _NOBODY = Signature(name="orchestrator", email="stash@orchestrator.invalid")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Home:
+class EndedWorktree:
     """A worker's worktree after its attempt has ended. All changes in it are committed."""
 
     found: Found
@@ -91,7 +91,9 @@ class _Refs:
     checkpoints: list[str]
 
 
-def fold(home: Home, worktrees: GitWorktrees, tip: str) -> tuple[str, tuple[SideWork, ...]]:
+def fold(
+    home: EndedWorktree, worktrees: GitWorktrees, tip: str
+) -> tuple[str, tuple[SideWork, ...]]:
     """Merge the worker's side work into its branch, whose head is ``tip``. Idempotent.
 
     Conflicting side work is saved on a ref. Return the new head, and the side work that was merged
@@ -106,7 +108,7 @@ def fold(home: Home, worktrees: GitWorktrees, tip: str) -> tuple[str, tuple[Side
 
 
 class _Folding:
-    def __init__(self, home: Home, worktrees: GitWorktrees, refs: _Refs, tip: str) -> None:
+    def __init__(self, home: EndedWorktree, worktrees: GitWorktrees, refs: _Refs, tip: str) -> None:
         self._home = home
         self._git = home.git
         self._worktrees = worktrees
@@ -231,7 +233,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
         logger.warning("side work of an agent is not merged", extra=about)
 
 
-def _refs(home: Home) -> _Refs:
+def _refs(home: EndedWorktree) -> _Refs:
     """Return all refs of side work.
 
     Usually a worker has none: then this starts no process.
@@ -246,11 +248,11 @@ def _refs(home: Home) -> _Refs:
     )
 
 
-def _tips(home: Home, prefix: str) -> dict[str, str]:
+def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
     return ref_files.tips(home.git, home.common, prefix)
 
 
-def _own_branches(home: Home) -> dict[str, str]:
+def _own_branches(home: EndedWorktree) -> dict[str, str]:
     """Return the branches that the worker created, and whose last commit is by the worker."""
     own = [ref for ref in _tips(home, _HEADS) if _is_own(home, ref)]
     if not own:
@@ -262,14 +264,14 @@ def _own_branches(home: Home) -> dict[str, str]:
     return {ref: commit for ref, commit, email in found if email == theirs and ref in own}
 
 
-def _is_own(home: Home, ref: str) -> bool:
+def _is_own(home: EndedWorktree, ref: str) -> bool:
     """True if the worker created the branch, and it is not a branch of the orchestrator."""
     if not ref.startswith(_HEADS) or ref.startswith(f"{_HEADS}{BRANCHES}/"):
         return False
     return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
 
 
-def _own_worktrees(home: Home, worktrees: GitWorktrees) -> Iterator[Found]:
+def _own_worktrees(home: EndedWorktree, worktrees: GitWorktrees) -> Iterator[Found]:
     for found in worktrees.all():
         first = _log(found.admin / "logs" / "HEAD")[:1]
         if found.admin != home.found.admin and any(_is_by(home, line) for line in first):
@@ -281,11 +283,13 @@ def _log(path: Path) -> list[bytes]:
     return (read_regular(path, _MOST_LOG_BYTES) or b"").splitlines()
 
 
-def _is_by(home: Home, line: bytes) -> bool:
+def _is_by(home: EndedWorktree, line: bytes) -> bool:
     return f" <{home.signature.email}> ".encode() in line.partition(b"\t")[0]
 
 
-def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[Nested]) -> _Piece:
+def _of_worktree(
+    home: EndedWorktree, worktrees: GitWorktrees, found: Found, inner: list[Nested]
+) -> _Piece:
     git = worktrees.git_of(found)
     kind, name = SideWorkKind.WORKTREE, found.admin.name
     if not os.path.isdir(found.directory):
@@ -298,7 +302,7 @@ def _of_worktree(home: Home, worktrees: GitWorktrees, found: Found, inner: list[
     return _Piece(kind=kind, name=name, commit=commit)
 
 
-def _stashed(home: Home) -> list[tuple[str, str]]:
+def _stashed(home: EndedWorktree) -> list[tuple[str, str]]:
     """Return the worker's stash entries with their messages, oldest first."""
     lines = (line for line in _log(home.common / "logs" / _STASH) if _is_by(home, line))
     return [(_commit_of(line), os.fsdecode(line.partition(b"\t")[2])) for line in lines]
@@ -324,7 +328,7 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
     return _Piece(kind=kind, name=name, commit=commit, base=base, original=entry)
 
 
-def _drop(home: Home, entry: str) -> None:
+def _drop(home: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
     Git counts entries from the latest entry. If the list has changed and another entry was removed,

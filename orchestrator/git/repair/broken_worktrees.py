@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import free
-from orchestrator.git.merge import conflict_markers as markers
+from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
 from orchestrator.security.untrusted_files import read_regular
 
@@ -154,7 +154,7 @@ def conflict_markers(git: Git, start: str, end: str) -> list[str]:
     """Return files in which ``end`` has lines with conflict markers that ``start`` does not
     have.
     """
-    return list(dict.fromkeys(path for path, _ in markers.lines(git, start, end)))
+    return list(dict.fromkeys(path for path, _ in marked_lines(git, start, end)))
 
 
 def _named(paths: list[str]) -> str:

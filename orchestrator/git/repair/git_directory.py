@@ -16,7 +16,7 @@ from orchestrator.git.command.frozen_config import note_once
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.repair.broken_files import BrokenFiles, at_work
 from orchestrator.git.repair.git_directory_files import (
-    Before,
+    GitDirectorySnapshot,
     admin_of,
     configure,
     deciding,
@@ -103,7 +103,7 @@ class RepositoryBackup:
 
 @dataclass(frozen=True, slots=True)
 class _Again:
-    before: Before
+    before: GitDirectorySnapshot
     aside: BrokenFiles
 
     def put_back(self) -> None:

@@ -23,7 +23,7 @@ Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Before:
+class GitDirectorySnapshot:
     """The snapshot of the repository files at the start of a job. Paths are absolute."""
 
     top: str
@@ -148,7 +148,7 @@ def _noted(path: str) -> tuple[str, int] | None:
     return content.decode("latin-1"), stat.S_IMODE(os.stat(path).st_mode)
 
 
-def read(path: Path) -> Before | None:
+def read(path: Path) -> GitDirectorySnapshot | None:
     """Return the snapshot; None if it is missing or unreadable."""
     with suppress(ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(read_regular(path, _MOST_BYTES) or b"")
@@ -156,11 +156,11 @@ def read(path: Path) -> Before | None:
         modes = {name: each[1] for name, each in found["files"].items() if each}
         where = {each: found[each] for each in ("top", "common", "where", "admin")}
         stamps = {path: each and tuple(each) for path, each in found["stamps"].items()}
-        return Before(**where, stamps=stamps, files=files, modes=modes)
+        return GitDirectorySnapshot(**where, stamps=stamps, files=files, modes=modes)
     return None
 
 
-def moved(before: Before, top: str, common: str) -> Mapping[str, object]:
+def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, object]:
     """Return the snapshot with its paths changed to a repository that is now at ``common``, and a
     checkout that is now at ``top``.
 

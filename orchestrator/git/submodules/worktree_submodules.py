@@ -31,7 +31,7 @@ _LINK = "160000"
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class Submodule:
     #: Path of the submodule in its parent repository.
     path: str
     #: Directory of the submodule in the user's checkout (``users``), and in the worktree.
@@ -84,11 +84,11 @@ def links(git: Git, commit: str) -> dict[str, str]:
     return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(_LINK)}
 
 
-def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
+def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
     for path, each in links(git, commit).items():
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         place = f"{git.directory}/{path}"
-        yield Module(path, f"{top}/{path}", place, each, admin / "modules" / name)
+        yield Submodule(path, f"{top}/{path}", place, each, admin / "modules" / name)
 
 
 def may_have_some(git: Git, admin: Path) -> bool:
@@ -111,7 +111,7 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> 
             fill(module.git, module.own, module.users, module.commit, anew=anew)
 
 
-def _check_out(module: Module) -> bool:
+def _check_out(module: Submodule) -> bool:
     """Check out a submodule. Return False if the user's repository lacks files of the commit.
 
     This may happen with a partial clone. The submodule then stays empty, as if the user had not
@@ -134,7 +134,7 @@ def _check_out(module: Module) -> bool:
     return True
 
 
-def _make(module: Module) -> bool:
+def _make(module: Submodule) -> bool:
     users = module.source
     if users is None or not module.is_here or os.path.islink(module.directory):
         return False
@@ -157,7 +157,7 @@ def _make(module: Module) -> bool:
     return True
 
 
-def _relink(module: Module) -> None:
+def _relink(module: Submodule) -> None:
     """Make the submodule's ``.git`` a link to the product's repository again, because a worker may
     have created its own repository at this path.
     """
@@ -171,7 +171,7 @@ def _relink(module: Module) -> None:
     Path(link).write_bytes(wanted)
 
 
-def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
+def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
     """Yield submodules that were filled, and that the worker has not removed."""
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         place = module.directory
@@ -182,7 +182,7 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Module]:
             yield module
 
 
-def _revive(module: Module) -> bool:
+def _revive(module: Submodule) -> bool:
     """Create the repository of a submodule again, because a worker removed it. Return True if that
     was possible.
 
@@ -217,7 +217,7 @@ def commit_all(
         _keep(module, head, branch)
 
 
-def _keep(module: Module, commit: str, name: str) -> None:
+def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository. A push is not used, because it would run
     the user's hooks.
     """

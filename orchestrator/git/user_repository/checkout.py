@@ -1,7 +1,7 @@
 """The user's own checkout: read to verify that it is unchanged, never written.
 
-The only exception is ``info/exclude``: it gets an entry for the workspace if git would otherwise
-list the workspace as untracked.
+The only exception is ``info/exclude``. It gets an entry for a directory of the product, such as the
+workspace, if git would otherwise show the directory.
 """
 
 import base64
@@ -239,3 +239,27 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
 
 def _escaped(path: str) -> str:
     return "".join(f"\\{sign}" if sign in _ESCAPED else sign for sign in path)
+
+
+def exclude(directory: Path) -> bool:
+    """Add the directory to ``info/exclude``, unless git ignores it already.
+
+    Return True if a line was added. Linked worktrees share the file. Idempotent. Raise
+    RepositoryError or OSError.
+    """
+    git = Git(str(directory.parent), {})
+    top, common = git.ask("rev-parse", "--show-toplevel"), git.ask("rev-parse", "--git-common-dir")
+    if not top or not common:
+        return False
+    return hide(Git(top, {}), top, directory.parent / common, str(directory.resolve()))
+
+
+def tracked_below(directory: Path) -> str:
+    """Return the first file in ``directory`` that the repository tracks; "" if there is none.
+
+    Raise RepositoryError.
+    """
+    git = Git(str(directory.parent), {})
+    if not git.ask("rev-parse", "--show-toplevel"):
+        return ""
+    return next(iter(git.run("ls-files", "-z", "--", str(directory.resolve())).fields), "")

@@ -35,7 +35,7 @@ _ATTRIBUTES = ".gitattributes"
 
 
 @dataclass(frozen=True, slots=True)
-class Spare:
+class PooledWorktree:
     path: Path
 
     @property
@@ -54,7 +54,7 @@ class Spare:
         return self.path / "about"
 
 
-class Spares:
+class WorktreePool:
     """The pool of spare worktrees. Any thread may call.
 
     After a crash, the pool's files remain in the job's directory, and are removed with it.
@@ -92,7 +92,7 @@ class Spares:
             kept = self._all(place)
             if len(kept) >= MOST:
                 return False
-            spare = Spare(place / f"{admin.name}-{os.urandom(4).hex()}")
+            spare = PooledWorktree(place / f"{admin.name}-{os.urandom(4).hex()}")
             spare.path.mkdir(mode=0o700, parents=True)
         shutil.copy2(admin / PRISTINE, spare.index)
         os.rename(directory, spare.files)
@@ -139,18 +139,18 @@ class Spares:
         job = inside.split("/")[0]
         return None if job in ("..", ".") else Path(self._workspace, job, DIRECTORY)
 
-    def _all(self, place: Path) -> list[Spare]:
+    def _all(self, place: Path) -> list[PooledWorktree]:
         with suppress(FileNotFoundError):
             # All other spares are in use, or are being removed.
-            return [Spare(each) for each in place.iterdir() if "." not in each.name]
+            return [PooledWorktree(each) for each in place.iterdir() if "." not in each.name]
         return []
 
-    def _claimed(self, place: Path) -> Spare | None:
+    def _claimed(self, place: Path) -> PooledWorktree | None:
         with self._lock:
             found = next((each for each in self._all(place) if each.about.exists()), None)
             if found is None:
                 return None
-            claimed = Spare(found.path.with_name(f"{found.path.name}.taken"))
+            claimed = PooledWorktree(found.path.with_name(f"{found.path.name}.taken"))
             with suppress(OSError):
                 os.rename(found.path, claimed.path)
                 return claimed

@@ -13,7 +13,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import Git
-from orchestrator.git.worktrees.pool import Spares, restore
+from orchestrator.git.worktrees.pool import WorktreePool, restore
 from orchestrator.security.untrusted_files import read_regular
 
 #: Git's exit codes of a comparison, with or without a difference.
@@ -79,7 +79,7 @@ class GitWorktrees:
     are written without the lock, in several worktrees in parallel.
     """
 
-    def __init__(self, git: Git, common: Path, spares: Spares) -> None:
+    def __init__(self, git: Git, common: Path, spares: WorktreePool) -> None:
         self._git = git
         self._spares = spares
         self._entries = common / "worktrees"

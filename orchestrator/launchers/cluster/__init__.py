@@ -4,4 +4,5 @@ Imported only if ``cluster.listen`` is set, and by ``orchestrator node`` and ``o
 
 - ``dask``: nodes on the workers of a Dask cluster
 - ``files``: files of attempts on nodes with their own file systems
+- ``node``: the process of a node: its launcher, and its end of the link to the server
 """

@@ -7,9 +7,9 @@ import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, Conflict
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.link import SERVER_NAME
 from orchestrator.security.untrusted_files import replace_file
 

@@ -19,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, NotFound, Unavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -28,12 +27,13 @@ from orchestrator.core.ports.attempt_files import ServerWorktrees
 from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.placement import HERE, Machine
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.files.file_exchange import FileExchange
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import is_filled, tcp_socket, tls
+from orchestrator.launchers.cluster.node.tunnel import Target
 from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.cluster.registry import NodeRegistry
-from orchestrator.launchers.cluster.tunnel import Target
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.security.environment import worker_environment

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError
-from orchestrator.launchers.cluster.node_agent import NodeSettings
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.cluster.node.node_agent import NodeSettings
 from orchestrator.launchers.cluster.server_addresses import host_and_port
 from orchestrator.security.product_files import FOLDER
 from orchestrator.security.untrusted_files import replace_file

@@ -12,7 +12,6 @@ from dataclasses import asdict, field, replace
 from typing import Any, Protocol
 
 from orchestrator import __version__
-from orchestrator.core.command_name import INSTALL_COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -22,10 +21,11 @@ from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
+from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.launchers.cluster.files import file_exchange
 from orchestrator.launchers.cluster.files.archive import (
     MOST_BYTES,
-    Sent,
+    ArchiveFigures,
     UnusableFiles,
     as_full_disk,
 )
@@ -33,8 +33,8 @@ from orchestrator.launchers.cluster.files.file_exchange import FileExchange, Win
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import Link, Message, unpacked
+from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
-from orchestrator.launchers.cluster.tunnel import Target, Tunnel
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
 from orchestrator.launchers.process.start import never_started
@@ -687,7 +687,7 @@ class NodeLinks:
             ) from flight.files_error
         if flight.had["files"] > MOST_BYTES:
             raise UnusableFiles(f"the files of the attempt have more than {MOST_BYTES} bytes")
-        sent = Sent(int(told["bytes"]), str(told["digest"]))
+        sent = ArchiveFigures(int(told["bytes"]), str(told["digest"]))
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 
     def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:

@@ -13,9 +13,9 @@ from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, NotFound
+from orchestrator.core.text.command_name import COMMAND
 
 _NAME = "nodes.json"
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, field, replace
 from enum import StrEnum
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
 from orchestrator.security.product_files import PACKAGES
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import field
 from typing import Any
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 
 #: Characters of a notification: a phone shows about two lines.

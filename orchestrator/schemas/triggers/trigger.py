@@ -8,7 +8,7 @@ from urllib.parse import parse_qs
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.submission import Submission
-from orchestrator.schemas.triggers.paths import EventPath
+from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.template import JobTemplate
 from orchestrator.security.trigger_signatures import Verification, is_verified
 

@@ -17,6 +17,7 @@ import pydantic_core
 from sqlalchemy import Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
+from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.attempt_result import (
     ChangeSize,
     EndedBy,
@@ -37,7 +38,6 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy, Rollback
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.gate import (
     Gate,
     GateCause,

@@ -9,7 +9,7 @@ from orchestrator.composition.agent_names import check_agents
 from orchestrator.composition.trigger_settings import triggers
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
-from orchestrator.schemas.triggers.paths import EventPath
+from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent
 
 SECRET = "a-secret-for-tests-only"

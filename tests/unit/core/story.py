@@ -13,7 +13,7 @@ from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.scheduler.planned_job import planner_of
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
+from orchestrator.core.scheduler.queue.slots import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import (
     Command,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox.notifications import mail
 from orchestrator.outbox.notifications.notice import notice_of
 from orchestrator.outbox.notifications.notifications import quiet_seconds

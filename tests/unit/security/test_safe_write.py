@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.safe_write import Placing
+from orchestrator.security.safe_write import SafeWriter
 from orchestrator.security.untrusted_files import NotPlain
 from tests.support.crashing import Crash, crash_at
 
@@ -20,7 +20,7 @@ def target(tmp_path: Path) -> Path:
 
 
 def test_a_file_comes_whole_with_its_directories(target: Path) -> None:
-    placing = Placing(target)
+    placing = SafeWriter(target)
     assert placing.present("a/b/c.txt") is None
     placing.put("a/b/c.txt", b"one", executable=False)
     placing.put("run.sh", b"two", executable=True)
@@ -47,9 +47,9 @@ def test_a_file_comes_whole_with_its_directories(target: Path) -> None:
 )
 def test_a_path_that_leads_elsewhere_is_refused(target: Path, path: str) -> None:
     with pytest.raises(NotPlain):
-        Placing(target).present(path)
+        SafeWriter(target).present(path)
     with pytest.raises(NotPlain):
-        Placing(target).put(path, b"x", executable=False)
+        SafeWriter(target).put(path, b"x", executable=False)
     assert list(target.iterdir()) == []
 
 
@@ -64,9 +64,9 @@ def test_links_devices_and_directories_are_not_written_to(target: Path, tmp_path
     (target / "plain").write_text("x")
     for path in ("link/dear", "file", "directory", "fifo", "plain/below"):
         with pytest.raises(NotPlain):
-            Placing(target).present(path)
+            SafeWriter(target).present(path)
         with pytest.raises(NotPlain):
-            Placing(target).put(path, b"x", executable=False)
+            SafeWriter(target).put(path, b"x", executable=False)
     assert (outside / "dear").read_text() == "dear"
     assert [each.name for each in outside.iterdir()] == ["dear"]
 
@@ -81,7 +81,7 @@ def test_what_cannot_be_written_leaves_what_was_there(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        Placing(target).put("a", b"after", executable=False)
+        SafeWriter(target).put("a", b"after", executable=False)
     assert (target / "a").read_text() == "before"
     assert [each.name for each in target.iterdir()] == ["a"]
 
@@ -90,24 +90,24 @@ def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
     (target / "a").write_text("before")
 
     with crash_at(1, "apply: before the rename"), pytest.raises(Crash):
-        Placing(target).put("a", b"after", executable=False)
+        SafeWriter(target).put("a", b"after", executable=False)
 
     assert (target / "a").read_text() == "before"
-    Placing(target).put("a", b"after", executable=False)
+    SafeWriter(target).put("a", b"after", executable=False)
     assert (target / "a").read_text() == "after"
 
 
 def test_what_a_kill_left_goes_with_the_next_time(target: Path) -> None:
     killed = (
         "import os, pathlib, sys\n"
-        "from orchestrator.security.safe_write import Placing\n"
+        "from orchestrator.security.safe_write import SafeWriter\n"
         "os.replace = lambda *_, **__: os.kill(os.getpid(), 9)\n"
-        "Placing(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
+        "SafeWriter(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
     )
     ended = subprocess.run([sys.executable, "-c", killed, str(target)], check=False)
     assert ended.returncode == -signal.SIGKILL
     assert [each.name.startswith(".orchestrator-") for each in target.iterdir()] == [True]
 
-    Placing(target).put("a", b"after", executable=False)
+    SafeWriter(target).put("a", b"after", executable=False)
 
     assert [each.name for each in target.iterdir()] == ["a"]

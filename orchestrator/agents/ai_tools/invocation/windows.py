@@ -15,8 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.text.command_name import COMMAND
 
 LAUNCHER, TRANSLATOR = "powershell.exe", "wslpath"
 #: Variables without which no Windows program can start from Linux.

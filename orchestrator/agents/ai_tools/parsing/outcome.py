@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import field, replace
 
 from orchestrator.agents.ai_tools.parsing.error_class import classify, is_internal
-from orchestrator.agents.ai_tools.parsing.log_lines import log_line
 from orchestrator.agents.ai_tools.parsing.rate_limit_reset import resets_at
+from orchestrator.agents.ai_tools.parsing.tool_calls import log_line
 from orchestrator.agents.events.agent_events import AgentOutcome, Ending
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage

@@ -7,14 +7,14 @@ import time
 from collections import deque
 
 from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.log_lines import log_line
 from orchestrator.agents.ai_tools.parsing.outcome import (
     FINE,
     Fault,
     RunReport,
     concluded,
 )
-from orchestrator.agents.ai_tools.parsing.usage import KnownUsage, Meter, priced
+from orchestrator.agents.ai_tools.parsing.tool_calls import log_line
+from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
 from orchestrator.agents.events.agent_events import AgentOutcome, Did, Ending, Said, Sign, Troubled
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values

@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
-from orchestrator.agents.ai_tools.parsing.edited_files import edited
 from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.log_lines import log_line, summary
 from orchestrator.agents.ai_tools.parsing.outcome import (
     FINE,
     Fault,
@@ -16,7 +14,8 @@ from orchestrator.agents.ai_tools.parsing.outcome import (
     concluded,
 )
 from orchestrator.agents.ai_tools.parsing.rate_limit_reset import epoch_seconds
-from orchestrator.agents.ai_tools.parsing.usage import (
+from orchestrator.agents.ai_tools.parsing.tool_calls import edited, log_line, summary
+from orchestrator.agents.ai_tools.parsing.usage_meter import (
     KnownUsage,
     Meter,
     minus,

@@ -7,18 +7,18 @@ from dataclasses import replace
 from typing import ClassVar
 
 from orchestrator.agents.ai_tools.parsing.error_class import classify, clipped
-from orchestrator.agents.ai_tools.parsing.log_lines import (
-    log_line,
-    plain_error,
-    summary,
-)
 from orchestrator.agents.ai_tools.parsing.outcome import (
     FINE,
     Fault,
     RunReport,
     concluded,
 )
-from orchestrator.agents.ai_tools.parsing.usage import (
+from orchestrator.agents.ai_tools.parsing.tool_calls import (
+    log_line,
+    plain_error,
+    summary,
+)
+from orchestrator.agents.ai_tools.parsing.usage_meter import (
     KnownUsage,
     Meter,
     Steps,

@@ -9,20 +9,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from orchestrator.agents.ai_tools.parsing.edited_files import edited
 from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.log_lines import (
-    log_line,
-    plain_error,
-    summary,
-)
 from orchestrator.agents.ai_tools.parsing.outcome import (
     FINE,
     Fault,
     RunReport,
     concluded,
 )
-from orchestrator.agents.ai_tools.parsing.usage import (
+from orchestrator.agents.ai_tools.parsing.tool_calls import (
+    edited,
+    log_line,
+    plain_error,
+    summary,
+)
+from orchestrator.agents.ai_tools.parsing.usage_meter import (
     KnownUsage,
     Meter,
     Steps,

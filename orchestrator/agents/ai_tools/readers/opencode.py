@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from orchestrator.agents.ai_tools.parsing.edited_files import edited
 from orchestrator.agents.ai_tools.parsing.error_class import classify
-from orchestrator.agents.ai_tools.parsing.log_lines import log_line, summary
 from orchestrator.agents.ai_tools.parsing.outcome import (
     FINE,
     Fault,
     RunReport,
     concluded,
 )
-from orchestrator.agents.ai_tools.parsing.usage import KnownUsage, Meter, priced
+from orchestrator.agents.ai_tools.parsing.tool_calls import edited, log_line, summary
+from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
 from orchestrator.agents.events.agent_events import (
     AgentOutcome,
     Did,

@@ -4,7 +4,7 @@ import time
 from collections import deque
 
 from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
-from orchestrator.agents.ai_tools.parsing.usage import KnownUsage
+from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
 from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
 from orchestrator.core.text import json_values
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.agents.loop.tools import paths
-from orchestrator.agents.loop.tools.paths import Places
+from orchestrator.agents.loop.tools import allowed_paths
+from orchestrator.agents.loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.loop.tools.tool import Tool, Unusable, amount, words
 
 #: Maximum size of a file; larger files are no source code.
@@ -16,7 +16,7 @@ _TEXT = {"type": "string"}
 _COUNT = {"type": "integer", "minimum": 1}
 
 
-def reading(where: Places) -> Tool:
+def reading(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         text = _text(where.find(words(arguments, "path")))
         first = max(1, int(amount(arguments, "first_line", 1)))
@@ -39,11 +39,11 @@ def _part(lines: list[str], first: int, count: int) -> str:
     return part + more or "[empty]"
 
 
-def writing(where: Places) -> Tool:
+def writing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         place = where.to_change(words(arguments, "path"))
         content = words(arguments, "content").encode()
-        paths.replace_content(place, content)
+        allowed_paths.replace_content(place, content)
         return f"wrote {len(content)} bytes to {where.shown(place)}"
 
     return Tool(
@@ -55,13 +55,13 @@ def writing(where: Places) -> Tool:
     )
 
 
-def editing(where: Places) -> Tool:
+def editing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         place = where.to_change(words(arguments, "path"))
         old, new = words(arguments, "old_text"), words(arguments, "new_text")
         text = _text(place)
         found = _occurrences(text, old, every=arguments.get("replace_all") is True)
-        paths.replace_content(place, text.replace(old, new).encode())
+        allowed_paths.replace_content(place, text.replace(old, new).encode())
         times = f"{found} time{'s' * (found != 1)}"
         return f"replaced the text {times} in {where.shown(place)}"
 
@@ -90,7 +90,7 @@ def _occurrences(text: str, old: str, *, every: bool) -> int:
 
 def _text(place: Path) -> str:
     """Return the whole text of a file. Line endings stay unchanged."""
-    with os.fdopen(paths.open_to_read(place), "rb") as file:
+    with os.fdopen(allowed_paths.open_to_read(place), "rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:
         raise Unusable(f"{place.name} is larger than {_MAX_BYTES} bytes")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.loop.tools import search_process
-from orchestrator.agents.loop.tools.paths import Places
+from orchestrator.agents.loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.loop.tools.tool import Tool, Unusable, words
 
 _MAX_ENTRIES = 1000
@@ -16,7 +16,7 @@ _SEARCH_SECONDS = 30.0
 _TEXT = {"type": "string"}
 
 
-def listing(where: Places) -> Tool:
+def listing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         place = where.find(words(arguments, "path", "."))
         entries = sorted(f"{each.name}{_mark(each)}" for each in place.iterdir())
@@ -39,7 +39,7 @@ def _mark(place: Path) -> str:
     return "/" if place.is_dir() else ""
 
 
-def searching(where: Places) -> Tool:
+def searching(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         place = where.find(words(arguments, "path", "."))
         if not place.exists():

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.agents.loop.tools import bash, child_jobs, files, search
-from orchestrator.agents.loop.tools.paths import Places
+from orchestrator.agents.loop.tools.allowed_paths import AllowedPaths
 from orchestrator.agents.loop.tools.tool import Result, Tool, ToolRefused, Unusable, shortened
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut, one_line
@@ -21,7 +21,7 @@ class Toolbox:
     """The tools of one loop. All paths are relative to ``settings.cwd``."""
 
     def __init__(self, settings: LoopSettings) -> None:
-        where = Places(settings.cwd, confined=settings.policy != "full")
+        where = AllowedPaths(settings.cwd, confined=settings.policy != "full")
         tools = [files.reading(where), search.listing(where), search.searching(where)]
         if settings.policy != "read-only":
             tools += [files.writing(where), files.editing(where)]

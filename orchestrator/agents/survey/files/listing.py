@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
-from orchestrator.agents.survey.assignment import Surroundings
-from orchestrator.agents.survey.errors import SurveyError
+from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.git_info import ask_git
+from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.core.dataclass import dataclass
 
 #: Suffix of a path that means only the files directly in a directory.
@@ -60,7 +60,7 @@ class Listing:
         )
 
 
-def list_files(surroundings: Surroundings, paths: Sequence[str]) -> Listing:
+def list_files(surroundings: WorkerSurroundings, paths: Sequence[str]) -> Listing:
     """List the files below ``paths``, each once. Empty ``paths`` mean the whole project.
 
     In a git repository, these are the tracked files and the untracked files that are not ignored.
@@ -125,7 +125,7 @@ def _scope(root: Path, path: str) -> _Scope:
 
 
 def _walk_all(
-    surroundings: Surroundings, scopes: Sequence[_Scope], listing: Listing
+    surroundings: WorkerSurroundings, scopes: Sequence[_Scope], listing: Listing
 ) -> Iterator[str]:
     for scope in scopes:
         if (surroundings.root / scope.path).is_dir():
@@ -134,7 +134,7 @@ def _walk_all(
             yield scope.path
 
 
-def _walk(surroundings: Surroundings, scope: _Scope, listing: Listing) -> Iterator[str]:
+def _walk(surroundings: WorkerSurroundings, scope: _Scope, listing: Listing) -> Iterator[str]:
     root, excluded = surroundings.root, frozenset(map(os.fspath, surroundings.excluded))
     pending = ["" if scope.path == "." else scope.path]
     while pending:
@@ -165,7 +165,9 @@ def _is_skipped(entry: os.DirEntry[str]) -> bool:
     return any(os.path.lexists(os.path.join(entry.path, mark)) for mark in marks)
 
 
-def _keep_regular_files(surroundings: Surroundings, paths: list[str], listing: Listing) -> None:
+def _keep_regular_files(
+    surroundings: WorkerSurroundings, paths: list[str], listing: Listing
+) -> None:
     excluded = [f"{path.relative_to(surroundings.root)}/" for path in surroundings.excluded]
     real_directories: dict[str, bool] = {}
     for path in paths:

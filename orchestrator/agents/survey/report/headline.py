@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from orchestrator.agents.survey.report.markdown import count
 from orchestrator.agents.survey.result.result import Counts, SurveyResult
 from orchestrator.agents.survey.source.languages import BINARY
-from orchestrator.core.command_name import GRAMMARS
+from orchestrator.core.text.command_name import GRAMMARS
 
 _MOST_LANGUAGES = 3
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.text.command_name import COMMAND
 
 #: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (

@@ -37,7 +37,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.agents.survey.errors import SurveyError
 from orchestrator.agents.survey.result.result import (
     ROWS,
     ChurnRow,
@@ -47,6 +46,7 @@ from orchestrator.agents.survey.result.result import (
     SurveyTotals,
 )
 from orchestrator.agents.survey.source.line_count import RULE
+from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.security.untrusted_files import replace_file
 
 SCHEMA = 1

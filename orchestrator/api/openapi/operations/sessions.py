@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import OK, Operation
-from orchestrator.schemas.answers import session
+from orchestrator.schemas.answers import browser_session
 from orchestrator.schemas.requests.server import LoginRequest
 
 SESSION = "/api/v1/session"
@@ -25,7 +25,7 @@ SESSIONS = (
         ),
         body=LoginRequest,
         examples={"key": {}, "ticket": {"ticket": "..."}},
-        answers={HTTPStatus.CREATED: session.BrowserSessionAnswer},
+        answers={HTTPStatus.CREATED: browser_session.BrowserSessionAnswer},
     ),
     Operation(
         method="get",
@@ -33,7 +33,7 @@ SESSIONS = (
         id="getSession",
         tag="sessions",
         summary="Show the browser session of the cookie",
-        answers={OK: session.BrowserSessionAnswer},
+        answers={OK: browser_session.BrowserSessionAnswer},
     ),
     Operation(
         method="delete",
@@ -50,7 +50,7 @@ SESSIONS = (
         tag="sessions",
         summary="Issue a ticket for one login within 60 seconds",
         description="The command `open` puts the ticket into the address of the browser.",
-        answers={HTTPStatus.CREATED: session.TicketAnswer},
+        answers={HTTPStatus.CREATED: browser_session.TicketAnswer},
     ),
     Operation(
         method="get",
@@ -58,7 +58,7 @@ SESSIONS = (
         id="getServer",
         tag="server",
         summary="Show the project of the server, and this user's other servers",
-        answers={OK: session.ServerAnswer},
+        answers={OK: browser_session.ServerAnswer},
     ),
     Operation(
         method="get",
@@ -66,7 +66,7 @@ SESSIONS = (
         id="listKeys",
         tag="server",
         summary="List API keys by name, with their scopes",
-        answers={OK: session.KeysAnswer},
+        answers={OK: browser_session.KeysAnswer},
     ),
     Operation(
         method="get",
@@ -79,6 +79,6 @@ SESSIONS = (
             "with the scope admin. Takes about 1 second, at most 20 seconds. Calls within 5 "
             "seconds get the same result."
         ),
-        answers={OK: session.DoctorAnswer},
+        answers={OK: browser_session.DoctorAnswer},
     ),
 )

@@ -16,8 +16,7 @@ from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.common import agents_answer
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.submission import Scope
-from orchestrator.schemas.answers.common import StatsAnswer
-from orchestrator.schemas.answers.session import (
+from orchestrator.schemas.answers.browser_session import (
     DoctorAnswer,
     DoctorCheckAnswer,
     KeyAnswer,
@@ -25,6 +24,7 @@ from orchestrator.schemas.answers.session import (
     OtherServerAnswer,
     ServerAnswer,
 )
+from orchestrator.schemas.answers.common import StatsAnswer
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("server", __name__)

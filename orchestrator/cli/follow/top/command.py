@@ -15,9 +15,9 @@ from orchestrator.cli.follow.top.source import AnySource
 from orchestrator.cli.follow.top.view import View
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.style import style_of
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
+from orchestrator.core.text.command_name import COMMAND
 
 #: Lines of a frame without a terminal.
 MOST_LINES = 500

@@ -14,8 +14,8 @@ from orchestrator.cli.follow.top.screen import Screen
 from orchestrator.cli.follow.top.source import AnySource
 from orchestrator.cli.follow.top.view import Row, View
 from orchestrator.cli.output.style import Style
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.text.command_name import COMMAND
 
 #: Seconds between two refreshes.
 REFRESH_SECONDS = 1.0

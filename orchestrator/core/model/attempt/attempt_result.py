@@ -7,10 +7,10 @@ of an exit as a sentence, which ``cause_of`` reads.
 from enum import StrEnum
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.final_text import FinalText
-from orchestrator.core.model.attempt.session import Session
 from orchestrator.core.model.gate import GateResult
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from shlex import quote
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.failure import ASKED, LOGIN
 from orchestrator.core.model.job import Job, Worker
@@ -16,6 +15,7 @@ from orchestrator.core.model.job_facts import Missing
 from orchestrator.core.model.states import LossCause, StopCause, WorkerStatus
 from orchestrator.core.outcome.job.reason import budget_command
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree, way_in
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut, one_line
 
 #: Maximum number of characters of a need's text.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.limits.budgets import passed_in_words
 from orchestrator.core.model.attempt.delivered_work import (
     DeliveredWork,
@@ -24,6 +23,7 @@ from orchestrator.core.model.job_facts import (
 from orchestrator.core.model.repository_changes import listed as changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
 from orchestrator.core.outcome.job.unmerged_changes import way_in
+from orchestrator.core.text.command_name import COMMAND
 
 #: Maximum number of workers that a sentence names.
 MOST_NAMED = 5

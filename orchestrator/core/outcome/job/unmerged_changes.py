@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from shlex import quote
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import (
     SideWorkKind,
@@ -29,6 +28,7 @@ from orchestrator.core.repository.git_refs import (
     worker_branch,
 )
 from orchestrator.core.repository.repository import Strategy
+from orchestrator.core.text.command_name import COMMAND
 
 #: Why the result lacks the changes of a worker that required a worktree (``git: on``) and got none.
 NO_WORKTREE = (

@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from orchestrator.core.candidates.review import opinions_of, reviewer_of, worth_reviewing
 from orchestrator.core.candidates.selection import candidates_of, ranked
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
+from orchestrator.core.text.command_name import COMMAND
 
 
 class CandidateSelection:

@@ -5,7 +5,6 @@ tasks.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budgets import NOTHING, is_unpriced, passed, passed_in_words, spent_by
@@ -44,6 +43,7 @@ from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.worker_events import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_retry import AgentFallback, Retries
 from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
+from orchestrator.core.text.command_name import COMMAND
 
 #: Note on a worker that succeeded without a change after a person's comments.
 UNCHANGED = "the feedback led to no change"

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest
 from orchestrator.core.model.human_input import Pause, RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.submission.submit import Submitting
+from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
@@ -86,7 +86,9 @@ def check_unfinished(scheduler: Scheduler, job_id: str) -> None:
 class BudgetCalls:
     """Implements the call that raises limits. Contract: see ``Service``."""
 
-    def __init__(self, supervisor: Supervisor, access: Access, submitting: Submitting) -> None:
+    def __init__(
+        self, supervisor: Supervisor, access: Access, submitting: SubmissionBuilder
+    ) -> None:
         self._supervisor = supervisor
         self._access = access
         self._submitting = submitting

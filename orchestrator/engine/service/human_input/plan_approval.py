@@ -13,7 +13,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.gates.selection import GatePlans
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.submission.submit import Submitting, check_tasks, check_workdir
+from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks, check_workdir
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 
@@ -26,7 +26,7 @@ class PlanCalls:
         supervisor: Supervisor,
         store: Store,
         access: Access,
-        submitting: Submitting,
+        submitting: SubmissionBuilder,
         gate_plans: GatePlans,
     ) -> None:
         self._supervisor = supervisor

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Forbidden
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import CANNOT_MESSAGE, WorkerMessage
@@ -15,6 +14,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.ports.read_models import Used
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.supervisor.supervisor import Supervisor
 

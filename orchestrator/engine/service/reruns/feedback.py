@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 from orchestrator.core import failpoints
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, InvalidRequest, Outdated, Unavailable
 from orchestrator.core.model.gate import GateFiles
 from orchestrator.core.model.human_input import (
@@ -21,6 +20,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Agents, Store
 from orchestrator.core.repository.git_refs import landed_refs, short, start_ref, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access

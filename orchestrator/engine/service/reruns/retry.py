@@ -4,7 +4,6 @@ retried.
 
 from collections.abc import Callable
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict, Unavailable
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause
@@ -12,6 +11,7 @@ from orchestrator.core.model.states import MergeState, WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees
@@ -107,7 +107,7 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
         )
 
 
-class WorkerCalls:
+class WorkerRetryCalls:
     """Implements the calls that retry or cancel one worker. Contracts: see ``Service``."""
 
     def __init__(

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from orchestrator.core.command_name import COMMAND, IN_FOLDER
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.ports.read_models import NodeState
+from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.launchers.cluster.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry

@@ -38,21 +38,21 @@ class UnusableFiles(LaunchError):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class ArchiveFigures:
     """The size and digest of an archive. The sender reports them, and the receiver checks them."""
 
     bytes: int
     digest: str
 
 
-def sent(path: str) -> Sent:
+def sent(path: str) -> ArchiveFigures:
     """Return size and digest of a file. Raise OSError."""
     digest, size = sha256(), 0
     with open(path, "rb") as file:
         while data := file.read(_COPY_BYTES):
             digest.update(data)
             size += len(data)
-    return Sent(size, digest.hexdigest())
+    return ArchiveFigures(size, digest.hexdigest())
 
 
 # Packing
@@ -64,7 +64,7 @@ def pack(
     leave_out: Collection[str] = (),
     most_bytes: int = MOST_BYTES,
     chosen: tuple[str, Sequence[str]] | None = None,
-) -> Sent:
+) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
     ``chosen``: one more directory, and the relative paths of the files in it to write. These are

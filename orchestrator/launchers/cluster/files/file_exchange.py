@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.core.ports.attempt_files import AttemptFiles, ServerWorktrees
 from orchestrator.launchers.cluster.files import archive
-from orchestrator.launchers.cluster.files.archive import Sent, UnusableFiles
+from orchestrator.launchers.cluster.files.archive import ArchiveFigures, UnusableFiles
 from orchestrator.launchers.cluster.files.node_files import attempt_files
 from orchestrator.launchers.cluster.link import CHUNK, WINDOW, Link, packed
 from orchestrator.security.untrusted_files import read_regular, replace_file
@@ -63,7 +63,7 @@ class FileExchange:
         exit_path: str,
         known: Sequence[str],
         is_wanted: Callable[[], bool],
-    ) -> tuple[Sent, Sequence[str]] | None:
+    ) -> tuple[ArchiveFigures, Sequence[str]] | None:
         """Send the files of an attempt. Return the archive's size and digest, and the commits that
         the node has afterwards; None if the attempt was stopped in the meantime.
 
@@ -89,7 +89,7 @@ class FileExchange:
 
     def _pack(
         self, files: AttemptFiles, exit_path: str, path: str, known: Sequence[str]
-    ) -> tuple[Sent, Sequence[str]]:
+    ) -> tuple[ArchiveFigures, Sequence[str]]:
         forget(exit_path)
         record = json.dumps(asdict(files)).encode("ascii")
         replace_file(Path(_beside(exit_path, "files.json")), record)
@@ -107,7 +107,7 @@ class FileExchange:
         finally:
             archive.remove(extra)
 
-    def take(self, files: AttemptFiles, exit_path: str, told: Sent) -> None:
+    def take(self, files: AttemptFiles, exit_path: str, told: ArchiveFigures) -> None:
         """Move the received files of an ended attempt to their directories. Idempotent.
 
         The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.

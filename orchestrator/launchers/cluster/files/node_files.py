@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees, WorktreeFiles
 from orchestrator.launchers.cluster.files import archive
-from orchestrator.launchers.cluster.files.archive import Sent, UnusableFiles
+from orchestrator.launchers.cluster.files.archive import ArchiveFigures, UnusableFiles
 from orchestrator.security import search_boundary
 from orchestrator.security.untrusted_files import read_regular, replace_file
 
@@ -133,7 +133,7 @@ class NodeFiles:
         """Record an attempt whose files an earlier process of this node has unpacked."""
         self._users[str(self._place(attempt_id))] = attempt_id
 
-    def unpack(self, attempt_id: str, files: AttemptFiles, told: Sent) -> None:
+    def unpack(self, attempt_id: str, files: AttemptFiles, told: ArchiveFigures) -> None:
         """Create the attempt's directories from the received archive.
 
         Raise OSError, UnusableFiles, or RepositoryError.
@@ -168,7 +168,7 @@ class NodeFiles:
         self._worktrees.open(worktree, f"{staging}/{number}", directory)
         archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
 
-    def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> Sent:
+    def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> ArchiveFigures:
         """Write the files of an ended attempt into an archive at ``path``. Return its size and
         digest.
 

@@ -315,7 +315,7 @@ def test_a_program_that_is_missing_matters_only_where_it_was_asked_for(
     made: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, _ = made({"Cargo.toml": "", "a.txt": ""})
-    monkeypatch.setattr("orchestrator.engine.gates.process.which", lambda *_, **__: None)
+    monkeypatch.setattr("orchestrator.engine.gates.gate_process.which", lambda *_, **__: None)
 
     detected = site.run("x", [edit("echo x > x.txt")])
     asked = site.run("y", [edit("echo x > x.txt")], gates=["cargo-test"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.command_name import COMMAND
+from orchestrator.core.text.command_name import COMMAND
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import Answer, InProcess, shell
 from tests.support.project import BOTH_CHANGE, Project, agents, edit

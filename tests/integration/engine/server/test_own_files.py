@@ -179,7 +179,7 @@ def test_an_ai_tool_resumes_its_session_on_such_a_node(
 #: The node takes a while to store commits, and prints a line for each transfer of commits.
 _SLOW = """
 import os, time
-from orchestrator.git.node_worktrees import NodeRepository
+from orchestrator.git.worktrees.node_worktrees import NodeRepository
 add = NodeRepository._add
 def slow(self, pack):
     if os.path.exists(pack):

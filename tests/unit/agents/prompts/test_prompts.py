@@ -28,7 +28,7 @@ from orchestrator.agents.prompts.shared_context import (
     shared_text,
     template,
 )
-from orchestrator.agents.survey.assignment import Surroundings
+from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.source import grammars
 from orchestrator.core.model.job import TaskSpec
@@ -274,11 +274,11 @@ def test_given_files_are_bounded_each_and_together(tmp_path: Path) -> None:
 # -- the digest of the project ------------------------------------------------------------------
 
 
-def around(tmp_path: Path, tree: str = "a") -> Surroundings:
+def around(tmp_path: Path, tree: str = "a") -> WorkerSurroundings:
     project, directory = tmp_path / "project", tmp_path / "workspace" / f"job_{tree}" / "context"
     project.mkdir(exist_ok=True)
     directory.mkdir(parents=True, exist_ok=True)
-    return Surroundings(root=project, directory=directory)
+    return WorkerSurroundings(root=project, directory=directory)
 
 
 def git(place: Path, *words: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.agents.survey.analysis.project_map import map_files
-from orchestrator.agents.survey.assignment import Surroundings
+from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.listing import list_files
 from orchestrator.agents.survey.result.result import SurveyResult
 
@@ -33,5 +33,5 @@ def commit(root: Path, author: str = "Ada") -> None:
 
 def mapped(root: Path, *paths: str) -> SurveyResult:
     """Survey ``paths`` of the project ``root`` without any worker."""
-    listing = list_files(Surroundings(root=root, directory=root), paths)
+    listing = list_files(WorkerSurroundings(root=root, directory=root), paths)
     return map_files(root, listing, list(paths), lambda line: None)

@@ -18,7 +18,7 @@ import orchestrator
 import orchestrator.cli.worker.spawn as spawn_module
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.core import command_name
+from orchestrator.core.text import command_name
 from orchestrator.security import stdlib_client
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.scheduler.placement import (
@@ -19,6 +18,7 @@ from orchestrator.core.scheduler.placement import (
     choose,
     hindrance,
 )
+from orchestrator.core.text.command_name import COMMAND
 
 
 def a_machine(name: str = "n1", slots: int = 2, **changes: Any) -> Machine:

@@ -9,7 +9,7 @@ from orchestrator.core.model.gate import AUTO, Gate
 from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.engine.gates.selection import GatePlan, GatePlans
-from orchestrator.gates import Finder
+from orchestrator.gates import GateResolver
 from tests.unit.core.factories import a_child_job, a_config, a_job, a_worker
 from tests.unit.gates.detect.test_detection import Files
 
@@ -46,7 +46,7 @@ COMMITS = {"base": {"ruff.toml": ""}, "snapshot": {"conftest.py": ""}}
 
 def plans(is_on: bool = True) -> GatePlans:
     repository: Any = Commits(COMMITS)
-    return GatePlans(repository, Finder(), is_on)
+    return GatePlans(repository, GateResolver(), is_on)
 
 
 def names(plan: GatePlan) -> list[str]:
@@ -85,7 +85,7 @@ def test_without_a_commit_nothing_is_found_and_commands_are_kept() -> None:
 
 def test_what_a_commit_speaks_for_is_found_out_once() -> None:
     repository: Any = Commits(COMMITS)
-    made = GatePlans(repository, Finder(), is_on=True)
+    made = GatePlans(repository, GateResolver(), is_on=True)
 
     assert made.of_root(None, "base") == made.of_root(None, "base")
     assert repository.asked == 1

@@ -14,7 +14,7 @@ from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import Accepted, Caller, ConfigRequest, Scope, Submission
 from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
 from orchestrator.core.scheduler.scheduler_commands import Start
-from orchestrator.engine.submission.submit import ResolvedSubmission, Submitting, check_tasks
+from orchestrator.engine.submission.submit import ResolvedSubmission, SubmissionBuilder, check_tasks
 
 ADMIN = Caller(name="admin", scopes=frozenset({Scope.ADMIN}))
 
@@ -25,7 +25,7 @@ class Desk:
     def __init__(self, **ceilings: int) -> None:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in())
-        self._submitting = Submitting(
+        self._submitting = SubmissionBuilder(
             agents, RolePrompts(), default_config(), quotas.Ceilings(**ceilings)
         )
         self._number = 0

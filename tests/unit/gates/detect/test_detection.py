@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.gate import AUTO, Gate, GateSource
-from orchestrator.gates import Finder
+from orchestrator.gates import GateResolver
 from orchestrator.schemas.requests.gates import GateRequest, gate_of
 
 
@@ -28,7 +28,7 @@ class Files:
 
 
 def found(files: Mapping[str, str]) -> dict[str, Gate]:
-    return {gate.name: gate for gate in Finder(60).found(Files(files))}
+    return {gate.name: gate for gate in GateResolver(60).found(Files(files))}
 
 
 PACKAGE = json.dumps({"scripts": {"test": "jest --ci", "pretest": "tsc", "lint": "eslint ."}})
@@ -284,7 +284,7 @@ def named(*asked: str | dict[str, object], files: Mapping[str, str] | None = Non
         gate_of(each if isinstance(each, str) else GateRequest.model_validate(each), new_only=False)
         for each in asked
     ]
-    return list(Finder(60).named(gates, Files(files or {})))
+    return list(GateResolver(60).named(gates, Files(files or {})))
 
 
 def test_a_name_is_a_gate_and_anything_else_a_command() -> None:
@@ -330,12 +330,12 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
 
     assert "/src/a.js" not in gates["npm-lint"].configured_by, "an operand is judged"
     asked = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
-    [mine, other] = Finder(60).named(asked, Files(files))
+    [mine, other] = GateResolver(60).named(asked, Files(files))
     assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())
 
 
 def test_a_long_command_is_looked_at_in_no_time() -> None:
     files = Files({f"f{number}": "x" for number in range(500)})
-    [gate] = Finder(60).named([Gate(name="x", run=" ".join(files.names()) * 10)], files)
+    [gate] = GateResolver(60).named([Gate(name="x", run=" ".join(files.names()) * 10)], files)
     assert len(gate.configured_by) <= 20
-    Finder(60).named([Gate(name="x", run="./" * 100_000 + "-." * 100_000)], files)
+    GateResolver(60).named([Gate(name="x", run="./" * 100_000 + "-." * 100_000)], files)

@@ -13,7 +13,7 @@ from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.git import GitRepository
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees import worktrees
-from orchestrator.git.worktrees.pool import Spares
+from orchestrator.git.worktrees.pool import WorktreePool
 from tests.support.project import Project
 from tests.support.soaking.disk import fill, mounted, unmount
 from tests.unit.git.conftest import WHO
@@ -155,7 +155,9 @@ def test_where_refs_are_in_a_table_there_is_no_lock_of_a_branch_to_remove(tmp_pa
     git = Git(str(tmp_path), {})
     found = worktrees.Found(str(tmp_path), admin)
 
-    worktrees.GitWorktrees(git, tmp_path, Spares(git, tmp_path, tmp_path)).unlock(found, BRANCH)
+    worktrees.GitWorktrees(git, tmp_path, WorktreePool(git, tmp_path, tmp_path)).unlock(
+        found, BRANCH
+    )
 
 
 def test_what_somebody_pruned_of_an_index_is_written_anew(

@@ -6,7 +6,6 @@ A task that waits for a person holds no slot, no process, and no API key.
 import heapq
 from dataclasses import replace
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.human_input import Decision, Question
@@ -17,6 +16,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.completion import Completion
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
+from orchestrator.core.text.command_name import COMMAND
 
 _STATUSES = {Decision.APPROVE: WorkerStatus.SUCCESS, Decision.REJECT: WorkerStatus.FAILED}
 

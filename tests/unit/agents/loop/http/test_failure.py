@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.loop.completion import json_in
 from orchestrator.agents.loop.http import rate_limit_headers
 from orchestrator.agents.loop.http.failure import message, refused, unlike
+from orchestrator.agents.loop.json_answer import json_in
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 E = ErrorClass

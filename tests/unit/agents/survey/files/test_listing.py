@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.survey.assignment import Surroundings
-from orchestrator.agents.survey.errors import SurveyError
+from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.listing import Listing, list_files, shown, within
+from orchestrator.agents.survey.survey_error import SurveyError
 from tests.unit.agents.survey.trees import git, plant
 
 
 def _listing(root: Path, *paths: str, excluded: tuple[Path, ...] = ()) -> Listing:
-    return list_files(Surroundings(root=root, directory=root, excluded=excluded), paths)
+    return list_files(WorkerSurroundings(root=root, directory=root, excluded=excluded), paths)
 
 
 def _paths(listing: Listing) -> list[str]:

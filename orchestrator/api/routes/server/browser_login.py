@@ -22,7 +22,10 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.routes.response import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
-from orchestrator.schemas.answers.session import BrowserSessionAnswer, TicketAnswer
+from orchestrator.schemas.answers.browser_session import (
+    BrowserSessionAnswer,
+    TicketAnswer,
+)
 from orchestrator.schemas.requests.queries import NoQuery
 from orchestrator.schemas.requests.server import LoginRequest
 from orchestrator.security.keys import hash_key

@@ -3,20 +3,20 @@
 import pytest
 
 from orchestrator.agents.prompts.prompt import INTERRUPTIONS
-from orchestrator.core.model.attempt.failure import (
-    SENT_BACK,
-    Failure,
-    FailureKind,
-    RetryStrategy,
-    Rollback,
-)
-from orchestrator.core.model.attempt.session import (
+from orchestrator.core.model.attempt.agent_session import (
     RESUMED_AFTER,
     Session,
     SessionStart,
     is_rolled_back,
     is_session_id,
     start_of,
+)
+from orchestrator.core.model.attempt.failure import (
+    SENT_BACK,
+    Failure,
+    FailureKind,
+    RetryStrategy,
+    Rollback,
 )
 from orchestrator.core.outcome.failure_classifier import TABLE
 

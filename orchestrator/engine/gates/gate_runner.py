@@ -38,7 +38,7 @@ from orchestrator.core.model.gate import (
 from orchestrator.core.model.path_patterns import matching
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baseline_runs import BaselineRuns
-from orchestrator.engine.gates.process import GateProcess, GateProcesses
+from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
 from orchestrator.engine.gates.tampering_reruns import SecondRuns, leaves_from, rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post

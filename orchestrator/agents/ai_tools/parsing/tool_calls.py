@@ -1,7 +1,8 @@
-"""Actions and failures of an agent's program, each as one line for a log."""
+"""Tool calls of an agent's program: the files that they write, and their lines in a log."""
 
 from collections.abc import Mapping
 
+from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut, one_line
 from orchestrator.core.text.json_values import parsed, text
 
@@ -31,3 +32,19 @@ def summary(arguments: object) -> str:
         return log_line(text(arguments))
     told = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))
     return log_line(next(filter(None, told), ""))
+
+
+#: Tools of all agents that write the file named in their arguments.
+_TOOLS = frozenset(
+    ("write", "edit", "multiedit", "notebookedit", "write_file", "replace", "apply_patch", "patch")
+)
+_NAMES = ("file_path", "filePath", "notebook_path", "path")
+
+
+def edited(tool: str, arguments: object) -> tuple[str, ...]:
+    """Return the file that the tool writes, as the agent wrote its path; empty if the tool writes
+    no file.
+    """
+    if tool.lower() not in _TOOLS:
+        return ()
+    return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

@@ -20,7 +20,11 @@ from pathlib import Path
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.attempt_files import NodeWorktrees
 from orchestrator.launchers.cluster.link import tcp_socket
-from orchestrator.launchers.cluster.node_agent import Look, NodeAgent, NodeSettings
+from orchestrator.launchers.cluster.node.node_agent import (
+    Look,
+    NodeAgent,
+    NodeSettings,
+)
 from orchestrator.launchers.process import proc
 
 #: Seconds between the end of the serving process and the start of the next one.

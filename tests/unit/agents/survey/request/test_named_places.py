@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.survey.assignment import Surroundings, SurveyTask
-from orchestrator.agents.survey.request.paths import named_places
+from orchestrator.agents.survey.assignment import SurveyTask, WorkerSurroundings
+from orchestrator.agents.survey.request.named_places import named_places
 from orchestrator.agents.survey.result.result_file import read_result
 from orchestrator.agents.survey.worker import survey
 from tests.unit.agents.survey.trees import plant
@@ -39,7 +39,8 @@ def test_only_the_place_that_is_named_is_surveyed(tmp_path: Path) -> None:
     directory.mkdir()
 
     assert (
-        survey(SurveyTask(prompt="Survey src/"), Surroundings(root=root, directory=directory)) == []
+        survey(SurveyTask(prompt="Survey src/"), WorkerSurroundings(root=root, directory=directory))
+        == []
     )
 
     assert read_result(directory).totals.files == 2

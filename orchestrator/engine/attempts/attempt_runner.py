@@ -35,9 +35,9 @@ from orchestrator.engine.attempts.preparation import (
     is_in_project,
 )
 from orchestrator.engine.attempts.result_gates import ResultGates
-from orchestrator.engine.attempts.review_prompt import Reviewing
-from orchestrator.engine.gates.process import GateProcess
-from orchestrator.engine.gates.runner import GateRunner
+from orchestrator.engine.attempts.review_prompt import ReviewPrompts
+from orchestrator.engine.gates.gate_process import GateProcess
+from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import (
@@ -52,7 +52,7 @@ from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.setup_commands import why_failed
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
-from orchestrator.engine.worktrees.working_directories import Changes, Ground, Worktrees
+from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, Worktrees
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class AttemptRunner:
         planning: AgentPlans,
         worktrees: Worktrees,
         checks: GateRunner,
-        reviewing: Reviewing,
+        reviewing: ReviewPrompts,
         project_work: ProjectWork,
         post: Post,
         moved: Callable[[], str] = str,
@@ -283,7 +283,7 @@ class AttemptRunner:
         return stopped is not None
 
     def _set_up(
-        self, assignment: Assignment, issued: Issued, ground: Ground, ran: Ran | None
+        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree, ran: Ran | None
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 
@@ -302,7 +302,9 @@ class AttemptRunner:
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
-    def _prepare(self, assignment: Assignment, issued: Issued, ground: Ground | None) -> None:
+    def _prepare(
+        self, assignment: Assignment, issued: Issued, ground: WorkerWorktree | None
+    ) -> None:
         worker = assignment.worker
         name = attempt_id(worker)
         launch, flight = self._preparation.prepare(assignment, issued, ground)
@@ -312,7 +314,7 @@ class AttemptRunner:
             self._preparation.release(name, flight.scratch)
             self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
 
-    def _equipped(self, assignment: Assignment) -> tuple[Assignment, Ground | None]:
+    def _equipped(self, assignment: Assignment) -> tuple[Assignment, WorkerWorktree | None]:
         if assignment.worker.is_reviewer:
             return self._reviewing.equipped(assignment), None
         if is_in_project(assignment.task):

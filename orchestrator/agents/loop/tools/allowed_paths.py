@@ -9,7 +9,7 @@ from orchestrator.core.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class AllowedPaths:
     """Paths below ``root``. The path of ``root`` itself must contain no links."""
 
     root: Path

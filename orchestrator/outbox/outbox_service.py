@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.errors import ConfigError, Conflict, InvalidRequest, NotFound
 from orchestrator.core.ports.outbox import (
     CALLBACK,
@@ -21,6 +20,7 @@ from orchestrator.core.ports.outbox import (
     Subscription,
     TestResult,
 )
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.delivery_retries import GONE, after_attempt

@@ -24,7 +24,6 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from orchestrator import __version__
-from orchestrator.core.command_name import COMMAND
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable, OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -32,8 +31,8 @@ from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
-from orchestrator.launchers.cluster.file_growth import FileGrowthWatch
-from orchestrator.launchers.cluster.files.archive import Sent, as_full_disk
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.launchers.cluster.files.archive import ArchiveFigures, as_full_disk
 from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
 from orchestrator.launchers.cluster.late_ends import has_result
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
@@ -48,8 +47,12 @@ from orchestrator.launchers.cluster.link import (
     tls,
     unpacked,
 )
-from orchestrator.launchers.cluster.server_addresses import ServerAddresses, host_and_port
-from orchestrator.launchers.cluster.tunnel import Tunnel
+from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
+from orchestrator.launchers.cluster.node.tunnel import Tunnel
+from orchestrator.launchers.cluster.server_addresses import (
+    ServerAddresses,
+    host_and_port,
+)
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,
@@ -779,7 +782,7 @@ class NodeAgent:
             self._launch(held, fields, env)
             return
         held.is_preparing = True
-        sent = Sent(message["sent"]["bytes"], message["sent"]["digest"])
+        sent = ArchiveFigures(message["sent"]["bytes"], message["sent"]["digest"])
         self._work(self._prepare(held, held.files, sent, fields, env))
 
     def _work(self, work: Coroutine[Any, Any, None]) -> None:
@@ -791,7 +794,7 @@ class NodeAgent:
         self,
         held: _Held,
         files: AttemptFiles,
-        sent: Sent,
+        sent: ArchiveFigures,
         fields: dict[str, Any],
         env: Mapping[str, str],
     ) -> None:

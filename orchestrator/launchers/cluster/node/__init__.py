@@ -1,0 +1,1 @@
+"""The process of a node: its launcher, and its end of the link to the server."""
