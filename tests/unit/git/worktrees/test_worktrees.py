@@ -352,7 +352,7 @@ def test_a_directory_without_a_repository_needs_no_git(tmp_path: Path) -> None:
 def test_a_project_that_its_repository_does_not_know_is_none(project: Project) -> None:
     (project.path / "strange").mkdir()
     base = GitRepository(project.path / "strange", project.path / "w", project.path / "w").base()
-    assert base.commit == "" and "is not in the last commit" in base.note
+    assert base.commit == "" and "does not exist in the last commit" in base.note
 
 
 def test_errors_are_words(repository: GitRepository) -> None:
