@@ -9,7 +9,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cached_property, lru_cache
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 MASK = b"***"
 #: Minimum length of a secret: masking shorter values would mask ordinary words.
@@ -286,6 +285,9 @@ def shown_address(url: str) -> str:
     """Return only the scheme and host of a URL, because its user, path, and query may contain a
     token.
     """
+    # Imported when needed, because spawners and shims start faster without it
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         if not parts.netloc:

@@ -687,6 +687,17 @@ def test_a_command_that_starts_a_server_loads_no_models(tmp_path: Path) -> None:
     assert not _loaded(code, **environ) & {"pydantic", "requests", "yaml", "jinja2"}
 
 
+def test_processes_above_workers_load_nothing_slow() -> None:
+    code = (
+        "import sys, orchestrator.launchers.spawner.spawner\n"
+        "import orchestrator.launchers.containment.trial\n"
+        "print(*sys.modules, file=sys.stderr)"
+    )
+
+    slow = {"traceback", "tokenize", "urllib", "tempfile", "subprocess", "dataclasses", "inspect"}
+    assert not _loaded(code) & slow
+
+
 def test_settings_load_no_scheduler_and_no_git() -> None:
     code = (
         "import sys, orchestrator.config, orchestrator.cli.server.background_server\n"
