@@ -85,7 +85,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
 }
 
 #: Maximum number of modules and packages in a folder, and of the product's parts.
-MOST, MOST_PARTS = 15, 17
+MOST, MOST_PARTS = 14, 17
 
 #: Modules that read a clock, a disk, a network, or another process. ``pathlib`` is allowed as a
 #: type only.
