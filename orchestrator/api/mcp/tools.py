@@ -97,7 +97,7 @@ TOOLS = (
         name="wait",
         description=(
             'Wait for the end of a job, at most 45 seconds. {"retry": true}: the job is running; '
-            'call wait again. {"retry": false}: the job has ended; the answer is that of result.'
+            'call wait again. {"retry": false}: the job has ended; the answer has its results.'
         ),
         arguments=mcp.WaitArguments,
         example={**JOB, "timeout_seconds": 40},

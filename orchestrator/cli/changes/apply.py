@@ -74,7 +74,7 @@ class ApplyStep:
     type=click.Path(path_type=Path),
     help="Target directory (default: the project).",
 )
-@click.option("--dry-run", is_flag=True, help="Show the copies without copying.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be copied.")
 @click.option(
     "--take",
     multiple=True,
