@@ -340,7 +340,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _left(limit: N | None, used: N, least: N) -> N | None:
-    """Return the remaining limit, at least ``least``, because agents take zero for no limit."""
+    """Return the remaining limit, at least ``least``, because to agents zero means no limit."""
     return None if limit is None else max(limit - used, least)
 
 

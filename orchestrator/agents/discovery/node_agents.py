@@ -108,9 +108,9 @@ def found_on_node(
 ) -> list[dict[str, Any]]:
     """Return the node's report about the agents that the server described, as JSON.
 
-    Each agent has its ``name``, the ``reason`` why it cannot work on the node (empty if it can),
-    the steps that ``fix`` the reason, and a stamp of its ``login``. ``environ``: the node's
-    environment.
+    The fields of each agent are ``name``; ``reason``, why the agent cannot work on the node (empty
+    if it can); ``fix``, the steps after which it can work; and ``login``, a stamp of its login
+    files. ``environ``: the node's environment.
     """
     found = []
     for each in agents:

@@ -58,7 +58,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
-    """Replace the user's logins by renewed logins, unless the user's logins have changed since.
+    """Replace the user's logins by renewed logins, unless another process has changed them.
 
     Never raises OSError. Idempotent.
     """

@@ -49,7 +49,7 @@ class ModelLoop:
     def stop(self, why: EarlyStop) -> None:
         """Stop the loop. A signal handler or another thread may call.
 
-        After several calls, the first reason and the shortest ``patience`` count.
+        After several calls, the first reason and the shortest ``patience`` apply.
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:

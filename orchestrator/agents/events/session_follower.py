@@ -43,7 +43,7 @@ class Follower:
         return True
 
     def earlier(self) -> Iterator[tuple[str, str]]:
-        """Yield all lines that exist before the program starts, each after its file's name."""
+        """Yield all lines that exist before the program starts, as pairs of file name and line."""
         found = True
         while found:
             found = False
@@ -52,8 +52,8 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines that were completed since the previous call, each after its file's
-        name.
+        """Yield the lines that were completed since the previous call, as pairs of file name and
+        line.
         """
         left = _LOOK_BYTES
         for path in self._files():

@@ -95,8 +95,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return the schema, and False. A schema of another type than object is returned inside an
-    object, with True, because APIs accept only objects.
+    """Return a schema of an object, and whether this function added the object.
+
+    APIs accept only objects, so any other value becomes the field ``answer`` of an object.
     """
     if schema.get("type") == "object":
         return dict(schema), False

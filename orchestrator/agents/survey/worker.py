@@ -59,8 +59,8 @@ def _words(task: SurveyTask) -> str:
 
 
 def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
-    """Return the task and the listing. If the task's text names only paths, both are limited to
-    them.
+    """Return the task and the listing, limited to the paths in the task's text if the text names
+    nothing else.
     """
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:

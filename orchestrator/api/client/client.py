@@ -301,10 +301,10 @@ class OrchestratorClient(FollowCalls):
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:
-        """Repeat the merge of a job: ``strategy``, ``include`` and ``exclude`` (workers),
-        ``resolve``.
+        """Repeat the merge of a job.
 
-        Waits for the end of the merge. With ``resolve``, waits first until the job has ended again.
+        Options: ``strategy``, ``include`` and ``exclude`` (lists of workers), ``resolve``. Waits
+        for the end of the merge. With ``resolve``, waits first until the job has ended again.
         """
         answer = self._post(path_of(job_id, "merge"), choice)
         if choice.get("resolve"):

@@ -5,9 +5,9 @@ ClientError
 │   ├── AuthError        401, 403: the key is missing, invalid, or grants no access
 │   ├── NotFoundError    404: the object does not exist, or belongs to another caller
 │   ├── ConflictError    409: the object's state does not allow the call
-│   └── InvalidError     413, 415, 422 ...: the request is invalid
-│       └── RefusedError     a limit was reached; ``left`` has the remaining quota
-├── QuotaError           429: a limit is reached; ``free_at`` is when quota is free again
+│   ├── InvalidError     413, 415, 422 ...: the request is invalid
+│   │   └── RefusedError     a limit was reached; ``left`` has the remaining quota
+│   └── QuotaError       429: a limit is reached; ``free_at`` is when quota is free again
 └── ServerUnreachable    no answer, after all retries
     └── NoServer         no record of a server's address
 """

@@ -22,7 +22,8 @@ _PIECE_BYTES = 65536
 class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
-    Raise ConnectionLost if the head is incomplete, or the body of an answer that is not streamed.
+    Raise ConnectionLost if the head is incomplete. Without streaming, also raise it if the body is
+    incomplete.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of lists with their needs, and items of the feed of all jobs, as JSON."""
+"""Rows of job lists, needs of jobs, and items of the feed of all jobs, as JSON."""
 
 import threading
 from collections import OrderedDict

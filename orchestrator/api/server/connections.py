@@ -47,7 +47,7 @@ _TOO_LATE = ProblemError(
 
 
 class _ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Sends a rejection of waitress itself (malformed, too large) as a problem object."""
+    """Sends a problem object for a request that waitress rejects (malformed, too large)."""
 
     def execute(self) -> None:
         error = self.request.error

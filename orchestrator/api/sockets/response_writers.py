@@ -159,7 +159,7 @@ class SocketWriter:
             self._owner.drained()
 
     def _reader_is_gone(self) -> bool:
-        """True if the reader closed its side; other received data is dropped."""
+        """True if the reader closed its side. Data from the reader is dropped."""
         try:
             return not self.socket.recv(4096)
         except (BlockingIOError, InterruptedError):

@@ -73,8 +73,9 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 
 
 def in_diff(text: str) -> Comments:
-    """Return the comments of an edited diff: lines that begin with ``#`` comment on the line above.
+    """Return the comments of an edited diff.
 
+    A line that begins with ``#`` is a comment on the diff's line above it.
     Comments before the first file are comments on the whole change.
     """
     comments = Comments()

@@ -82,8 +82,8 @@ def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
 def _restored(
     work: "BranchRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
 ) -> ExitCode:
-    """Restore the changes ``can``. Return FAILED if any change of ``found`` except a push remains,
-    else OK.
+    """Restore the items in ``can``. Return FAILED if a change in ``found`` remains, except pushes,
+    which are never reverted; otherwise OK.
     """
     from orchestrator.git import RestoreState
 

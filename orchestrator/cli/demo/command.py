@@ -100,7 +100,7 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """Yield commands that show the demo's results, each after its purpose. They work in any
+        """Yield pairs of purpose and command. The commands show the demo's results, and work in any
         directory.
         """
         own = shlex.quote(str(self._folder.command))

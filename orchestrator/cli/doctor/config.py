@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield pairs of a check and the settings. The settings are None, except with the check that
-    they are valid.
+    """Yield pairs of a check and the settings. Only the check that the settings are valid has
+    settings; in all other pairs they are None.
     """
     path = folder / "config.yaml"
     if not path.exists():

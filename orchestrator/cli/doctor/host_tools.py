@@ -1,6 +1,6 @@
-"""Doctor's check of the host project's tools, which might also read the files of the folder.
+"""Doctor's check of the host project's tools, which might also read the product's folder.
 
-The folder itself contains files that exclude it from pytest and pyright (``pyvenv.cfg``,
+The product's folder itself contains files that exclude it from pytest and pyright (``pyvenv.cfg``,
 ``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one
 line in the project's own settings. This module checks for that line.
 """

@@ -179,9 +179,10 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield each other candidate with its difference from the chosen candidate, as a patch.
+    """Yield the id of each candidate that was not chosen, and its difference from the chosen
+    candidate, as a patch.
 
-    Raises Conflict if no chosen candidate has a branch.
+    Raises Conflict if no candidate is chosen, or if the chosen candidate has no branch.
     """
     from orchestrator.composition import difference_between
 

@@ -122,8 +122,8 @@ def _storage(ask: Ask, own: Path) -> dict[str, str]:
     """Return the variable that leads Claude to the user's login, and to the lock that all sessions
     of the user share to renew the login.
 
-    Empty if a sandbox forbids writing to that directory: Claude then has only the link to the login
-    file.
+    Empty if a sandbox forbids writing to ``own``, the user's configuration directory: Claude then
+    has only the link to the login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

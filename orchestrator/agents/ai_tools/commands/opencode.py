@@ -123,8 +123,8 @@ def _settings(ask: Ask) -> dict[str, Any]:
 def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
     """Return the files with the user's instructions.
 
-    The first file is opencode's own AGENTS.md, or claude's CLAUDE.md if there is no AGENTS.md. The
-    files that opencode's settings name follow.
+    The first file is opencode's own AGENTS.md, or claude's CLAUDE.md if there is no AGENTS.md. Then
+    come the files that opencode's settings name.
     """
     files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)

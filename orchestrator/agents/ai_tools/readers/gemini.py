@@ -266,8 +266,8 @@ class GeminiReader:
     def _tool_result(self, event: Object) -> list[Sign]:
         """Read a tool's result.
 
-        If gemini does not know the tool, the tool was not offered, or the model invented the tool's
-        name. The name counts as invented if a later tool call succeeds.
+        gemini reports an unknown tool in two cases: gemini did not offer the tool, or the model
+        invented the tool's name. If a later tool call succeeds, the name counts as invented.
         """
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))

@@ -1,6 +1,6 @@
 """Reader of the output of ``opencode run --format json``.
 
-The output has no final event, so the last step counts.
+The output has no final event, so the last step decides about the outcome.
 """
 
 import re

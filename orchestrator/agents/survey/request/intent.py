@@ -107,8 +107,8 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the stems of ``words`` and of related words. The value is the word from which a stem
-    is derived.
+    """Return the stems of ``words`` and of related words, each with the item of ``words`` to which
+    the stem belongs.
     """
     stems: dict[str, str] = {}
     for word in words:

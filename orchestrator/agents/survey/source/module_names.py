@@ -20,8 +20,8 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of the directories ``levels`` are above the package; their number if there is
-    no package.
+    """Return how many of the directories ``levels`` are above the package. If there is no package,
+    return the number of all ``levels``.
 
     Below the package, a directory without ``__init__.py`` belongs to the package.
     """
@@ -37,7 +37,10 @@ def _is_package(root: Path, directory: str) -> bool:
 
 
 class ModuleIndex:
-    """Finds the surveyed file that an import refers to. Unknown imports count as other projects."""
+    """Finds the surveyed file that an import refers to.
+
+    An import for which no file is found counts as an import from another project.
+    """
 
     def __init__(self, modules: Iterable[Mapping[str, str]]) -> None:
         self._paths: set[str] = set()
