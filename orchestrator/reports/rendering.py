@@ -356,9 +356,9 @@ class Pages:
         """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
-            return replace(rest, output="", output_length=0)
+            return _with_output(rest, "", 0)
         output = room.once(worker_output(self._family.worker(worker.id)))
-        longer = replace(rest, output=room.take(output), output_length=len(output))
+        longer = _with_output(rest, room.take(output), len(output))
         return _without(self._notice, longer)
 
     def _files(
@@ -431,6 +431,13 @@ class Pages:
             for worker in missed
             if worker.has_failed
         ]
+
+
+def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
+    """Return the worker with the output. Most short commands have none, and need no copy."""
+    if (worker.output, worker.output_length) == (output, length):
+        return worker
+    return replace(worker, output=output, output_length=length)
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
