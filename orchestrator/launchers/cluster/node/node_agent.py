@@ -506,7 +506,10 @@ class NodeAgent:
         except OSError as error:
             return f"cannot read {workspace} ({error.strerror}); mount the server's workspace there"
         if seen != welcome["mark"]:
-            return f"{workspace} is not the server's workspace here; mount that workspace there"
+            return (
+                f"{workspace} is not the server's workspace here; mount the server's workspace "
+                "there"
+            )
         unseen = [path for path in welcome["shared"] if not is_filled(Path(path))]
         if unseen:
             return (
