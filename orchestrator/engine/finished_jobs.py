@@ -48,7 +48,7 @@ class JobRemoval:
     """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
 
     First, the directory is set aside, which records the removal. Then one transaction deletes the
-    rows. At last, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
+    rows. Finally, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
     thread that writes to the store may call ``begin``, so that no retry can run the job during the
     removal.
     """

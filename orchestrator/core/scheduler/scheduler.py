@@ -517,7 +517,7 @@ class Scheduler:
         return self._merge_rejections.refused(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: Merged) -> None:
-        """Store the outcome of the merge of a job. The job's reports follow."""
+        """Store the outcome of a job's merge. The job's reports are written afterwards."""
         self._merge_rejections.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:

@@ -225,8 +225,8 @@ class SchedulerView:
     ) -> int:
         """Return how many workers, at most ``most``, would start if there were more machines.
 
-        ``suits`` returns True if such a machine could run the worker. The limits of jobs, keys, and
-        the server apply. Only the supervisor's thread may call.
+        ``suits`` returns True if a further machine could run the worker. The limits of jobs, keys,
+        and the server apply. Only the supervisor's thread may call.
         """
         take, found = self._trees.slots.forecast(), 0
         for key, job in self._trees.ready.waiting(now + PLACEMENT_SECONDS):
@@ -253,7 +253,7 @@ class SchedulerView:
         return self._trees.locks.leases_of(key)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job with these settings would have reached; "" for no limit."""
+        """Return the limit that a job would have reached with ``config``; "" for no limit."""
         return self._asks.still_reached(job, config, now)
 
     @property

@@ -276,7 +276,7 @@ class AssignmentBuilder:
 
 
 def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
-    """Return the gates for the task's result that run a command."""
+    """Return the gates for the task's result, except gates without a command."""
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 

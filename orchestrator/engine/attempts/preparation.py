@@ -413,9 +413,9 @@ def _weighed(
 ) -> Evidence:
     """Return the evidence, with a ``DeliveredWork`` that compares the changed files with the task.
 
-    If no file changed, the evidence also has the kind of the agent's final text. ``builds``: True
-    if the agent's work is a change of files. ``deferred``: True if unfinished child jobs may still
-    create the promised files.
+    If no file changed, the evidence also classifies the agent's final text. ``builds``: True if the
+    agent's work is to change files. ``deferred``: True if unfinished child jobs may still create
+    the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
     is_agent, said = evidence.output_required, FinalText.ANSWER
@@ -469,7 +469,7 @@ def _side_work(flight: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]
 
 
 def _is_named(path: str, others: Sequence[str]) -> bool:
-    """True if a path equals one of the other paths, or ends with another path."""
+    """True if an absolute path ends with one of the relative paths ``others``."""
     return any(path.endswith(f"/{each}") for each in others)
 
 

@@ -454,7 +454,8 @@ def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute; none if the executed files are
     unknown.
 
-    They are unknown if they contain no test: a Python without the probe then ran the tests.
+    They are unknown if they include no test: the tests then ran in a Python that does not report
+    executed files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

@@ -114,7 +114,7 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run: a gate that passed.
+    """True if a gate needs a second run. A gate that passed needs one.
 
     If candidates are compared, a failed gate that does not block the change also needs a second
     run, because its results are part of the comparison.

@@ -110,7 +110,7 @@ class BranchMerge:
         """Merge the changes of ``workers`` one after another, in the given order.
 
         Store the outcome in ``record``, and the merged state, if any, on the job's result branch.
-        ``left``: child jobs of the workers that a person chose to exclude. Raise RepositoryError.
+        ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
         for worker in _refused_before(tree, job, workers):
             self._leave_refused(record, job, worker, worker.result.gates if worker.result else ())
@@ -365,8 +365,8 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge the changes of a child job, which its parent worker discarded, into the commit
-        ``tip``.
+        """Merge into the commit ``tip`` the changes that a child job made, and that its parent
+        worker discarded.
 
         The worker's branch stays unchanged, so that a later merge can exclude the changes again.
         """

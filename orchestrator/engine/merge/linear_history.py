@@ -55,10 +55,10 @@ def _children(repository: Repository, worker: Worker) -> Iterator[tuple[str, str
 
 
 def _place(repository: Repository, own: list[str], began: str) -> str:
-    """Return the commit of a worker after which a child job started.
+    """Return the worker's commit after which a child job started.
 
     ``own``: the worker's commits. ``began``: the start commit of the child job. Return "" if the
-    history of ``began`` contains none of these commits.
+    history of ``began`` contains none of the worker's commits.
     """
     shared = [commit for commit in own if repository.contains(began, commit)]
     return shared[-1] if shared else ""

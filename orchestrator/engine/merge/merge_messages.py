@@ -227,7 +227,10 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
 
 
 def _outcome(gate: Mapping[str, Any]) -> str:
-    """Return a gate's outcome. Records of earlier versions have only a status."""
+    """Return a gate's outcome.
+
+    In a record of an earlier version, the outcome is derived from the gate's status.
+    """
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 

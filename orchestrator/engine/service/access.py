@@ -122,8 +122,8 @@ class Access:
     def check_admin(self, caller: Caller, what: str = "the user's checkout") -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: text for the error message that names the object to change, such as "the user's
-        checkout". No single job owns the object.
+        ``what``: the name of the object to change, for the error message, such as "the user's
+        checkout". The object belongs to no single job.
         """
         self.check_person(caller)
         if Scope.ADMIN not in caller.scopes:

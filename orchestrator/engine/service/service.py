@@ -130,7 +130,7 @@ class Service:
     def check_admin(self, caller: Caller, what: str) -> None:
         """Raise Forbidden if the caller lacks the scope admin.
 
-        ``what``: text for the error message that names the object to change.
+        ``what``: the name of the object to change, for the error message.
         """
         self._access.check_admin(caller, what)
 
@@ -228,12 +228,12 @@ class Service:
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
         """Pause every job, including jobs that are submitted later. Return the pause. Idempotent.
 
-        Raise Forbidden.
+        Raise Forbidden without the scope admin.
         """
         return self._job_control.pause_all(caller, running)
 
     def resume_all(self, caller: Caller) -> Pause | None:
-        """End the pause of all jobs. Idempotent. Raise Forbidden."""
+        """End the pause of all jobs. Idempotent. Raise Forbidden without the scope admin."""
         return self._job_control.resume_all(caller)
 
     def message(

@@ -86,7 +86,7 @@ class StoredTrees:
             self._write_status(root_id)
 
     def report(self, root_id: str, job_ids: Iterable[str]) -> None:
-        """Rewrite the reports of these jobs, if they have ended."""
+        """Rewrite the reports of the given jobs, if they have ended."""
         tree = self._store.tree(root_id)
         family = tuple(each.id for each in tree.jobs) if tree else ()
         for job_id in dict.fromkeys(job_ids):

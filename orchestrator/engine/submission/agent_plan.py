@@ -62,8 +62,7 @@ class AgentPlans:
             )
 
     def take(self, job_id: str, now: float) -> None:
-        """Create the tasks of a job whose planner has ended, as the planner's plan describes.
-        Idempotent.
+        """Create a job's tasks from the plan of its planner, which has ended. Idempotent.
 
         If the plan is not valid, the rules create the tasks. If the request names the planner, the
         job fails instead. Call this in the supervisor's loop.

@@ -180,7 +180,9 @@ class Checkpoints:
     # -- lists ----------------------------------------------------------------------------------
 
     def refs_of(self, worker: Worker) -> dict[str, str]:
-        """Return the commits of a worker's checkpoints, by name. The worker's start is omitted."""
+        """Return the commits of a worker's checkpoints, by name. The checkpoint ``start`` is
+        omitted.
+        """
         below, _ = _prefixes(worker)
         return _named(self.repository.tips(below), below)
 
@@ -250,13 +252,13 @@ def _overtakes(name: str, attempt: int) -> bool:
 
 
 def _is_later(name: str, attempt: int) -> bool:
-    """True for a checkpoint that was created at or after the start of a later attempt."""
+    """True for a checkpoint from before an attempt that is later than ``attempt``."""
     number = number_of(name)
     return number > attempt and name == before(number)
 
 
 def number_of(name: str) -> int:
-    """Return the number of the attempt to which a checkpoint belongs; 0 for the worker's start."""
+    """Return the number of the attempt to which a checkpoint belongs; 0 for ``start``."""
     number = name.partition("-")[0]
     return int(number) if number.isdigit() else 0
 

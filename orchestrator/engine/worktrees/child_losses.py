@@ -133,8 +133,8 @@ class ChildLosses:
     def _by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        """Return the places, grouped by the last worker of the child job that changed the place's
-        file.
+        """Return the places by worker. A place belongs to the last worker of the job ``child`` that
+        changed the place's file.
         """
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
         touched = {each.id: self._worktrees.touched(each) for each in workers}

@@ -105,8 +105,7 @@ class ProjectWork:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Mark the changed files that another worker may have changed, which worked at the same
-        time.
+        """Mark the files that other workers, which worked at the same time, may have changed.
 
         A removed file is marked as well, because the time of its removal is unknown.
         """

@@ -113,8 +113,8 @@ def _pytest_evidence(files: GateFiles) -> str:
 def _python_tests(files: GateFiles) -> str:
     """Return the path of a Python file with tests; "" if there is none.
 
-    The file's name and its words must both show that it has tests. The file may be next to the
-    code.
+    The file's name and its content must both show that it has tests. The file may be in the
+    directory of the code.
     """
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
@@ -153,7 +153,8 @@ def _python(files: GateFiles, command: str) -> str:
     """Return the command with a ``PYTHONPATH`` that puts the worktree's modules first.
 
     Without this, a gate would import an editable installation of the project from elsewhere. Only
-    the probe comes before the worktree, because a project may have its own ``sitecustomize``.
+    the directory ``probe`` comes before the worktree, because the project may have its own
+    ``sitecustomize``.
     """
     source = "$PWD/src:" if "src" in files.names() else ""
     return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'

@@ -91,7 +91,7 @@ def _uncommitted(
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
     The name is the worker's if the commit is on top of the worker's branch head in ``tips``.
-    Otherwise the name ends with ``+worktree``, so that both are kept.
+    Otherwise the name ends with ``+worktree``, so that the branch head is kept, too.
     """
     for found in list(worktrees.all()):
         moved = f"{present}{found.directory.removeprefix(directory)}"

@@ -96,7 +96,7 @@ def _keep(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    It is not cached if one of its files had just changed before that time, or if the name of a
+    It is not cached if one of its files changed shortly before that time, or if the name of a
     setting matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)

@@ -341,7 +341,7 @@ def snapshot(
 ) -> tuple[str, AddedFiles]:
     """Commit all files with a private index, so that a running agent is not disturbed.
 
-    ``modules``: by path, the commits to record for submodules that are at another commit.
+    ``modules``: the new commits of changed submodules, by path.
     """
     head, present, _ = _head(git)
     with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:

@@ -60,8 +60,8 @@ def at(git: Git, path: str) -> Nested:
 
 
 def is_worktree(git: Git, path: str) -> bool:
-    """True if the path is another worktree of the same repository. Its work is merged as side
-    work.
+    """True if the path is another worktree of the same repository. Its work is merged as side work
+    (``git.merge.side_work``).
     """
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())

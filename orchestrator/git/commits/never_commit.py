@@ -205,8 +205,8 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
 
 def unharmed(admin: Path) -> list[str]:
-    """Return options that make ``git clean`` keep held-back files. These files are kept because the
-    worker's checks used them.
+    """Return options that make ``git clean`` keep held-back files. The files are kept because the
+    worker may have used them for its own checks.
     """
     return [f"--exclude=/{_escaped(each.path)}" for each in noted(admin)[0]]
 

@@ -65,9 +65,9 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version, under its old name, of files that ``ours`` renamed to a path at
-    which ``theirs`` has another file.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to a path that is not free.
 
+    ``theirs`` has another file at this path. The version is yielded under the file's old name.
     Without this entry, the version would be lost.
     """
     places = {path for *_, path in kept}

@@ -24,9 +24,9 @@ class CandidateSelection:
         self._unit_of_work = trees.unit_of_work
 
     def after(self, worker: Worker, now: float) -> None:
-        """Begin the review of a task whose candidate has ended, or select a candidate.
+        """After the end of a candidate or reviewer, begin a review or select a candidate.
 
-        Do nothing if neither is due yet.
+        Do nothing if neither a review nor a selection is due yet.
         """
         candidates = self._candidates(worker)
         if not any(each.status.succeeded for each in candidates):

@@ -105,7 +105,7 @@ class MergeRejections:
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _forget_conflicts(self, job: Job, merged: Merged) -> None:
-        """Clear the reasons about conflicts of workers whose changes are now in the result."""
+        """Clear the reasons of workers that had conflicts, but are now in the result."""
         missing = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
             was_left = worker.result is not None and worker.result.unresolved

@@ -31,9 +31,9 @@ SHORT_IN_A_ROW = 4
 def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int:
     """Return how many launches each busy shim may keep.
 
-    ``short_in_a_row``: number of the latest tasks that were all short. ``waiting``: number of
+    ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
     workers that could start, including preloaded ones. At the end of a job fewer launches are
-    preloaded, so that no shim keeps work while others have none.
+    preloaded, so that no shim keeps work while other shims have none.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0
@@ -125,7 +125,7 @@ class Preloads:
         self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
 
     def returned(self, key: WorkerKey, number: int) -> bool:
-        """Drop a preloaded launch, with its attempt, that no shim has begun or will begin.
+        """Drop a preloaded launch that no shim has begun or will begin, and its attempt.
 
         The worker returns to its place in the queue. Return False if there is no such launch.
         """

@@ -52,7 +52,8 @@ class LimitAsks:
     def wall_time_over(self, job: Job, now: float) -> None:
         """Handle the end of a job's wall time.
 
-        If the wall time of several jobs ends now, ask only about the job nearest to the root.
+        If the wall time of several jobs ends now, ask a person only about the job nearest to the
+        root.
         """
         above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
         ends = (each for each in above if each.wall_left(now) <= SAME_END_SECONDS)
@@ -69,7 +70,7 @@ class LimitAsks:
             self.hit(above, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
-        """Stop the jobs whose time to answer a question about a limit has expired."""
+        """Stop the jobs for which nobody answered a question about a limit in time."""
         due = self._trees.asks_due
         while due and due[0][0] <= now:
             _, job_id = heapq.heappop(due)
@@ -105,7 +106,7 @@ class LimitAsks:
             self._pauses.lift(job_id, by, now)
 
     def still_reached(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit that a job with these settings has reached; "" for no limit."""
+        """Return the limit that a job would have reached with ``config``; "" for no limit."""
         name = reached(config, self._trees.spending.of(job.id))
         longer = config.max_wall_seconds - job.config.max_wall_seconds
         return name or (WALL_TIME if job.wall_left(now) + longer <= 0 else "")

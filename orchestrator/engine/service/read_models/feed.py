@@ -188,9 +188,10 @@ class Feed:
             self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """Add items with the figures of changed job trees. ``at_once``: trees to add without delay.
+        """Add items with the figures of changed job trees.
 
-        For a tree whose figures were added recently, start a timer instead.
+        ``at_once``: trees whose figures are added without delay. For any other tree whose figures
+        were added recently, start a timer instead.
         """
         now, given = time.monotonic(), set(at_once)
         due = {

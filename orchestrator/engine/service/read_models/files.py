@@ -38,7 +38,7 @@ class ChangeReads:
     """Implements the calls that show changes.
 
     Callers never name commits. The commits come from the job's own refs and record. Every method
-    raises NoRepository for a job without git, and TooLarge.
+    raises NoRepository for a job without git, and TooLarge if the answer would be too large.
     """
 
     def __init__(self, *, access: Access, queries: Queries, reader: ChangeReader) -> None:

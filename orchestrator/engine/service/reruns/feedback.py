@@ -178,7 +178,7 @@ class FeedbackCalls:
         return name
 
     def _landed(self, job: Job) -> tuple[str, ...]:
-        """Return the user's branches on which the job's result was landed, and is still present."""
+        """Return the user's branches on which the job's result was landed and is still present."""
         prefix = f"{landed_refs(job.root_id, job.id)}after/"
         return tuple(
             name.removeprefix(f"{prefix}heads/")

@@ -148,7 +148,7 @@ class Pauses:
                 self._hold_workers(job_id, job.pause)
 
     def _let_finish(self, job: Job) -> None:
-        """Withdraw the stops of attempts that a pause requested.
+        """Withdraw a pause's requests to stop attempts.
 
         If an attempt is already ending, its worker runs again.
         """
