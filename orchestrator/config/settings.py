@@ -221,7 +221,7 @@ class GateSettings(Section):
     tests_may_change: bool = False
     """Allow all tasks to change tests; false: only tasks that declare the test files in writes."""
     tests_may_vanish: bool = False
-    """Allow all tasks to remove or rename tests; false: only tasks whose writes name them."""
+    """Let all tasks remove or rename tests; false: only tasks that name the files in writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
     """If gates did not judge all changed code: tell (in the job's reason) or fail."""
 
@@ -418,7 +418,7 @@ class ClusterSection(Section):
     certificates: PathText = Path("cluster")
     """Directory of the cluster's certificates and nodes; created by: bin/orchestrator nodes init"""
     slots_here: CountOrZero | None = None
-    """Workers that run on the server's own machine; null: workers.max_workers."""
+    """Maximum number of workers on the server's own machine; null: workers.max_workers."""
     labels_here: MachineLabels = Field(default_factory=dict)
     """Labels of the server's own machine, for tasks with requires: {gpu: true}."""
     lease: float = Field(default=8.0, ge=3.0, le=3600.0)

@@ -30,7 +30,7 @@ def node_command() -> None:
 @click.option(
     "--own-files",
     is_flag=True,
-    help="Copy each worker's files, because this machine does not share the server's.",
+    help="Copy each worker's files, because this machine does not share the server's files.",
 )
 @pass_surroundings
 def join_command(

@@ -60,7 +60,7 @@ class WebhookSettings(Section):
     allow_hosts: Words = ()
     """Private hosts that may get messages, such as [localhost:5678]; other hosts must be public."""
     timeout: Annotated[Seconds, Field(le=120)] = 10
-    """Timeout of one attempt, with the whole answer, in seconds."""
+    """Timeout of one attempt, until the whole answer has arrived, in seconds."""
 
 
 class NotifyTarget(Section):
