@@ -1,6 +1,6 @@
 """The composition root: the only place that names concrete classes.
 
-These names are imported on first use, because few commands need the database.
+The names in ``__all__`` are imported on first use, because few commands need the database.
 """
 
 from importlib import import_module

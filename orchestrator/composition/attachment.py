@@ -62,9 +62,9 @@ class Taken:
 
 @contextmanager
 def _swept() -> Iterator[None]:
-    """End the tool's leftover processes when the block ends. For example, codex starts a daemon.
+    """End the tool's leftover processes, such as the daemon of codex, when the block ends.
 
-    Otherwise, these processes would change the worktree, and keep its lock.
+    Otherwise, these processes could still change the worktree, and would keep its lock.
     """
     with suppress(OSError):  # not permitted in a container: leftover processes are not found there
         proc.become_subreaper()

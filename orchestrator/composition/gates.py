@@ -38,9 +38,9 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
 
 
 def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
-    """Return the default gates of a job of this folder's project, without running anything.
+    """Return the gates that a job in this folder's project has by default. Run no gate.
 
-    Raise InvalidRequest if the repository has an invalid file of gates.
+    Raise InvalidRequest if the repository's file that defines gates is invalid.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     if settings.gates.run is GatesByDefault.OFF:

@@ -61,8 +61,9 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 
 
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
-    """Estimate the usage of workers of these agents. The usage of earlier workers is not
-    considered.
+    """Estimate the usage of one worker for each of ``agents``, and one for each of ``reviewers``.
+
+    The usage of earlier workers is not considered.
     """
     settings = load(folder, environ=os.environ, require_key=False).settings
     known = registry(folder, settings)

@@ -3,7 +3,8 @@
 - ``fields``: Types of settings, and the checks of their texts
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
 
-These names are imported on first use, because a command that starts a server needs no models.
+The names in ``__all__`` are imported on first use, because a command that starts a server needs no
+models.
 """
 
 from importlib import import_module

@@ -230,7 +230,7 @@ def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return a child job, assembled from the entry of its parent worker."""
+    """Return the child job ``job_id``, assembled from its workers ``tasks`` and from ``record``."""
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {
         "job_id": job_id,

@@ -26,8 +26,9 @@ class LogFile:
 
 
 def tail_lines(path: Path, count: int | None) -> list[str]:
-    """Return the last ``count`` lines of a file; all lines if ``count`` is None. A missing file is
-    empty.
+    """Return the last ``count`` lines of a file; all lines if ``count`` is None.
+
+    A missing file counts as empty.
     """
     try:
         with open_plain(path) as file:

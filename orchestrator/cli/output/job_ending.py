@@ -80,7 +80,7 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 def _ways_in(answer: Answer) -> Iterator[str]:
     """Yield the commands that merge or show the changes which the result lacks.
 
-    A promised file that was not created is omitted, because the job's reason has its command.
+    Promised files that were not created are omitted: the job's reason has the command for them.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)

@@ -13,10 +13,10 @@ Answer = dict[str, Any]
 def status_with_all_workers(
     client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool = True
 ) -> Answer:
-    """Return a job's status. It has ``results.tasks`` even before the first worker has ended.
+    """Return a job's status, with ``results.tasks`` even before the first worker has ended.
 
     ``child_results`` has the results of a worker's last child job, as in the API. If
-    ``of_last_child_jobs`` is False, it has the results of all child jobs.
+    ``of_last_child_jobs`` is False, ``child_results`` has the results of all child jobs.
     """
     # Read first, so that workers that end in between are in the later status.
     tree = client.tree(job_id)

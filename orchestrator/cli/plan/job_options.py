@@ -217,7 +217,7 @@ NO_CANDIDATES = (
 
 
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
-    """Return the tasks, in which the agent ``review`` reviews each task with candidates.
+    """Return the tasks, with the agent ``review`` as reviewer of each task that has candidates.
 
     If ``review`` is ``auto``, a task that names a reviewer keeps this reviewer. Raise
     click.UsageError if no task has candidates.

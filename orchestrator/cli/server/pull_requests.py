@@ -1,4 +1,4 @@
-"""Opens pull requests for the jobs of triggers with ``pull_request``, as ``land --pr`` does."""
+"""Opens pull requests for jobs of triggers that set ``pull_request``, as ``land --pr`` does."""
 
 import logging
 import subprocess
@@ -29,10 +29,10 @@ MOST_JOBS = 50
 
 
 class PullRequests:
-    """Runs ``land --pr`` once for each completed run of a job that one of these triggers started.
+    """Runs ``land --pr`` once for each completed run of a job that one of the triggers started.
 
-    A run is recorded on disk after its command has ended. A crash before that repeats the command,
-    which then finds the pushed commit and the open pull request.
+    After the command has ended, the run is recorded on disk. If the server crashes before that, the
+    command runs again, and finds the pushed commit and the open pull request.
     """
 
     def __init__(

@@ -43,7 +43,7 @@ def start_settings(
 ) -> StartSettings:
     """Return the settings; write an API key if there is none, and say so.
 
-    Raise ConfigError for invalid settings, of which some are found only by the server.
+    Raise ConfigError for invalid settings. Some errors are found only by the started server.
     """
     try:
         return _plain_start_settings(folder, environ)

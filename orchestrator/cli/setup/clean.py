@@ -52,9 +52,9 @@ from orchestrator.workspace import WorkspaceJobFiles
 def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     """Remove ended jobs from disk and database.
 
-    Also removes results of gates on base commits, if the results are as old. Never removes
-    unfinished jobs. Changes that have not landed stay on git refs, which the output lists;
-    `discard` removes the refs. Works with the server up or down.
+    Also removes equally old results of gates on base commits. Never removes unfinished jobs.
+    Changes that have not landed stay on git refs, which the output lists; `discard` removes the
+    refs. Works with the server up or down.
     """
     workspace = surroundings.workspace
     before = time.time() - older_than

@@ -112,7 +112,7 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> CommandEnd:
-    """Return the end of the program for an error answer: exit code, detail, and remaining quota."""
+    """Return the CommandEnd for an error answer, with exit code, detail, and remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")

@@ -231,7 +231,7 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 
 
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Return the number of passed tests of the base.
+    """Return how many of the base's tests passed for the candidate.
 
     If the candidate's changes do not concern the gate, return the lowest number of all candidates,
     so that no candidate wins because of this gate.

@@ -331,8 +331,8 @@ def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[s
     """Return the paths of files that the gate changed, except files that it also changes on the
     base.
 
-    In a file that the worker changed, too, only places count that the gate does not change on the
-    base.
+    If the worker changed a file, too, its path is returned only if the gate changed a place in it
+    that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import LossCause as LossCause
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:
-    """Changes, or promised files, of one worker that a job's result lacks."""
+    """What a job's result lacks of one worker: changes, or promised files."""
 
     worker_id: str
     #: The job of that worker: the job itself or a descendant.
@@ -281,7 +281,7 @@ class JobFacts:
 
     @property
     def half_done(self) -> frozenset[str]:
-        """Workers of the job with promised files that no worker created."""
+        """Workers of the job that promised files which no worker created."""
         return frozenset(each.worker_id for each in self.missing if not each.is_made)
 
     @property

@@ -6,10 +6,10 @@ from functools import lru_cache
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """True if the last pattern that matches the path includes it.
+    """True if the last pattern that matches the path is no exclusion (``!``).
 
-    A pattern without a slash matches a name at any depth. A path that no pattern matches is
-    included only if the first pattern is an exclusion.
+    If no pattern matches the path: True if the first pattern is an exclusion. A pattern without a
+    slash matches a name at any depth.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -25,7 +25,7 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return an expression that matches the pattern itself, and all paths below a match.
+    """Return an expression for the paths that the pattern matches, and for all paths below them.
 
     The expression uses atomic groups, each as short as possible. Otherwise a long path that nearly
     matches a pattern with many stars would take exponential time.

@@ -74,7 +74,7 @@ class AgentLogins:
         )
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
-        """Return the known states of logins that are still valid."""
+        """Return the known states of logins, without old states and failures of old credentials."""
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
     def refused(self, now: float) -> Mapping[str, str]:

@@ -68,7 +68,7 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previous:
-    """The session that an attempt may resume, and events since that session."""
+    """The session that an attempt may resume, and why the attempt with that session ended."""
 
     session: Session
     #: Why the attempt with that session ended. A key of
@@ -189,7 +189,7 @@ class SharedContexts(Protocol):
     def make_plain(self, job: Job, root: Job) -> None:
         """Create the context in this process, if it is missing.
 
-        The context then lacks what only the process of ``command`` finds. Raise OSError.
+        The context then lacks what only a separate process (``command``) finds. Raise OSError.
         """
 
     def read(self, job: Job) -> str:

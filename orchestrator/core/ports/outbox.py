@@ -117,9 +117,9 @@ class OutboxStore(Protocol):
         """Return the pending entries of one endpoint and root job, due or not."""
 
     def record(self, entries: Sequence[OutboxEntry]) -> None:
-        """Replace the stored entries that have these ids.
+        """Replace the stored entries that have the ids of ``entries``.
 
-        Removed entries are skipped. Idempotent.
+        An entry that is no longer stored is skipped. Idempotent.
         """
 
     def fail_pending(self, endpoint: str, error: str, now: float) -> None:

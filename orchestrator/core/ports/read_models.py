@@ -417,8 +417,9 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Number and total usage of the workers of one job with one status, including planners and
-    reviewers.
+    """Number and total usage of one job's workers that have one status.
+
+    Planners and reviewers are included.
     """
 
     root_id: str

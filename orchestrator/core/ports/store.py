@@ -163,7 +163,7 @@ class Store(Protocol):
         """
 
     def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
-        """Return the tasks of a job, in task order; with ``names``, only these."""
+        """Return the tasks of a job, in task order; with ``names``, only the named tasks."""
 
     def task(self, job_id: str, task_id: str) -> TaskSpec | None: ...
 
@@ -239,7 +239,7 @@ class Store(Protocol):
         """
 
     def last_seq(self, root_id: str) -> int:
-        """Return the number of a root job's latest event; 0: none."""
+        """Return the number of a root job's latest event; 0 if there is none."""
 
     def day_spending(self, day: int) -> Sequence[DaySpent]:
         """Return the cost of each key's jobs on one day.
@@ -257,15 +257,15 @@ class Store(Protocol):
         """Return at most ``limit`` events with ``seq`` > ``after``, in order of ``seq``."""
 
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
-        """Grant all of these locks to an attempt, or none, in one transaction.
+        """Grant all locks ``names`` to an attempt, or none of them, in one transaction.
 
-        The guarantee holds even if several servers request the locks at the same time. Locks that
-        the attempt already holds remain. Only one thread may call, as for ``save``. Leases are
+        This holds even if several servers request the locks at the same time. Locks that the
+        attempt already holds remain. Only one thread may call, as for ``save``. Leases are
         durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
-        """End a worker's leases of these locks. Idempotent.
+        """End a worker's leases of the locks ``names``. Idempotent.
 
         Leases also end automatically with their attempt.
         """

@@ -34,7 +34,7 @@ PROJECT_LOCK = "project"
 class Checkout:
     """The state of the user's checkout at one moment: files that differ from its commit.
 
-    Without a repository, all files of the project.
+    Without a repository, ``files`` has all files of the project.
     """
 
     #: Fingerprint of each file's state, by path relative to the host project.
@@ -355,10 +355,10 @@ class Repository(Protocol):
         ...
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
-        """Write the files of a commit of ``keep_ignored`` into a worktree. Idempotent."""
+        """Write the files of a commit that ``keep_ignored`` created to a worktree. Idempotent."""
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
-        """Return the files that a commit of ``keep_ignored`` lacks, with reasons."""
+        """Return the files that ``keep_ignored`` left out of a commit, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit, and restore the ignored files of the commit
@@ -429,7 +429,7 @@ class Repository(Protocol):
         """
 
     def close_at(self, directory: str) -> None:
-        """Remove a worktree of ``open_at`` with all its content. Idempotent."""
+        """Remove a worktree that ``open_at`` created, with all its content. Idempotent."""
 
     def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
         """Return moved files.
@@ -466,7 +466,10 @@ class Repository(Protocol):
         """Return the size of a difference. The lines of binary files do not count."""
 
     def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
-        """Return numbers of added and removed lines, by git's path; zeros for a binary file."""
+        """Return the numbers of added and removed lines of each file; zeros for a binary file.
+
+        The keys are paths relative to the top of the repository.
+        """
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
         """Return the difference as text. A text of more than ``most_bytes`` is cut, with a note."""
@@ -543,7 +546,7 @@ class Repository(Protocol):
     def reapplied(
         self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
-        """Apply the changes from ``base`` to ``result`` to ``tip``.
+        """Apply to ``tip`` the changes between ``base`` and ``result``.
 
         ``tip`` may have merged these changes before, and lost them. Return ``tip`` unchanged if
         ``tip`` still has the changes.

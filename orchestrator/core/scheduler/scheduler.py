@@ -309,8 +309,8 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker runs from this turn on. If another worker still has the slot, the worker runs
-        from the end of the other worker on.
+        The worker runs from this turn on, or, if another worker still has the slot, from the end
+        of that worker on.
         """
         self._preloads.report(Began(key, attempt, at))
 

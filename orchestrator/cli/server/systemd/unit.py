@@ -158,7 +158,7 @@ def folder_of(text: str) -> str | None:
 
 
 def _line(path: Path) -> str:
-    """Return a path for the end of a line in which systemd interprets no quotes."""
+    """Return a path as the end of a line, for lines in which systemd does not interpret quotes."""
     return _checked(str(path)).replace("%", "%%")
 
 

@@ -1,4 +1,4 @@
-"""Slots: running workers of the server, and of every job with its descendants; live processes."""
+"""Counts running workers, of the server and of each job with its descendants, and processes."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -121,7 +121,7 @@ class Slots:
 
     @property
     def all_wait(self) -> bool:
-        """True if no live worker runs.
+        """True if no worker runs, so that every worker with a process waits.
 
         Then neither the number of processes nor memory may hold back a start, because only a new
         worker can finish the work for which all others wait.

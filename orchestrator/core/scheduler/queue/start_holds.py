@@ -1,7 +1,8 @@
 """Holds on starts: until a job's shared context exists, and behind the first worker of an agent.
 
 The first worker of a job and agent starts ahead of the others, so that the others find the
-beginning of their prompts in the provider's cache. It also tries a login that may not work.
+beginning of their prompts in the provider's cache. The first worker also tries a login that may not
+work.
 """
 
 from collections.abc import Callable, Iterable
