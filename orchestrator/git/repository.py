@@ -134,8 +134,8 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield the names and values of settings with which git cannot push. Fetching still works.
 
-    The settings name each remote's full address. Git applies the rule with the longest matching
-    address, and the user may have rules, too.
+    The settings name each remote's full address, because git applies the rule with the longest
+    matching address, and rules of the user may match, too.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]

@@ -364,7 +364,10 @@ class Pages:
     def _files(
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
     ) -> Sequence[MadeFile]:
-        """Return the table of files. ``lines``: changed lines by file of the merged result."""
+        """Return the table of files.
+
+        ``lines``: numbers of added and removed lines in the merged result, by file.
+        """
         outside = {each.worker_id for each in self._outside if not each.in_part}
         return made_files(workers, self._family.in_project, self._project, lines, outside)
 
@@ -490,9 +493,9 @@ class Reports:
         written paths.
 
         For a child job, one report is written. For a root job, all other reports are written, and
-        its child jobs' reports are rewritten, because they are complete only then. ``directory``
-        must exist. ``notice``: Markdown for the top of each report. ``merges``: the outcome of
-        changes to the project, by job.
+        its child jobs' reports are rewritten, because they are complete only at the root job's end.
+        ``directory`` must exist. ``notice``: Markdown for the top of each report. ``merges``: the
+        outcome of each job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.

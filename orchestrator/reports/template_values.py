@@ -246,8 +246,8 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return the output. If the report already contains its last section, replace the section
-        by "as above".
+        """Return a worker's output. If its last section is already in the report, replace that
+        section by "as above".
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:

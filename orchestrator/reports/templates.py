@@ -174,7 +174,7 @@ def _public_names(kind: type) -> frozenset[str]:
     """Return the names of a dataclass's fields and properties, except names that begin with an
     underscore.
 
-    Empty for other classes.
+    For a class that is no dataclass, return an empty set.
     """
     if not is_dataclass(kind):
         return frozenset()

@@ -121,8 +121,8 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def replace(self, values: Mapping[str, Value]) -> None:
-        """Replace the values of jobs that are cached. Call this only when the change can be read
-        from the database.
+        """Replace the values of those jobs that are cached. Call this only when the change can be
+        read from the database.
         """
         with self._lock:
             for job_id, value in values.items():

@@ -92,7 +92,7 @@ def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
 
 
 def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
-    """Yield the entries of ``tree`` at these paths, and in directories with these names."""
+    """Yield the entries of ``tree`` at ``paths``; for a directory, the entries below it."""
     few, places = len(paths) <= MOST_NAMED, frozenset(paths)
     listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
     for field in listed.fields:

@@ -137,7 +137,7 @@ def _renamed(git: Git, base: str, commit: str) -> list[str]:
 
 
 def _whole(git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]) -> str:
-    """Return git's merged tree with ``texts`` as the content of these files.
+    """Return git's merged tree with ``texts``, the content of conflicting files by path.
 
     All other conflicting files get the ``theirs`` version.
     """
@@ -208,9 +208,9 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
     If ``commit`` equals the result of ``marked``, all files are unresolved, because a binary file
-    or a deletion has no markers. Otherwise a file is unresolved in two cases. It has conflict
-    markers that neither side has; or its name is still the name that git gave a file at the path of
-    a directory.
+    or a deletion has no markers. Otherwise a file is unresolved in two cases: it has conflict
+    markers that neither side has, or it still has the name that git invented because a directory
+    has the file's own path.
     """
     made = tried(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

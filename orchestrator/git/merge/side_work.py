@@ -1,9 +1,10 @@
 """Side work: branches, worktrees, and stash entries that an agent creates. They are merged into the
 worker's branch.
 
-Only objects that the worker provably created count; all others stay as they are. The proof is the
-address of the creator, which git writes into a ref's log: each worker has its own address. After a
-crash, each step can be repeated, because merged changes are not merged a second time.
+A branch, worktree, or stash entry is merged only if the worker provably created it; all others stay
+as they are. The proof is the address of the creator, which git writes into a ref's log: each worker
+has its own address. After a crash, each step can be repeated, because merged changes are not merged
+a second time.
 """
 
 import logging
@@ -236,7 +237,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 def _refs(home: EndedWorktree) -> _Refs:
     """Return all refs of side work.
 
-    Usually a worker has none: then this starts no process.
+    Starts no process if the worker has no side work, which is the usual case.
     """
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     aside = _tips(home, aside_refs(home.root_id, home.worker_id))

@@ -126,8 +126,8 @@ def written(git: Git, common: Path) -> bytes:
 
 
 def admin_of(git: Git) -> str:
-    """Return the checkout's own directory in the repository: ``.git``, or its part for a linked
-    worktree.
+    """Return the directory with the checkout's own HEAD and index: ``.git``, or the part of it that
+    belongs to a linked worktree.
     """
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):

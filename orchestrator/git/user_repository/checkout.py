@@ -88,7 +88,7 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text from which ``restore`` can create it again; "" if it does not exist.
+    """Return a file as text, from which ``BranchRestore`` can create it again; "" if there is none.
 
     For a large file, or git's example of a hook, the text is only a digest.
     """

@@ -12,7 +12,7 @@ from orchestrator.launchers.process.start import Enter, open_input, start_worker
 
 
 class Subreaper:
-    """All descendants of this process, which adopts their orphans.
+    """Starts, finds, and kills a worker's processes: all descendants of this process.
 
     A direct child keeps its PID until this process reaps it, so it can be killed without further
     proof of identity. Parents are killed first, so that no parent can replace a child. This process
@@ -27,8 +27,7 @@ class Subreaper:
     def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
         """``enter`` is called in each worker before it executes its program.
 
-        ``adopts`` is False on systems without subreapers: then only direct children belong to the
-        family.
+        ``adopts`` is False on systems without subreapers, where this process cannot adopt orphans.
         """
         if adopts:
             proc.become_subreaper()
@@ -74,7 +73,7 @@ class Subreaper:
             self.is_empty = True
 
     def members(self) -> list[proc.Process]:
-        """Return all living processes of the tree."""
+        """Return all living descendants of this process."""
         return list(proc.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[proc.Process]:

@@ -25,7 +25,7 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield living processes of attempts of this workspace that have ended or have lost their shim.
+    """Yield the living processes of each attempt in this workspace that ended or lost its shim.
 
     Only processes that this user may inspect are found. Processes of the caller's own attempt are
     omitted. A process without a marker is found only if it is an orphan in a worker's directory.
@@ -77,7 +77,7 @@ def _directory(pid: int) -> str:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    ``record``: the path of the exit record without its ending, which differs for the run of a gate.
+    ``record``: the exit record's path without ``.exit.json``, or ``.json`` for the run of a gate.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

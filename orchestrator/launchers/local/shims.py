@@ -110,8 +110,8 @@ class SpawnerProcess:
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.
 
-        ``has_work``: True if one of its shims runs an attempt. Then do not wait, because a spawner
-        exits only after its last shim.
+        ``has_work``: True if one of the spawner's shims runs an attempt. This method then does not
+        wait, because a spawner exits only after its last shim.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):

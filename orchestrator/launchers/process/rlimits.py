@@ -99,7 +99,7 @@ def size(count: int) -> str:
 class Memory:
     """Measures the memory of a worker's processes, including shared memory that they have written.
 
-    It remembers every file in memory that one of the processes has opened for writing.
+    It remembers every in-memory file that one of the processes has opened for writing.
     """
 
     def __init__(self) -> None:

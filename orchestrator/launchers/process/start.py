@@ -110,7 +110,7 @@ def start_worker(
     ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
     to join a group or to set limits. Raise SpawnFailed if the start fails.
 
-    Without ``enter``, posix_spawn (vfork inside) is used, which takes 0.4 of the time of fork and
+    Without ``enter``, posix_spawn (vfork inside) is used, which takes 40 % of the time of fork and
     exec. It cannot set a working directory, so this process changes its own directory and changes
     it back. That is safe, because this process has one thread and does not depend on its directory.
     """

@@ -3,13 +3,14 @@
 ``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
 seconds, memory is bytes, and null means unknown, never zero.
 
-- ``schema``: 1, or 2 for a job with more than 1,000 workers. Under the same number, fields may be
-  added, and no field changes its meaning. 2 is as 1, except that ``workers`` is incomplete.
+- ``schema``: 1, or 2 for a job with more than 1,000 workers. The only difference is that with 2,
+  ``workers`` is incomplete. A later release may add fields without a new number, but changes no
+  field's meaning.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: the job of the
   figures.
 - ``wall_seconds``: from the first start to the end of the last worker.
-- ``work_seconds``: sum of all attempts, without the time in which a worker's child jobs were
-  unfinished.
+- ``work_seconds``: sum of the durations of all attempts, without the time in which a worker's child
+  jobs were unfinished.
 - ``slots``: ``max_workers`` of the root job.
 - ``busy_slots``: ``work_seconds / wall_seconds``.
 - ``efficiency``: ``busy_slots / slots``.

@@ -42,8 +42,8 @@ def review_schema() -> str:
 def review_in(text: str, candidates: Collection[str]) -> Review:
     """Return the review in an agent's answer: the last JSON object with ``ranking``.
 
-    Raise InvalidRequest with all errors. A review of other candidates than ``candidates`` is an
-    error, too.
+    Raise InvalidRequest with all errors, also if the review does not rank each of ``candidates``
+    exactly once.
     """
     found = None
     for value in objects_in(text):

@@ -84,7 +84,7 @@ def summary(found: Sequence[Fault]) -> str:
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    """True if an entry of the list with the fault ``listed`` has a fault of its own."""
+    """True if ``every`` has a fault inside the list to which the fault ``listed`` belongs."""
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 

@@ -86,8 +86,10 @@ class GateRequest(Wire):
         return self
 
     def to_gate(self, *, new_only: bool = True) -> Gate:
-        """Return the gate. ``new_only`` is the default for a gate by exit code that sets no
-        baseline.
+        """Return the gate.
+
+        ``new_only``: the default for a gate that has a command, is judged by its exit code, and
+        does not set ``baseline``.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -104,8 +106,10 @@ class GateRequest(Wire):
 
 
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
-    """Return the gate for an entry. A text may be a gate's name or a command; the project decides
-    later.
+    """Return the gate for an entry.
+
+    A text is a gate's name or a command; which of the two is decided later, from the project's
+    files.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

@@ -115,7 +115,10 @@ class Trigger:
 
 
 def _first(values: Sequence[object]) -> object:
-    """Return the only value of a parameter. Several texts, such as names of labels, are joined."""
+    """Return the value of a parameter; "" if there is none.
+
+    Several texts, such as names of labels, are joined. Of other values, the first is returned.
+    """
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))
     return values[0] if values else ""

@@ -582,7 +582,7 @@ def as_unreadable(where: str) -> Iterator[None]:
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:
-    """True if the error may not occur again when the statement is repeated."""
+    """True if the statement may succeed when it is repeated."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, TimeoutError):
         return True

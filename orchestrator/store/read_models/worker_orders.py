@@ -108,7 +108,7 @@ class SortedWorkers:
     ) -> tuple[list[str], int]:
         """Return the ids of the workers on a page, and the number of all workers that match.
 
-        No query may have run in the connection's transaction before.
+        Call this before any other query in the connection's transaction.
         """
         with self._reading:
             entries = self._latest(connection, now)

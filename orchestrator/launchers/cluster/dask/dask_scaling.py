@@ -217,8 +217,8 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release ``surplus`` nodes, the nodes with the fewest workers first. If more nodes are
-        released, reclaim the others.
+        """Release ``surplus`` nodes, the nodes with the fewest workers first. If more nodes than
+        that are already released, reclaim the rest.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]

@@ -136,8 +136,8 @@ def archive_path(exit_path: str) -> str:
 def stored_files(exit_path: str) -> AttemptFiles | None:
     """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
 
-    The part of the node's archive that has arrived is removed, because the node sends it from the
-    start.
+    The part of the node's archive that has arrived is removed, because the node sends the whole
+    archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)
