@@ -137,8 +137,7 @@ class PlannedTask(Wire):
 
     locks: LockNames = ()
     """Names that only one task on this machine may use at a time, such as "port:8080" or
-    "database"; not for files, because files and depends_on separate tasks that change the same "
-    "file."""
+    "database"; not for files: for tasks that change the same file, use files and depends_on."""
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)

@@ -16,7 +16,7 @@ class CandidateAnswer(Answer):
     """Rank; 1 is the best. Omitted before the comparison."""
     by: str
     """Criterion that ranked the chosen candidate higher: success, gates, base_tests, new_tests,
-    lint, review, size, cost, time, or order; tests in jobs of earlier versions."""
+    lint, review, size, cost, time, or order; in jobs of earlier versions also tests."""
     why: str
     """The criterion as text."""
     gates_passed: int

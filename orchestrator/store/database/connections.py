@@ -533,10 +533,12 @@ def _prepare_file(url: URL) -> None:
 
 
 _NOT_A_DATABASE = (
-    "{where} is not a database; restore a copy, or move it away to start with an empty database"
+    "{where} is not a database; restore a copy, or move the file away to start with an empty "
+    "database"
 )
 _DAMAGED = (
-    "{where} is damaged ({why}); restore a copy, or move it away to start with an empty database"
+    "{where} is damaged ({why}); restore a copy, or move the file away to start with an empty "
+    "database"
 )
 
 #: By SQLite's primary result code.
