@@ -373,7 +373,7 @@ def test_a_node_that_differs_is_refused_with_what_to_do(
 ) -> None:
     join_file = site.cluster.add("n1")
     program = (
-        "import sys; from orchestrator.launchers.cluster import node_agent; "
+        "import sys; from orchestrator.launchers.cluster.node import node_agent; "
         "hello = node_agent.NodeAgent._hello; "
         f"node_agent.NodeAgent._hello = lambda self: hello(self) | {{{field!r}: {value!r}}}; "
     )

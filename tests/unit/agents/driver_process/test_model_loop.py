@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[4]
 PROGRAM = """
 import json, os, sys, threading, time
 from dataclasses import asdict
-from orchestrator.agents.events.transcript import Journal
+from orchestrator.agents.events.transcript import PeopleLog
 from orchestrator.agents.driver_process.model_loop import ModelLoop
 from orchestrator.agents.events.agent_events import Did, Finished, AgentOutcome, Said, UsageEvent
 from orchestrator.agents.driver_process.spec import Spec
@@ -55,7 +55,7 @@ name, stall = sys.argv[1], float(sys.argv[2])
 spec = Spec(agent="a", tool="a", limits=CallLimits(max_steps=3), stall_seconds=stall)
 telling = UsageReporter({}, lambda why: None)
 telling.waits = lambda usage: name == "waits"
-watch = Watchdog(spec.limits, Journal(), telling, lambda usage: None)
+watch = Watchdog(spec.limits, PeopleLog(), telling, lambda usage: None)
 loop = ModelLoop(spec, watch)
 outcome = loop.run(globals()[name], "the prompt")
 print(json.dumps(asdict(outcome)))

@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import WorktreeFiles
-from orchestrator.git import GitRepository, node_worktrees
+from orchestrator.git import GitRepository
+from orchestrator.git.worktrees import node_worktrees
 from orchestrator.git.worktrees.node_worktrees import NodeRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
