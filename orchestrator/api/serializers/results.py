@@ -55,8 +55,9 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
 
 
 class StatusParts:
-    """A job's status in parts: the frame, and one row per worker. So unchanged rows are encoded
-    once.
+    """A job's status in parts: the frame, and one row for each worker.
+
+    A row that has not changed need not be encoded again.
     """
 
     def __init__(self, service: Service, caller: Caller, job_id: str) -> None:

@@ -144,7 +144,10 @@ def _change(each: Answer) -> str:
 
 
 def _tests(each: Answer) -> str:
-    """Return a text about a candidate's tests, such as ``12 of the base, 3 new (1 count)``."""
+    """Return a text about a candidate's tests, such as ``12 of the base, 3 new (1 count)``.
+
+    In this example, 1 of the 3 new tests counts for the choice of a candidate.
+    """
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
         return _known(each.get("tests"))

@@ -1,6 +1,7 @@
 """Facts in the session file of Codex that its output stream reports late or never.
 
-These facts are the usage so far, the number of model calls, and commands that ended at once.
+These facts are the usage so far, the number of model calls, and commands that ended
+immediately.
 """
 
 import re
