@@ -26,7 +26,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "child job by MCP": dict.fromkeys(AGENTS, "yes"),
     "child job by `orchestrator spawn`": dict.fromkeys(AGENTS, "yes"),
     "child job by HTTP": dict.fromkeys(AGENTS, "yes"),
-    "a child job for codex and gemini, in all three ways": {"claude": "yes"},
+    "starts child jobs that codex and gemini run, in all three ways": {"claude": "yes"},
     "cancelled while a tool runs: no process remains": dict.fromkeys(AGENTS, "yes"),
     "401: one attempt, class `auth`": dict.fromkeys(AGENTS, "yes"),
     "429 for 4 workers: 4 successes": dict.fromkeys(AGENTS, "yes"),

@@ -192,7 +192,7 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
 @pytest.mark.parametrize(
     "way", ["MCP", *(pytest.param(way, marks=pytest.mark.nightly) for way in ("command", "HTTP"))]
 )
-@each_with("a child job for codex and gemini, in all three ways")
+@each_with("starts child jobs that codex and gemini run, in all three ways")
 def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str, way: str) -> None:
     for name in ("codex", "gemini"):
         site.api.scripts[f"part-{name}"] = scripts.part(name)
