@@ -99,7 +99,7 @@ class Shortfall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFallback:
-    """Record that the rules made the plan, because the requested agent made no plan."""
+    """Why the rules made the plan, and not the agent that the job requested."""
 
     #: The requested agent.
     agent: str

@@ -523,7 +523,7 @@ class UsageFilter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageRow:
-    """Usage of one key in one bucket of time."""
+    """Usage of one agent, model, or other value of ``UsageFilter.by``, in one bucket of time."""
 
     key: str
     #: Start of the bucket; None: there are no buckets.

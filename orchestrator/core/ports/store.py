@@ -221,7 +221,7 @@ class Store(Protocol):
         """Return counts of workers and usage in the trees of root jobs, by root job."""
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return usage by key and bucket of time, in order of time."""
+        """Return usage by ``wanted.by`` and bucket of time, in order of time."""
 
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None

@@ -86,7 +86,7 @@ def _in_words(each: HeldBack) -> str:
 
 
 class SideWorkKind(StrEnum):
-    """Kind of git object that an agent created. The values are parts of names of refs."""
+    """Kind of git object that an agent created. Names of refs contain the values."""
 
     #: A branch besides the worker's own.
     BRANCH = "branch"

@@ -1,4 +1,4 @@
-"""Holds on starts: until a job's shared context exists, and behind the first worker of an agent.
+"""Delays starts until a job's shared context exists, and until the first worker has an answer.
 
 The first worker of a job and agent starts ahead of the others, so that the others find the
 beginning of their prompts in the provider's cache. The first worker also tries a login that may not
@@ -33,7 +33,7 @@ class Prompting:
 
 @dataclass(slots=True)
 class _Group:
-    """The workers of one job with the same agent."""
+    """The workers of one job that have the same agent."""
 
     first: Worker
     until: float
