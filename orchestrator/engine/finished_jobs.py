@@ -139,7 +139,7 @@ class Housekeeping:
         keep_seconds: float | None,
         mend: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds``: None keeps all jobs.
+        """If ``keep_seconds`` is None, all jobs are kept.
 
         ``mend`` repairs the files of a job.
         """

@@ -12,7 +12,8 @@
 - ``user_repository``: The user's own checkout and refs: read, not written
 - ``worktrees``: Worktrees: their locations; creating, reusing and repairing them
 
-These names are imported on first use, so that a command loads only the modules that it needs.
+The names in this package are imported on first use, so that a command loads only the modules that
+it needs.
 """
 
 from importlib import import_module

@@ -552,9 +552,9 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
     """Decide whether an attempt that was stopped is lost. Return its exit, changed accordingly.
 
-    Not for an attempt that a caller has cancelled. Exit code 0 after a stop by a shutdown or a
-    pause counts as finished work. Otherwise, an attempt is lost if it was stopped by a shutdown, a
-    signal from outside, the orphan timeout, or its node.
+    Call this only if no caller has cancelled the attempt. Exit code 0 after a stop by a shutdown or
+    a pause counts as finished work. Otherwise, an attempt is lost if it was stopped by a shutdown,
+    a signal from outside, the orphan timeout, or its node.
 
     A server stops the shims of an earlier server by a signal. Therefore a signal counts as a
     shutdown for ``adopted`` attempts.

@@ -415,7 +415,7 @@ def environment_of(around: WorkerEnvironment) -> dict[str, str]:
     """Return the environment of gates: a worker's environment without a key, and with the project's
     programs first.
 
-    These are the programs of the user's checkout, so that programs in a worker's worktree do not
+    The programs come from the user's checkout, so that programs in a worker's worktree do not
     replace them.
     """
     found = base_environment(around)

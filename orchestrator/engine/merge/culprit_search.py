@@ -1,8 +1,8 @@
 """Merges workers' changes in order, and bisects for the culprits: changes that make the gates fail.
 
 Gate runs for n changes: 1 if all pass; otherwise about log2(n) + 1 for each culprit. From the
-second culprit on, a culprit takes up to twice as many runs. These runs check whether one earlier
-change makes both culprits fail, and is the real cause.
+second culprit on, a culprit takes up to twice as many runs. The additional runs check whether one
+earlier change makes both culprits fail, and is the real cause.
 """
 
 from collections.abc import Callable, Sequence

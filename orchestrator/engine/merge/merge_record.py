@@ -220,8 +220,8 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of replaced hunks, by the worker that wrote them. Only hunks that one of
-    ``winners`` replaced count.
+    """Return the places of the hunks that one of ``winners`` replaced, by the worker that wrote
+    them.
     """
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:

@@ -129,7 +129,7 @@ class Reserve(Protocol):
     def hold(self) -> None: ...
 
     def release(self) -> bool:
-        """Release the space. Return True if any was reserved."""
+        """Release the space. Return True if space was reserved."""
 
     def drop(self) -> bool:
         """Remove the reserve, because the server will write nothing more.

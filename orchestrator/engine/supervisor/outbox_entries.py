@@ -1,5 +1,6 @@
 """Creates the outbox's entries for a change: selects the events and the endpoints that get them.
-Pure.
+
+Nothing is stored or sent here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

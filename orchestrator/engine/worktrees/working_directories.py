@@ -484,7 +484,7 @@ class Worktrees:
     def own_files(self, worker: Worker) -> Sequence[str]:
         """Return files that the worker's branch changes, except files that only child jobs changed.
 
-        At most ``MOST_FILES`` files.
+        Return at most ``MOST_FILES`` files.
         """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))

@@ -152,7 +152,7 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 def _python(files: GateFiles, command: str) -> str:
     """Return the command with a ``PYTHONPATH`` that puts the worktree's modules first.
 
-    Without this, a gate would import an editable installation of the project from elsewhere. Only
+    Otherwise, a gate would import an editable installation of the project from elsewhere. Only
     the directory ``probe`` comes before the worktree, because the project may have its own
     ``sitecustomize``.
     """

@@ -169,7 +169,7 @@ class GitChangeReader:
     ) -> str | None:
         """Return the merged text, with conflict markers where the sides differ.
 
-        None if a side has no such file.
+        Return None if a side has no such file.
         """
         if ours is None or theirs is None:
             return None

@@ -226,7 +226,7 @@ class _Source:
 def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     """Return the refs whose commits must be kept, by the names of the new refs.
 
-    These are HEAD, and also branches and the stash if they have commits that HEAD lacks. For a
+    The refs are HEAD, and also branches and the stash if they have commits that HEAD lacks. For a
     shallow clone, only HEAD is kept.
     """
     git, head = nested.git, nested.head

@@ -1,7 +1,7 @@
 """New files that do not belong in a project's history. They stay uncommitted, and are reported.
 
-These are dependencies, environments, caches, core dumps, and large files, which `.gitignore` should
-list. Only files that the worker's start commit does not track are held back.
+Such files are dependencies, environments, caches, core dumps, and large files, which `.gitignore`
+should list. Only files that the worker's start commit does not track are held back.
 """
 
 import json
@@ -41,7 +41,7 @@ _LEAST_CORE, _ELF, _TYPE_AT, _ELF_CORE = 4096, b"\x7fELF", 16, 4
 class NeverCommit:
     """Rules that decide which new files stay uncommitted. Patterns have the form of `.gitignore`.
 
-    Without patterns, no file is held back because of its name or content.
+    Without patterns, a file's name and content are no reason to hold it back.
     """
 
     patterns: tuple[str, ...] = ()

@@ -259,7 +259,7 @@ class Landing:
     def _retold_on(self, head: str, result: str) -> str:
         """Return a rewritten commit in the history of ``head`` that has all changes of the result.
 
-        "" if there is none.
+        Return "" if there is no such commit.
         """
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")

@@ -39,9 +39,7 @@ PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
 class ToolStarts:
-    """Starts of tools: finds tools that worked before but cannot be started now, for example
-    during an update.
-    """
+    """Finds tools that worked before but cannot be started now, for example during an update."""
 
     def __init__(self, unit_of_work: UnitOfWork) -> None:
         self._unit_of_work = unit_of_work

@@ -65,7 +65,7 @@ class Completion:
     def paused(self, key: WorkerKey, now: float) -> None:
         """Queue the worker again, after a pause of its job stopped its attempt.
 
-        This uses no retry.
+        The new attempt uses no retry.
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping, free = False, worker.budget_from + 1

@@ -49,8 +49,8 @@ class TaskLocks:
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        The claims stay while child jobs of the previous attempt run, because these work under the
-        claims.
+        The claims stay while child jobs of the previous attempt run, because the child jobs
+        work under the claims.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)

@@ -82,7 +82,7 @@ class Retries:
         """Retry on another machine, if the login failed on the worker's machine only. Return True
         if the worker is retried.
 
-        This uses no retry of the worker.
+        The new attempt uses no retry of the worker.
         """
         if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
             return False
@@ -105,7 +105,7 @@ class Retries:
         """Retry with the next-best agent, if the user left the agent open. Return True if the
         worker is retried.
 
-        This uses no retry of the worker.
+        The new attempt uses no retry of the worker.
         """
         other = self._fallback.agent_for(worker, verdict, now)
         if not other:
