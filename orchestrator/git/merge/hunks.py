@@ -113,7 +113,7 @@ def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit],
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
     """Return the span of one side that corresponds to the span ``base`` of the base text.
 
-    ``at``: the first line of the returned span, if the side has no edits.
+    ``at``: the first line of the returned span if the side has no edits; otherwise unused.
     """
     low, high = base
     if not edits:

@@ -138,8 +138,8 @@ def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
     """Return the subjects of the commits.
 
-    A commit with the subject ``title`` was combined from others: the subjects that its message
-    lists are returned instead.
+    A commit with the subject ``title`` was combined from other commits. In place of that subject,
+    return the subjects that the commit's message lists.
     """
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []

@@ -26,9 +26,9 @@ _MERGER = "merge"
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers.
 
-    One item stands for all moves of one kind that one worker made with one ref. The item has the
-    first and the last commit. Logs that were not written after ``since`` are not read. Fetches are
-    excluded.
+    If one worker moved one ref several times in the same way, all these moves are one item, with
+    the first and the last commit. Logs that were not written after ``since`` are not read. Fetches
+    are excluded.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES

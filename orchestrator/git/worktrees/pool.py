@@ -171,11 +171,11 @@ class WorktreePool:
 
 
 def restore(git: Git, start: str) -> bool:
-    """Restore the files of a spare worktree to its commit. Return False if that is impossible.
+    """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
-    ``reset`` rewrites every file whose times, size, or inode differ from the values in the index. A
-    file is not rewritten if only its mode changed, in the same second in which the file was
-    written.
+    ``git reset`` rewrites every file whose times, size, or inode differ from the values in the
+    index. It does not rewrite a file of which only the mode changed, in the second in which the
+    file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

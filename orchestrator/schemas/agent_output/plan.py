@@ -54,7 +54,10 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return a required gate for each text of an agent's plan that is a command."""
+    """Return a required gate for each of ``words`` that is a command.
+
+    ``words``: texts in an agent's plan.
+    """
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 

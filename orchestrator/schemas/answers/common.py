@@ -366,7 +366,7 @@ class JobSummary(Answer):
 
 
 class NeedAnswer(Answer):
-    """A need: a decision that a job waits for from a person."""
+    """A need: a decision of a person, for which a job waits."""
 
     kind: NeedKind
     job_id: str
@@ -426,8 +426,8 @@ class UsageRowAnswer(Answer):
 
 
 class UsageRowsAnswer(Answer):
-    """Usage by key and time. The time of an ended worker is its end, the time of a running worker
-    its start.
+    """Usage by key and time. The time of an ended worker is its end; the time of a running worker
+    is its start.
     """
 
     rows: list[UsageRowAnswer]

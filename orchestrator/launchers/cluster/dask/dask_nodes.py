@@ -259,7 +259,8 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Start no more workers on these nodes, and remove each of them that runs no worker.
+        """Release the nodes ``gone``: no more workers start on them. A released node that runs no
+        worker is removed by a later call.
 
         Dask has lost its own worker, but the node may still run. The node's workers then run to
         their end, or until the node's lease ends.

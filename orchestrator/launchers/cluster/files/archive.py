@@ -162,8 +162,9 @@ class _Writer:
 
 
 def unpack(path: str, staging: str, roots: int) -> None:
-    """Write the content of an archive below the new directory ``staging``. Each of the ``roots``
-    becomes a directory, named by its number.
+    """Write the content of an archive below the new directory ``staging``.
+
+    ``roots``: the number of packed directories. Each becomes a directory with its number as name.
 
     Links are created last, so that no file is written through a link. Raise OSError, or
     UnusableFiles if the archive is not valid.
