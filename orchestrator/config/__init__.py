@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.config.conflicts import is_loopback
     from orchestrator.config.fields.kinds import Processors
     from orchestrator.config.loading import Loaded, load
     from orchestrator.config.project import Project, project_of, project_root, roles_directory
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         visible,
     )
     from orchestrator.config.sections.agents import UserAgent
+    from orchestrator.config.setting_checks import is_loopback
     from orchestrator.config.settings import ModelPrice, Settings
     from orchestrator.config.sources import FILE_NAME
 
@@ -34,7 +34,7 @@ _HOMES = {
     "Project": "project",
     "Settings": "settings",
     "UserAgent": "sections.agents",
-    "is_loopback": "conflicts",
+    "is_loopback": "setting_checks",
     "load": "loading",
     "project_of": "project",
     "project_root": "project",

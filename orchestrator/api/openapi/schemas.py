@@ -11,7 +11,7 @@ from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.common import EventAnswer
 from orchestrator.schemas.answers.problem import Problem
 from orchestrator.schemas.fields.text import Wire
-from orchestrator.schemas.tasks import WholeAnswer
+from orchestrator.schemas.tasks_api import WholeAnswer
 
 Schema = dict[str, Any]
 

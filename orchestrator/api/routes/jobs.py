@@ -19,7 +19,7 @@ from orchestrator.api.serializers.common import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import LatestCards, jobs_bytes
 from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
-from orchestrator.api.serializers.status_rows import (
+from orchestrator.api.serializers.status_answer import (
     Asked,
     JobRows,
     StatusRows,
@@ -76,7 +76,7 @@ def get_job(job_id: str) -> Response:
 def get_status(job_id: str) -> Response:
     query = request.query(StatusQuery)
     asked, who = checked_job_id(job_id), caller()
-    rows: StatusRows = current_app.extensions["orchestrator.status_rows"]
+    rows: StatusRows = current_app.extensions["orchestrator.status_answer"]
     wanted = asked_of(query.tasks, query.since_seq)
 
     def answer() -> tuple[TaggedBody, Mapping[str, object]]:

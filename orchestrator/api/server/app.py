@@ -39,7 +39,7 @@ from orchestrator.api.routes.workers import checkpoints, worker_reports
 from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.job_cards import LatestCards
-from orchestrator.api.serializers.status_rows import StatusRows
+from orchestrator.api.serializers.status_answer import StatusRows
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
 from orchestrator.api.tasks_api import calls as tasks
@@ -111,7 +111,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
         socket_loop=socket_loop, threads=Threads(options.threaded_limit)
     )
     app.extensions["orchestrator.metrics"] = metrics
-    app.extensions["orchestrator.status_rows"] = StatusRows()
+    app.extensions["orchestrator.status_answer"] = StatusRows()
     app.extensions["orchestrator.columns"] = LatestColumns()
     app.extensions["orchestrator.cards"] = LatestCards()
     app.extensions["orchestrator.limits"] = RateLimits.of(options)

@@ -28,7 +28,7 @@ from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
-from orchestrator.schemas.tasks import (
+from orchestrator.schemas.tasks_api import (
     CliQuery,
     TaskBody,
     TaskCancelled,

@@ -13,12 +13,11 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.file_kinds import language_of
 from orchestrator.core.gates.findings import did_not_run
-from orchestrator.core.model.attempt.failure import SENT_BACK, after
+from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.gate import GateCause, GateResult, GateStatus
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
-from orchestrator.core.model.job_settings import RESOLVE_WORKER
-from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.job_outcome import (
     MOST_FILES,
     are_all_code,
@@ -30,7 +29,6 @@ from orchestrator.core.outcome.job.job_outcome import (
     job_outcome,
     unjudged_files,
 )
-from orchestrator.core.outcome.retry_policy import has_no_retry
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     branch_of,
@@ -38,7 +36,6 @@ from orchestrator.core.repository.git_refs import (
     merged_refs,
     merging_ref,
     of_worker,
-    resolving_ref,
     result_branch,
     sent_ref,
     short,
@@ -48,7 +45,6 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import (
     FileConflict,
-    Hindrance,
     Merge,
     MergedFile,
     Repository,
@@ -59,6 +55,7 @@ from orchestrator.core.scheduler.dag import sources
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.result_gates import gates_of, leave_of
+from orchestrator.engine.merge.conflict_resolution import ConflictResolution, is_refused
 from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, SearchResult
 from orchestrator.engine.merge.gate_check import Abandoned, Allowed, GateUnfit, Halted, MergedGates
 from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
@@ -80,8 +77,6 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 
 logger = logging.getLogger(__name__)
 
-#: Maximum number of a worker's conflicts that are passed to the agent that resolves them.
-MOST_CONFLICTS = 100
 #: Maximum number of files of a result whose added and removed lines are stored.
 MOST_MEASURED = 1_000
 #: Reason of a merge rejection if the worker's changes pass its own gates.
@@ -96,6 +91,7 @@ class BranchMerge:
         self._repository = repository
         self._worktrees = worktrees
         self._gates = gates
+        self._resolution = ConflictResolution(repository, worktrees)
         self.children = ChildLosses(repository, worktrees)
 
     def merge(
@@ -129,7 +125,7 @@ class BranchMerge:
                 leave(record, part.worker, why, LossCause.REFUSED)
             return Merged(error=str(error))
         self._note(record, tree, job, settled)
-        self._note_hindrances(record, tree, job, settled)
+        self._resolution.note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             _leave_all(record, job)
             return Merged(missing=missing_from(record))
@@ -142,7 +138,7 @@ class BranchMerge:
         refused = [
             self._refusal(record, settled, part, results) for part, results in settled.culprits
         ]
-        refusals = [*refused, *self._to_resolve(record, job, settled)]
+        refusals = [*refused, *self._resolution.rejections(record, job, settled)]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
@@ -430,46 +426,11 @@ class BranchMerge:
         names = (each.id for each in workers if conflict.path in self._worktrees.touched(each))
         return replace(conflict, child_workers=tuple(names))
 
-    def _note_hindrances(
-        self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
-    ) -> None:
-        tasks = {task.id: task for task in tree.tasks[job.id]}
-        for worker in _in_conflict(record, settled):
-            hindrance = self._hindrance(job, worker, tasks[worker.task_id])
-            if hindrance is None and record.again:
-                hindrance = Hindrance.NOT_ASKED
-            if hindrance is not None:
-                record.hindrances[worker.id] = hindrance
-            if hindrance is not None:
-                self._note_resolvable(record, job, worker)
-
     def _leave_refused(
         self, record: MergeRecord, job: Job, worker: Worker, results: Sequence[GateResult]
     ) -> None:
         leave(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
-        self._note_resolvable(record, job, worker)
-
-    def _note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """If the worker can still resolve its conflicts, record that.
-
-        A worker of a child job cannot resolve them, because its parent worker has ended. A worker
-        whose task failed, or was done by another worker, cannot resolve them either.
-        """
-        counts = worker.chosen is not False and (worker.status.succeeded or _is_refused(worker))
-        if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
-            record.resolvable.append(worker.id)
-
-    def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
-        by_itself = job.config.resolve in ("", RESOLVE_WORKER)
-        if by_itself and not self._worktrees.rule.can_resolve(worker):
-            return Hindrance.NO_AGENT
-        if not job.config.resolve:
-            return Hindrance.OFF
-        if conflict_attempt.unresolved(self._repository, worker):
-            return Hindrance.UNRESOLVED
-        if job.stop_cause is not None:
-            return Hindrance.STOPPED
-        return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
+        self._resolution.note_resolvable(record, job, worker)
 
     def _store(self, record: MergeRecord, job: Job, settled: SearchResult, commit: str) -> None:
         branch = result_branch(job.root_id, job.id)
@@ -524,43 +485,6 @@ class BranchMerge:
         why = f"{what}: {failing(results)}"
         return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
 
-    def _to_resolve(
-        self, record: MergeRecord, job: Job, settled: SearchResult
-    ) -> Iterator[MergeRejection]:
-        """Yield a rejection for each worker whose agent must resolve its conflicts.
-
-        Yields nothing if the job's setting ``resolve`` is off.
-        """
-        if not job.config.resolve or record.again or not record.commit:
-            return
-        by_itself = job.config.resolve == RESOLVE_WORKER
-        conflicts = {step.part.worker.id: step.conflicts for step in settled.steps}
-        for worker in _in_conflict(record, settled):
-            if by_itself and not self._worktrees.rule.can_resolve(worker):
-                continue
-            self._point_to_own(worker)
-            self._repository.point(sent_ref(worker), settled.commit)
-            paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
-            yield MergeRejection(
-                worker_id=worker.id,
-                reason=f"conflict with other workers in {', '.join(paths[:MOST_PATHS])}",
-                conflicts=paths,
-                agent="" if by_itself else job.config.resolve,
-                required=False,
-            )
-
-    def _point_to_own(self, worker: Worker) -> None:
-        """Undo an attempt that failed to resolve the worker's conflicts: move the branch back to
-        its head from before the attempt. Idempotent.
-
-        Does nothing if the worker gets no further attempt.
-        """
-        failed = worker.result is not None and worker.result.unresolved
-        if failed and worker.attempt <= worker.budget_from:
-            own = conflict_attempt.own_tip(self._repository, worker)
-            self._repository.point(worker_branch(worker), own)
-            self._repository.drop(resolving_ref(worker))
-
 
 def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     """Return results for the gates that are skipped because the tree was cancelled.
@@ -580,16 +504,6 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 
-def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
-    """Yield the workers whose own changes conflict.
-
-    A worker is omitted if only changes of its child job conflict, because it cannot resolve them.
-    """
-    for step in settled.steps:
-        if not step.taken and step.part.worker.id not in record.merged:
-            yield step.part.worker
-
-
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
     """Yield the workers whose changes failed the gates in an earlier merge.
 
@@ -597,12 +511,8 @@ def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator
     """
     done = {each.task_id for each in workers}
     for each in tree.workers:
-        if _is_refused(each) and each.job_id == job.id and each.task_id not in done:
+        if is_refused(each) and each.job_id == job.id and each.task_id not in done:
             yield each
-
-
-def _is_refused(worker: Worker) -> bool:
-    return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK
 
 
 def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.api.http.repeated_polls import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.serializers.status_rows import MOST_QUICK_CHANGES
+from orchestrator.api.serializers.status_answer import MOST_QUICK_CHANGES
 from orchestrator.api.server.app import close_app, create_app
 from orchestrator.api.server.waitress_server import serve
 from orchestrator.core.model.job import Job, TaskSpec, Worker

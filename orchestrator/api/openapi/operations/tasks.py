@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas import tasks
+from orchestrator.schemas import tasks_api
 from orchestrator.schemas.requests.job import EmptyRequest
 
 TASKS = "/api/v1/tasks"
@@ -21,7 +21,7 @@ OF_TASKS = (
             "this machine, its result is a failure with the command that repairs it. 422: no "
             "tool can work."
         ),
-        body=tasks.TaskBody,
+        body=tasks_api.TaskBody,
         body_required=True,
         examples={
             "two tools": {
@@ -33,7 +33,7 @@ OF_TASKS = (
                 "merge_strategy": "theirs",
             }
         },
-        answers={HTTPStatus.CREATED: tasks.Task},
+        answers={HTTPStatus.CREATED: tasks_api.Task},
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the task; a repeated call with "
@@ -46,8 +46,8 @@ OF_TASKS = (
         id="listTasks",
         tag="tasks",
         summary="List tasks, newest first",
-        query=tasks.TasksQuery,
-        answers={OK: tasks.Tasks},
+        query=tasks_api.TasksQuery,
+        answers={OK: tasks_api.Tasks},
     ),
     Operation(
         method="get",
@@ -55,7 +55,7 @@ OF_TASKS = (
         id="getTaskStats",
         tag="tasks",
         summary="Show running tasks, and executions and cost of each tool",
-        answers={OK: tasks.TaskStats},
+        answers={OK: tasks_api.TaskStats},
     ),
     Operation(
         method="get",
@@ -63,7 +63,7 @@ OF_TASKS = (
         id="getTask",
         tag="tasks",
         summary="Show one task",
-        answers={OK: tasks.Task},
+        answers={OK: tasks_api.Task},
     ),
     Operation(
         method="delete",
@@ -73,7 +73,7 @@ OF_TASKS = (
         summary="Cancel a task, and stop its tools",
         description="409: the task has ended.",
         body=EmptyRequest,
-        answers={OK: tasks.TaskCancelled},
+        answers={OK: tasks_api.TaskCancelled},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -96,8 +96,8 @@ OF_TASKS = (
         tag="tasks",
         summary="Show files of a tool that conflict with the result",
         description="409: the task is not completed, or has no successful result.",
-        query=tasks.CliQuery,
-        answers={OK: tasks.TaskConflicts},
+        query=tasks_api.CliQuery,
+        answers={OK: tasks_api.TaskConflicts},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -108,10 +108,10 @@ OF_TASKS = (
         summary="Merge the result of a tool into the result branch",
         description="202: the merge is still running. 409: the task is not completed, or has no "
         "successful result.",
-        query=tasks.TaskMergeQuery,
-        body=tasks.TaskMergeBody,
+        query=tasks_api.TaskMergeQuery,
+        body=tasks_api.TaskMergeBody,
         examples={"the best result": {"strategy": "theirs"}},
-        answers={OK: tasks.TaskMerged, ACCEPTED: tasks.TaskMerged},
+        answers={OK: tasks_api.TaskMerged, ACCEPTED: tasks_api.TaskMerged},
         errors=(CONFLICT,),
     ),
 )
