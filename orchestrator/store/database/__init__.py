@@ -1,1 +1,1 @@
-"""The database: connections and their errors, migrations, locks."""
+"""The database: connections and their errors, the writing of changes, migrations, and locks."""
