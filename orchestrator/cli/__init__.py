@@ -10,7 +10,7 @@
 - ``plan``: Commands and options around plans: options of jobs, plan files, review, gates
 - ``server``: Commands and parts around the server's process
 - ``setup``: Commands that set up and maintain the product: init, config, keys, agents, clean
-- ``worker``: Commands for workers: ``spawn``, ``lock`` and MCP; the first two need no package
+- ``worker``: Commands for workers: ``spawn`` and ``lock``, without installed packages, and MCP
 """
 
 import os

@@ -107,7 +107,7 @@ def _by_server(
 def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs without a server. Also completes an earlier removal that was interrupted."""
+    """Remove the jobs while no server runs. Also complete a removal that was interrupted."""
     from orchestrator.api.serializers.common import job_path
     from orchestrator.composition import remove
 

@@ -202,8 +202,8 @@ class Store(Protocol):
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
-        """Return light rows of a root job's tree at one moment; None if the root job does not
-        exist.
+        """Return all jobs, tasks, and workers of a root job at one moment, with only the fields of
+        ``TreeSnapshot``. None if the root job does not exist.
         """
 
     def jobs_of(self, wanted: JobFilter, offset: int, limit: int) -> Page:

@@ -1,6 +1,7 @@
 """Detects that a gate ran no test, for gates that are judged only by their exit code.
 
-Only the output of a known test runner counts. A gate without such output may not run tests at all.
+Only the output of a known test runner counts. A gate without such output perhaps runs
+no tests at all, for example a linter.
 """
 
 import re

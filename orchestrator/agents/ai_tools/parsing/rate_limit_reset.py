@@ -120,10 +120,10 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return ``when``, which is a time of today, or the same time of tomorrow if it has passed.
+    """Return ``when``, a time of today. If it has passed, return the same time of tomorrow.
 
-    If it passed less than two minutes ago, return the end of that minute, because messages omit the
-    seconds.
+    Messages omit the seconds. So if the minute of ``when`` began less than two minutes ago, return
+    the end of this minute.
     """
     if when > now:
         return when

@@ -114,7 +114,8 @@ class DaskScaling:
         machine: Callable[[str], Machine | None],
     ) -> None:
         """``demand`` returns how many workers could start if there were more machines like the
-        given one; its second argument is the maximum. ``machine`` returns the machine of a node.
+        given one. It counts no further than its second argument. ``machine`` returns the machine of
+        a node.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
