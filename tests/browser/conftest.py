@@ -88,10 +88,18 @@ def session(chromium: Browser, site: Site) -> StorageState:
 
 
 @pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
+def context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[BrowserContext]:
     """A browser in which nobody is logged in."""
     with chromium.new_context(**SEEN) as context:
+        requests: list[str] = []
+        context.on("request", lambda sent: requests.append(f"{sent.method} {sent.url}"))
+        context.on("requestfailed", lambda sent: requests.append(f"failed: {sent.url}"))
+        failed = request.session.testsfailed
         yield context
+        if request.session.testsfailed > failed:
+            for page in context.pages:
+                print(f"{page.url} shows:", page.locator("body").inner_text()[:2000])
+            print("requests:", *requests[-60:], sep="\n")
 
 
 @pytest.fixture

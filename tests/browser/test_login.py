@@ -50,7 +50,9 @@ def test_a_page_whose_files_are_missing_says_so(context: BrowserContext, site: S
     page = context.new_page()
     page.route("**/core/store.js", lambda route: route.abort("connectionreset"))
     page.goto(site.url)
-    expect(page.get_by_role("alert")).to_contain_text("could not be loaded")
+    # It is reloaded five times before, with pauses of 8 s in all.
+    alert = expect(page.get_by_role("alert"))
+    alert.to_contain_text("could not be loaded", timeout=75_000)
 
 
 def test_a_ticket_logs_in_once_and_leaves_the_address(context: BrowserContext, site: Site) -> None:
