@@ -38,7 +38,7 @@ SEEN: Any = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "redu
 REPORTS = """addEventListener("securitypolicyviolation", (event) =>
   console.error(`refused: ${event.violatedDirective} ${event.blockedURI}`))"""
 #: Pages and servers of a busy machine are slow; a test ends as soon as it sees what it expects.
-PATIENCE_MS = 30_000.0
+PATIENCE_MS = 60_000.0
 AXE = TOOLS / "node" / "node_modules" / "axe-core" / "axe.min.js"
 
 
@@ -114,14 +114,23 @@ def page(
         page.on("console", lambda line: complaints.append(line.text) if is_fault(line) else None)
         page.add_init_script(REPORTS)
         unanswered: set[Request] = set()
+        failures: list[str] = []
+
+        def failed_request(sent: Request) -> None:
+            unanswered.discard(sent)
+            failures.append(f"{sent.url}: {sent.failure}")
+
         page.on("request", lambda sent: unanswered.add(sent))
         page.on("requestfinished", lambda sent: unanswered.discard(sent))
+        page.on("requestfailed", failed_request)
+        page.on("framenavigated", lambda frame: failures.append(f"went to {frame.url}"))
         failed = request.session.testsfailed
         yield page
         if request.session.testsfailed > failed:
             print(f"{page.url} shows:", page.locator("body").inner_text()[:2000])
             print("complaints:", *complaints, sep="\n")
             print("requests without an answer:", *(each.url for each in unanswered), sep="\n")
+            print("navigations, and failed requests:", *failures, sep="\n")
         assert complaints == []
 
 
