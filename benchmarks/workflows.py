@@ -1,8 +1,8 @@
 """Workflow graphs of science projects, replayed as scaled sleeps, against ``make -j``.
 
-No schedule is shorter than the critical path, nor than the work divided by the slots; a schedule
-that takes tasks as they come may well be longer than both (Graham, "Bounds on multiprocessing
-timing anomalies", 1969), so ``make`` runs the same graph in the same minute.
+A schedule takes at least the time of the critical path, and at least the work divided by the slots.
+A schedule without planning may take longer than both (Graham, "Bounds on multiprocessing timing
+anomalies", 1969). ``make`` therefore runs the same graph in the same minute, for comparison.
 """
 
 import json

@@ -127,8 +127,9 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """Return True if the agent may plan for any job, None if it may plan only for jobs that
-        name it as the planner, and False if it never plans.
+        """True if the agent may plan for any job, False if it never plans.
+
+        None: the agent plans only for jobs that name it as the planner.
         """
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans

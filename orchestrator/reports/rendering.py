@@ -420,10 +420,9 @@ class Reports:
         """Write the reports of a job into ``directory``, the root job's own directory. Return the
         written paths.
 
-        For a child job, one report is written. For a root job, all other reports are written, and
-        its child jobs' reports are rewritten, because they are complete only at the root job's end.
-        ``directory`` must exist. ``notice``: Markdown for the top of each report. ``merges``: the
-        outcome of each job's merge, by job.
+        For a child job, writes its report. For a root job, writes all reports, including those of
+        the child jobs, which are complete only now. ``directory`` must exist. ``notice``: Markdown
+        for the top of each report. ``merges``: the outcome of each job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.

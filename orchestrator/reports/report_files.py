@@ -81,8 +81,8 @@ def _replace(folder: int, name: str, content: bytes) -> None:
 def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
     """Write reports, given as names and texts. Return their paths.
 
-    Raise ReportError if one could not be written; the others are written all the same, unless the
-    disk is full.
+    Raise ReportError if a report could not be written. All other reports are still written, unless
+    the disk is full.
     """
     written, errors = [], []
     for name, text in reports:

@@ -24,11 +24,11 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
-    These are refused: a link in any part of the path below ``within``, a hard link to a file
-    elsewhere, a FIFO, a device, and ``..``. Without these checks, a worker could make the server
-    wait forever, or read files that the worker cannot read. Each directory is opened from its
-    parent, so that a worker cannot replace a directory during the call. Raise FileNotFoundError,
-    NotPlain or another OSError.
+    Rejects ``..``, a FIFO, a device, a hard link to a file elsewhere, and a symbolic link in any
+    part of the path below ``within``. Otherwise a worker could make the server wait forever, or
+    show the worker a file that it cannot read. Each directory is opened from its parent, so that a
+    worker cannot replace a directory during the call. Raise FileNotFoundError, NotPlain or another
+    OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")

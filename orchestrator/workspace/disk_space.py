@@ -86,13 +86,13 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Set ext4's flag that the subdirectories of ``directory`` are unrelated, as ``chattr +T``
-    does. Idempotent.
+    """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does on ext4.
+    Idempotent.
 
-    Does nothing on other file systems. Without this flag, ext4 creates new files near the files of
-    earlier jobs. It does not reuse the inode of a removed file for a minute or more, so that it
-    must skip all such inodes for every new file. After many removals, this took 0.1 to 0.2 ms per
-    file, which is a fifth of the time of a job with short workers.
+    Does nothing on other file systems. Without the mark, ext4 creates new files near those of
+    earlier jobs. There it must skip every recently removed inode, because it does not reuse one for
+    a minute or more. After many removals, this took 0.1 to 0.2 ms per file: a fifth of the time of
+    a job with short workers.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

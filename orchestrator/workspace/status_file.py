@@ -2,9 +2,8 @@
 atomically.
 
 If a job has more than ``LISTED_WORKERS`` workers, ``status.json`` lists ``LISTED_WORKERS`` of them,
-and the workers that started the jobs of listed workers. The field ``workers_omitted`` has the
-number of omitted workers, and tells where all workers are listed: in the API, and, after the job's
-end, in the file ``ALL_WORKERS``.
+and their parent workers. The field ``workers_omitted`` has the number of omitted workers. It also
+names the places that list all workers: the API, and after the job's end the file ``ALL_WORKERS``.
 """
 
 import json
@@ -384,8 +383,8 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return the fields about a lack of changes: which workers changed nothing, and whether nothing
-    was built because there is no AI agent.
+    """Return the status fields that tell which workers changed nothing, and whether a job had no AI
+    agent that could build.
     """
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 

@@ -1,7 +1,7 @@
 """A job's result can be relied on in a real repository: a release of Flask, with its tests.
 
-Flask is installed there as its developers install it, editable, so that its tests would find the
-checkout's code if nothing led them to the worker's.
+Flask is installed in editable mode, as its developers install it. Its tests would therefore import
+the checkout's code, unless the product makes them import the worker's code.
 """
 
 import json

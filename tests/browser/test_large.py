@@ -58,10 +58,10 @@ def test_thousands_of_workers_are_few_elements(page: Page, site: Site, workers: 
 @pytest.mark.nightly
 @pytest.mark.timeout(600)
 def test_ten_thousand_workers_are_ready_soon_and_move_evenly(page: Page, site: Site) -> None:
-    """While they run, with some 200 events a second, and the table is scrolled.
+    """The table of 10,000 workers is scrolled while they run, with about 200 events a second.
 
-    The processor time of the page's thread for a frame is far below the frame, also if others use
-    the processors; the time between frames means something if they do not.
+    The processor time of the page's thread per frame is checked, because other load does not change
+    it. The time between frames is checked, too, but depends on that load.
     """
     go = site.project.path / "begin"
     first = f"until [ -e '{go}' ]; do sleep 0.05; done"

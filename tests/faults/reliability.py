@@ -1,8 +1,8 @@
-"""``python -m tests.faults.reliability``: run the fault table, write the page on reliability.
+"""``python -m tests.faults.reliability``: runs the fault table, and writes the page on reliability.
 
-The page has the facts of the table and the results of the tests. It is also written if a test
-fails; the exit code is then that of pytest. Options of pytest such as ``-k`` are not accepted,
-because the page states "not run" for each row whose tests did not run.
+The page contains the table's facts and the tests' results. It is written even if a test fails. The
+exit code is that of pytest. Options of pytest, such as ``-k``, are rejected: rows without a test
+run would be shown as "not run".
 """
 
 import platform

@@ -1,8 +1,8 @@
-"""Each tagged release is upgraded to this one: its jobs are shown, and new ones run beside them.
+"""Upgrades each tagged release to this version: its old jobs are shown, and new jobs run.
 
-Covered: the database, the workspace, and the settings that a release of a clone's tags has written.
-Without tags the state is the commit that is checked out, so that the test is never empty; then it
-shows only that the upgrade itself works. The stored fixture of release 0.1.0 is in test_upgrade.py.
+The test covers the database, the workspace, and the settings that a tagged release has written. In
+a clone without tags, the release is the checked-out commit. The test then shows only that the
+upgrade itself works. ``test_upgrade.py`` has the stored fixture of release 0.1.0.
 """
 
 import io

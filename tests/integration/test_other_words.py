@@ -1,9 +1,9 @@
 """The behaviour of a job does not depend on the wording of messages.
 
-The tests below run in a process of their own, where every message of ``core`` and ``engine``
-reads otherwise, and differently at each place of the source (``tests/support/other_words.py``).
-They are stories of approval, wall time, limits, retries, recovery, merging and waiting: what once
-hung on the wording of a reason. A test that quotes a message has no place in these lists.
+The tests below run in a separate process, where every message of ``core`` and ``engine`` is
+rewritten (``tests/support/other_words.py``). They cover approval, wall time, limits, retries,
+recovery, merging, and waiting. Code of these areas once compared the texts of reasons. Do not add a
+test that quotes a message to these lists.
 """
 
 import ast

@@ -1,7 +1,7 @@
-"""The survey as a real worker process: its files, output and exit code, alone and with others.
+"""The survey as a real worker process: its files, output and exit code, alone and with child jobs.
 
-Recursion runs against a small stand-in for the ``orchestrator`` command, which runs the workers of
-a child job one after the other, as the job manager would, and prints the job's final status.
+Child jobs run with a small replacement of the ``orchestrator`` command. It runs the workers of a
+child job one after another, and prints the job's final status, as the job manager does.
 """
 
 import json

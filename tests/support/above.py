@@ -9,8 +9,9 @@ def keepers(server: int) -> list[int]:
 
 
 def spawner(keeper: int) -> int | None:
-    """Return the spawner; None if it was not forked yet or was killed: its shims are then children
-    of the keeper.
+    """Return the spawner, or None if it does not exist (not forked yet, or killed).
+
+    Without a spawner, its shims are children of the keeper.
     """
     found = [pid for pid in proc.children(keeper) if _session(pid) == keeper]
     return found[0] if found and proc.start_ticks(found[0]) is not None else None

@@ -1,9 +1,9 @@
-"""``python -m tests.support.kills --minutes N --seed S``: jobs run while processes are killed.
+"""``python -m tests.support.kills --minutes N --seed S``: runs jobs while processes are killed.
 
-Server, keeper, spawner and shims are killed with SIGKILL, one or two of them at a time, at instants
-that the seed decides; a server that starts again may be killed once more before it is ready. What
-must hold is checked for every job at its end (``tests.faults.site.check``).
-``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
+Kills the server, keeper, spawner, and shims with SIGKILL, one or two at a time. The seed decides
+the times. A server that starts again may be killed once more before it is ready. At the end of each
+job, ``tests.faults.site.check`` checks the invariants. With ``ORCHESTRATOR_TEST_STORE=postgresql``,
+the servers store their state in PostgreSQL.
 """
 
 import json

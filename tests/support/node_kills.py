@@ -3,12 +3,13 @@
 With ``--own-files``, the nodes do not share the server's files.
 
 Each node has a network and a process namespace of its own (``tests.support.machines``). At random
-instants a process of a node is killed or stopped, a node is switched off or cut off from the
-server, or the server is killed. The jobs have child jobs, worktrees, merges, and gates.
+times, one of these faults happens: a process of a node is killed or stopped; a node is switched off
+or cut off from the server; the server is killed. The jobs have child jobs, worktrees, merges, and
+gates.
 
-Each run of a worker leaves signs ten times a second in a file, also behind a partition. The time of
-a sign is the time since boot, which is the same on all nodes. So it is seen if two runs of a worker
-overlap, or if one remains after the end of its job.
+Each run of a worker writes a line to a file ten times a second, also during a partition. Each line
+has the time since boot, which is the same on all nodes. The lines show whether two runs of a worker
+overlap, and whether a run continues after its job's end.
 """
 
 import argparse

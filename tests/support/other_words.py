@@ -1,10 +1,11 @@
-"""A pytest plugin: every message of ``core`` and ``engine`` reads otherwise.
+"""A pytest plugin: rewrites every message of ``core`` and ``engine``.
 
-``pytest -p tests.support.other_words`` rewrites each text while it imports the modules: it spells
-the words backwards and adds a mark of the place in the source. So a text never equals, begins with
-or contains one that stands elsewhere, and what a test sees is what a job does, not what is said of
-it. Texts without a space are names (of enums, files, settings) and stay; in an f-string the whole
-decides.
+``pytest -p tests.support.other_words`` rewrites each text while it imports the modules. It spells
+the words backwards, and adds a mark of the place in the source. So no code can compare, search or
+recognise a text of another place. A test that still passes tests what a job does, not its messages.
+
+Texts without a space stay, because they are names of enums, files, or settings. An f-string counts
+as one text.
 """
 
 import ast

@@ -1,11 +1,13 @@
-"""``python tests/support/soak.py --minutes N --seed S``: everything at once, as long as you like.
+"""``python tests/support/soak.py --minutes N --seed S``: runs all kinds of jobs under faults.
 
-Jobs of all kinds (``tests.support.soaking.kinds``), also hostile and cancelled ones, while
-server, keeper, spawner and shims are killed and the disk runs full. Each job is judged at its
-end; every few seconds nothing is submitted until all have ended, and what must hold then is checked
-(``tests.support.soaking.invariants``). In the second half no server is killed, to show a leak.
-The disk is a small one of its own, which only root can mount; without it, it does not run full.
-``ORCHESTRATOR_TEST_STORE=postgresql`` has the servers keep their state there.
+The jobs are of all kinds (``tests.support.soaking.kinds``), also hostile and cancelled ones. The
+server, keeper, spawner, and shims are killed, and the disk runs full. Each job's outcome is checked
+at its end. Every few seconds, no job is submitted until all jobs have ended. Then the invariants
+are checked (``tests.support.soaking.invariants``).
+
+In the second half no server is killed, so that a leak shows. The disk is a small mounted one, which
+needs root. Without root, no disk runs full. With ``ORCHESTRATOR_TEST_STORE=postgresql``, the
+servers store their state in PostgreSQL.
 """
 
 import random

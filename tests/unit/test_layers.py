@@ -475,8 +475,8 @@ def may_start_fast(each: Import) -> bool:
 def reached_from(name: str) -> Iterator[Import]:
     """Return the modules that a module imports, directly or indirectly, with their packages.
 
-    The module's own package counts only if it is imported as a part of it, because ``spawn.py`` is
-    run by its path.
+    The module's own package is excluded, unless an import names it: ``spawn.py`` runs by its path,
+    without its package.
     """
     seen: set[str] = set()
     ahead = [name]

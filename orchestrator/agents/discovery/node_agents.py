@@ -108,9 +108,14 @@ def found_on_node(
 ) -> list[dict[str, Any]]:
     """Return the node's report about the agents that the server described, as JSON.
 
-    The fields of each agent are ``name``; ``reason``, why the agent cannot work on the node (empty
-    if it can); ``fix``, the steps after which it can work; and ``login``, a stamp of its login
-    files. ``environ``: the node's environment.
+    The fields of each agent:
+
+    - ``name``: the agent's name.
+    - ``reason``: why the agent cannot work on the node; "" if it can.
+    - ``fix``: the steps that make it work.
+    - ``login``: a stamp of the agent's login files.
+
+    ``environ``: the node's environment.
     """
     found = []
     for each in agents:

@@ -65,9 +65,9 @@ class OrchestratorClient(FollowCalls):
         """Return the client for this program's environment.
 
         A program in a worker calls the worker's server with the worker's key. Any other program
-        calls the running server of ``folder``. None means the folder that contains this package; if
-        the package is installed from a wheel, the home that belongs to the current directory.
-        Raises NoServer if no server runs.
+        calls the running server of ``folder``. ``folder=None``: the folder that contains this
+        package. For a package from a wheel: the home of the current directory. Raises NoServer if
+        no server runs.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)

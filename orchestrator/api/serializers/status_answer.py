@@ -162,9 +162,8 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if at most a few rows have changed.
 
-    None if the answer could take more than about a millisecond or need a query. This is so for a
-    job whose rows were never encoded, a large job, a job with child jobs, and a job with many
-    changed rows.
+    Return None if the answer could take more than about a millisecond, or need a query. Examples:
+    the job's rows were never encoded, the job is large or has child jobs, or many rows changed.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:

@@ -1,9 +1,8 @@
 """Connections that wait without a thread each: the base of event streams, followed logs, and waits.
 
-``WaitingResponse`` takes a connection over from waitress: it duplicates the descriptor, and
-waitress closes its own descriptor without a shutdown, so that the duplicate stays open. No other
-code depends on these internals of waitress: ``task.channel``, ``chunked_response``,
-``wrote_header``, and ``total_outbufs_len``.
+``WaitingResponse`` takes a connection over from waitress by a duplicate of its descriptor. The
+duplicate stays open when waitress closes its own. Only this module depends on these internals of
+waitress: ``task.channel``, ``chunked_response``, ``wrote_header``, and ``total_outbufs_len``.
 
 On any other server, the request's thread waits instead, up to a maximum number of threads.
 """

@@ -33,10 +33,9 @@ LINE_END = "\r\n"
 class Region:
     """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
-    Between two draws, the cursor is at the start of the region's first line, so that a draw need
-    not know the previous draw. Therefore, a resize cannot cause a wrong count of lines, terminal
-    output such as ``^C`` is overwritten, and after a kill the shell's prompt appears in the right
-    place.
+    Between two draws, the cursor is at the start of the region's first line. A draw thus needs no
+    count of the lines drawn before, which a resize would make wrong. The next draw overwrites
+    terminal output such as ``^C``. After a kill, the shell's prompt replaces the region.
     """
 
     def __init__(self, stream: TextIO) -> None:

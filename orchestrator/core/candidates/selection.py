@@ -233,8 +233,8 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """Return how many of the base's tests passed for the candidate.
 
-    If the candidate's changes do not concern the gate, return the lowest number of all candidates,
-    so that no candidate wins because of this gate.
+    If the gate did not run because the changes do not concern it, return the lowest number of all
+    candidates. Then no candidate wins because of this gate.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0

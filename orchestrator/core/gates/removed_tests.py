@@ -30,8 +30,8 @@ class RemovedTest:
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
         """Return the tests that are in none of the changed files.
 
-        Return no test if a changed file contains no tests itself, such as a helper or a settings
-        file, because such a file may affect any test. ``known``: all tests of the base.
+        Return no test if a changed file has no tests, such as a helper or a settings file: such a
+        file may affect any test. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):

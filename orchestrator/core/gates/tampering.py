@@ -328,11 +328,10 @@ def with_rewrites(
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
-    """Return the paths of files that the gate changed, except files that it also changes on the
-    base.
+    """Return the paths of files that the gate changed, and that it does not change on the base.
 
-    If the worker changed a file, too, its path is returned only if the gate changed a place in it
-    that the gate does not change on the base.
+    Files that the worker changed are compared by place: such a file is returned if the gate changed
+    a place in it that the gate does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -1,7 +1,7 @@
 """Logins of agents, as their workers have shown them: valid, failed, or unknown. Pure.
 
 While the state of a login is unknown, only one worker of a job starts. If its login fails, the
-workers of the job tree that have not started end, too, because each of them would meet the same
+job tree's waiting workers with the same agent end without a start. Each of them would get the same
 error.
 """
 

@@ -494,8 +494,8 @@ class Repository(Protocol):
         """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Combine the commits after ``onto`` up to ``refused`` with the next commit, and return the
-        new tip.
+        """Combine the commits after ``onto`` up to ``refused`` with the next commit. Return the new
+        tip.
 
         ``message`` is for the combined commit. Return ``tip`` unchanged if it does not build on
         these commits, or if one of them or the next commit is a merge.

@@ -26,8 +26,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. A worker without a worktree
-    gets only gates that a person requested. If the job has a base commit, such a worker gets none
-    of the job's gates: these gates check merged work, and the work of such a worker is not merged.
+    gets only gates that a person requested. If the job has a base commit, such a worker gets only
+    the task's gates: the job's gates check merged work, and this worker's work is not merged.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)

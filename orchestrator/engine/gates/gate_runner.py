@@ -451,11 +451,10 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 
 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
-    """Yield changed Python files that the tests did not execute; none if the executed files are
-    unknown.
+    """Yield changed Python files that the tests did not execute.
 
-    They are unknown if they include no test: the tests then ran in a Python that does not report
-    executed files.
+    Yield none if the executed files are unknown. They are unknown if they include no test, because
+    the tests then ran in a Python that does not report executed files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

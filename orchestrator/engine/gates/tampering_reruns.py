@@ -114,10 +114,10 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run. A gate that passed needs one.
+    """True if a gate needs a second run: each gate that passed needs one.
 
-    If candidates are compared, a failed gate that does not block the change also needs a second
-    run, because its results are part of the comparison.
+    If candidates are compared, a failed gate that is not required needs one, too, because its
+    results are part of the comparison.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)

@@ -1,9 +1,12 @@
 """Splits a request into tasks by rules, without AI. Also decides whether a model should split it.
 
-The first rule that fits is used, in this order: a numbered or bulleted list; a numbered list within
-a line; several sentences that request work; a kind of work (``kinds_of_work.toml``); "X with A, B
-and C". If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create
-no task. They are part of every task's context.
+The first rule that fits is used, in this order:
+
+1. a numbered or bulleted list; 2. a numbered list within a line; 3. several sentences that request
+work; 4. a kind of work (``kinds_of_work.toml``); 5. "X with A, B and C".
+
+If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create no
+task. They are part of every task's context.
 """
 
 import re

@@ -1,7 +1,7 @@
 """The registry of this server's running processes.
 
-Attempts, gates, and the preparation of shared contexts run under one launcher. Each registers its
-process by id before the launcher gets the id, so that no end comes before its handler::
+Attempts, gates, and the preparation of shared contexts run under one launcher. Each caller
+registers its handler for a process id before it starts the process. So every end has a handler::
 
     processes.expect(launch.attempt_id, on_end)
     launcher.start(launch)

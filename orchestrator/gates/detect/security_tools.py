@@ -62,9 +62,9 @@ def _first(*names: str) -> Callable[[GateFiles], str]:
 def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
     """Return a function that searches the project's own commands for one of ``words``.
 
-    The returned function returns a text with the first of ``words``, and the name of the file that
-    has the command. It returns "" if no command contains one of the words, or if the project has
-    none of the files in ``needs``.
+    The function returns a text: the first of ``words``, and the file that has the command. It
+    returns "" if no command contains one of the words, or if the project lacks all files in
+    ``needs``.
     """
 
     def evidence(files: GateFiles) -> str:

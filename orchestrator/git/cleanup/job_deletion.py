@@ -99,8 +99,9 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True for a result whose changes are on no branch of the user, neither as the result's own
-    commits nor as rewritten commits.
+    """True for a result whose changes are on no branch of the user.
+
+    The changes may be there as the result's own commits, or as rewritten commits.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

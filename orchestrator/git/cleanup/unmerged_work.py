@@ -122,8 +122,10 @@ def _uncommitted(
 
 
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
-    """True if removing the branch loses no change: the commit has no changes since ``start``, or
-    its changes are in a result or on a branch of the user.
+    """True if removing the branch loses no change.
+
+    The commit must have no changes since ``start``, or its changes must be in a result or on a
+    branch of the user.
     """
     if start and not commits.changed_any(git, start, commit):
         return True

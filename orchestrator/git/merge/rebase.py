@@ -97,11 +97,11 @@ def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str
 
 
 def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Return ``tip`` rewritten: the commits after ``onto`` up to ``refused`` are combined with the
-    next commit.
+    """Combine the commits after ``onto`` up to ``refused`` with the next commit. Return the new
+    tip.
 
     ``message`` is for the combined commit, unless all of these commits have the same subject.
-    Return ``tip`` unchanged if it does not build on these commits, or if one of them or a later
+    Return ``tip`` unchanged if it does not build on these commits, or if one of them or the next
     commit is a merge.
     """
     above = _parents(git, refused, onto)

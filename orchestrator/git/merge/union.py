@@ -44,9 +44,7 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 
 
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
-    """Return the lines that both sides added at one place: first those of ours, then those of
-    theirs that ours lacks.
-    """
+    """Return the lines that both sides added at one place: all of ours, then the rest of theirs."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:
         return [*theirs]

@@ -1,4 +1,4 @@
-"""Worktrees on nodes, which do not have the project's repository: sends them, and takes them back.
+"""Worktrees on nodes: sends worktrees to nodes without the repository, and receives their changes.
 
 The server sends the commits of a worktree as a pack of git objects. On the node, each worker gets
 its own repository, which borrows objects from one repository of the node. Two packs come back: the

@@ -173,9 +173,9 @@ class WorktreePool:
 def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
-    ``git reset`` rewrites every file whose times, size, or inode differ from the values in the
-    index. It does not rewrite a file of which only the mode changed, in the second in which the
-    file was written.
+    ``git reset`` rewrites every file whose times, size, or inode differ from the index. It misses
+    one case: a file of which only the mode changed, within the second in which the file was
+    written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

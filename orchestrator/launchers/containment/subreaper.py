@@ -14,10 +14,10 @@ from orchestrator.launchers.process.start import Enter, open_input, start_worker
 class Subreaper:
     """Starts, finds, and kills a worker's processes: all descendants of this process.
 
-    A direct child keeps its PID until this process reaps it, so it can be killed without further
-    proof of identity. Parents are killed first, so that no parent can replace a child. This process
-    then adopts their orphans, and the next pass kills them. Passes are repeated until no process
-    remains, which also ends a process that forks forever.
+    A direct child keeps its PID until this process reaps it, so the PID is safe to kill. Parents
+    are killed first, so that no parent can replace a child. This process then adopts the children,
+    and the next pass kills them. Passes repeat until no process remains. This also ends a process
+    that forks forever.
 
     The other classes of this package have the same methods, and find the processes in other ways.
     """

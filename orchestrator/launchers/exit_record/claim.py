@@ -1,10 +1,9 @@
 """Lock and exit record of one attempt: one file that is renamed once.
 
 ``<name>.run`` is created and locked by the process that runs the attempt, and names that process.
-At the end, the exit record replaces its content, and the complete file is renamed to
-``<name>.json``. A reader therefore finds a whole record or none. The exception is a power loss
-before the file was synced to the disk: the file may then have any content, and is treated as no
-record.
+At the end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``.
+A reader therefore finds a whole record or none. After a power loss, a file that was not synced may
+have any content. Such a file counts as no record.
 
 The directory is not synced. After a power loss, or a kill before the rename, an unlocked ``.run``
 may hold a whole exit record. Such a record counts as published; see ``exit_record.inspect``.

@@ -264,11 +264,10 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 
 
 def _who_runs_on(exit_path: str) -> RunningRecord | None:
-    """Return the shim that still runs an attempt although an exit record exists; None if there is
-    no such shim.
+    """Return the shim that still runs an attempt although an exit record exists, or None.
 
-    If there is one, a worker has forged the record: a shim publishes its record by renaming its
-    claim file, so a genuine record and a claim file never exist together.
+    Such a shim proves that a worker has forged the record. A shim publishes its record by renaming
+    its claim file, so a genuine record and a claim file never exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 

@@ -1,10 +1,10 @@
 """Starts a worker's own process.
 
 Starting a shell doubles the cost of a short command, so a command for ``bash -c`` that needs no
-shell is started without one. This module splits a command into words only if no character has a
-special meaning for bash, and the first word is neither a builtin nor a keyword. Bash runs all other
-commands. The rule is stricter than that of GNU make (``construct_command_argv_internal`` in its
-job.c).
+shell is started without one. This module splits a command into words only under two conditions: no
+character has a special meaning for bash, and the first word is not a builtin or keyword. Bash runs
+all other commands. The rule is stricter than that of GNU make (``construct_command_argv_internal``
+in its job.c).
 """
 
 import errno
@@ -110,9 +110,9 @@ def start_worker(
     ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
     to join a group or to set limits. Raise SpawnFailed if the start fails.
 
-    Without ``enter``, posix_spawn (vfork inside) is used, which takes 40 % of the time of fork and
-    exec. It cannot set a working directory, so this process changes its own directory and changes
-    it back. That is safe, because this process has one thread and does not depend on its directory.
+    Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It cannot
+    set a working directory, so this process changes its own directory, and changes back. This is
+    safe: the process has one thread, and does not use its directory otherwise.
     """
     try:
         os.chdir(cwd)

@@ -222,9 +222,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Give up on orphans that survive a kill for too long, so that this process does not wait
-        for them forever.
-        """
+        """Stop waiting for orphans that survive a kill for too long."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:

@@ -2,8 +2,9 @@
 
 Each request is a packet with a serial number and a socket for the new shim. After that shim and all
 its leftover processes have ended, the spawner returns the serial number and the names of the
-processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts. After
-the spawner was killed, its parent process, the keeper, does this work, and living shims continue.
+processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts. If the
+spawner is killed, living shims continue. Its parent process, the keeper, then adopts and kills the
+orphans.
 """
 
 import gc

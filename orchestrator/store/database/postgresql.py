@@ -53,9 +53,9 @@ def is_locked(error: Exception) -> bool:
 def take_for_one_writer(engine: Engine) -> None:
     """Make each connection of the engine lock the database when it is opened. Raises StoreError.
 
-    PostgreSQL grants the lock only after it has closed the former connection, so that the last
-    changes of the former connection are either stored or lost. A second server, which would run the
-    same jobs again, does not get the lock.
+    PostgreSQL grants the lock only after it has closed the previous connection. By then, that
+    connection's last changes are stored or lost. The lock also keeps out a second server, which
+    would run the same jobs again.
     """
     #: The first connection waits for the lock of a server that was killed. Later connections do not
     #: wait, because the caller repeats a failed write.

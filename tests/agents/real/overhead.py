@@ -1,9 +1,9 @@
-"""What the product adds to one worker over the bare tool, against stub answers.
+"""Measures the time and memory that the product adds to one run of a tool, with a stub model API.
 
     ORCHESTRATOR_TEST_TOOLS=.agents-tools .venv/bin/python -m tests.agents.real.overhead [AGENT...]
 
-Prints the median seconds of one trivial turn, bare and as a worker, and the memory (PSS) of our
-own processes beside the tool: shim, driver, MCP server.
+Prints the median seconds of one trivial turn, bare and as a worker. Also prints the memory (PSS) of
+our own processes: shim, driver, and MCP server.
 """
 
 import os

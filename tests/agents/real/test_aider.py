@@ -1,5 +1,8 @@
-"""aider, where it is installed: ORCHESTRATOR_TEST_AIDER names its program. Else this is skipped,
-in continuous integration, too: with all that it needs it is larger than the other tools together.
+"""Tests of aider. They need ORCHESTRATOR_TEST_AIDER, the path of its program; otherwise they are
+skipped.
+
+Continuous integration skips them, too, because aider's installation is larger than those of all
+other tools together.
 """
 
 import os

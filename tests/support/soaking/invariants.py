@@ -65,8 +65,11 @@ def _open_files(pid: int) -> Iterator[str]:
 
 
 def strays(site: FaultSite, root_id: str) -> list[str]:
-    """Living processes of a root job: by their marker, or by a path of it where they are or in
-    what they were started with. A daemon with an empty environment has only the latter."""
+    """Return the living processes of a root job.
+
+    A process belongs to the job if its environment has the job's marker, or if its directory or
+    arguments contain the job's path. A daemon with an empty environment is found only by the path.
+    """
     directory = str(site.directory(root_id)).encode()
     wanted = (f"ORCHESTRATOR_WORKER={root_id}/".encode(), directory + b"/")
     found = []

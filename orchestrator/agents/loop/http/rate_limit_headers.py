@@ -25,8 +25,9 @@ _FARTHEST = 90 * 86400.0
 
 
 def pause(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds to wait, from the header ``retry-after`` (seconds or a date) or
-    ``retry-after-ms``; None if there is no such header.
+    """Return the seconds to wait, or None if no header names them.
+
+    The headers are ``retry-after`` (seconds or a date) and ``retry-after-ms``.
     """
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:

@@ -163,11 +163,11 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 
 
 def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
-    """Yield the child jobs whose losses count as losses of the worker; none if the worker's own
-    changes do not count.
+    """Yield the child jobs whose losses count as losses of the worker.
 
-    A child job is skipped if it was withdrawn, or if a later child job with the same request
-    replaced it. ``children``: all child jobs of the worker, in their order.
+    Yield none if the worker's own changes do not count. A child job is skipped if it was withdrawn,
+    or if a later child job with the same request replaced it. ``children``: all child jobs of the
+    worker, in their order.
     """
     if not worker.counts:
         return

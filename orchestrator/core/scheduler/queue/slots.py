@@ -121,10 +121,10 @@ class Slots:
 
     @property
     def all_wait(self) -> bool:
-        """True if no worker runs, so that every worker with a process waits.
+        """True if no worker runs: every worker with a process waits.
 
-        Then neither the number of processes nor memory may hold back a start, because only a new
-        worker can finish the work for which all others wait.
+        In this state, a start is allowed beyond the limits for processes and memory, because only a
+        new worker can finish the work for which the others wait.
         """
         return self._total == 0
 

@@ -121,9 +121,8 @@ class Completion:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by``: the cause as text. ``cause`` applies to all these jobs, with one exception: if a
-        worker withdraws its child job, the cause for the descendants of this child job is
-        ``PARENT``.
+        ``by``: the cause as text. All these jobs get ``cause``, with one exception: if a worker
+        withdraws its child job, the descendants of this child job get ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]

@@ -41,9 +41,9 @@ class MergeRejections:
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if the job continues because of a retry.
 
-        A rejected worker fails if it has no attempt left, or if its locks are held by a worker that
-        waits for this job. Nothing happens if the job is being stopped, or some of its workers have
-        not ended.
+        A rejected worker fails if it has no attempt left, or if a worker that waits for this job
+        holds its locks. Return False without a change if the job is being stopped, or not all of
+        its workers have ended.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._completion.rendering:

@@ -116,8 +116,8 @@ class Feed:
     def after(self, number: int) -> Sequence[FeedItem] | None:
         """Return the items with a number greater than ``number``.
 
-        Return None if one of these items is no longer stored, or if this server has not given the
-        number to an item.
+        Return None if some of these items are no longer stored, or if this server has not assigned
+        ``number`` yet.
         """
         with self._lock:
             if not self._complete_after <= number <= self._last:
