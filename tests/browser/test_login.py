@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import BrowserContext, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
 from tests.browser.site import KEY, READER, Site, shell
 
@@ -53,6 +53,25 @@ def test_a_page_whose_files_are_missing_says_so(context: BrowserContext, site: S
     # It is reloaded five times before, with pauses of 8 s in all.
     alert = expect(page.get_by_role("alert"))
     alert.to_contain_text("could not be loaded", timeout=75_000)
+
+
+def test_a_page_opens_when_the_server_answers_again(page: Page, site: Site) -> None:
+    failures = 2
+
+    def fail_twice(route: Route) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            route.abort("connectionrefused")
+        else:
+            route.continue_()
+
+    for path in ("api/v1/session", "healthz"):
+        page.route(f"**/{path}", fail_twice)
+    page.goto(site.url)
+    expect(page.get_by_role("status")).to_contain_text("does not answer")
+    expect(page.locator("h1")).to_have_text("Jobs")
+    assert not failures
 
 
 def test_a_ticket_logs_in_once_and_leaves_the_address(context: BrowserContext, site: Site) -> None:

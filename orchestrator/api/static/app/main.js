@@ -14,6 +14,7 @@
 //   - Keys: useKeys({x: act}) of core/keys.js, and the list in parts/keysheet.js. Rows that j and
 //     k select have data-row. A state is shown as icon and word: parts/state.js.
 //   - CSS classes are in styles/. Computed sizes are attributes of SVG, or style={{}}.
+import { connection } from "./core/connection.js";
 import { html, render, useEffect, useErrorBoundary, useState } from "./core/html.js";
 import { begin as beginKeys } from "./core/keys.js";
 import { begin as beginRouter, pattern, place } from "./core/router.js";
@@ -77,9 +78,16 @@ function Boundary() {
   return html`<${Page} />`;
 }
 
+// The first text is also in index.html, so that a slow connection shows it before the scripts.
+function Opening() {
+  const { state } = useStore(connection);
+  return html`<p class="opening" role="status">${
+    state === "lost" ? "The server does not answer. This page opens when it does." : "Loading the dashboard ..."}</p>`;
+}
+
 function App() {
   const known = useStore(session);
-  if (known === undefined) return null;
+  if (known === undefined) return html`<${Opening} />`;
   if (known === null) return html`<${Login} />`;
   return html`<${Frame}><${Guarded} /><//>`;
 }
@@ -87,4 +95,4 @@ function App() {
 beginRouter();
 beginKeys();
 render(html`<${App} />`, document.getElementById("app"));
-beginSession().catch(() => session.set(null));
+beginSession();

@@ -2,22 +2,38 @@
 //
 // The session is a cookie that no script can read. Browsers send it to every port of this host, so
 // that a change also needs a token, which stays with this port.
+import { answering, lost } from "./connection.js";
 import { store } from "./store.js";
 
 export const session = store(undefined);
 const ADDRESS = "/api/v1/session";
 const TOKEN = "session-token";
+const PATIENCE_MS = 10000;
 
 export const mayChange = () => Boolean(session.get()?.scopes.some((scope) => scope !== "read"));
 export const isAdmin = () => Boolean(session.get()?.scopes.includes("admin"));
 export const token = () => ({ "X-Session-Token": localStorage.getItem(TOKEN) || "" });
 
+// Finds the session, from a ticket in the address or from the cookie. Waits while the server does not answer.
 export async function begin() {
   const ticket = takeTicket();
-  if (ticket) await open({ body: JSON.stringify({ ticket }), headers: { "Content-Type": "application/json" } });
-  else if (!localStorage.getItem(TOKEN)) session.set(null);
+  for (;;) {
+    try {
+      return await find(ticket);
+    } catch {
+      lost();
+      await answering();
+    }
+  }
+}
+
+async function find(ticket) {
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  if (ticket) {
+    await open({ body: JSON.stringify({ ticket }), headers: { "Content-Type": "application/json" }, signal });
+  } else if (!localStorage.getItem(TOKEN)) session.set(null);
   else {
-    const answer = await fetch(ADDRESS);
+    const answer = await fetch(ADDRESS, { signal });
     session.set(answer.ok ? await answer.json() : null);
   }
 }
