@@ -1,1 +1,1 @@
-"""What the product costs, measured against named peers in the same run."""
+"""Benchmarks: the product's costs, next to those of named peers in the same run."""

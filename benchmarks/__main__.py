@@ -1,4 +1,6 @@
-"""``python -m benchmarks``: runs benchmarks, prints their tables, and keeps them as JSON."""
+"""``python -m benchmarks``: runs benchmarks, prints their tables, and stores the results as
+JSON.
+"""
 
 import argparse
 import json
@@ -66,7 +68,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
 
 
 def main() -> int:
-    """0 also when a target was missed; 1 when something could not be measured."""
+    """Return 0, even if a target was missed; return 1 if a benchmark could not be measured."""
     given = _parser().parse_args()
     # The handlers of Ctrl-C stop the started programs and remove their files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -84,7 +86,7 @@ def main() -> int:
 
 
 def _keep(output: Path, result: dict[str, Any]) -> None:
-    """Replace the result of this benchmark in the file; results of others stay."""
+    """Replace the result of this benchmark in the file. The results of other benchmarks stay."""
     kept = {}
     if output.exists():
         kept = {each["name"]: each for each in json.loads(output.read_text())["benchmarks"]}
@@ -117,7 +119,7 @@ def _count(text: str) -> int:
 
 
 def _surroundings() -> dict[str, Any]:
-    """What the figures depend on, without names of the machine."""
+    """Return the properties of the machine that affect the figures, without its name."""
     release = re.match(r"\d+(\.\d+)*", platform.release())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return {
@@ -147,7 +149,7 @@ def _heading(surroundings: dict[str, Any], options: Options) -> str:
 
 
 def _run(name: str, options: Options) -> dict[str, Any]:
-    """One benchmark; what goes wrong in it does not take the others with it."""
+    """Run one benchmark. An error of this benchmark does not stop the others."""
     title, measure = BENCHMARKS[name]
     print(f"{name} ...", file=sys.stderr)
     began = time.monotonic()

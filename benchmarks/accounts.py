@@ -1,4 +1,7 @@
-"""CPU time of a program with all its processes, also those that have exited or left its tree."""
+"""CPU time of a program with all its processes.
+
+Processes that have exited or left the program's process tree count, too.
+"""
 
 import atexit
 import os
@@ -19,7 +22,7 @@ class Account(Protocol):
 
     @property
     def prefix(self) -> Sequence[str]:
-        """Put it before the arguments of a program to count all its processes."""
+        """Arguments to put before a program's arguments, so that all its processes are counted."""
 
     def hold(self, pid: int) -> None:
         """Count a process that was started with the prefix, and its descendants."""
@@ -32,7 +35,7 @@ class Account(Protocol):
 
 
 class GroupAccount:
-    """A control group, so that no process can leave the account."""
+    """Counts the processes of a control group, which no process can leave."""
 
     def __init__(self, directory: Path, usage: str) -> None:
         self._directory, self._usage = directory, directory / usage
@@ -56,13 +59,13 @@ class GroupAccount:
         return [int(pid) for pid in (self._directory / "cgroup.procs").read_text().split()]
 
     def close(self) -> None:
-        """Remove the group, if its processes have ended."""
+        """Remove the group if all its processes have ended."""
         with suppress(OSError):
             self._directory.rmdir()
 
 
 class TreeAccount:
-    """Running descendants, and what ended children of this process have used.
+    """Counts the running descendants and the ended children of this process.
 
     Start one program at a time. A process that leaves the tree is not counted.
     """
@@ -91,7 +94,7 @@ class TreeAccount:
 
 
 def method() -> str:
-    """How CPU time is counted on this machine."""
+    """Return how CPU time is counted on this machine, as text."""
     with account() as made:
         grouped = isinstance(made, GroupAccount)
     return "control groups" if grouped else "rusage and /proc"
@@ -99,7 +102,7 @@ def method() -> str:
 
 @contextmanager
 def account() -> Iterator[Account]:
-    """A control group if this user may create one, else a tree of processes."""
+    """Use a control group if this user may create one, otherwise a tree of processes."""
     group = _group()
     try:
         yield group or TreeAccount()

@@ -1,4 +1,4 @@
-"""Many submissions at the same moment, each on a connection of its own."""
+"""Many simultaneous submissions, each on its own connection."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ SHARE = 0.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What one submission came to; status 0: there was no answer."""
+    """The answer to one submission. ``status``: 0 if there was no answer."""
 
     status: int
     seconds: float
@@ -31,7 +31,7 @@ class Answer:
 
 
 def measure(options: Options) -> Findings:
-    """Within the limit of submissions as it comes, then beyond one that is lower."""
+    """Measure a burst within the default rate limit, and a burst above a lower limit."""
     count = options.pick(1000, 20)
     few = round(count * SHARE)
     within, beyond = _burst(count, 6000), _burst(count, few)
@@ -46,7 +46,7 @@ def measure(options: Options) -> Findings:
 
 
 def _burst(count: int, per_minute: int) -> tuple[Sequence[Answer], int]:
-    """The answers, and how many accepted jobs did not complete."""
+    """Return the answers, and the number of accepted jobs that did not complete."""
     settings = {"API__THREADS": "8", "LIMITS__SUBMISSIONS_PER_MINUTE": str(per_minute)}
     with running_server(SLOTS, settings=settings) as server:
         answers = asyncio.run(_submit_all(server, count))

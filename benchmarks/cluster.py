@@ -1,4 +1,4 @@
-"""A cluster on this machine: certificates, a server's launcher, and nodes in processes."""
+"""A cluster on this machine: certificates, a server's launcher, and node processes."""
 
 import os
 import socket

@@ -2,10 +2,10 @@
 
     python -m benchmarks.counts [--folder DIR] [--workers N]
 
-``--folder`` is a checkout of another version of the product, to compare two versions. System calls
-include those of ``/bin/true``, which are the same for all versions, and exclude the server's start:
-they are the difference of two runs. On a busy machine more ends share a transaction and a wake-up,
-so compare runs under the same load.
+``--folder`` is a checkout of another version of the product, to compare two versions. The number of
+system calls is the difference of two runs, so it excludes the server's start. It includes those of
+``/bin/true``, which are the same for all versions. Compare runs under the same load: on a busy
+machine, more workers' ends share a transaction and a wake-up.
 """
 
 import argparse

@@ -1,6 +1,6 @@
-"""CPU time of git, of commands as strings, and of starts, each in turns with a peer.
+"""CPU time of git, of commands as strings, and of starts, each measured in turns with a peer.
 
-CPU time, because it says the same on a busy machine; the least of all rounds counts.
+CPU time depends little on other load. The result is the minimum of all rounds.
 """
 
 import json
@@ -71,7 +71,7 @@ def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
 
 @contextmanager
 def _counted(log: Path) -> Iterator[None]:
-    """Put a git that counts its calls before the others on the PATH."""
+    """Put a git that logs its calls first on PATH."""
     before, directory = os.environ["PATH"], place()
     program = directory / "git"
     program.write_text(f'#!/bin/sh\necho "$*" >> "{log}"\nexec {shutil.which("git")} "$@"\n')
@@ -93,7 +93,7 @@ def _git_job(client: Client, workers: int) -> None:
 
 
 def _plain(project: Path, workers: int, number: int) -> None:
-    """The least that git itself does for the same: branches with a change, and their merge."""
+    """Do the same with git alone: create branches with one change each, and merge them."""
     tip = _asked(project, "rev-parse", "HEAD")
     for worker in range(workers):
         to, branch = place() / "worktree", f"plain-{number}-{worker}"
@@ -114,7 +114,7 @@ def _asked(directory: Path, *arguments: str) -> str:
 
 
 def commands(options: Options) -> Findings:
-    """A command as a string, beside the same arguments and bash."""
+    """Measure a command given as a string, as separate arguments, and in bash."""
     ways = {
         "arguments": ["/bin/true"],
         "a string": ["bash", "-c", "/bin/true"],
@@ -138,7 +138,7 @@ def _start(argv: Sequence[str]) -> None:
 
 
 def starts(options: Options) -> Findings:
-    """Commands of the command line, and the server, until they are done."""
+    """Measure the CPU time of commands of the command line, and of the server's start."""
     least: dict[str, float] = {}
 
     def note(name: str, seconds: float) -> None:
@@ -183,7 +183,7 @@ def _command(server: Server, words: Sequence[str]) -> None:
 
 
 def _own_cpu(act: Callable[[], object]) -> float:
-    """CPU seconds of this process and of its children that end meanwhile."""
+    """CPU seconds that this process and its ended children use during ``act``."""
     before = _used()
     act()
     return _used() - before
@@ -202,7 +202,7 @@ def _cpu_of(pid: int, act: Callable[[], object]) -> float:
 
 
 def _cpu(pid: int) -> float:
-    """CPU seconds of a process, of its children that live, and of those that have ended."""
+    """CPU seconds of a process, its ended children, and its living descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / _TICK + sum(_cpu(int(each)) for each in children)

@@ -105,7 +105,7 @@ def _rounds(
 
 
 def _ours(client: Client, group: Account, count: int) -> tuple[Run, Run]:
-    """A run until all reports are written, and the same until the end of the last worker."""
+    """Return two runs: until all reports are written, and until the last worker's end."""
     run_job(client, ["/bin/true"], WARM_UP_TASKS, SLOTS)
     time.sleep(SETTLE_SECONDS)
     own, cpu = time.process_time(), group.seconds()
@@ -121,7 +121,9 @@ def _ours(client: Client, group: Account, count: int) -> tuple[Run, Run]:
 
 
 def _logged(peer: Peer, logs: Path, count: int) -> Run:
-    """A peer's time counts only when it left all its logs."""
+    """Run a peer once. Raise RuntimeError if a log is missing: then the peer's time does not
+    count.
+    """
     logs.mkdir()
     run = peer.run(logs, count)
     if (found := len(list(logs.iterdir()))) != count:
@@ -144,7 +146,7 @@ def _rows(place_name: str, runs: Runs, count: int) -> Iterator[Row]:
 
 
 def _median(runs: Runs, name: str, of: Callable[[Run], float], *, ours_first: bool) -> float:
-    """The median over the rounds of a ratio to our run in the same round."""
+    """The median over the rounds of the ratio to our run in the same round."""
     ratios = (of(ours) / of(its) for ours, its in zip(runs[OURS], runs[name], strict=True))
     return statistics.median(each if ours_first else 1 / each for each in ratios)
 

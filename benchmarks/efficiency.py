@@ -1,4 +1,4 @@
-"""How near equal workers on some slots come to the time that the slots alone would need."""
+"""Compares the time of equal workers on some slots with the minimum time for these slots."""
 
 import math
 

@@ -83,7 +83,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def table_of_rows(rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown; a column of numbers is aligned to the right."""
+    """Return the rows as a Markdown table. Columns of numbers are aligned to the right."""
     columns = list(rows[0])
     lines = ["---" if isinstance(rows[0][name], str) else "---:" for name in columns]
     cells = [
@@ -94,12 +94,14 @@ def table_of_rows(rows: Sequence[Row]) -> str:
 
 
 def number(value: float) -> str:
-    """With three digits, or as a whole number from 100 on."""
+    """Format with three digits, or as a whole number from 100 on."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The smallest value that ``share`` of the values do not exceed. Raise ValueError for none."""
+    """The smallest value that is not below a ``share`` of the values. Raise ValueError without
+    values.
+    """
     if not values:
         raise ValueError("nothing was measured")
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

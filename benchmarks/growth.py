@@ -1,4 +1,4 @@
-"""What a worker costs in small and in large jobs, and what stays in memory after many jobs."""
+"""Costs of a worker in small and in large jobs, and the memory that remains after many jobs."""
 
 import random
 import statistics
@@ -71,7 +71,7 @@ def measure(options: Options) -> Findings:
 
 
 def _rendering(options: Options) -> Iterator[Figure]:
-    """CPU time to read an ended job from the store and to write its files, in this process."""
+    """CPU time of this process to read an ended job from the store and to write its files."""
     size = options.pick(30_000, 1_100)
     with running_server(SLOTS) as server:
         server.stop()
@@ -115,7 +115,7 @@ def _attempt(worker: Worker) -> Attempt:
 
 
 def _memories(options: Options) -> Iterator[Figure]:
-    """RSS of a server after its first jobs, and after ten times as many."""
+    """Measure the server's RSS after its first jobs, and after ten times as many jobs."""
     few, many = options.pick((100, 1_000), (3, 9))
     with running_server(SLOTS) as server:
         client = server.client()
@@ -131,7 +131,10 @@ def _memories(options: Options) -> Iterator[Figure]:
 
 
 def _cost_at(size: int, client: Client, server: Server, group: Account) -> Cost:
-    """The mean of some jobs, so that each size of a round has about as many workers."""
+    """The mean cost of several jobs of this size.
+
+    Smaller jobs are repeated more often, so that each size has about the same number of workers.
+    """
     jobs = min(MOST_JOBS, max(1, WORKERS_OF_A_SIZE // size))
     found = [_cost(size, client, server, group) for _ in range(jobs)]
     return Cost(

@@ -1,4 +1,4 @@
-"""Jobs of shell workers, and when they ended."""
+"""Runs jobs of shell workers, and reads the times of their ends."""
 
 import json
 import time
@@ -15,7 +15,7 @@ ENDED = frozenset({"completed", "partial", "failed", "cancelled"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobRun:
-    """A job that completed; seconds count from just before it was submitted."""
+    """A completed job. Seconds count from just before its submission."""
 
     job_id: str
     workers: int
@@ -59,7 +59,8 @@ def run_request(
 ) -> JobRun:
     """Submit a job and wait for its end. Raise RuntimeError if a worker did not succeed.
 
-    ``on_end`` is called before the server is asked what each worker did, which costs it time.
+    ``on_end`` is called before this client reads the workers' results, because that read costs the
+    server time.
     """
     began = time.time()
     job_id = client.submit(body)
@@ -78,7 +79,7 @@ def run_request(
 
 
 def read_job(client: Client, job_id: str) -> Any:
-    """The job with all its workers, which the server sends in pages."""
+    """Read the job with all its workers. The server sends them in pages."""
     job = client.get(f"/jobs/{job_id}")
     page = 1
     while len(job["workers"]) < job.get("total_workers", 0):
@@ -96,7 +97,7 @@ def wait_for_end(client: Client, job_id: str) -> None:
 
 
 def check(job: Any, count: int) -> None:
-    """A figure counts only when every worker succeeded, with its log, and the report is there."""
+    """Raise RuntimeError unless every worker succeeded, and all logs and the report exist."""
     succeeded = [worker for worker in job["workers"] if worker["status"] == "success"]
     if job["status"] != "completed" or len(succeeded) != count:
         raise RuntimeError(f"job {job['job_id']} is {job['status']}: {job['reason']}")

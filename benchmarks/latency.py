@@ -1,4 +1,4 @@
-"""How long submissions and reads of the status take while many clients poll one running job."""
+"""Times of submissions and status reads while many clients poll one running job."""
 
 import threading
 import time
@@ -19,7 +19,7 @@ SUBMIT_P99_MS, STATUS_P99_MS = 25.0, 15.0
 
 @dataclass
 class Caller:
-    """Does one thing at a steady rate in a thread and keeps how long each took."""
+    """Makes calls at a steady rate in a thread, and records the time of each call."""
 
     act: Callable[[Client], object]
     client: Client
@@ -81,7 +81,7 @@ def _callers(server: Server, job_id: str, pollers: int) -> tuple[list[Caller], C
 
 
 def call_all(callers: Sequence[Caller], seconds: float) -> None:
-    """Let all call for a time. Raise the first error that one met."""
+    """Let all callers call for some time. Raise the first error that one of them got."""
     until = time.perf_counter() + seconds
     threads = [threading.Thread(target=caller.run, args=(until,)) for caller in callers]
     for thread in threads:

@@ -2,8 +2,8 @@
 
     python benchmarks/launcher.py [--count 500] [--slots 4] [--rounds 5]
 
-Every worker has its log, its lock and its synced exit.json; xargs has a log file each. The ratio
-is the median over the rounds; the order within a round alternates.
+Every worker has a log, a lock, and a synced exit.json; a command of xargs has a log. The ratio is
+the median over the rounds. The order within a round alternates.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class Loop:
 
 
 def run_launcher(directory: Path, count: int, slots: int) -> tuple[float, float]:
-    """Wall seconds, and CPU seconds of this process (the server's side)."""
+    """Return the wall seconds, and the CPU seconds of this process (the server's side)."""
     launcher = LocalLauncher()
     loop = Loop(launcher, directory, count, slots)
     launcher.open(loop)

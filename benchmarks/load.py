@@ -64,7 +64,7 @@ def _waiting_workers(options: Options) -> Findings:
 
 
 def _warm_up(server: Server, client: Client) -> None:
-    """Once everything that is measured, so that what is loaded by then is not growth."""
+    """Use everything once that is measured later, so that first loads do not count as growth."""
     run_job(client, ["/bin/true"], 4, 4)
     job_id = _start_waiting(client, 1)
     streams.delays_at(server, 2, 1)
@@ -73,7 +73,7 @@ def _warm_up(server: Server, client: Client) -> None:
 
 
 def _start_waiting(client: Client, count: int) -> str:
-    """A job whose workers each wait for a child job that goes on."""
+    """Start a job whose workers each wait for a child job that does not end."""
     tasks = json.dumps([{"agent": "shell", "command": ["/bin/sleep", "3600"]}])
     spawn = (
         f"printf %s '{tasks}' > tasks.json; "
@@ -89,7 +89,7 @@ def _count_waiting(client: Client) -> int:
 
 
 def _watch(server: Server, options: Options) -> tuple[Sequence[Figure], Sequence[str]]:
-    """Events to many watchers beside submissions, then events to still more watchers."""
+    """Measure events to many watchers during submissions, then events to even more watchers."""
     seconds, count, more = options.pick((30.0, 300, 500), (2.0, 6, 10))
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
         submitting = beside.submit(submit_steadily, server.url, seconds)

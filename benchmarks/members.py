@@ -2,8 +2,8 @@
 
     python -m benchmarks.members DIRECTORY COUNT SECONDS
 
-Connects one node for each join file ``m<number>.join`` of the directory. Prints "up" when all are
-welcome, and the number of answered beats at the end.
+Connects one node for each join file ``m<number>.join`` of the directory. Prints "up" when the
+server has accepted all nodes. Prints the number of answered beats at the end.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Member:
         )
 
     async def beat(self) -> None:
-        """Send beats, as a node does, until the task is cancelled."""
+        """Send heartbeats, as a node does, until the task is cancelled."""
         count = 0
         while True:
             count += 1

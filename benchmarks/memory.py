@@ -1,4 +1,4 @@
-"""What the server, keeper and spawner, and the shims hold, at rest and with many live workers."""
+"""Memory of the server, keeper, spawner, and shims, when idle and with many live workers."""
 
 from benchmarks.figures import Figure, Findings
 from benchmarks.jobs import body_of

@@ -1,9 +1,9 @@
-"""Nodes of a cluster against the local launcher, on one machine, in one run.
+"""Compares nodes of a cluster with the local launcher, on one machine, in one run.
 
     python -m benchmarks.nodes [--quick] [--rounds N]
 
-prints the table of docs/cluster.md. The nodes are processes of this machine, so several nodes
-share its processors with the server, and with each other.
+prints the table of docs/cluster.md. The nodes are processes of this machine, so they share its
+processors with the server.
 """
 
 import argparse
@@ -65,7 +65,9 @@ def measure(options: Options) -> Findings:
 
 
 def _launchers(options: Options) -> Iterator[Figure]:
-    """Dispatch, age of log lines, cancel, and memory: local, and through nodes, interleaved."""
+    """Measure dispatch, age of log lines, cancel, and memory, alternating between local and
+    nodes.
+    """
     with _sites() as (cluster, local, nodes):
         yield from _dispatch(local, nodes, options)
         yield from _ages(local, nodes, options)
@@ -119,7 +121,7 @@ _runs = 0
 
 
 def _run_many(site: Site, names: Sequence[str], count: int) -> float:
-    """Run workers with ``SLOTS`` slots for each node; return the workers per second."""
+    """Run workers with ``SLOTS`` slots for each node. Return the workers per second."""
     global _runs
     _runs += 1
     directory, done, lock = place(), threading.Event(), threading.Lock()
@@ -281,7 +283,7 @@ def _partitions(options: Options) -> Iterator[Figure]:
 
 
 def _lost_silently(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
-    """All processes of the node's own stand still: no byte comes, and no connection ends."""
+    """Stop all processes of a node, so that no byte comes, but no connection ends."""
     unusual, told = _held(nodes, "silent")
     parent = cluster.processes["n1"].pid
     pids = [parent, *children().get(parent, ())]
@@ -318,7 +320,7 @@ def _lost_with_its_connection(cluster: Cluster, nodes: Site) -> Iterator[Figure]
 
 
 def _held(nodes: Site, name: str) -> tuple[str, str]:
-    """Start a worker that only sleeps; return its unusual argument, and its id."""
+    """Start a worker that only sleeps. Return an argument that no other process has, and its id."""
     unusual = f"{86_400 + time.time() % 1000:.3f}"
     told = launch(place(), name, "n1", "sleep", unusual)
     nodes.launcher.start(told)

@@ -1,4 +1,4 @@
-"""How much is measured, and where."""
+"""Options: which sizes are measured, and in which directories."""
 
 import atexit
 import shutil
@@ -21,14 +21,17 @@ class Options:
     many_rounds: int = 1
 
     def pick(self, full: T, quick: T) -> T:
-        """A size: the one to measure with, or the one that only shows that everything works."""
+        """Return the size to measure with; in a quick run, the small size that only shows a working
+        code.
+        """
         return quick if self.quick else full
 
 
 def place(parent: Path | None = None) -> Path:
-    """An empty directory. It is removed when this process ends.
+    """Create an empty directory that is removed when this process ends.
 
-    Not earlier: ext4 creates files far slower for some seconds after removals.
+    It is not removed earlier, because ext4 creates files far slower for some seconds after
+    removals.
     """
     directory = Path(tempfile.mkdtemp(prefix="orchestrator-bench-", dir=parent))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)

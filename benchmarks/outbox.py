@@ -1,6 +1,6 @@
-"""What webhooks cost the supervisor's thread: CPU of a turn that ends a job, with and without.
+"""Costs of webhooks: CPU time of the supervisor's thread in a turn that ends a job.
 
-Turns with no, one, and three endpoints alternate, so that all see the same machine.
+Turns with no, one, and three endpoints alternate, so that the same load affects all of them.
 """
 
 import tempfile

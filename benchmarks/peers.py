@@ -1,4 +1,4 @@
-"""Other programs that run many commands at once, with a log file each."""
+"""Other programs that run many commands in parallel, with a log file for each."""
 
 import os
 import select
@@ -33,7 +33,7 @@ NOT_DURABLE = "Huey without fsync"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Seconds of wall time, and of CPU time of all processes, without start-up."""
+    """Wall time and CPU time of all processes, in seconds, without start-up."""
 
     wall: float
     cpu: float
@@ -50,7 +50,7 @@ class Peer(Protocol):
 class Pipeline:
     """A command line that runs in the directory of its logs.
 
-    Its start-up is the least that the same command has cost with no tasks.
+    Its start-up time is the minimum time of the same command without tasks.
     """
 
     def __init__(self, group: Account, command: str, environment: Mapping[str, str]) -> None:
@@ -81,13 +81,14 @@ class Pipeline:
 
 
 class QueueSystem:
-    """A queue system with its workers, started before the clock is; see ``benchmarks.queues``.
+    """A queue system with its workers. See ``benchmarks.queues``.
 
-    It is stopped by SIGSTOP between its runs, so that it costs the other programs nothing.
+    It is started before the measured time begins. Between its runs, SIGSTOP stops it, so that it
+    does not slow down the other programs.
     """
 
     def __init__(self, group: Account, module: str, directory: Path, *arguments: str) -> None:
-        """Raise RuntimeError if it does not start."""
+        """Raise RuntimeError if the system does not start."""
         self._group, self._module, self._runs = group, module, 0
         self._directory = directory / f"{module} {' '.join(arguments)}".strip().replace(" ", "-")
         self._directory.mkdir()
@@ -126,7 +127,7 @@ class QueueSystem:
         return Run(wall, cpu)
 
     def close(self) -> None:
-        """End its input, at which it ends; by force when it does not."""
+        """Close its input, so that it exits; kill it if it does not exit."""
         self._signal(signal.SIGCONT)
         with suppress(subprocess.TimeoutExpired, BrokenPipeError):
             self._process.communicate(timeout=STOP_SECONDS)
@@ -204,9 +205,9 @@ def _lacks(system: _System) -> bool:
 
 @contextmanager
 def peers(directory: Path, *, quick: bool) -> Iterator[tuple[Mapping[str, Peer], Sequence[str]]]:
-    """The peers that are installed, ready to run, and why others are omitted.
+    """Yield the installed peers, ready to run, and the reasons why other peers are omitted.
 
-    ``directory`` holds what they need. A ``quick`` run omits those that take long to start.
+    ``directory``: for the peers' files. A ``quick`` run omits peers with a slow start.
     """
     found: dict[str, Peer] = {}
     notes: list[str] = []

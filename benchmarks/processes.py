@@ -1,4 +1,4 @@
-"""What processes use, as Linux counts it."""
+"""CPU time and memory of processes, as Linux counts them."""
 
 import os
 from collections import defaultdict
@@ -11,7 +11,7 @@ KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """In bytes; ``pss`` divides shared pages among those that share them."""
+    """Memory in bytes. ``pss`` divides shared pages among the processes that share them."""
 
     rss: int = 0
     pss: int = 0
@@ -27,7 +27,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def tree_cpu_seconds(pid: int) -> float:
-    """User and system time of one process and of its ended children; 0 when it has ended."""
+    """User and system time of one process and its ended children; 0 if the process has ended."""
     try:
         fields = _fields(Path(f"/proc/{pid}/stat").read_text())
     except (FileNotFoundError, ProcessLookupError):
@@ -36,7 +36,7 @@ def tree_cpu_seconds(pid: int) -> float:
 
 
 def memory(pid: int) -> Memory:
-    """What one process holds; nothing when it has ended."""
+    """The memory of one process; zero if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     except (FileNotFoundError, ProcessLookupError):
@@ -65,7 +65,7 @@ def children() -> Mapping[int, Sequence[int]]:
 
 
 def _fields(stat: str) -> list[str]:
-    """The fields after the name, which may hold spaces and brackets."""
+    """The fields after the program's name, which may contain spaces and brackets."""
     return stat.rpartition(")")[2].split()
 
 

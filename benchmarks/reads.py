@@ -1,6 +1,6 @@
 """Lists, columns, differences, and polls of large jobs.
 
-The jobs are stored directly, so that the rows are the same in every run.
+The jobs are written directly to the store, so that the rows are the same in every run.
 """
 
 import gzip
@@ -70,7 +70,7 @@ def _store(server: Server, workers: int, jobs: int) -> None:
 
 
 def job_of(name: str, workers: int, *, rich: bool) -> Change:
-    """An ended job; ``rich``: of agents that tell their usage, with dependencies."""
+    """Return an ended job. ``rich``: its tasks have dependencies, and its agents report usage."""
     job = Job(
         id=name,
         root_id=name,
@@ -173,7 +173,9 @@ def _p95(client: Client, path: str, what: str, reads: int) -> Figure:
 
 
 def _polls(server: Server, options: Options) -> Iterator[Figure]:
-    """CPU of the server while clients poll a changing job, less that of the same job alone."""
+    """CPU time of polls: the server with a changing job and clients, less the same without
+    clients.
+    """
     seconds, pollers, workers = options.pick((20.0, 50, 500), (1.5, 5, 20))
     alone = _cores(server, workers, 0, seconds, "")
     for query, what in (("", "whole status"), ("?tasks=changed", "changed rows")):
@@ -209,7 +211,7 @@ def _cores(server: Server, workers: int, pollers: int, seconds: float, query: st
 
 
 class _Poll:
-    """One client, which asks for what has changed since its last answer."""
+    """A client that asks for changes since its previous answer."""
 
     def __init__(self, path: str, query: str) -> None:
         self._path, self._query = path, query

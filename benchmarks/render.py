@@ -1,7 +1,7 @@
 """Writes ``docs/performance.md`` and its pictures from ``benchmarks/results.json``.
 
-``benchmarks/render.sh`` calls this. Every sentence about a figure is made from the figure, so that
-the page is true for every result.
+``benchmarks/render.sh`` calls this. Each sentence about a figure is computed from the figure, so
+that the page is true for every result.
 """
 
 import json
@@ -44,7 +44,9 @@ _Row = Mapping[str, Any]
 
 
 def main() -> int:
-    """Write the files. With ``--check``, write nothing; 1 if a file differs from the results."""
+    """Write the files. With ``--check``, write nothing, and return 1 if a file differs from the
+    results.
+    """
     results = json.loads(RESULTS.read_text("utf-8"))
     different = [
         path
@@ -146,7 +148,7 @@ def _shown(row: _Row) -> Mapping[str, str | float]:
 
 
 def _compared(rows: Sequence[_Row]) -> Iterator[str]:
-    """Sentences on orchestrator and the other programs, in the order of their wall time."""
+    """Sentences that compare orchestrator with the other programs, ordered by wall time."""
     [own] = [row for row in rows if row["program"] == OURS]
     peers = [row for row in rows if row["program"] not in (OURS, WORK)]
     wall, cpu = number(own[WALL]), number(own[CPU_TIME])

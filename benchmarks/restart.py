@@ -1,4 +1,4 @@
-"""How soon a killed server is there again, with many finished and many running workers."""
+"""Time until a killed server is ready again, with many finished and many running workers."""
 
 import json
 import time
@@ -57,7 +57,7 @@ def _running(client: Client) -> int:
 
 
 def _restart(server: Server) -> tuple[float, float]:
-    """Wall and CPU seconds until a new server is ready after a kill -9 of the old one."""
+    """Wall and CPU seconds from a kill -9 of the server until a new server is ready."""
     server.kill()
     began = time.perf_counter()
     server.restart()

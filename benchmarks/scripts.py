@@ -1,4 +1,4 @@
-"""Benchmarks of single parts, which are programs of their own and print their own figures."""
+"""Benchmarks of single parts. Each is a separate program that prints its own figures."""
 
 import os
 import re
@@ -35,7 +35,7 @@ def store(options: Options) -> Findings:
 
 
 def _printed(name: str, *arguments: str) -> str:
-    """What a benchmark of this folder prints. Raise RuntimeError when it fails."""
+    """Run a benchmark of this folder, and return its output. Raise RuntimeError if it fails."""
     command = [sys.executable, "-P", str(FOLDER / "benchmarks" / f"{name}.py"), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
     ended = subprocess.run(command, cwd=place(), env=environment, capture_output=True, text=True)

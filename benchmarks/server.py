@@ -1,4 +1,4 @@
-"""The product's server process with a workspace of its own, and a client that costs little."""
+"""The product's server process with its own workspace, and a client that uses little CPU time."""
 
 import http.client
 import json
@@ -27,7 +27,7 @@ STOP_SECONDS = 60.0
 
 
 class Client:
-    """One connection that is kept alive; not for several threads."""
+    """One kept-alive connection. Only one thread may use it."""
 
     def __init__(self, url: str) -> None:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
@@ -59,7 +59,7 @@ class Client:
 
 
 class Server:
-    """A running server; ``directory`` holds all that it writes."""
+    """A running server. ``directory``: all files that it writes."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class Server:
         return Client(self.url)
 
     def wait_until_ready(self) -> None:
-        """Raise RuntimeError when the server ends, or is not ready in time."""
+        """Raise RuntimeError if the server exits, or is not ready in time."""
         until(self._ready, "the server is ready", READY_SECONDS)
 
     def _ready(self) -> bool:
@@ -130,7 +130,7 @@ class Server:
         self._process.wait()
 
     def stop(self) -> None:
-        """Stop in good order, else by force. Idempotent."""
+        """Stop the server with a signal; kill it if it does not exit. Idempotent."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -149,8 +149,8 @@ def running_server(
 ) -> Iterator[Server]:
     """A server with ``slots`` slots in an empty directory under ``parent``.
 
-    ``settings`` go before those of all benchmarks; a name is like API__THREADS.
-    ``group`` counts the CPU time of the server and its processes.
+    ``settings`` replace settings of all benchmarks; names have the form API__THREADS. ``group``
+    counts the CPU time of the server and its processes.
     """
     server = Server(place(parent), slots, settings or {}, group)
     try:
@@ -161,7 +161,9 @@ def running_server(
 
 
 def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Mapping[str, str]:
-    """Every setting that counts is given, so that the config.yaml of the folder does not."""
+    """Return the server's environment with all settings, so that the folder's config.yaml has no
+    effect.
+    """
     # Without its cache, each process would compile all modules, and the start would be measured so.
     left_out = {name for name in os.environ if "ORCHESTRATOR_" in name} | {_NO_CACHE}
     kept = {name: value for name, value in os.environ.items() if name not in left_out}
@@ -183,7 +185,7 @@ def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Map
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
-    """Wait for a condition. Raise RuntimeError when it does not come true in time."""
+    """Wait for a condition. Raise RuntimeError if it is not true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,8 +1,8 @@
-"""What the store costs, against sqlite3 doing the same writes with the same text in the same run.
+"""Costs of the store, compared with sqlite3, which writes the same text in the same run.
 
     python benchmarks/store.py
 
-Every figure is a median; CPU is that of this process, without the wait for the disk.
+Every figure is a median. CPU is the time of this process, without waits for the disk.
 """
 
 import sqlite3
@@ -52,7 +52,7 @@ def submission(root: str, count: int) -> Change:
 
 
 def turn(number: int) -> Change:
-    """One worker has ended and the next one starts."""
+    """A turn in which one worker ends and the next worker starts."""
     ended, started = worker("a", number), worker("a", number + 1)
     result = WorkerResult(output="done", exit_code=0, work_seconds=0.1)
     return Change(
@@ -89,7 +89,7 @@ def event(seq: int, of: Worker) -> Event:
 
 
 def clocked(acts: Iterable[Callable[[], object]]) -> tuple[float, float]:
-    """Median CPU and wall time of one act, in microseconds."""
+    """Median CPU and wall time of one call, in microseconds."""
     cpu, wall = [], []
     for act in acts:
         begun_cpu, begun_wall = time.thread_time_ns(), time.perf_counter_ns()
@@ -100,7 +100,7 @@ def clocked(acts: Iterable[Callable[[], object]]) -> tuple[float, float]:
 
 
 class Raw:
-    """The same tables, written by sqlite3 with rows that are ready."""
+    """The same tables, written by sqlite3 from prepared rows."""
 
     def __init__(self, path: Path, *, durable: bool) -> None:
         self.connection = sqlite3.connect(path, isolation_level=None)
@@ -146,7 +146,7 @@ def copy_of_rows(path: Path, table: str, order: str) -> list[tuple[object, ...]]
 
 
 def raw_turns(source: Path, raw: Raw) -> list[Callable[[], None]]:
-    """What the store wrote turn by turn, taken from its file."""
+    """The rows that the store wrote in each turn, read from its file."""
     workers = copy_of_rows(source, "workers", '"index"')
     attempts = {row[1]: row for row in copy_of_rows(source, "attempts", "number")}
     events = copy_of_rows(source, "events", "seq")
@@ -179,7 +179,7 @@ def measure_turns(directory: Path) -> None:
 
 
 def empty_copy(source: Path, target: Path) -> Path:
-    """The state before the turns, which both sides start from."""
+    """A copy of the state before the turns, with which both sides start."""
     with sqlite3.connect(source) as before, sqlite3.connect(target) as after:
         before.backup(after)
     return target

@@ -1,4 +1,4 @@
-"""From an event to the clients that watch its job's event stream."""
+"""Delay from an event to the clients that watch the event stream of its job."""
 
 import re
 import selectors
@@ -27,7 +27,7 @@ FRAME = re.compile(rb'id: (\d+)\nevent: [a-z_]+\ndata: [^\n]*?"at":"([^"]+)"[^\n
 
 @dataclass
 class Watcher:
-    """One event stream. HTTP/1.0, so that nothing stands between the frames."""
+    """A client of one event stream. It uses HTTP/1.0, so that the stream has only frames."""
 
     connection: socket.socket
     #: Received data and its time, by the clock of the events' ``at``. Parsed only after the
@@ -35,7 +35,7 @@ class Watcher:
     pieces: list[tuple[float, bytes]] = field(default_factory=list)
 
     def read(self) -> bool:
-        """Take what has arrived; whether more may come."""
+        """Read what has arrived. Return False at the end of the stream."""
         piece = self.connection.recv(1 << 20)
         self.pieces.append((time.time(), piece))
         return bool(piece)
@@ -45,7 +45,7 @@ class Watcher:
         return any(b"\nid: " in piece for _, piece in self.pieces)
 
     def delays_after(self, began: float) -> dict[int, float]:
-        """Milliseconds from each event to its arrival, for events since ``began``."""
+        """Milliseconds from each event since ``began`` to its arrival."""
         found: dict[int, float] = {}
         unread = b""
         for arrived, piece in self.pieces:
@@ -71,7 +71,9 @@ def measure(options: Options) -> Findings:
 
 
 def delays_at(server: Server, count: int, seconds: float) -> list[dict[int, float]]:
-    """Watch a job of ten events a second to its end: milliseconds by event, for each watcher."""
+    """Watch a job of ten events a second to its end. Return each watcher's delays in
+    milliseconds.
+    """
     workers = round(seconds * EVENTS_PER_SECOND / 2)
     client = server.client()
     body = body_of(["/bin/sleep", f"{WORKER_SECONDS}"], workers, SLOTS)

@@ -1,7 +1,7 @@
-"""How many files of the product one request crosses in the server, from POST to the reports.
+"""Counts the product's files that one request passes in the server, from POST to the reports.
 
-``python -m benchmarks.walk tasks`` (or ``merge``) lists the files in the order of their
-first entry.
+``python -m benchmarks.walk tasks`` (or ``merge``) lists the files in the order in which the request
+enters them.
 """
 
 import json
@@ -54,7 +54,9 @@ STORIES: Mapping[str, tuple[str, list[dict[str, str]]]] = {
 
 @dataclass(kw_only=True)
 class Walk:
-    """Files of the product in the order of their first entry, with the function entered."""
+    """The product's files in the order in which they were entered, with the first function of
+    each.
+    """
 
     functions: dict[str, str] = field(default_factory=dict)
     #: Number of times that a thread went on in another file.
@@ -80,7 +82,7 @@ def measure(options: Options) -> Findings:
 
 
 def walk(directory: Path, name: str) -> Walk:
-    """Run the request of this name in a server in this process, and note the files entered."""
+    """Run the named request in a server in this process. Return the entered files."""
     request, tasks = STORIES[name]
     with _profile() as (found, on), _server(_folder(directory, git=name == "merge")) as client:
         on.set()

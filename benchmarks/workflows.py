@@ -41,7 +41,7 @@ class Workflow:
 
     @property
     def bound(self) -> float:
-        """Seconds below which no schedule on the slots comes."""
+        """Seconds below which no schedule on the slots is possible."""
         ends: list[float] = []
         for task in self.tasks:
             ends.append(task.seconds + max((ends[each] for each in task.needs), default=0.0))

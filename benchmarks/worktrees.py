@@ -1,4 +1,4 @@
-"""Worktrees and merges at several sizes, one and eight at once, and what git itself would take."""
+"""Worktrees and merges of several sizes, one and eight in parallel, compared with git alone."""
 
 import random
 import shutil
@@ -41,7 +41,7 @@ def measure(options: Options) -> Findings:
 
 
 class _Round:
-    """All measurements once, in a copy of nothing: worktrees of one repository."""
+    """One round of all measurements: worktrees of one repository, in an empty directory."""
 
     def __init__(self, project: Path) -> None:
         self.project = project
@@ -73,7 +73,7 @@ class _Round:
         return found
 
     def _by_git(self) -> Iterator[tuple[str, float]]:
-        """In an order of its own each time."""
+        """Measure git's ways in random order."""
         ways: dict[str, Callable[[Path], object]] = {
             "git worktree add": lambda to: self._git("worktree", "add", "-q", "--detach", to),
             "checkout.workers=2": lambda to: self._git(
@@ -128,7 +128,7 @@ def _timed(act: Callable[[], object]) -> float:
 
 
 def make_repository(project: Path, size: int) -> Path:
-    """Packed, as a clone is; files of 100 bytes to 3 KB, ten to a directory and up to 1,000."""
+    """Create a packed repository, as a clone is. Its files have 100 bytes to 3 KB."""
     lines = random.Random(size)
     width = max(10, size // 50)
     for number in range(size):

@@ -1,7 +1,8 @@
-"""For all tests: which are everyday ones, the same examples in every run, nobody's agents.
+"""Fixtures and options for all tests. They choose the everyday tests, fix the examples, and hide
+agents.
 
-A red run can be repeated; HYPOTHESIS_SEARCH=1 looks for new examples instead. At night there are
-more of them: ``tests/support/examples.py``.
+Each run has the same examples, so a failed run can be repeated. HYPOTHESIS_SEARCH=1 searches for
+new examples instead. At night there are more examples: ``tests/support/examples.py``.
 """
 
 import gc
@@ -42,7 +43,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def zygote() -> Iterator[Zygote]:
-    """One zygote for all tests of a process, because it starts more slowly than its forks."""
+    """Return one zygote for all tests of a process, because starting it takes longer than its
+    forks.
+    """
     zygote = Zygote()
     yield zygote
     zygote.close()

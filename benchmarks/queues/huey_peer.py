@@ -2,8 +2,8 @@
 
     benchmarks/.venv/bin/python -P -m queues.huey_peer DIRECTORY (synced | unsynced)
 
-Four worker threads; they look for work every 5 to 20 ms, far more often than by default. The queue
-and the result of each command are in the database; the clock stops when the last one is.
+Four worker threads check for work every 5 to 20 ms, far more often than by default. The database
+has the queue and the result of each command. The measured time ends when the last result is stored.
 """
 
 import sys
@@ -28,7 +28,7 @@ def main(directory: str, mode: str) -> None:
 
     @huey.signal(SIGNAL_COMPLETE)
     def stored(signal: str, task: object) -> None:
-        """Its result is in the database."""
+        """True if the task's result is in the database."""
         finished.release()
 
     def run_all(paths: Sequence[str]) -> None:

@@ -2,8 +2,8 @@
 
     benchmarks/.venv/bin/python -P -m queues.rq_peer DIRECTORY
 
-Redis holds the queue and the results. Four workers, as ``rq worker-pool -n 4`` starts them; each
-forks a process for a job.
+Redis holds the queue and the results. There are four workers, as ``rq worker-pool -n 4`` starts
+them. Each worker forks a process for a job.
 """
 
 import os

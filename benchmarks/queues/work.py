@@ -17,7 +17,7 @@ def run_true(path: str) -> dict[str, float]:
 
 
 def serve(run_all: Callable[[Sequence[str]], None]) -> None:
-    """Answer the lines of standard input; ``run_all`` returns when every result is stored."""
+    """Answer each line of standard input. ``run_all`` returns when every result is stored."""
     print("ready", flush=True)
     for line in sys.stdin:
         count, directory = line.rstrip("\n").split(" ", 1)

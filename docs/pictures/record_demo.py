@@ -101,9 +101,9 @@ class Frame:
 
 
 def record(command: Sequence[str], columns: int, lines: int) -> Iterator[tuple[float, str]]:
-    """Run a command in a new terminal; yield seconds since its start, and what it wrote then.
+    """Run a command in a new terminal. Yield each output, and the seconds since the start.
 
-    Raise RuntimeError if it fails.
+    Raise RuntimeError if the command fails.
     """
     process, terminal = pty.fork()
     if process == 0:
@@ -130,7 +130,9 @@ def record(command: Sequence[str], columns: int, lines: int) -> Iterator[tuple[f
 
 
 def frames(recorded: Sequence[tuple[float, str]], columns: int, lines: int) -> list[Frame]:
-    """The frames of a recording, at their own times; the first one has the typed command alone."""
+    """Return the frames of a recording with their times. The first frame has only the typed
+    command.
+    """
     screen = pyte.Screen(columns, lines)
     stream = pyte.Stream(screen)
     stream.feed(f"{TYPED}\r\n")
@@ -165,7 +167,9 @@ def _row(screen: pyte.Screen, number: int) -> Row:
 
 
 def played(recorded: Sequence[Frame]) -> list[Frame]:
-    """The frames as they are played: pauses are cut, and the last frame stays."""
+    """Return the frames with their display times: long pauses are cut, and the last frame stays
+    longer.
+    """
     between = [min(frame.seconds, MOST_SECONDS) for frame in recorded[1:-1]]
     pace = min(1.0, OTHER_SECONDS / (sum(between) or 1.0))
     seconds = [FIRST_SECONDS, *(each * pace for each in between), LAST_SECONDS]
@@ -173,7 +177,9 @@ def played(recorded: Sequence[Frame]) -> list[Frame]:
 
 
 def render(shown: Sequence[Frame], columns: int, lines: int, theme: Theme) -> str:
-    """An animated SVG without scripts: all frames in a column, moved by one frame at a time."""
+    """Return an animated SVG without scripts: one column of all frames, which moves frame by
+    frame.
+    """
     width = round(columns * CELL_WIDTH + 2 * PADDING)
     height = lines * CELL_HEIGHT + 2 * PADDING + TITLE_HEIGHT
     #: The text of each different row, once.
@@ -228,7 +234,7 @@ circle{{fill:{theme.border}}}
 
 
 def _text(name: str, row: Row) -> str:
-    """A row of text; its length is given, so that every font keeps the columns."""
+    """Return a row of text with a fixed length, so that every font keeps the columns."""
     spans = "".join(
         f'<tspan x="{span.column * CELL_WIDTH:g}" textLength="{len(span.text) * CELL_WIDTH:g}"'
         f"{_class(span)}>{escape(span.text, quote=False)}</tspan>"

@@ -1,4 +1,4 @@
-"""``orchestrator demo``, run as its user runs it: everything that it promises happens."""
+"""``orchestrator demo``, run as a user runs it: each of its promises is checked."""
 
 import json
 import os

@@ -231,7 +231,7 @@ def place(home: Path, workflow: Mapping[str, Any]) -> None:
 
 
 def with_our_nodes(n8n: str, chat: str) -> dict[str, Any]:
-    """Submit, status, wait, and results by the product's node; its trigger, which posts to the
+    """Submit, status, wait, and results by the product's n8n node. Its trigger posts to the
     chat.
     """
     ours = {"orchestratorApi": {"id": "ours", "name": "ours"}}

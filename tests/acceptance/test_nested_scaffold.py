@@ -1,4 +1,4 @@
-"""A worker scaffolds a repository in the project: the files land, and its history is kept."""
+"""A worker creates a repository in the project: its files are landed, and its history is saved."""
 
 import json
 import subprocess

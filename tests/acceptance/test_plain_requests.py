@@ -1,4 +1,4 @@
-"""A plain request, as a user types it, to an agent that only talks, in a real repository."""
+"""A plain request of a user, sent to an agent that only writes text, in a real repository."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""README's commands as they stand, run in their order in a fresh project."""
+"""README's commands, unchanged and in their order, in a new project."""
 
 import os
 import pty

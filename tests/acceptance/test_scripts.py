@@ -156,7 +156,7 @@ def test_spawn_skips_everything_that_is_slow(installed: Path) -> None:
 
 @pytest.mark.parametrize("name", ["lock", "unlock"])
 def test_a_workers_locks_skip_everything_that_is_slow(installed: Path, name: str) -> None:
-    """What ``lock.py`` loads is counted in ``tests/unit/cli/test_commands.py``."""
+    """``tests/unit/cli/test_commands.py`` counts the modules that ``lock.py`` loads."""
     program = installed / "bin/orchestrator"
     call = last_call(run(program, name, NASTY, ORCHESTRATOR_API_KEY="a worker's"))
     lock = str(installed / "orchestrator/cli/worker/lock.py")
@@ -178,7 +178,9 @@ def test_without_venv_and_packages_the_tool_says_what_to_run(folder: Path, tmp_p
 
 @pytest.mark.slow
 def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_path: Path) -> None:
-    """As after "pip install -r requirements.txt", with the template as the configuration."""
+    """The packages come from "pip install -r requirements.txt"; the configuration is the
+    template.
+    """
     (folder / "workspace").mkdir()
     shutil.copy(folder / "config.template.yaml", folder / "config.yaml")
     other = "#!/bin/sh\nexit 1\n"
@@ -202,7 +204,7 @@ def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_p
 
 @pytest.mark.parametrize("name", [*SCRIPTS, "api_server.py"])
 def test_every_script_works_through_links(installed: Path, tmp_path: Path, name: str) -> None:
-    """As from a directory on PATH; the link may be relative, and go to a directory with spaces."""
+    """The link may be relative, and may lead to a directory with spaces in its name."""
     (tmp_path / "my bin").mkdir()
     (tmp_path / "near").symlink_to(installed / name)
     link = tmp_path / "my bin" / "tool"

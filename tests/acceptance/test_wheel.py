@@ -1,4 +1,4 @@
-"""The wheel, as a stranger has it: installed without a network, used in a repository, removed."""
+"""The wheel at a user who has only the wheel: installed offline, used in a repository, removed."""
 
 import json
 import os
@@ -38,7 +38,7 @@ GATES = "gates:\n  - {name: page, run: test -e page.txt && test ! -e .orchestrat
 
 @dataclass(frozen=True)
 class Stranger:
-    """A machine that has only the wheel and its packages, without network and settings of this
+    """A machine that has only the wheel and its packages: no network, and no settings of this
     machine.
     """
 

@@ -18,7 +18,7 @@ PLAN = {"tasks": [{"id": "a", "title": "one"}]}
 
 
 def said(loop: Loop, value: Any) -> Turn:
-    """Return the answer in this API's form, as a model gives it when it follows the schema."""
+    """Return the answer in this API's form, as from a model that follows the schema."""
     if loop.name == "anthropic":
         return Turn(calls=(Call("answer", value),), tokens=Tokens(input=50, output=9))
     return Turn(json.dumps(value), tokens=Tokens(input=50, output=9))

@@ -1,4 +1,4 @@
-"""Each way in which a model's server fails, against each loop: its class, its text, its retries."""
+"""All failures of a model's server, for each loop: class, text, and retries."""
 
 import json
 import socket

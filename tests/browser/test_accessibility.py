@@ -1,4 +1,4 @@
-"""axe finds nothing on any page, in both themes, at both widths; nothing overflows."""
+"""axe reports no problem on any page, in both themes and both widths. No content overflows."""
 
 import pytest
 from playwright.sync_api import BrowserContext, Page
@@ -81,7 +81,9 @@ def show(page: Page, theme: str, width: str) -> None:
 
 @pytest.mark.timeout(240)
 def test_no_page_has_a_fault(page: Page, site: Site, jobs: Jobs, axe: str) -> None:
-    """Each page is opened once, and looked at twice; its one heading and one main are counted."""
+    """Each page is opened once, and checked in two themes and widths. It must have one ``h1`` and
+    one ``main``.
+    """
     page.add_init_script(axe)
     wrong = {}
     for path in PAGES:

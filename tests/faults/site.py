@@ -223,7 +223,9 @@ def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> N
 
 
 def check_effects_once(lines: list[str], said: str) -> None:
-    """Check that no attempt ran twice, and none beside another one of its worker."""
+    """Check that no attempt ran twice, and that no two attempts of a worker ran at the same
+    time.
+    """
     assert not [line for line in lines if line.startswith("overlap")], (lines, said)
     assert max(Counter(lines).values()) == 1, f"an attempt ran twice: {lines}; {said}"
 

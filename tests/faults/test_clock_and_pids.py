@@ -152,7 +152,7 @@ def test_a_process_with_the_pid_of_a_dead_one_is_never_signalled() -> None:
 
 
 def test_a_zombie_that_nobody_reaps_is_dead() -> None:
-    """What this tool runs under does not always reap what falls to it."""
+    """The program above the tests does not always reap the processes that it adopts."""
     pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
     try:
         os.kill(pid, signal.SIGKILL)

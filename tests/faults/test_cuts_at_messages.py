@@ -1,4 +1,4 @@
-"""The connection of a node ends at a message of each kind, before it is sent or just after it."""
+"""A node's connection ends at a message of each kind, before or just after the message is sent."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -26,7 +26,7 @@ CALL = f"GET /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {KEY}\r\n\r\
 
 @pytest.fixture
 def fresh(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
-    """A server on which the thread for streams has not started, because it had no stream."""
+    """A server whose thread for streams has not started, because there was no stream yet."""
     site = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 40})
     site.start()
     yield site
@@ -35,7 +35,7 @@ def fresh(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 @pytest.fixture
 def server(fresh: FaultSite) -> FaultSite:
-    """A server that has already opened everything that it opens at a first use."""
+    """A server that has already opened everything that it opens on first use."""
     assert fresh.run("x", [shell("true")] * 4)["status"] == "completed"
     return fresh
 

@@ -30,7 +30,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str]:
-    """Return the names of the failpoints that the job reached; it ends as without a crash."""
+    """Run the job with crashes. Check that it ends as without them. Return the reached
+    failpoints.
+    """
     site = FaultSite(folder, zygote, crashes, store)
     try:
         job_id = site.submit_once(the_job(site))
@@ -68,7 +70,7 @@ def sweep(
 
 
 def without_a_crash(zygote: Zygote, tmp_path: Path, store: str = STORE) -> list[str]:
-    """The names of a job's failpoints, in order. A name that does not exist has them counted."""
+    """Return the names of a job's failpoints, in order."""
     names = run(zygote, tmp_path / "without", ("never",), store)
     assert len(names) > 100
     return names

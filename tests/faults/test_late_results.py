@@ -1,5 +1,6 @@
-"""Results that arrive after their attempt was declared lost: used if no newer attempt runs,
-otherwise saved.
+"""Results that arrive after their attempt was declared lost.
+
+A result is used if no newer attempt runs. Otherwise it is saved.
 """
 
 import json

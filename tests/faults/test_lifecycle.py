@@ -42,7 +42,7 @@ def make_server(tmp_path: Path, zygote: Zygote) -> Iterator[MakeServer]:
 
 
 def held(effects: Path, release: Path) -> str:
-    """A command that records its start and its end; it ends when ``release`` exists."""
+    """Return a command that records its start and its end; it ends when ``release`` exists."""
     return (
         f"echo start >> {effects}; until [ -e {release} ]; do sleep 0.02; done; "
         f"echo end >> {effects}; echo done"

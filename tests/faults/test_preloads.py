@@ -46,7 +46,9 @@ def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> N
 
 
 def check_order(events: list[Answer]) -> None:
-    """Check that every worker began before it ended, and not more at once than slots."""
+    """Check that every worker began before it ended, and that no more workers ran at once than
+    slots exist.
+    """
     running: set[str] = set()
     for event in events:
         if event["kind"] == "worker_started":

@@ -1,4 +1,4 @@
-"""One minute of everything at once; more of it: ``python tests/support/soak.py --minutes 10``."""
+"""One minute of the soak. A longer one: ``python tests/support/soak.py --minutes 10``."""
 
 from pathlib import Path
 

@@ -75,7 +75,9 @@ def test_a_waiting_standby_ends_at_sigterm(tmp_path: Path) -> None:
 
 
 def test_a_standby_is_refused_if_the_holder_is_not_on_this_machine(tmp_path: Path) -> None:
-    """A lock without a process of this machine is what a standby sees of another machine."""
+    """To a standby, a lock without a process of this machine looks like a lock of another
+    machine.
+    """
     server = ServerProcess(tmp_path / "site", {})
     server.start()
     server.terminate()

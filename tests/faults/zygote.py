@@ -50,7 +50,9 @@ class Forked:
         return status
 
     def _wait(self, seconds: float) -> int | None:
-        """Return 0 for any exit status, which only the zygote knows; None after a timeout."""
+        """Return 0 for any exit status, because only the zygote knows the status. Return None after
+        a timeout.
+        """
         if self._pidfd >= 0:
             if not select.select([self._pidfd], [], [], seconds)[0]:
                 return None

@@ -76,7 +76,7 @@ BOUNDED = settings(
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    """Workers print one line, whatever they are asked to run."""
+    """A site whose workers print one line instead of running their command."""
     prepare = AttemptPreparation.prepare
 
     def harmless(

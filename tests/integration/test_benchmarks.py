@@ -24,7 +24,7 @@ FIGURE_KEYS = {"what", "value", "unit", "at_least", "at_most", "verdict"}
 
 @pytest.fixture
 def installed() -> None:
-    """For tests that start run.sh, which uses the packages of the checkout."""
+    """Require run.sh's packages, which are those of the checkout."""
     if (FOLDER / ".venv" / "bin" / "python").exists():
         return
     said = "benchmarks/run.sh needs .venv in the checkout: run ./install.sh"

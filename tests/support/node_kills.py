@@ -180,7 +180,7 @@ class NodeKills:
         return Machine(name, network, join_file, self._folder / name, apart)
 
     def run(self, kills: int, seconds: float = 3600.0) -> Figures:
-        """Kill so often, or until the time is over."""
+        """Kill this number of times, or until the time is over."""
         ends = time.monotonic() + seconds
         try:
             self._site.ensure()
@@ -297,7 +297,7 @@ class NodeKills:
                 self.figures.kills[kind] += 1
 
     def _next_kind(self) -> Victim:
-        """Each kind comes once before any comes again, then by weight."""
+        """Choose each kind once before any kind is repeated; then choose by weight."""
         if self._first:
             return self._first.pop()
         return self._random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
@@ -458,7 +458,7 @@ def _continue(pids: list[int]) -> None:
 
 
 def _find(machine: Machine, kind: Victim, rng: random.Random) -> int:
-    """Return the pid of a process of this kind; 0 if there is none."""
+    """Return the pid of a process of this kind; 0 if no such process exists."""
     daemon = machine.daemon
     if kind is Victim.DAEMON or not daemon:
         return daemon

@@ -1,6 +1,6 @@
 """Programs that tests run in host projects, as ./run-tests.sh installs them.
 
-A test that needs a missing one is skipped on a laptop and fails where ``CI=true``.
+If a program is missing, its test is skipped. With ``CI=true``, the test fails instead.
 """
 
 import os

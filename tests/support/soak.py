@@ -285,7 +285,7 @@ def _bad(answer: Answer) -> list[str]:
 
 
 def soak(place: Path, zygote: Zygote, seed: int, seconds: float, store: str = STORE) -> Figures:
-    """Run the soak below the empty directory ``place``, with a separate disk if possible."""
+    """Run the soak in the empty directory ``place``, with a separate disk if possible."""
     disk = mounted(place / "disk")
     try:
         return Soak(place / "site", zygote, seed, disk, store).run(seconds)

@@ -20,8 +20,8 @@ OURS = (
 def fingerprint(top: str | os.PathLike[str], git_directory: str = ".git") -> dict[bytes, str]:
     """Return every file, link, and directory of a checkout with its mode, time, and content.
 
-    Of ``.git``, everything except the product's own files. ``product/`` is excluded. Objects are
-    kept apart (``kept``), because there may be additional objects.
+    ``product/`` and the product's own files in ``.git`` are excluded. ``kept`` has the objects,
+    because new objects are allowed.
     """
     root = os.fsencode(top)
     admin = os.path.join(root, os.fsencode(git_directory))

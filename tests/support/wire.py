@@ -1,4 +1,4 @@
-"""The link of a network namespace, through this process: it delays, loses, or drops packets.
+"""The link of a network namespace through this process, which delays, loses, or drops packets.
 
 Both ends are TUN devices, so packets pass without the help of the kernel's traffic control, which
 many machines lack.

@@ -1,4 +1,4 @@
-"""A public class name stands for one class of the product. Read from the source."""
+"""Each public class name is used for one class only. Read from the source."""
 
 import ast
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""Messages name the command as it is typed in the folder: ``bin/orchestrator``."""
+"""Messages name the command as users type it in the folder: ``bin/orchestrator``."""
 
 import ast
 import re

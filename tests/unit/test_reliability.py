@@ -17,7 +17,7 @@ PAGE_TEXT = PAGE.read_text("utf-8")
 
 @cache
 def defined_in(path: Path) -> frozenset[str]:
-    """Return the names of the tests, also of those that hypothesis makes from state machines."""
+    """Return the names of the tests, with those that hypothesis makes from state machines."""
     found = {node.name for node in ast.parse(path.read_text()).body if hasattr(node, "name")}
     assigned = re.findall(r"^(Test\w+) = ", path.read_text(), re.MULTILINE)
     return frozenset({*found, *assigned})

@@ -109,7 +109,10 @@ def _searches(node: ast.expr) -> bool:
 
 
 def _is_message(node: ast.expr) -> bool:
-    """True for an attribute or a key with that name, also as ``str(...)`` or with a default."""
+    """True if the expression reads an attribute or a key with such a name.
+
+    Also true inside ``str(...)``, and with a default value.
+    """
     match node:
         case ast.Attribute(attr=name):
             return name in MESSAGES

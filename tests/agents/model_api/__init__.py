@@ -1,4 +1,4 @@
-"""A model API on loopback, for tests: scripted per prompt, and able to fail in each way.
+"""A model API on loopback, for tests: scripts decide the answers and failures for each prompt.
 
 It speaks Anthropic Messages, OpenAI Responses and chat completions, Gemini and Ollama, as JSON and
 as streams. See ``scripts`` for what a script is and ``server`` for how one is served::

@@ -25,7 +25,9 @@ class Due:
     serial: int
 
     def call_id(self, index: int) -> str:
-        """Return an id that contains the turn's number, so that the next request shows the turn."""
+        """Return a call id that contains the turn's number, so that the next request shows the
+        turn.
+        """
         return f"call_{self.serial}_t{self.number}_{index}"
 
     @property

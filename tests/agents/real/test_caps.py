@@ -1,4 +1,6 @@
-"""A cap in the middle of the work of real tools: how much is used beyond it, and who succeeds."""
+"""Usage caps reached during the work of real tools: the excess usage, and the workers that
+succeed.
+"""
 
 from collections.abc import Collection, Iterable
 

@@ -42,7 +42,9 @@ MEMORY, SKILL, TOOL = "of-the-users-memory", "of-the-users-skill", "users_weathe
 
 
 def write_home(home: Path) -> None:
-    """What a user of all four tools may have; `orchestrator` stands for what must not count."""
+    """Write the settings that a user of all four tools may have. Settings named ``orchestrator``
+    must have no effect.
+    """
     (home / "server.py").write_text(SERVER)
     server = {"command": sys.executable, "args": [str(home / "server.py")]}
     servers = {"weather": server, "orchestrator": {"command": "false"}}
@@ -90,7 +92,7 @@ def hooks(home: Path, tool: str, event: str) -> Mapping[str, Any]:
 
 
 def trust_codex_hooks(home: Path) -> None:
-    """As its user does it in codex: it runs no other hooks."""
+    """Trust the hooks as a user does in codex, because codex runs no other hooks."""
     requests = [
         {"id": 1, "method": "initialize", "params": {"clientInfo": {"name": "t", "version": "1"}}},
         {"method": "initialized"},

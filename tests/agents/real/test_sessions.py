@@ -139,8 +139,9 @@ def parent_of(pid: int) -> int:
 
 
 def second_attempt(calls: Sequence[Request], worker: Answer) -> tuple[int, int]:
-    """Return the model calls and the prompt tokens of the second attempt; four characters count as
-    one token.
+    """Return the model calls and the prompt tokens of the second attempt.
+
+    Four characters count as one token.
     """
     [_, second] = worker["attempts"]
     own = [each for each in calls if each.at >= moment(second["started_at"])]

@@ -95,7 +95,8 @@ class Rig:
     def agent_runs(self) -> bool:
         """True if the agent runs.
 
-        Unknown if it was stopped before it wrote its pid, because the driver waits for its end.
+        False before the agent has written its pid. If the driver stops the agent before that, the
+        driver still waits for the agent's end.
         """
         return self.has_begun() and is_alive(self.given()["pid"])
 

@@ -1,8 +1,8 @@
-"""A program in place of Claude Code, with sessions: it resumes a session whose file exists.
+"""A stand-in for Claude Code with sessions: it resumes a session whose file exists.
 
-In a terminal, without ``-p``, it runs the lines that are typed as shell commands, until ``bye``.
-Each other run does what the next part of SESSION_TOOL says; the parts are apart by ``|``, and their
-words by blanks. What a run was given is a line of ``runs.jsonl`` in the worker's directory.
+In a terminal, without ``-p``, it runs the typed lines as shell commands, until ``bye``. Any other
+run does the next part of the variable SESSION_TOOL. Parts are separated by ``|``, and their words
+by spaces. Each run adds its input as a line to ``runs.jsonl`` in the worker's directory.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""A program in place of an AI agent's: it records its input, and behaves as a variable says.
+"""A stand-in for the program of an AI agent: it records its input, and acts as told.
 
-What it does is named by the variable STAND_IN, in words apart by blanks.
+The variable STAND_IN has the actions, as words separated by spaces.
 """
 
 import json

@@ -369,7 +369,9 @@ def test_the_server_is_told_what_was_used(rig: Rig) -> None:
 
 
 def test_the_outcome_is_kept_before_the_server_is_told_the_total(rig: Rig) -> None:
-    """A driver that is killed while it waits for the server's answer has lost nothing."""
+    """A driver may be killed while it waits for the server's answer. The outcome is stored by
+    then.
+    """
     kept: list[bool] = []
     with server(b"{}") as (url, handler):
         told = handler.do_POST

@@ -1,4 +1,4 @@
-"""Ends of the tools: after a whole result, by an own error, by a signal, or before they began."""
+"""Ends of the tools: after a complete result, by an error, by a signal, or before their start."""
 
 import subprocess
 from datetime import datetime

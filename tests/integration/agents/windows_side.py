@@ -1,6 +1,6 @@
-"""A program in place of powershell.exe: it runs its input as Windows would.
+"""A stand-in for powershell.exe: it runs its input as Windows does.
 
-It knows paths by their names on Windows only, and variables by what WSLENV says of them.
+It knows paths only by their Windows names, and only the variables that WSLENV names.
 """
 
 import base64
@@ -38,7 +38,9 @@ def as_program_sees(words: list[str]) -> list[str]:
 
 
 def has_bare_blank(word: str) -> bool:
-    """True if PowerShell puts quotation marks around the argument; it changes nothing else."""
+    """True if PowerShell puts quotation marks around the argument. PowerShell changes nothing
+    else.
+    """
     marks, before = 0, ""
     for each in word:
         if each == '"' and before != "\\":

@@ -108,7 +108,7 @@ def test_no_thread_is_left_after_a_close(service: FakeService) -> None:
 
 
 class _SlowToSet(threading.Event):
-    """Gives the loop the time to see it and to come to its end."""
+    """Waits after it was set, so that the loop can notice this and finish."""
 
     def __init__(self, stopped: threading.Event) -> None:
         super().__init__()

@@ -1,5 +1,5 @@
-"""Waiting connections on a real server: they hold no thread, miss no event, and leave nothing
-behind.
+"""Waiting connections on a real server: they use no thread, miss no event, and leave no
+resources.
 """
 
 import json

@@ -279,7 +279,7 @@ def test_progress_is_json_and_resumes(tasks: Tasks, tmp_path: Path) -> None:
 def test_the_python_example_reads_the_progress(
     tasks: Tasks, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the page prints it, except for the address; httpx2 is httpx under another name."""
+    """Runs the example of the page, with another address, and with httpx2 under the name httpx."""
     page = (REPOSITORY / "docs" / "tasks-api.md").read_text()
     example = page.partition("```python\n")[2].partition("```")[0]
     for old, new in (("import httpx", "import httpx2 as httpx"), (URL, tasks.site.url)):

@@ -1,8 +1,8 @@
-"""A worker that leaves a process behind in each of six ways.
+"""A worker that leaves one leftover process in each of six ways.
 
-escapees.py DIRECTORY stay|leave
+    escapees.py DIRECTORY stay|leave
 
-Each process ignores SIGTERM, and appends to ``DIRECTORY/beat-<way>`` as long as it lives.
+Each process ignores SIGTERM, and appends to ``DIRECTORY/beat-<way>`` until its end.
 """
 
 import os

@@ -120,7 +120,7 @@ while True:
 
 
 def start_moving_target(stage: Stage, until: Callable[..., None], name: str, seconds: str) -> None:
-    """Start a worker that ends after a while, and leaves a process that forks itself repeatedly."""
+    """Start a worker that ends after a while. It leaves a process that forks itself repeatedly."""
     (stage.directory / "moving.py").write_text(MOVING_TARGET)
     stage.start(name, sys.executable, "-S", str(stage.directory / "moving.py"), name, seconds)
     until((stage.directory / f"beat-{name}").exists)

@@ -173,7 +173,7 @@ def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]
 def test_an_end_that_cannot_be_settled_is_asked_for_again(
     stage: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For example, if the disk is full when a shim dies, no tombstone can be written."""
+    """For example, a shim dies while the disk is full, so that no tombstone can be written."""
     refusals = [OSError(28, "No space left on device")] * 2
 
     def settle(*given: Any, **more: Any) -> Any:

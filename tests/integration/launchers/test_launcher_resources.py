@@ -112,7 +112,7 @@ def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None
 
 
 def test_idle_shims_use_no_processor(stage: Any, until: Callable[..., None]) -> None:
-    """A worker's last output is read after its end."""
+    """A worker's last output is read after the worker's end."""
 
     def all_asleep() -> bool:
         shims = proc.children(stage.spawner)

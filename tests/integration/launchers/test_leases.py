@@ -1,4 +1,4 @@
-"""Leases that shims enforce by themselves, whatever becomes of their launcher."""
+"""Leases that shims enforce themselves, even if their launcher exits or hangs."""
 
 import os
 import signal

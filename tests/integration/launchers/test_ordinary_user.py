@@ -1,4 +1,4 @@
-"""Root runs these tests once more as nobody."""
+"""If the user is root, these tests run again as the user nobody."""
 
 import os
 import shutil

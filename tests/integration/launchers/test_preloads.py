@@ -1,4 +1,4 @@
-"""Preloaded launches: a busy shim begins them by itself, returns them, or never begins them."""
+"""Preloaded launches: a busy shim begins them itself, returns them, or never begins them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ Until = Callable[..., None]
 
 @pytest.fixture
 def shim(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The pid of an idle shim, which serves the next launch, and returns none of them soon."""
+    """Return the pid of an idle shim. It serves the next launch, and returns no launch soon."""
     monkeypatch.setattr(shims, "KEPT_SECONDS", HANG_SECONDS)
     stage.run("warm", "true")
     return stage.shim()
@@ -26,7 +26,9 @@ def shim(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> int:
 
 @contextmanager
 def at_once(stage: Stage) -> Iterator[None]:
-    """Inside, the idle shim gets no message; afterwards it gets all of them at once."""
+    """Delay all messages to the idle shim until the end of the block. Then send all of them at
+    once.
+    """
     channel = stage.launcher._pool._idle[-1]._channel
     channel.flush = lambda: None  # type: ignore[method-assign]
     try:
@@ -42,7 +44,7 @@ def preload(stage: Stage, name: str, *argv: str, **changes: object) -> None:
 
 
 def noted(stage: Stage, name: str) -> tuple[str, ...]:
-    """Return a command that notes its start and its end in a file that all of them share."""
+    """Return a command that records its start and its end in a file that all commands share."""
     ran = stage.directory / "ran"
     return ("sh", "-c", f"echo {name} >> {ran}; echo {name} >> {ran}")
 

@@ -15,7 +15,7 @@ LONG = b"x" * 100_000
 
 @pytest.fixture
 def dripping() -> Iterator[tuple[int, list[bytes]]]:
-    """A port whose connections get one byte of the answer after the other."""
+    """A port that sends its answer byte by byte to each connection."""
     answer = [b""]
     done = threading.Event()
 

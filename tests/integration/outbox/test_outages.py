@@ -181,7 +181,9 @@ def test_a_crash_before_the_record_repeats_the_message_with_its_id(
 def test_every_end_is_delivered_although_the_server_is_killed(
     tmp_path: Path, zygote: Zygote
 ) -> None:
-    """At random instants, by kill -9; a message may come twice, with the same id."""
+    """The server is killed with -9 at random times. A message may arrive twice, with the same
+    id.
+    """
     kills, jobs_each = examples(4, 40), 4
     chance = random.Random(20)
     with receiving() as receiver:

@@ -85,10 +85,10 @@ def strays(site: FaultSite, root_id: str) -> list[str]:
 
 
 def end_daemons(site: FaultSite, root_id: str) -> int:
-    """Kill processes of a root job that emptied their environment; return their number.
+    """Kill the job's processes that emptied their environment. Return their number.
 
-    Containment ``subreaper`` leaves these when the shim and both processes above it were killed;
-    see docs/reference/containment.md.
+    The containment mode ``subreaper`` leaves such processes if the shim and both processes above it
+    were killed. See docs/reference/containment.md.
     """
     ended = 0
     for stray in strays(site, root_id):

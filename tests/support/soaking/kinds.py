@@ -103,7 +103,9 @@ def _litter(site: FaultSite, rng: random.Random) -> list[Answer]:
 
 
 def _repository(site: FaultSite, rng: random.Random) -> list[Answer]:
-    """Leases and claims, a conflict, work that is sent back by a gate, a child job's changes."""
+    """A job with leases and claims, a conflict, work that a gate rejects, and a child job's
+    changes.
+    """
     children = site.folder / "changes.json"
     if not children.exists():
         children.write_text(json.dumps([edit("echo below > below.txt", retries=RETRIES)]))

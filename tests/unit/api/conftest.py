@@ -15,7 +15,7 @@ from tests.unit.api.fake_service import KEY, FakeService
 
 
 class Client(FlaskClient):
-    """A client that reads every answer to its end, unless a test does so itself."""
+    """A client that reads every answer to its end, unless the test reads the answer itself."""
 
     def open(self, *args: Any, buffered: bool = True, **options: Any) -> TestResponse:
         return super().open(*args, buffered=buffered, **options)

@@ -86,7 +86,7 @@ class FakeReads:
 
 
 class FakeService:
-    """Jobs move only when a test says so: ``finish``, ``spawn``, ``publish``."""
+    """Jobs change only when a test calls ``finish``, ``spawn``, or ``publish``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -7,7 +7,7 @@ from orchestrator.core.ports import Change, Tree
 
 
 class Kept:
-    """Rejects rows that a store would reject: new rows that exist, and changed rows that do not."""
+    """Rejects what a store rejects: adding an existing row, or changing a missing row."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, Job] = {}

@@ -151,7 +151,9 @@ def test_the_report_of_a_job_of_one_command_is_short(tmp_path: Path) -> None:
 
 
 def links(report: str) -> Iterator[str]:
-    """As a renderer that allows HTML and links bare addresses sees them."""
+    """Yield the links of a report, rendered with HTML and with automatic links for bare
+    addresses.
+    """
     renderer = MarkdownIt("gfm-like", {"html": True})
     assert renderer.linkify is not None
     # Otherwise "parser.py" counts as a host in Paraguay, unlike on GitHub.

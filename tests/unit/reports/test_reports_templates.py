@@ -104,7 +104,7 @@ print(len(compiled))
 
 
 def _compiled(package: Path) -> int:
-    """The number of templates that a process with this copy of the package compiles."""
+    """Return the number of templates that a process with this copy of the package compiles."""
     environ = {name: each for name, each in os.environ.items() if name != DONT_WRITE}
     done = subprocess.run(
         [sys.executable, "-P", "-c", PREPARE + COUNTED],

@@ -1,4 +1,4 @@
-"""The log contains no secret, in any spelling and however it is cut; all other text stays."""
+"""The log contains no secret, in any written form and across any cut. All other text stays."""
 
 import base64
 import json

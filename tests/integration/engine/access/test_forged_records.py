@@ -39,8 +39,8 @@ time.sleep(600)
 def _submit(
     site: Site, tmp_path: Path, retries: int, source: str = FORGER
 ) -> tuple[str, Path, Path]:
-    """Submit a job with a forger; return the file with its attempts, and the file that it waits
-    for.
+    """Submit a job with a forger. Return the file with its attempts, and the file for which it
+    waits.
     """
     script, began, go = tmp_path / "forger.py", tmp_path / "began", tmp_path / "go"
     script.write_text(source)

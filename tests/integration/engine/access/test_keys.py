@@ -112,7 +112,7 @@ def test_a_task_cannot_take_the_marker_off_its_processes(site: InProcess) -> Non
 
 
 def test_a_worker_calls_the_server_past_a_proxy(site: InProcess) -> None:
-    """A proxy for the internet cannot reach this machine, and must not see the worker's key."""
+    """A proxy for the internet cannot reach this machine, and must not get the worker's key."""
     call = 'curl -sf -H "X-API-Key: $ORCHESTRATOR_API_KEY" "$ORCHESTRATOR_API_URL/api/v1/jobs"'
 
     ended = site.run("call", [shell(call, env={"http_proxy": "http://127.0.0.1:9"})])

@@ -1,4 +1,4 @@
-"""A worker that drives ``orchestrator mcp`` over standard input, as AI tools do."""
+"""A worker that uses ``orchestrator mcp`` over standard input, as AI tools do."""
 
 import json
 from pathlib import Path

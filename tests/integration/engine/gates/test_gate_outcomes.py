@@ -141,7 +141,9 @@ def test_a_worker_that_removes_all_tests_has_failed(made: MakeProject) -> None:
 def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
     made: MakeProject, effects: Path
 ) -> None:
-    """The test fails in the first run of the base, and for the worker that broke it."""
+    """The base's first run of the test fails; its second run passes. The test also fails for the
+    worker.
+    """
     site, _ = made()
     flaky = (
         f"echo >> {effects}; runs=$(wc -l < {effects}); "
@@ -226,7 +228,7 @@ def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
 
 
 def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProject) -> None:
-    """Scripts and targets that pass on any change are no gates."""
+    """Scripts and targets that pass on every change do not count as gates."""
     constant = {
         "package.json": json.dumps({"scripts": {"test": "exit 0", "lint": "echo ok"}}),
         "Makefile": "test:\n\t@echo none yet\n",
@@ -318,7 +320,7 @@ def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> 
 def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
     made: MakeProject,
 ) -> None:
-    """The first candidate does less, and no gate judges it."""
+    """The first candidate has the smaller change, but no gate checks it."""
     site, _ = made(FILES)
     script = (
         'if [ "$ORCHESTRATOR_WORKER_ID" = worker_1 ]; then echo > killed; echo "# a" >> app.py; '

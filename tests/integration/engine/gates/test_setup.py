@@ -85,7 +85,9 @@ def test_a_setup_that_takes_too_long_is_ended(made: Make) -> None:
 
 
 def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(made: Make) -> None:
-    """The setup fails only at the base. The base's findings are then unknown and excuse nothing."""
+    """The setup fails only on the base. The base's findings are then unknown, and excuse no
+    finding.
+    """
     site = made("case $PWD in */gates/base_*) exit 3 ;; esac")
 
     ended = site.run("x", [edit("echo x > x")], gates=gate("exit 1"))

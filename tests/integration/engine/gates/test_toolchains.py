@@ -321,7 +321,7 @@ OWN_PATH = {
 
 @pytest.mark.nightly
 def test_a_gate_with_a_python_path_of_its_own_runs(made: Any, backends: Path) -> None:
-    """Only the report of the gate's imports is lost."""
+    """Only the report of the gate's imports is missing."""
     files = {
         "src/calc.py": CALC,
         "pytest.ini": "[pytest]\npythonpath = src\n",
@@ -396,7 +396,9 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
 def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
     is_committed: bool, made: Any
 ) -> None:
-    """Plug'n'Play: ``.pnp.cjs`` says where packages are; it is committed, or ignored."""
+    """Plug'n'Play: ``.pnp.cjs`` has the places of the packages. The file is committed or
+    ignored.
+    """
     app = {"name": "app", "version": "1.0.0", "dependencies": {"lib": "workspace:*"}}
     more = {
         "packages/app/package.json": json.dumps(app),

@@ -9,7 +9,10 @@ from tests.integration.engine.site import Answer, InProcess, marked, shell, unti
 
 
 def nested(site: InProcess, levels: int, effects: Path) -> list[Answer]:
-    """A task that starts a child job, down to one that runs for long and detaches a process."""
+    """Return a task that starts child jobs in several levels.
+
+    The lowest child job runs for long, and detaches a process.
+    """
     if levels == 0:
         return [shell(f"echo bottom >> {effects}; setsid -f sleep 300; sleep 300")]
     inner = effects.parent / f"level_{levels}.json"

@@ -25,7 +25,7 @@ SHORT = 8
 
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every task counts as short, so that launches wait behind a task for as long as it runs."""
+    """Treat every task as short, so that launches wait behind a running task."""
     monkeypatch.setattr(preloads, "SHORT_SECONDS", HANG_SECONDS)
     monkeypatch.setattr(shims, "KEPT_SECONDS", HANG_SECONDS)
 

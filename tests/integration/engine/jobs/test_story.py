@@ -1,4 +1,6 @@
-"""The story of one request, as docs/internals/architecture.md tells it, is what a request runs."""
+"""The documented story of one request (docs/internals/architecture.md) matches the code that
+runs.
+"""
 
 import re
 import threading

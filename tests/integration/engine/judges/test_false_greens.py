@@ -1,4 +1,6 @@
-"""Gates that were green by accident: settings of the folder above, and tests that do not run."""
+"""Gates that passed by accident: because of settings of the folder above, or tests that did not
+run.
+"""
 
 import json
 from shutil import which

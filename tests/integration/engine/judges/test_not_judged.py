@@ -134,7 +134,7 @@ def test_a_linter_and_gates_of_your_own_count_for_the_files_that_they_look_at(
 def test_of_a_python_that_reports_nothing_nothing_is_said(
     made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``python -E`` does not read ``PYTHONPATH``, so it reports nothing."""
+    """``python -E`` ignores ``PYTHONPATH``, so it reports no executed files."""
     program = tmp_path / "programs" / "pytest"
     program.parent.mkdir(exist_ok=True)
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -E -m pytest "$@"\n')

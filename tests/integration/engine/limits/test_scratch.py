@@ -95,9 +95,7 @@ def test_what_a_server_leaves_is_removed_by_the_next(
 def test_what_a_server_left_is_removed_before_attempts_are_taken_up(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
-    """A gate may start as soon as its attempt is adopted, and its new directory must not be
-    removed.
-    """
+    """A gate may start as soon as its attempt is adopted. Its new directory must not be removed."""
     server = make_server(agents=agents(tmp_path))
     go, begun = tmp_path / "go", tmp_path / "begun"
     job = server.submit("x", [edit(f"touch {begun}; until [ -e {go} ]; do sleep 0.02; done")])

@@ -176,7 +176,7 @@ if number < 3:
 def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
     make_site: MakeSite, tmp_path: Path, last: str
 ) -> None:
-    """Also after a rollback to a safe state, which is not the worker's start without its work."""
+    """The rule also holds after a rollback to a safe checkpoint, which has the worker's changes."""
     site, project, ended = made(make_site, tmp_path, LATE + last, max_retries=4)
 
     job = ended["job_id"]
@@ -207,8 +207,8 @@ def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) ->
 
 
 def resolves(change: str) -> str:
-    """Return a worker's command: makes a change; if the file has conflict markers, keeps both sides
-    instead.
+    """Return a worker's command. It makes a change; if the file has conflict markers, it keeps both
+    sides.
     """
     marks = "-e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d'"
     return (
@@ -316,7 +316,7 @@ def test_without_a_retry_a_command_takes_it_up(
 
 @pytest.mark.nightly
 def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_path: Path) -> None:
-    """The retry starts from the worker's own work, not from the state of the failed attempt."""
+    """The retry starts with the worker's own changes, not with those of the failed attempt."""
     site, project = site_for(make_site, tmp_path)
     flag = tmp_path / "works now"
     fails = f"if grep -q '^<<<<<<<' a.txt && ! test -e '{flag}'; then echo > a.txt; exit 3; fi"

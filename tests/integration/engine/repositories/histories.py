@@ -83,7 +83,7 @@ def shares(parts: Part, count: int) -> list[dict[str, bytes | None]]:
 
 
 def halves(old: bytes, new: bytes) -> tuple[bytes, bytes] | None:
-    """Return every second hunk for each worker; None if there are fewer than two hunks."""
+    """Return half of the hunks for each of two workers; None if there are fewer than two hunks."""
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     steps = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
     hunks = [step for step in steps if step[0] != "equal"]

@@ -29,7 +29,7 @@ def project(tmp_path: Path) -> Project:
 
 
 def check(host: Host) -> Answer:
-    """Run the job; check that only the product's refs changed, and that nothing is left over."""
+    """Run the job. Check that only the product's refs changed, and that no leftovers exist."""
     mine, unchanged = host.project.worktrees(), host.untouched()
     ended = host.run(FIRST, SECOND)
     assert ended["status"] == "completed", ended

@@ -155,7 +155,7 @@ def test_a_full_disk_costs_no_worker_its_attempts(
 
 
 def test_a_checkout_that_finds_no_space_is_a_full_disk(disk: Path, tmp_path: Path) -> None:
-    """Git only reports that it is "unable to write file", without the cause."""
+    """Git's message is only "unable to write file", without the cause."""
     repository = tmp_path / "repository"
     git = Git(str(tmp_path), {})
     git.run("init", "-q", str(repository))

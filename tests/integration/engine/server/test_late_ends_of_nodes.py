@@ -20,7 +20,9 @@ BACKOFF = 6.0
 
 
 class LateSite(ServedCluster):
-    """Node n1 is reached through a relay; a worker there prints, and ends when it is released."""
+    """Node n1 is connected through a relay. Its worker prints a text, and ends when it is
+    released.
+    """
 
     def __init__(
         self, directory: Path, make_server: Callable[..., ServerProcess], backoff: float
@@ -39,7 +41,9 @@ class LateSite(ServedCluster):
         return join_file
 
     def lose(self, lines: int = 3) -> str:
-        """Let a worker end on n1 behind a cut connection, until n1 is given up; return the job."""
+        """Let a worker on n1 end while the connection is cut, until the server gives up n1. Return
+        the job.
+        """
         self.join("n1")
         script = (
             f"echo $ORCHESTRATOR_NODE >> {self.effects}; echo before; "

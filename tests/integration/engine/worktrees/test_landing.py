@@ -206,7 +206,7 @@ LANDINGS = (*crash_points.OF_STORED_LANDINGS, *crash_points.OF_LANDING)
 
 
 def told(site: FaultSite, job: str) -> list[str]:
-    """The log is behind after a crash, as for any event after a job's end."""
+    """After a crash, the log may lack the latest lines, as for any event after a job's end."""
     with sqlite3.connect(site.workspace / "orchestrator.db") as database:
         asked = (
             "SELECT kind FROM events WHERE kind IN ('job_landed', 'landing_undone') ORDER BY seq"

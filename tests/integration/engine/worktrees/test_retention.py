@@ -1,4 +1,6 @@
-"""Old jobs are removed with rows and files, or not at all; files are repaired after a crash."""
+"""Old jobs are removed with all rows and files, or not at all. A removal that crashed is
+completed.
+"""
 
 import json
 import logging

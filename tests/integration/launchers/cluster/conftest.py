@@ -25,7 +25,7 @@ from tests.support.cluster import QUICK, NodeProcess, TestCluster, free_port
 
 
 class Relay:
-    """Passes bytes between nodes and the server, in each direction until told otherwise."""
+    """Passes bytes between nodes and the server, in both directions unless a test stops one."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()

@@ -30,7 +30,7 @@ def _first(site: ClusterSite) -> str:
 
 
 def _move(site: ClusterSite, address: str, leases: float = 0.0) -> None:
-    """Replace the server with one at another address, after so many leases."""
+    """Replace the server with one at another address, after this number of leases."""
     site.close(stop=False)
     time.sleep(site.cluster.terms.lease * leases)
     site.cluster.port = int(address.rpartition(":")[2])
@@ -74,7 +74,7 @@ def test_a_connected_node_learns_a_changed_list(
 
 @pytest.fixture
 def silent() -> Iterator[str]:
-    """An address at which something accepts connections, and says nothing."""
+    """An address that accepts connections, but sends no data."""
     with closing(socket.create_server(("127.0.0.1", 0))) as listening:
         yield f"127.0.0.1:{listening.getsockname()[1]}"
 

@@ -1,4 +1,6 @@
-"""Logins that a tool renews: the user's file gets them, at the latest with the next attempt."""
+"""Logins that a tool renews: the user's file gets them, at the latest at the start of the next
+attempt.
+"""
 
 import os
 from pathlib import Path

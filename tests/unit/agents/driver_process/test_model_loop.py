@@ -1,4 +1,4 @@
-"""A loop over HTTP under the driver's watch: in a process of its own, for its signals."""
+"""A loop over HTTP under the driver's control, in its own process because of its signals."""
 
 import json
 import subprocess

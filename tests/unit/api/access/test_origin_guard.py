@@ -206,7 +206,7 @@ def test_probes_of_a_container_platform_pass_the_proxy() -> None:
 
 
 def test_a_proxy_does_not_vouch_for_names() -> None:
-    """A browser on the proxy's network could send its headers under a name that was rebound."""
+    """A browser on the proxy's network could send the proxy's headers with a rebound host name."""
     status, body = through(PROXIED, "10.0.0.7", **HTTPS, HTTP_HOST="evil.example")
     assert status == "403" and "api.allowed_hosts" in body
 

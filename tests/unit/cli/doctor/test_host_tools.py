@@ -1,4 +1,4 @@
-"""Doctor names one line for each tool of the host that would read the folder, until the line
+"""Doctor names one line for each tool of the host that would read the folder, until that line
 exists.
 """
 

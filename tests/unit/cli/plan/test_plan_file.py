@@ -1,4 +1,4 @@
-"""Plans that the server checks: read without models, as if they had been checked here."""
+"""Plans that the server checks: read without models, with the same result as a check here."""
 
 import json
 from pathlib import Path

@@ -19,10 +19,9 @@ class LockStory(Story):
         super().__init__(**limits)
 
     def asks(self, key: WorkerKey, *names: str) -> bool:
-        """Request a lock for a running worker. Return True if granted at once; otherwise the worker
-        waits.
+        """Request a lock for a running worker. Return True if it is granted at once.
 
-        Raise Deadlock.
+        Otherwise the worker waits. Raise Deadlock.
         """
         leases = self.scheduler.leases
         entry = leases.request(key, names, self.now)
@@ -59,7 +58,7 @@ class LockStory(Story):
     def _decide(self, entry: LockEntry) -> None:
         """Decide a waiting request.
 
-        A grant may now be a deadlock, although the request was none.
+        The grant may cause a deadlock, although the request itself caused none.
         """
         try:
             assert not self.scheduler.leases.obstacle(entry)
@@ -115,8 +114,9 @@ class LockStory(Story):
         return next(task.locks for task in tasks if task.id == worker.task_id)
 
     def _works_for(self, below: Worker, above: Worker, claimed: bool) -> bool:
-        """True if one worker equals the other, is its descendant, or works for a task with this
-        claim.
+        """True if one worker is the other, or is its descendant.
+
+        With ``claimed``, also true if it works for the task that has the claim.
         """
         line = [below]
         while (parent := self.job(line[-1].job_id).parent_key) is not None:

@@ -1,7 +1,8 @@
-"""Long random walks with many locks and few workers: cycles are rejected, and no lock remains held.
+"""Long random walks with many locks and few workers. Cycles are rejected, and all locks are
+released.
 
-Workers fail, die with running child jobs, are rejected, cancelled, and retried, and the server
-restarts during all of that.
+Workers fail, die with running child jobs, and are rejected, cancelled, and retried. The server also
+restarts.
 """
 
 from collections import Counter
@@ -75,8 +76,8 @@ class Walk:
             self.story.root(*self._tasks(), max_retries=3)
 
     def _goes_on(self) -> None:
-        """Take one step: request locks, start a child job, end well, let time pass, or kill the
-        server.
+        """Take one random step: request locks, start a child job, succeed, let time pass, or kill
+        the server.
         """
         waits = self.story.scheduler._trees.locks.waits_for_lease
         free = [each.key for each in self.story.kept.running if not waits(each.key)]

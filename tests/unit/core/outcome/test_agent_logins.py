@@ -1,4 +1,4 @@
-"""Agents whose login fails: one worker shows the failure, and no other worker starts."""
+"""Agents whose login fails: one worker reports the failure, and no other worker starts."""
 
 from collections.abc import Collection
 from dataclasses import replace

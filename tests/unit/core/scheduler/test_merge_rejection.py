@@ -11,7 +11,9 @@ from tests.unit.core.story import Story
 
 
 def _done(**config: object) -> tuple[Story, Job]:
-    """Return a story of two successful tasks, the second on top of the first, with no report."""
+    """Return a story of two successful tasks, of which the second depends on the first, without
+    reports.
+    """
     story = Story()
     story.writes_reports = False
     root = story.root(a_task("a"), a_task("b", "a"), **config)

@@ -127,7 +127,7 @@ class Stories(RuleBasedStateMachine):
         return [attempt.key for attempt in self.story.kept.running]
 
     def _workers_asking(self) -> list[WorkerKey]:
-        """Return the same without planners and reviewers, which start no child jobs."""
+        """Return the same workers without planners and reviewers, which start no child jobs."""
         return [key for key in self._asking() if not self.story.worker(key).is_adviser]
 
     def _unfinished(self) -> list[Job]:

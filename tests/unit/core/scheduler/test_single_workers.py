@@ -13,7 +13,7 @@ from tests.unit.core.story import Story, a_family, stops
 
 
 def _chain() -> tuple[Story, list[WorkerKey]]:
-    """Two failing tasks, a and b; c and d depend on a, and e on both."""
+    """Tasks a and b fail. Task c depends on a, d on c, and e on a and b."""
     story = Story()
     root = story.root(
         a_task("a"), a_task("b"), a_task("c", "a"), a_task("d", "c"), a_task("e", "a", "b")

@@ -82,7 +82,9 @@ def test_conflicts_are_told_to_everybody_who_is_to_resolve_them() -> None:
 
 
 def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() -> None:
-    """Anybody else looks at what the other one left; there is nothing that an answer left."""
+    """An adviser does not continue the work of its predecessor, so the failed login does not
+    matter.
+    """
     result = WorkerResult(output="Your plan was rejected: invalid x-api-key")
     worker = replace(a_worker(), attempt=2, failure=HANDED_ON, result=result)
 

@@ -22,7 +22,7 @@ def part(name: str, *needs: str) -> MergePart:
 
 
 class Bench:
-    """A test bench: a state is the names of its parts; the gates fail if it contains one of
+    """A test bench. A state is the names of its parts. The gates fail if it contains one of
     ``bad``.
     """
 
@@ -72,7 +72,7 @@ def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
 
 
 def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() -> None:
-    """A person included a second candidate of the task, which the gates reject."""
+    """A person included a second candidate of the task, and the gates reject this candidate."""
     bench = Bench(bad("taken"))
     taken = MergePart(a_worker(id="taken", task_id="a"))
     parts = [part("a"), taken, part("b", "a")]
@@ -138,7 +138,7 @@ def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
 
 
 class Uniting(Bench):
-    """A bench on which parts in ``united`` can only be merged by a union, which gives another
+    """A bench on which parts in ``united`` can be merged only by a union, which gives another
     state.
     """
 

@@ -16,7 +16,7 @@ LOCK = "git index.lock"
 
 
 class Looks:
-    """States of the checkout, one for each read; the last state stays."""
+    """States of the checkout, one for each read. The last state repeats."""
 
     def __init__(self, *looks: Mapping[str, str]) -> None:
         self._looks = list(looks)

@@ -1,7 +1,7 @@
 """Reports of security tools.
 
-Those of bandit, pip-audit and npm have the form that the tools write, shortened; the tools run
-in tests/integration/engine/judges/test_security.py. Those of cargo-audit and govulncheck follow
+Reports of bandit, pip-audit and npm are shortened real reports. These tools run in
+tests/integration/engine/judges/test_security.py. Reports of cargo-audit and govulncheck follow
 their documentation.
 """
 

@@ -119,7 +119,7 @@ def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
 
 
 def test_who_comes_while_a_pipe_is_removed_does_not_wait_for_ever(tmp_path: Path) -> None:
-    """Each thread opens the pipe repeatedly, so that some open it just before its removal."""
+    """Each process opens the pipe repeatedly, so that some open it just before its removal."""
     pipe = tmp_path / "MERGE_HEAD"
     script = (
         "import os, sys\n"
@@ -154,7 +154,7 @@ def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepo
 def test_what_git_is_given_is_given_once_however_long_it_takes(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Git waits a second for this lock before it continues to read."""
+    """Git waits a second for this lock before it reads more input."""
     monkeypatch.setattr(runner, "PAUSES", (0.0, *(0.05,) * 400))
     head = project.git("rev-parse", "HEAD").strip()
     project.git("pack-refs", "--all")

@@ -287,7 +287,9 @@ def test_more_paths_than_a_command_line_takes(project: Project, repository: GitR
 
 @pytest.mark.slow
 def test_conflicts_are_found_at_once(project: Project, repository: GitRepository) -> None:
-    """The promise is 50 ms in an ordinary repository; this machine may be busy."""
+    """The promise is 50 ms in an ordinary repository. The limit is higher, because this machine may
+    be busy.
+    """
     project.commit({f"src/{i % 50}/{i}.txt": f"{i}\n" for i in range(1000)}, "a thousand files")
     first = side(project, "ours", write("a.txt", "x\n"))
     second = side(project, "theirs", write("a.txt", "y\n"))

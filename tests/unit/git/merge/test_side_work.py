@@ -189,7 +189,7 @@ def test_a_stash_on_commits_that_the_agent_discarded_brings_only_its_own_change(
 def test_what_another_made_is_not_touched(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
 ) -> None:
-    """The user's work, created at the same time from the worker's commits, and another worker's."""
+    """Covers the user's work on the worker's commits, and the work of another worker."""
     does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
     project.git("branch", "peek", BRANCH)
     does(worktree, "git reset -q --hard HEAD~1")
@@ -231,7 +231,9 @@ def test_work_of_an_attempt_that_was_rolled_back_does_not_come_back(
 def test_a_worker_that_did_nothing_of_it_costs_few_processes(
     repository: GitRepository, worktree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two read the index, one adds files, one writes a tree, one may read the configuration."""
+    """Two processes read the index, one adds files, one writes a tree, and one may read the
+    configuration.
+    """
     (tmp_path / "bin").mkdir()
     called, git = tmp_path / "called", tmp_path / "bin" / "git"
     git.write_text(f'#!/bin/sh\necho "$*" >> "{called}"\nexec {shutil.which("git")} "$@"\n')

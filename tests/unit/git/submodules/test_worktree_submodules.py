@@ -17,7 +17,7 @@ BRANCH = "refs/heads/orchestrator/1/worker_1"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a submodule that has a submodule; their origins no longer exist."""
+    """A project with a submodule that has its own submodule. Their origins no longer exist."""
     folder = tmp_path_factory.mktemp("submodules")
     inner = Project(folder / "inner").begin({"deep.txt": "deep\n"})
     middle = Project(folder / "middle").begin({"m.txt": "m\n"})

@@ -172,7 +172,7 @@ def test_what_somebody_pruned_of_an_index_is_written_anew(
 
 
 def test_an_entry_that_somebody_else_removes_meanwhile_is_gone(tmp_path: Path) -> None:
-    """The user's ``git gc`` removes entries, because it prunes worktrees."""
+    """For example, the user's ``git gc`` removes entries, because it prunes worktrees."""
     entry = tmp_path / "entry"
     (entry / "logs").mkdir(parents=True)
     for number in range(500):
@@ -328,7 +328,7 @@ def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRe
 def test_a_bare_repository_has_no_files_for_workers(
     project: Project, tmp_path: Path, inside: str
 ) -> None:
-    """The bare repository itself, and a directory that holds it together with its worktrees."""
+    """Cases: the bare repository itself, and a directory that contains it and its worktrees."""
     top = tmp_path / "top"
     project.git("clone", "-q", "--bare", ".", str(top if inside == "." else top / ".bare"))
     if inside != ".":

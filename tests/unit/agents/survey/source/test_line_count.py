@@ -103,7 +103,7 @@ def _pygount(path: Path) -> LineCount:
 
 
 def _copies(tree: Path, directory: Path, step: int) -> list[Path]:
-    """Copy every ``step``-th Python file of ``tree``, which others may be changing."""
+    """Copy every ``step``-th Python file of ``tree``, because others may be changing the tree."""
     copies: list[Path] = []
     for number, path in enumerate(sorted(tree.rglob("*.py"))[::step]):
         if content := path.read_bytes():

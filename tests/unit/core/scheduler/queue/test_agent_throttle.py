@@ -1,4 +1,6 @@
-"""A rate-limited account only costs time: no retry, and no turn of another agent."""
+"""A rate-limited account only delays its workers: no retry is used, and no other agent takes
+over.
+"""
 
 import pytest
 

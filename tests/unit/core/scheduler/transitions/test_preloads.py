@@ -49,7 +49,7 @@ def taken_back(story: Story) -> list[WorkerKey]:
 
 
 def a_fast_job(count: int = 60, **config: Any) -> tuple[Story, Job]:
-    """Return a job with one slot whose first tasks were short, so that launches are preloaded."""
+    """Return a job with one slot. Its first tasks were short, so that launches are preloaded."""
     story = Story(max_workers=1)
     job = story.root(*plain(count), **config)
     for number in range(1, 5):
@@ -283,7 +283,7 @@ def test_a_restart_finds_preloaded_launches() -> None:
 
 @dataclass
 class Shim:
-    """A shim as the server sees it: what it reports arrives later."""
+    """A shim from the server's view: its reports arrive later."""
 
     now: tuple[WorkerKey, int]
     preloaded: deque[tuple[WorkerKey, int]] = field(default_factory=deque)

@@ -1,4 +1,4 @@
-"""Stories of paused jobs: nothing new starts, and their wall time does not advance."""
+"""Stories of paused jobs: nothing starts, and no wall time passes."""
 
 import pytest
 
