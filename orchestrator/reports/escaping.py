@@ -32,6 +32,7 @@ _WHITE = lazy_pattern(r"\s+")
 _SPECIAL = lazy_pattern(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
 _BY_NAME = {"<": "&lt;", "|": "&#124;", "\\": "&#92;"}
 _LINK_START = lazy_pattern(r"(?i)\b(www|mailto|xmpp)([.:])")
+_PLAIN_PATH = lazy_pattern(r"[A-Za-z0-9/._~-]*")
 _ENTITY = lazy_pattern(r"&(?=#?\w+;)")
 #: Characters that start a heading, list, quote, rule or underline at the beginning of a line.
 _BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
@@ -110,7 +111,8 @@ def unlinked(line: str) -> str:
 
 def href(path: str) -> str:
     """Return a relative path as the target of a link."""
-    return quote(path, safe="/._-")
+    # The most frequent case, with the fastest check.
+    return path if _PLAIN_PATH.fullmatch(path) else quote(path, safe="/._-")
 
 
 def shell(*words: str) -> str:

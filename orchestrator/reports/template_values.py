@@ -144,6 +144,8 @@ class WorkerView:
     @property
     def gate_counts(self) -> str:
         """Return text such as ``2 passed, 1 failed``; empty without gates."""
+        if not self.gates:
+            return ""
         counts = Counter(gate.outcome for gate in self.gates)
         return ", ".join(f"{counts[each]} {each.words}" for each in GateOutcome if counts[each])
 

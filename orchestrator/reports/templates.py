@@ -30,6 +30,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.reports import escaping, summary, wording
 from orchestrator.reports.template_values import bar_name
+from orchestrator.reports.worker_rows import worker_row
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Texts of users and workers.
@@ -52,6 +53,8 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": wording.percent,
     "plural": wording.plural,
     "size": wording.size,
+    # A row of a long table: Python formats it in half the time of a template.
+    "worker_row": worker_row,
 }
 
 
@@ -187,9 +190,15 @@ class _Sandbox(ImmutableSandboxedEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:
         # For dataclasses, check only the attribute's name, because the product's dataclasses are
         # frozen. The full check of every attribute took half of the time of a large report.
-        if attribute in _public_names(cast(Any, type(obj))):
+        if attribute in _public_names(obj.__class__):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        # The filter ``selectattr`` gets attributes here.
+        if argument in _public_names(obj.__class__):
+            return getattr(obj, argument)
+        return super().getitem(obj, argument)
 
 
 def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:

@@ -58,7 +58,9 @@ seconds, memory is bytes, and null means unknown, never zero.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from operator import attrgetter
 from typing import Any, TypedDict, TypeVar
 
 from orchestrator.core.candidates.comparison import Comparison
@@ -274,11 +276,26 @@ def _by_name(value: Any) -> dict[str, object]:
     """Return the fields of an object by name. Times are rounded, because the last digits of
     differences of times are noise.
     """
-    found = ((name, getattr(value, name)) for name in value.__dataclass_fields__)
-    return {name: round(own, 6) if isinstance(own, float) else own for name, own in found}
+    names, values_of = _fields(value.__class__)
+    found = dict(zip(names, values_of(value), strict=True))
+    for name, own in found.items():
+        if type(own) is float:
+            found[name] = round(own, 6)
+    return found
 
 
-_json_line = json.JSONEncoder(default=_by_name).encode
+@cache
+def _fields(kind: type[Any]) -> tuple[Sequence[str], Callable[[Any], tuple[object, ...]]]:
+    """Return the names of a dataclass's fields, and a getter for all values.
+
+    Only for classes with at least two fields.
+    """
+    names = tuple(kind.__dataclass_fields__)
+    return names, attrgetter(*names)
+
+
+#: Figures contain no cycles.
+_json_line = json.JSONEncoder(default=_by_name, check_circular=False).encode
 
 
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:

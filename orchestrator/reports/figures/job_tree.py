@@ -244,6 +244,8 @@ def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> fl
     """Return the seconds that belong to both lists of periods. Within a list, periods must not
     overlap.
     """
+    if not others:  # usually no child jobs
+        return 0
     return sum(
         max(0.0, min(end, other_end) - max(start, other_start))
         for start, end in spans
@@ -295,9 +297,9 @@ def own_seconds(family: Family, worker: Worker) -> float:
     """Return the seconds of a worker's attempts, without the time in which its child jobs were
     unfinished.
     """
-    runs = family.runs(worker)
-    elapsed = sum(end - start for start, end in runs)
-    return max(0.0, elapsed - overlap_seconds(runs, family.lent(worker)))
+    runs, lent = family.runs(worker), family.lent(worker)
+    elapsed = sum([end - start for start, end in runs], 0.0)
+    return max(0.0, elapsed - overlap_seconds(runs, lent)) if lent else elapsed
 
 
 def _shares(family: Family, job: Job) -> dict[str, CriticalPath]:

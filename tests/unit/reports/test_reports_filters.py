@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import example, given
@@ -15,6 +16,7 @@ from orchestrator.reports.escaping import (
     code,
     document,
     fence,
+    href,
     inline,
     one_line,
     plain,
@@ -182,3 +184,14 @@ def test_diagrams_of_a_worker_are_not_drawn() -> None:
 @pytest.mark.parametrize("text", ["", " \n\t\n"])
 def test_a_text_without_content_is_nothing(text: str) -> None:
     assert document(text) == ""
+
+
+@given(st.text())
+@example("logs/depth_0_worker_1.log")
+@example("a~b.c-d/")
+@example("a b")
+@example("a\n")
+def test_a_links_target_has_only_characters_of_a_path_and_names_it(path: str) -> None:
+    target = href(path.encode("utf-8", "replace").decode())
+    assert re.fullmatch(r"[A-Za-z0-9/._~%-]*", target)
+    assert unquote(target) == path.encode("utf-8", "replace").decode()
