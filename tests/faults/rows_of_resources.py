@@ -303,7 +303,7 @@ ROWS = (
                 "test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled"
             ),
             (
-                "unit/core/scheduler/transitions/test_completion.py::"
+                "unit/core/scheduler/transitions/ends/test_attempt_end.py::"
                 "test_a_failed_parent_stops_its_child_jobs_and_ends_after_them"
             ),
         ),

@@ -22,8 +22,8 @@ SCHEDULER = [
     "::test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of",
     "tests/unit/core/scheduler/transitions/human_input/test_plan_approval.py",
     "tests/unit/core/scheduler/test_stopping.py",
-    "tests/unit/core/scheduler/transitions/test_completion.py::test_a_parent_may_take_a_child_job_back",
-    "tests/unit/core/scheduler/transitions/test_completion.py"
+    "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_take_a_child_job_back",
+    "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py"
     "::test_a_child_job_cancelled_by_somebody_else_is_a_failed_one",
     "tests/unit/core/scheduler/test_restore.py"
     "::test_an_attempt_that_never_began_is_followed_by_another_at_once",

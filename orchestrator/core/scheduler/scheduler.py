@@ -23,44 +23,40 @@ from orchestrator.core.model.human_input import (
     RunningMode,
     WorkerMessage,
 )
-from orchestrator.core.model.job import (
-    Attempt,
-    Job,
-    TaskSpec,
-    WaitingFor,
-    Worker,
-    WorkerKey,
-)
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, noted
-from orchestrator.core.outcome.job.job_outcome import job_outcome
-from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
 from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
-from orchestrator.core.scheduler.queue.ready_queue import RunTimes
-from orchestrator.core.scheduler.queue.slots import UNLIMITED, Capacity, Slots
+from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
+from orchestrator.core.scheduler.queue.run_times import RunTimes
+from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.unit_of_work import changed
-from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
+from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
+from orchestrator.core.scheduler.transitions.ends.stops import Stops
+from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
+from orchestrator.core.scheduler.transitions.ends.worker_retry import AgentFallback, Retries
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.lock_leases import LeaseManager
+from orchestrator.core.scheduler.transitions.merge_facts import MergeFacts
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
-from orchestrator.core.scheduler.transitions.recovery import LateResults, Recovery
+from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.worker_events import GateEvents, WorkerMessages
-from orchestrator.core.scheduler.transitions.worker_retry import AgentFallback
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
 
@@ -95,25 +91,34 @@ class Scheduler:
         #: Events and queries about the locks that workers acquire and release while they run.
         self.leases: Final = LeaseManager(self._trees, self._running)
         self._fallback = AgentFallback(self._trees)
-        self._completion = Completion(self._trees, self._fallback)
-        self._late = LateResults(self._trees, self._completion)
+        self._retries = Retries(self._trees, self._task_locks, self._fallback)
+        self._job_end = JobEnd(self._trees)
+        self._worker_end = WorkerEnd(self._trees, self._task_locks, self._fallback, self._job_end)
+        self._stops = Stops(self._trees, self._worker_end, self._job_end)
+        self._attempt_end = AttemptEnd(self._trees, self._worker_end, self._stops, self._retries)
+        self._late = LateResults(self._trees, self._attempt_end)
         self._preloads = Preloads(self._trees, self._running)
-        self._questions = Questions(self._trees, self._running, self._completion)
+        self._questions = Questions(self._trees, self._running, self._worker_end)
         self._pauses = Pauses(self._trees, self._questions)
-        self._limit_asks = LimitAsks(self._trees, self._completion, self._pauses)
-        self._accounting = Accounting(self._trees, self._completion, self._limit_asks)
-        self._planning = PlanApproval(self._trees, self._completion, self._pauses)
+        self._limit_asks = LimitAsks(self._trees, self._stops, self._pauses)
+        self._accounting = Accounting(self._trees, self._stops, self._limit_asks)
+        self._planning = PlanApproval(self._trees, self._job_end, self._pauses)
         self._gate_events = GateEvents(self._trees)
         self._messages = WorkerMessages(self._trees)
-        self._merge_rejections = MergeRejections(self._trees, self._completion, self._task_locks)
+        self._merge_facts = MergeFacts(self._trees)
+        self._merge_rejections = MergeRejections(
+            self._trees, self._stops, self._job_end, self._task_locks
+        )
         self._reopening = Reopening(
-            self._trees, self._planning, self._completion, self._running.attach
+            self._trees, self._planning, self._job_end, self._running.attach
         )
         self._restoring = Recovery(
             self._trees,
             self._running,
             self._task_locks,
-            self._completion,
+            self._attempt_end,
+            self._stops,
+            self._job_end,
             self._late,
             self._preloads,
             self._pauses,
@@ -162,7 +167,7 @@ class Scheduler:
                 child_workers=parent.child_workers + len(workers),
             )
             self.attach(parent.key, job.id, now)
-        self._completion.check_job(job.id, now)
+        self._job_end.check_job(job.id, now)
 
     def plan_taken(
         self,
@@ -321,7 +326,7 @@ class Scheduler:
     def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
         """Record that no shim has begun a preloaded launch, and none will. Idempotent."""
         if self._preloads.returned(key, attempt):
-            self._completion.returned(self._unit_of_work.workers[key], now)
+            self._attempt_end.returned(self._unit_of_work.workers[key], now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
@@ -345,7 +350,7 @@ class Scheduler:
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
-            self._completion.returned(self._unit_of_work.workers[key], now)
+            self._attempt_end.returned(self._unit_of_work.workers[key], now)
             return False
         if self._preloads.waits_for_slot(key):
             self._preloads.report(Ended(key, attempt, exit, evidence))
@@ -361,7 +366,7 @@ class Scheduler:
         self._running.process_gone(worker, unfinished)
         verdict = self._with_login(worker, judge(exit, evidence), now)
         if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
-            self._trees.tool_starts.began(worker.agent)
+            self._retries.tool_starts.began(worker.agent)
         unfinished.ended_at = ended_at(current, exit, evidence, now)
         ended = self._unit_of_work.end_attempt(
             key,
@@ -411,11 +416,11 @@ class Scheduler:
         """Pause the worker of an ended attempt, retry it, or end it."""
         stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
         if exit.cause is ExitCause.PAUSED and not stopped and not verdict.succeeded:
-            self._completion.paused(worker.key, now)
+            self._attempt_end.paused(worker.key, now)
         else:
-            verdict = self._completion.as_stopped(worker, exit) or verdict
+            verdict = self._attempt_end.as_stopped(worker, exit) or verdict
             until = self._account(worker, verdict, evidence, now)
-            self._completion.settle(worker.key, verdict, now, until)
+            self._attempt_end.settle(worker.key, verdict, now, until)
 
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
@@ -461,7 +466,7 @@ class Scheduler:
         cause = StopCause.USER if worker_key is None else StopCause.PARENT
         if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
             cause = StopCause.WITHDRAWN
-        self._completion.stop_tree(job_id, cause, by, now)
+        self._stops.stop_tree(job_id, cause, by, now)
 
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
@@ -510,7 +515,7 @@ class Scheduler:
 
         ``by``: the caller as text. Raise Conflict while the job's plan waits for approval.
         """
-        self._completion.stop_worker(worker, by, now)
+        self._stops.stop_worker(worker, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the workers of rejected branches. Return True if the job therefore continues."""
@@ -518,28 +523,17 @@ class Scheduler:
 
     def merged(self, job_id: str, merged: Merged) -> None:
         """Store the outcome of a job's merge. The job's reports are written afterwards."""
-        self._merge_rejections.merged(job_id, merged)
+        self._merge_facts.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
         """Store the outcome of another merge of an ended job, which replaces the former outcome."""
-        self._merge_rejections.merged_later(job_id, merged, now)
+        self._merge_facts.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
         """End a job after its reports were written, or after writing them failed."""
-        if job_id not in self._completion.rendering:
+        job = self._job_end.end(job_id, now)
+        if job is None:
             return
-        self._completion.rendering.discard(job_id)
-        job = self._unit_of_work.jobs[job_id]
-        workers = [each for each in self._trees.workers_of(job_id) if not each.is_planner]
-        status = job_outcome(
-            workers,
-            job.cancelled,
-            incomplete=job.lacks_changes,
-            fails_unjudged=job.fails_unjudged,
-        )
-        reason = reason_of(changed(job, status=status, pause=None))
-        ended = self._unit_of_work.move_job(job_id, status, ended_at=now, reason=reason, pause=None)
-        self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
         if job.parent_key is None:
             self._ended_roots.append(job_id)
         else:
@@ -587,7 +581,7 @@ class Scheduler:
 
         Raise Conflict for a worker that cannot be chosen.
         """
-        self._completion.selection.overrule(worker, by, now, reason)
+        self._worker_end.selection.overrule(worker, by, now, reason)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         """Merge an ended job again, and start new attempts of workers in conflict."""
@@ -606,7 +600,7 @@ class Scheduler:
             self._questions.turn(now)
         self.leases.turn(now)
         self._take_preloaded(now)
-        self._running.start_what_has_room(now, room, self._completion.rendering)
+        self._running.start_what_has_room(now, room, self._job_end.rendering)
         self._preloads.turn(now, room)
         commands, self._trees.commands = self._trees.commands, []
         return self._preloads.returned_first(commands)
@@ -673,6 +667,6 @@ class Scheduler:
             return
         self._task_locks.children_ended(self._unit_of_work.workers[key], now)
         if unfinished.verdict is not None:
-            self._completion.settle(key, unfinished.verdict, now)
+            self._attempt_end.settle(key, unfinished.verdict, now)
         elif unfinished.alive and not unfinished.has_slot and not unfinished.waits_for_lock:
             self._running.wait_for_slot(self._unit_of_work.workers[key])

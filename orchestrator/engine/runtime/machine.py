@@ -17,7 +17,7 @@ from typing import Protocol
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.states import WaitKind
 from orchestrator.core.scheduler.placement import Machine
-from orchestrator.core.scheduler.queue.slots import Capacity, Lack
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 
 _MEMINFO = Path("/proc/meminfo")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")

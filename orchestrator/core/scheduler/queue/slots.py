@@ -3,11 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.limits.quotas import LIVE_PER_RUNNING
 from orchestrator.core.model.job import Job
-from orchestrator.core.model.states import WaitKind
-from orchestrator.core.scheduler.placement import Machine
 
 
 class Slots:
@@ -152,37 +149,3 @@ class Slots:
 
     def snapshot(self) -> Mapping[str, int]:
         return {"running": self._total, "live": self._live, "slots": self._max_workers}
-
-
-@dataclass(frozen=True, slots=True)
-class Lack:
-    """A resource that the machine has too little of."""
-
-    kind: WaitKind
-    #: The shortage as a sentence with figures, for people.
-    reason: str
-
-
-def _nothing(agent: str) -> Lack | None:
-    return None
-
-
-def _no_memory(agent: str) -> int:
-    return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    #: Why no worker may start at all; None if workers may start.
-    paused: Lack | None = None
-    #: Returns why one more worker of an agent may not start; None if it may. In this case, the call
-    #: counts the worker.
-    lack: Callable[[str], Lack | None] = _nothing
-    #: The machines of the cluster; None: workers start on the server's machine.
-    machines: Sequence[Machine] | None = None
-    #: Returns the memory in bytes that another machine must have for one more worker of an agent.
-    memory_needed: Callable[[str], int] = _no_memory
-
-
-#: Capacity without limits.
-UNLIMITED = Capacity()

@@ -11,7 +11,6 @@ from orchestrator.core.limits.quotas import Quotas
 from orchestrator.core.locks.lock_manager import LockManager
 from orchestrator.core.locks.lock_table import Party
 from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.attempt.failure import NOT_STARTED
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
@@ -19,13 +18,8 @@ from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.dag import PlanProgress, planning_task
 from orchestrator.core.scheduler.placement import MachineSlots
-from orchestrator.core.scheduler.queue.ready_queue import (
-    NO_RANK,
-    Order,
-    ReadyQueue,
-    RunTimes,
-    ranks,
-)
+from orchestrator.core.scheduler.queue.ready_queue import NO_RANK, Order, ReadyQueue, ranks
+from orchestrator.core.scheduler.queue.run_times import RunTimes
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting, StartHolds
 from orchestrator.core.scheduler.scheduler_commands import Command
@@ -33,42 +27,6 @@ from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.
 LOOK_AGAIN_SECONDS = 60.0
-#: Seconds until a tool that did not start is started again, one value per attempt. These attempts
-#: use no retry of the worker.
-PAUSES_SECONDS = (2.0, 5.0, 15.0)
-
-
-class ToolStarts:
-    """Finds tools that worked before but cannot be started now, for example during an update."""
-
-    def __init__(self, unit_of_work: UnitOfWork) -> None:
-        self._unit_of_work = unit_of_work
-        self._began: set[str] = set()
-
-    def began(self, agent: str) -> None:
-        """Record that the agent's program has run. Idempotent."""
-        self._began.add(agent)
-
-    def pause(self, worker: Worker) -> float | None:
-        """Return the seconds until the retry of a worker whose tool did not start.
-
-        None if the worker gets no such retry.
-        """
-        if worker.result is None or not self._worked(worker.agent):
-            return None
-        times = 0
-        for failure in reversed(worker.result.failures):
-            if failure.cause != NOT_STARTED:
-                break
-            times += 1
-        return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
-
-    def _worked(self, agent: str) -> bool:
-        """True if the agent has worked: on this server, or in a worker of an unfinished tree."""
-        found = self._unit_of_work.workers.values()
-        return agent in self._began or any(
-            each.agent == agent and each.status.succeeded for each in found
-        )
 
 
 @dataclass(slots=True)
@@ -112,7 +70,6 @@ class JobTrees:
         self.ready = ReadyQueue()
         self.holds = StartHolds(prompting or Prompting())
         self.logins = AgentLogins(needs or Needs())
-        self.tool_starts = ToolStarts(self.unit_of_work)
         self.spending = Spending()
         self.locks = LockManager()
         self.plans: dict[str, PlanProgress] = {}

@@ -1,4 +1,5 @@
 """One module for each kind of event that changes state.
 
+- ``ends``: Ends of attempts, workers, and jobs, and what follows: retry, selection, stops
 - ``human_input``: What people decide about a job: its plan, questions of its tasks, pauses
 """

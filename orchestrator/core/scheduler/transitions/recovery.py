@@ -1,136 +1,24 @@
-"""Recovery: restores stored job trees after a restart, and accepts late results.
+"""Recovery: restores stored job trees after a restart."""
 
-A late result is an exit record that appears after the server declared its attempt lost. A late
-result counts if no newer attempt has started and the worker has not ended. Otherwise the result is
-not used, and its path is added to the attempt's reason and to a ``late_result`` event.
-"""
+from collections.abc import Sequence
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
-
-from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budgets import NOTHING
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.attempt_outcome import Verdict, judge
 from orchestrator.core.ports import Tree
 from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
+from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
+from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.preloads import Preloads
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage_and_limits import LimitAsks
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
-
-#: Seconds between two checks of the attempts of ended workers.
-LOOK_SECONDS = 0.5
-
-
-class LateResults:
-    def __init__(self, trees: JobTrees, completion: Completion) -> None:
-        self._trees = trees
-        self._unit_of_work = trees.unit_of_work
-        self._completion = completion
-        self._lost = trees.lost_attempts
-        self._ended = trees.ended_after_loss
-        #: Time of the next check of the attempts of ended workers.
-        self._look_again_at = 0.0
-
-    @property
-    def given_up(self) -> Sequence[Attempt]:
-        """The lost attempts of unfinished trees."""
-        return [each for attempts in self._lost.values() for each in attempts.values()]
-
-    def ended(self, attempt: Attempt) -> None:
-        """Record the end of an attempt. A lost attempt may still get a late result."""
-        if attempt.key in self._lost:
-            self._ended.add(attempt.key)
-        if attempt.exit is not None and attempt.exit.ended_by is EndedBy.LOST:
-            self._lost.setdefault(attempt.key, {})[attempt.number] = attempt
-
-    def sought(self, now: float) -> Sequence[Attempt]:
-        """Return the lost attempts whose exit records should be read now.
-
-        A record is read before the worker's next start, and after the worker's next attempt has
-        ended. After the worker has ended, the record is read every ``LOOK_SECONDS`` while the job
-        runs.
-        """
-        found = list(self._sought(now))
-        self._ended.clear()
-        if now >= self._look_again_at:
-            self._look_again_at = now + LOOK_SECONDS
-        return found
-
-    def _sought(self, now: float) -> Iterator[Attempt]:
-        for key, attempts in self._lost.items():
-            worker = self._unit_of_work.workers[key]
-            if key in self._ended or self._is_done(worker, now):
-                yield from attempts.values()
-            elif self._may_start(worker, now) and worker.attempt in attempts:
-                yield attempts[worker.attempt]
-
-    def _may_start(self, worker: Worker, now: float) -> bool:
-        return worker.status is WorkerStatus.PENDING and worker.not_before <= now
-
-    def _is_done(self, worker: Worker, now: float) -> bool:
-        """True if the worker has ended, its job has not, and the next check is due.
-
-        A late result of such a worker is not used, but the job's reports can still name its path.
-        """
-        if now < self._look_again_at or not worker.status.ended:
-            return False
-        return not self._trees.job_of(worker).status.ended
-
-    def arrived(
-        self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
-    ) -> None:
-        """Process the end of an attempt that ``sought`` returned.
-
-        ``record``: path of the attempt's exit record.
-        """
-        if self._lost.get(attempt.key, {}).pop(attempt.number, None) is None:
-            return
-        worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
-        taken = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number
-        how = verdict.reason or "exit code 0"
-        payload = {"attempt": attempt.number, "taken": taken, "ended": how, "record": record}
-        self._unit_of_work.emit(
-            EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **payload
-        )
-        if taken:
-            self._take(worker, attempt, exit, evidence, verdict, now)
-        else:
-            kept = f"late result not used ({how}); saved in {record}"
-            reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
-            self._unit_of_work.amend_attempt(replace(attempt, exit=exit, reason=reason))
-
-    def _take(
-        self,
-        worker: Worker,
-        attempt: Attempt,
-        exit: Exit,
-        evidence: Evidence,
-        verdict: Verdict,
-        now: float,
-    ) -> None:
-        over_at = ended_at(attempt, exit, evidence, now)
-        self._unit_of_work.amend_attempt(
-            replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
-        )
-        # Count no seconds, because they were counted when the attempt was declared lost.
-        result = result_of(worker.result, attempt, exit, evidence, 0.0)
-        result = noted(result, classify(worker, exit, evidence, verdict))
-        had = worker.result.usage if worker.result else NOTHING
-        self._trees.spend(worker, had, result.usage, now)
-        self._unit_of_work.update_worker(worker.key, result=result)
-        if not verdict.retry:
-            self._trees.unfinished[worker.key].ended_at = over_at
-            self._unit_of_work.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
-            self._completion.settle(worker.key, verdict, now)
 
 
 class Recovery:
@@ -139,7 +27,9 @@ class Recovery:
         trees: JobTrees,
         running: RunningWorkers,
         claims: TaskLocks,
-        completion: Completion,
+        attempt_end: AttemptEnd,
+        stops: Stops,
+        job_end: JobEnd,
         late: LateResults,
         preloads: Preloads,
         pauses: Pauses,
@@ -150,7 +40,9 @@ class Recovery:
         self._unit_of_work = trees.unit_of_work
         self._running = running
         self._task_locks = claims
-        self._completion = completion
+        self._attempt_end = attempt_end
+        self._stops = stops
+        self._job_end = job_end
         self._late = late
         self._preloads = preloads
         self._pauses = pauses
@@ -170,7 +62,7 @@ class Recovery:
         for job in tree.jobs:
             if not job.status.ended:
                 self._asks.found(job)
-                self._completion.check_job(job.id, now)
+                self._job_end.check_job(job.id, now)
         return [attempt for attempt in tree.attempts if attempt.ended_at is None]
 
     def _register_all(self, tree: Tree) -> None:
@@ -194,16 +86,16 @@ class Recovery:
         attempt = self._unit_of_work.attempts.get(worker.key)
         if attempt is not None and attempt.number > worker.attempt:
             self._preloads.found(worker, attempt.number)
-            self._completion.stop_again(worker)
+            self._stops.stop_again(worker)
         elif attempt is not None:
             self._running.found_alive(worker, unfinished)
-            self._completion.stop_again(worker)
+            self._stops.stop_again(worker)
             self._pauses.stop_again(worker)
         elif worker.is_question:
             self._questions.found(worker)
         elif worker.status is not WorkerStatus.PENDING and last and last.exit:
             verdict = _verdict_again(worker, last, last.exit)
-            self._completion.wait_again(worker, verdict, now)
+            self._attempt_end.wait_again(worker, verdict, now)
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:

@@ -17,7 +17,7 @@ from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import earlier_parts
 from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 
 #: Makes the parent worker wait for a job again. Arguments: the worker's key, the job's id, and the
@@ -27,12 +27,12 @@ Attach = Callable[[WorkerKey, str, float], None]
 
 class Reopening:
     def __init__(
-        self, trees: JobTrees, planning: PlanApproval, completion: Completion, attach: Attach
+        self, trees: JobTrees, planning: PlanApproval, job_end: JobEnd, attach: Attach
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._planning = planning
-        self._completion = completion
+        self._job_end = job_end
         self._attach = attach
 
     def retry(self, job_id: str, by: str, now: float) -> int:
@@ -148,7 +148,7 @@ class Reopening:
         self._trees.slots.add_job(job, self._trees.ancestors(job))
         if job.parent_key is not None:
             self._attach(job.parent_key, job_id, now)
-        self._completion.check_job(job_id, now)
+        self._job_end.check_job(job_id, now)
 
     def _progress(self, job_id: str) -> PlanProgress:
         tasks = list(self._trees.plans[job_id].tasks.values())

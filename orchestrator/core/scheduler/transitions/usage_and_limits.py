@@ -17,7 +17,7 @@ from orchestrator.core.model.job_settings import BUDGET_LIMITS, JobConfig
 from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 
 #: Value of the setting ``on_limit`` with which a job asks a person.
@@ -30,10 +30,10 @@ SAME_END_SECONDS = 1.0
 class LimitAsks:
     """Pauses a job that reaches a limit, and asks a person to raise the limit or stop the job."""
 
-    def __init__(self, trees: JobTrees, completion: Completion, pauses: Pauses) -> None:
+    def __init__(self, trees: JobTrees, stops: Stops, pauses: Pauses) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        self._completion = completion
+        self._stops = stops
         self._pauses = pauses
 
     def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
@@ -43,7 +43,7 @@ class LimitAsks:
         """
         job = self._unit_of_work.jobs[job_id]
         if job.config.on_limit != ASK:
-            self._completion.stop_tree(job_id, cause, by, now)
+            self._stops.stop_tree(job_id, cause, by, now)
             return True
         if job.pause is None or job.pause.cause is not PauseCause.LIMIT:
             self._ask(job, limit, by, now)
@@ -79,7 +79,7 @@ class LimitAsks:
             if pause and pause.asks(job_id) and pause.until is not None and pause.until <= now:
                 is_wall = pause.limit == WALL_TIME
                 cause = StopCause.WALL_TIME if is_wall else StopCause.LIMIT
-                self._completion.stop_tree(job_id, cause, pause.by, now)
+                self._stops.stop_tree(job_id, cause, pause.by, now)
 
     def found(self, job: Job) -> None:
         """Watch the timeout of a question about a limit again, after a restart."""
@@ -155,10 +155,10 @@ _OVER = "this attempt has ended"
 
 
 class Accounting:
-    def __init__(self, trees: JobTrees, completion: Completion, asks: LimitAsks) -> None:
+    def __init__(self, trees: JobTrees, stops: Stops, asks: LimitAsks) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        self._completion = completion
+        self._stops = stops
         self._asks = asks
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
@@ -207,7 +207,7 @@ class Accounting:
             limited = above.config.max_cost_usd is not None and not above.status.ended
             if limited and self._trees.plans[above.id].unfinished:
                 by = f"max_cost_usd of job {above.id}: the cost of {worker.id} is unknown"
-                self._completion.stop_tree(above.id, StopCause.LIMIT, by, now)
+                self._stops.stop_tree(above.id, StopCause.LIMIT, by, now)
                 return
 
     def stop_spent_days(self, now: float) -> None:
@@ -220,7 +220,7 @@ class Accounting:
                 continue
             reached = self._trees.quotas.day_reached(job.submitted_by, now)
             if reached is not None and self._spends(root_id):
-                self._completion.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
+                self._stops.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
 
     def _spends(self, root_id: str) -> bool:
         """True if an unfinished worker of the tree uses a model."""

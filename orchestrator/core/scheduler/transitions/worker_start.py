@@ -12,8 +12,8 @@ from orchestrator.core.scheduler.placement import (
     machine_of,
     needs_server_files,
 )
-from orchestrator.core.scheduler.queue.slots import Capacity, Lack
-from orchestrator.core.scheduler.queue.start_holds import AgentThrottle
+from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler_commands import (
     MakeContext,
     SetWaiting,

@@ -13,7 +13,7 @@ from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import changed
-from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 
 
@@ -25,19 +25,19 @@ class PlanApproval:
     stops, and restarts.
     """
 
-    def __init__(self, trees: JobTrees, completion: Completion, pauses: Pauses) -> None:
+    def __init__(self, trees: JobTrees, job_end: JobEnd, pauses: Pauses) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
-        self._completion = completion
+        self._job_end = job_end
         self._pauses = pauses
 
     def awaited(self, job_id: str) -> bool:
         """True if the job's planner has ended, but its tasks are not added yet."""
-        return job_id in self._completion.planning
+        return job_id in self._job_end.planning
 
     def is_rendering(self, job_id: str) -> bool:
         """True if all workers of the job have ended, and the job is being merged and reported."""
-        return job_id in self._completion.rendering
+        return job_id in self._job_end.rendering
 
     def planner(self, job_id: str) -> Worker:
         """Return the job's planner. Raise KeyError for a job without a planner."""
@@ -57,7 +57,7 @@ class PlanApproval:
         ``source``: the planner. ``reason``: why the requested planner made no plan; empty if it
         made one.
         """
-        self._completion.planning.discard(job_id)
+        self._job_end.planning.discard(job_id)
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
         facts = replace(facts, plan_error="", plan_fallback=fallback)
@@ -75,7 +75,7 @@ class PlanApproval:
         else:
             job = self._unit_of_work.move_job(job_id, JobStatus.PENDING)
         self._trees.install(job, PlanProgress(tasks, workers))
-        self._completion.check_job(job_id, now)
+        self._job_end.check_job(job_id, now)
 
     def _count_in_parent(self, job: Job, workers: int) -> None:
         if job.parent_key is not None:
@@ -88,7 +88,7 @@ class PlanApproval:
         """End a job without tasks, because no plan is possible."""
         facts = replace(self._unit_of_work.jobs[job_id].facts, plan_error=reason)
         job = self._unit_of_work.update_job(job_id, plan_source=NO_PLAN, reason=reason, facts=facts)
-        self._completion.end_job(job, now)
+        self._job_end.request_reports(job, now)
 
     def approve(self, job_id: str, by: str, now: float, comment: str) -> None:
         """Start the tasks of a planned job.

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.completion import Completion
+from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.text.command_name import COMMAND
 
@@ -22,11 +22,11 @@ _STATUSES = {Decision.APPROVE: WorkerStatus.SUCCESS, Decision.REJECT: WorkerStat
 
 
 class Questions:
-    def __init__(self, trees: JobTrees, running: RunningWorkers, completion: Completion) -> None:
+    def __init__(self, trees: JobTrees, running: RunningWorkers, worker_end: WorkerEnd) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._running = running
-        self._completion = completion
+        self._worker_end = worker_end
 
     def turn(self, now: float) -> None:
         """Ask the questions that are due, and end the questions whose timeout has expired."""
@@ -126,7 +126,7 @@ class Questions:
         payload |= {"comment": comment}
         self._unit_of_work.emit(EventKind.QUESTION_ANSWERED, job, now, worker.id, **payload)
         verdict = Verdict(status=_STATUSES[decision], reason=question.outcome)
-        self._completion.answered(worker, verdict, now)
+        self._worker_end.answered(worker, verdict, now)
         return self._unit_of_work.workers[worker.key]
 
     def _discount(self, job: Job, worker: Worker, now: float) -> None:

@@ -4,16 +4,21 @@ Agent fallback: another agent for a worker without a fixed agent, if a login fai
 """
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.attempt.failure import HANDED_ON
+from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
 from orchestrator.core.model.job import AUTO, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import goes_on_with, noted
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 
 #: Maximum number of attempts of a worker with agent fallbacks. By then, each agent has been tried.
 MOST_ATTEMPTS = 12
+
+#: Seconds until a tool that did not start is started again, one value per attempt. These attempts
+#: use no retry of the worker.
+PAUSES_SECONDS = (2.0, 5.0, 15.0)
 
 
 class AgentFallback:
@@ -71,12 +76,46 @@ def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
     return (task.agents or (job.config.agent,)) == (AUTO,)
 
 
+class ToolStarts:
+    """Finds tools that worked before but cannot be started now, for example during an update."""
+
+    def __init__(self, unit_of_work: UnitOfWork) -> None:
+        self._unit_of_work = unit_of_work
+        self._began: set[str] = set()
+
+    def began(self, agent: str) -> None:
+        """Record that the agent's program has run. Idempotent."""
+        self._began.add(agent)
+
+    def pause(self, worker: Worker) -> float | None:
+        """Return the seconds until the retry of a worker whose tool did not start.
+
+        None if the worker gets no such retry.
+        """
+        if worker.result is None or not self._worked(worker.agent):
+            return None
+        times = 0
+        for failure in reversed(worker.result.failures):
+            if failure.cause != NOT_STARTED:
+                break
+            times += 1
+        return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
+
+    def _worked(self, agent: str) -> bool:
+        """True if the agent has worked: on this server, or in a worker of an unfinished tree."""
+        found = self._unit_of_work.workers.values()
+        return agent in self._began or any(
+            each.agent == agent and each.status.succeeded for each in found
+        )
+
+
 class Retries:
     def __init__(self, trees: JobTrees, claims: TaskLocks, fallback: AgentFallback) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._task_locks = claims
         self._fallback = fallback
+        self.tool_starts = ToolStarts(trees.unit_of_work)
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
         """Retry on another machine, if the login failed on the worker's machine only. Return True

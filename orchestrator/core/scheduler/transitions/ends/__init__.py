@@ -1,0 +1,1 @@
+"""Ends of attempts, workers, and jobs, and what follows: retry, selection of a candidate, stops."""

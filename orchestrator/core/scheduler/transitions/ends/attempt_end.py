@@ -1,0 +1,200 @@
+"""End of an attempt: decides on a retry, on waiting for child jobs, or on the end of the worker."""
+
+from dataclasses import replace
+
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.delivered_work import with_children
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
+from orchestrator.core.outcome.attempt_outcome import Verdict, judge, judged_last
+from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
+from orchestrator.core.outcome.retry_policy import may_retry, retry_delay
+from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
+from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
+from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
+from orchestrator.core.scheduler.transitions.ends.worker_retry import Retries
+from orchestrator.core.scheduler.transitions.worker_start import waits_for_account
+
+
+class AttemptEnd:
+    def __init__(
+        self, trees: JobTrees, worker_end: WorkerEnd, stops: Stops, retries: Retries
+    ) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+        self._worker_end = worker_end
+        self._stops = stops
+        self._retries = retries
+
+    def settle(
+        self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
+    ) -> None:
+        """Decide what follows the end of a worker's process.
+
+        ``limited_until``: the end of the rate limit that ended the process; None if the process
+        ended otherwise.
+        """
+        unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
+        if unfinished.verdict is not None and not unfinished.open_children:
+            verdict = self._with_promise(worker, verdict)
+            worker = self._unit_of_work.workers[key]
+        if worker.cancelled_by is not None and not verdict.succeeded:
+            # If the server was restarted since the cancel, the exit may say that the attempt was
+            # lost.
+            verdict = stop_verdict(EndedBy.CANCEL, worker.cancelled_by)
+        if unfinished.open_children:
+            # Apply the cancel even if the worker has succeeded since. Otherwise a child job could
+            # outlive it.
+            verdict = self._stops.verdict_on(worker) or verdict
+        if not verdict.succeeded and self._try_again(
+            worker, unfinished, verdict, now, limited_until
+        ):
+            return
+        if not verdict.succeeded:
+            for child in sorted(unfinished.open_children):
+                by = f"{worker.id} ({verdict.status})"
+                self._stops.stop_tree(child, StopCause.PARENT, by, now)
+        if unfinished.open_children:
+            stopping = self._stops.verdict_on(worker) is not None
+            self._worker_end.wait_for_child_jobs(worker, unfinished, verdict, stopping=stopping)
+        else:
+            self._worker_end.end(worker, self._with_children(worker, verdict), now)
+
+    def paused(self, key: WorkerKey, now: float) -> None:
+        """Queue the worker again, after a pause of its job stopped its attempt.
+
+        The new attempt uses no retry.
+        """
+        worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
+        unfinished.stopping, free = False, worker.budget_from + 1
+        why = "stopped because the job is paused; runs again when the job resumes"
+        self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
+
+    def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
+        """Return the outcome of an attempt that a pause stopped, if a cancel followed; otherwise
+        None.
+
+        The cancel may concern the worker or its job.
+        """
+        return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
+
+    def returned(self, worker: Worker, now: float) -> None:
+        """End the worker of a preloaded launch that was not begun, if the worker is being
+        stopped.
+        """
+        verdict = self._stops.verdict_on(worker)
+        if verdict is not None:
+            self.settle(worker.key, verdict, now)
+
+    def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
+        """Resume the wait of a worker after a restart.
+
+        Its process has ended, and only its child jobs run.
+        """
+        unfinished, stopped = self._trees.unfinished[worker.key], self._stops.verdict_on(worker)
+        unfinished.stopping, unfinished.verdict = stopped is not None, stopped or verdict
+        if not unfinished.open_children:
+            self.settle(worker.key, unfinished.verdict, now)
+
+    def _try_again(
+        self,
+        worker: Worker,
+        unfinished: UnfinishedWorker,
+        verdict: Verdict,
+        now: float,
+        limited_until: float | None,
+    ) -> bool:
+        task, job = self._trees.task_of(worker), self._trees.job_of(worker)
+        if job.stop_cause is not None or worker.cancelled_by is not None or unfinished.stopping:
+            return False
+        if limited_until is not None:
+            # Waiting for a rate-limited account uses no retry of the worker.
+            delay = limited_until - now
+            reason = waits_for_account(worker.agent, delay)
+            self._retries.begin(
+                worker,
+                reason,
+                reason,
+                delay,
+                now,
+                budget_from=worker.budget_from + 1,
+                waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
+            )
+            return True
+        pause = self._retries.tool_starts.pause(worker) if verdict.not_started else None
+        if pause is not None:
+            # Waiting for the end of the tool's update uses no retry of the worker.
+            reason, free = f"{verdict.reason}; retrying in {pause:g} s", worker.budget_from + 1
+            self._retries.begin(worker, reason, verdict.reason, pause, now, budget_from=free)
+            return True
+        if self._retries.on_another_machine(worker, verdict, now):
+            return True
+        if self._retries.with_another_agent(worker, verdict, now):
+            self._worker_end.replace_refused_agent(worker, verdict, now)
+            return True
+        child_failed = self._failed_child(worker) is not None
+        if not may_retry(worker, task, job.config, verdict, child_failed):
+            return False
+        # The attempt never ran, so retry at once, without a back-off.
+        backoff = job.config.retry_backoff_seconds
+        delay = 0.0 if verdict.never_began else retry_delay(worker, backoff)
+        reason = f"{verdict.reason}; retrying in {delay:g} s"
+        self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
+        return True
+
+    def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
+        """Judge the worker's delivery again, with the changes of child jobs that ended after the
+        worker's process.
+        """
+        result = worker.result
+        delivery = result.delivery if result else None
+        if result is None or delivery is None or delivery.deferred is None:
+            return verdict
+        if not verdict.succeeded or self._failed_child(worker) is not None:
+            return verdict
+        own = not delivery.has_worktree
+        changed_files = self._trees.changed_below(worker, own_directories=own)
+        said = delivery.deferred
+        delivery = with_children(delivery, changed_files)
+        exit, evidence = judged_last(result.output, delivery, said)
+        judged = judge(exit, evidence)
+        result = replace(result, delivery=delivery)
+        result = noted(result, classify(worker, exit, evidence, judged))
+        self._unit_of_work.update_worker(worker.key, result=result)
+        if not judged.succeeded:
+            return judged
+        reason = "; ".join(filter(None, (verdict.reason, judged.reason)))
+        return replace(verdict, reason=reason)
+
+    def _with_children(self, worker: Worker, verdict: Verdict) -> Verdict:
+        if not verdict.succeeded or not worker.child_job_ids:
+            return verdict
+        failed = self._failed_child(worker)
+        if failed is not None:
+            reason = f"child job {failed.id} ended with status {failed.status}"
+            return Verdict(status=WorkerStatus.FAILED, reason=reason)
+        return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
+
+    def _failed_child(self, worker: Worker) -> Job | None:
+        """Return a child job that failed; None if there is none.
+
+        A child job does not count if it was withdrawn, or if another child job with the same
+        request succeeded.
+
+        A child job whose tasks all succeeded has not failed, even if its result lacks changes. The
+        jobs above it report the missing changes.
+        """
+        children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
+        done = {child.digest for child in children if self._did_its_tasks(child)}
+        for child in children:
+            withdrawn = child.stop_cause is StopCause.WITHDRAWN
+            if child.status.ended and not withdrawn and child.digest not in done:
+                return child
+        return None
+
+    def _did_its_tasks(self, job: Job) -> bool:
+        if job.status is not JobStatus.PARTIAL or job.unmerged:
+            return job.status is JobStatus.COMPLETED
+        return all(tasks_succeeded(self._trees.workers_of(job.id)).values())

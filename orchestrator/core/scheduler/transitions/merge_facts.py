@@ -1,0 +1,134 @@
+"""Stores the outcome of merging a job's changes: what the result contains and what is missing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.core.events import EventKind
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_facts import Missing, Overruled
+from orchestrator.core.model.states import MergeState
+from orchestrator.core.outcome.job.job_outcome import job_outcome
+from orchestrator.core.outcome.job.reason import reason_of
+from orchestrator.core.outcome.job.unmerged_changes import (
+    lost_below,
+    lost_without_worktree,
+    not_made,
+    overruled_below,
+    side_work_left,
+    still_missing,
+)
+from orchestrator.core.scheduler.merge_outcome import Merged
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.state.unit_of_work import changed
+
+
+class MergeFacts:
+    def __init__(self, trees: JobTrees) -> None:
+        self._trees = trees
+        self._unit_of_work = trees.unit_of_work
+
+    def merged(self, job_id: str, merged: Merged) -> None:
+        """Store the outcome of merging the job's changes."""
+        job = self._unit_of_work.jobs.get(job_id)
+        if job is None:
+            return
+        job = self._unit_of_work.update_job(job_id, **self._fields(job, merged))
+        self._unit_of_work.update_job(job_id, reason=reason_of(job))
+
+    def merged_later(self, job_id: str, merged: Merged, now: float) -> None:
+        """Store the outcome of another merge of an ended job, which replaces the former outcome."""
+        job = self._unit_of_work.jobs[job_id]
+        if not job.status.ended:
+            return
+        self._forget_conflicts(job, merged)
+        fields = self._fields(job, merged)
+        workers = [each for each in self._trees.workers_of(job_id) if not each.is_planner]
+        after = changed(job, **fields)
+        status = job_outcome(
+            workers,
+            job.cancelled,
+            incomplete=after.lacks_changes,
+            fails_unjudged=after.fails_unjudged,
+        )
+        reason = reason_of(changed(after, status=status))
+        if (status, reason) == (job.status, job.reason):
+            self._unit_of_work.update_job(job_id, **fields)
+            return
+        if status is not job.status:
+            self._unit_of_work.move_job(job_id, status)
+        ended = self._unit_of_work.update_job(job_id, reason=reason, **fields)
+        self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
+
+    def _forget_conflicts(self, job: Job, merged: Merged) -> None:
+        """Clear the reasons of workers that had conflicts, but are now in the result."""
+        missing = {each.worker_id for each in merged.missing}
+        for worker in self._trees.workers_of(job.id):
+            was_left = worker.result is not None and worker.result.unresolved
+            if was_left and worker.status.succeeded and worker.id not in missing:
+                self._unit_of_work.update_worker(worker.key, reason="")
+
+    def _fields(self, job: Job, merged: Merged) -> dict[str, Any]:
+        """Return the fields of a job that a merge changes."""
+        lost, overruled = self._below(job)
+        plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
+        plain = tuple(lost_without_worktree(job, plan.tasks, workers))
+        present = (*merged.files, *_without_worktree(workers))
+        lost = tuple(still_missing(lost, present))
+        chosen = (each for each in merged.missing if each.chosen)
+        left = {each.worker_id for each in chosen if not each.child_job_id}
+        wanted = [each for each in workers if each.id not in left]
+        half = tuple(not_made(job, wanted, present))
+        taken = job.facts.taken if merged.taken is None else merged.taken
+        inside = [each for each in wanted if each.counts or each.id in taken]
+        side = tuple(side_work_left(job, inside))
+        names = {each.id for each in inside}
+        facts = replace(
+            job.facts,
+            earlier_parts=tuple(
+                each for each in job.facts.earlier_parts if each.worker_id not in names
+            ),
+            merge_error=merged.error,
+            missing=(*merged.missing, *plain, *half, *side),
+            taken=taken,
+            taken_jobs=job.facts.taken_jobs if merged.taken_jobs is None else merged.taken_jobs,
+            lost_below=lost,
+            not_in_parent=merged.not_in_parent,
+            overruled=merged.overruled,
+            overruled_below=overruled,
+            both_kept=merged.both_kept,
+            gates=merged.gates,
+            gates_passed=merged.gates_passed,
+            flaky=merged.flaky,
+            unjudged=merged.unjudged,
+            unjudged_files=merged.unjudged_files,
+            switched_off=merged.switched_off,
+            checkout=job.facts.checkout if merged.checkout is None else merged.checkout,
+            repository_changes=(
+                job.facts.repository_changes
+                if merged.repository_changes is None
+                else merged.repository_changes
+            ),
+        )
+        failed = merged.state is MergeState.FAILED
+        lacks = plain or side or any(each.is_made for each in lost)
+        state = MergeState.IN_PART if lacks and not failed else merged.state
+        return {"merge_state": state, "facts": facts}
+
+    def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
+        """Return the changes that child jobs' results lack, and the hunks that were replaced."""
+        lost: list[Missing] = []
+        overruled: list[Overruled] = []
+        for worker in self._trees.workers_of(job.id):
+            children = [self._unit_of_work.jobs[each] for each in worker.child_job_ids]
+            lost += lost_below(worker, children)
+            overruled += overruled_below(worker, children)
+        return tuple(lost), tuple(overruled)
+
+
+def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
+    """Yield files of workers without a worktree, because no merge reports these files."""
+    for worker in workers:
+        delivery = worker.result.delivery if worker.result else None
+        if worker.result and delivery and worker.counts and not delivery.has_worktree:
+            yield from (*worker.result.files_created, *delivery.checkout)
