@@ -51,13 +51,14 @@ from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedCon
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.preparation import AttemptPreparation, attempt_id
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
-from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
 from orchestrator.engine.gates.gate_runner import GateRunner
+from orchestrator.engine.job_removal import Housekeeping, JobRemoval
 from orchestrator.engine.merge.gate_check import MergedGates
 from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
+from orchestrator.engine.report_writer import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.running_processes import RunningProcesses
@@ -76,7 +77,7 @@ from orchestrator.engine.service.read_models.files import ChangeReads, WorkerFil
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.engine.service.reruns.retry import WorkerRetryCalls
+from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus, Throughput
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.service.stored_trees import StoredTrees
@@ -86,10 +87,10 @@ from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
-from orchestrator.engine.worktrees.policy import WorktreeCleanup
+from orchestrator.engine.worktrees.job_base import JobBases
 from orchestrator.engine.worktrees.project_work import ProjectWork
-from orchestrator.engine.worktrees.start_commit import StartCommits
 from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
 from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
 from orchestrator.git.commits.change_reader import GitChangeReader
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
@@ -427,12 +428,12 @@ class Assembly:
         return MergeQueue(self._store, self._job_merge, self._reporting.once_more, self._inbox.put)
 
     @cached_property
-    def _reporting(self) -> Reporting:
+    def _reporting(self) -> ReportWriter:
         reporter = Reports(
             template_dir=self._settings.reports.template_dir, project=self._around.project_root
         )
         merges = self._job_merge.reports
-        return Reporting(self._store, reporter, self._workspace, notice, self._inbox.put, merges)
+        return ReportWriter(self._store, reporter, self._workspace, notice, self._inbox.put, merges)
 
     @cached_property
     def _job_log(self) -> JobLog:
@@ -602,7 +603,7 @@ class Assembly:
             planner=RulesPlanner(),
             submitting=self._submitting,
             gate_plans=gate_plans_of(self._repository, self._settings),
-            bases=StartCommits(self._repository, self._worktrees),
+            bases=JobBases(self._repository, self._worktrees),
             new_job_id=lambda: secrets.token_hex(4),
             moved=lambda: self._place.moved,
             check_url=self._outbox_service.check_url,

@@ -15,7 +15,7 @@ from orchestrator.engine.gates.baseline_store import FOLDER as BASE_RESULTS
 from orchestrator.engine.gates.baseline_store import BaselineStore
 from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
 from orchestrator.engine.gates.gate_runner import GateRunner
-from orchestrator.engine.gates.selection import GatePlans
+from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses

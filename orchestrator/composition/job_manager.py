@@ -16,8 +16,9 @@ from orchestrator.engine.attempts.attempt_runner import (
     running_attempt_id,
 )
 from orchestrator.engine.attempts.preparation import AttemptPreparation
-from orchestrator.engine.finished_jobs import Housekeeping, JobRemoval, Reporting
+from orchestrator.engine.job_removal import Housekeeping, JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.report_writer import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
@@ -25,7 +26,7 @@ from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.recovery import restore, take_up
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
-from orchestrator.engine.worktrees.policy import WorktreeCleanup
+from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.security import scratch_directory, search_boundary
@@ -61,7 +62,7 @@ class JobManager:
     workspace: WorkspaceLayout
     publisher: Publisher
     merge_queue: MergeQueue
-    reporting: Reporting
+    reporting: ReportWriter
     job_log: JobLog
     status_files: StatusFiles
     removal: JobRemoval

@@ -46,7 +46,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "engine": (
         "runtime",
-        "finished_jobs worktrees",
+        "worktrees job_removal report_writer",
         "planning",
         "gates",
         "submission",

@@ -33,7 +33,7 @@ from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.repository.repository import signature_of
-from orchestrator.engine.planning.intent import intent_of_task
+from orchestrator.engine.planning.task_intent import intent_of_task
 from orchestrator.engine.runtime.machine import PortRanges
 from orchestrator.engine.runtime.worker_environment import (
     GATE_REPORT,

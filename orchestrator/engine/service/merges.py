@@ -19,7 +19,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.queries import Queries
-from orchestrator.engine.service.reruns.retry import check_conflicts
+from orchestrator.engine.service.reruns.rerun_checks import check_conflicts
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor

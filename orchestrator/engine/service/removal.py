@@ -8,7 +8,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Store, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.finished_jobs import JobRemoval
+from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.stored_trees import StoredTrees

@@ -44,7 +44,7 @@ from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.read_models.read_models import ReadModels
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
-from orchestrator.engine.service.reruns.retry import WorkerRetryCalls
+from orchestrator.engine.service.reruns.worker_control import WorkerRetryCalls
 from orchestrator.engine.service.server_status import ServerStatus
 from orchestrator.engine.service.submissions import SubmissionCalls
 from orchestrator.engine.supervisor.lock_calls import LockCall

@@ -14,9 +14,9 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.gates.selection import GatePlans
+from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.service.access import Access
-from orchestrator.engine.service.reruns.retry import check_rerun
+from orchestrator.engine.service.reruns.rerun_checks import check_rerun
 from orchestrator.engine.service.stored_trees import StoredTrees
 from orchestrator.engine.submission.submit import (
     ResolvedSubmission,
@@ -25,7 +25,7 @@ from orchestrator.engine.submission.submit import (
     check_tasks,
 )
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.engine.worktrees.start_commit import StartCommits, check_child
+from orchestrator.engine.worktrees.job_base import JobBases, check_child
 
 
 class SubmissionCalls:
@@ -42,7 +42,7 @@ class SubmissionCalls:
         planner: Planner,
         submitting: SubmissionBuilder,
         gate_plans: GatePlans,
-        bases: StartCommits,
+        bases: JobBases,
         new_job_id: Callable[[], str],
         moved: Callable[[], str],
         check_url: Callable[[str], None],

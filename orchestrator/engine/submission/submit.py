@@ -27,7 +27,7 @@ from orchestrator.core.scheduler import dag
 from orchestrator.core.scheduler.planned_job import held_for_approval, planner_of
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.view import TreeSize
-from orchestrator.engine.gates.selection import GatePlan
+from orchestrator.engine.gates.gate_selection import GatePlan
 from orchestrator.engine.submission.agent_choice import AgentChoice
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -34,8 +34,8 @@ from orchestrator.core.scheduler.view import TreeSize
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.preparation import Issued
-from orchestrator.engine.finished_jobs import Reporting
 from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.report_writer import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.machine import Headroom
 from orchestrator.engine.runtime.messages import (
@@ -236,7 +236,7 @@ class Supervisor:
         attempts: AttemptRunner,
         planning: AgentPlans,
         merge_queue: MergeQueue,
-        reporting: Reporting,
+        reporting: ReportWriter,
         publisher: Publisher,
         headroom: Headroom,
         lock_calls: LockCalls,

@@ -52,9 +52,10 @@ from orchestrator.engine.worktrees.branch_tips import (
 )
 from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoints
 from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
-from orchestrator.engine.worktrees.policy import Turns, WorktreeRule
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
+from orchestrator.engine.worktrees.worktree_cleanup import Turns
+from orchestrator.engine.worktrees.worktree_rule import WorktreeRule
 from orchestrator.security.secret_kinds import redacted
 
 

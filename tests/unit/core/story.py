@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
-
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.human_input import Decision, RunningMode
@@ -15,6 +13,7 @@ from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.scheduler.merge_outcome import MergeRejection
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.scheduler.planned_job import planner_of
+from orchestrator.core.scheduler.queue.capacity import Capacity, Lack
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import (
     Command,
@@ -24,7 +23,7 @@ from orchestrator.core.scheduler.scheduler_commands import (
     Stop,
     TakePlan,
 )
-from orchestrator.engine.service.reruns.retry import check_reopens, check_rerun
+from orchestrator.engine.service.reruns.rerun_checks import check_reopens, check_rerun
 
 from .factories import (
     DONE,

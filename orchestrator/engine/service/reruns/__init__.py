@@ -1,1 +1,1 @@
-"""The use cases that run ended work again: retries, and feedback on a worker's change."""
+"""The use cases that run work again: retries of one worker, or its cancel, and feedback on a change."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.ports import Change
-from orchestrator.engine.finished_jobs import JobRemoval
+from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import WorkspaceJobFiles
 from tests.contract.store_values import a_job

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from orchestrator.core.scheduler.queue.capacity import Lack
 
 from orchestrator.core.model.states import WaitKind
+from orchestrator.core.scheduler.queue.capacity import Lack
 from orchestrator.engine.runtime.machine import (
     FRESH_SECONDS,
     MIB,

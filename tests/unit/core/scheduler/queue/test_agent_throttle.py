@@ -3,14 +3,14 @@ over.
 """
 
 import pytest
+
+from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.scheduler.queue.agent_throttle import (
     FIRST_PAUSE_SECONDS,
     LONGEST_RESET_SECONDS,
     AgentThrottle,
 )
-
-from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
-from orchestrator.core.model.states import WorkerStatus
 from tests.unit.core.factories import EXIT_0, EXIT_1, a_task
 from tests.unit.core.story import Story
 

@@ -15,7 +15,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 logger = logging.getLogger(__name__)
 
 
-class StartCommits:
+class JobBases:
     def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
         self._repository = repository
         self._worktrees = worktrees

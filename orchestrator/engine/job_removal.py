@@ -1,29 +1,19 @@
-"""Reports and removal of finished jobs.
-
-A thread writes reports, so that no job waits for another job's reports. Background maintenance
-repairs files after a crash, and removes old jobs.
-"""
+"""Removal of old jobs by a background thread, which also repairs files after a crash."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
 from orchestrator.core.model.job import Job
-from orchestrator.core.outcome.full_disk import is_full_disk, is_shortage
-from orchestrator.core.ports import JobFiles, Reporter, Store, Tree, Workspace
-from orchestrator.core.repository.merge_report import MergeReport
+from orchestrator.core.outcome.full_disk import is_full_disk
+from orchestrator.core.ports import JobFiles, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.runtime.background import when_reachable
-from orchestrator.engine.runtime.messages import Post, ReportsRendered
 
 logger = logging.getLogger(__name__)
 
@@ -238,129 +228,3 @@ class Housekeeping:
         if scheduler.view.has_tree(root_id):
             return False
         return self._removal.begin(root_id)
-
-
-#: Seconds until reports are written again after a full disk.
-RENDER_RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Owed:
-    """A request to write reports of a job that has ended. No job waits for these reports."""
-
-    render: Render
-
-
-class Reporting:
-    def __init__(
-        self,
-        store: Store,
-        reporter: Reporter,
-        workspace: Workspace,
-        notice: Callable[[Tree], str],
-        post: Post,
-        integrate: Callable[[Tree, str], Mapping[str, MergeReport]] = lambda tree, job_id: {},
-    ) -> None:
-        self._store = store
-        self._reporter = reporter
-        self._workspace = workspace
-        #: Returns the notice for the top of a tree's reports; "" if there is none.
-        self._notice = notice
-        self._post = post
-        #: Merges the workers' changes if necessary, and returns the outcomes by job.
-        self._integrate = integrate
-        self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
-        #: Reports that are not written yet, by job.
-        self._owed: dict[str, Render] = {}
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopping.set()
-        self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def ask(self, render: Render) -> None:
-        self._queue.put(render)
-
-    def mend(self, root: Job) -> None:
-        """Write the missing reports of an ended root job.
-
-        A directory that a person removed is not created again.
-        """
-        missing = not self._workspace.final_report(root).is_file()
-        if missing and self._workspace.job_directory(root.id).is_dir():
-            self._queue.put(_Owed(Render(root.id, root.id, ())))
-
-    def once_more(self, render: Render) -> None:
-        """Rewrite the outdated reports of an ended job."""
-        self._queue.put(_Owed(render))
-
-    def write(self) -> None:
-        """Write all requested reports before returning. Only for use without ``start``."""
-        if not self._queue.empty():
-            self.start()
-            self.stop()
-
-    def _run(self) -> None:
-        self._reporter.prepare()
-        while True:
-            try:
-                render = self._queue.get(timeout=RENDER_RETRY_SECONDS if self._owed else None)
-            except Empty:
-                self._write_owed()
-                continue
-            if render is None:
-                return
-            if isinstance(render, _Owed):
-                self._try(render.render)
-                continue
-            self._try(render)
-            failpoints.reached("reports: written")
-            self._post(ReportsRendered(render.job_id))
-
-    def _try(self, render: Render) -> None:
-        """Try to write reports.
-
-        If that fails, the job ends without them, and they are written later if possible.
-        """
-        try:
-            self._render(render)
-        except Exception as error:
-            if is_shortage(error):
-                self._owe(render, error)
-                return
-            logger.exception("a report failed", extra={"job_id": render.job_id})
-        self._owed.pop(render.job_id, None)
-
-    def _owe(self, render: Render, error: Exception) -> None:
-        if render.job_id not in self._owed:
-            logger.warning(
-                "cannot write a report; retrying: %s", error, extra={"job_id": render.job_id}
-            )
-        self._owed[render.job_id] = render
-
-    def _write_owed(self) -> None:
-        for render in list(self._owed.values()):
-            self._try(render)
-            if render.job_id in self._owed:
-                return
-
-    def _render(self, render: Render) -> None:
-        whole = render.job_id == render.root_id
-        family = None if whole else render.family
-        tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._stopping)
-        if tree is not None:
-            directory = self._workspace.job_directory(render.root_id)
-            uses_git = any(job.config.base or job.config.git_note for job in tree.jobs)
-            self._reporter.render(
-                tree,
-                render.job_id,
-                directory,
-                notice=self._notice(tree),
-                merges=self._integrate(tree, render.job_id) if uses_git else {},
-            )

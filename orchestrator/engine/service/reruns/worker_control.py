@@ -1,0 +1,114 @@
+"""The use cases that retry or cancel one worker."""
+
+from collections.abc import Callable
+
+from orchestrator.core.errors import Conflict, Unavailable
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.submission import Caller
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.text.command_name import COMMAND
+from orchestrator.engine.merge.merge_queue import MergeQueue
+from orchestrator.engine.service.access import Access
+from orchestrator.engine.service.reruns.rerun_checks import (
+    check_can_run_again,
+    check_reopens,
+    check_worker_ended,
+)
+from orchestrator.engine.service.stored_trees import StoredTrees
+from orchestrator.engine.submission.submit import check_retry
+from orchestrator.engine.supervisor.supervisor import Supervisor
+
+
+class WorkerRetryCalls:
+    """Implements the calls that retry or cancel one worker. Contracts: see ``Service``."""
+
+    def __init__(
+        self,
+        *,
+        supervisor: Supervisor,
+        access: Access,
+        trees: StoredTrees,
+        merge_queue: MergeQueue,
+        moved: Callable[[], str],
+    ) -> None:
+        """``moved`` returns an error text if the workspace or the project was moved, so that
+        nothing starts; otherwise "".
+        """
+        self._supervisor = supervisor
+        self._access = access
+        self._trees = trees
+        self._merge_queue = merge_queue
+        self._moved = moved
+
+    def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        job, worker = self._asked(caller, job_id, worker_id)
+        if moved := self._moved():
+            raise Unavailable(moved)
+        check_can_run_again(job)
+        check_worker_ended(worker)
+        self._trees.check_not_attached(worker)
+        if self._merge_queue.is_under_way(job.id):
+            raise Conflict(f"job {job.id} is being merged; retry when the merge has ended")
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            if job.status.ended:
+                check_retry(scheduler, job, now)
+            self._trees.bring_back(scheduler, job, now, check)
+            scheduler.retry_worker(scheduler.view.workers[worker.key], caller.name, now)
+
+        def check(scheduler: Scheduler, present: Job) -> None:
+            found = scheduler.view.workers[worker.key]
+            _check_failed(found)
+            check_reopens(scheduler, present, found, "retry")
+            _check_dependencies(scheduler, found)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job.id)
+
+    def cancel(self, caller: Caller, job_id: str, worker_id: str) -> Job:
+        self._access.changeable(caller, job_id)
+        job, worker = self._asked(caller, job_id, worker_id)
+        if worker.is_adviser:
+            raise Conflict(
+                f"{worker.id} is a planner or reviewer, which cannot be cancelled alone; cancel "
+                f"the job: {COMMAND} cancel {job.id}"
+            )
+
+        def action(scheduler: Scheduler, now: float) -> None:
+            found = scheduler.view.workers.get(worker.key)
+            if found is not None:
+                scheduler.cancel_worker(found, caller.signature, now)
+
+        self._supervisor.call(action)
+        return self._access.job(caller, job.id)
+
+    def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
+        """Return the worker, and the job to which it belongs: the named job or one of its
+        descendants.
+        """
+        self._access.workable(caller, job_id)
+        self._access.check_person(caller)
+        worker = self._access.worker(caller, job_id, worker_id)
+        return self._access.job(caller, worker.job_id), worker
+
+
+def _check_failed(worker: Worker) -> None:
+    """Raise Conflict if a worker succeeded or has not ended."""
+    check_worker_ended(worker)
+    if worker.status.succeeded:
+        raise Conflict(
+            f"{worker.id} succeeded; nothing to retry; to have its change corrected: "
+            f"{COMMAND} feedback {worker.job_id} {worker.id}"
+        )
+
+
+def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
+    """Raise Conflict if a dependency of the worker's task did not succeed."""
+    needs = scheduler.view.task_of(worker).depends_on
+    for needed in needs:
+        candidates = scheduler.view.candidates_of(worker.job_id, needed)
+        if not any(each.status.succeeded for each in candidates):
+            raise Conflict(
+                f"{worker.id} depends on task {needed!r}, which has not succeeded; retry task "
+                f"{needed!r} first: {COMMAND} retry {worker.job_id} {candidates[0].id}"
+            )
