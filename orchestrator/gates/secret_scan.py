@@ -139,12 +139,12 @@ class _Find:
 
     @property
     def flaw(self) -> Flaw:
-        added, told = self.added, f"{self.secret.kind} (value not shown)"
+        added, description = self.added, f"{self.secret.kind} (value not shown)"
         commit = f"commit {added.commit[:12].decode('ascii', 'replace')}"
         if not added.path:
-            return Flaw(f"{commit}|{told}", f"the message of {commit}: {told}")
+            return Flaw(f"{commit}|{description}", f"the message of {commit}: {description}")
         place = f"{added.path.decode('utf-8', 'replace')[:200]}:{added.number}"
-        return Flaw(f"{place}|{told}", f"{place}: {told}, added by {commit}")
+        return Flaw(f"{place}|{description}", f"{place}: {description}, added by {commit}")
 
 
 class Secrets:

@@ -88,8 +88,8 @@ def check_version(git: Git) -> None:
 
 @lru_cache(maxsize=4)
 def _check_program(program: str, changed: int, directory: str) -> None:
-    said = Git(directory, {}).run("version").text
-    numbers = [part for part in said.split() if part[:1].isdigit()]
+    answer = Git(directory, {}).run("version").text
+    numbers = [part for part in answer.split() if part[:1].isdigit()]
     found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
     if found < OLDEST:
-        raise RepositoryError(f"{said} is too old; install {OLDEST[0]}.{OLDEST[1]} or newer")
+        raise RepositoryError(f"{answer} is too old; install {OLDEST[0]}.{OLDEST[1]} or newer")

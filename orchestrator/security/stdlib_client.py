@@ -127,7 +127,7 @@ def retried(
     failure, and not after ``ends_at`` (monotonic seconds). ``waiting`` is called once, before the
     first long pause. Raise OSError with the last error.
     """
-    delay, gives_up_at, has_said = FIRST_DELAY_SECONDS, 0.0, False
+    delay, gives_up_at, has_reported = FIRST_DELAY_SECONDS, 0.0, False
     while True:
         pause = delay
         try:
@@ -142,9 +142,9 @@ def retried(
         gives_up_at = gives_up_at or min(now + patience, ends_at)
         if now + pause > gives_up_at:
             raise trouble
-        if pause > SILENT_DELAY_SECONDS and not has_said:
+        if pause > SILENT_DELAY_SECONDS and not has_reported:
             waiting()
-            has_said = True
+            has_reported = True
         time.sleep(pause)
         delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 

@@ -137,11 +137,11 @@ class JobLog:
 
         If ``events`` is empty, return the missing events up to the latest stored event.
         """
-        told = self._written[root_id]
+        written = self._written[root_id]
         if not events:
-            return self._events(root_id, told, _AT_ONCE)
-        before = events[0].seq - 1 - told
-        return self._events(root_id, told, min(before, _AT_ONCE)) if before > 0 else ()
+            return self._events(root_id, written, _AT_ONCE)
+        before = events[0].seq - 1 - written
+        return self._events(root_id, written, min(before, _AT_ONCE)) if before > 0 else ()
 
     def _write(self, handle: int, root_id: str, events: Sequence[Event]) -> None:
         if events:

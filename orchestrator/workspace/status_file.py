@@ -351,7 +351,7 @@ def _omitted(root: Job, workers: Sequence[Worker], count: int) -> dict[str, Any]
     if not count:
         return {}
     succeeded = tasks_succeeded(workers)
-    told = {
+    omitted = {
         "job_id": root.id,
         "count": count,
         "tasks": len(succeeded),
@@ -361,7 +361,7 @@ def _omitted(root: Job, workers: Sequence[Worker], count: int) -> dict[str, Any]
         "results": f"GET /api/v1/jobs/{root.id}/results",
         "file": ALL_WORKERS if root.status.ended else None,
     }
-    return {"workers_omitted": told}
+    return {"workers_omitted": omitted}
 
 
 def _paused(job: Job) -> dict[str, Any] | None:
@@ -402,11 +402,11 @@ def _judging(job: Job) -> dict[str, Any]:
 def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     """Return the fields about the merge: its progress, and the changes that the result lacks."""
     missing = [(each, unmerged_changes.way_in(each, job)) for each in job.facts.lacking]
-    told = [{**asdict(each), **asdict(way)} for each, way in missing]
+    missing_rows = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
     return {
         "merge_state": job.merge_state,
-        "missing": told,
+        "missing": missing_rows,
         "made_not_in_result": [asdict(each) for each in outside],
         "repository_changes": [asdict(each) for each in job.facts.repository_changes],
         "landed": [{**asdict(each), "at": iso(each.at)} for each in job.facts.landed],

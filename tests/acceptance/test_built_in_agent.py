@@ -25,7 +25,7 @@ import time
 
 from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
 from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
-from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
+from orchestrator.agents.events.agent_events import AgentOutcome, Ending, TextEvent, AgentEvent
 
 
 class QuillReader:
@@ -34,9 +34,9 @@ class QuillReader:
     def __init__(self, known: KnownUsage | None = None) -> None:
         self._text = ""
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         self._text = text.removeprefix("SAY ").strip() or self._text
-        return [Said(self._text)]
+        return [TextEvent(self._text)]
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         report = RunReport(text=self._text, began=True, finished=True, accounted=True)

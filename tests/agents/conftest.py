@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.events.agent_events import AgentOutcome, Sign
+from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome
 from orchestrator.agents.loop import LOOPS, loop
 from tests.agents.model_api import ModelApi, Script
 
@@ -24,7 +24,7 @@ class Loop:
     def __init__(self, name: str, api: ModelApi, folder: Path) -> None:
         self.name = name
         self.folder = folder
-        self.signs: list[Sign] = []
+        self.events: list[AgentEvent] = []
         self.api = api
 
     def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> AgentOutcome:
@@ -32,7 +32,7 @@ class Loop:
         self.api.scripts["it"] = script
         given = self.spec(**spec)
         outcome: AgentOutcome = loop(self.name).run(
-            given, f"{prompt} [[script:it]]", self.signs.append
+            given, f"{prompt} [[script:it]]", self.events.append
         )
         return outcome
 
@@ -41,7 +41,7 @@ class Loop:
     ) -> tuple[object | None, AgentOutcome]:
         self.api.scripts["it"] = script
         answer: tuple[object | None, AgentOutcome] = loop(self.name).complete(
-            self.spec(**spec), "Plan it. [[script:it]]", schema, self.signs.append
+            self.spec(**spec), "Plan it. [[script:it]]", schema, self.events.append
         )
         return answer
 
@@ -58,7 +58,7 @@ class Loop:
         }
 
     def seen(self, kind: type) -> list[Any]:
-        return [sign for sign in self.signs if isinstance(sign, kind)]
+        return [event for event in self.events if isinstance(event, kind)]
 
 
 def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from orchestrator.agents.events.agent_events import Did
+from orchestrator.agents.events.agent_events import ToolEvent
 from tests.agents.conftest import Loop
 from tests.agents.model_api import Call, ModelApi, Script, Turn
 
@@ -31,7 +31,7 @@ def test_child_jobs_are_started_by_the_tools_of_the_protocol(
     outcome = each_loop.run(script, child_jobs=(sys.executable, "-c", SERVER), policy="edit")
 
     assert outcome.succeeded
-    assert [did.summary for did in each_loop.seen(Did)] == ["parts", ""]
+    assert [did.summary for did in each_loop.seen(ToolEvent)] == ["parts", ""]
     assert "started {'request': 'parts'}" in json.dumps(api.calls[1].body["messages"])
 
 

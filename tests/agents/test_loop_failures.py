@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.agents.events.agent_events import Did, Said, Troubled
+from orchestrator.agents.events.agent_events import RetryEvent, TextEvent, ToolEvent
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.agents.conftest import Loop, until
 from tests.agents.model_api import Call, Fault, Kind, ModelApi, Script, Turn
@@ -44,7 +44,7 @@ def test_a_failure_that_passes_costs_nothing_but_a_try(each_loop: Loop, fault: F
     outcome = each_loop.run(Script.failing(fault))
     assert outcome.succeeded and outcome.usage.steps == 1
     assert not outcome.usage.partial, "who is refused is charged for nothing"
-    assert len(each_loop.seen(Troubled)) == 1
+    assert len(each_loop.seen(RetryEvent)) == 1
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CUT, Kind.MALFORMED])
@@ -94,7 +94,7 @@ def test_a_wait_that_the_server_asks_for_is_kept(each_loop: Loop) -> None:
     begun = time.monotonic()
     assert each_loop.run(Script.failing(rate_limited(retry_after="1"))).succeeded
     assert time.monotonic() - begun >= 1
-    assert [sign.seconds for sign in each_loop.seen(Troubled)] == [1.0]
+    assert [event.seconds for event in each_loop.seen(RetryEvent)] == [1.0]
 
 
 def test_a_long_wait_is_left_to_others(each_loop: Loop, api: ModelApi) -> None:
@@ -254,8 +254,8 @@ def test_no_answer_raises(each_loop: Loop, body: Any) -> None:
     fault = Fault(kind=Kind.BODY, body=body, times=0)
     outcome = each_loop.run(Script.failing(fault), limits={"max_steps": 4})
     told = [outcome.text, outcome.error]
-    told += [sign.text for sign in each_loop.seen(Said)]
-    told += [text for did in each_loop.seen(Did) for text in (did.tool, did.summary)]
+    told += [event.text for event in each_loop.seen(TextEvent)]
+    told += [text for did in each_loop.seen(ToolEvent) for text in (did.tool, did.summary)]
     # A lone surrogate in any of them would break the log.
     assert all(text.encode() is not None for text in told)
 

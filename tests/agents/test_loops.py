@@ -8,7 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.agents.events.agent_events import Did, Finished, Said, Sign, Troubled, UsageEvent
+from orchestrator.agents.events.agent_events import (
+    AgentEvent,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+    UsageEvent,
+)
 from orchestrator.agents.events.mailbox import Mailbox, read_ids
 from orchestrator.agents.loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
@@ -22,7 +29,7 @@ FOREVER = Script.of(Turn(calls=(Call.shell("true"),)), endless=True)
 def test_a_text_is_the_outcome(each_loop: Loop) -> None:
     outcome = each_loop.run(Script.of(Turn("All is well")))
     assert outcome.succeeded and outcome.text == "All is well"
-    assert [type(sign) for sign in each_loop.signs] == [UsageEvent, Said, Finished]
+    assert [type(event) for event in each_loop.events] == [UsageEvent, TextEvent, FinalAnswerEvent]
 
 
 def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> None:
@@ -32,7 +39,7 @@ def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> N
     assert outcome.succeeded and outcome.text == "Both written"
     assert (each_loop.folder / "a.txt").read_text() == "one\n"
     assert (each_loop.folder / "b/c.txt").read_text() == "two"
-    assert [did.tool for did in each_loop.seen(Did)] == ["bash", "write", "read"]
+    assert [did.tool for did in each_loop.seen(ToolEvent)] == ["bash", "write", "read"]
     assert [request.turn for request in api.calls] == [0, 1, 2]
     assert "one" in json.dumps(api.calls[2].body["messages"][-1])
 
@@ -40,8 +47,8 @@ def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> N
 def test_a_command_is_told_before_it_runs(each_loop: Loop) -> None:
     seen: list[bool] = []
 
-    def emit(sign: Sign) -> None:
-        if isinstance(sign, Did):
+    def emit(event: AgentEvent) -> None:
+        if isinstance(event, ToolEvent):
             seen.append((each_loop.folder / "a.txt").exists())
 
     each_loop.api.scripts["it"] = Script.shell("touch a.txt")
@@ -53,7 +60,7 @@ def test_what_emit_raises_ends_the_loop_and_its_command(each_loop: Loop) -> None
     class Stopped(BaseException):
         """As a driver stops a loop."""
 
-    def emit(sign: Sign) -> None:
+    def emit(event: AgentEvent) -> None:
         raise Stopped
 
     each_loop.api.scripts["it"] = Script.shell("touch a.txt")
@@ -99,7 +106,7 @@ def test_a_failed_tool_is_told_to_the_model(each_loop: Loop, api: ModelApi) -> N
 def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api: ModelApi) -> None:
     turn = Turn(calls=(Call("list"),) * 70)
     assert each_loop.run(Script.of(turn, Turn("well"))).succeeded
-    assert len(each_loop.seen(Did)) == 64
+    assert len(each_loop.seen(ToolEvent)) == 64
     assert (
         json.dumps(api.calls[1].body["messages"]).count(
             "this tool call was not run: the answer has more than 64"
@@ -113,7 +120,7 @@ def test_little_needs_to_be_said(each_loop: Loop, api: ModelApi) -> None:
     spec = {name: each_loop.spec()[name] for name in ("model", "base_url", "cwd")}
     nothing = {"limits": {"max_steps": None}, "timeouts": None, "retries": None, "prices": {}}
     for given in (spec, {**spec, **nothing, "agent": "not for a loop"}):
-        assert loop(each_loop.name).run(given, "[[script:it]]", each_loop.signs.append).succeeded
+        assert loop(each_loop.name).run(given, "[[script:it]]", each_loop.events.append).succeeded
 
 
 def test_the_api_is_found_by_its_variables(
@@ -180,7 +187,7 @@ def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_limit_on_money_without_a_price_is_said_not_to_hold(each_loop: Loop) -> None:
     outcome = each_loop.run(Script.shell("true"), limits={"max_cost_usd": 1.0})
     assert outcome.succeeded and outcome.usage.cost_usd is None
-    assert ["the price of" in sign.text for sign in each_loop.seen(Troubled)] == [True]
+    assert ["the price of" in event.text for event in each_loop.seen(RetryEvent)] == [True]
 
 
 # Answers that are cut off or empty
@@ -226,7 +233,7 @@ def test_what_a_policy_refuses_is_no_success(each_loop: Loop) -> None:
     outcome = each_loop.run(script, policy="edit")
     assert outcome.error_class is ErrorClass.DENIED and outcome.denied == ("bash",)
     assert outcome.text == "I could not" and not (each_loop.folder / "x").exists()
-    assert [did.denied for did in each_loop.seen(Did)] == [True]
+    assert [did.denied for did in each_loop.seen(ToolEvent)] == [True]
 
 
 def test_a_tool_that_worked_after_a_refusal_was_not_needed_there(each_loop: Loop) -> None:
@@ -321,8 +328,8 @@ def test_a_message_is_read_before_the_next_call_of_the_model(
     first = put(control, "Known from the start")
     sent: list[str] = []
 
-    def emit(sign: Sign) -> None:
-        if isinstance(sign, Did):
+    def emit(event: AgentEvent) -> None:
+        if isinstance(event, ToolEvent):
             sent.append(put(control, "Use ```tabs```"))
 
     turns = (Turn(calls=(Call.shell("true"),)), Turn("done"))
@@ -343,8 +350,8 @@ def test_a_message_during_the_last_answer_has_another_one_follow(
 ) -> None:
     read: list[str] = []
 
-    def emit(sign: Sign) -> None:
-        if isinstance(sign, Said) and sign.text == "first":
+    def emit(event: AgentEvent) -> None:
+        if isinstance(event, TextEvent) and event.text == "first":
             put(tmp_path, "One more thing")
 
     each_loop.api.scripts["it"] = Script.of(Turn("first"), Turn("second"))

@@ -13,13 +13,13 @@ from typing import Any
 
 from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
-from orchestrator.agents.events.agent_events import AgentOutcome, Finished, Sign
+from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.events.mailbox import Mailbox
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 #: Runs a loop: gets its settings, the prompt, and a callback for its events.
-Run = Callable[[Mapping[str, Any], str, Callable[[Sign], None]], AgentOutcome]
+Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutcome]
 
 
 class Stopped(BaseException):
@@ -76,10 +76,10 @@ class ModelLoop:
             self._running = False
             signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _emit(self, sign: Sign) -> None:
-        self._edits.take(sign)
-        why = self._watch.take(sign)
-        if why is not None and not isinstance(sign, Finished):
+    def _emit(self, event: AgentEvent) -> None:
+        self._edits.take(event)
+        why = self._watch.take(event)
+        if why is not None and not isinstance(event, FinalAnswerEvent):
             raise Stopped(why)
         if self._asked is None:
             self._wind()
@@ -161,11 +161,11 @@ def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
 def _ask(
     complete: Callable[..., tuple[object | None, AgentOutcome]],
     schema: Mapping[str, Any],
-    told: Mapping[str, Any],
+    task: Mapping[str, Any],
     prompt: str,
-    emit: Callable[[Sign], None],
+    emit: Callable[[AgentEvent], None],
 ) -> AgentOutcome:
-    value, outcome = complete(told, prompt, schema, emit)
+    value, outcome = complete(task, prompt, schema, emit)
     return outcome if value is None else replace(outcome, text=json.dumps(value))
 
 

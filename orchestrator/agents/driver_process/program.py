@@ -15,13 +15,13 @@ from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import (
+    AgentEvent,
     AgentOutcome,
     Ending,
+    InputReadEvent,
     LogReader,
     Reader,
-    Received,
     SessionReader,
-    Sign,
 )
 from orchestrator.agents.events.lines import Lines
 from orchestrator.agents.events.mailbox import Mailbox, words_of
@@ -199,21 +199,21 @@ class Program:
         self._heard, self._has_spoken = time.monotonic(), True
         try:
             for line in self._out.add(data):
-                signs = list(self._reader.line(line))
+                events = list(self._reader.line(line))
                 # First, so that a worker that is killed after an answer has its session's id.
                 self._name_session()
-                self._take_signs(signs)
+                self._take_events(events)
         finally:
             # Before the reader gets the data, so that a stop because of a line finds this line in
             # the stream.
             self._stream.keep(data)
 
-    def _take_signs(self, signs: Iterable[Sign]) -> None:
-        for sign in signs:
-            if isinstance(sign, Received) and self.mailbox is not None:
-                self.mailbox.read(sign.id)
-            self._edits.take(sign)
-            why = self._watch.take(sign)
+    def _take_events(self, events: Iterable[AgentEvent]) -> None:
+        for event in events:
+            if isinstance(event, InputReadEvent) and self.mailbox is not None:
+                self.mailbox.read(event.id)
+            self._edits.take(event)
+            why = self._watch.take(event)
             if why is not None:
                 self.stop(why)
         if not self._watch.finished:
@@ -238,7 +238,7 @@ class Program:
     def _follow(self, follower: Follower) -> None:
         if isinstance(self._reader, SessionReader):
             for source, line in follower.lines():
-                self._take_signs(self._reader.session_line(line, source))
+                self._take_events(self._reader.session_line(line, source))
 
     def _take_err(self, data: bytes) -> None:
         self._heard = time.monotonic()
@@ -247,9 +247,9 @@ class Program:
             self._take_log(line)
 
     def _take_log(self, line: str) -> None:
-        signs = list(self._reader.log_line(line)) if isinstance(self._reader, LogReader) else []
-        if signs:
-            self._take_signs(signs)
+        events = list(self._reader.log_line(line)) if isinstance(self._reader, LogReader) else []
+        if events:
+            self._take_events(events)
         else:
             self._journal.say(line)
 
@@ -262,7 +262,7 @@ class Program:
             self._follow(self._follower)
         last = self._out.rest()
         if last:
-            self._take_signs(self._reader.line(last))
+            self._take_events(self._reader.line(last))
             self._name_session()
         if unended := self._err.rest():
             self._journal.say(unended)

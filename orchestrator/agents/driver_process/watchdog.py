@@ -6,14 +6,14 @@ from dataclasses import replace
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process.usage_report import UsageReporter
 from orchestrator.agents.events.agent_events import (
-    Asked,
-    Did,
-    Finished,
-    Received,
-    Said,
-    Sign,
-    Stuck,
-    Troubled,
+    AgentEvent,
+    FinalAnswerEvent,
+    InputReadEvent,
+    RetryEvent,
+    StuckEvent,
+    TextEvent,
+    ToolEvent,
+    ToolRequestEvent,
     UsageEvent,
 )
 from orchestrator.agents.events.transcript import PeopleLog
@@ -83,38 +83,41 @@ class Watchdog:
         self.finished, self.limited = False, ""
         self.may_be_done = self._uses_tool = False
 
-    def take(self, sign: Sign) -> EarlyStop | None:
+    def take(self, event: AgentEvent) -> EarlyStop | None:
         """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
 
         The step that reaches a limit and one final answer after this step are allowed.
         """
-        self._journal.sign(sign)
-        self.finished = isinstance(sign, Finished) or (
-            self.finished and isinstance(sign, UsageEvent)
+        self._journal.event(event)
+        self.finished = isinstance(event, FinalAnswerEvent) or (
+            self.finished and isinstance(event, UsageEvent)
         )
         self.limited = ""
-        self.answered |= _is_answer(sign)
-        if isinstance(sign, Troubled) and sign.error_class is ErrorClass.RATE_LIMIT:
-            self.limited = sign.text
-        beyond = self._used_up and _goes_on(sign)
-        self._notice(sign)
-        if isinstance(sign, UsageEvent):
-            self._reported = total(self._reported, sign.usage)
+        self.answered |= _is_answer(event)
+        if isinstance(event, RetryEvent) and event.error_class is ErrorClass.RATE_LIMIT:
+            self.limited = event.text
+        beyond = self._used_up and _goes_on(event)
+        self._notice(event)
+        if isinstance(event, UsageEvent):
+            self._reported = total(self._reported, event.usage)
             self._telling.tell(self.usage)
             self._used_up = self._why or breach(self._limits, spent_by(self.usage))
-        if isinstance(sign, Stuck):
-            return EarlyStop(ErrorClass.API, sign.text)
+        if isinstance(event, StuckEvent):
+            return EarlyStop(ErrorClass.API, event.text)
         # The step used a tool before its cost was known, so that another step follows.
-        beyond = beyond or (self._used_up and self._uses_tool and isinstance(sign, UsageEvent))
+        beyond = beyond or (self._used_up and self._uses_tool and isinstance(event, UsageEvent))
         because = self._why or f"used up {self._used_up}"
         return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
 
-    def _notice(self, sign: Sign) -> None:
-        begins = isinstance(sign, UsageEvent) and bool(sign.usage.steps)
-        if begins or isinstance(sign, Finished):
+    def _notice(self, event: AgentEvent) -> None:
+        begins = isinstance(event, UsageEvent) and bool(event.usage.steps)
+        if begins or isinstance(event, FinalAnswerEvent):
             self.may_be_done, self._uses_tool = True, False
-        elif isinstance(sign, Did | Asked | Troubled | Stuck):
-            self.may_be_done, self._uses_tool = False, isinstance(sign, Did | Asked)
+        elif isinstance(event, ToolEvent | ToolRequestEvent | RetryEvent | StuckEvent):
+            self.may_be_done, self._uses_tool = (
+                False,
+                isinstance(event, ToolEvent | ToolRequestEvent),
+            )
 
     def close(self, why: str) -> None:
         """Stop the agent if it continues to work, and give ``why`` as the reason. Any thread may
@@ -134,20 +137,20 @@ class Watchdog:
         return priced(self._reported, self._price)
 
 
-def _is_answer(sign: Sign) -> bool:
-    if isinstance(sign, UsageEvent):
-        return bool(tokens(sign.usage))
-    return isinstance(sign, Said | Did)
+def _is_answer(event: AgentEvent) -> bool:
+    if isinstance(event, UsageEvent):
+        return bool(tokens(event.usage))
+    return isinstance(event, TextEvent | ToolEvent)
 
 
-def _goes_on(sign: Sign) -> bool:
+def _goes_on(event: AgentEvent) -> bool:
     """True if the event shows that the agent continues to work.
 
     False for text and for usage without a step, because these may be the agent's last events.
     """
-    if isinstance(sign, UsageEvent):
-        return bool(sign.usage.steps)
-    return not isinstance(sign, Finished | Said | Received)
+    if isinstance(event, UsageEvent):
+        return bool(event.usage.steps)
+    return not isinstance(event, FinalAnswerEvent | TextEvent | InputReadEvent)
 
 
 def priced(usage: Usage, price: Price) -> Usage:

@@ -13,14 +13,14 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TextEvent:
     """The model wrote text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Did:
+class ToolEvent:
     """The model used a tool, or the use was denied."""
 
     tool: str
@@ -32,7 +32,7 @@ class Did:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ToolRequestEvent:
     """The model requested a tool, so another step will follow.
 
     The tool's name may be in another event.
@@ -47,7 +47,7 @@ class UsageEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Troubled:
+class RetryEvent:
     """A failure occurred, and the program itself retries."""
 
     text: str
@@ -57,25 +57,34 @@ class Troubled:
 
 
 @dataclass(frozen=True, slots=True)
-class Stuck:
+class StuckEvent:
     """The agent repeats calls to a failing service, and would never stop by itself."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FinalAnswerEvent:
     """The model gave an answer that is probably final. The program may still continue, or hang."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class InputReadEvent:
     """The agent has read a line from its standard input."""
 
     id: str
 
 
-Sign = Said | Did | Asked | UsageEvent | Troubled | Stuck | Finished | Received
+AgentEvent = (
+    TextEvent
+    | ToolEvent
+    | ToolRequestEvent
+    | UsageEvent
+    | RetryEvent
+    | StuckEvent
+    | FinalAnswerEvent
+    | InputReadEvent
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +133,7 @@ class AgentOutcome:
 class SessionReader(Protocol):
     """A reader for a program whose session files have facts that its output lacks."""
 
-    def session_line(self, text: str, source: str) -> Iterable[Sign]:
+    def session_line(self, text: str, source: str) -> Iterable[AgentEvent]:
         """Read one line of a session file; ``source`` is the file's name."""
 
     def resumed(self) -> None:
@@ -135,7 +144,7 @@ class SessionReader(Protocol):
 class LogReader(Protocol):
     """A reader for a program whose standard error has facts that its standard output lacks."""
 
-    def log_line(self, text: str) -> Iterable[Sign]:
+    def log_line(self, text: str) -> Iterable[AgentEvent]:
         """Read one line of standard error, without its line end. Return its events; empty if the
         line is only for people.
         """
@@ -150,7 +159,7 @@ class Reader(Protocol):
         id.
         """
 
-    def line(self, text: str) -> Iterable[Sign]:
+    def line(self, text: str) -> Iterable[AgentEvent]:
         """Read one line of standard output, without its line end."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:

@@ -2,7 +2,7 @@
 
 import os
 
-from orchestrator.agents.events.agent_events import Did, Sign
+from orchestrator.agents.events.agent_events import AgentEvent, ToolEvent
 
 MOST = 50
 
@@ -11,11 +11,11 @@ class Edits:
     def __init__(self) -> None:
         self._outside: dict[str, None] = {}
 
-    def take(self, sign: Sign) -> None:
+    def take(self, event: AgentEvent) -> None:
         """Record a file that a tool writes, unless it is in a directory of this attempt."""
-        if not isinstance(sign, Did) or sign.denied:
+        if not isinstance(event, ToolEvent) or event.denied:
             return
-        for path in sign.writes:
+        for path in event.writes:
             place = os.path.realpath(path)
             if len(self._outside) < MOST and not any(_is_below(place, own) for own in _own()):
                 self._outside[place] = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from orchestrator.agents.events.agent_events import Did, Ending, Reader, Said, Troubled
+from orchestrator.agents.events.agent_events import Ending, Reader, RetryEvent, TextEvent, ToolEvent
 from orchestrator.core.ports.read_models import StepKind, TranscriptStep
 from orchestrator.core.text.formatting import cut
 
@@ -23,14 +23,14 @@ def steps_of(reader: Reader, lines: Iterable[str], *, ended: bool) -> Iterator[T
 
 def _step(event: object) -> TranscriptStep | None:
     match event:
-        case Said() if event.text.strip():
+        case TextEvent() if event.text.strip():
             return TranscriptStep(kind=StepKind.SAID, text=_cut(event.text))
-        case Did():
+        case ToolEvent():
             refused = " (denied)" if event.denied else ""
             return TranscriptStep(
                 kind=StepKind.TOOL, tool=event.tool, text=_cut(event.summary + refused)
             )
-        case Troubled():
+        case RetryEvent():
             return TranscriptStep(kind=StepKind.TROUBLE, text=_cut(event.text))
         case _:
             return None

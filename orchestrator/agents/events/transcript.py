@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.agents.events.agent_events import Did, Said, Sign, Troubled
+from orchestrator.agents.events.agent_events import AgentEvent, RetryEvent, TextEvent, ToolEvent
 from orchestrator.security.masking import Masker
 
 STREAM_NAME = "stream.jsonl"
@@ -22,22 +22,22 @@ class PeopleLog:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
         sys.stdout.flush()
 
-    def sign(self, sign: Sign) -> None:
-        text = _in_words(sign)
+    def event(self, event: AgentEvent) -> None:
+        text = _in_words(event)
         if text:
             self.say(text)
 
 
-def _in_words(sign: Sign) -> str:
-    match sign:
-        case Said():
-            return sign.text.rstrip()
-        case Did():
-            refused = " (refused)" if sign.denied else ""
-            return f"> {sign.tool}{refused}: {sign.summary}".rstrip(": ")
-        case Troubled():
-            again = f"; retrying in {sign.seconds:.0f} s" if sign.seconds is not None else ""
-            return f"! {sign.text}{again}"
+def _in_words(event: AgentEvent) -> str:
+    match event:
+        case TextEvent():
+            return event.text.rstrip()
+        case ToolEvent():
+            refused = " (refused)" if event.denied else ""
+            return f"> {event.tool}{refused}: {event.summary}".rstrip(": ")
+        case RetryEvent():
+            again = f"; retrying in {event.seconds:.0f} s" if event.seconds is not None else ""
+            return f"! {event.text}{again}"
         case _:
             return ""
 

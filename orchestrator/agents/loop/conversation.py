@@ -9,10 +9,10 @@ from typing import Protocol
 
 from orchestrator.agents.events.agent_events import (
     AgentOutcome,
-    Did,
-    Finished,
-    Said,
-    Troubled,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
     UsageEvent,
 )
 from orchestrator.agents.loop import instructions
@@ -84,7 +84,7 @@ class Conversation:
             )
         finally:
             self._toolbox.close()
-        self._emit(Finished())
+        self._emit(FinalAnswerEvent())
         return self._done()
 
     def _step(self, caller: ModelCaller) -> bool:
@@ -98,7 +98,7 @@ class Conversation:
         self._warn_of_price()
         if turn.text:
             self._text = turn.text
-            self._emit(Said(turn.text))
+            self._emit(TextEvent(turn.text))
         return self._go_on(turn)
 
     def _go_on(self, turn: Turn) -> bool:
@@ -153,7 +153,7 @@ class Conversation:
             raise ModelFailure(kind, words)
 
     def _use(self, use: Use) -> Result:
-        did = Did(
+        did = ToolEvent(
             use.name[:100],
             self._toolbox.summary(use.name, use.arguments),
             writes=self._toolbox.writes(use.name, use.arguments),
@@ -186,7 +186,7 @@ class Conversation:
             words = (
                 f"the price of {self._settings.model} is unknown: max_cost_usd cannot be enforced"
             )
-            self._emit(Troubled(words, ErrorClass.CONFIG))
+            self._emit(RetryEvent(words, ErrorClass.CONFIG))
 
     def _done(self) -> AgentOutcome:
         outcome = AgentOutcome(

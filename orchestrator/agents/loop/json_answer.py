@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.agents.events.agent_events import AgentOutcome, Finished
+from orchestrator.agents.events.agent_events import AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.loop.conversation import ask, failed
 from orchestrator.agents.loop.http.failure import ModelFailure, overflow
 from orchestrator.agents.loop.model_calls import Emit, ModelCaller
@@ -42,7 +42,7 @@ def completed(
         value = unwrapped(_value(turn)) if boxed else _value(turn)
     except ModelFailure as failure:
         return None, failed(failure, ledger)
-    emit(Finished())
+    emit(FinalAnswerEvent())
     return value, _outcome(turn, value, ledger)
 
 

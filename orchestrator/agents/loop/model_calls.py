@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orchestrator.agents.events.agent_events import Sign, Troubled
+from orchestrator.agents.events.agent_events import AgentEvent, RetryEvent
 from orchestrator.agents.loop.http import transport
 from orchestrator.agents.loop.http.failure import ModelFailure, refused
 from orchestrator.agents.loop.settings import LoopSettings
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-Emit = Callable[[Sign], None]
+Emit = Callable[[AgentEvent], None]
 
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -66,7 +66,7 @@ class ModelCaller:
                 pause = self._pause(failure, tried)
                 if pause is None:
                     raise
-                self._emit(Troubled(failure.message, failure.kind, pause))
+                self._emit(RetryEvent(failure.message, failure.kind, pause))
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 

@@ -21,14 +21,14 @@ class UsageLimits:
         #: Tokens that count for the cap: reported, or otherwise estimated.
         self._tokens = 0
 
-    def book(self, told: Usage, characters: int) -> Usage:
+    def book(self, reported: Usage, characters: int) -> Usage:
         """Add the usage of one call. Return this usage with its cost."""
-        known = tokens(told)
-        silent = told.input_tokens is None or told.output_tokens is None
+        known = tokens(reported)
+        silent = reported.input_tokens is None or reported.output_tokens is None
         self._tokens += max(known, characters // _CHARACTERS) if silent else known
-        cost = cost_of(self._settings, told)
+        cost = cost_of(self._settings, reported)
         spent = replace(
-            told, steps=1, cost_usd=cost, cost_estimated=cost is not None, partial=silent
+            reported, steps=1, cost_usd=cost, cost_estimated=cost is not None, partial=silent
         )
         self.usage = total(self.usage, spent)
         return spent

@@ -72,8 +72,8 @@ def _files(place: Path) -> list[Path]:
 
 
 def _role(name: str, path: Path) -> Role:
-    said = (line.strip().lstrip("#").strip() for line in _read(path).splitlines())
-    description = next((line for line in said if line), "")
+    lines = (line.strip().lstrip("#").strip() for line in _read(path).splitlines())
+    description = next((line for line in lines if line), "")
     return Role(name=name, description=description, path=path, built_in=path.parent == BUILT_IN)
 
 

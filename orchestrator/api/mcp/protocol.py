@@ -203,7 +203,7 @@ def call_of(request: Request) -> RpcCall:
     return RpcCall(tool=name, arguments={} if arguments is None else arguments)
 
 
-def said(text: str, *, is_error: bool = False) -> Values:
+def text_result(text: str, *, is_error: bool = False) -> Values:
     """Return a tool's result that contains one text."""
     # A file's name may contain invalid UTF-8.
     plain = text.encode("utf-8", "replace").decode()

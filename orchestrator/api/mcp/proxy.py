@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator.api.client.discovery import API_URL, find_address
 from orchestrator.api.client.errors import NoServer
-from orchestrator.api.mcp.protocol import RpcCall, Values, said
+from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
 from orchestrator.security.stdlib_client import ServerReply, StdlibClient, retried
 
 #: Seconds for which a call is retried: clients stop waiting after 60 s.
@@ -125,4 +125,4 @@ def _understood(reply: ServerReply) -> Values:
 
 
 def _wrong(text: str) -> Values:
-    return said(text, is_error=True)
+    return text_result(text, is_error=True)

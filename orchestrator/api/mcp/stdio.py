@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from orchestrator.api.mcp import protocol
-from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, said
+from orchestrator.api.mcp.protocol import Request, RequestId, RpcError, Values, text_result
 from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.home_directory import home_here
@@ -90,7 +90,7 @@ class StdioSession:
                 self._open.add(request.id)
         if crowded:
             text = f"too many open calls: maximum {MOST_CALLS}; wait for some of them"
-            self._write(request.reply(said(text, is_error=True)))
+            self._write(request.reply(text_result(text, is_error=True)))
             return
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()
 
@@ -114,7 +114,7 @@ class StdioSession:
             result = McpProxy(self._folder, os.environ).call(call)
         # the client must get an answer, because otherwise it would wait forever
         except Exception as error:
-            result = said(f"the call failed: {error!r}", is_error=True)
+            result = text_result(f"the call failed: {error!r}", is_error=True)
         self._finish(request, result)
 
     def _finish(self, request: Request, result: Values) -> None:

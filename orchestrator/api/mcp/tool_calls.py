@@ -15,7 +15,7 @@ from orchestrator.api.http.log_response import open_regular, tail_offset
 from orchestrator.api.http.problems import problem_of
 from orchestrator.api.http.request import checked_job_id, checked_report_name, checked_worker_id
 from orchestrator.api.mcp import summaries
-from orchestrator.api.mcp.protocol import RpcCall, Values, said
+from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
 from orchestrator.api.mcp.tools import BY_NAME, McpTool
 from orchestrator.api.serializers.common import message_id_of
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
@@ -89,17 +89,17 @@ def carried_out(desk: ToolContext, one: ToolCall) -> Values:
     """Run a tool, and return its result. Raises the service's errors, which ``refused``
     converts.
     """
-    return said(ANSWERS[one.tool.name](desk, one.arguments))
+    return text_result(ANSWERS[one.tool.name](desk, one.arguments))
 
 
 def refused(error: BaseException) -> Values:
     """Return an error as a tool result, so that the model can read it and act on it."""
     if isinstance(error, WrongCall):
-        return said(str(error), is_error=True)
+        return text_result(str(error), is_error=True)
     problem = problem_of(error)
     left = problem.more.get("left")
     more = f"; left: {summaries.as_text(left)}" if left else ""
-    return said(f"{problem.type}: {problem.detail}{more}", is_error=True)
+    return text_result(f"{problem.type}: {problem.detail}{more}", is_error=True)
 
 
 def _orchestrate(desk: ToolContext, arguments: mcp.OrchestrateArguments) -> str:

@@ -264,8 +264,8 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
         return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
     kept = {name: value for name, value in _without_null(schema).items() if name != "title"}
     if properties := kept.pop("properties", None):
-        told = {k: _plain(v, definitions) for k, v in properties.items() if k not in UNTOLD}
-        return {**{k: _plain(v, definitions) for k, v in kept.items()}, "properties": told}
+        shown = {k: _plain(v, definitions) for k, v in properties.items() if k not in UNTOLD}
+        return {**{k: _plain(v, definitions) for k, v in kept.items()}, "properties": shown}
     return {name: _plain(value, definitions) for name, value in kept.items()}
 
 

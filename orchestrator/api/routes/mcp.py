@@ -15,7 +15,7 @@ from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.mcp import protocol
-from orchestrator.api.mcp.protocol import Request, RpcError, Values, said
+from orchestrator.api.mcp.protocol import Request, RpcError, Values, text_result
 from orchestrator.api.mcp.tool_list import definitions
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.routes.streams import secured_reply, waiting_reply
@@ -122,7 +122,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
         return problems.plain(answer())
-    return waiting_reply(job, seconds, check, answer, _reply_of(one, said(STOPPING)))
+    return waiting_reply(job, seconds, check, answer, _reply_of(one, text_result(STOPPING)))
 
 
 def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:

@@ -74,7 +74,7 @@ def _answer(job_id: str) -> ConflictsAnswer:
     job = detail.job
     workers = workers_by_job(service(), caller(), detail)
     record = service().merge_record(caller(), job_id)
-    told = {
+    fields = {
         "job_id": job_id,
         "status": job.status,
         "strategy": job.config.merge_strategy,
@@ -88,4 +88,4 @@ def _answer(job_id: str) -> ConflictsAnswer:
         "made_not_in_result": outside_work(service(), caller(), job, workers),
         "merging": service().is_merging(job_id),
     }
-    return ConflictsAnswer(**told)
+    return ConflictsAnswer(**fields)

@@ -28,8 +28,8 @@ def brief_values(event: Event) -> Mapping[str, object]:
     values: dict[str, object] = {"seq": event.seq, "k": event.kind, "j": event.job_id}
     if event.worker_id is not None:
         values["w"] = event.worker_id
-    told = event.data.get("status") if event.kind in _TELLING else None
-    if state := told or _STATES.get(event.kind):
+    status = event.data.get("status") if event.kind in _TELLING else None
+    if state := status or _STATES.get(event.kind):
         values["st"] = state
     if event.kind is EventKind.WORKER_USED:
         values |= _used(event.data)

@@ -171,12 +171,12 @@ def _dependencies(found: TreeSnapshot) -> list[list[int]]:
 
 def _reasons(found: TreeSnapshot) -> dict[int, str]:
     workers = found.workers
-    told = (
+    reasons = (
         (place, reason[:REASON_CHARACTERS])
         for place, (status, reason) in enumerate(zip(workers.status, workers.reason, strict=True))
         if reason and WorkerStatus(status) not in SUCCEEDED_WORKER
     )
-    return dict(islice(told, MOST_REASONS))
+    return dict(islice(reasons, MOST_REASONS))
 
 
 def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:

@@ -81,8 +81,8 @@ def _add_leases(
     keys = {worker.key for worker in workers}
     for lease in service.leases():
         if lease.key in keys:
-            told = HeldLock(name=lease.name, kind=LockKind.LEASE, number=lease.number)
-            held.setdefault(lease.worker_id, []).append(told)
+            lock = HeldLock(name=lease.name, kind=LockKind.LEASE, number=lease.number)
+            held.setdefault(lease.worker_id, []).append(lock)
 
 
 def job_answer(

@@ -228,20 +228,20 @@ def _read(path: str, directory: str) -> bytes:
 
 
 def _step(placing: SafeWriter, source: PlanSource) -> ApplyStep:
-    told = partial(ApplyStep, source.path, worker_id=source.worker_id)
+    step = partial(ApplyStep, source.path, worker_id=source.worker_id)
     if source.refused:
-        return told(REFUSED, reason=source.refused)
+        return step(REFUSED, reason=source.refused)
     try:
         present = placing.present(source.path)
         if source.gone:
             removed = "the job removed this file; remove it yourself"
-            return told(KEPT, reason=removed) if present is not None else told(SAME)
+            return step(KEPT, reason=removed) if present is not None else step(SAME)
         if present is None:
             source.content()
-            return told(NEW)
-        return told(SAME if present == source.content() else OVERWRITE)
+            return step(NEW)
+        return step(SAME if present == source.content() else OVERWRITE)
     except OSError as error:
-        return told(REFUSED, reason=_words(error))
+        return step(REFUSED, reason=_words(error))
 
 
 def _done(placing: SafeWriter, source: PlanSource, step: ApplyStep) -> ApplyStep:

@@ -71,8 +71,8 @@ def merge_command(
         for each in already
         if each in {*before["merged"]} - {*before["left_out"]}
     ]
-    told = printable("\n".join([*lines, _record_text(record)]))
-    click.echo(json.dumps(record) if surroundings.as_json else told)
+    text = printable("\n".join([*lines, _record_text(record)]))
+    click.echo(json.dumps(record) if surroundings.as_json else text)
     return of_job(str(record["status"]))
 
 

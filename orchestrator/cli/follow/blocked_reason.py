@@ -22,7 +22,7 @@ class BlockedWorkers:
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
         self._asked_at = time.monotonic()
-        self._said: Cause | None = None
+        self._shown: Cause | None = None
 
     def news(self) -> None:
         self._asked_at = time.monotonic()
@@ -38,9 +38,9 @@ class BlockedWorkers:
             cause, line = next(held_back(self._client.tree(self._job_id)), (None, None))
         except ClientError:
             return None
-        if cause == self._said:
+        if cause == self._shown:
             return None
-        self._said = cause
+        self._shown = cause
         return line
 
 

@@ -238,14 +238,14 @@ class LiveDisplay:
         # Waiting workers have less to show: they come after the running workers.
         busy = {**dict(progress.running()), **dict(progress.waiting())}
         shown = dict(list(busy.items())[:most])
-        said = self._output.of(shown) if self._output else {}
+        last_lines = self._output.of(shown) if self._output else {}
         rows = [(indent(each) + each, progress.agents.get(each, ""), each) for each in shown]
         names = max((columns(name) for name, _, _ in rows), default=0)
         agents = max((columns(agent) for _, agent, _ in rows), default=0)
         for name, agent, worker in rows:
             took = duration(max(0.0, now - shown[worker]))
             is_waiting = progress.workers[worker] == "waiting"
-            doing = progress.activities.get(worker) or said.get(worker, "")
+            doing = progress.activities.get(worker) or last_lines.get(worker, "")
             start = padded(name, names)
             known = f"{padded(agent, agents)} {took:>8}"
             text = printable(f"{known}  {doing}").rstrip()

@@ -201,7 +201,7 @@ def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
 def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
     for task in tasks:
         name = "  " * depth + str(task.get("worker_id") or "")
-        said = says(task, max(20, width - 25 - STATUS_WIDTH))
-        yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+        note = says(task, max(20, width - 25 - STATUS_WIDTH))
+        yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
         yield from _session_line(task, "  " * (depth + 1))
         yield from _tree(task.get("child_results") or [], depth + 1, width)

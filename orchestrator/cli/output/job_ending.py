@@ -171,9 +171,9 @@ def _answer(task: Answer, width: int) -> str:
 
 def _task_line(task: Answer, width: int) -> str:
     used = 2 + 12 + 1 + STATUS_WIDTH + 1
-    said = says(task, max(20, width - used))
+    note = says(task, max(20, width - used))
     worker = str(task.get("worker_id") or "")
-    return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {said}".rstrip()
+    return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
 
 
 def _places(answer: Answer) -> list[str]:
@@ -252,8 +252,8 @@ def seconds_taken(answer: Answer) -> float | None:
 
     None if the answer has no start time.
     """
-    if isinstance(said := answer.get("seconds"), int | float):
-        return said
+    if isinstance(seconds := answer.get("seconds"), int | float):
+        return seconds
     began = moment(answer.get("started_at") or answer.get("created_at"))
     if began is None:
         return None

@@ -59,9 +59,9 @@ def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> 
 
     ``first`` is the index of the first child job to include.
     """
-    told = known.get(worker["worker_id"], {})
+    figures = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()
-    row = {**worker, **told}
+    row = {**worker, **figures}
     del row["child_jobs"]
     if jobs:
         below = [_row(each, known, first) for job in jobs[first:] for each in job["workers"]]

@@ -123,7 +123,7 @@ def _show_kinds(surroundings: CliContext) -> int:
 
     found = kinds_of_work()
     if surroundings.as_json:
-        told = [
+        rows = [
             {
                 "name": kind.name,
                 "example": kind.example,
@@ -134,7 +134,7 @@ def _show_kinds(surroundings: CliContext) -> int:
             }
             for kind in found
         ]
-        click.echo(json.dumps(told, indent=2))
+        click.echo(json.dumps(rows, indent=2))
         return ExitCode.OK
     for kind in found:
         click.echo(f"{kind.name}\n  request: {kind.example}")

@@ -126,10 +126,10 @@ def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
     plain["agent"] = agents[0] if len(agents) == 1 else agents
-    told = ("candidates", "chosen", "review_by_any")
+    shown = ("candidates", "chosen", "review_by_any")
     if plain.get("workdir") == Workdir.OWN:
         del plain["workdir"]
-    return {k: v for k, v in plain.items() if k not in told and v not in (None, "", [], {})}
+    return {k: v for k, v in plain.items() if k not in shown and v not in (None, "", [], {})}
 
 
 def start(

@@ -287,8 +287,8 @@ def _ready(
             return record
         if ended:
             _check(surroundings, plan)
-            told = f"end of its log {log.path}:\n{log.end()}"
-            raise Unavailable(f"the server did not start; {told}")
+            ending = f"end of its log {log.path}:\n{log.end()}"
+            raise Unavailable(f"the server did not start; {ending}")
         time.sleep(POLL_SECONDS)
     raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
 

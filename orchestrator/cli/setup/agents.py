@@ -63,7 +63,7 @@ def _version(agent: Mapping[str, Any]) -> str | None:
     if "version" in agent or "path" not in agent:
         return None
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [str(agent["path"]), "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -71,7 +71,7 @@ def _version(agent: Mapping[str, Any]) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return first_line(said.stdout.decode("utf-8", "replace"), 40) or None
+    return first_line(done.stdout.decode("utf-8", "replace"), 40) or None
 
 
 def _usable(agent: Mapping[str, Any]) -> str:

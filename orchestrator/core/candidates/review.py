@@ -61,12 +61,12 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
         return {}
     try:
         ranking = json.loads(reviewer.result.output)["ranking"]
-        said = [(each["worker_id"], each["reason"]) for each in ranking]
+        ranked = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
         # A valid review was checked when the reviewer ended. Without one, a candidate is selected
         # by the other criteria.
         return {}
-    return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(said, 1)}
+    return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(ranked, 1)}
 
 
 def reviewed(candidates: Sequence[Worker]) -> list[Worker]:

@@ -106,7 +106,7 @@ def candidates_of(
     checked = any(result.gates for result in results)
     result_gates = {gate.name for result in results for gate in result.gates if _judged(gate)}
     changed = any(map(_changed, results))
-    said = any(map(_said, results))
+    any_answer = any(map(_has_answer, results))
     fewest = _fewest_tests(workers)
     new_tests = counted_new_tests(workers, words)
     return [
@@ -119,7 +119,7 @@ def candidates_of(
             cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             unrun=tuple(gate.name for gate in result.gates if _lacks(gate, result_gates)),
-            nothing=not _changed(result) and (changed or (said and not _said(result))),
+            nothing=not _changed(result) and (changed or (any_answer and not _has_answer(result))),
         )
         for worker, result in zip(workers, results, strict=True)
     ]
@@ -257,7 +257,7 @@ def _changed(result: WorkerResult) -> bool:
     return bool(result.change.files if result.change else result.files_created)
 
 
-def _said(result: WorkerResult) -> bool:
+def _has_answer(result: WorkerResult) -> bool:
     return bool(result.output.strip())
 
 

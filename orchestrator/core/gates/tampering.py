@@ -238,14 +238,14 @@ def with_second_run(
         repaired = altered.judges if altered.repairs else ()
         return replace(result, judges=(*result.judges, *repaired))
     files = named(altered.judges)
-    told = [
+    failures = [
         f"with {files} of the base commit: {each.text}"[:LONGEST_SHOWN]
         for each in found[:MOST_LISTED]
     ]
     return replace(
         result,
         status=GateStatus.FAILED,
-        failures=(*result.failures, *told),
+        failures=(*result.failures, *failures),
         advice=to_allow(altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""),
         output=second.output,
         digest=digest_of([result.digest, *altered.judges, *(each.key for each in found)]),
@@ -321,9 +321,9 @@ def with_rewrites(
     paths = new_rewrites(ran, base, touched)
     if not paths:
         return result
-    told = tuple(f"{path}: {REWRITTEN}" for path in paths)
+    rewritten = tuple(f"{path}: {REWRITTEN}" for path in paths)
     digest = digest_of([result.digest, *paths])
-    failures = (*result.failures, *told)
+    failures = (*result.failures, *rewritten)
     return replace(result, status=GateStatus.FAILED, failures=failures, digest=digest)
 
 

@@ -123,9 +123,9 @@ class TaskSpec:
     def heading(self) -> str:
         """The task's title; without a title, the beginning of the prompt or the command."""
         command = " ".join(self.command) if isinstance(self.command, tuple) else self.command
-        told = self.title or self.prompt or command or self.approve
+        text = self.title or self.prompt or command or self.approve
         # Use only the beginning, because a prompt may be long.
-        return cut(one_line(told[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
+        return cut(one_line(text[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
 
     def of_candidate(self, place: int) -> "TaskSpec":
         """Return the task with the settings of one of its agents.

@@ -348,7 +348,9 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
 
-def judged_last(output: str, delivery: DeliveredWork, said: FinalText) -> tuple[Exit, Evidence]:
+def judged_last(
+    output: str, delivery: DeliveredWork, final_text: FinalText
+) -> tuple[Exit, Evidence]:
     """Return the exit and evidence of a worker whose outcome was deferred to the end of its child
     jobs.
 
@@ -358,7 +360,7 @@ def judged_last(output: str, delivery: DeliveredWork, said: FinalText) -> tuple[
     evidence = Evidence(
         output=output,
         delivery=delivery,
-        final_text=FinalText.ANSWER if delivery.changed else said,
+        final_text=FinalText.ANSWER if delivery.changed else final_text,
         worktree=WorktreeState(),
     )
     return Exit(ended_by=EndedBy.EXIT, code=0), evidence
@@ -416,8 +418,8 @@ def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> fl
     the clock was changed or belongs to another machine.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
-    told = exit.ended_at if agrees and not evidence.gates else now
-    return max(told, attempt.started_at)
+    end = exit.ended_at if agrees and not evidence.gates else now
+    return max(end, attempt.started_at)
 
 
 def result_of(

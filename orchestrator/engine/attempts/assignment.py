@@ -292,7 +292,7 @@ def _refused_changes(result: WorkerResult) -> str:
     changes.
     """
     blocking = [each for each in result.gates if each.blocks]
-    said = [
+    lines = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
         f"{each.output[-FAILURE_CHARACTERS:]}"
         for each in blocking
@@ -302,7 +302,7 @@ def _refused_changes(result: WorkerResult) -> str:
             "The previous attempt succeeded, but its changes fail the gates together with the "
             "changes of the other workers. Your branch now contains the changes of the other "
             "workers, except conflicting changes.",
-            *said,
+            *lines,
         ]
     )
 

@@ -238,8 +238,8 @@ class AttemptRunner:
                 cwd=ground.cwd,
                 worktree=ground.directory,
             )
-            told = partial(self._set_up, assignment, issued, ground)
-            self._checks.set_up(run, told, partial(self._setting_up.__setitem__, name))
+            set_up = partial(self._set_up, assignment, issued, ground)
+            self._checks.set_up(run, set_up, partial(self._setting_up.__setitem__, name))
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
@@ -571,9 +571,9 @@ def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
 
 
 def _last_line(error: Exception) -> str:
-    said = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[-1]
+    message = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[-1]
     where = getattr(error, "filename", None)
-    return f"{said}: {where}" if where else said
+    return f"{message}: {where}" if where else message
 
 
 def _never_started(error: Exception) -> Exit:

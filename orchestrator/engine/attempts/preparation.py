@@ -418,9 +418,9 @@ def _weighed(
     the promised files.
     """
     task, changed = flight.task, changes.has_work or bool(changes.saved)
-    is_agent, said = evidence.output_required, FinalText.ANSWER
+    is_agent, final = evidence.output_required, FinalText.ANSWER
     if is_agent and not (changed or changes.changed or flight.worker.is_adviser):
-        said = final_text(evidence.output)
+        final = final_text(evidence.output)
     has_worktree = flight.ground is not None
     code = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
     is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
@@ -429,12 +429,12 @@ def _weighed(
         intent = intent_of_task(task) if builds else Intent.ANSWER
         promised = promises_changes(task.role, task.writes, is_agent=builds)
         named = [each for each in outside if not _is_named(each, changes.checkout)]
-        asked = intent is Intent.CHANGE and said is not FinalText.ALREADY
+        asked = intent is Intent.CHANGE and final is not FinalText.ALREADY
         delivery = DeliveredWork(
             changed=changed,
             expected=promised or asked,
             intent=intent,
-            deferred=said if deferred else None,
+            deferred=final if deferred else None,
             missing=changes.missing,
             saved=tuple(_clean_name(each, flight) for each in changes.saved),
             outside=tuple(_clean_name(each, flight) for each in named),
@@ -448,7 +448,7 @@ def _weighed(
             code=tuple(_clean_name(each, flight) for each in code),
         )
         evidence = replace(evidence, delivery=delivery)
-    return evidence if deferred else replace(evidence, final_text=said)
+    return evidence if deferred else replace(evidence, final_text=final)
 
 
 def _worktree(task: TaskSpec, ground: WorkerWorktree) -> WorktreeFiles:

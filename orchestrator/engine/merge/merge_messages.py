@@ -117,8 +117,8 @@ def _undone(record: MergeRecord) -> Iterator[str]:
         child, who = each["child_job_id"], each["worker_id"]
         for name, places in each["by_worker"].items():
             of = f"{name} of child job {child}" if name else f"child job {child}"
-            told = [f"{place['path']}{_place(place)}" for place in places]
-            yield from (f"Changed by {of}, and undone by {who}: {place}." for place in told)
+            named = [f"{place['path']}{_place(place)}" for place in places]
+            yield from (f"Changed by {of}, and undone by {who}: {place}." for place in named)
 
 
 #: Texts on why no attempt resolves conflicts.
@@ -160,11 +160,11 @@ def _hindrances(record: MergeRecord) -> Iterator[str]:
 
 
 def _won(record: MergeRecord) -> Iterator[str]:
-    told = [line for each in record.conflicts if each["resolved"] for line in _lost(record, each)]
-    yield from told[:MOST_LINES]
-    if told[MOST_LINES:]:
+    lines = [line for each in record.conflicts if each["resolved"] for line in _lost(record, each)]
+    yield from lines[:MOST_LINES]
+    if lines[MOST_LINES:]:
         name = record_name(record.job_id)
-        yield f"{len(told) - MOST_LINES} more replaced places are listed in reports/{name}."
+        yield f"{len(lines) - MOST_LINES} more replaced places are listed in reports/{name}."
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:

@@ -237,17 +237,17 @@ def split(request: str) -> Split:
         return Split(rule=SplitRule.LIST, tasks=_tasks(listed))
     if _FENCE.search(text) or "```" in text:
         return _one(text)
-    said = sentences(text)
-    if said and all(map(asks_for_nothing, said)):
+    found = sentences(text)
+    if found and all(map(asks_for_nothing, found)):
         return Split(rule=SplitRule.NOTHING)
-    work = [each for each in said if each.mood is Mood.WORK]
-    if any(each.mood is Mood.UNKNOWN for each in said) and len(said) > 1:
+    work = [each for each in found if each.mood is Mood.WORK]
+    if any(each.mood is Mood.UNKNOWN for each in found) and len(found) > 1:
         return _one(text)
-    context = [each.text for each in said if each.mood is not Mood.WORK]
+    context = [each.text for each in found if each.mood is not Mood.WORK]
     if len(work) > 1:
         parts = [_Part(each.text, each.text) for each in work]
         return Split(rule=SplitRule.SENTENCES, tasks=_tasks(_Parts(parts=parts, context=context)))
-    return _split_sentence(text, work or said, context if work else ())
+    return _split_sentence(text, work or found, context if work else ())
 
 
 def is_list(request: str) -> bool:
@@ -255,11 +255,11 @@ def is_list(request: str) -> bool:
     return _listed(dedent(request).strip()) is not None
 
 
-def _split_sentence(text: str, said: Sequence[Sentence], context: Sequence[str]) -> Split:
+def _split_sentence(text: str, found: Sequence[Sentence], context: Sequence[str]) -> Split:
     """Split the only sentence that requests work."""
-    if len(said) != 1:
+    if len(found) != 1:
         return _one(text)
-    sentence = said[0].text
+    sentence = found[0].text
     kind = kind_of(sentence)
     if kind is not None:
         tasks = tasks_of(kind, sentence, text)
@@ -282,11 +282,11 @@ def _listed(text: str) -> _Parts | None:
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]
         if len(work) > 1:
-            said = [item for item in items if not _is_work(item)]
+            remarks = [item for item in items if not _is_work(item)]
             parts = [
                 _Part(_first_line(item), f"{about}\n\n{item}" if about else item) for item in work
             ]
-            return _Parts(parts=parts, context=[*said, *([after] if after else [])])
+            return _Parts(parts=parts, context=[*remarks, *([after] if after else [])])
     return None
 
 
@@ -320,8 +320,8 @@ def _tasks(found: _Parts) -> Sequence[TaskSpec]:
 
 
 def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence[TaskSpec]:
-    said = "\n".join(context)[:_MAX_INTRO]
-    return [replace(task, context=said) for task in tasks] if said else tasks
+    intro = "\n".join(context)[:_MAX_INTRO]
+    return [replace(task, context=intro) for task in tasks] if intro else tasks
 
 
 def _role(verb: str) -> str | None:

@@ -223,8 +223,8 @@ def _plain(text: str) -> str:
 
 def _kinds(plain: str) -> Iterator[_Kind]:
     lines = (_MARKER.sub("", line) for line in plain.splitlines())
-    said = [each for line in lines for each in sentences(line)]
-    for sentence in said[:MOST_SENTENCES]:
+    found = [each for line in lines for each in sentences(line)]
+    for sentence in found[:MOST_SENTENCES]:
         yield from _of_sentence(sentence.text, sentence.mood)
 
 

@@ -231,11 +231,11 @@ class LandingCalls:
             return True
         landing = self._landing_of(job, LandRequest())
         found = landing.landed_on(begun.branch)
-        told = next((each for each in job.facts.landed if each.branch == begun.branch), None)
-        if found and (told is None or told.commit != found[1]):
+        recorded = next((each for each in job.facts.landed if each.branch == begun.branch), None)
+        if found and (recorded is None or recorded.commit != found[1]):
             self._store_landed(begun, *found)
-        elif told and not found:
-            self._store_undone(begun, told.before, told.commit)
+        elif recorded and not found:
+            self._store_undone(begun, recorded.before, recorded.commit)
         else:
             return not landing.is_moving()
         return True

@@ -47,14 +47,14 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> quotas.Ance
     parent_job = view.job_of(parent)
     ancestors = [parent_job, *view.ancestors(parent_job)]
     above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
-    told = [view.task_of(worker) for worker in (parent, *above)]
+    tasks = [view.task_of(worker) for worker in (parent, *above)]
     size = view.size_of(parent_job)
     return quotas.Ancestry(
         parent_job=parent_job,
         parent=parent,
         ancestors=ancestors,
         worker_digests=frozenset(
-            admission.digest(text, ()) for task in told for text in (task.prompt, task.title)
+            admission.digest(text, ()) for task in tasks for text in (task.prompt, task.title)
         ),
         child_jobs_in_root=size.child_jobs,
         workers_in_root=size.workers,

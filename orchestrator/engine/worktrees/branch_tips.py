@@ -134,11 +134,11 @@ def without_held_back(
     is_folded = commit != tip
     if is_folded:
         repository.point(branch, commit)
-    told = (
+    notes = (
         replace(each, folded=is_folded, in_history=not is_folded) if each.path in inside else each
         for each in held
     )
-    return commit, tuple(told)
+    return commit, tuple(notes)
 
 
 def without_refused(

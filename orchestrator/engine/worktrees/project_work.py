@@ -256,8 +256,8 @@ def _worked(worker: Worker, at: float) -> bool:
 
 
 def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
-    told = zip(task.writes, promises, strict=True)
-    return tuple(path for path, kept in told if kept is _Promise.MISSING)
+    pairs = zip(task.writes, promises, strict=True)
+    return tuple(path for path, kept in pairs if kept is _Promise.MISSING)
 
 
 def _found(place: str, path: str) -> Iterator[str]:

@@ -410,11 +410,11 @@ class Worktrees:
         marked = self._repository.conflict_markers(start, tip) if changed and start else ()
         has_work = bool(files) or self._differs(start, tip)
         kept = self._promises.check(worker, task, ground.directory, start, tip)
-        told = (*faults, *marked)
+        faults_and_marks = (*faults, *marked)
         return Changes(
             own,
             changed,
-            told,
+            faults_and_marks,
             size,
             has_work,
             kept.missing,

@@ -174,8 +174,8 @@ def _ruff(files: GateFiles) -> Mapping[str, Any]:
 
 def _mypy(files: GateFiles) -> Mapping[str, Any]:
     plain = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
-    said = _tools(files).get("mypy")
-    named = {*said} if isinstance(said, dict) else set()
+    table = _tools(files).get("mypy")
+    named = {*table} if isinstance(table, dict) else set()
     ini = "".join(files.read(name) for name in ("mypy.ini", ".mypy.ini", _SETUP))
     named |= {*re.findall(r"^(files|packages|modules)\s*=", ini, re.MULTILINE)}
     target = "" if named & {"files", "packages", "modules"} else " ."

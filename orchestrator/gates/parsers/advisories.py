@@ -39,10 +39,12 @@ def read_npm(content: bytes) -> Reading:
     for name, each in mapping(found["vulnerabilities"]).items():
         for via in sequence(mapping(each).get("via")):
             if isinstance(via, dict):
-                said = text(via.get("title")) or "vulnerable"
-                key = f"{text(name)}|{text(via.get('url')) or said}"
+                title = text(via.get("title")) or "vulnerable"
+                key = f"{text(name)}|{text(via.get('url')) or title}"
                 severity = text(via.get("severity"))
-                flaws[key] = Flaw(key, f"{text(name)}: {said} ({severity}, {text(via.get('url'))})")
+                flaws[key] = Flaw(
+                    key, f"{text(name)}: {title} ({severity}, {text(via.get('url'))})"
+                )
     return Reading(flaws=tuple(flaws.values()))
 
 
@@ -97,8 +99,10 @@ def _answer(content: bytes, wanted: str) -> dict[str, Any]:
     except UnreadableReport as error:
         raise NoAdvisories(f"no answer from the tool's source of advisories: {error}") from error
     if wanted not in found:
-        said = text(found.get("message"))
-        raise NoAdvisories(f"no answer from the tool's source of advisories: {said}".rstrip(": "))
+        message = text(found.get("message"))
+        raise NoAdvisories(
+            f"no answer from the tool's source of advisories: {message}".rstrip(": ")
+        )
     return found
 
 

@@ -35,8 +35,8 @@ class _Found:
             # above them.
             key = f"{place}::{re.sub(r'[(]line [0-9]+[)]', '(line)', name)}"[:LONGEST]
             if end in {"FAIL", "FAILED"}:
-                said = one_line(tests.said.get(name, "failed"))[:LONGEST]
-                self.flaws.append(Flaw(key, f"{place}::{name}: {said}"))
+                message = one_line(tests.said.get(name, "failed"))[:LONGEST]
+                self.flaws.append(Flaw(key, f"{place}::{name}: {message}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
             # Ignore other lines: a test may print them itself, with a name that differs each time.

@@ -41,9 +41,9 @@ def read(content: bytes, cwd: str) -> Reading:
 def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Iterator[Flaw]:
     failed = [test for test in tests if test.get("status") == _FAILED]
     for test in failed:
-        name, said = _name(path, test), sequence(test.get("failureMessages"))[:1]
-        sentence = text(said[0]) if said else ""
-        first = str(said[0]).strip().partition("\n")[0] if said else ""
+        name, messages = _name(path, test), sequence(test.get("failureMessages"))[:1]
+        sentence = text(messages[0]) if messages else ""
+        first = str(messages[0]).strip().partition("\n")[0] if messages else ""
         yield Flaw(name, f"{name}: {sentence or 'failed'}", failure=first[:LONGEST_FAILURE])
     # The file could not be loaded and has no tests, or one of its hooks failed outside of the
     # tests.

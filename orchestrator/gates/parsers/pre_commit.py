@@ -28,5 +28,5 @@ def read_pre_commit(content: bytes) -> Reading:
             passed.append(ends["name"])
         elif last and _SAYS.match(line):
             flaws[last].append(line.removeprefix("- "))
-    told = (Flaw(name, f"{name}: {', '.join(said) or 'failed'}") for name, said in flaws.items())
-    return Reading(flaws=tuple(told), passed=tuple(each for each in passed if each not in flaws))
+    listed = (Flaw(name, f"{name}: {', '.join(said) or 'failed'}") for name, said in flaws.items())
+    return Reading(flaws=tuple(listed), passed=tuple(each for each in passed if each not in flaws))

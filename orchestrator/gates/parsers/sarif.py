@@ -51,8 +51,10 @@ def _check_ended(run: dict[str, Any]) -> None:
     for each in map(mapping, sequence(run.get("invocations"))):
         if each.get("executionSuccessful") is False:
             notes = sequence(each.get("toolExecutionNotifications"))
-            said = [text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]]
-            words = ": ".join(filter(None, ["the tool did not complete", *said]))
+            messages = [
+                text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]
+            ]
+            words = ": ".join(filter(None, ["the tool did not complete", *messages]))
             raise UnreadableReport(words)
 
 

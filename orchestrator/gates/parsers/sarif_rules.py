@@ -52,20 +52,20 @@ class Rules:
         """
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
-        told = self._told(result).get(text(rule.get("id")) or self.id_of(result), "")
-        return own or told or _level(rule.get("defaultConfiguration"))
+        level = self._own_level(result).get(text(rule.get("id")) or self.id_of(result), "")
+        return own or level or _level(rule.get("defaultConfiguration"))
 
     def message(self, result: dict[str, Any]) -> str:
-        said = mapping(result.get("message"))
-        own = text(said.get("text")) or text(said.get("markdown"))
-        if own or "id" not in said:
+        message = mapping(result.get("message"))
+        own = text(message.get("text")) or text(message.get("markdown"))
+        if own or "id" not in message:
             return own
         part, rule = self._rule(_reference(result))
-        name = text(said.get("id"))
+        name = text(message.get("id"))
         for strings in (rule.get("messageStrings"), part.described.get("globalMessageStrings")):
             found = mapping(mapping(strings).get(name))
             if found:
-                words = [text(each) for each in sequence(said.get("arguments"))]
+                words = [text(each) for each in sequence(message.get("arguments"))]
                 return _filled(text(found.get("text")) or text(found.get("markdown")), words)
         return name
 
@@ -103,7 +103,7 @@ class Rules:
             found[name] = _level(mapping(each).get("configuration"))
         return found
 
-    def _told(self, result: dict[str, Any]) -> dict[str, str]:
+    def _own_level(self, result: dict[str, Any]) -> dict[str, str]:
         """Return the levels that the result's invocation of the tool has configured, by rule.
 
         If the result names no invocation, and the run has only one, use that invocation.

@@ -101,9 +101,9 @@ def _uncommitted(
         git = worktrees.git_of(Found(moved, found.admin))
         try:
             worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
-            said, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
+            message, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
             where = (git, found.admin, users.directory)
-            inner = worktree_submodules.snapshot(*where, name, said, _NOBODY)
+            inner = worktree_submodules.snapshot(*where, name, message, _NOBODY)
             rules = commits.CommitRules(
                 patterns=ignore_rules.FrozenIgnoreRules(
                     found.admin.parents[1], Path(present, ignore_rules.NAME)
@@ -111,7 +111,7 @@ def _uncommitted(
                 start=f"{hidden(root_id)}start/{worker}",
                 without=carried(found.admin),
             )
-            commit, _ = commits.snapshot(git, found.admin, said, _NOBODY, inner, rules)
+            commit, _ = commits.snapshot(git, found.admin, message, _NOBODY, inner, rules)
         except RepositoryError as error:
             about = {"worktree": found.directory, "error": error.message}
             logger.warning("cannot save the files of a worktree", extra=about)

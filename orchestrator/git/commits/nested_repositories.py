@@ -131,8 +131,8 @@ def _ignored(
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
     fields = git.run(*command, given=given, env=empty, accept=(0, 1)).fields
     found = set()
-    for source, pattern, told in zip(fields[::4], fields[2::4], fields[3::4], strict=True):
-        name = told.removeprefix(f"./{path}/")
+    for source, pattern, path_found in zip(fields[::4], fields[2::4], fields[3::4], strict=True):
+        name = path_found.removeprefix(f"./{path}/")
         own = posixpath.normpath(source).startswith(f"{path}/")
         if not pattern.startswith("!") and not (own and name in tracked):
             found.add(name)

@@ -45,8 +45,8 @@ def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> It
     authors = (each.split("\0") for each in _shown(git, span, "%an%x00%ae", "--no-merges"))
     signatures = [Signature(name=name, email=email) for name, email in authors]
     with_authors = [coauthor(each) for each in signatures if each.email != user.email]
-    told = [f"Orchestrator-Job: {job_id}", *found, *filter(None, with_authors)]
-    yield from dict.fromkeys(told)
+    lines = [f"Orchestrator-Job: {job_id}", *found, *filter(None, with_authors)]
+    yield from dict.fromkeys(lines)
 
 
 def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:

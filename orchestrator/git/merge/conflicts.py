@@ -131,6 +131,6 @@ def marked_lines(git: Git, start: str, end: str, *paths: str) -> list[tuple[str,
     """
     how = ("-c", _ONLY_MARKERS, "diff-tree", "--check", "-r")
     shown = git.run(*how, start, end, "--", *paths, accept=(0, 2))
-    said = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER_FOUND))
-    places = (line.removesuffix(_MARKER_FOUND).rpartition(":") for line in said)
+    found = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER_FOUND))
+    places = (line.removesuffix(_MARKER_FOUND).rpartition(":") for line in found)
     return [(path, number) for path, _, number in places]

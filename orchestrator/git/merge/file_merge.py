@@ -287,8 +287,8 @@ def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
     """Return texts by blob id. Binary files and files that are too large are omitted."""
     listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
-    told = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
-    sizes = {words[0]: int(words[2]) for words in map(str.split, told) if words[1] == "blob"}
+    lines = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
+    sizes = {words[0]: int(words[2]) for words in map(str.split, lines) if words[1] == "blob"}
     small = [blob for blob, size in sizes.items() if size <= MOST_BYTES]
     out = git.run("cat-file", "--batch", given="".join(f"{each}\n" for each in small).encode()).out
     found, at = {}, 0
@@ -305,8 +305,8 @@ def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
     """Return the paths for which the repository's attributes name a merge driver."""
     given = os.fsencode("".join(f"{path}\0" for path in paths))
     fields = git.run("check-attr", "-z", "--stdin", "merge", given=given).fields
-    told = zip(fields[::3], fields[2::3], strict=True)
-    return {path for path, driver in told if driver not in ("unspecified", "set", "text")}
+    pairs = zip(fields[::3], fields[2::3], strict=True)
+    return {path for path, driver in pairs if driver not in ("unspecified", "set", "text")}
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:

@@ -210,10 +210,10 @@ class _Folding:
         """Yield side work that is already saved: by an earlier attempt, by this attempt before a
         crash, or from nested repositories.
         """
-        told = {each.ref for each in self.work}
+        known = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
             kind, _, rest = ref.removeprefix(self._home.kept).partition("/")
-            is_work = kind in set(SideWorkKind) and ref not in told
+            is_work = kind in set(SideWorkKind) and ref not in known
             if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
                 name = unquote(rest.replace("+/", "/"))
                 found = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)

@@ -119,10 +119,10 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
 def ways_to_merge(git: Git, common: Path) -> str:
     """Implements ``core.repository.repository.Repository.ways_to_merge``."""
-    said = configuration.matching(git, _MERGING)
+    settings = configuration.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
-    said += attributes.read_bytes() if attributes.is_file() else b""
-    return hashlib.sha256(said).hexdigest() if said else ""
+    settings += attributes.read_bytes() if attributes.is_file() else b""
+    return hashlib.sha256(settings).hexdigest() if settings else ""
 
 
 def _status(git: Git, top: str) -> list[str]:

@@ -160,10 +160,10 @@ class WorktreePool:
         """Return a digest of the configuration and the attributes, which decide how git writes a
         file.
         """
-        said = b"\0".join(configuration.listed(self._git))
+        settings = b"\0".join(configuration.listed(self._git))
         attributes = self._common / "info" / "attributes"
-        said += attributes.read_bytes() if attributes.exists() else b""
-        return hashlib.sha256(said).hexdigest()
+        settings += attributes.read_bytes() if attributes.exists() else b""
+        return hashlib.sha256(settings).hexdigest()
 
     def _filters_differ(self, before: str, after: str) -> bool:
         changed = self._git.run("diff-tree", "-r", "-z", "--name-only", before, after, "--").fields

@@ -324,10 +324,10 @@ class ClusterLauncher:
     def settle(self, attempt_id: str, exit_path: str, digest: str = "") -> Exit:
         return self._local.settle(attempt_id, exit_path, digest)
 
-    def _ask(self, method: str, *told: object) -> None:
+    def _ask(self, method: str, *arguments: object) -> None:
         """Call a method of ``NodeLinks`` in the loop's thread. Does not wait for it."""
         with suppress(RuntimeError):  # The loop is already closed.
-            self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *told))
+            self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *arguments))
 
     def wake(self) -> None:
         self._local.wake()

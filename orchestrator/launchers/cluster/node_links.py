@@ -351,8 +351,8 @@ class NodeLinks:
             return
         sent, flight.brings = done[0], tuple(done[1])
         flight.is_sending = False
-        told = {"files": asdict(launch.files), "sent": asdict(sent)}
-        link.post({**_start_of(launch, flight), **told})
+        files = {"files": asdict(launch.files), "sent": asdict(sent)}
+        link.post({**_start_of(launch, flight), **files})
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
         """Accept the end of a running attempt that an earlier server started."""
@@ -390,8 +390,8 @@ class NodeLinks:
             flight.stop = ended_by, stopped_by, cause
             if flight.is_sending:
                 # The node does not know the attempt yet.
-                told = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
-                self._over(node, flight, told, "")
+                exit = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
+                self._over(node, flight, exit, "")
             else:
                 self._post_stop(node, flight)
 
@@ -409,13 +409,13 @@ class NodeLinks:
     def _post_stop(self, node: ConnectedNode, flight: Flight) -> None:
         if node.link is not None and flight.stop is not None:
             ended_by, stopped_by, cause = flight.stop
-            told = {"ended_by": ended_by, "stopped_by": stopped_by, "cause": cause}
-            node.link.post({"do": "stop", "attempt": flight.attempt_id, **told})
+            how = {"ended_by": ended_by, "stopped_by": stopped_by, "cause": cause}
+            node.link.post({"do": "stop", "attempt": flight.attempt_id, **how})
 
     def _post_waiting(self, node: ConnectedNode, flight: Flight) -> None:
         if node.link is not None:
-            told = {"attempt": flight.attempt_id, "on": flight.is_waiting}
-            node.link.post({"do": "waiting", **told})
+            state = {"attempt": flight.attempt_id, "on": flight.is_waiting}
+            node.link.post({"do": "waiting", **state})
 
     # Links
 
@@ -675,11 +675,11 @@ class NodeLinks:
         if node.link is not None:
             node.link.post({"do": "again", "attempt": flight.attempt_id})
 
-    async def _put_files(self, flight: Flight, files: AttemptFiles, told: Any) -> None:
-        if told is None:
+    async def _put_files(self, flight: Flight, files: AttemptFiles, answer: Any) -> None:
+        if answer is None:
             raise UnusableFiles("the node did not send the files of the attempt")
-        if told.get("error"):
-            raise UnusableFiles(str(told["error"])[:_MOST_REASON])
+        if answer.get("error"):
+            raise UnusableFiles(str(answer["error"])[:_MOST_REASON])
         if flight.files_error:
             why = flight.files_error.strerror or str(flight.files_error)
             raise UnusableFiles(
@@ -687,7 +687,7 @@ class NodeLinks:
             ) from flight.files_error
         if flight.had["files"] > MOST_BYTES:
             raise UnusableFiles(f"the files of the attempt have more than {MOST_BYTES} bytes")
-        sent = ArchiveFigures(int(told["bytes"]), str(told["digest"]))
+        sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 
     def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:
@@ -902,9 +902,9 @@ def _room(machine: Machine | None) -> tuple[int, bool] | None:
 
 
 def _start_of(launch: Launch, flight: Flight) -> Message:
-    told = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
-    told.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
-    return {"do": "start", "launch": told, "bases": flight.bases, "files": None}
+    fields = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
+    fields.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
+    return {"do": "start", "launch": fields, "bases": flight.bases, "files": None}
 
 
 def _not_sent(name: str, error: Exception) -> Exit:

@@ -26,12 +26,12 @@ class ServerAddresses:
         self._path = directory / "addresses.json"
         self._own = tuple(own)
         #: The server's latest list; empty: unknown.
-        self._told: tuple[str, ...] = ()
+        self._listed: tuple[str, ...] = ()
         self._used, self._answered = self._own, ""
         found = self._stored()
         # Another join file begins anew.
         if found.get("own") == list(self._own):
-            self._told, self._used = tuple(found["told"]), tuple(found["used"])
+            self._listed, self._used = tuple(found["told"]), tuple(found["used"])
             self._answered = found["answered"]
 
     def in_turn(self) -> Sequence[str]:
@@ -45,16 +45,16 @@ class ServerAddresses:
         A server's list with only one address counts as complete, even if this node has another
         address for that server.
         """
-        return len(self._told) <= 1 or set(self._told) <= set(self._used)
+        return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 
-    def take(self, address: str, told: Sequence[str]) -> None:
+    def take(self, address: str, addresses: Sequence[str]) -> None:
         """Store the server's list. ``address``: the address of the connection through which it
         arrived.
         """
         former = self._fields()
-        self._answered, self._told = address, tuple(told)
-        if address in self._told:
-            self._used = self._told
+        self._answered, self._listed = address, tuple(addresses)
+        if address in self._listed:
+            self._used = self._listed
         if self._fields() != former:
             # A full disk: the node's next process dials the former addresses.
             with suppress(OSError):
@@ -65,7 +65,7 @@ class ServerAddresses:
     def _fields(self) -> dict[str, Any]:
         return {
             "own": list(self._own),
-            "told": list(self._told),
+            "told": list(self._listed),
             "used": list(self._used),
             "answered": self._answered,
         }

@@ -38,8 +38,8 @@ def _fault(plan: dict[str, object]) -> str:
         return _run(family, worker)
     except SpawnFailed as error:
         os.set_blocking(reading_end, False)
-        said = os.read(reading_end, 4096) if _has_data(reading_end) else b""
-        return " ".join([str(error), *said.decode("utf-8", "replace").split()])
+        message = os.read(reading_end, 4096) if _has_data(reading_end) else b""
+        return " ".join([str(error), *message.decode("utf-8", "replace").split()])
     except OSError as error:
         return str(error)
     finally:

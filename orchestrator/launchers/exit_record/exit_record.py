@@ -148,11 +148,11 @@ def _is_forged(content: bytes, digest: str) -> bool:
     ended = _parse(content) if digest else None
     if ended is None:
         return False
-    said = json.loads(content.split(b"\n", 1)[0])
-    is_marked = hmac.compare_digest(_bytes(said.get("tombstone")), _bytes(_mark(digest)))
+    record = json.loads(content.split(b"\n", 1)[0])
+    is_marked = hmac.compare_digest(_bytes(record.get("tombstone")), _bytes(_mark(digest)))
     if ended.ended_by is EndedBy.LOST and is_marked:
         return False
-    found = hashlib.sha256(_bytes(said.get("secret"))).hexdigest()
+    found = hashlib.sha256(_bytes(record.get("secret"))).hexdigest()
     return not hmac.compare_digest(found, digest)
 
 
@@ -161,8 +161,8 @@ def is_proven(content: bytes, digest: str) -> bool:
     return _parse(content) is not None and not _is_forged(content, digest)
 
 
-def _bytes(said: object) -> bytes:
-    return str(said).encode("utf-8", "replace")
+def _bytes(value: object) -> bytes:
+    return str(value).encode("utf-8", "replace")
 
 
 def _mark(digest: str) -> str:
@@ -290,8 +290,8 @@ def holder(exit_path: str) -> RunningRecord | None:
     """
     try:
         written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
-        said = json.loads(written.split(b"\n", 1)[0])
-        pid, ticks, boot = said["shim"], said["shim_start"], said["boot_id"]
+        record = json.loads(written.split(b"\n", 1)[0])
+        pid, ticks, boot = record["shim"], record["shim_start"], record["boot_id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return _holder_of_lock(exit_path)
     if boot != proc.boot_id() or proc.start_ticks(pid) != ticks:

@@ -52,8 +52,8 @@ def settle(
         return state.exit
     if isinstance(state, exit_record.Unfinished):
         clear_group(attempt_id, exit_path)
-        told = {stray.pid for stray in strays}
-        strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in told)
+        known = {stray.pid for stray in strays}
+        strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in known)
         died = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
         died = _STOPPED if with_server else died
         never_began = state is exit_record.Unfinished.NEVER and not has_begun

@@ -233,8 +233,8 @@ def _try(plan: ContainmentPlan) -> str:
         return f"a trial timed out after {_TRIAL_SECONDS:.0f} s"
     if done.returncode == 0:
         return ""
-    said = (done.stdout + done.stderr).strip().splitlines()
-    return said[-1] if said else f"a trial failed with exit code {done.returncode}"
+    lines = (done.stdout + done.stderr).strip().splitlines()
+    return lines[-1] if lines else f"a trial failed with exit code {done.returncode}"
 
 
 def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:

@@ -318,9 +318,9 @@ class LocalLauncher:
             self._guarded(self._report_end, *self._found_out.popleft())
         return True
 
-    def _guarded(self, step: Callable[..., None], *told: object) -> None:
+    def _guarded(self, step: Callable[..., None], *arguments: object) -> None:
         try:
-            step(*told)
+            step(*arguments)
         except Exception:
             logger.exception("launcher event failed", extra={"action": "launcher_event"})
 

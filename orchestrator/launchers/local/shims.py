@@ -91,21 +91,21 @@ class SpawnerProcess:
 
     def receive(self) -> tuple[list[ShimGone], bool]:
         """Return the received messages, and True if the spawner or its keeper still runs."""
-        told: list[ShimGone] = []
+        gone: list[ShimGone] = []
         while True:
             try:
                 packet = self._control.recv(1 << 16)
             except BlockingIOError:
-                return told, True
+                return gone, True
             except OSError:
-                return told, False
+                return gone, False
             if not packet:
-                return told, False
+                return gone, False
             message = json.loads(packet)
             if "retired" in message:
                 self.is_retired = True
             else:
-                told.append(_shim_gone(message))
+                gone.append(_shim_gone(message))
 
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.
@@ -440,8 +440,8 @@ class ShimPool:
         """
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
-            told, is_there = spawner.receive()
-            ended += [(self._noted(shim), shim.strays) for shim in told]
+            gone, is_there = spawner.receive()
+            ended += [(self._noted(shim), shim.strays) for shim in gone]
             if not is_there:
                 ended += [(link, ()) for link in self._abandon(spawner)]
             if spawner is self._spawner and (spawner.is_retired or not is_there):

@@ -267,7 +267,7 @@ def _fork(
     output: int,
     enter: Enter,
 ) -> int:
-    told, telling = os.pipe2(os.O_CLOEXEC)
+    reading, telling = os.pipe2(os.O_CLOEXEC)
     pid = fork_quietly()
     if pid == 0:
         try:
@@ -277,14 +277,14 @@ def _fork(
             enter()
             os.execve(program, list(argv), env)
         except (OSError, ValueError) as error:
-            told_why = f"{getattr(error, 'errno', 0) or 0} {_why(error)}"
-            os.write(telling, told_why.encode()[:_LONGEST_REASON])
+            failure = f"{getattr(error, 'errno', 0) or 0} {_why(error)}"
+            os.write(telling, failure.encode()[:_LONGEST_REASON])
         finally:
             os._exit(127)
     os.close(telling)
     # Empty if the program has started, because the exec closes the other end of the pipe.
-    reason = os.read(told, _LONGEST_REASON)
-    os.close(told)
+    reason = os.read(reading, _LONGEST_REASON)
+    os.close(reading)
     if reason:
         os.waitpid(pid, 0)
         number, _, why = reason.decode().partition(" ")
@@ -344,5 +344,5 @@ def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:
         return "lost", ExitCause.NO_ROOM, f"{NO_ROOM}: {error}"
-    told = error.cause if isinstance(error, SpawnFailed) else ExitCause.NONE
-    return "spawn_failed", told, str(error)
+    exit_cause = error.cause if isinstance(error, SpawnFailed) else ExitCause.NONE
+    return "spawn_failed", exit_cause, str(error)

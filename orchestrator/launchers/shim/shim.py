@@ -249,7 +249,7 @@ class _Shim:
             attempt, self._attempt = self._attempt, None
             # Most messages say no more than this, and filling a template is faster than encoding.
             clean = b"true" if attempt.is_clean else b"false"
-            told = b'{"ended": %s, "clean": %s, "pid": %d' % (
+            head = b'{"ended": %s, "clean": %s, "pid": %d' % (
                 attempt.encoded_record,
                 clean,
                 self._untold,
@@ -261,7 +261,7 @@ class _Shim:
             elif self._preloaded and attempt.has_server:
                 more["next"] = self._begin_preloaded(self._preloaded.popleft())
             # This cannot block, because there are few small messages between two launches.
-            report = told + (b", %s" % encoded(more)[1:] if more else b"}")
+            report = head + (b", %s" % encoded(more)[1:] if more else b"}")
             self._channel.queue_encoded(report)
             self._channel.flush()
             if not attempt.is_clean:
@@ -279,13 +279,13 @@ class _Shim:
             self._orphan_timeout = OrphanTimeout(*terms, time.monotonic())
 
 
-def completed(told: Message, before: Message) -> Message:
+def completed(message: Message, before: Message) -> Message:
     """Return the whole launch: the previous launch ``before`` with the differences in ``told``."""
-    if "env_gone" not in told:
+    if "env_gone" not in message:
         # The server runs an earlier release, which sends whole launches: its folder was updated
         # since it started.
-        return told
-    env = {**before["env"], **told["env"]}
-    for name in told["env_gone"]:
+        return message
+    env = {**before["env"], **message["env"]}
+    for name in message["env_gone"]:
         del env[name]
-    return {**before, **told, "env": env}
+    return {**before, **message, "env": env}

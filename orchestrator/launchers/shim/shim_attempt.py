@@ -381,8 +381,8 @@ class ShimAttempt:
         except OSError as error:
             # The connected server still receives the end, in this shim's next message. Only a
             # restarted server would find the attempt without a record.
-            said = self.record.get("error") or "cannot write the exit record"
-            self.record["error"] = f"{said}: {error}"
+            reason = self.record.get("error") or "cannot write the exit record"
+            self.record["error"] = f"{reason}: {error}"
             self.encoded_record = encoded(self.record)
             self._claim.drop()
 

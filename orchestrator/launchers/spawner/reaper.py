@@ -77,7 +77,7 @@ class ShimTable:
     def reaped(self, serial: int) -> None:
         self._table[self._rows[serial], _PID] = 0
 
-    def told(self, serial: int) -> None:
+    def reported(self, serial: int) -> None:
         """Free the row of a shim whose end was reported to the server.
 
         Ignore unknown serial numbers.
@@ -235,7 +235,7 @@ class Reaper:
             refused = self._refused.pop(serial, "")
             killed = list(self._killed.values())
             self._send({"shim": serial, "strays": killed, "refused": refused})
-            self._roster.told(serial)
+            self._roster.reported(serial)
         self._ended.clear()
         self._killed.clear()
 

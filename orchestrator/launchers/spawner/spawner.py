@@ -33,11 +33,11 @@ def main() -> None:
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.
     proc.hide_memory()
-    told, descriptor = sys.argv[-2:]
+    settings, descriptor = sys.argv[-2:]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
     crash_injection.arm_from(os.environ)
-    plan, roster = json.loads(told), ShimTable()
+    plan, roster = json.loads(settings), ShimTable()
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":

@@ -70,8 +70,8 @@ class Notifications:
         Return None if no job of the tree has ended or needs a person now.
         """
         ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
-        told = max(ended or entries, key=lambda each: each.seq)
-        body = self._messages.of(told)
+        latest = max(ended or entries, key=lambda each: each.seq)
+        body = self._messages.of(latest)
         if body is None or not (ended or body["data"]["needs"]):
             return None
         return notice_of(body)

@@ -253,14 +253,14 @@ def as_json(figures: Analytics) -> str:
     """Return the figures as JSON: one line for each field, each job, and each listed worker."""
     fields = _by_name(figures)
     listed = tuple(listed_workers(figures.workers))
-    if omitted := len(figures.workers) - len(listed):
-        told = {
-            "count": omitted,
+    if number := len(figures.workers) - len(listed):
+        omitted = {
+            "count": number,
             "all": all_workers_call(figures.job_id),
             "pages": worker_pages_call(figures.job_id),
             "results": f"GET /api/v1/jobs/{figures.job_id}/results",
         }
-        changed = {"schema": SCHEMA_OF_SOME_WORKERS, "workers": listed, "workers_omitted": told}
+        changed = {"schema": SCHEMA_OF_SOME_WORKERS, "workers": listed, "workers_omitted": omitted}
         fields = {**fields, **changed}
     lines = [f' "{name}": {_json(value)}' for name, value in fields.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"

@@ -195,8 +195,8 @@ def plan_in(text: str) -> Plan:
     try:
         return Plan.model_validate(found)
     except ValidationError as error:
-        told = [str(fault) for fault in faults(error, Plan)[:MOST_FAULTS_LISTED]]
-        raise InvalidRequest("; ".join(told), kind=KIND) from error
+        messages = [str(fault) for fault in faults(error, Plan)[:MOST_FAULTS_LISTED]]
+        raise InvalidRequest("; ".join(messages), kind=KIND) from error
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:

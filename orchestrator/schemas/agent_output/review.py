@@ -53,8 +53,8 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
     try:
         review = Review.model_validate(found)
     except ValidationError as error:
-        told = [str(fault) for fault in faults(error, Review)[:MOST_FAULTS_LISTED]]
-        raise InvalidRequest("; ".join(told), kind=KIND) from error
+        messages = [str(fault) for fault in faults(error, Review)[:MOST_FAULTS_LISTED]]
+        raise InvalidRequest("; ".join(messages), kind=KIND) from error
     _check_names([each.worker_id for each in review.ranking], candidates)
     return review
 

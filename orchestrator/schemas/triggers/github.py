@@ -104,11 +104,11 @@ def _check(run: Mapping[str, Any]) -> Remark | str:
     output = mapping(run, "output")
     parts = [text(output, each) for each in ("title", "summary", "text")]
     address = text(run, "details_url") or text(run, "html_url")
-    said = [f"The check {name} failed ({conclusion}): {address}", *filter(None, parts)]
+    lines = [f"The check {name} failed ({conclusion}): {address}", *filter(None, parts)]
     return Remark(
         branch=branch,
         commit=text(run, "head_sha"),
-        text=cut(clean("\n".join(said)), MOST_CHARACTERS),
+        text=cut(clean("\n".join(lines)), MOST_CHARACTERS),
     )
 
 

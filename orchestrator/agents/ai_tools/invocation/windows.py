@@ -117,7 +117,7 @@ def translated(path: Path | None) -> str:
 
 def _translated(path: Path) -> str:
     try:
-        said = subprocess.run(
+        done = subprocess.run(
             [TRANSLATOR, "-w", str(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -127,7 +127,7 @@ def _translated(path: Path) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise OrchestratorError(f"{path} has no path on the Windows side: {error}") from error
-    return said.stdout.removesuffix("\n")
+    return done.stdout.removesuffix("\n")
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:

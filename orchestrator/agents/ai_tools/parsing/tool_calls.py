@@ -30,8 +30,8 @@ def summary(arguments: object) -> str:
     """Return the arguments of a tool's use, in one line."""
     if not isinstance(arguments, Mapping):
         return log_line(text(arguments))
-    told = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))
-    return log_line(next(filter(None, told), ""))
+    values = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))
+    return log_line(next(filter(None, values), ""))
 
 
 #: Tools of all agents that write the file named in their arguments.

@@ -15,7 +15,14 @@ from orchestrator.agents.ai_tools.parsing.outcome import (
 )
 from orchestrator.agents.ai_tools.parsing.tool_calls import log_line
 from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
-from orchestrator.agents.events.agent_events import AgentOutcome, Did, Ending, Said, Sign, Troubled
+from orchestrator.agents.events.agent_events import (
+    AgentEvent,
+    AgentOutcome,
+    Ending,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+)
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
@@ -67,7 +74,7 @@ class AiderReader:
         self._fault: Fault = FINE
         self._began = False
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         words = json_values.text({"": text[:LINE_CHARS]}, "").rstrip()
         self._began |= bool(words)
         tokens, again, did = _TOKENS.match(words), _AGAIN.match(words), _DID.match(words)
@@ -77,10 +84,10 @@ class AiderReader:
             return [self._trying_again(again)]
         if did:
             tool = "edit" if did[1].startswith("Applied") else "commit"
-            return [Did(tool, log_line(did[2]))]
+            return [ToolEvent(tool, log_line(did[2]))]
         return self._other(words)
 
-    def session_line(self, text: str, source: str) -> list[Sign]:
+    def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of aider's history.
 
         aider's output begins with "> " and ends with two blanks, possibly several lines later. The
@@ -114,19 +121,19 @@ class AiderReader:
         )
         return concluded(report, ending, time.time())
 
-    def _answered(self, tokens: re.Match[str]) -> list[Sign]:
+    def _answered(self, tokens: re.Match[str]) -> list[AgentEvent]:
         """Record an answer of the model, which shows recovery from earlier failures."""
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
         usage = priced(_usage(tokens), self._known.model, self._known.prices)
         return [*self._meter.add(usage)]
 
-    def _trying_again(self, again: re.Match[str]) -> Troubled:
+    def _trying_again(self, again: re.Match[str]) -> RetryEvent:
         kind, words = self._fault
         seconds = float(again[1]) if again[1].count(".") < 2 and again[1] != "." else None
-        return Troubled(log_line(words) or again[0], kind or ErrorClass.API, seconds)
+        return RetryEvent(log_line(words) or again[0], kind or ErrorClass.API, seconds)
 
-    def _other(self, words: str) -> list[Sign]:
+    def _other(self, words: str) -> list[AgentEvent]:
         error = _ERROR.match(words)
         if error:
             self._fault = _class_of(error[1], words), words
@@ -135,7 +142,7 @@ class AiderReader:
         if error or _CHATTER.match(words):
             return []
         self._lines.append(words)
-        return [Said(words)] if words.strip() else []
+        return [TextEvent(words)] if words.strip() else []
 
 
 def _class_of(name: str, words: str) -> ErrorClass:

@@ -23,15 +23,15 @@ from orchestrator.agents.ai_tools.parsing.usage_meter import (
     priced,
 )
 from orchestrator.agents.events.agent_events import (
+    AgentEvent,
     AgentOutcome,
-    Asked,
-    Did,
     Ending,
-    Finished,
-    Received,
-    Said,
-    Sign,
-    Troubled,
+    FinalAnswerEvent,
+    InputReadEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+    ToolRequestEvent,
 )
 from orchestrator.core.limits.budgets import tokens
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
@@ -58,10 +58,10 @@ class ClaudeReader:
         self._messages: set[str] = set()
         #: By id of the parent's tool use: the message in progress, and its counted tokens.
         self._written: dict[str, tuple[str, int]] = {}
-        self._tools: dict[str, Did] = {}
+        self._tools: dict[str, ToolEvent] = {}
         self._denied: dict[str, None] = {}
         self.session = ""
-        self._said = ""
+        self._last_text = ""
         self._answer = ""
         self._turns = 0
         #: True if the model was called after the last result: the result's totals lack these calls.
@@ -73,7 +73,7 @@ class ClaudeReader:
         self._result: Object | None = None
         self._resets_at: float | None = None
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         event = json_values.parsed(text)
         if event is None:
             return []
@@ -85,7 +85,7 @@ class ClaudeReader:
     def outcome(self, ending: Ending) -> AgentOutcome:
         fault = _fault(self._result) if self._result is not None else FINE
         report = RunReport(
-            text=(self._answer if not fault[0] else "") or self._said,
+            text=(self._answer if not fault[0] else "") or self._last_text,
             fault=fault,
             usage=self._used(),
             session=self.session,
@@ -99,27 +99,27 @@ class ClaudeReader:
         )
         return concluded(report, ending, time.time())
 
-    def _system(self, event: Object) -> list[Sign]:
+    def _system(self, event: Object) -> list[AgentEvent]:
         self._model = json_values.text(event, "model") or self._model
         kind = json_values.text(event, "subtype")
         if kind == "background_tasks_changed":
             self._working_on = bool(json_values.objects(event, "tasks"))
         if kind == "init" and self._result is not None:
             # A message that came after the result begins another turn.
-            return [Asked()]
+            return [ToolRequestEvent()]
         return [_retry(event)] if kind == "api_retry" else []
 
-    def _assistant(self, event: Object) -> list[Sign]:
+    def _assistant(self, event: Object) -> list[AgentEvent]:
         message = json_values.dig(event, "message")
         model = json_values.text(message, "model")
         if model == SYNTHETIC:
             return []
-        signs = self._spent(message, model, json_values.text(event, "parent_tool_use_id"))
+        events = self._spent(message, model, json_values.text(event, "parent_tool_use_id"))
         for block in json_values.objects(message, "content"):
-            signs += self._block(block, json_values.text(event, "parent_tool_use_id"))
-        return signs
+            events += self._block(block, json_values.text(event, "parent_tool_use_id"))
+        return events
 
-    def _partial(self, event: Object) -> list[Sign]:
+    def _partial(self, event: Object) -> list[AgentEvent]:
         """Count further output tokens of a message.
 
         Earlier events of a message report only a part of its tokens; the last event has their
@@ -136,7 +136,7 @@ class ClaudeReader:
         rest = Usage(output_tokens=total - counted)
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
-    def _spent(self, message: object, model: str, parent: str) -> list[Sign]:
+    def _spent(self, message: object, model: str, parent: str) -> list[AgentEvent]:
         """Count the usage of a message. Each block of the message repeats the usage, which counts
         once.
         """
@@ -150,28 +150,28 @@ class ClaudeReader:
         used = plus(Usage(steps=1), report)
         return [*self._meter.add(priced(used, model or self._model, self._known.prices))]
 
-    def _block(self, block: Object, parent: str) -> list[Sign]:
+    def _block(self, block: Object, parent: str) -> list[AgentEvent]:
         words = json_values.text(block, "text")
         if json_values.text(block, "type") == "tool_use":
             tool, given = json_values.text(block, "name"), json_values.dig(block, "input")
-            did = Did(tool, summary(given), writes=edited(tool, given))
+            did = ToolEvent(tool, summary(given), writes=edited(tool, given))
             self._tools[json_values.text(block, "id")] = did
             return [did]
         if json_values.text(block, "type") != "text" or not words:
             return []
         if not parent:
             # Not the output of a subagent, which is not the answer.
-            self._said = words
-        return [Said(words)]
+            self._last_text = words
+        return [TextEvent(words)]
 
-    def _user(self, event: Object) -> list[Sign]:
+    def _user(self, event: Object) -> list[AgentEvent]:
         if json_values.flag(event, "isReplay"):
-            return [Received(json_values.text(event, "uuid"))]
+            return [InputReadEvent(json_values.text(event, "uuid"))]
         for block in json_values.objects(event, "message", "content"):
             self._last_tools(json_values.text(block, "tool_use_id"))
-        refused = [self._tools.get(each, Did("a tool")) for each in _refused(event)]
+        refused = [self._tools.get(each, ToolEvent("a tool")) for each in _refused(event)]
         self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
-        return [Did(did.tool, did.summary, denied=True) for did in refused]
+        return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
     def _last_tools(self, keep: str, most: int = 100) -> None:
         """Forget the oldest tool uses except ``keep``, so that memory is bounded in a long run."""
@@ -179,14 +179,14 @@ class ClaudeReader:
             if name != keep:
                 del self._tools[name]
 
-    def _rate_limit(self, event: Object) -> list[Sign]:
+    def _rate_limit(self, event: Object) -> list[AgentEvent]:
         info = json_values.dig(event, "rate_limit_info")
         when = json_values.amount(info, "resetsAt")
         if json_values.text(info, "status") == "rejected" and when is not None:
             self._resets_at = epoch_seconds(when)
         return []
 
-    def _end(self, event: Object) -> list[Sign]:
+    def _end(self, event: Object) -> list[AgentEvent]:
         """Read a result event. The last result counts, because Claude continues after the first
         result if background work is running.
         """
@@ -198,7 +198,7 @@ class ClaudeReader:
         self._denied |= {name: None for name in names if name and name not in ASKING}
         last = not self._working_on and not json_values.count(event, "queued_turn_count")
         spent = self._meter.raise_to(self._used())
-        return [*spent, Finished()] if last else [*spent]
+        return [*spent, FinalAnswerEvent()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
         """Return the usage of this run: the totals without the earlier runs of a resumed
@@ -217,7 +217,7 @@ class ClaudeReader:
         steps = len(self._messages) or turns
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
-    def session_line(self, text: str, source: str) -> list[Sign]:
+    def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of a resumed session's file, for the usage of the earlier runs."""
         if not self._is_resumed and _COST in text:
             event = json_values.parsed(text)
@@ -228,7 +228,7 @@ class ClaudeReader:
     def resumed(self) -> None:
         self._is_resumed = True
 
-    _EVENTS: ClassVar[Mapping[str, Callable[["ClaudeReader", Object], list[Sign]]]] = {
+    _EVENTS: ClassVar[Mapping[str, Callable[["ClaudeReader", Object], list[AgentEvent]]]] = {
         "system": _system,
         "assistant": _assistant,
         "stream_event": _partial,
@@ -328,12 +328,12 @@ def _fault(result: Object) -> Fault:
     return FINE
 
 
-def _retry(event: Object) -> Troubled:
+def _retry(event: Object) -> RetryEvent:
     status, words = json_values.count(event, "error_status"), json_values.text(event, "error")
     attempt, most = json_values.count(event, "attempt"), json_values.count(event, "max_retries")
     shown = " ".join(filter(None, (words, str(status or ""))))
     delay = json_values.amount(event, "retry_delay_ms")
-    return Troubled(
+    return RetryEvent(
         log_line(f"{shown}; retry {attempt} of {most}"),
         classify(words, status),
         None if delay is None else delay / 1000,

@@ -33,14 +33,14 @@ from orchestrator.agents.ai_tools.readers.codex_session_log import (
     tokens,
 )
 from orchestrator.agents.events.agent_events import (
+    AgentEvent,
     AgentOutcome,
-    Asked,
-    Did,
     Ending,
-    Finished,
-    Said,
-    Sign,
-    Troubled,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+    ToolRequestEvent,
 )
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
@@ -72,7 +72,7 @@ class CodexReader:
         #: The earlier usage of a resumed session.
         self._before, self._steps_before = Usage(), 0
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         event = json_values.parsed(text)
         if event is None:
             return []
@@ -105,22 +105,22 @@ class CodexReader:
         words = self._error or "the agent's turn failed"
         return classify(words), plain_error(words)
 
-    def _thread(self, event: Object) -> list[Sign]:
+    def _thread(self, event: Object) -> list[AgentEvent]:
         self.session = json_values.text(event, "thread_id") or self.session
         return []
 
-    def _turn(self, _: Object) -> list[Sign]:
+    def _turn(self, _: Object) -> list[AgentEvent]:
         self._total, self._failed = None, False
         return []
 
-    def _item_started(self, event: Object) -> list[Sign]:
+    def _item_started(self, event: Object) -> list[AgentEvent]:
         kind = json_values.text(event, "item", "type")
         if kind in _IGNORED or kind in _WORDS:
             return []
         self._open.add(json_values.text(event, "item", "id"))
         return [*self._step(), _did(event)]
 
-    def _item_completed(self, event: Object) -> list[Sign]:
+    def _item_completed(self, event: Object) -> list[AgentEvent]:
         kind = json_values.text(event, "item", "type")
         if kind in _IGNORED:
             return []
@@ -128,27 +128,27 @@ class CodexReader:
             return [*self._step(), *self._words(event, kind)]
         return self._tool_completed(event)
 
-    def _words(self, event: Object, kind: str) -> list[Sign]:
+    def _words(self, event: Object, kind: str) -> list[AgentEvent]:
         words = json_values.text(event, "item", "text")
         if kind != "agent_message" or not words:
             return []
         self._text = words
-        return [Said(words)]
+        return [TextEvent(words)]
 
-    def _tool_completed(self, event: Object) -> list[Sign]:
+    def _tool_completed(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "item", "id")
         did = _did(event)
         if self._known.policy == "read-only" and _may_not_write(event):
             did = replace(did, denied=True)
         begun = name in self._open
         self._open.discard(name)
-        signs: list[Sign] = [] if begun else self._step()
+        events: list[AgentEvent] = [] if begun else self._step()
         self._steps.answered()
         if did.denied:
             self._denied[did.tool] = None
-        return [*signs, did] if did.denied or not begun else signs
+        return [*events, did] if did.denied or not begun else events
 
-    def _step(self) -> list[Sign]:
+    def _step(self) -> list[AgentEvent]:
         """Count a step. The number of steps in the session file has priority, because the stream
         omits some commands.
         """
@@ -159,19 +159,19 @@ class CodexReader:
     def _count(self) -> int:
         return max(self._steps.count, self._session_log.steps - self._steps_before)
 
-    def _completed(self, event: Object) -> list[Sign]:
+    def _completed(self, event: Object) -> list[AgentEvent]:
         self._total = minus(tokens(json_values.dig(event, "usage")), self._before)
-        return [*self._meter.raise_to(self._used()), Finished()]
+        return [*self._meter.raise_to(self._used()), FinalAnswerEvent()]
 
-    def _turn_failed(self, event: Object) -> list[Sign]:
+    def _turn_failed(self, event: Object) -> list[AgentEvent]:
         self._failed = True
         self._error = json_values.text(event, "error", "message") or self._error
-        return [Finished()]
+        return [FinalAnswerEvent()]
 
-    def _trouble(self, event: Object) -> list[Sign]:
+    def _trouble(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "message")
         if _AGAIN.match(words):
-            return [Troubled(log_line(words), classify(words))]
+            return [RetryEvent(log_line(words), classify(words))]
         self._error = words
         return []
 
@@ -186,7 +186,7 @@ class CodexReader:
         model = self._known.model or self._session_log.model
         return priced(usage, model, self._known.prices)
 
-    def session_line(self, text: str, source: str) -> list[Sign]:
+    def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of one of the session's files."""
         if self._known.policy == "read-only" and refused(text):
             # The stream has no item for a command that ends at once.
@@ -194,7 +194,7 @@ class CodexReader:
         if not self._session_log.line(text, source):
             return []
         used = plus(Usage(steps=self._count), minus(self._session_log.total, self._before))
-        asked = [Asked()] if self._session_log.asks else []
+        asked = [ToolRequestEvent()] if self._session_log.asks else []
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
@@ -205,7 +205,7 @@ class CodexReader:
         self._steps_before = self._session_log.steps
         self._meter = Meter()
 
-    _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[Sign]]]] = {
+    _EVENTS: ClassVar[Mapping[str, Callable[["CodexReader", Object], list[AgentEvent]]]] = {
         "thread.started": _thread,
         "turn.started": _turn,
         "turn.completed": _completed,
@@ -218,18 +218,18 @@ class CodexReader:
 
 def _may_not_write(event: Object) -> bool:
     item = json_values.dig(event, "item")
-    said = json_values.text(item, "aggregated_output")
-    return json_values.text(item, "status") == "failed" and kept_from_writing(clipped(said))
+    text = json_values.text(item, "aggregated_output")
+    return json_values.text(item, "status") == "failed" and kept_from_writing(clipped(text))
 
 
-def _did(event: Object) -> Did:
+def _did(event: Object) -> ToolEvent:
     item = json_values.dig(event, "item")
     server, tool = json_values.text(item, "server"), json_values.text(item, "tool")
     name = f"{server}.{tool}" if tool else json_values.text(item, "type")
     error = json_values.text(item, "error", "message")
     denied = json_values.text(item, "status") == "declined" or bool(_REFUSED.search(error[:1000]))
     changes = (json_values.text(each, "path") for each in json_values.objects(item, "changes"))
-    return Did(name, _with_what(item), denied, tuple(filter(None, changes)))
+    return ToolEvent(name, _with_what(item), denied, tuple(filter(None, changes)))
 
 
 def _with_what(item: object) -> str:

@@ -34,8 +34,8 @@ _WORDS = (
 _KEPT_FROM_WRITING = re.compile("|".join(("[Rr]ead-only file system", *_WORDS)), re.M)
 
 
-def kept_from_writing(said: str) -> bool:
-    return bool(_KEPT_FROM_WRITING.search(said))
+def kept_from_writing(text: str) -> bool:
+    return bool(_KEPT_FROM_WRITING.search(text))
 
 
 #: The model asks for a tool.
@@ -48,8 +48,8 @@ def refused(text: str) -> bool:
     payload = json_values.dig(json_values.parsed(text), "payload")
     match json_values.text(payload, "type"):
         case "function_call_output":
-            said = clipped(json_values.text(payload, "output"))
-            return bool(_FAILED.search(said)) and kept_from_writing(said)
+            text = clipped(json_values.text(payload, "output"))
+            return bool(_FAILED.search(text)) and kept_from_writing(text)
         case "custom_tool_call_output":
             return any(map(_refused_in_code_mode, json_values.objects(payload, "output")))
         case _:

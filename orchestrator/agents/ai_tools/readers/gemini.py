@@ -30,13 +30,13 @@ from orchestrator.agents.ai_tools.parsing.usage_meter import (
     priced,
 )
 from orchestrator.agents.events.agent_events import (
+    AgentEvent,
     AgentOutcome,
-    Did,
     Ending,
-    Finished,
-    Said,
-    Sign,
-    Troubled,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
 )
 from orchestrator.agents.prices import Prices
 from orchestrator.core.limits.budgets import tokens
@@ -141,7 +141,7 @@ class GeminiReader:
         self._known = known or KnownUsage()
         self._meter = Meter()
         self._steps = Steps()
-        self._tools: dict[str, Did] = {}
+        self._tools: dict[str, ToolEvent] = {}
         self._denied: dict[str, None] = {}
         self._missing: dict[str, None] = {}
         self.session = ""
@@ -156,7 +156,7 @@ class GeminiReader:
         self._result: Object | None = None
         self._answers: set[str] = set()
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         event = json_values.parsed(text)
         read = self._EVENTS.get(json_values.text(event, "type"))
         if event is None or read is None:
@@ -187,14 +187,14 @@ class GeminiReader:
         )
         return concluded(report, ending, time.time())
 
-    def _flush(self) -> list[Sign]:
+    def _flush(self) -> list[AgentEvent]:
         """Return the collected text as one event, because gemini prints it in pieces."""
         words = "".join(self._words)
         self._words.clear()
         if not words.strip():
             return []
         self._text = words
-        return [Said(words)]
+        return [TextEvent(words)]
 
     def _document(self, ending: Ending) -> None:
         """Read the single object of ``-o json``. If the run failed, the object is at the end of
@@ -248,7 +248,7 @@ class GeminiReader:
             return replace(self._meter.total, steps=None)
         return used(stats, self._known.prices)
 
-    def _message(self, event: Object) -> list[Sign]:
+    def _message(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "content")
         if json_values.text(event, "role") != "assistant" or not words:
             return []
@@ -256,21 +256,21 @@ class GeminiReader:
         self._words.append(words)
         return [*before, *self._step()]
 
-    def _tool_use(self, event: Object) -> list[Sign]:
+    def _tool_use(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "tool_name")
         given = json_values.dig(event, "parameters")
-        did = Did(name, summary(given), writes=edited(name, given))
+        did = ToolEvent(name, summary(given), writes=edited(name, given))
         self._tools[json_values.text(event, "tool_id")] = did
         return [*self._step(), did]
 
-    def _tool_result(self, event: Object) -> list[Sign]:
+    def _tool_result(self, event: Object) -> list[AgentEvent]:
         """Read a tool's result.
 
         gemini reports an unknown tool in two cases: gemini did not offer the tool, or the model
         invented the tool's name. If a later tool call succeeds, the name counts as invented.
         """
         self._steps.answered()
-        did = self._tools.pop(json_values.text(event, "tool_id"), Did("a tool"))
+        did = self._tools.pop(json_values.text(event, "tool_id"), ToolEvent("a tool"))
         kind = json_values.text(event, "error", "type")
         if json_values.text(event, "status") == "success":
             self._missing.clear()
@@ -278,7 +278,7 @@ class GeminiReader:
             return []
         refused = self._denied if kind == "policy_violation" else self._missing
         refused[did.tool] = None
-        return [Did(did.tool, did.summary, denied=True)]
+        return [ToolEvent(did.tool, did.summary, denied=True)]
 
     def _not_offered(self) -> dict[str, None]:
         """Return the tools that the model requested and that gemini did not offer.
@@ -287,20 +287,20 @@ class GeminiReader:
         """
         return {} if self._known.policy == "full" else self._missing
 
-    def _error(self, event: Object) -> list[Sign]:
+    def _error(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "message")
         if _LIMIT.search(words[:1000]):
             self._limit = words
             return []
         self._trouble = words
-        return [Troubled(log_line(words), classify(words))]
+        return [RetryEvent(log_line(words), classify(words))]
 
-    def _end(self, event: Object) -> list[Sign]:
+    def _end(self, event: Object) -> list[AgentEvent]:
         self._result = event
         steps = Usage(steps=self._meter.total.steps)
-        return [*self._meter.raise_to(plus(steps, self._used())), Finished()]
+        return [*self._meter.raise_to(plus(steps, self._used())), FinalAnswerEvent()]
 
-    def session_line(self, text: str, source: str) -> list[Sign]:
+    def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of a session file. A model answer may occur in several lines, and counts
         once.
         """
@@ -320,13 +320,13 @@ class GeminiReader:
         """
         self._meter = Meter()
 
-    def _step(self) -> list[Sign]:
-        return [sign for usage in self._steps.put_out() for sign in self._meter.add(usage)]
+    def _step(self) -> list[AgentEvent]:
+        return [event for usage in self._steps.put_out() for event in self._meter.add(usage)]
 
-    def _init(self, _: Object) -> list[Sign]:
+    def _init(self, _: Object) -> list[AgentEvent]:
         return []
 
-    _EVENTS: ClassVar[Mapping[str, Callable[["GeminiReader", Object], list[Sign]]]] = {
+    _EVENTS: ClassVar[Mapping[str, Callable[["GeminiReader", Object], list[AgentEvent]]]] = {
         "init": _init,
         "message": _message,
         "tool_use": _tool_use,

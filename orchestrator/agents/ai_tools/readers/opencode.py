@@ -19,14 +19,14 @@ from orchestrator.agents.ai_tools.parsing.outcome import (
 from orchestrator.agents.ai_tools.parsing.tool_calls import edited, log_line, summary
 from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage, Meter, priced
 from orchestrator.agents.events.agent_events import (
+    AgentEvent,
     AgentOutcome,
-    Did,
     Ending,
-    Finished,
-    Said,
-    Sign,
-    Stuck,
-    Troubled,
+    FinalAnswerEvent,
+    RetryEvent,
+    StuckEvent,
+    TextEvent,
+    ToolEvent,
 )
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
@@ -66,7 +66,7 @@ class OpencodeReader:
         #: Number of answers in a row without a readable end and without a tool.
         self._unended = 0
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         event = json_values.parsed(text)
         if event is None:
             return []
@@ -75,11 +75,11 @@ class OpencodeReader:
         read = self._EVENTS.get(json_values.text(event, "type"))
         return read(self, event) if read else []
 
-    def log_line(self, text: str) -> list[Sign]:
+    def log_line(self, text: str) -> list[AgentEvent]:
         found = _RETRIED.search(text)
         if found is None:
             return []
-        return [Troubled(log_line(found["words"]), classify(found["words"]))]
+        return [RetryEvent(log_line(found["words"]), classify(found["words"]))]
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         fault = self._fault()
@@ -113,20 +113,20 @@ class OpencodeReader:
             return ErrorClass.LIMIT, "the agent's answer exceeded the output limit of the model"
         return FINE
 
-    def _step_start(self, _: Object) -> list[Sign]:
+    def _step_start(self, _: Object) -> list[AgentEvent]:
         self._within_step, self._reason, self._fresh, self._error = True, "", True, None
         self._used_tool = False
         return [*self._meter.add(Usage(steps=1))]
 
-    def _words(self, event: Object) -> list[Sign]:
+    def _words(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "part", "text")
         if not words.strip():
             return []
         self._text = words if self._fresh else f"{self._text}\n{words}"
         self._fresh = False
-        return [Said(words)]
+        return [TextEvent(words)]
 
-    def _tool(self, event: Object) -> list[Sign]:
+    def _tool(self, event: Object) -> list[AgentEvent]:
         self._used_tool = True
         state = json_values.dig(event, "part", "state")
         name = json_values.text(event, "part", "tool")
@@ -134,35 +134,37 @@ class OpencodeReader:
         wanted = json_values.text(state, "input", "tool") if name == "invalid" else ""
         if wanted in _CHANGING and "unavailable tool" in json_values.text(state, "input", "error"):
             self._denied[wanted] = None
-            return [Did(wanted, denied=True)]
+            return [ToolEvent(wanted, denied=True)]
         denied = json_values.text(state, "status") == "error" and bool(
             _REFUSED.search(error[:1000])
         )
         if denied:
             self._denied[name] = None
         given = json_values.dig(state, "input")
-        return [Did(name, summary(given), denied, edited(name, given))]
+        return [ToolEvent(name, summary(given), denied, edited(name, given))]
 
-    def _step_finish(self, event: Object) -> list[Sign]:
+    def _step_finish(self, event: Object) -> list[AgentEvent]:
         self._within_step = False
         self._reason = json_values.text(event, "part", "reason")
         spent = self._meter.add(_tokens(json_values.dig(event, "part")))
-        return [*spent, Finished()] if self._reason == "stop" else [*spent, *self._stuck()]
+        return [*spent, FinalAnswerEvent()] if self._reason == "stop" else [*spent, *self._stuck()]
 
-    def _stuck(self) -> list[Sign]:
+    def _stuck(self) -> list[AgentEvent]:
         vain = self._reason == "unknown" and not self._used_tool
         self._unended = self._unended + 1 if vain else 0
         if self._unended != _MOST_UNENDED:
             return []
-        return [Stuck(f"{_MOST_UNENDED} answers of the model in a row ended in an unknown way")]
+        return [
+            StuckEvent(f"{_MOST_UNENDED} answers of the model in a row ended in an unknown way")
+        ]
 
-    def _failed(self, event: Object) -> list[Sign]:
+    def _failed(self, event: Object) -> list[AgentEvent]:
         error = json_values.dig(event, "error")
         self._error = error if isinstance(error, dict) else {}
         self._within_step = False
-        return [Finished()]
+        return [FinalAnswerEvent()]
 
-    _EVENTS: ClassVar[Mapping[str, Callable[["OpencodeReader", Object], list[Sign]]]] = {
+    _EVENTS: ClassVar[Mapping[str, Callable[["OpencodeReader", Object], list[AgentEvent]]]] = {
         "step_start": _step_start,
         "text": _words,
         "tool_use": _tool,

@@ -5,7 +5,7 @@ from collections import deque
 
 from orchestrator.agents.ai_tools.parsing.outcome import RunReport, concluded
 from orchestrator.agents.ai_tools.parsing.usage_meter import KnownUsage
-from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Said, Sign
+from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, Ending, TextEvent
 from orchestrator.core.text import json_values
 
 #: Lines at the end of the output that are kept.
@@ -22,11 +22,11 @@ class PlainReader:
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
         self._began = False
 
-    def line(self, text: str) -> list[Sign]:
+    def line(self, text: str) -> list[AgentEvent]:
         words = json_values.text({"": text[:LINE_CHARS]}, "").rstrip()
         self._lines.append(words)
         self._began |= bool(words)
-        return [Said(words)] if words else []
+        return [TextEvent(words)] if words else []
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         text = "\n".join(self._lines).strip()

@@ -32,21 +32,21 @@ def pause(headers: Mapping[str, str], now: float) -> float | None:
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:
         return exact / 1000
-    told = headers.get("retry-after", "")
-    seconds = json_values.number(told)
+    header = headers.get("retry-after", "")
+    seconds = json_values.number(header)
     if seconds is not None:
         return seconds
-    at = _http_date(told)
+    at = _http_date(header)
     return None if at is None else max(0.0, at - now)
 
 
-def resets_at(headers: Mapping[str, str], said: str, now: float) -> float | None:
+def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | None:
     """Return the reset time in seconds since the epoch; None if it is unknown.
 
     The error's own text has priority over the headers. Each header is about one rate limit. The
     latest reset time counts, because a call must be within all limits.
     """
-    found = in_words(said, now)
+    found = in_words(message, now)
     if found is not None:
         return found
     windows = [*_each(headers, _EPOCH, json_values.number), *_each(headers, _DATES, _iso_date)]

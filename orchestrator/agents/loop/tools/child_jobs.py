@@ -31,21 +31,21 @@ class JobServer:
 
     def tools(self) -> list[Tool]:
         """Return the server's tools. Raise Unusable if the server does not answer."""
-        told = json_values.sequence(self._ask("tools/list", {}).get("tools"))
-        return [self._tool(json_values.mapping(each)) for each in told]
+        descriptions = json_values.sequence(self._ask("tools/list", {}).get("tools"))
+        return [self._tool(json_values.mapping(each)) for each in descriptions]
 
     def close(self) -> None:
         """End the server process, even while it is answering a call."""
         self._process.kill()
         self._process.communicate()
 
-    def _tool(self, told: Mapping[str, Any]) -> Tool:
-        schema = json_values.mapping(told, "inputSchema")
+    def _tool(self, description: Mapping[str, Any]) -> Tool:
+        schema = json_values.mapping(description, "inputSchema")
         properties = json_values.mapping(schema, "properties")
-        name = json_values.text(told, "name")
+        name = json_values.text(description, "name")
         return Tool(
             name=name,
-            description=json_values.text(told, "description"),
+            description=json_values.text(description, "description"),
             properties={each: json_values.mapping(value) for each, value in properties.items()},
             required=tuple(map(str, json_values.sequence(schema, "required"))),
             use=partial(self._use, name),

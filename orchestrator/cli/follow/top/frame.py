@@ -122,9 +122,9 @@ class Frame:
         parts += [f"search: {self.view.text}"] if self.view.text else []
         parts += [shown.problem] if shown.problem else []
         clock = time.strftime("%H:%M:%S", time.localtime(shown.at)) if shown.at else ""
-        told = fit(" · ".join(map(printable, parts)), width - len(clock) - 1)
+        text = fit(" · ".join(map(printable, parts)), width - len(clock) - 1)
         style = self.style.bad if shown.problem else self.style.bold
-        return style(f"{padded(told, width - len(clock))}{clock}")
+        return style(f"{padded(text, width - len(clock))}{clock}")
 
     def _foot(self) -> str:
         if self.prompt:

@@ -111,11 +111,11 @@ class Refresher:
         if action is None:
             return False
         try:
-            told = action()
+            message = action()
         except OrchestratorError as error:
-            told = f"error: {error.message}"
+            message = f"error: {error.message}"
         with self._lock:
-            self._news += [told] if told else []
+            self._news += [message] if message else []
         return True
 
 

@@ -66,15 +66,15 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
         return ()
     named = ", ".join(map(_in_words, held[:_MOST_IN_WORDS]))
     more = f" and {len(held) - _MOST_IN_WORDS} more" if len(held) > _MOST_IN_WORDS else ""
-    told = [f"not committed (git.never_commit): {named}{more}"]
+    notes = [f"not committed (git.never_commit): {named}{more}"]
     if any(each.folded for each in held):
-        told.append(
+        notes.append(
             "the worker's commits contained such files, and were replaced by one commit "
             "without these files"
         )
     if any(each.in_history for each in held):
-        told.append("the worker's commits still contain such files")
-    return tuple(told)
+        notes.append("the worker's commits still contain such files")
+    return tuple(notes)
 
 
 def _in_words(each: HeldBack) -> str:
@@ -243,8 +243,8 @@ class DeliveredWork:
             (f"files changed outside the worker's {place}", self.outside),
             (f"{project} changed while the worker ran", self.checkout),
         )
-        told = (f"{words}: {listed(paths)}" for words, paths in found if paths)
-        return (*told, *remarks_on(self.side_work), *held_back_in_words(self.held_back))
+        lines = (f"{words}: {listed(paths)}" for words, paths in found if paths)
+        return (*lines, *remarks_on(self.side_work), *held_back_in_words(self.held_back))
 
 
 def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> DeliveredWork:

@@ -188,8 +188,8 @@ def gate_facts(
         for each in worker.result.gates if worker.result else ():
             found.setdefault(each.name, each)
     unpassed = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
-    told = [_fact(each, changes_code) for each in unpassed]
-    return tuple(told[:MOST_GATES])
+    facts = [_fact(each, changes_code) for each in unpassed]
+    return tuple(facts[:MOST_GATES])
 
 
 def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
@@ -208,8 +208,8 @@ def comments_against(
     for worker in workers:
         for each in worker.result.gates if worker.result else ():
             found.setdefault(each.name, each)
-    told = (each for each in found.values() if each.switched_off)
-    return tuple(SwitchedOff(gate=each.name, places=each.switched_off) for each in told)
+    switched_off = (each for each in found.values() if each.switched_off)
+    return tuple(SwitchedOff(gate=each.name, places=each.switched_off) for each in switched_off)
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:

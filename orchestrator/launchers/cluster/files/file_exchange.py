@@ -72,7 +72,7 @@ class FileExchange:
         """
         path = _beside(exit_path, "sent")
         try:
-            told, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
+            figures, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
             with open(path, "rb") as file:
                 while is_wanted() and (data := file.read(CHUNK)):
                     at = file.tell() - len(data)
@@ -85,7 +85,7 @@ class FileExchange:
                     await link.drained()
         finally:
             _unlink(path)
-        return (told, commits) if is_wanted() else None
+        return (figures, commits) if is_wanted() else None
 
     def _pack(
         self, files: AttemptFiles, exit_path: str, path: str, known: Sequence[str]
@@ -107,13 +107,13 @@ class FileExchange:
         finally:
             archive.remove(extra)
 
-    def take(self, files: AttemptFiles, exit_path: str, told: ArchiveFigures) -> None:
+    def take(self, files: AttemptFiles, exit_path: str, figures: ArchiveFigures) -> None:
         """Move the received files of an ended attempt to their directories. Idempotent.
 
         The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
         """
         received, staging = archive_path(exit_path), _beside(exit_path, "staging")
-        if not os.path.exists(received) or archive.sent(received) != told:
+        if not os.path.exists(received) or archive.sent(received) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         archive.remove(staging)
         try:

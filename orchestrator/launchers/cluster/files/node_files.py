@@ -48,12 +48,12 @@ class PathMap:
         return self._pattern.sub(lambda found: self._pairs[found.group()], text)
 
 
-def attempt_files(told: Mapping[str, Any]) -> AttemptFiles:
+def attempt_files(fields: Mapping[str, Any]) -> AttemptFiles:
     """Return the files that a JSON object describes. Raise ValueError, KeyError, or TypeError."""
-    worktree = told["worktree"]
+    worktree = fields["worktree"]
     names = ("directories", "inputs", "texts", "left_out")
     return AttemptFiles(
-        **{name: tuple(map(str, told[name])) for name in names},
+        **{name: tuple(map(str, fields[name])) for name in names},
         worktree=None
         if worktree is None
         else WorktreeFiles(**{**worktree, "promised": tuple(worktree["promised"])}),
@@ -133,7 +133,7 @@ class NodeFiles:
         """Record an attempt whose files an earlier process of this node has unpacked."""
         self._users[str(self._place(attempt_id))] = attempt_id
 
-    def unpack(self, attempt_id: str, files: AttemptFiles, told: ArchiveFigures) -> None:
+    def unpack(self, attempt_id: str, files: AttemptFiles, figures: ArchiveFigures) -> None:
         """Create the attempt's directories from the received archive.
 
         Raise OSError, UnusableFiles, or RepositoryError.
@@ -143,7 +143,7 @@ class NodeFiles:
         if error is not None:
             raise error
         received, staging = place / RECEIVED, place / "staging"
-        if archive.sent(str(received)) != told:
+        if archive.sent(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = _roots(files)
         search_boundary.lay(_made(place / "workspace"))
@@ -186,12 +186,12 @@ class NodeFiles:
         roots = [*map(mapped.text, files.directories), str(extra)]
         temporary = f"{path}.new"
         try:
-            told = archive.pack(roots, temporary, left_out)
+            figures = archive.pack(roots, temporary, left_out)
             os.replace(temporary, path)
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
-        return told
+        return figures
 
     def forget(self, attempt_id: str) -> None:
         """Discard the attempt's directory, unless a later attempt of the worker uses it.

@@ -233,7 +233,7 @@ class NodeAgent:
         self._linked = asyncio.Event()
         self._is_leaving = False
         self._leave_until = 0.0
-        self._said = ""
+        self._printed = ""
         self._api_port = 0
         #: Values of the server's environment that this machine's own values replace.
         self._foreign: Mapping[str, str] = {}
@@ -305,8 +305,8 @@ class NodeAgent:
 
     def _tell(self, line: str) -> None:
         """Show a line, unless it is the same as the previous one."""
-        if line != self._said:
-            self._said = line
+        if line != self._printed:
+            self._printed = line
             self._say(line)
 
     # Connections
@@ -664,8 +664,8 @@ class NodeAgent:
             case "files":
                 self._receive(link, message["attempt"], message["at"], unpacked(message["data"]))
             case "stop":
-                told = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
-                self._stop(message["attempt"], *told)
+                how = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
+                self._stop(message["attempt"], *how)
             case "waiting":
                 self._launcher.waiting(message["attempt"], message["on"])
             case "got":
@@ -844,9 +844,9 @@ class NodeAgent:
         )
         self._launcher.start(Launch(**fields))
 
-    def _environment(self, told: Mapping[str, str]) -> dict[str, str]:
+    def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return a worker's environment, with this machine's values in place of the server's."""
-        env = dict(told)
+        env = dict(given)
         for name, foreign in self._foreign.items():
             if name == "PATH":
                 continue
@@ -881,8 +881,8 @@ class NodeAgent:
         path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:
             try:
-                told = await asyncio.to_thread(self._files.pack, held.id, files, path)
-                held.returned = asdict(told)
+                figures = await asyncio.to_thread(self._files.pack, held.id, files, path)
+                held.returned = asdict(figures)
             except (OSError, OrchestratorError) as error:
                 is_full = is_full_disk(as_full_disk(error, str(self._directory)))
                 if is_full and self._loop.time() < ends and not held.is_unwanted:
@@ -985,8 +985,8 @@ class NodeAgent:
     ) -> None:
         fields = {name: getattr(exit, name) for name in Exit.__dataclass_fields__}
         fields["strays"] = [{"pid": each.pid, "command": each.command} for each in exit.strays]
-        told = {"attempt": attempt_id, "exit": fields, "record": record, "files": files}
-        self._post({"is": "ended", **told})
+        fields_of_end = {"attempt": attempt_id, "exit": fields, "record": record, "files": files}
+        self._post({"is": "ended", **fields_of_end})
 
 
 def _listen(launcher: LocalLauncher) -> None:
@@ -1007,13 +1007,13 @@ def _lost(cause: ExitCause, why: str) -> Exit:
     return Exit(ended_by=EndedBy.LOST, cause=cause, error=why, ended_at=time.time())
 
 
-def _plan(told: Mapping[str, Any]) -> ContainmentPlan:
+def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
     """Return the containment plan that a message of the server contains."""
-    sandbox: dict[str, Any] = dict(told["sandbox"])
+    sandbox: dict[str, Any] = dict(fields["sandbox"])
     sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
     return replace(
-        ContainmentPlan(mode=Mode(told["mode"]), strict=told["strict"]),
-        limits=WorkerLimits(**told["limits"]),
+        ContainmentPlan(mode=Mode(fields["mode"]), strict=fields["strict"]),
+        limits=WorkerLimits(**fields["limits"]),
         sandbox=Sandbox(**sandbox),
     )
 

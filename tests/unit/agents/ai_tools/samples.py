@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.ai_tools.readers import KnownUsage, reader
-from orchestrator.agents.events.agent_events import AgentOutcome, Ending, Reader, Sign
+from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, Ending, Reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"
@@ -18,7 +18,7 @@ STDERR_CHARS = 8000
 
 @dataclass(frozen=True)
 class Run:
-    signs: tuple[Sign, ...]
+    events: tuple[AgentEvent, ...]
     outcome: AgentOutcome
 
 
@@ -42,8 +42,8 @@ def read_sample(name: str, stopped_for: ErrorClass = ErrorClass.NONE) -> Run:
 
 def read(agent: str, lines: Iterable[str], ending: Ending, known: KnownUsage | None = None) -> Run:
     reading: Reader = reader(agent, known)
-    signs = [sign for line in lines for sign in reading.line(line)]
-    return Run(tuple(signs), reading.outcome(ending))
+    events = [event for line in lines for event in reading.line(line)]
+    return Run(tuple(events), reading.outcome(ending))
 
 
 def events(*of_run: object) -> list[str]:

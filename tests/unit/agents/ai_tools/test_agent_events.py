@@ -10,12 +10,12 @@ from orchestrator.agents.ai_tools.readers.aider import AiderReader
 from orchestrator.agents.ai_tools.readers.opencode import OpencodeReader
 from orchestrator.agents.events.agent_events import (
     AgentOutcome,
-    Did,
     Ending,
-    Finished,
-    Said,
-    Stuck,
-    Troubled,
+    FinalAnswerEvent,
+    RetryEvent,
+    StuckEvent,
+    TextEvent,
+    ToolEvent,
     UsageEvent,
 )
 from orchestrator.core.errors import InvalidRequest
@@ -45,21 +45,26 @@ def test_a_reader_is_known_by_its_name():
 
 
 def test_words_and_tools_are_told_in_order():
-    assert [sign for sign in read_sample("opencode_ok_tools").signs if not _spent(sign)] == [
-        *(Did("write", "hello.txt"), Did("bash", "echo x > y.txt")),
-        *(Said("RESULT done"), Finished()),
+    assert [event for event in read_sample("opencode_ok_tools").events if not _spent(event)] == [
+        *(ToolEvent("write", "hello.txt"), ToolEvent("bash", "echo x > y.txt")),
+        *(TextEvent("RESULT done"), FinalAnswerEvent()),
     ]
-    assert [sign for sign in read_sample("codex_mcp").signs if not _spent(sign)] == [
-        *(Did("orch.spawn_child", "t"), Said("done"), Finished()),
+    assert [event for event in read_sample("codex_mcp").events if not _spent(event)] == [
+        *(ToolEvent("orch.spawn_child", "t"), TextEvent("done"), FinalAnswerEvent()),
     ]
-    assert [sign for sign in read_sample("gemini_mcp").signs if not _spent(sign)] == [
-        *(Did("mcp_orch_spawn_child", "t"), Said("done"), Finished()),
+    assert [event for event in read_sample("gemini_mcp").events if not _spent(event)] == [
+        *(ToolEvent("mcp_orch_spawn_child", "t"), TextEvent("done"), FinalAnswerEvent()),
     ]
 
 
 def test_a_tool_that_was_refused_is_told_as_refused():
-    assert Did("Bash", "echo x > y.txt", denied=True) in read_sample("gemini_denied_stream").signs
-    refused = [sign for sign in read_sample("opencode_denied").signs if isinstance(sign, Did)]
+    assert (
+        ToolEvent("Bash", "echo x > y.txt", denied=True)
+        in read_sample("gemini_denied_stream").events
+    )
+    refused = [
+        event for event in read_sample("opencode_denied").events if isinstance(event, ToolEvent)
+    ]
     assert [(did.tool, did.denied) for did in refused] == [("write", True)]
 
 
@@ -74,8 +79,8 @@ def test_claude_s_refusals_are_told_while_it_runs():
         ),
         Ending(signal=9),
     )
-    assert [sign for sign in run.signs if isinstance(sign, Did)] == [
-        *(Did("Bash", "ls -l"), Did("Bash", "ls -l", denied=True)),
+    assert [event for event in run.events if isinstance(event, ToolEvent)] == [
+        *(ToolEvent("Bash", "ls -l"), ToolEvent("Bash", "ls -l", denied=True)),
     ]
     assert run.outcome.denied == ("Bash",)
 
@@ -110,10 +115,10 @@ def test_opencode_s_tools_that_a_policy_leaves_out_are_refused(tool: str, denied
 def test_opencode_that_calls_again_and_again_for_nothing_is_stuck():
     words = {"type": "text", "part": {"text": "hm"}}
     steps = [opencode_step("unknown"), opencode_step("unknown", words), opencode_step("unknown")]
-    stuck = Stuck("3 answers of the model in a row ended in an unknown way")
+    stuck = StuckEvent("3 answers of the model in a row ended in an unknown way")
 
-    assert stuck not in read("opencode", events(*chain(*steps[:2])), FINE).signs
-    assert read("opencode", events(*chain(*steps, *steps)), FINE).signs.count(stuck) == 1
+    assert stuck not in read("opencode", events(*chain(*steps[:2])), FINE).events
+    assert read("opencode", events(*chain(*steps, *steps)), FINE).events.count(stuck) == 1
 
 
 @pytest.mark.parametrize(
@@ -126,7 +131,9 @@ def test_opencode_that_calls_again_and_again_for_nothing_is_stuck():
 )
 def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, object]]):
     steps = [*opencode_step("unknown") * 2, *better] * 2
-    assert not any(isinstance(sign, Stuck) for sign in read("opencode", events(*steps), FINE).signs)
+    assert not any(
+        isinstance(event, StuckEvent) for event in read("opencode", events(*steps), FINE).events
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,20 +151,22 @@ def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, 
 )
 def test_what_opencode_tries_again_is_in_its_log(line: str, kind: ErrorClass | None):
     reading = OpencodeReader()
-    signs = reading.log_line(f'level=ERROR message="stream error" {line}')
-    assert [each.error_class for each in signs if isinstance(each, Troubled)] == [kind] * bool(kind)
+    found = reading.log_line(f'level=ERROR message="stream error" {line}')
+    assert [each.error_class for each in found if isinstance(each, RetryEvent)] == [kind] * bool(
+        kind
+    )
 
 
 def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
-    troubles = [x for x in read_sample("claude_retry_stream").signs if isinstance(x, Troubled)]
+    troubles = [x for x in read_sample("claude_retry_stream").events if isinstance(x, RetryEvent)]
     assert [(each.error_class, each.seconds) for each in troubles] == [
         *((ErrorClass.RATE_LIMIT, 1.077), (ErrorClass.RATE_LIMIT, 1.084)),
     ]
-    troubles = [x for x in read_sample("codex_e401").signs if isinstance(x, Troubled)]
+    troubles = [x for x in read_sample("codex_e401").events if isinstance(x, RetryEvent)]
     assert len(troubles) == 5 and {each.error_class for each in troubles} == {ErrorClass.AUTH}
     lines = ["litellm.RateLimitError: slow down", "Retrying in 0.5 seconds..."]
-    assert read("aider", lines, FINE).signs == (
-        Troubled("litellm.RateLimitError: slow down", ErrorClass.RATE_LIMIT, 0.5),
+    assert read("aider", lines, FINE).events == (
+        RetryEvent("litellm.RateLimitError: slow down", ErrorClass.RATE_LIMIT, 0.5),
     )
 
 
@@ -165,7 +174,7 @@ def test_pieces_of_words_are_told_whole():
     pieces = [{"type": "message", "role": "assistant", "content": x, "delta": True} for x in "abc"]
     done = {"type": "result", "status": "success"}
     run = read("gemini", events(*pieces, done), FINE)
-    assert [sign for sign in run.signs if isinstance(sign, Said)] == [Said("abc")]
+    assert [event for event in run.events if isinstance(event, TextEvent)] == [TextEvent("abc")]
     assert run.outcome.text == "abc"
 
 
@@ -173,14 +182,14 @@ def test_every_block_of_one_message_is_spent_once():
     message = {"id": "m", "usage": {"input_tokens": 10, "output_tokens": 1}, "content": []}
     event = {"type": "assistant", "message": message}
     run = read("claude", events(event, event, event), FINE)
-    assert run.signs == (UsageEvent(Usage(steps=1, input_tokens=10, output_tokens=1)),)
+    assert run.events == (UsageEvent(Usage(steps=1, input_tokens=10, output_tokens=1)),)
 
 
 def test_messages_that_claude_makes_up_are_no_steps():
     content = [{"type": "text", "text": "API Error: 401"}]
     message = {"id": "m", "model": "<synthetic>", "content": content}
     run = read("claude", events({"type": "assistant", "message": message}), FINE)
-    assert run.signs == () and run.outcome.text == ""
+    assert run.events == () and run.outcome.text == ""
 
 
 def test_the_answer_is_not_what_a_helper_of_the_agent_said():
@@ -276,11 +285,15 @@ def test_aider_s_answer_is_without_what_it_says_of_itself():
     lines = ["Aider v0.86.2", "Model: x", "Git repo: .git", "", "All done.", "Applied edit to a.py"]
     run = read("aider", [*lines, "Commit 1a2b3c4 feat: a"], FINE)
     assert run.outcome.text == "All done."
-    assert run.signs == (Said("All done."), Did("edit", "a.py"), Did("commit", "feat: a"))
+    assert run.events == (
+        TextEvent("All done."),
+        ToolEvent("edit", "a.py"),
+        ToolEvent("commit", "feat: a"),
+    )
 
 
-def _spent(sign: object) -> bool:
-    return isinstance(sign, UsageEvent)
+def _spent(event: object) -> bool:
+    return isinstance(event, UsageEvent)
 
 
 #: Lines of aider 0.86, with a shortened prompt.
@@ -343,6 +356,6 @@ def test_claude_tells_at_the_end_of_a_message_what_its_blocks_did_not() -> None:
     delta = {"type": "message_delta", "usage": {"output_tokens": 30}}
     streamed = {"type": "stream_event", "event": delta, "parent_tool_use_id": None}
     lines = events({"type": "assistant", "message": said}, streamed, streamed)
-    signs = read("claude", lines, FINE).signs
-    spent = [sign.usage for sign in signs if isinstance(sign, UsageEvent)]
+    found = read("claude", lines, FINE).events
+    spent = [event.usage for event in found if isinstance(event, UsageEvent)]
     assert [(each.steps, each.output_tokens) for each in spent] == [(1, 1), (None, 29)]

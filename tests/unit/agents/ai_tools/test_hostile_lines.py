@@ -13,12 +13,12 @@ from orchestrator.agents.ai_tools.parsing.error_class import classify
 from orchestrator.agents.ai_tools.parsing.rate_limit_reset import resets_at
 from orchestrator.agents.ai_tools.readers import reader
 from orchestrator.agents.events.agent_events import (
+    AgentEvent,
     AgentOutcome,
-    Did,
     Ending,
-    Said,
-    Sign,
-    Troubled,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
     UsageEvent,
 )
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
@@ -111,17 +111,17 @@ def check_usage(usage: Usage) -> None:
     assert usage.cost_usd is None or (usage.cost_usd >= 0 and math.isfinite(usage.cost_usd))
 
 
-def check_sign(sign: Sign) -> None:
-    if isinstance(sign, UsageEvent):
-        check_usage(sign.usage)
-    if isinstance(sign, Said):
-        sign.text.encode()
-    if isinstance(sign, Did):
-        f"{sign.tool}{sign.summary}".encode()
-        assert sign.summary.isprintable() and len(sign.summary) <= 200
-    if isinstance(sign, Troubled):
-        sign.text.encode()
-        assert sign.seconds is None or math.isfinite(sign.seconds)
+def check_event(event: AgentEvent) -> None:
+    if isinstance(event, UsageEvent):
+        check_usage(event.usage)
+    if isinstance(event, TextEvent):
+        event.text.encode()
+    if isinstance(event, ToolEvent):
+        f"{event.tool}{event.summary}".encode()
+        assert event.summary.isprintable() and len(event.summary) <= 200
+    if isinstance(event, RetryEvent):
+        event.text.encode()
+        assert event.seconds is None or math.isfinite(event.seconds)
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -130,8 +130,8 @@ def check_sign(sign: Sign) -> None:
 def test_no_line_makes_a_reader_raise(agent: str, lines: list[str], ending: Ending):
     reading = reader(agent)
     for line in lines:
-        for sign in reading.line(line):
-            check_sign(sign)
+        for event in reading.line(line):
+            check_event(event)
     check(reading.outcome(ending), ending)
 
 
@@ -157,8 +157,8 @@ def test_no_line_makes_a_reader_raise(agent: str, lines: list[str], ending: Endi
 )
 def test_a_line_that_is_made_to_hurt_does_not(agent: str, line: str):
     reading = reader(agent)
-    for sign in reading.line(line):
-        check_sign(sign)
+    for event in reading.line(line):
+        check_event(event)
     ending = Ending(code=1, stderr=line)
     check(reading.outcome(ending), ending)
 

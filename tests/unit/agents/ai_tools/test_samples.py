@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 
 from orchestrator.agents.ai_tools.parsing.usage_meter import plus
-from orchestrator.agents.events.agent_events import Finished, UsageEvent
+from orchestrator.agents.events.agent_events import FinalAnswerEvent, UsageEvent
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.ai_tools.samples import SAMPLES, read_sample
 
@@ -143,9 +143,9 @@ def test_what_was_told_on_the_way_adds_up_to_the_whole(row: Row):
     run = read_sample(row.name)
 
     told = Usage()
-    for sign in run.signs:
-        if isinstance(sign, UsageEvent):
-            told = plus(told, sign.usage)
+    for event in run.events:
+        if isinstance(event, UsageEvent):
+            told = plus(told, event.usage)
 
     for there, whole in zip(counts(told), counts(run.outcome.usage), strict=True):
         assert (there or 0) == (whole or 0)
@@ -155,21 +155,21 @@ def test_what_was_told_on_the_way_adds_up_to_the_whole(row: Row):
 @pytest.mark.parametrize("row", STREAMED, ids=lambda row: row.name)
 def test_a_run_that_succeeds_ends_with_the_sign_that_it_is_finished(row: Row):
     if row.error_class is OK:
-        assert read_sample(row.name).signs[-1] == Finished()
+        assert read_sample(row.name).events[-1] == FinalAnswerEvent()
 
 
 def test_work_in_the_background_keeps_the_first_result_from_being_the_last_word():
-    assert [type(sign).__name__ for sign in read_sample("claude_two_results").signs] == [
+    assert [type(event).__name__ for event in read_sample("claude_two_results").events] == [
         *(
             "UsageEvent",
-            "Did",
+            "ToolEvent",
             "UsageEvent",
-            "Said",
+            "TextEvent",
             "UsageEvent",
-            "Asked",
+            "ToolRequestEvent",
             "UsageEvent",
-            "Said",
+            "TextEvent",
             "UsageEvent",
-            "Finished",
+            "FinalAnswerEvent",
         ),
     ]

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.ai_tools.readers import KnownUsage, reader
-from orchestrator.agents.events.agent_events import Asked, Ending, SessionReader, Sign, UsageEvent
+from orchestrator.agents.events.agent_events import (
+    AgentEvent,
+    Ending,
+    SessionReader,
+    ToolRequestEvent,
+    UsageEvent,
+)
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 STOPPED = Ending(code=143, stopped_for=ErrorClass.LIMIT, stopped_because="enough")
@@ -24,19 +30,19 @@ def gemini_answer(name: str, **more: Any) -> str:
     return json.dumps({**answer, **more})
 
 
-def told(agent: str, known: KnownUsage, *lines: str) -> tuple[list[Sign], Usage]:
+def told(agent: str, known: KnownUsage, *lines: str) -> tuple[list[AgentEvent], Usage]:
     """Return the events in lines of a session file, and the usage of a run stopped then."""
     reading = reader(agent, known)
     assert isinstance(reading, SessionReader)
-    signs = [sign for line in lines for sign in reading.session_line(line, "one")]
-    return signs, reading.outcome(STOPPED).usage
+    events = [event for line in lines for event in reading.session_line(line, "one")]
+    return events, reading.outcome(STOPPED).usage
 
 
 def test_what_codex_used_is_known_when_it_is_stopped() -> None:
     lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
-    signs, used = told("codex", KnownUsage(model="gpt-5-codex"), *lines)
+    events, used = told("codex", KnownUsage(model="gpt-5-codex"), *lines)
 
-    spent = [sign.usage.input_tokens for sign in signs if isinstance(sign, UsageEvent)]
+    spent = [event.usage.input_tokens for event in events if isinstance(event, UsageEvent)]
     assert spent == [100, 50]
     assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (150, 50, 60)
     assert used.partial and used.cost_estimated and used.cost_usd
@@ -68,14 +74,14 @@ def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
     reading = reader("codex")
     assert isinstance(reading, SessionReader)
 
-    signs = [sign for each in (call, answer) for sign in reading.session_line(each, "one")]
+    events = [event for each in (call, answer) for event in reading.session_line(each, "one")]
 
-    spent, asked = signs
-    assert isinstance(spent, UsageEvent) and isinstance(asked, Asked)
+    spent, asked = events
+    assert isinstance(spent, UsageEvent) and isinstance(asked, ToolRequestEvent)
     assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
     # The totals, and a subagent's copy of the answer, add nothing.
     again = [*reading.session_line(codex_tokens(100, 30), "one")]
-    again += [sign for each in (call, answer) for sign in reading.session_line(each, "two")]
+    again += [event for each in (call, answer) for event in reading.session_line(each, "two")]
     assert again == []
 
 
@@ -84,17 +90,17 @@ def test_codex_s_last_word_counts() -> None:
     assert isinstance(reading, SessionReader)
     list(reading.session_line(codex_tokens(100, 30), "one"))
     usage = {"input_tokens": 200, "output_tokens": 60}
-    signs = list(reading.line(json.dumps({"type": "turn.completed", "usage": usage})))
+    events = list(reading.line(json.dumps({"type": "turn.completed", "usage": usage})))
 
-    [spent] = [sign for sign in signs if isinstance(sign, UsageEvent)]
+    [spent] = [event for event in events if isinstance(event, UsageEvent)]
     assert (spent.usage.input_tokens, spent.usage.output_tokens) == (100, 30)
 
 
 def test_each_answer_of_gemini_counts_once() -> None:
     lines = gemini_answer("a"), gemini_answer("a", toolCalls=[]), gemini_answer("b")
-    signs, used = told("gemini", KnownUsage(), *lines, json.dumps({"$set": {}}), "x")
+    events, used = told("gemini", KnownUsage(), *lines, json.dumps({"$set": {}}), "x")
 
-    assert len(signs) == 2
+    assert len(events) == 2
     assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (120, 80, 70)
     assert used.partial and used.cost_usd
 
@@ -105,9 +111,9 @@ def test_gemini_s_last_word_counts() -> None:
     list(reading.session_line(gemini_answer("a"), "one"))
     stats = {"input_tokens": 200, "input": 120, "cached": 80, "output_tokens": 70}
     last = {"type": "result", "status": "success", "stats": {**stats, "total_tokens": 270}}
-    signs = list(reading.line(json.dumps(last)))
+    events = list(reading.line(json.dumps(last)))
 
-    [spent] = [sign for sign in signs if isinstance(sign, UsageEvent)]
+    [spent] = [event for event in events if isinstance(event, UsageEvent)]
     assert (spent.usage.input_tokens, spent.usage.output_tokens) == (60, 35)
     assert reading.outcome(Ending(code=0)).usage.output_tokens == 70
 
@@ -201,7 +207,7 @@ def test_a_command_of_codex_that_its_stream_lacks_was_a_step() -> None:
     reading = reader("codex")
     assert isinstance(reading, SessionReader)
     item = {"id": "1", "type": "command_execution"}
-    signs = [
+    events = [
         *reading.line(json.dumps({"type": "item.started", "item": item})),
         *reading.session_line(codex_answer("a", 130), "one"),
         *reading.line(json.dumps({"type": "item.completed", "item": item})),
@@ -214,7 +220,7 @@ def test_a_command_of_codex_that_its_stream_lacks_was_a_step() -> None:
     ]
     reading.line(json.dumps({"type": "turn.completed", "usage": {"input_tokens": 9}}))
 
-    assert sum(sign.usage.steps or 0 for sign in signs if isinstance(sign, UsageEvent)) == 4
+    assert sum(event.usage.steps or 0 for event in events if isinstance(event, UsageEvent)) == 4
     assert reading.outcome(Ending(code=0)).usage.steps == 4
 
 

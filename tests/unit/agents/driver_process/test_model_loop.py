@@ -15,7 +15,9 @@ import json, os, sys, threading, time
 from dataclasses import asdict
 from orchestrator.agents.events.transcript import PeopleLog
 from orchestrator.agents.driver_process.model_loop import ModelLoop
-from orchestrator.agents.events.agent_events import Did, Finished, AgentOutcome, Said, UsageEvent
+from orchestrator.agents.events.agent_events import (
+    AgentOutcome, FinalAnswerEvent, TextEvent, ToolEvent, UsageEvent,
+)
 from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.driver_process.usage_report import UsageReporter
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
@@ -23,7 +25,7 @@ from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 def answers(spec, prompt, emit):
-    emit(Said(prompt)); emit(UsageEvent(Usage(steps=1))); emit(Finished())
+    emit(TextEvent(prompt)); emit(UsageEvent(Usage(steps=1))); emit(FinalAnswerEvent())
     return AgentOutcome(text="done", usage=Usage(steps=1))
 
 def hangs(spec, prompt, emit):
@@ -32,7 +34,7 @@ def hangs(spec, prompt, emit):
 
 def endless(spec, prompt, emit):
     while True:
-        emit(UsageEvent(Usage(steps=1))); emit(Did("bash", "true"))
+        emit(UsageEvent(Usage(steps=1))); emit(ToolEvent("bash", "true"))
 
 def waits(spec, prompt, emit):
     time.sleep(1.0)

@@ -132,7 +132,10 @@ def test_what_git_calls_binary_is_read(
     (project.path / "b.pem").write_bytes(b"\0\1\2" + KEY.encode() + b"\0")
     project.git("add", "-A")
     project.git("commit", "-qm", "binary")
-    assert found(repository) == [said(project, "HEAD", "b.pem:1"), said(project, "HEAD", "w.txt:2")]
+    assert found(repository) == [
+        said(project, "HEAD", "b.pem:1"),
+        said(project, "HEAD", "w.txt:2"),
+    ]
 
 
 def test_what_the_user_has_configured_for_diffs_changes_nothing(
