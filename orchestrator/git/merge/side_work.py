@@ -255,20 +255,20 @@ def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
 
 def _own_branches(home: EndedWorktree) -> dict[str, str]:
     """Return the branches that the worker created, and whose last commit is by the worker."""
-    own = [ref for ref in _tips(home, _HEADS) if _is_own(home, ref)]
+    # Branches of jobs are never own ones, and their number grows.
+    found = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
+    own = [ref for ref in found if _is_own(home, ref)]
     if not own:
         return {}
     how = "--format=%(refname) %(objectname) %(committeremail)"
     shown = home.git.run("for-each-ref", how, *own).text
-    found = [line.split(" ", 2) for line in shown.splitlines()]
+    lines = [line.split(" ", 2) for line in shown.splitlines()]
     theirs = f"<{home.signature.email}>"
-    return {ref: commit for ref, commit, email in found if email == theirs and ref in own}
+    return {ref: commit for ref, commit, email in lines if email == theirs and ref in own}
 
 
 def _is_own(home: EndedWorktree, ref: str) -> bool:
-    """True if the worker created the branch, and it is not a branch of the orchestrator."""
-    if not ref.startswith(_HEADS) or ref.startswith(f"{_HEADS}{BRANCHES}/"):
-        return False
+    """True if the worker created the branch."""
     return any(_is_by(home, line) for line in _log(home.common / "logs" / ref)[:1])
 
 

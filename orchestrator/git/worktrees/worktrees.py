@@ -13,6 +13,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import Git
+from orchestrator.git.worktrees import registration
 from orchestrator.git.worktrees.pool import WorktreePool, restore
 from orchestrator.security.untrusted_files import read_regular
 
@@ -56,7 +57,7 @@ FILLING = ".filling"
 #: Suffix of the name of a directory that was moved away for a moment.
 ASIDE = ".aside"
 _LONGEST_LINK = 65536
-_LOCKED = ("--lock", "--reason", "a worker of the orchestrator uses this worktree")
+_LOCKED = ("--lock", "--reason", registration.REASON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,21 @@ class GitWorktrees:
     def find(self, directory: str) -> Found | None:
         # Git stores the real path.
         real = os.path.realpath(directory)
-        return next((each for each in self.all() if each.directory == real), None)
+        linked = self._linked(real)
+        return linked or next((each for each in self.all() if each.directory == real), None)
+
+    def _linked(self, directory: str) -> Found | None:
+        """Return the worktree to which the directory's ``.git`` leads; None if the worktree does
+        not lead back, because an agent may have changed ``.git``.
+        """
+        content = read_regular(f"{directory}/.git", _LONGEST_LINK) or b""
+        admin = Path(os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n"))
+        if admin.parent != self._entries or admin.name == "..":
+            return None
+        with suppress(OSError):
+            found = Found(_link(admin).removesuffix("/.git"), admin)
+            return found if found.directory == directory else None
+        return None
 
     def all(self) -> Iterator[Found]:
         with suppress(FileNotFoundError, NotADirectoryError):
@@ -230,6 +245,10 @@ class GitWorktrees:
         if not self._git.resolve(branch):
             # ``worktree add -b`` is not used, because it obeys branch.autoSetupMerge.
             self._git.point({branch: start}, new=True)
+            # A new branch is not checked out elsewhere, so git need not check that.
+            admin = registration.register(self._git, self._entries.parent, directory, branch)
+            if admin is not None:
+                return Found(os.path.realpath(directory), admin)
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
         found = self.find(directory)
