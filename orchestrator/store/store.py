@@ -51,6 +51,7 @@ from orchestrator.store.read_models.job_list import job_page, listed_page, needy
 from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_orders import SortedWorkers, WorkerOrders
 from orchestrator.store.read_models.worker_page import worker_page
+from orchestrator.store.recent_trees import RecentTrees, tree_of
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
 Value = TypeVar("Value")
@@ -237,18 +238,12 @@ def tree(
 def _filled(
     connection: Connection, loading: _Loading, given: Mapping[str, object], mine: Sequence[Job]
 ) -> Tree:
-    place = {job.id: position for position, job in enumerate(mine)}
-    found_workers = values(connection, Worker, loading.workers, **given)
-    ordered = _ordered_workers(found_workers, place)
-    found_attempts = values(connection, Attempt, loading.attempts, **given)
-    return Tree(
-        jobs=mine,
-        tasks=_tasks(connection, loading.tasks, given, place),
-        workers=[worker for worker in ordered if not worker.is_adviser],
-        planners=[worker for worker in ordered if worker.is_planner],
-        reviewers=[worker for worker in ordered if worker.is_reviewer],
-        attempts=_ordered_attempts(found_attempts, ordered),
-        last_seq=last_seq(connection, str(given["root_id"])),
+    return tree_of(
+        mine,
+        _tasks(connection, loading.tasks, given, mine),
+        values(connection, Worker, loading.workers, **given),
+        values(connection, Attempt, loading.attempts, **given),
+        last_seq(connection, str(given["root_id"])),
     )
 
 
@@ -256,24 +251,13 @@ def _tasks(
     connection: Connection,
     statement: Select[Any],
     given: Mapping[str, object],
-    place: Mapping[str, int],
+    mine: Sequence[Job],
 ) -> dict[str, Sequence[TaskSpec]]:
-    found: dict[str, list[TaskSpec]] = {job_id: [] for job_id in place}
+    found: dict[str, list[TaskSpec]] = {job.id: [] for job in mine}
     for job_id, task in connection.execute(statement, given):
         if job_id in found:
             found[job_id].append(task)
     return dict(found)
-
-
-def _ordered_workers(found: Sequence[Worker], place: Mapping[str, int]) -> list[Worker]:
-    mine = [worker for worker in found if worker.job_id in place]
-    return sorted(mine, key=lambda worker: (place[worker.job_id], worker.index))
-
-
-def _ordered_attempts(found: Sequence[Attempt], workers: Sequence[Worker]) -> list[Attempt]:
-    place = {worker.id: position for position, worker in enumerate(workers)}
-    mine = [attempt for attempt in found if attempt.worker_id in place]
-    return sorted(mine, key=lambda attempt: (place[attempt.worker_id], attempt.number))
 
 
 Result = TypeVar("Result")
@@ -306,6 +290,8 @@ class SqlStore:
         self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
         self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
         self._orders = WorkerOrders()
+        #: Trees of this server; None if another process may write into the database, too.
+        self._trees = RecentTrees() if alone else None
         self._versions = Versions()
         #: Messages to external receivers.
         self.outbox: Final = SqlOutbox(self._read, self._write_aside)
@@ -344,7 +330,9 @@ class SqlStore:
         connections = self._opened()
         with as_store_errors(self._where):
             connections.write(change)
-        # Update the cache with the saved values, so that the next poll need not read the database.
+        # Update the caches with the saved values, so that the next poll need not read the database.
+        if self._trees is not None:
+            self._trees.apply(change)
         self._jobs.replace({job.id: job for job in chain(change.new_jobs, change.jobs)})
         self._workers.drop({worker.job_id for worker in change.new_workers})
         for job_id, changed in _by_job(change.workers).items():
@@ -436,9 +424,13 @@ class SqlStore:
         return self._read(lambda connection: job_queries.task(connection, job_id, task_id))
 
     def workers(self, job_id: str) -> Sequence[Worker]:
-        return self._workers.get(
-            job_id, lambda: self._read(lambda connection: job_queries.workers(connection, job_id))
-        )
+        return self._workers.get(job_id, lambda: self._read_workers(job_id))
+
+    def _read_workers(self, job_id: str) -> Sequence[Worker]:
+        known = self._trees.workers(job_id) if self._trees else None
+        if known is not None:
+            return known
+        return self._read(lambda connection: job_queries.workers(connection, job_id))
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
         return self._read(lambda connection: job_queries.recent_usage(connection, agent, most))
@@ -472,7 +464,8 @@ class SqlStore:
         return self._read(lambda connection: job_queries.attempt_by_token(connection, token_hash))
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        return self._read(lambda connection: tree(connection, root_id, job_ids))
+        known = self._trees.tree(root_id, job_ids) if self._trees else None
+        return known or self._read(lambda connection: tree(connection, root_id, job_ids))
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
         return self._read(lambda connection: snapshot(connection, root_id))
@@ -524,6 +517,8 @@ class SqlStore:
         self._counts.clear()
         self._seqs.clear()
         self._orders.clear()
+        if self._trees is not None:
+            self._trees.clear()
 
     def _read(self, query: Callable[[Connection], Result]) -> Result:
         connections = self._opened()
