@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
@@ -24,6 +25,7 @@ from orchestrator.git.commits.ignore_rules import FrozenIgnoreRules
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
+from orchestrator.git.user_repository.checkout import within
 from orchestrator.security.untrusted_files import read_regular
 
 #: Lengths of full object names: SHA-1, SHA-256.
@@ -41,27 +43,35 @@ _guard = threading.Lock()
 
 def differing_paths(git: Git, start: str, end: str) -> Differences:
     """Return each path that differs between two commits. Raise RepositoryError."""
-    part = shared_part(git.directory, git.env)
-    key = part.common if part else "", start, end
+    key = _key(git, start, end)
     with _guard:
-        present = _kept.get(key)
+        present = _kept.get(key) if key else None
     if present is not None:
         return present
     fields = git.run(
         "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
     ).fields
     found = list(zip(fields[::2], fields[1::2], strict=True))
-    if (
-        part
-        and len(start) in _LENGTHS
-        and len(end) in _LENGTHS
-        and len(found) <= _MOST_CACHED_PATHS
-    ):
-        with _guard:
-            _kept[key] = found
-            while len(_kept) > _MOST_KEPT:
-                del _kept[next(iter(_kept))]
+    _keep(key, found)
     return found
+
+
+def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
+    """Return the key of a cached difference; None if the names may be those of other commits
+    later.
+    """
+    part = shared_part(git.directory, git.env)
+    is_fixed = len(start) in _LENGTHS and len(end) in _LENGTHS
+    return (part.common, start, end) if part and is_fixed else None
+
+
+def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
+    if key is None or len(found) > _MOST_CACHED_PATHS:
+        return
+    with _guard:
+        _kept[key] = found
+        while len(_kept) > _MOST_KEPT:
+            del _kept[next(iter(_kept))]
 
 
 #: Without this, git would remove files that were created outside a sparse checkout.
@@ -121,6 +131,9 @@ class AddedFiles:
     held: Sequence[HeldBack]
     #: Objects that only held-back files use.
     unwanted: Collection[str]
+    #: Each path that differs between the start commit and the index; None if files were removed
+    #: from the index since the comparison.
+    differences: Differences | None = None
 
 
 #: Adds all files to an index, except the given ones.
@@ -134,9 +147,14 @@ def commit_rest(
     and HEAD to the commit.
     """
     head, present, current = _head(git)
+    start = git.resolve(f"{rules.start}^{{commit}}")
+    rules = replace(rules, start=start) if start else rules
     tree, found = _tree_of_files(git, rules, _add_all)
     if tree != present:
         head = commit_tree(git, tree, [head], message, signature)
+    if start and found.differences is not None:
+        # The worker's changes are read next, so this saves a process.
+        _keep(_key(git, start, head), found.differences)
     # The agent may have switched to a branch of its own, or have moved this branch.
     if current != branch:
         _keep_aside(git, branch, head, rules.aside)
@@ -269,7 +287,10 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     out = {*held.files}
     unwanted = {each.object for each in changed if each.path in out}
     unwanted -= {each.object for each in changed if each.path not in out}
-    return AddedFiles(inner, held.found, unwanted)
+    removed = any(within(each.path, path) for path in rules.without for each in changed)
+    is_whole = not (others or out or without or removed)
+    differences = [(each.kind, each.path) for each in changed] if is_whole else None
+    return AddedFiles(inner, held.found, unwanted, differences)
 
 
 def _add_but(git: Git, paths: Sequence[str]) -> None:

@@ -17,6 +17,8 @@ class Staged:
     mode: str
     #: Id of the blob, or of the commit of a submodule.
     object: str
+    #: Git's letter for the kind of the change.
+    kind: str = "A"
 
     @property
     def is_new_link(self) -> bool:
@@ -48,4 +50,4 @@ def staged(git: Git, start: str) -> Sequence[Staged]:
 
 
 def _read(words: Sequence[str], path: str) -> Staged:
-    return Staged(path, words[0], words[1], words[3])
+    return Staged(path, words[0], words[1], words[3], words[4])

@@ -49,7 +49,8 @@ def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> li
         raise RepositoryError(f"the worktree {directory} no longer exists")
     worktrees.unlock(found, branch)
     git = worktrees.git_of(found)
-    damage = [*_head(git, found, branch, start), *_index(git, found)]
+    index = [] if worktrees.is_sound(found) else _index(git, found)
+    damage = [*_head(git, found, branch, start), *index]
     if not damage:
         worktrees.note_sound(found)
     broken += damage

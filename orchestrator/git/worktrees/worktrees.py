@@ -85,7 +85,7 @@ class GitWorktrees:
         self._spares = spares
         self._entries = common / "worktrees"
         self._adding = threading.Lock()
-        #: HEAD, and stamp of the index, of worktrees that git could read when they were checked.
+        #: HEAD, and stamp of the index, of worktrees that were created or checked.
         self._sound: dict[Path, tuple[bytes, int, int, int]] = {}
 
     def find(self, directory: str) -> Found | None:
@@ -135,6 +135,7 @@ class GitWorktrees:
             failpoints.reached("worktree: registered")
             made = self._filled(made, branch, start, settled)
             self._spares.note(made.directory, made.admin)
+            self.note_sound(made)
             failpoints.reached("worktree: checked out")
         return made
 
@@ -164,15 +165,25 @@ class GitWorktrees:
         if found is None:
             return None
         self.unlock(found, branch)
-        if self._sound.pop(found.admin, ()) != _seen(found.admin):
+        is_sound = self.is_sound(found)
+        self._sound.pop(found.admin, None)
+        if not is_sound:
             mend(self.git_of(found), found.admin, branch)
         return found
 
     def note_sound(self, found: Found) -> None:
-        """Record that git can read the worktree's present HEAD and index."""
+        """Record that git can read the worktree's present HEAD and index, and that the index has no
+        conflicts.
+        """
         seen = _seen(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen
+
+    def is_sound(self, found: Found) -> bool:
+        """True if HEAD and the index are unchanged since ``note_sound``, according to their
+        stamps.
+        """
+        return self._sound.get(found.admin, ()) == _seen(found.admin)
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
         """Register the existing files of a worktree whose registration was removed.

@@ -1,5 +1,6 @@
 """Real repositories, as the product uses them."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,3 +31,17 @@ def directory(project: Project) -> str:
     holder = project.path / "product" / "workspace" / "job_1" / "depth_0" / "worker_1"
     holder.mkdir(parents=True)
     return str(holder / "worktree")
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The arguments of each process that was started since the test began."""
+    found: list[list[str]] = []
+    original = subprocess.Popen.__init__
+
+    def note(self: object, command: list[str], *rest: object, **more: object) -> None:
+        found.append(command)
+        original(self, command, *rest, **more)  # type: ignore[arg-type,call-overload]
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", note)
+    return found

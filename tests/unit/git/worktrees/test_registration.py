@@ -1,7 +1,6 @@
 """A worktree that is registered without git, compared with one that git registers."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,17 +107,8 @@ def test_only_one_of_two_registrations_gets_a_name(project: Project, common: Pat
 
 
 def test_a_new_worktree_is_registered_without_a_process(
-    repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
+    repository: GitRepository, directory: str, started: list[list[str]]
 ) -> None:
-    repository.base()
-    started: list[list[str]] = []
-    original = subprocess.Popen.__init__
-
-    def note(self: object, command: list[str], *rest: object, **more: object) -> None:
-        started.append(command)
-        original(self, command, *rest, **more)  # type: ignore[arg-type,call-overload]
-
-    monkeypatch.setattr(subprocess.Popen, "__init__", note)
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     assert not [each for each in started if "worktree" in each]
     assert [each for each in started if "reset" in each]

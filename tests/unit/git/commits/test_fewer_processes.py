@@ -1,0 +1,113 @@
+"""Answers that a commit of a worktree has already given: no process of git gives them again."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.git import CopyRules, GitRepository, NeverCommit
+from tests.support.project import Project
+from tests.unit.git.conftest import WHO
+
+BRANCH = "refs/heads/orchestrator/1/worker_1"
+START = "refs/orchestrator/1/start/worker_1"
+RULES = CopyRules(copy=(".env",), never=NeverCommit(patterns=("node_modules/",)), derive=False)
+
+
+@pytest.fixture
+def repository(project: Project) -> GitRepository:
+    (project.path / "product" / "workspace").mkdir(parents=True)
+    project.commit({".gitignore": ".env\n"})
+    project.write(".env", "SECRET=1\n")
+    home = project.path / "product"
+    return GitRepository(project.path, home / "workspace", home, RULES)
+
+
+@pytest.fixture
+def opened(repository: GitRepository, directory: str) -> Path:
+    base = repository.base().commit
+    repository.open_worktree(directory, BRANCH, base)
+    repository.point(START, base)
+    return Path(directory)
+
+
+def _edit(at: Path) -> None:
+    (at / "a.txt").write_text("changed\n")
+    (at / "dir" / "b.txt").unlink()
+    (at / "new").mkdir()
+    (at / "new" / "odd\n\u00e9").write_text("x\n")
+    (at / "dir.txt").write_text("x\n")
+
+
+def _retype(at: Path) -> None:
+    (at / "a.txt").unlink()
+    os.symlink("elsewhere", at / "a.txt")
+    (at / "dir" / "b.txt").chmod(0o755)
+
+
+def _hold_back(at: Path) -> None:
+    (at / "node_modules").mkdir()
+    (at / "node_modules" / "x.js").write_text("x\n")
+    (at / "n.txt").write_text("x\n")
+
+
+def _show_copied(at: Path) -> None:
+    """The copied ``.env`` is never committed, even if it is no longer ignored."""
+    (at / ".gitignore").write_text("other\n")
+
+
+def _nest(at: Path) -> None:
+    Project(at / "inner").begin({"i.txt": "i\n"})
+
+
+EDITS = (_edit, _retype, _hold_back, _show_copied, _nest)
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda each: each.__name__)
+def test_the_changes_of_a_commit_are_those_that_git_lists(
+    project: Project, repository: GitRepository, opened: Path, edit: Callable[[Path], None]
+) -> None:
+    start = repository.tip(START)
+    edit(opened)
+    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+
+    listed = project.git("diff-tree", "-r", "-z", "--name-status", "--no-renames", start, tip)
+    fields = listed.split("\0")[:-1]
+    expected = {path: kind != "A" for kind, path in zip(fields[::2], fields[1::2], strict=True)}
+    assert expected
+    assert repository.touched(start, tip) == expected
+
+
+def test_the_changes_of_a_commit_are_not_listed_a_second_time(
+    repository: GitRepository, opened: Path, started: list[list[str]]
+) -> None:
+    start = repository.tip(START)
+    _edit(opened)
+    tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
+    started.clear()
+    assert "dir.txt" in repository.changed(start, tip)
+    assert started == []
+
+
+def test_an_index_that_nothing_has_written_is_not_searched_for_conflicts(
+    repository: GitRepository, directory: str, opened: Path, started: list[list[str]]
+) -> None:
+    (opened / "a.txt").write_text("changed\n")
+    started.clear()
+    assert repository.mend(directory, BRANCH, repository.tip(BRANCH)) == ([], "")
+    assert [each for each in started if "ls-files" in each] == []
+
+
+def test_conflicts_that_a_worker_leaves_are_found(
+    project: Project, repository: GitRepository, directory: str, opened: Path
+) -> None:
+    other = Project(opened)
+    other.git("checkout", "-q", "-b", "side")
+    other.commit({"a.txt": "theirs\n"})
+    other.git("checkout", "-q", BRANCH.removeprefix("refs/heads/"))
+    other.commit({"a.txt": "ours\n"})
+    other.git("merge", "side", check=False)
+
+    faults, _ = repository.mend(directory, BRANCH, repository.tip(START))
+    assert faults == ["unresolved conflicts in a.txt", "unfinished merge"]
