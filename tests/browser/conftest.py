@@ -1,6 +1,8 @@
 """Debian's chromium, driven as a person would, against a real server with a project of its own."""
 
+import shlex
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from playwright.sync_api import (
 )
 
 from tests.agents.model_api import ModelApi
+from tests.browser import steady_network
 from tests.browser.site import Site, new_site
 from tests.integration.engine.feedback.reviewed import settings
 from tests.support.programs import TOOLS, lacking
@@ -31,6 +34,8 @@ ARGUMENTS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Small in containers; Chromium's processes fail without messages when it is full.
+    "--disable-dev-shm-usage",
 )
 #: Colours that change over time would be measured in between.
 SEEN: Any = {"viewport": {"width": 1280, "height": 860}, "reduced_motion": "reduce"}
@@ -49,13 +54,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         lacking("chromium is not installed (Debian: sudo apt install chromium)")
     expect.set_options(timeout=PATIENCE_MS)
+    start = tmp_path_factory.mktemp("chromium") / "start"
+    command = shlex.join([sys.executable, "-P", steady_network.__file__, program])
+    start.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    start.chmod(0o755)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=list(ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=start, args=list(ARGUMENTS))
         yield browser
         browser.close()
 
