@@ -132,8 +132,8 @@ class CliContext:
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
-                f"{command} is for the user: a worker must not change the user's checkout; leave "
-                "your changes in your own directory; results of child jobs are added there"
+                f"{command} is for the user; a worker must not change the user's checkout; leave "
+                "your changes in your own directory, which also gets results of child jobs"
             )
 
     def audit_log(self) -> "AuditLog":

@@ -184,5 +184,5 @@ def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "
-            "database; or, to start without these jobs, move the directory of the jobs away"
+            "database; or move the jobs' directories away, to start without these jobs"
         )

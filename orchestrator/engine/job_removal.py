@@ -182,8 +182,8 @@ class Housekeeping:
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
-                "%d directories in the workspace are not in the database (%s); either the latest "
-                "jobs were lost, or the directories come from elsewhere; the directories are not "
+                "%d directories in the workspace belong to no job of the database (%s); the latest "
+                "jobs may be lost, or another workspace was copied; the directories are not "
                 "changed",
                 len(unknown),
                 shown + (", ..." if len(unknown) > MOST_NAMED else ""),

@@ -532,8 +532,8 @@ class GitRepository(Committed):
         place, found = self.place(), self.place().whole(worktree.directory)
         if worktree_submodules.may_have_some(place.worktrees.git_of(found), found.admin):
             raise RepositoryError(
-                "the project has submodules, which are not copied to other machines; let the task "
-                "run on the server's machine (node: here)"
+                "submodules of the project are not copied to other machines; run the task on the "
+                "server's machine (node: here)"
             )
         return node_worktrees.send(place.git, worktree.commit, known, path)
 

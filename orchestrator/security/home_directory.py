@@ -89,8 +89,8 @@ def check_private(home: Path) -> None:
         raise ConfigError(f"{home} is not a directory; remove it, or name another: --home DIR")
     if found.st_uid != os.geteuid() or found.st_mode & 0o077:
         raise ConfigError(
-            f"{home} is open to other users, or was not created by this command; its settings name "
-            f"programs that are run; if you trust the settings: chmod 700 {home}"
+            f"{home} is open to other users, or was not created by this command; its settings can "
+            f"start programs; if you trust the settings: chmod 700 {home}"
         )
 
 

@@ -297,9 +297,8 @@ class Place:
         if not gone:
             return ""
         return (
-            f"{gone} was moved, renamed, or replaced while the server runs; nothing is started or "
-            f"accepted; stop the server (kill {os.getpid()}), then start it at the new location: "
-            f"{COMMAND} serve"
+            f"{gone} was moved, renamed, or replaced; the server starts no work; stop it: "
+            f"kill {os.getpid()}; then start it at the new location: {COMMAND} serve"
         )
 
     def is_new(self) -> bool:

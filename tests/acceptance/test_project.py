@@ -111,7 +111,7 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
     # Another project's server does not recover the unfinished job ...
     refused = ask(*asked, several / "two")
     assert refused.returncode == 1, refused
-    assert f"job {waits} has not ended, and its project is {several}/one" in refused.stderr
+    assert f"is not the project of unfinished job {waits}; no server was started" in refused.stderr
     assert serve in refused.stderr
     with serving(several, "one"):
         assert ask("reject", waits).returncode == 0

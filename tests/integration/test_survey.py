@@ -296,7 +296,7 @@ def mixed_project(tmp_path: Path) -> Path:
     )
 
 
-NOT_INSTALLED = "because the grammars are not installed"
+NOT_INSTALLED = "install the grammars"
 
 
 def test_without_grammars_all_files_are_counted_and_the_result_says_what_is_missing(

@@ -155,8 +155,8 @@ def _session_caller() -> Caller | None:
         raise ProblemError(
             status=HTTPStatus.FORBIDDEN,
             type="session-token",
-            detail="a browser session needs, for each change, the token of POST /api/v1/session in "
-            f"the header {TOKEN_HEADER}; log in again",
+            detail=f"a change in a browser session needs the header {TOKEN_HEADER}, with the token "
+            "of POST /api/v1/session; log in again",
         )
     return found
 

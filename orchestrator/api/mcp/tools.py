@@ -113,9 +113,9 @@ TOOLS = (
     McpTool(
         name="result",
         description=(
-            "Get the results of a job's workers so far: status, output (shortened), created "
-            "files, and the paths of directory and log; and the path of the final report. Read "
-            "these files for details."
+            "Get the results of a job's workers so far: status, shortened output, created files, "
+            "directory, and log. The answer also has the path of the final report. Read these "
+            "files for details."
         ),
         arguments=mcp.JobArguments,
         example=JOB,

@@ -48,7 +48,7 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         raise BadCertificate(
-            f"api.tls: {key} is not the key of {certificate}, has a password, or one of the two is "
+            f"api.tls: {key} and {certificate} do not match, the key has a password, or a file is "
             "not in PEM form; give a certificate and its key in PEM form, without a password"
         ) from error
     return context

@@ -121,8 +121,8 @@ def _project(surroundings: CliContext, job_id: str) -> Path:
 
     if any(_sources_of_result(surroundings, job_id)):
         raise InvalidRequest(
-            f"the project is a git repository; land the result: {COMMAND} land {job_id}; to copy "
-            f"the files of the result elsewhere, pass --to DIR"
+            f"the project is a git repository; land the result: {COMMAND} land {job_id}; or copy "
+            f"its files to another directory: --to DIR"
         )
     environ = surroundings.environ
     settings = load(surroundings.folder, environ=environ, require_key=False).settings

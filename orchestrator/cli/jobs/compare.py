@@ -65,8 +65,8 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
     root = find_job(surroundings.workspace, root_id)
     if root.get("status") not in ENDED_JOB:
         raise Conflict(
-            f"the candidates of job {root_id} are unknown, because the job has not ended and no "
-            f"server is running; start the server: {COMMAND} serve"
+            f"the candidates of unfinished job {root_id} are unknown without a server; start the "
+            f"server: {COMMAND} serve"
         )
     # The root job's file, because it covers all depths.
     figures = json.loads(find_report(surroundings, root_id, "analytics.json"))

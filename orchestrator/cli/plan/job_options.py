@@ -210,7 +210,7 @@ def check_plan(plan_path: Path | None) -> None:
 
 
 NO_CANDIDATES = (
-    "--review needs a task with candidates, and no task has several agents; save the plan: "
+    "--review needs a task with several agents; save the plan: "
     f"{COMMAND} plan REQUEST --yaml > plan.yaml; write agent: [claude, codex] in a task; then: "
     f"{COMMAND} run --plan plan.yaml --review"
 )

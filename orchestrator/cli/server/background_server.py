@@ -163,8 +163,8 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
         load(surroundings.folder, environ=surroundings.environ)
     if has_changed:
         say(
-            "config.yaml has changed since the server started, and the server still uses the old "
-            f"settings; to restart the server with the next command: kill {record.pid}"
+            "the running server still uses the previous config.yaml; stop it, so that the next "
+            f"command starts a new server: kill {record.pid}"
         )
 
 

@@ -114,8 +114,8 @@ def _check_unfinished(manager: JobManager, project: Path) -> None:
         named = job.config.project if job else ""
         if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
             raise Conflict(
-                f"job {root_id} has not ended, and its project is {named}, not {project}; no "
-                "server was started; to finish or cancel the job: "
+                f"project {project} is not the project of unfinished job {root_id}; no server was "
+                "started; finish or cancel the job first: "
                 f"{COMMAND} serve --project {quote(named)}"
             )
 
@@ -304,8 +304,8 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
         except CannotListen as error:
             taken = isinstance(error, PortTaken)
             logger.warning(
-                "port %d on %s %s; workers of an earlier server that call this port cannot reach "
-                "this server: %d workers still run",
+                "port %d on %s %s; workers of an earlier server (%d running) call this port, and "
+                "cannot reach this server",
                 port,
                 host,
                 "is in use by another program" if taken else "cannot be used",

@@ -40,9 +40,8 @@ def open_after_others(manager: JobManager, stop: threading.Event) -> bool:
                 # Nodes keep the workers of an absent server by its address. Under another address,
                 # workers would run twice.
                 raise Conflict(
-                    "the server of this workspace runs on another machine or in another "
-                    "container; nothing was started; start the standby server on the same "
-                    "machine, in the same container"
+                    "the workspace's server runs on another machine or in another container; "
+                    "nothing was started; start the standby server there"
                 ) from None
             free_at = 0.0
         except StoreError:

@@ -76,9 +76,9 @@ def parser(command: str) -> argparse.ArgumentParser:
     locking = command == "lock"
     made = argparse.ArgumentParser(
         prog=f"orchestrator {command}",
-        description="Acquire a lock on paths of the project, or on other names, until this worker "
-        "releases it or ends. Prints the fencing number of each name. Pass the number to the "
-        "protected resource, so that it can reject smaller numbers."
+        description="Acquire a lock on paths of the project, or on other names. The lock ends when "
+        "this worker releases it or ends. Prints the fencing number of each name. Pass the number "
+        "to the protected resource, so that it can reject smaller numbers."
         if locking
         else "Release locks of this worker. With an API key: force-release workers' locks.",
         epilog=EPILOG,

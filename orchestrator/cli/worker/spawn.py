@@ -257,8 +257,8 @@ def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> o
     except ValueError:
         raise CommandEnd(
             USAGE,
-            f"--plan {name} is not valid JSON ({why_not_json}), and the packages that read YAML "
-            "are not installed; write the plan as JSON",
+            f"--plan {name} is not valid JSON ({why_not_json}), and no YAML reader is installed; "
+            "write the plan as JSON",
         ) from None
 
 

@@ -228,7 +228,7 @@ class Quotas:
             limit = f"api.keys[{key_name}].limits.max_running_jobs"
             raise LimitReached(
                 f"job limit reached for key {key_name!r}: {running} of {most} unfinished jobs "
-                f"({limit}); submit again when one of these jobs has ended",
+                f"({limit}); retry after the end of a job",
                 kind="limit-running-jobs",
                 limit=limit,
                 most=most,

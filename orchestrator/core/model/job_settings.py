@@ -363,7 +363,7 @@ class JobConfig:
     )
     on_limit: str = setting(
         ("stop", "ask"),
-        "At a cap or the end of the wall time: stop (the job) or ask (pause it, and ask a person).",
+        "At a cap or the end of the wall time: stop the job, or ask a person while it is paused.",
         default="stop",
         on_retry=True,
         option=Option(
@@ -398,8 +398,8 @@ class JobConfig:
     asks_to_build: bool = False
     project: str = setting(
         ValueKind.TEXT,
-        "Path of the host project, if --project or orchestrator.project_root named it; otherwise "
-        "empty, so that the product's folder can be moved together with the project.",
+        "Path of the host project, if --project or orchestrator.project_root named it. Otherwise "
+        "empty: the product's folder and the project can then be moved together.",
         default="",
         server="orchestrator.project_root",
         child=Inheritance.PARENT,

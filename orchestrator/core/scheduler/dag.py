@@ -41,9 +41,9 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
             for other in first.setdefault(file, []):
                 if other.id not in above[task.id] and task.id not in above[other.id]:
                     raise InvalidRequest(
-                        f"tasks {other.id!r} and {task.id!r} both name the file {file!r}, but "
-                        "neither depends on the other; add an entry to 'depends_on' of one of "
-                        "them, or name the file in one task only",
+                        f"independent tasks {other.id!r} and {task.id!r} both name the file "
+                        f"{file!r}; add one to the 'depends_on' of the other, or name the file in "
+                        "one task only",
                         kind="overlap",
                     )
             first[file].append(task)

@@ -299,9 +299,9 @@ def _refused_changes(result: WorkerResult) -> str:
     ]
     return "\n\n".join(
         [
-            "The previous attempt succeeded, but its changes fail the gates together with the "
-            "changes of the other workers. Your branch now contains the changes of the other "
-            "workers, except conflicting changes.",
+            "The previous attempt succeeded. Merged with the changes of other workers, its changes "
+            "fail the gates. Your branch now contains the other workers' changes, except "
+            "conflicting changes.",
             *lines,
         ]
     )

@@ -124,9 +124,8 @@ def _others(tree: Tree, job: Job) -> Iterator[Worker]:
 
 T = TypeVar("T")
 _WITHOUT_SPACE = (
-    "the worktree of {worker} was not removed: the disk has no space to commit its files ({at}); "
-    "free disk space, then: {command} clean; or discard the work of the job: "
-    "{command} discard {job}"
+    "worktree of {worker} not removed: no disk space to commit its files ({at}); free disk space, "
+    "then: {command} clean; or discard the job's work: {command} discard {job}"
 )
 
 logger = logging.getLogger(__name__)

@@ -57,8 +57,8 @@ class AgentPlans:
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
             raise InvalidRequest(
-                f"the plan has {tasks} tasks. Make fewer and larger tasks, 3 to {USUAL_TASKS}; if "
-                "the request itself asks for so many tasks, answer with the same plan again"
+                f"the plan has {tasks} tasks. Make fewer and larger tasks, 3 to {USUAL_TASKS}. If "
+                f"the request itself asks for {tasks} tasks, answer with the same plan again"
             )
 
     def take(self, job_id: str, now: float) -> None:

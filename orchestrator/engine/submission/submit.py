@@ -309,9 +309,9 @@ class SubmissionBuilder:
             if capped and self._agents.is_priced(worker.agent, task.model) is False:
                 model = task.model or "its model"
                 raise Refused(
-                    f"max_cost_usd cannot be enforced for task {task.id!r}: the price of {model} "
-                    f"({worker.agent}) is unknown; set its price in config.yaml "
-                    "(workers.prices; 0 for a local model), or set workers.unknown_price to first",
+                    f"cannot enforce max_cost_usd for task {task.id!r}: the price of {model} "
+                    f"({worker.agent}) is unknown; set workers.prices in config.yaml (0 for a "
+                    "local model), or set workers.unknown_price to first",
                     kind="unknown-price",
                 )
 
@@ -416,8 +416,8 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     wanted = [task.id for task in tasks if task.workdir == Workdir.PROJECT]
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
-            f"task {wanted[0]}: in a child job, 'workdir: project' requires a parent worker with "
-            "'workdir: project'; remove the setting"
+            f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent worker "
+            "does; remove the setting"
         )
 
 

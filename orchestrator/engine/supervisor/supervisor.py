@@ -315,7 +315,7 @@ class Supervisor:
         except TimeoutError:
             why = self.store_trouble or "is the disk full?"
             raise Unavailable(
-                f"cannot save state ({why}); the server may still accept the request later; retry "
+                f"cannot save state ({why}); the request may still be accepted later; retry "
                 "with the same Idempotency-Key, or check the jobs first"
             ) from None
 

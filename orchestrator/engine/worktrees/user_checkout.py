@@ -75,8 +75,8 @@ class UsersCheckout:
         if before is None or before == self._repository.ways_to_merge():
             return
         raise RepositoryError(
-            "the way git merges files was changed while the job ran (merge drivers or "
-            "core.attributesFile in the configuration, or .git/info/attributes); undo the change, "
+            "git's merge settings changed while the job ran (merge drivers, core.attributesFile, "
+            "or .git/info/attributes); undo the change, "
             f"or accept it: {COMMAND} merge {root_id}"
         )
 

@@ -213,9 +213,9 @@ class Worktrees:
             return Base()
         if self._is_elsewhere(worker) and os.path.lexists(self.directory(worker)):
             raise InvalidRequest(
-                f"{worker.id} works on a node with its own file system, so a child job cannot "
-                "start from its files; set git: off for the child job's tasks, or let the worker "
-                "run on a machine that shares the server's files (docs/cluster.md)",
+                f"a child job cannot start from the files of {worker.id}: its node has its own "
+                "file system; set git: off for the child job's tasks, or use a node that shares "
+                "the server's files (docs/cluster.md)",
                 kind="base",
             )
         commit = self._snapshot(worker) or parent.config.base

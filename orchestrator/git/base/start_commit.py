@@ -23,8 +23,8 @@ def notes(git: Git, commit: str) -> list[str]:
     empty = user_submodules.missing(git, git.directory, commit)
     if empty:
         found.append(
-            f"submodules {', '.join(empty[:_MOST_PATHS])} are empty in workers' worktrees, because "
-            "your checkout does not have them; fetch them: git submodule update --init"
+            f"submodules {', '.join(empty[:_MOST_PATHS])} are empty in worktrees, because your "
+            "checkout lacks them; fetch them: git submodule update --init"
         )
     attributes = f"{commit}:.gitattributes"
     if git.resolve(attributes) and "filter=lfs" in git.ask("show", attributes):

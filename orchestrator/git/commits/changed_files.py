@@ -91,8 +91,8 @@ def of_worker(
     spans = list(_spans(git, root_id, worker_id))
     if not spans:
         raise NotFound(
-            f"no branch has changes of {worker_id} in job {root_id}: it had no worktree, has not "
-            f"started, or its job was removed; list the workers: {COMMAND} status {root_id}"
+            f"no branch of {worker_id} in job {root_id}: the worker had no worktree, has not "
+            f"started, or was removed; list the workers: {COMMAND} status {root_id}"
         )
     return b"".join(git.run("diff", *how, *_PLAIN, *span, "--").out for span in spans)
 

@@ -215,7 +215,7 @@ class Landing:
         result = self.result()
         if self._dirt:
             raise Conflict(
-                "cannot push: the job started with uncommitted work, which would be pushed, too; "
+                "cannot push: the result contains the uncommitted work with which the job started; "
                 f"commit that work, run `{COMMAND} land {self.job_id}`, and push your branch"
             )
         base = self._git.resolve(self._base)

@@ -74,8 +74,8 @@ class PullRequest:
         if not remotes:
             raise Conflict("the repository has no remote; add one: git remote add origin ADDRESS")
         raise Conflict(
-            f"branch {self.base} has no remote of its own, and the repository has several "
-            f"({', '.join(remotes)}); select one: git config branch.{self.base}.remote NAME"
+            f"no remote is selected for branch {self.base}; remotes of the repository: "
+            f"{', '.join(remotes)}; select one: git config branch.{self.base}.remote NAME"
         )
 
     def _tool(self, remote: str) -> str:

@@ -24,8 +24,9 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
     still = sorted({path_of(each) for each in status}.intersection(taken))
     if still:
         raise InTheWay(
-            f"cannot land: {len(still)} file{'s' * (len(still) != 1)} with which the job started "
-            f"are still uncommitted ({', '.join(still[:_MOST_NAMED])}); nothing was changed; "
+            f"cannot land: the job started with {len(still)} uncommitted "
+            f"file{'s' * (len(still) != 1)}, still uncommitted: "
+            f"{', '.join(still[:_MOST_NAMED])}; nothing was changed; "
             f"commit them first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
             files=still,
         )
@@ -52,8 +53,8 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
         paths = ", ".join(each.path for each in tried.conflicts[:10])
         many = len(tried.conflicts)
         raise InTheWay(
-            f"cannot land: {'1 file was' if many == 1 else f'{many} files were'} changed by the "
-            f"job, and differ on your branch from the job's start: {paths}; commit the work that "
+            f"cannot land: the job and your branch both changed {many} "
+            f"file{'s' * (many != 1)}: {paths}; commit the work that "
             "was uncommitted when the job started, or merge by hand",
             files=[each.path for each in tried.conflicts],
             kind="merge-conflict",

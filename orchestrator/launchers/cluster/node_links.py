@@ -464,8 +464,8 @@ class NodeLinks:
             )
         if hello["uid"] != os.getuid() and not hello["own_files"]:
             return (
-                f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; start the "
-                "node as the server's user, because both write to the same workspace"
+                f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; both write "
+                "to the same workspace; start the node as the server's user"
             )
         try:
             why = self._registry.why_rejected(name, serial, hello["instance"])

@@ -134,9 +134,8 @@ class NodeRegistry:
             self.change(name, instance=instance)
         elif entry.instance != instance:
             return (
-                f"node {name!r} has already joined from another machine or another state "
-                f"directory; use one name for each machine, or create a new join file: {COMMAND} "
-                f"nodes add {name}"
+                f"node {name!r} has already joined from another machine or state directory; use "
+                f"one name for each machine, or create a new join file: {COMMAND} nodes add {name}"
             )
         return ""
 

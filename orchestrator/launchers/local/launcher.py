@@ -83,8 +83,8 @@ _CLOSE_LOOK_SECONDS = 0.5
 _LONGEST_SECONDS = 3600.0
 #: Error of an attempt whose leftover processes were adopted by no process of the product.
 _UNHELD = (
-    "processes without the marker ORCHESTRATOR_WORKER may remain, because the spawner and keeper "
-    "of the worker's shim were also killed"
+    "the shim, spawner, and keeper were killed; processes without the marker ORCHESTRATOR_WORKER "
+    "may remain"
 )
 
 

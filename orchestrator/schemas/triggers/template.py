@@ -54,7 +54,7 @@ class JobTemplate:
             if names and not _may_have_values(place):
                 raise self._invalid(
                     place,
-                    f"has {{{{{names[0]}}}}}: values from outside may only be in request, in "
+                    f"has {{{{{names[0]}}}}}; values of an event are allowed only in request, "
                     "labels, and in title, prompt, description, context, and approve of tasks",
                 )
             for name in names:

@@ -346,7 +346,7 @@ class FakeService:
         if not job.status.ended:
             raise Conflict(f"{worker_id} has not ended", kind="running")
         if not TIP.startswith(request.commit):
-            raise Outdated(f"the branch of {worker_id} is now at {TIP[:12]}", TIP)
+            raise Outdated(f"the branch of {worker_id} has moved to {TIP[:12]}", TIP)
         self.given = request
         job = replace(job, status=JobStatus.RUNNING, ended_at=None, run=job.run + 1)
         self._jobs[job.id] = job

@@ -36,9 +36,8 @@ def only_counted(result: SurveyResult) -> str:
     if not result.unparsed:
         return ""
     return (
-        f"Of {', '.join(sorted(result.unparsed))}, only lines were counted: symbols, imports, and"
-        " test cases were not read, because the grammars are not installed. To install them, run"
-        f" {GRAMMARS}."
+        f"Of {', '.join(sorted(result.unparsed))}, only lines were counted. To read symbols,"
+        f" imports, and test cases, install the grammars: {GRAMMARS}."
     )
 
 

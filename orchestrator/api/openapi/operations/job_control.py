@@ -148,7 +148,7 @@ JOB_CONTROL = (
         id="removeJob",
         tag="jobs",
         summary="Remove an ended root job from disk and database",
-        description="Changes that are in no result and on no branch of the user stay on git refs. "
+        description="Changes that are in no result and on no branch of yours stay on git refs. "
         "403: the caller is a worker. 409: the job has not ended.",
         body=job_requests.EmptyRequest,
         answers={OK: job_answers.RemovedAnswer},

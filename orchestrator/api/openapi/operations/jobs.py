@@ -88,7 +88,7 @@ READING = (
         tag="jobs",
         summary="Get changes file by file",
         description=(
-            "With `Accept: text/x-diff` as a patch. 409 `no-repository`: the job does not use git. "
+            "`Accept: text/x-diff` returns a patch. 409 `no-repository`: the job does not use git. "
             "413: more than 8 MiB; `links` has one URL for each file."
         ),
         query=queries.DiffQuery,

@@ -55,11 +55,10 @@ MERGING = (
         tag="jobs",
         summary="Land the result of a job on the branch that is checked out",
         description=(
-            "Only with a key of scope admin, never for a worker. Fast-forwards the branch if "
-            "possible; otherwise creates a merge commit. Nothing changes in case of an error. "
-            '409: "dirty-checkout" or "merge-conflict", with the paths in "files"; "partial": the '
-            'job is not completed; "other-branch": the job started from another branch than the '
-            "one that is checked out."
+            "Needs a key of scope admin. Fast-forwards the branch if possible; otherwise creates a "
+            "merge commit. An error changes nothing. 409 `dirty-checkout` and `merge-conflict`: "
+            "`files` has the paths. 409 `partial`: the job is not completed. 409 `other-branch`: "
+            "the job did not start from the branch that is checked out."
         ),
         body=merging.LandBody,
         examples={"check only": {"check": True}, "one commit": {"squash": True}},

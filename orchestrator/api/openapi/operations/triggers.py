@@ -13,10 +13,10 @@ TRIGGERS = (
         tag="triggers",
         summary="Receive an event of GitHub, GitLab, or another service",
         description=(
-            "Needs no API key: the event is signed with the secret of the trigger (`triggers` in "
-            "config.yaml). The body is the event as JSON, 1 MiB at most. 200 `duplicate`: an event "
-            "with this delivery id was received before. 200 `ignored`: a condition of the trigger "
-            "is false. 204: the event is a ping."
+            "Needs no API key: the sender signs the event with the trigger's secret (`triggers` in "
+            "config.yaml). The body is the event as JSON, at most 1 MiB. 200 `duplicate`: this "
+            "delivery id was received before. 200 `ignored`: a condition of the trigger is false. "
+            "204: the event is a ping."
         ),
         answers={
             OK: TriggerAnswer,

@@ -15,9 +15,10 @@ OF_WORKERS = (
         tag="jobs",
         summary="Send comments on a worker's change back to the worker",
         description=(
-            "One more attempt on the worker's branch gets the comments, with path, line, and code; "
-            "an ended job runs again (run + 1) and is merged again. 409: outdated (the branch has "
-            "moved; commit has its head), running (the worker has not ended), or no-repository. "
+            "Starts another attempt on the worker's branch, with the comments, their lines, and "
+            "the code. An ended job runs again (run + 1), and is merged again. 409 `outdated`: the "
+            "branch has moved; `commit` has its head. 409 `running`: the worker has not ended. "
+            "409 `no-repository`: the job does not use git. "
             "422: a path or line does not exist. 403: the caller is a worker."
         ),
         body=human_requests.FeedbackBody,
@@ -43,7 +44,7 @@ OF_WORKERS = (
         tag="jobs",
         summary="Retry one worker that did not succeed",
         description=(
-            "Tasks that were skipped because of this worker run as well. An ended job runs again "
+            "Also runs the tasks that were skipped because of this worker. An ended job runs again "
             "(run + 1). "
             "409: the worker succeeded, has not ended, or depends on a task that did not succeed. "
             "403: the caller is a worker."
@@ -127,8 +128,8 @@ OF_WORKERS = (
         summary="Report the usage of the calling worker",
         description=(
             "For workers, with their own key: cumulative steps, tokens, and cost of the current "
-            "attempt; idempotent. The answer says if a cap of the task, the job, or an ancestor "
-            "job is reached."
+            "attempt. Idempotent. The answer shows if a cap of the task, the job, or an ancestor "
+            "is reached."
         ),
         body=job_requests.UsageRequest,
         body_required=True,

@@ -139,9 +139,10 @@ def _unit(surroundings: CliContext, of_user: bool, run_as: str | None) -> Unit:
         account = Account.owner_of(place)
         if account.uid == 0:
             raise InvalidRequest(
-                f"{place} belongs to root, and workers of a service of root may change the whole "
-                "machine; to accept that, pass --run-as root; or give the folder to another user: "
-                f"sudo chown -R USER: {shlex.quote(str(surroundings.folder))}"
+                f"{place} belongs to root; the service's workers could change the whole machine; "
+                "give the folder to another user: "
+                f"sudo chown -R USER: {shlex.quote(str(surroundings.folder))}; "
+                "or accept the risk: --run-as root"
             )
     check_owner(account, place)
     return unit_of(surroundings, account, for_user=of_user, systemd_version=systemd_version())
@@ -168,9 +169,9 @@ def _check_manager(surroundings: CliContext, manager: Manager) -> None:
             f"type: sudo loginctl enable-linger {user}, then log in again"
         )
     raise Unavailable(
-        "systemd is not this machine's service manager; nothing was changed; "
-        f"to run the server without systemd: {shlex.join([*program, 'serve'])}; "
-        f"to write the unit for another machine: {show} > orchestrator.service"
+        "systemd does not run on this machine; nothing was changed; "
+        f"start the server without it: {shlex.join([*program, 'serve'])}; "
+        f"write the unit for another machine: {show} > orchestrator.service"
     )
 
 

@@ -109,9 +109,8 @@ class BudgetCalls:
             still = scheduler.view.still_reached(job, config, now) if asks else ""
             if still:
                 raise InvalidRequest(
-                    f"job {job_id} would still be at its limit {still} "
-                    f"({getattr(config, still):.15g}); raise this limit further; nothing was "
-                    "changed"
+                    f"the new limit is still too low for job {job_id}: {still} "
+                    f"{getattr(config, still):.15g}; nothing was changed; raise it further"
                 )
             scheduler.raise_budget(job_id, config, caller.name, now)
 

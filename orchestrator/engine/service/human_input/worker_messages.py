@@ -82,8 +82,8 @@ class WorkerMessageCalls:
         if not self.reads_messages(job, worker):
             raise Conflict(
                 f"agent {worker.agent!r} of {worker.id} reads no messages while it works; nothing "
-                f"was sent; cancel the worker, then send feedback on its change: {COMMAND} cancel "
-                f"{job.id} {worker.id}; {feedback}",
+                f"was sent; cancel the worker: {COMMAND} cancel {job.id} {worker.id}; then comment "
+                f"on its change: {feedback}",
                 kind=CANNOT_MESSAGE,
             )
 

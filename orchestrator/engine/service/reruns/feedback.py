@@ -119,8 +119,8 @@ class FeedbackCalls:
         tip = self._tip(job, worker)
         if not tip.startswith(request.commit):
             raise Outdated(
-                f"the comments are on commit {request.commit[:12]}, but the branch of {worker.id} "
-                f"is now at {tip[:12]}; read the latest change, and comment on that change: "
+                f"the branch of {worker.id} has moved from commit {request.commit[:12]} to "
+                f"{tip[:12]}; nothing was sent; comment on the latest change: "
                 f"{COMMAND} feedback {job.id} {worker.id}",
                 tip,
             )

@@ -86,13 +86,12 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     parent = scheduler.view.workers[job.parent_key]
     if not scheduler.view.is_open(parent.key):
         raise Conflict(
-            f"{parent.id}, which started job {job.id}, has ended, and its branch contains the "
-            f"result of the job; use {parent.id} instead: {COMMAND} {command} {parent.job_id} "
-            f"{parent.id}"
+            f"the branch of {parent.id} already contains the result of its child job {job.id}; "
+            f"use {parent.id} instead: {COMMAND} {command} {parent.job_id} {parent.id}"
         )
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
-            f"{parent.id} has started job {job.id} and is queued for another attempt, which may "
+            f"the parent of job {job.id}, {parent.id}, is queued for another attempt, and may "
             f"start the job again; wait for the root job: {COMMAND} wait {job.root_id}"
         )
 
@@ -137,6 +136,6 @@ def _check_parent(scheduler: Scheduler, job: Job) -> None:
     parent = scheduler.view.workers[job.parent_key]
     if parent.status is WorkerStatus.PENDING:
         raise Conflict(
-            f"cannot retry job {job.id}: {parent.id}, which started the job, is queued and may "
-            f"start it again; wait for the root job: {COMMAND} wait {job.root_id}"
+            f"cannot retry job {job.id}: its parent {parent.id} is queued, and may start the job "
+            f"again; wait for the root job: {COMMAND} wait {job.root_id}"
         )

@@ -60,9 +60,8 @@ def scheduler_address(address: str) -> tuple[str, int]:
         )
     if scheme == "tcp" and not _is_loopback(host):
         raise ConfigError(
-            f"cluster.scheduler: {address} is not encrypted; without encryption, only 127.0.0.1, "
-            f"::1, and localhost are allowed; start Dask with certificates, and write "
-            f"tls://HOST:PORT"
+            f"cluster.scheduler: {address} is not encrypted; only 127.0.0.1, ::1, and localhost "
+            f"may be unencrypted; start Dask with certificates, and write tls://HOST:PORT"
         )
     return host, port
 

@@ -200,9 +200,8 @@ class DaskScaling:
         if now >= self._short_since + _SILENT_SECONDS and not self._is_warned:
             self._is_warned = True
             logger.warning(
-                "Dask should start more workers, but no program asks its scheduler for their "
-                "number; call cluster.adapt() in the program that created the cluster, and keep "
-                "it running",
+                "Dask starts no more workers, because no program scales the cluster; call "
+                "cluster.adapt() in the program that created the cluster, and keep it running",
                 extra={"action": "dask_not_adapted"},
             )
 

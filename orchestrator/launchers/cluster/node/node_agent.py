@@ -425,9 +425,8 @@ class NodeAgent:
     def _rejected_certificate(self, where: str) -> str:
         name = self._settings.name
         return (
-            f"{where} rejects the certificate of {name} if the certificate has expired, or if "
-            f"another authority signed it; to create a new certificate, type on the server: "
-            f"{COMMAND} nodes add {name}"
+            f"the certificate of {name} may have expired, or {where} has another authority; create "
+            f"a new certificate on the server: {COMMAND} nodes add {name}"
         )
 
     async def _serve_welcomed(self, link: Link, welcome: Message) -> None:

@@ -423,9 +423,7 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     path.write_text(json.dumps({**json.loads(path.read_text()), "status": "running"}))
     assert command("compare", job, "a") == 1
     said = capfdbinary.readouterr().err.decode()
-    assert (
-        f"of job {job} are unknown, because the job has not ended and no server is running" in said
-    )
+    assert f"the candidates of unfinished job {job} are unknown without a server" in said
 
 
 @pytest.mark.nightly

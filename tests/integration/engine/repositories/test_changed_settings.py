@@ -146,7 +146,7 @@ def test_nothing_is_merged_as_only_a_worker_wants_it(host: Host, how: str) -> No
     )
 
     assert ended["status"] == "partial"
-    assert "the way git merges files was changed" in ended["reason"]
+    assert "git's merge settings changed while the job ran" in ended["reason"]
     record = host.record(ended["job_id"])
     assert (record["merged"], record["branch"]) == ([], "")
     assert "how files are merged changed" in record["leaks"]

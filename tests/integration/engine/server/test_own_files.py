@@ -146,7 +146,7 @@ def test_a_child_job_cannot_start_from_files_of_such_a_node(
     )
     ended = server.run("x", [shell(script, git="on")])
     said = server.log(ended["job_id"], "worker_1")
-    assert "works on a node with its own file system" in said
+    assert "its node has its own file system" in said
     assert said.endswith("refused\n")
     assert server.log(ended["job_id"], "worker_1_1", depth=1) == "inner\n"
 

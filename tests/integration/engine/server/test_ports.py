@@ -119,7 +119,7 @@ def test_a_former_port_that_is_taken_costs_a_warning(
 
         assert (
             f"port {former} on localhost is in use by another program; workers of an earlier "
-            "server that call this port cannot reach this server: 1 workers still run"
+            "server (1 running) call this port, and cannot reach this server"
         ) in server.output()
         (tmp_path / "release").touch()
         assert server.wait(job)["status"] == "completed"

@@ -211,7 +211,7 @@ def test_a_child_job_has_the_checkout_only_from_a_worker_that_has_it(
     (parent,) = rows(good)
     assert parent["child_results"][0]["files_created"] == ["below.txt"]
     assert "refused 2" in rows(bad)[0]["output"]
-    assert "in a child job, 'workdir: project' requires" in site.log(bad["job_id"], "worker_1")
+    assert "a child job may use 'workdir: project' only if" in site.log(bad["job_id"], "worker_1")
 
 
 def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(

@@ -183,7 +183,7 @@ def test_wrong_settings_are_told_while_a_server_runs_too(product: Path, start: R
     assert (wrong[0], wrong[1]) == (ExitCode.USAGE, "")
     assert "config.yaml:3:1: workrs: unknown section (did you mean 'workers'?)" in wrong[2]
     assert mended[0] == ExitCode.OK
-    assert "config.yaml has changed since the server started" in mended[2]
+    assert "the running server still uses the previous config.yaml" in mended[2]
 
 
 def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None:

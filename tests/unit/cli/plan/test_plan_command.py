@@ -123,4 +123,4 @@ def test_a_review_without_candidates_is_refused(
     for arguments in (["--plan", plan, "--review"], ["x", "--review"]):
         assert execute([command, *arguments], surroundings) == ExitCode.USAGE
         said = capsys.readouterr().err
-        assert "no task has several agents" in said and "--yaml > plan.yaml" in said
+        assert "needs a task with several agents" in said and "--yaml > plan.yaml" in said

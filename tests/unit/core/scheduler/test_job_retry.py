@@ -107,7 +107,7 @@ def test_a_child_job_is_not_retried_while_its_parent_waits_to_run_again() -> Non
     story.retry(story.job(root.id))
     assert story.status(parent) is WorkerStatus.PENDING
 
-    with pytest.raises(Conflict, match=r"worker_1, which started the job, is queued"):
+    with pytest.raises(Conflict, match=r"its parent worker_1 is queued"):
         story.retry(story.job(child.id))
 
 

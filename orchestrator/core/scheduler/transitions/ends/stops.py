@@ -58,8 +58,8 @@ class Stops:
         job = self._trees.job_of(worker)
         if unfinished is not None and self._trees.waits_for_approval(job):
             raise Conflict(
-                f"the plan of job {job.id} waits for approval, and {worker.id} is a part of it; "
-                f"nothing was changed; reject the plan: {COMMAND} reject {job.id}"
+                f"{worker.id} belongs to a plan that waits for approval; nothing was changed; "
+                f"reject the plan: {COMMAND} reject {job.id}"
             )
         if unfinished is None or worker.cancelled_by is not None or job.stop_cause is not None:
             return
