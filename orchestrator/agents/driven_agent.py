@@ -161,8 +161,9 @@ class DrivenAgent:
         return str(self.more.get("reader") or self.tool)
 
     def is_priced(self, model: str | None) -> bool | None:
-        """True if the cost of a model's usage can be computed; None if the model is not known
-        before the agent reports usage.
+        """True if the cost of a model's usage can be computed.
+
+        Return None if the model is unknown until the agent reports usage.
         """
         if self.reader in _REPORT_COST:
             return True

@@ -58,9 +58,9 @@ class AgentRegistry:
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the name of the agent for a task.
 
-        For ``auto``, it is ``shell`` if the task has a command, or else the default agent. If the
-        default is ``auto``, too, it is the best AI agent that can work. An agent in ``refused``,
-        whose login failed, is selected only if no other agent can work.
+        ``auto`` means ``shell`` for a task with a command, otherwise the default agent. A default
+        of ``auto`` means the best AI agent that can work. An agent in ``refused`` (its login
+        failed) is selected only if no other agent can work.
         """
         if name != AUTO:
             return self.get(name).name
@@ -83,8 +83,8 @@ class AgentRegistry:
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        For ``auto``, it is the job's agent if that agent can plan, or else ``rules``. Raise
-        UnknownAgent, or InvalidRequest for an agent that cannot plan.
+        ``auto`` means the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent, or
+        InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)
@@ -117,8 +117,9 @@ class AgentRegistry:
         return steps_of(reader(agent.reader), lines, ended=ended)
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """True if the cost of a model's usage can be computed; None if the model is not known
-        before the agent reports usage.
+        """True if the cost of a model's usage can be computed.
+
+        Return None if the model is unknown until the agent reports usage.
         """
         if not self.uses_model(name):
             return True

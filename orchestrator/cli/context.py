@@ -100,8 +100,7 @@ class CliContext:
         self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
-        """Check that the home is private, and set the project if neither the home nor the user
-        names it.
+        """Check that the home is private. Set the project, unless the home or the user names it.
 
         Raise ConfigError if the home is not private.
         """

@@ -47,9 +47,7 @@ def project_root(settings: "Settings", folder: Path) -> Path:
 
 
 def roles_directory(settings: "Settings", folder: Path) -> Path | None:
-    """Return the directory of the user's roles; None if it is not set and the project is
-    unknown.
-    """
+    """Return the directory of the user's roles; None without a setting and a known project."""
     if settings.workers.roles_dir:
         return settings.workers.roles_dir
     try:

@@ -86,8 +86,8 @@ def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
 
 
 def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """Return the methods of a class: its ``own`` methods, and the methods that the standard
-    decorator compiles for a class with the same fields.
+    """Return a class's methods: its ``own``, and those that the standard decorator compiles for
+    it.
     """
     fields = {each.name: each for each in dataclasses.fields(cls)}
     body = {

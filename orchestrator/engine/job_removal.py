@@ -98,8 +98,8 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.
 
-        Call this in the thread that calls ``begin``. If the store was replaced by an older copy, in
-        which the job has not ended, restore the directory instead.
+        Call this in the thread that calls ``begin``. If an older copy of the store was restored,
+        the job may not have ended there. Then restore the directory instead.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -165,8 +165,8 @@ class Housekeeping:
             self._guarded(self._remove_old)
 
     def _guarded(self, step: Callable[[], None]) -> None:
-        """Run a step. Errors of the step are only logged, because nothing waits for the step, and
-        the next pass repeats it.
+        """Run a step. Only log its errors: nothing waits for the step, and the next pass repeats
+        it.
         """
         try:
             step()

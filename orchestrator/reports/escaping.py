@@ -176,10 +176,10 @@ def document(text: str) -> str:
 
 
 def _is_markdown(text: str) -> bool:
-    """True if the text is to be shown as Markdown: it has one line, a sign of Markdown, or a long
-    line.
+    """True if the text is to be shown as Markdown.
 
-    Long lines count as prose, because a code block would not wrap them.
+    It is, if it has only one line, contains a Markdown sign, or has a long line. Long lines count
+    as prose, because a code block would not wrap them.
     """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
@@ -307,9 +307,7 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
-    """Return the end of the code span that a run of backticks opens; None if it opens no code
-    span.
-    """
+    """Return the end of the code span that a run of backticks opens, or None if it opens none."""
     ticks = run.group(2)
     found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
     return found.end() if found else None

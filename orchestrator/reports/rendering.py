@@ -279,8 +279,8 @@ class Pages:
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
         """Return a worker without the details that FINAL_RESULT.md already has.
 
-        The output is included if FINAL_RESULT.md omits or shortens it. ``described``: length of the
-        output in FINAL_RESULT.md; None if FINAL_RESULT.md does not describe the worker.
+        The output is included if FINAL_RESULT.md has less of it. ``described``: length of the
+        output in FINAL_RESULT.md; None if that file does not describe the worker.
         """
         rest = worker if described is None else worker.measured()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):

@@ -147,8 +147,7 @@ class _CompiledTemplates(BytecodeCache):
     def _read(self, bucket: Bucket) -> CodeType | None:
         """Return the stored compiled template.
 
-        Return None if there is none, or if it was compiled from another source or by another
-        release.
+        Return None if there is none, or if another source or another release has created it.
         """
         checksum = bucket.checksum.encode()
         with suppress(OSError, EOFError, ValueError, TypeError):

@@ -75,11 +75,10 @@ def is_repository(directory: Path) -> bool:
 
 
 def check_private(home: Path) -> None:
-    """Raise ConfigError if the home may have been created by another user, or by a clone of a
-    repository.
+    """Raise ConfigError if the home may come from another user or from a clone of a repository.
 
     The settings of a home name programs to run, so a home from a clone must not be used. Mode 700
-    shows that the home is not part of a clone, because git creates no directories with this mode.
+    shows that the home is not part of a clone: git creates no directories with this mode.
     """
     try:
         found = home.lstat()

@@ -180,8 +180,9 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return two lists: the position of each line break in the text without line breaks, and
-        the number of bytes that were removed before this position.
+        """Return the positions of the line breaks in the text without line breaks.
+
+        Also return, for each position, the number of bytes that were removed before it.
         """
         positions, removed = [], [0]
         for found in _BREAK.finditer(self._stream):

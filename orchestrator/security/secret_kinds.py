@@ -93,7 +93,7 @@ class Secret:
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
     """Return the kinds of secrets that may occur in a block of lines.
 
-    This check is fast. For most lines, it finds no kind, so that they need no slower check.
+    This check is fast. Most lines contain no kind, and so need no slower check.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 

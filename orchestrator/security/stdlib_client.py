@@ -123,9 +123,9 @@ def retried(
     """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 
     ``once`` must be idempotent, for example by an Idempotency-Key. Calls are repeated with growing
-    pauses, or after ``Retry-After``. They are repeated for ``patience`` seconds after the first
-    failure, and not after ``ends_at`` (monotonic seconds). ``waiting`` is called once, before the
-    first long pause. Raise OSError with the last error.
+    pauses, or after ``Retry-After``. They end ``patience`` seconds after the first failure, and at
+    ``ends_at`` (monotonic seconds) at the latest. ``waiting`` is called once, before the first long
+    pause. Raise OSError with the last error.
     """
     delay, gives_up_at, has_reported = FIRST_DELAY_SECONDS, 0.0, False
     while True:

@@ -1,4 +1,4 @@
-"""Stored leases of locks. A row counts only while its attempt runs, so that a lease ends with its
+"""Stored leases of locks. A row counts only while its attempt runs, so a lease ends with its
 attempt.
 
 Every caller first changes the row of the fencing number. On PostgreSQL, servers therefore decide

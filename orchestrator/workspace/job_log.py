@@ -33,8 +33,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 class JobLog:
     """Observer that appends the events of every change to the log of their root job.
 
-    The number of lines is the number of logged events. If a crash or a full disk kept events from
-    being logged, they are read from the store later, and logged before the next events.
+    The number of lines is the number of logged events. Events that a crash or a full disk kept out
+    of the log are read from the store later. They are logged before the next events.
     """
 
     def __init__(
@@ -106,8 +106,7 @@ class JobLog:
     def _try_again_later(self) -> None:
         """Set a timer that writes missing lines later.
 
-        A later change cannot be relied on to write them, because no change may follow after the
-        job's end.
+        Without the timer, they could stay missing: after the job's end, no change may follow.
         """
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return

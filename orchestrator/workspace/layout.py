@@ -2,8 +2,8 @@
 
 The workspace and the project may be moved, with or without a running server (``Place``). A job's
 directory is removed in two steps, so that a crash leaves no half-removed directory. First, the
-directory is set aside: it gets another name. This name shows that the directory belongs to no job,
-and that the job's rows must be deleted, too. Then, the directory is destroyed.
+directory is set aside: it gets a new name. The new name shows that the job's rows must be deleted,
+too. Then, the directory is destroyed.
 """
 
 import errno

@@ -208,8 +208,7 @@ class StatusFiles:
     def _write_later(self, watched: _Watched, error: Exception) -> None:
         """Write the file again later, because this write failed.
 
-        A later change cannot be relied on to write the file, because no change may follow after the
-        job's end.
+        Without the timer, the file could stay outdated: after the job's end, no change may follow.
         """
         root_id = watched.root.id
         with self._lock:
@@ -330,9 +329,7 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers that the file lists: the most important workers, and the workers that
-    started the jobs of these workers.
-    """
+    """Return the workers that the file lists: the most important workers, and their parents."""
     if len(workers) <= LISTED_WORKERS:
         return workers
     starters = {job.id: job.parent_worker_id for job in jobs}

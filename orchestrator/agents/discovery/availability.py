@@ -131,8 +131,9 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the variable ``name``, which selects a service, is on, and the variables or files
-    that the service needs exist.
+    """True if the variable ``name`` is on, and the variables or files of its service exist.
+
+    The variable selects the service.
     """
     if besides is None:
         return True
@@ -217,8 +218,9 @@ class Fresh:
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
-    """Raise InvalidRequest if the task has a command, or if ``hindrance`` (why the agent cannot
-    work) is not empty.
+    """Raise InvalidRequest if the task has a command, or if the agent cannot work.
+
+    ``hindrance``: why the agent cannot work; "" if it can.
     """
     if task.command:
         raise InvalidRequest(

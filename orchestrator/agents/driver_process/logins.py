@@ -1,9 +1,9 @@
-"""Gives a tool with an isolated configuration the user's logins.
+"""Gives the user's logins to a tool with an isolated configuration.
 
-The tool gets a link to the user's login file, so that a renewed token is written to the user's
-file. Some tools replace the link by a new file. While the tool works, this module copies the
-content of the new file back to the user's file, because other workers renew the same login. After a
-crash, the next attempt copies it back.
+The tool gets a link to the user's login file, so that a renewed token reaches the user's file. Some
+tools replace the link by a new file. This module then copies the new content back to the user's
+file while the tool works, because other workers use the same login. After a crash, the next attempt
+copies it back.
 """
 
 import contextlib

@@ -277,8 +277,8 @@ def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     """Return the directory that the tool's attempts on this machine share; None if no directory is
     usable.
 
-    Each node has its own directory: logins are in the node's home directory, and two machines must
-    not use the same databases at once.
+    Each node has its own directory, because logins are in the node's home directory. Also, two
+    machines must not use the same databases at once.
     """
     if not attempt_spec.shared:
         return None

@@ -126,9 +126,7 @@ class Watchdog:
         self._why = self._used_up = why
 
     def waits(self) -> bool:
-        """True if the worker waits for child jobs or a lock, so that silence does not mean that it
-        hangs.
-        """
+        """True if the worker waits for child jobs or a lock. Its silence is then normal."""
         return self._telling.waits(self.usage)
 
     @property

@@ -129,11 +129,9 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
 
 
 def _model(service: ModelService, base_url: str) -> str:
-    """Return the default model: the model that a variable names, or else a model that the local
-    service has installed.
+    """Return the default model: the model of a variable, otherwise a model of the local service.
 
-    The local service is asked on the worker's own machine. In a cluster, the server's machine may
-    have no such service.
+    The local service is asked on the worker's machine, because the server's machine may have none.
     """
     named = os.environ.get(service.model_env, "")
     if named or not service.local:

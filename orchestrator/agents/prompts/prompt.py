@@ -143,8 +143,8 @@ def feedback(rounds: Sequence[Feedback]) -> str:
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return the commits of earlier attempts, and the files that these commits changed, as text;
-    empty if there are none.
+    """Return the commits of earlier attempts, and the files that they changed, as text; "" if
+    none.
     """
     if work is None:
         return ""

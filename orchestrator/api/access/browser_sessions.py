@@ -4,8 +4,8 @@ A session belongs to one API key. The session ends with that key, after 12 hours
 days after the login, or at the logout. Sessions survive a restart, because a file in the workspace
 stores them. The file contains only hashes, so that a reader of the file cannot use the sessions.
 
-A browser sends a cookie to every port of a host name. So a change needs the session's token as
-well. The page keeps the token in storage that the browser separates by port.
+A browser sends a cookie to every port of a host name. Therefore a change also needs the session's
+token. The page stores the token where the browser separates data by port.
 """
 
 import json

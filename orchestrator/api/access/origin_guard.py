@@ -177,8 +177,7 @@ class Guard:
         )
 
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
-        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if there
-        is none.
+        """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if none.
 
         Earlier addresses in the header prove nothing, because callers can send any address.
         """

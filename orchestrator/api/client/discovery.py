@@ -78,7 +78,9 @@ def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the API key of ``folder``; None if no key is set, or the key's file cannot be read."""
+    """Return the API key of ``folder``, or None if no key is set or the key's file is
+    unreadable.
+    """
     path = environ.get(KEY_FILE)
     if not path:
         return setting(folder, environ, "api", "api_key") or None

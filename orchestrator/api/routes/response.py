@@ -125,9 +125,8 @@ class _Read(Generic[Value]):
 class SharedReads(Generic[Value]):
     """Reads that concurrent callers share. Any thread may call.
 
-    A caller never gets a value whose read began before the caller's call. Without sharing, many
-    readers of a large job would each hold all of it in memory, and use the interpreter at the same
-    time.
+    A caller gets only values that were read after its call. Without sharing, each reader of a large
+    job would hold the whole job in memory, and all readers would compete for the interpreter.
     """
 
     def __init__(self) -> None:

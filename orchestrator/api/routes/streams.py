@@ -52,8 +52,8 @@ STOPPING = problems.unavailable("the server is stopping; repeat the call in a mo
 
 @dataclass(frozen=True, kw_only=True)
 class LongAnswers:
-    """The objects that all calls with long answers share in one application: the loop of their
-    sockets, their threads, and caches of frames.
+    """Objects that all calls with long answers share: the socket loop, threads, and caches of
+    frames.
     """
 
     socket_loop: SocketLoop

@@ -130,10 +130,9 @@ def links(job_id: str) -> Links:
 
 
 def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
-    """Return the path of a worker's log in the workspace; None if the worker never ran and never
-    will.
+    """Return the path of a worker's log in the workspace, without a query to the store.
 
-    Computes the path without a query to the store.
+    Return None if the worker never ran, and never will.
     """
     if not worker.attempt and (worker.status.ended or worker.is_question):
         return None

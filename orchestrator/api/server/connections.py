@@ -484,8 +484,8 @@ class Door:
 def _first_kept() -> int:
     """Return the lowest descriptor number of the reserve that is kept for vital requests.
 
-    A connection with this number or a higher number shows that few descriptors remain, because the
-    kernel always assigns the lowest free number.
+    The kernel always assigns the lowest free number. So a connection with this number or a higher
+    one shows that few descriptors remain.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

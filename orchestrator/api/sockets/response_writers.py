@@ -220,10 +220,9 @@ class ThreadWriter:
             self._socket_loop.call_soon(lambda: self._owner.gone())
 
     def reply(self) -> Reply | None:
-        """Block until the complete answer is known, and return it; None if the output ended without
-        an answer.
+        """Block until the complete answer is known, and return it.
 
-        Called in the server's thread.
+        Return None if the output ended without an answer. Called in the server's thread.
         """
         try:
             answer = self._pieces.get()

@@ -94,8 +94,8 @@ class Frames:
 class EventStream(WaitingConnection):
     """Sends stored events page by page, then published events.
 
-    An event that is published while stored pages are sent is also in the store: the stream reads
-    the store again, and finds the event.
+    Events may be published while stored pages are sent. They are also in the store, so the stream
+    reads the store again and finds them.
     """
 
     def __init__(

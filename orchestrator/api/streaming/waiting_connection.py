@@ -224,8 +224,7 @@ class WaitingReply(WaitingResponse):
 
 
 def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
-    """Return a duplicate of the connection's socket; None if the request's thread must wait
-    instead.
+    """Return a duplicate of the connection's socket, or None if the request's thread must wait.
 
     The thread must wait if the server is not waitress, or if a part of an earlier answer on the
     connection has not been sent yet.

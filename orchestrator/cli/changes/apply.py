@@ -95,10 +95,10 @@ def apply_command(
 ) -> int:
     """Copy the files of JOB's workers into a project without git.
 
-    Copies the merged result if there is one; otherwise the files in the workers' directories. Asks
-    before it overwrites a file, and removes no file. If several workers made different versions of
-    a file, the file is refused until --take names one of the workers. Files of `workdir: project`
-    tasks are already in the project. Exit code 6: a file was refused.
+    Copies the merged result; without one, copies the files in the workers' directories. Asks before
+    it overwrites a file. Removes no file. If several workers made different versions of a file,
+    --take must name one of them; otherwise the file is refused. Files of `workdir: project` tasks
+    are already in the project. Exit code 6: a file was refused.
     """
     if target is None and not dry_run:
         surroundings.check_user("apply without --to")

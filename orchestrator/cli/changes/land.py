@@ -112,8 +112,8 @@ def land_command(
 
     Fast-forwards the branch if possible; otherwise creates a merge commit. Never overwrites
     uncommitted changes or untracked files. A partial job needs --partial. If JOB started from
-    another branch, you are asked to confirm, even with --yes, unless --onto names the current
-    branch.
+    another branch, you are asked to confirm, even with --yes. --onto with the current branch also
+    confirms.
 
     With --pr, your branch does not change. The result branch is pushed to the remote of the branch
     that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch

@@ -82,8 +82,9 @@ def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
 def _restored(
     work: "BranchRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
 ) -> ExitCode:
-    """Restore the items in ``can``. Return FAILED if a change in ``found`` remains, except pushes,
-    which are never reverted; otherwise OK.
+    """Restore the items in ``can``. Return FAILED if a change in ``found`` remains, otherwise OK.
+
+    Pushes are never reverted, and do not count.
     """
     from orchestrator.git import RestoreState
 

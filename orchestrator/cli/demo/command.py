@@ -160,7 +160,7 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def _forwardable() -> Sequence[signal.Signals]:
-    """Return the signals to forward, without signals that this process ignores, such as SIGHUP
-    under nohup.
+    """Return the signals to forward. Signals that this process ignores, such as SIGHUP under nohup,
+    are omitted.
     """
     return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield pairs of a check and the settings. Only the check that the settings are valid has
-    settings; in all other pairs they are None.
+    """Yield pairs of a check and the settings. Only the check of the settings' validity has
+    settings.
+
+    In all other pairs, the settings are None.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -153,7 +153,7 @@ def _prettier(place: Path, name: str) -> Line | None:
 
 
 def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
-    """Return the line to add to the first of ``files``, such as .gitignore; None if one file has
+    """Return the line that the first of ``files``, such as .gitignore, lacks; None if a file has
     it.
     """
     for file in files:

@@ -9,8 +9,7 @@ _MOST_NAMED = 5
 
 
 def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
-    """Return a message about leftover processes, and the command that kills them; None if there are
-    none.
+    """Return a message about leftover processes, and the command that kills them, or None.
 
     With ``root_id``, only processes of this root job count.
     """

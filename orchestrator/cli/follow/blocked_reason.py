@@ -28,8 +28,9 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """Return a line with a new cause; None if there is none, or if the last event is too
-        recent.
+        """Return a line with a new cause, or None.
+
+        None: there is no new cause, or the last event is too recent.
         """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None

@@ -182,8 +182,7 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield the id of each candidate that was not chosen, and its difference from the chosen
-    candidate, as a patch.
+    """Yield each candidate that was not chosen, and its difference from the chosen one as a patch.
 
     Raises Conflict if no candidate is chosen, or if the chosen candidate has no branch.
     """

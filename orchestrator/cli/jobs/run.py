@@ -38,8 +38,9 @@ def run_command(
     """Run REQUEST until its job has ended, with live progress.
 
     Uses the running server of this folder; otherwise starts a server, and stops it after the job.
-    The first Ctrl-C stops the job, the second exits at once. A closed terminal also stops the job;
-    a closed pipe, such as that of "head", does not. "-" reads REQUEST from standard input.
+    The first Ctrl-C stops the job; the second exits at once. A closed terminal also stops the job.
+    A closed pipe, such as that of "head", does not stop the job. "-" reads REQUEST from standard
+    input.
     """
     from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
 

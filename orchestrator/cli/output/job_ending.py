@@ -247,10 +247,10 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Return the seconds that a job took, as its reports state; before its end, the seconds since
-    its start.
+    """Return the seconds that a job took, as its reports state them.
 
-    None if the answer has no start time.
+    Before the job's end, return the seconds since its start. Return None if the answer has no start
+    time.
     """
     if isinstance(seconds := answer.get("seconds"), int | float):
         return seconds

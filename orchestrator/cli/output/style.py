@@ -61,11 +61,10 @@ def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
 
 
 def wants_color(environ: Mapping[str, str]) -> bool | None:
-    """Return the environment's choice: False with NO_COLOR or TERM=dumb, True if colours are
-    forced.
+    """Return True if the environment forces colours, False if it forbids them, otherwise None.
 
-    FORCE_COLOR and CLICOLOR_FORCE force colours. None: the environment sets nothing, so only
-    terminals get colours.
+    NO_COLOR and TERM=dumb forbid colours. FORCE_COLOR and CLICOLOR_FORCE force colours. With None,
+    only terminals get colours.
     """
     if environ.get("NO_COLOR") or environ.get("TERM") == "dumb":
         return False

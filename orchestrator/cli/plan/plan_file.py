@@ -48,8 +48,8 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
     ``read_plan``.
 
     The server checks the fields. If it rejects the plan, call ``read_plan``, which names the places
-    of the errors. None if only ``read_plan`` can read the plan, because it is standard input or has
-    an unusual form.
+    of the errors. Return None for a plan that only ``read_plan`` can read: standard input, or an
+    unusual form.
     """
     if path == STANDARD_INPUT:
         return None

@@ -61,8 +61,8 @@ def serve(
     """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
 
     ``standby``: if another server uses the workspace, wait until the other server has exited.
-    ``any_port``: listen on any free port if the port is in use. ``on_ready`` is called with the URL
-    at which the server listens, the project, and True if only proxies may call the server.
+    ``any_port``: listen on any free port if the port is in use. ``on_ready`` gets the server's URL,
+    the project, and True if only proxies may call the server.
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
@@ -243,7 +243,7 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
 
 
 def _previous(workspace: Path) -> ServerRecord | None:
-    """Return the record of the previous server if it has left one; otherwise None.
+    """Return the record of the previous server, or None.
 
     A server leaves its record if it was killed, or if its workers kept running.
     """

@@ -1,6 +1,6 @@
 """The settings that a command needs to start a server.
 
-Settings in their usual form are read without models, because loading all settings takes as much CPU
+Settings in their usual form are read without models. Loading all settings would take as much CPU
 time as the rest of the command. The server loads all settings, and reports errors in them.
 """
 

@@ -56,9 +56,7 @@ def upper_case(value: object) -> object:
 
 
 def empty_for_null(value: object) -> object:
-    """Convert null to "", so that an empty ``api_key:`` is accepted as a key that is not set
-    yet.
-    """
+    """Convert null to "". So an empty ``api_key:`` counts as a key that is not set yet."""
     return "" if value is None else value
 
 

@@ -491,9 +491,8 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If the change touches no tests and the gate has no findings, only skipped tests are returned.
-    Any other test may then be missing only because its name contains parameters that product code
-    changed.
+    If the change touches no tests and the gate has no findings, return only skipped tests. Any
+    other missing test may only have a new name: product code can change the parameters in its name.
     """
     if gate.tests_may_vanish:
         return []

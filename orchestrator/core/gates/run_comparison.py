@@ -131,8 +131,7 @@ def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
 
 
 def _of_base(now: Reading, base: Reading) -> Iterator[str]:
-    """Yield the passed tests that the base also has, under the same name or, after a move, in
-    another file.
+    """Yield the passed tests that the base also has, under the same name or in another file.
 
     Each name counts once. If the base cannot load a file, each test of the file counts.
     """

@@ -195,8 +195,8 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Return the kind of a file that decides how the gate judges; "" for a file that does not
-    affect the gate's findings.
+    """Return the kind of a file that decides how the gate judges; "" if it does not affect the
+    gate.
     """
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
@@ -313,8 +313,8 @@ REWRITTEN = "the gate changed this tracked file; gates must not change files"
 def with_rewrites(
     result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
 ) -> GateResult:
-    """Set the result to failed if the gate changed tracked files that it does not change in its run
-    on the base.
+    """Fail the result if the gate changed tracked files that its run on the base does not
+    change.
     """
     if ran.broken or not ran.rewritten:
         return result
@@ -364,9 +364,7 @@ _MOST = 2000
 
 
 def comments_of(command: str) -> re.Pattern[str] | None:
-    """Return the pattern of comments that switch off the tools of a command; None if there is
-    none.
-    """
+    """Return the pattern of comments that switch off a command's tools; None if there is none."""
     tools = (each for each in _COMMENTS if re.search(rf"(?<![\w-]){each}(?![\w-])", command))
     found = [_COMMENTS[each] for each in tools]
     return re.compile("|".join(found)) if found else None

@@ -128,8 +128,8 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
 def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
     """Return a job's settings with raised limits.
 
-    Raise InvalidRequest for a limit that the job does not have, or for a value that is not larger.
-    Raise Refused above a ceiling.
+    Raise InvalidRequest for a limit that the job does not have, or for a value that does not raise
+    the limit. Raise Refused for a value above a ceiling.
     """
     values: dict[str, Any] = {}
     for setting in (each for each in SETTINGS if each.name in asked.given):
@@ -329,7 +329,9 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if an ancestor job has the same request, or the calling worker or one of its
+    """Raise Refused if the request would repeat itself without end.
+
+    This is so if an ancestor job has the same request, or if the calling worker or one of its
     ancestors has the same task.
     """
     for job in line.ancestors:

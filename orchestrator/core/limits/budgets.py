@@ -169,8 +169,8 @@ def tokens(usage: Usage) -> int:
     """Return the tokens that count for ``max_tokens``: output, uncached input, and input written to
     the cache.
 
-    Tokens that are read from a cache do not count, because they cost a tenth of uncached input and
-    are read again in every step.
+    Tokens read from a cache do not count: they cost a tenth of uncached input, and each step reads
+    them again.
     """
     return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
 

@@ -1,7 +1,7 @@
 """Quotas: limits on the size of job trees, and on a key's costs per day and running jobs. Pure.
 
-Days are UTC. The sums of a day are stored together with the usage that they include, so that a
-restart restores the sums. The removal of old jobs does not change the sums.
+Days are UTC. A day's sums are stored in the same transaction as their usage, so that a restart
+restores them. The removal of old jobs does not change the sums.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

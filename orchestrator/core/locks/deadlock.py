@@ -46,8 +46,7 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
-        """Return the cycle of waits that would close if the entry waited; empty if no cycle would
-        close.
+        """Return the cycle that would close if the entry waited; empty if none.
 
         The first wait is that of the given entry. The last wait is for the worker of the given
         entry, or for an ancestor of this worker.
@@ -74,8 +73,8 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from the entry ``start`` to one of the workers in
-        ``ends``; empty if there is no chain.
+        """Return the shortest chain of waits from ``start`` to a worker in ``ends``; empty if
+        none.
         """
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])

@@ -1,8 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-First come, first served, with one exception: an earlier request yields to a later request if the
-earlier request's worker waits for the later request's worker. A wait that would close a cycle is
-rejected: the methods raise Deadlock.
+First come, first served, with one exception: an earlier request yields to a later one if its worker
+waits for the later one's worker. A wait that would close a cycle is rejected: the methods raise
+Deadlock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -104,8 +104,8 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record that a worker holds claims on these names, because the worker was started before a
-        restart of the server.
+        """Record a worker's claims on these names, after a restart of the server. The worker runs
+        already.
         """
         self.forgo(party.key)
         self._hold(_claim(party, names), now)

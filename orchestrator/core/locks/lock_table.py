@@ -178,8 +178,9 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """For each name of the given entry, check the latest entry with the same name. Return the
-        first of these entries that conflicts with the given entry; None if none conflicts.
+        """Return the first entry that conflicts with the given entry; None if none conflicts.
+
+        For each name of the given entry, only the latest entry with the same name is checked.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)

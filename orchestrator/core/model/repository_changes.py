@@ -143,9 +143,8 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
     """Return the kind of change.
 
-    Entries of a kind in ``_ENTRIES`` appear and disappear when an object changes, although the
-    object itself may have existed before and may still exist. Their change is therefore always
-    CHANGED.
+    Entries of a kind in ``_ENTRIES`` come and go when an object changes. They do not show whether
+    the object itself existed, so their change is always CHANGED.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED

@@ -17,8 +17,8 @@ def may_retry(
     - Retries that the user requested for a command are always used.
     - Other retries are used unless the same failure occurred twice in a row, with no change
       between.
-    - If the user requested no retries, no retry follows a timeout or a failed child job. Otherwise
-      retries at every depth would multiply, because a child job has its own retries.
+    - If the user requested no retries, no retry follows a timeout or a failed child job. A child
+      job has its own retries, and retries at every depth would multiply.
     """
     if has_no_retry(worker, task, config):
         return False

@@ -314,8 +314,8 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker runs from this turn on, or, if another worker still has the slot, from the end
-        of that worker on.
+        The worker runs from this turn on. If another worker still has the slot, it runs from that
+        worker's end on.
         """
         self._preloads.report(Began(key, attempt, at))
 
@@ -425,10 +425,9 @@ class Scheduler:
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return the time before which the worker must not be retried, because its agent's account
-        reached a rate limit.
+        """Return the time before which the worker must not be retried, or None.
 
-        None if the account was not limited.
+        The time is set if its agent's account reached a rate limit.
         """
         throttle = self._running.throttle
         if verdict.rate_limited:

@@ -62,9 +62,7 @@ def text(value: object, *keys: str) -> str:
 
 
 def count(value: object, *keys: str) -> int | None:
-    """Return the number of at least zero below ``keys`` as an int, without its fraction; None for
-    any other value.
-    """
+    """Return the number of at least zero below ``keys`` as an int, rounded down; otherwise None."""
     found = amount(value, *keys)
     return int(found) if found is not None and found <= MAX_COUNT else None
 

@@ -159,9 +159,9 @@ class AttemptRunner:
     def _preload(self, command: Start, issued: Issued) -> None:
         """Preload the launch of a worker without a slot: send the launch to a busy shim.
 
-        The shim begins the launch after its present worker. If preloading is not possible, report
-        the launch as returned, so that the worker starts once it has a slot. An error that persists
-        is reported by that start.
+        The shim begins the launch after its present worker. If preloading is not possible, the
+        launch counts as returned: the worker starts when it has a slot. That start reports any
+        lasting error.
         """
         worker = replace(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -423,9 +423,7 @@ class AttemptRunner:
             self._report(flight, exit, nothing)
 
     def _is_cancelled(self, worker: Worker) -> bool:
-        """True if the worker was cancelled, or its job is being stopped, so that the worker does
-        not run again.
-        """
+        """True if the worker must not run again: it was cancelled, or its job is being stopped."""
         view = self._scheduler.view
         present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
@@ -552,9 +550,9 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
     """Decide whether an attempt that was stopped is lost. Return its exit, changed accordingly.
 
-    Call this only if no caller has cancelled the attempt. Exit code 0 after a stop by a shutdown or
-    a pause counts as finished work. Otherwise, an attempt is lost if it was stopped by a shutdown,
-    a signal from outside, the orphan timeout, or its node.
+    Call this only if no caller has cancelled the attempt. An attempt with exit code 0 after a stop
+    by a shutdown or a pause is finished. Any other attempt is lost if a shutdown, a signal from
+    outside, the orphan timeout, or its node stopped it.
 
     A server stops the shims of an earlier server by a signal. Therefore a signal counts as a
     shutdown for ``adopted`` attempts.

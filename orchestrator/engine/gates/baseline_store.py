@@ -133,11 +133,9 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change whenever a program changes: its file, and the installed packages
-    beside it.
+    """Yield values that change whenever a program changes: its file, and the packages beside it.
 
-    A Python script's file alone is not enough, because all versions of a package may have the same
-    script.
+    The file of a Python script is not enough: all versions of its package may have the same script.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

@@ -415,8 +415,7 @@ def environment_of(around: WorkerEnvironment) -> dict[str, str]:
     """Return the environment of gates: a worker's environment without a key, and with the project's
     programs first.
 
-    The programs come from the user's checkout, so that programs in a worker's worktree do not
-    replace them.
+    The programs come from the user's checkout, not from a worker's worktree.
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]

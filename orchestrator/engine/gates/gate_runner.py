@@ -58,7 +58,7 @@ _Then = Callable[[Ran], None]
 
 @dataclass(eq=False, slots=True)
 class _GateSequence:
-    """The state of a check: its gates, which run one after another, and their results."""
+    """The state of a check: its gates, which run one after another, and the results so far."""
 
     check: Check
     done: Done

@@ -53,7 +53,9 @@ class ConflictResolution:
     def note_hindrances(
         self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
     ) -> None:
-        """Record for each worker with conflicts why it does not resolve them now, if so."""
+        """Record, for each worker with conflicts, why it does not resolve them now; nothing if it
+        does.
+        """
         tasks = {task.id: task for task in tree.tasks[job.id]}
         for worker in _in_conflict(record, settled):
             hindrance = self._hindrance(job, worker, tasks[worker.task_id])

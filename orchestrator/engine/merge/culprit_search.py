@@ -58,10 +58,10 @@ Judge = Callable[[str], Results]
 class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
         """``base``: the commit to merge into. It counts as passed without a run, because gates
-        judge only changes since it.
+        judge only changes since this commit.
 
-        If the gates fail after git has kept the lines of both sides (a union), the part is merged
-        again without the union. It is then in conflict.
+        If the gates fail after a union (git has kept the lines of both sides), the part is merged
+        again without the union. The part then has a conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -159,8 +159,7 @@ class CulpritSearch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return the earlier part that is the real cause of the last two failures; None if there is
-        none.
+        """Return the earlier part that is the real cause of the last two failures, or None.
 
         A part is the real cause if the gates pass on both culprits and all other parts without it.
         """

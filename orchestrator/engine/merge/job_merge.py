@@ -358,8 +358,8 @@ def _leave_by_choice(
 ) -> None:
     """Exclude a worker from the result, as a person requested.
 
-    If gates or a conflict excluded the worker before, the record keeps this earlier cause, because
-    the cause applies again after the person's choice has ended.
+    If gates or a conflict excluded the worker before, the record keeps that cause. It applies again
+    if the person takes the choice back.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -410,9 +410,7 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base(tree: Tree, job: Job) -> str:
-    """Return the job's base commit. If the job has none, return the base of one of its descendants;
-    "" if no job has a base.
-    """
+    """Return the job's base commit, otherwise the base of a descendant; "" if no job has a base."""
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)

@@ -93,10 +93,10 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
 
 
 def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
-    """Yield the items of the list: the text after each marker, without "and", "then", or commas
-    before the next marker.
+    """Yield the items of the list: the text after each marker.
 
-    The word "then" becomes the beginning of the next item.
+    "and", "then", and commas before the next marker are removed. "then" becomes the beginning of
+    the next item.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""

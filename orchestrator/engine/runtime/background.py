@@ -37,8 +37,8 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 class PrestartedThreadPool(ThreadPoolExecutor):
     """A thread pool that starts one thread at once, and further threads when they are needed.
 
-    If a further thread cannot be started, the first thread runs the work. The pool of the standard
-    library raises an error in this case, although it has queued the work.
+    If no further thread can start, the first thread runs the work. The standard library's pool
+    raises an error in this case, although it has queued the work.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -186,9 +186,7 @@ class BackgroundPool:
         return stopped
 
     def stopped(self, attempt: str) -> Exit | None:
-        """Return the exit of an attempt that was stopped during its preparation; None if the
-        attempt was not stopped.
-        """
+        """Return the exit of an attempt that was stopped during its preparation, otherwise None."""
         with self._lock:
             return self._preparing.get(attempt)
 

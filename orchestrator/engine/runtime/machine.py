@@ -69,9 +69,7 @@ def free_descriptors() -> int | None:
 
 
 def free_files(directory: Path) -> int | None:
-    """Return how many more files the file system can hold; None if the file system does not report
-    the number.
-    """
+    """Return how many more files the file system can hold; None if it does not report this."""
     try:
         found = os.statvfs(directory)
     except OSError:
@@ -203,8 +201,8 @@ class Headroom:
         )
 
     def gone(self, agent: str, seconds: float) -> None:
-        """Record that a worker has ended after ``seconds``, so that its expected memory no longer
-        counts as used.
+        """Record that a worker has ended after ``seconds``. Its expected memory no longer counts as
+        used.
         """
         if seconds >= SETTLE_SECONDS:
             return

@@ -166,10 +166,9 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a text which states that a completed job has nothing to land; "" if this is not
-        certain.
+        """Return a text which states that a completed job has nothing to land.
 
-        Such a job changed nothing, or created files only in the project itself.
+        Such a job changed nothing, or created files only in the project itself. Return "" in doubt.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
@@ -265,8 +264,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return a text which states that a person excluded all changes of a job, so that there is
-    nothing to land.
+    """Return a text which states that there is nothing to land: a person excluded all changes.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or ``error``.
     """

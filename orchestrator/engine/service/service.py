@@ -269,9 +269,9 @@ class Service:
     ) -> FeedbackGiven:
         """Send comments on an ended worker's change back to the worker, as one more attempt.
 
-        Idempotent for the same Idempotency-Key. Raise Forbidden if the caller is a worker, Outdated
-        if the worker's branch has moved, and InvalidRequest for lines that do not exist. Raise
-        Conflict if the worker has not ended, has no branch, or cannot run again.
+        Idempotent for the same Idempotency-Key. Raise Forbidden for a caller that is a worker.
+        Raise Outdated if the worker's branch has moved. Raise InvalidRequest for lines that do not
+        exist. Raise Conflict if the worker has not ended, has no branch, or cannot run again.
         """
         return self._feedback.give(caller, job_id, worker_id, request)
 

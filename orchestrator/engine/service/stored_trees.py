@@ -31,8 +31,9 @@ class StoredTrees:
         report_anew: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes the file status.json of a tree that was changed without a server,
-        because no observer writes the file then.
+        """``write_status`` writes the file status.json of a tree that is changed without a server.
+
+        A server's observer writes the file otherwise.
         """
         self._supervisor = supervisor
         self._store = store

@@ -40,7 +40,7 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """Return the agent that plans the job; None if its tasks are given, or if the rules create
+        """Return the agent that plans the job; None if the tasks are given, or if the rules create
         them.
         """
         if submission.tasks:

@@ -449,8 +449,8 @@ class Supervisor:
     def _save(self, change: Change) -> None:
         """Store the changes of a turn, before any of its commands is executed.
 
-        If storing fails, wait and repeat, because no command may be executed whose changes are not
-        stored. Raise StoreError if the server stops first.
+        If storing fails, wait and repeat: a command is executed only after its changes are stored.
+        Raise StoreError if the server stops first.
         """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS

@@ -122,7 +122,7 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Fold the commits of an attempt into one, if they contain files that are never committed.
 
-    The files are not in ``tip``, but the merged history would contain them. If one of the commits
+    Without this, the merged history would contain files that ``tip`` lacks. If one of the commits
     is a merge, nothing is changed. Return the branch head, and ``held`` with the outcome for each
     file. Idempotent.
     """

@@ -157,9 +157,10 @@ class Checkpoints:
         self._point(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save the worktree's ignored files in a commit, and return the commit; "" after an error.
+        """Save the worktree's ignored files in a commit. Return the commit, or "" after an error.
 
-        An error is only logged, because ignored files such as caches must not make an attempt fail.
+        An error is only logged: missing ignored files, such as caches, must not make an attempt
+        fail.
         """
         who = signature_of(place.worker)
         try:
@@ -235,8 +236,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    ``present``: the worker's checkpoints. A checkpoint of a later attempt shows that the rollback
-    has run. A later rollback by a person replaces a decided rollback.
+    ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a later rollback
+    by a person, shows that the decided rollback is done or obsolete.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):

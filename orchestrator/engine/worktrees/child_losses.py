@@ -46,11 +46,11 @@ class ChildLosses:
                 yield self._loss(tree, worker, child, found, discarded=discarded, is_left=is_left)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Yield the child jobs whose results a worker has completely discarded. Raise
+        """Yield the child jobs whose results a worker has discarded completely. Raise
         RepositoryError.
 
-        A result counts only if it was added to the worker's files, and if ``tip`` has none of its
-        changes. ``tip``: a later state of these files.
+        ``tip``: a later state of the worker's files. A result counts as discarded if it was added
+        to these files, and ``tip`` has none of its changes.
         """
         refs = self._repository.tips(child_refs(worker.root_id, worker.id))
         results = self._results(worker)

@@ -1,9 +1,8 @@
-"""Attempts that resolve conflicts: one more attempt of a worker, with conflict markers in its
-files.
+"""Conflict attempts: a further attempt of a worker, in which its agent resolves conflict markers.
 
 The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt uses
 one of the worker's retries. A file that still has markers is not resolved. If the attempt failed or
-changed nothing, no file is resolved, and the branch head from before the attempt is merged.
+changed nothing, no file is resolved. Then the branch head from before the attempt is merged.
 """
 
 from collections.abc import Iterator, Sequence

@@ -109,9 +109,7 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
 
 
 def _asked(config: ConfigRequest) -> str:
-    """Return the name of the setting by which the request asks for a base; "" if the request does
-    not.
-    """
+    """Return the setting by which the request asks for a base; "" if it asks for none."""
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""

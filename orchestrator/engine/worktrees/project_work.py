@@ -185,9 +185,7 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """True for a new file that matches a pattern of ``never_commit``, so that it does not count
-        as work.
-        """
+        """True for a new file that matches ``never_commit``. Such a file does not count as work."""
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)

@@ -321,9 +321,7 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def found(self, worker: Worker) -> WorkerWorktree | None:
-        """Return the worktree of an attempt that an earlier server started; None if the attempt has
-        no worktree.
-        """
+        """Return the worktree of an attempt that an earlier server started; None if it has none."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None

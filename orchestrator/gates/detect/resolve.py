@@ -106,9 +106,7 @@ class GateResolver:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both a name and a command, although the request may give only one of
-    them.
-    """
+    """Return the gate with both a name and a command. The request may give only one of them."""
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:

@@ -73,8 +73,8 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 def _is_gone(field: str) -> bool:
     """True if a status entry is a file that was removed from the disk or from the index.
 
-    If a file was removed only from the index, git lists it a second time, as untracked. A removed
-    file must not be passed to git as a path: git fails if a link has replaced the file's directory.
+    Git lists a file that was removed only from the index a second time, as untracked. Do not pass a
+    removed file to git as a path: git fails if a link has replaced the file's directory.
     """
     return field[:1] == "1" and "D" in field[2:4]
 

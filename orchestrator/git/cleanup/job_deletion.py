@@ -117,8 +117,8 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 def has_traces(common: Path, root_id: str) -> bool:
     """Return False if a job certainly has no refs in the repository, otherwise True.
 
-    It is called for every removed job, so it reads only the files in which git stores refs. If refs
-    are stored in another way, it returns True.
+    Only reads the files in which git stores refs, because it is called for every removed job.
+    Returns True if refs are stored in another way.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

@@ -33,8 +33,8 @@ _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 
 class UnusualRefs(Exception):
-    """Only git can read the refs: there is a reftable, a symbolic ref, or a file that is not
-    a ref.
+    """Raised if only git can read the refs: there is a reftable, a symbolic ref, or an unusual
+    file.
     """
 
 

@@ -71,8 +71,9 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
-    """Return the shared directory of the repository that a git command with this directory and
-    environment uses; None if it is unknown.
+    """Return the shared directory of the repository that a git command uses; None if unknown.
+
+    ``directory``, ``env``: directory and environment of the git command.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None

@@ -19,8 +19,9 @@ _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(errors: str) -> str:
-    """Return the path of the lock that git could not acquire, from git's error output; "" if the
-    command failed for another reason.
+    """Return the path of the lock that git could not acquire; "" if the command failed otherwise.
+
+    ``errors``: git's error output.
     """
     found = _HELD.search(errors)
     return found["path"] if found else ""
@@ -41,8 +42,7 @@ def in_words(errors: str) -> str:
 
 
 def is_gone(errors: str) -> bool:
-    """Remove a leftover lock of the orchestrator's own refs. Return True if the lock is gone, so
-    that a retry can succeed.
+    """Remove a leftover lock of the orchestrator's own refs. Return True if a retry can succeed.
 
     Only the server and its workers write these refs, so the user's own git cannot hold such a lock.
     """

@@ -121,8 +121,8 @@ class GitChangeReader:
         return Git(str(self._project), {})
 
     def _at_top(self, asked: DiffRequest) -> Git:
-        """Return git at the top of the repository, because the paths of the request begin there,
-        even if the project is in a subdirectory.
+        """Return git at the top of the repository. The paths of the request begin there, even if
+        the project is in a subdirectory.
         """
         git = self._git()
         return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git

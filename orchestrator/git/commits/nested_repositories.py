@@ -173,9 +173,8 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    If a later history does not contain the earlier history, the earlier one stays under another
-    ref. A history that cannot be fetched is only logged, because the files are in the worker's
-    commit.
+    An earlier history that the later history does not contain stays under another ref. A history
+    that cannot be fetched is only logged: the worker's commit has the files.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):

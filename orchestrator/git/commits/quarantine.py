@@ -1,7 +1,7 @@
 """Keeps new objects of a commit apart from the repository until the commit's tree is complete.
 
-Git does the same for a push. So the objects of held-back files, and of a commit that a full disk or
-a crash interrupted, take no space in the repository.
+Git does the same for a push. Held-back files and interrupted commits thus take no space in the
+repository.
 """
 
 import errno
@@ -52,8 +52,8 @@ def opened(git: Git) -> Iterator[Quarantine]:
     """Quarantine the objects that git creates in a worktree.
 
     After the block, the repository has all of these objects; if the block raises, it has none. The
-    worktree's index changes together with the objects: a ``git gc`` of another process reads the
-    indexes of all worktrees, and fails if an object is missing. Raise RepositoryError if the
+    worktree's index changes together with the objects. Otherwise a ``git gc`` of another process,
+    which reads all worktrees' indexes, would fail on a missing object. Raise RepositoryError if the
     repository cannot be written, and OSError if the disk is full.
     """
     admin = git.env["GIT_DIR"]

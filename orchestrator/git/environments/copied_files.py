@@ -227,8 +227,8 @@ def _copy_directory(source: str, target: str) -> None:
 def _link(source: str, target: str) -> None:
     """Create a directory with a link to each entry, instead of one link to the directory.
 
-    The reasons: ``node_modules/`` in .gitignore matches only directories, and entries that a worker
-    adds or removes in the directory affect only its worktree.
+    One link would have two defects. ``node_modules/`` in .gitignore matches only directories. A
+    worker that adds or removes entries would change the linked directory itself.
     """
     if not os.path.isdir(source):
         os.symlink(source, target)

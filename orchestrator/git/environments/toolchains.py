@@ -160,8 +160,9 @@ class Toolchains:
             return True
 
     def _moved(self, real: str) -> str | None:
-        """Return the path in the worktree that corresponds to a source of the checkout; None if the
-        path is an installed package, or is outside of the checkout.
+        """Return the path in the worktree that corresponds to a source of the checkout.
+
+        Return None if the path is an installed package, or outside of the checkout.
         """
         inside = os.path.relpath(real, self._top)
         parts = inside.split("/")

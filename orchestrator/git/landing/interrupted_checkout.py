@@ -27,7 +27,7 @@ def has_only_added(git: Git, before: str, after: str) -> bool:
 def put_back(git: Git, before: str, after: str) -> bool:
     """Restore the files of ``before``, the commit of HEAD, if some files already match ``after``.
 
-    Return False and change nothing if a file matches neither commit, or if another git may be
+    Return False without a change if a file matches neither commit, or if another git may be
     running.
     """
     indexed = any(_is_index_of(git, each) for each in (before, after))
@@ -49,7 +49,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """True if someone has changed a file since, so that its content matches neither commit."""
+    """True if someone has changed a file since: its content matches neither commit."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -66,8 +66,9 @@ def _unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    """True if the file contains only the beginning of its content in the commit, because git was
-    killed while writing it.
+    """True if the file is only the beginning of its content in the commit.
+
+    Git leaves such a file if it is killed while it writes.
     """
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
@@ -88,8 +89,8 @@ def _is_unlocked(git: Git) -> bool:
 def _is_git_at(top: str) -> bool:
     """True if git may be running in a directory.
 
-    The directory of another user's git process cannot be read, so such a process counts as running
-    in every directory.
+    The directory of another user's git is unreadable. Such a git counts as running in every
+    directory.
     """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):

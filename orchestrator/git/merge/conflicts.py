@@ -47,7 +47,7 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 
     A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name, with
     the content of ``theirs``. If one side renamed a directory, git may derive a path that neither
-    side has; the merged content stays there.
+    side has. The merged content stays at this path.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]

@@ -64,8 +64,8 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """Return ``tree`` with the changes of a commit applied; "" if they conflict.
 
-    The two sides are temporary commits with a common parent, which git takes as the merge base: git
-    2.39 has no option that names the merge base.
+    The two sides are temporary commits with a common parent. Git takes this parent as the merge
+    base, because git 2.39 has no option for the merge base.
     """
     if not facts.parent:
         return ""

@@ -172,8 +172,9 @@ class _Folding:
     def _moved_to(self, merged: str) -> bool:
         """Change the worktree's files to the commit, and then move the branch to the commit.
 
-        Return False, and move nothing, if a file prevents the change. After a crash between the two
-        steps, the new files are committed as the worker's changes, and the work is merged again.
+        Return False without a move if a file prevents the change. After a crash between the two
+        steps, the next attempt commits the new files as the worker's changes, and merges the work
+        again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
@@ -207,8 +208,10 @@ class _Folding:
             self._worktrees.close(found.directory)
 
     def _kept_before(self) -> Iterator[SideWork]:
-        """Yield side work that is already saved: by an earlier attempt, by this attempt before a
-        crash, or from nested repositories.
+        """Yield side work that is already saved.
+
+        It comes from an earlier attempt, from this attempt before a crash, or from nested
+        repositories.
         """
         known = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
@@ -225,7 +228,7 @@ class _Folding:
 def _logged(kind: str, name: str) -> Iterator[None]:
     """Log errors of the block instead of raising them.
 
-    Side work that cannot be read stays in place, so that it does not fail the worker's own work.
+    Unreadable side work then stays in place, and the worker's own work does not fail.
     """
     try:
         yield

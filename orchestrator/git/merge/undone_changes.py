@@ -149,8 +149,8 @@ def reapplied(
 ) -> Merge:
     """Apply changes again that a worker undid. See ``core.repository.repository.Repository``.
 
-    The merge uses copies of the three sides without history, because git does not merge a commit
-    twice.
+    Git does not merge a commit twice. The merge therefore uses copies of the three sides, without
+    history.
     """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))

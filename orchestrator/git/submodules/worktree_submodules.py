@@ -1,10 +1,9 @@
-"""Submodules in worktrees. They are filled from the user's submodule repositories, without a
-network.
+"""Fills submodules in worktrees from the user's submodule repositories, without a network.
 
-Each submodule is a separate repository inside the worktree's git directory, and borrows objects
-from the user's submodule repository. A worker's changes are committed in the separate repository.
-They are then fetched to a branch of the user's submodule repository, so that the commits outlive
-the worktree. Nothing else in the user's repository is changed.
+In a worktree, each submodule has a separate repository inside the worktree's git directory. It
+borrows objects from the user's submodule repository. A worker's changes are committed in the
+separate repository. Then they are fetched to a branch of the user's submodule repository, so that
+they outlive the worktree. Nothing else in the user's repository is changed.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""The user's own checkout: read to verify that it is unchanged, never written.
+"""The user's own checkout: read to verify that it is unchanged.
 
-The only exception is ``info/exclude``. It gets an entry for a directory of the product, such as the
-workspace, if git would otherwise show the directory.
+It is never written, except ``info/exclude``. That file gets an entry for a directory of the
+product, such as the workspace, if git would otherwise show the directory.
 """
 
 import base64
@@ -138,9 +138,7 @@ def _status(git: Git, top: str) -> list[str]:
 
 
 def _flags(git: Git) -> dict[str, str]:
-    """Return a digest of the flags that the index has for files, such as flags that make git skip a
-    file.
-    """
+    """Return a digest of the index flags of files, such as flags that make git skip a file."""
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
     before, began = _stamp(index), time.time()

@@ -70,8 +70,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
-    """Return the two commits of a log entry, and the worker that has the entry's address; "" if no
-    worker has this address.
+    """Return the two commits of a log entry, and the worker with the entry's address; "" if
+    none.
     """
     before, _, rest = who.partition(" ")
     after, _, rest = rest.partition(" ")

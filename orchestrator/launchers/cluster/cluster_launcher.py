@@ -87,9 +87,8 @@ Demand = Callable[[Machine, int], int]
 class ClusterLauncher:
     """The launcher for several machines. ``core.ports.launcher.Launcher`` describes its contract.
 
-    A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted only
-    after the first call of ``listen``, because only then are all attempts known that nodes may
-    still be running.
+    A separate thread runs the event loop of the links (``NodeLinks``). Nodes are accepted after the
+    first call of ``listen``. Before that call, the attempts that may run on nodes are not known.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""Late ends: results of attempts whose node was lost, and has connected again.
+"""Late ends: results of attempts on a node that was lost, and has connected again.
 
-The server gave up these attempts, and wrote a tombstone for each. First the node sends the output
-that the server lacks. It is stored next to the exit record, and is appended to the worker's log if
-no newer attempt uses the log. Then the exit record replaces the tombstone. The scheduler decides
-whether the result counts.
+When the node was lost, the server gave up these attempts, and wrote a tombstone for each. First,
+the node sends the output that the server lacks. The output is stored next to the exit record, and
+appended to the worker's log unless a newer attempt uses the log. Then the exit record replaces the
+tombstone. The scheduler decides whether the result counts.
 """
 
 import logging

@@ -117,8 +117,8 @@ class Flight:
     files_error: OSError | None = None
 
     def own_files(self, files: AttemptFiles) -> None:
-        """Record that the node has its own file system, so that the attempt's files come back with
-        its end.
+        """Record that the node has its own file system. The attempt's files come back with its
+        end.
         """
         self.files = files
         self.paths["files"] = file_exchange.archive_path(self.exit_path)
@@ -233,12 +233,11 @@ class NodeLinks:
         return not self._late.is_empty
 
     async def serve(self, listening: Any, welcome: Welcome) -> None:
-        """Accept nodes. Call this after the recovery, because then the attempts to expect are
-        known.
+        """Accept nodes. Call this after the recovery, when the attempts to expect are known.
 
-        ``listening``: a bound socket. Until this call the socket refuses connections, which extends
-        the leases of nodes. If a node does not connect before its lease ends, its attempts of an
-        earlier server are given up.
+        ``listening``: a bound socket. Until this call, the socket refuses connections, which
+        extends the leases of nodes. An earlier server's attempts on a node are given up if the node
+        does not connect before its lease ends.
         """
         self._welcome = welcome
         self.read_registry()
@@ -316,8 +315,8 @@ class NodeLinks:
     ) -> None:
         """Send an attempt's files, and then the message that starts it.
 
-        If the connection ends first, the node reports after its next connection that the attempt
-        never started.
+        If the connection ends first, the node connects again and reports that the attempt never
+        started.
         """
         assert launch.files is not None
 
@@ -555,9 +554,9 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record until when the node's workers may run after the next answer to a beat.
+        """Record until when the node's workers may run after the next answer to a heartbeat.
 
-        Call this before the answer is sent, so that the recorded time is never too early.
+        Call this before sending the answer. Then the recorded time is never too early.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
@@ -895,9 +894,7 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return the properties that decide whether a waiting worker can start on the machine; None if
-    there is no machine.
-    """
+    """Return the facts that decide whether a waiting worker can start on the machine, or None."""
     return None if machine is None else (machine.slots, machine.takes_workers)
 
 

@@ -10,15 +10,15 @@ from orchestrator.core.errors import ConfigError
 
 
 class ServerAddresses:
-    """The addresses of a join file, or the server's own list if that list replaces them.
+    """The addresses at which a node tries to reach its server.
 
-    They are stored in ``addresses.json`` of the node's state directory, for the node's next
+    At first, these are the addresses of the join file. The server sends its own list with each
+    connection. That list replaces the node's addresses if it contains the address of the
+    connection. Otherwise the join file may name a relay, a tunnel, or a translated address, and the
+    node keeps its addresses.
+
+    ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.
-
-    The server sends its list with each connection. The list replaces the node's addresses only if
-    the list contains the address of that connection. A join file may name a relay, a tunnel, or a
-    translated address, which is not in the server's list: the node then keeps the addresses of the
-    join file.
     """
 
     def __init__(self, directory: Path, own: Sequence[str]) -> None:

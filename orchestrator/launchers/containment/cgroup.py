@@ -135,8 +135,9 @@ def read(path: str) -> str:
 def limit_hit(directory: str, wanted: Message) -> str:
     """Return the limit that the worker reached, as text, from the group's counters; "" if none.
 
-    Only ``oom`` means the group's own limit. If the whole machine runs out of memory, the kernel
-    counts only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events).
+    Only the counter ``oom`` means the group's own limit. If the machine runs out of memory, the
+    kernel counts only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html,
+    memory.events).
     """
     if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
         return rlimits.memory_words(wanted["memory"])
@@ -163,10 +164,9 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable controllers for the groups below ``base``. Return those of ``wanted`` that are enabled
-    afterwards.
+    """Enable controllers for the groups below ``base``. Return the enabled ones of ``wanted``.
 
-    This process moves to another group, because a group that limits its children must not contain a
+    This process first moves to another group: a group that limits its children must not contain a
     process.
     """
     for controller in wanted:

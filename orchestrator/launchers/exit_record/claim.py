@@ -123,8 +123,8 @@ class Claim:
         held.
 
         ``synced``: wait until the record is on disk, so that it survives a power loss. The wait
-        costs as much as all other disk work of a short worker. It is not needed if a store gets the
-        record soon.
+        costs as much as all other disk work of a short worker. It can be omitted if a store gets
+        the record soon.
         """
         # Overwrite the file in place and truncate it afterwards, so that no further block is needed
         # on a full disk.

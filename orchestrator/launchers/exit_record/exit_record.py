@@ -121,7 +121,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """True if the record was written neither by the attempt's shim nor by a process that knows the
+    """True if the record comes neither from the attempt's shim nor from a process with the
     digest.
     """
     try:

@@ -103,8 +103,8 @@ class ContainmentPlan:
         return [name for name, limit in asked if limit and controllers.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
-        """Yield one sentence for each requested setting that the effective mode enforces only in
-        part, or not at all.
+        """Yield one sentence for each requested setting that the mode enforces only in part or not
+        at all.
         """
         if self.mode is Mode.BASIC:
             yield (

@@ -470,8 +470,8 @@ class LocalLauncher:
         """True if the shim was killed before it began the attempt, for example together with its
         spawner.
 
-        Returns True at most once for each attempt, so that an attempt that no shim can begin is
-        not restarted forever.
+        Return True only once for each attempt. So an attempt that kills every shim is not restarted
+        forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False

@@ -110,8 +110,8 @@ class SpawnerProcess:
     def close(self, has_work: bool = False) -> None:
         """Disconnect, and wait until the spawner has exited.
 
-        ``has_work``: True if one of the spawner's shims runs an attempt. This method then does not
-        wait, because a spawner exits only after its last shim.
+        ``has_work``: True if one of the spawner's shims runs an attempt. Then do not wait: a
+        spawner exits only after its last shim.
         """
         self._control.close()
         with suppress(subprocess.TimeoutExpired):
@@ -190,8 +190,8 @@ class ShimLink:
     def may_have_begun(self) -> bool:
         """True if the worker of an exited shim may have started.
 
-        A shim reports a start with a delay. During the delay, a worker can kill its shim and remove
-        the attempt's claim, so that no trace of the start remains.
+        A shim reports a start with a delay. In that time, a worker can kill its shim and remove the
+        attempt's claim, and so leave no trace of the start.
         """
         # Unread data shows that the shim has not read its launch. With preloaded launches, this is
         # uncertain, because the unread data may be one of them.

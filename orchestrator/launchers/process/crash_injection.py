@@ -3,7 +3,8 @@
 ``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts the failpoints of all processes that share the
 file: the server, its spawner, its shims, and the processes after a restart. Each reached failpoint
 adds one line of fixed length to the file, so the file's size gives the count. A test can read the
-names. A failpoint's name instead of a number means every time; ``<name>#<n>`` means the n-th time.
+names. In place of a number, ``<name>`` means each time that this failpoint is reached, and
+``<name>#<n>`` the n-th time.
 """
 
 import os

@@ -75,9 +75,7 @@ def command_line(pid: int) -> str:
 
 
 def lock_holder(path: str) -> int | None:
-    """Return the PID of the process that holds the flock of a file; None if no such process is
-    visible.
-    """
+    """Return the PID of the visible process that holds the flock of a file, or None."""
     try:
         found = os.stat(path)
     except OSError:
@@ -157,9 +155,7 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
 
 
 def _environment(pid: int) -> bytes | None:
-    """Return a process's environment; None if the process has exited or this user may not
-    read it.
-    """
+    """Return a process's environment; None if it has exited or is not readable for this user."""
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()
@@ -170,10 +166,10 @@ def _environment(pid: int) -> bytes | None:
 def _between_programs(pids: list[int]) -> list[int]:
     """Return those of the processes with an empty environment that may be in the middle of an exec.
 
-    An exec creates new memory, and writes the arguments and the environment to it a little later.
-    Until then, the environment's start and end addresses are first 0, and then equal. If they are
-    still equal after a pause, the environment is really empty, as in every shim and spawner. One
-    pause is enough for all processes.
+    An exec first creates new memory, and then writes arguments and environment there. In between,
+    the environment's start and end addresses are first 0, then equal. If they are still equal after
+    a pause, the environment is really empty, as in every shim and spawner. One pause is enough for
+    all processes.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]

@@ -32,8 +32,8 @@ File = tuple[int, int]
 
 
 def entry(limits: Message) -> Enter | None:
-    """Return a function that a new process calls to set the kernel's limits; None if there are no
-    such limits.
+    """Return a function that sets the kernel's limits in a new process; None if there are no
+    limits.
     """
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
@@ -130,9 +130,7 @@ class Memory:
 
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
-    """Yield the in-memory files that a process has open: file, size in bytes, and True if the file
-    is open for writing.
-    """
+    """Yield a process's open in-memory files: file, size in bytes, and True if open for writing."""
     try:
         names = os.listdir(f"/proc/{pid}/fd")
     except OSError:

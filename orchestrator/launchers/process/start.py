@@ -169,8 +169,8 @@ def _begin(
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise the OOM score of another process, because a process that is not dumpable cannot write
-    its own score.
+    """Raise the OOM score of another process. A process that is not dumpable cannot raise its
+    own.
     """
     score = _oom_score_of_workers(os.getpid())
     if not score:

@@ -1,8 +1,8 @@
 """The keeper: parent of shims. Kills a dead shim's leftover processes, and reports the shim's end.
 
 There are two keepers. One is the spawner, which also forks shims. The other is the spawner's
-parent: if the spawner is killed, it inherits the shims and their leftover processes. Even without a
-server, both run until the last shim has ended and no leftover process remains.
+parent, which inherits the shims and their leftover processes if the spawner is killed. Even without
+a server, both run until the last shim has ended and no leftover process remains.
 """
 
 import json
@@ -46,8 +46,7 @@ class ShimTable:
     end has been reported. The PID is set from the shim's first moment until it has been reaped.
     Serial numbers begin with 1.
 
-    Each cell has one writer at a time, and each write is a single step. Each process knows which
-    process owns a row.
+    Each cell has one writer at a time, and each write is a single step.
     """
 
     def __init__(self) -> None:
@@ -88,8 +87,9 @@ class ShimTable:
             self._free.append(row)
 
     def take_over(self) -> Iterator[tuple[int, int]]:
-        """Yield the serial number and the PID (0 if there is none) of each shim that is still in
-        the table of the killed spawner.
+        """Yield each shim in the table of the killed spawner: its serial number and its PID.
+
+        The PID is 0 if there is none.
         """
         for row in range(1, self._table[0, _SERIAL] + 1):
             serial = self._table[row, _SERIAL]

@@ -91,8 +91,8 @@ class Family:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return one line that describes the worker's task: its title, otherwise its prompt,
-        command, or id.
+        """Return one line for the worker's task: its title, otherwise its prompt, command, or
+        id.
         """
         task = self.task(worker)
         command = task.command if isinstance(task.command, str) else " ".join(task.command or ())

@@ -61,9 +61,7 @@ def label_line(name: str, value: str) -> str:
 
 
 def line_in(text: str) -> str:
-    """Return a line in the form in which it is searched in a text of lines, so that only a whole
-    line matches.
-    """
+    """Return a line as a search pattern that matches only whole lines in a text of lines."""
     return f"\n{text}\n"
 
 

@@ -119,11 +119,11 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Return the variable that leads Claude to the user's login, and to the lock that all sessions
-    of the user share to renew the login.
+    """Return the variable that leads Claude to the user's login and to the login's lock.
 
-    Empty if a sandbox forbids writing to ``own``, the user's configuration directory: Claude then
-    has only the link to the login file.
+    All sessions of the user share this lock to renew the login. Return no variable if a sandbox
+    forbids writing to ``own``, the user's configuration directory. Claude then has only the link to
+    the login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

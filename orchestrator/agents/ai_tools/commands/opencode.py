@@ -1,8 +1,7 @@
 """Creates the call of opencode: its arguments, files, and environment.
 
-All attempts share one home directory, because opencode installs up to 99 MB of packages into a new
-home at its first start, and creates a database there. Each attempt gets its own settings in an
-environment variable.
+All attempts share one home directory. In a new home, opencode's first start installs up to 99 MB of
+packages and creates a database. Each attempt gets its own settings in an environment variable.
 """
 
 import json

@@ -145,8 +145,8 @@ def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
 def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return the user's MCP servers by name, if the tool inherits them.
 
-    Empty with a read-only policy, because a server may change files. The product's own MCP server
-    is omitted: the worker gets it with the worker's key, because the user's key would evade the
+    Return none with a read-only policy, because a server may change files. The product's own MCP
+    server is omitted. The worker gets it with the worker's key: the user's key would evade the
     worker's limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):

@@ -104,8 +104,9 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the Unix time of the first moment from ``now`` on that matches the clock time, and the
-    date if the text has one.
+    """Return the Unix time of the first match of a clock time, from ``now`` on.
+
+    If the text has a date, the date must match, too.
     """
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
@@ -122,8 +123,8 @@ def _next(found: re.Match[str], now: datetime) -> float:
 def _time_today(when: datetime, now: datetime) -> datetime:
     """Return ``when``, a time of today. If it has passed, return the same time of tomorrow.
 
-    Messages omit the seconds. So if the minute of ``when`` began less than two minutes ago, return
-    the end of this minute.
+    A message gives minutes without seconds. A minute that began less than two minutes ago therefore
+    counts as today; its end is returned.
     """
     if when > now:
         return when

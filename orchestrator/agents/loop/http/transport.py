@@ -119,9 +119,7 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the proxy for https that the environment names; None if it names none for this
-    host.
-    """
+    """Return the environment's proxy for https; None if it names none for this host."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

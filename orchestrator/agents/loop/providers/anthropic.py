@@ -70,7 +70,7 @@ class AnthropicMessages:
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Return the request.
 
-        It has three of the four allowed cache marks: after the system prompt with the tools, after
+        It has three of the four allowed cache marks: after the system prompt and the tools, after
         the shared part, and at the end.
         """
         value: dict[str, Any] = {

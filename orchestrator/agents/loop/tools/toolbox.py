@@ -71,8 +71,8 @@ class Toolbox:
         return Result(f"unknown tool {name[:100]!r}; {there}", failed=True)
 
     def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the absolute path of the file that a tool call writes; empty if it writes none, or
-        is a command.
+        """Return the absolute path of the file that a tool call writes; () if it writes no named
+        file.
         """
         given = arguments.get("path")
         if name not in _WRITING or name not in self.tools or not isinstance(given, str):

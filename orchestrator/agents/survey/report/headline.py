@@ -30,8 +30,10 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return a sentence that names the languages without a grammar, and the command that installs
-    grammars; empty if all grammars are installed.
+    """Return a sentence with the languages without a grammar, and the command that installs
+    grammars.
+
+    Return "" if all grammars are installed.
     """
     if not result.unparsed:
         return ""

@@ -16,8 +16,8 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Import:
-    """A module as the source names it (for Python, its absolute name), and the names imported from
-    it.
+    """A module, by the name in the source (for Python, its absolute name), and the imported
+    names.
     """
 
     module: str

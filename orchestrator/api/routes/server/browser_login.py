@@ -61,9 +61,7 @@ def show_session() -> Response:
 
 @blueprint.delete("/api/v1/session")
 def log_out() -> Response:
-    """End the session. No token is needed, because a logout that another page causes does no
-    harm.
-    """
+    """End the session. This needs no token: a logout that another page causes does no harm."""
     reading.query(NoQuery)
     cookie = given_cookie(request)
     if cookie is None:

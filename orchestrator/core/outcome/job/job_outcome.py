@@ -48,7 +48,7 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from the start of an ended job to the end of its last worker; None for a
     job that has not ended.
 
-    The job's own end is later, because the reports are written first, and they contain this figure.
+    The job's own end is later: the reports, which contain this figure, are written before it.
     """
     if not job.status.ended:
         return None
@@ -118,10 +118,9 @@ def unjudged_files(
     """Return the sources of a merged change that no gate judged. At least one gate must have a
     result.
 
-    ``present``: paths of the change relative to the host project, without removed files, each with
-    the path that workers' results use. A gate that only one worker's task requests judges only that
-    worker's changes. ``below``: facts of the workers' child jobs, whose own gates have judged their
-    changes.
+    ``present``: for each changed file, its path in the host project, and its path in workers'
+    results; without removed files. A gate of one worker's task judges only that worker's changes.
+    ``below``: facts of the workers' child jobs. Their own gates have judged their changes.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -215,8 +214,8 @@ def comments_against(
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
     """Return the names of passed gates.
 
-    A gate passed if it passed on the merged state. If it did not run on the merged state, it must
-    have passed for every worker that has the gate.
+    The run on the merged state decides. Without such a run, the gate must have passed for every
+    worker that has the gate.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
     of_workers: dict[str, bool] = {}

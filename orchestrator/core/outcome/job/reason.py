@@ -327,9 +327,7 @@ def _unjudged(job: Job) -> str:
 
 
 def not_judged(job: Job) -> str:
-    """Return why no gate judged the job's changed code, or which required gates did not judge
-    it.
-    """
+    """Return why no gate judged the changed code, or which required gates did not judge it."""
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))
 
 

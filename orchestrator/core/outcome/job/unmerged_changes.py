@@ -89,8 +89,8 @@ def side_work_left(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     """Yield side work that is missing in the result, because it conflicts with its worker's own
     branch.
 
-    ``workers``: workers whose changes are merged. Side work of an attempt that was rolled back is
-    excluded, because the result lacks it on purpose.
+    ``workers``: workers with merged changes. Side work of a rolled-back attempt is excluded,
+    because the result lacks it on purpose.
     """
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
@@ -143,12 +143,11 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 
 
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
-    """Yield the lost changes of a worker's descendants, except changes that a person chose to
-    exclude.
+    """Yield the lost changes of a worker's descendants, except changes that a person excluded.
 
-    ``children``: the worker's child jobs, in their order. Nothing is yielded if the worker's own
-    changes do not count. A child job is skipped if it was withdrawn, or if a later child job with
-    the same request replaced it.
+    ``children``: the worker's child jobs, in their order. Yield nothing if the worker's own changes
+    do not count. Skip a child job that was withdrawn, or that a later child job with the same
+    request replaced.
     """
     for child in counting(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -195,12 +194,11 @@ class Way:
 
 
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
-    """Return the command that merges the missing changes, or that shows the changes if no command
-    can merge them.
+    """Return the command that merges the missing changes, or otherwise the command that shows them.
 
-    ``above``: the jobs above the job that lacks the changes, from its parent to the root. Changes
-    that gates rejected need another attempt of their worker, because each merge runs the gates
-    again. A worker of a child job gets no such attempt, because ``retry`` does not run it again.
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root. If gates
+    rejected the changes, their worker needs another attempt: each merge runs the gates again. A
+    worker of a child job gets no such attempt, because ``retry`` does not run it again.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])

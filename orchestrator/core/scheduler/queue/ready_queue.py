@@ -1,11 +1,10 @@
-"""The workers that can start or resume, in the order of their start, and the workers whose start is
-delayed.
+"""Workers that can start or resume, in the order of their start, and workers with a delayed start.
 
 Without known run times, tasks with the most descendants start first. With run times of earlier
 runs, tasks at the beginning of the longest path start first.
 
-List scheduling by the longest path is within a few percent of the best order for real workflows,
-even if run times are wrong by a factor of two.
+For real workflows, this order is within a few percent of the best order, even if run times are
+wrong by a factor of two.
 """
 
 import heapq

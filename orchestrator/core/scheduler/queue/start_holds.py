@@ -1,8 +1,8 @@
-"""Delays starts until a job's shared context exists, and until the first worker has an answer.
+"""Delays the starts of a job's workers until two conditions hold.
 
-The first worker of a job and agent starts ahead of the others, so that the others find the
-beginning of their prompts in the provider's cache. The first worker also tries a login that may not
-work.
+The first condition is that the job's shared context exists. The second condition is that the first
+worker of the same agent has an answer of the model. Then the others find the beginning of their
+prompts in the provider's cache, and a failed login has failed only once.
 """
 
 from collections.abc import Callable, Iterable
@@ -77,8 +77,9 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent, if the given worker must wait for
-        its answer; None otherwise.
+        """Return the first worker of the same job and agent if the given worker must wait for it.
+
+        Otherwise return None. The wait ends when the first worker has an answer.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None

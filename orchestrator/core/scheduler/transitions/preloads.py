@@ -1,8 +1,8 @@
 """Preloaded launches: starts of workers that the server passes to busy shims in advance.
 
-A shim begins its preloaded launch as soon as its present worker has ended, without waiting for the
-server. Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must
-decide something between two starts, such as the grant of a lock.
+A shim begins a preloaded launch when its present worker has ended, without waiting for the server.
+Preloading is for many short tasks of the same kind. It is off if the server must decide something
+between two starts, such as the grant of a lock.
 """
 
 from collections import Counter
@@ -32,8 +32,8 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
     """Return how many launches each busy shim may keep.
 
     ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
-    workers that could start, including preloaded ones. At the end of a job fewer launches are
-    preloaded, so that no shim keeps work while other shims have none.
+    workers that could start, including preloaded ones. Near the end of a job, the number is
+    smaller, so that no shim keeps work while other shims are idle.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0
@@ -171,9 +171,7 @@ class Preloads:
         return is_stop or isinstance(command, TakeBack)
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """True if no slot is free for a preloaded worker, because another worker's end is not
-        recorded yet.
-        """
+        """True if a preloaded worker has no slot: another worker's end is not recorded yet."""
         if key not in self._preloaded:
             return False
         return not self._trees.slots.has_room(self._unit_of_work.workers[key].job_id)

@@ -57,7 +57,7 @@ class RunningWorkers:
         """Return workers whose child jobs are complete except for reports, which take almost no
         time.
 
-        A merge with gates may take long, so a child job that is being merged does not count.
+        A child job that is being merged does not count, because a merge with gates may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}

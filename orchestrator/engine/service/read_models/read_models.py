@@ -149,8 +149,8 @@ class ReadModels:
     ) -> WorkerPage:
         """Return a page of one job's workers.
 
-        Raise UnknownAgent if the filter names an agent that the server does not know, and that no
-        worker of the job has.
+        Raise UnknownAgent for a filter by an agent that neither the server nor the job's workers
+        have.
         """
         job = self._access.job(caller, wanted.job_id)
         self._check_agents(job, wanted)

@@ -90,8 +90,8 @@ class FeedbackCalls:
     def _stored_before(
         self, caller: Caller, worker: Worker, request: FeedbackRequest
     ) -> Feedback | None:
-        """Return the feedback that an earlier call with the same Idempotency-Key stored; None if
-        there is none.
+        """Return the feedback that an earlier call with the same Idempotency-Key stored, or
+        None.
         """
         for each in worker.result.feedback if worker.result else ():
             if request.key and (each.key, each.by) == (request.key, caller.name):

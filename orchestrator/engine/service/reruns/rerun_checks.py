@@ -39,8 +39,8 @@ def check_reopens(
 ) -> None:
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
-    ``command``: the name of the caller's command, for the error message that suggests the parent
-    worker instead. Call this in the supervisor's turn, so that the checked state cannot change
+    ``command``: the caller's command, for an error message that suggests the same command for the
+    parent worker. Call this in the supervisor's turn, so that the checked state cannot change
     before the attempt is created.
     """
     check_worker_ended(worker)
@@ -97,8 +97,9 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
 
 
 def check_rerun(scheduler: Scheduler, job: Job) -> None:
-    """Raise Conflict, or its subclass Deadlock, if the job has not ended, has nothing to retry, or
-    cannot run again.
+    """Raise Conflict, or its subclass Deadlock, if the job cannot be retried.
+
+    The job must have ended, must have tasks to retry, and must be able to run again.
     """
     if not job.status.ended:
         raise Conflict(

@@ -1,8 +1,8 @@
 """Starts nodes on the workers of a Dask cluster. Dask starts machines, and reports which of them
 exist.
 
-Dask gets neither attempts nor keys. For each of its workers it gets one command, which has only the
-path of a join file. The node then connects to the server, and needs neither Dask's worker nor its
+Dask gets no attempts and no keys. For each of its workers, it gets one command, which has only the
+path of a join file. The started node connects to the server directly, without Dask's worker and
 scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
 """
 

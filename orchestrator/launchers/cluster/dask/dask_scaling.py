@@ -1,10 +1,9 @@
-"""Computes how many workers a Dask cluster should have, from the number of workers that wait for a
-machine.
+"""Computes how many workers a Dask cluster should have, from the workers that wait for a machine.
 
 Only the program that created a Dask cluster can start and end its machines. After
-``cluster.adapt()``, that program asks Dask's scheduler how many workers there should be, and which
-of them may be closed. ``SchedulerScaling`` answers both questions in the scheduler, with figures of
-this server. Without recent figures, its answer is that all workers stay.
+``cluster.adapt()``, that program asks Dask's scheduler two questions: how many workers there should
+be, and which of them may be closed. ``SchedulerScaling`` answers in the scheduler, with this
+server's figures. Without recent figures, it answers that all workers stay.
 """
 
 import asyncio
@@ -41,8 +40,8 @@ _BLOCKED = ("rejected", "unreachable")
 class SchedulerScaling(SchedulerPlugin):
     """Answers the questions of ``cluster.adapt()`` in Dask's scheduler.
 
-    The object is sent there with its code, so that the scheduler does not need this product.
-    Therefore its methods use only the standard library, and import it themselves.
+    The object is sent to the scheduler with its code, because the scheduler lacks this product. Its
+    methods therefore use only the standard library, and import it themselves.
     """
 
     name = "orchestrator-scaling"
@@ -66,10 +65,10 @@ class SchedulerScaling(SchedulerPlugin):
 
     def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
         """Store the server's figures. Return the seconds since a program asked for the number of
-        workers; None if no program has asked.
+        workers.
 
-        ``wanted``: the number of workers that the server wants. ``closable``: the addresses of
-        workers that it does not need.
+        Return None if no program has asked. ``wanted``: the number of workers that the server
+        wants. ``closable``: the addresses of workers that it does not need.
         """
         import time
 

@@ -65,7 +65,7 @@ class FileExchange:
         is_wanted: Callable[[], bool],
     ) -> tuple[ArchiveFigures, Sequence[str]] | None:
         """Send the files of an attempt. Return the archive's size and digest, and the commits that
-        the node has afterwards; None if the attempt was stopped in the meantime.
+        the node has afterwards. Return None if the attempt was stopped during the transfer.
 
         ``known``: the commits that the node has. Raise ConnectionError if the link breaks. Raise
         OSError, UnusableFiles, or RepositoryError if the files cannot be read.
@@ -136,8 +136,7 @@ def archive_path(exit_path: str) -> str:
 def stored_files(exit_path: str) -> AttemptFiles | None:
     """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
 
-    The part of the node's archive that has arrived is removed, because the node sends the whole
-    archive again.
+    Removes an incomplete archive of the node, because the node sends the whole archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_regular(_beside(exit_path, "files.json"), _MOST_LIST_BYTES)

@@ -369,11 +369,10 @@ class NodeAgent:
         )
 
     def _server_is_absent(self, dialled: float) -> None:
-        """Extend the lease after all addresses refused the connection, which shows that no server
-        is running.
+        """Extend the lease after all addresses refused the connection: no server is running.
 
-        Without a server, nothing restarts this node's attempts elsewhere, and a new server first
-        waits for the end of the lease. ``dialled``: boot time just before the connections.
+        Without a server, no other machine starts this node's attempts. A new server first waits for
+        the end of the lease. ``dialled``: boot time just before the connections.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:

@@ -1,7 +1,7 @@
 """The processes of a node: one process serves, and its parent restarts it after it ends.
 
 If the serving process is killed, workers keep running under their shims. If the parent is killed,
-too, no process extends the workers' lease, and the shims stop them.
+too, the workers' lease is no longer extended, and the shims stop the workers.
 """
 
 import asyncio
@@ -115,8 +115,9 @@ async def _run(agent: NodeAgent, api: socket.socket) -> int:
 
 
 def api_socket(directory: Path) -> socket.socket:
-    """Return the socket for the workers' API calls. It has the former port if that port is free,
-    because running workers use it.
+    """Return the socket for the workers' API calls.
+
+    It has the former port if that port is free, because running workers call that port.
     """
     stored = directory / "api_port"
     api = tcp_socket(socket.AF_INET)

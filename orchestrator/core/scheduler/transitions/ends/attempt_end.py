@@ -183,7 +183,7 @@ class AttemptEnd:
         A child job does not count if it was withdrawn, or if another child job with the same
         request succeeded.
 
-        A child job whose tasks all succeeded has not failed, even if its result lacks changes. The
+        A child job with only successful tasks has not failed, even if its result lacks changes. The
         jobs above it report the missing changes.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
