@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from orchestrator import __version__
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
-from orchestrator.agents.survey.request import intent
+from orchestrator.agents.survey.request import request_vocabulary
 from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager
@@ -269,7 +269,7 @@ class Assembly:
             self._agents,
             self._roles,
             *limits(self._settings),
-            intent.asks_to_build,
+            request_vocabulary.asks_to_build,
             refuses_unpriced=self._settings.workers.unknown_price is UnknownPrice.REFUSE,
             check_machine=self._check_machine,
         )
@@ -682,4 +682,4 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepos
 
 def notice(tree: Tree) -> str:
     """Return the most important notice for a reader of a tree's reports, or ""."""
-    return intent.NOTHING_BUILT if tree.root.facts.nothing_built else ""
+    return request_vocabulary.NOTHING_BUILT if tree.root.facts.nothing_built else ""

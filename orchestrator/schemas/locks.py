@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from orchestrator.core.locks.lock_table import MOST_NAMES, LockKind
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 from orchestrator.schemas.fields.text import LockName, Wire
 
 #: Maximum seconds: one day.

@@ -19,6 +19,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     shell_files,
 )
 from orchestrator.agents.driver_process import logins, result_file, session_file, spec
+from orchestrator.agents.driver_process.mailbox import Mailbox, Receipts
 from orchestrator.agents.driver_process.program import Patience, Program
 from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.driver_process.usage_report import CALL_SECONDS, UsageReporter
@@ -30,7 +31,6 @@ from orchestrator.agents.driver_process.watchdog import (
     priced,
 )
 from orchestrator.agents.events.agent_events import AgentOutcome, Reader
-from orchestrator.agents.events.mailbox import Mailbox, Receipts
 from orchestrator.agents.events.transcript import PeopleLog, RawStream
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.budgets import tokens

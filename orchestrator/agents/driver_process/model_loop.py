@@ -11,10 +11,10 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
+from orchestrator.agents.driver_process.mailbox import Mailbox
 from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
-from orchestrator.agents.events.mailbox import Mailbox
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
+from orchestrator.agents.driver_process.mailbox import Mailbox, words_of
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import (
     AgentEvent,
@@ -24,7 +25,6 @@ from orchestrator.agents.events.agent_events import (
     SessionReader,
 )
 from orchestrator.agents.events.lines import Lines
-from orchestrator.agents.events.mailbox import Mailbox, words_of
 from orchestrator.agents.events.outside_edits import Edits
 from orchestrator.agents.events.session_follower import Follower
 from orchestrator.agents.events.transcript import PeopleLog, RawStream

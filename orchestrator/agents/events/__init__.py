@@ -1,1 +1,1 @@
-"""Reports of a working agent: from lines of output to events and a transcript."""
+"""Output of agents: lines become events of one form for all programs, and a transcript."""

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from orchestrator.agents.prompts.given_files import given_files
-from orchestrator.agents.prompts.project import project_digest
+from orchestrator.agents.prompts.project_digest import project_digest
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, write_once
 from orchestrator.agents.survey.assignment import read_surroundings
 

@@ -4,14 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.api.serializers.common import counts, result_of, usage_answer
+from orchestrator.api.serializers.answer_parts import counts, result_of, usage_answer
 from orchestrator.api.serializers.results import results
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.common import TaskResult
+from orchestrator.schemas.answers.status import TaskResult
 
 Values = dict[str, Any]
 

@@ -10,7 +10,7 @@ from orchestrator import __version__
 from orchestrator.api.http.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.schemas import Schema, reference, shapes, without_nulls
-from orchestrator.schemas.answers.common import AcceptedAnswer
+from orchestrator.schemas.answers.status import AcceptedAnswer
 
 DESCRIPTION = """\
 Submit jobs, follow their workers, and get their results.

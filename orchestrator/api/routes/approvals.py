@@ -9,7 +9,7 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
 from orchestrator.api.routes.response import json_answer, tagged_answer
-from orchestrator.api.serializers.common import decided_answer, job_path, question_answer
+from orchestrator.api.serializers.answer_parts import decided_answer, job_path, question_answer
 from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job

@@ -15,7 +15,7 @@ from orchestrator.api.routes.response import (
     tagged_bytes,
     tagged_with_left,
 )
-from orchestrator.api.serializers.common import TaggedBody, end_of
+from orchestrator.api.serializers.answer_bytes import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import LatestCards, jobs_bytes
 from orchestrator.api.serializers.results import StatusParts, candidates_answer, results
@@ -31,7 +31,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.common import Results
+from orchestrator.schemas.answers.status import Results
 from orchestrator.schemas.requests.queries import JobQuery, JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")

@@ -9,7 +9,7 @@ from orchestrator.api.access.auth import service
 from orchestrator.api.http import assets
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
-from orchestrator.schemas.answers.common import HealthAnswer
+from orchestrator.schemas.answers.server import HealthAnswer
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("pages", __name__)

@@ -15,12 +15,12 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError, limit_fields, unavailable
 from orchestrator.api.options import MIB, ApiOptions
 from orchestrator.api.routes.response import json_answer
-from orchestrator.api.serializers.common import job_path, links
+from orchestrator.api.serializers.answer_parts import job_path, links
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.schemas.answers.trigger import TriggerAnswer, TriggerOutcome
+from orchestrator.schemas.answers.status import TriggerAnswer, TriggerOutcome
 from orchestrator.schemas.requests.queries import NoQuery
 from orchestrator.schemas.triggers.github import remark_of
 from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent, unwrapped

@@ -1,6 +1,6 @@
 """Answers about checkpoints."""
 
-from orchestrator.api.serializers.common import links, moment_or_none
+from orchestrator.api.serializers.answer_parts import links, moment_or_none
 from orchestrator.core.model.attempt.failure import START
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from orchestrator.api.serializers.common import (
+from orchestrator.api.serializers.answer_parts import (
     DEEPEST_NESTING,
     SUMMARY_CHARACTERS,
     config_answer,

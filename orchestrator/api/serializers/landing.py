@@ -1,6 +1,6 @@
 """The outcome of ``land`` and ``undo`` as answers, for the API and the command line."""
 
-from orchestrator.api.serializers.common import links
+from orchestrator.api.serializers.answer_parts import links
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.engine.service.service import Service

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from functools import cached_property
 from operator import attrgetter
 
-from orchestrator.api.serializers.common import (
+from orchestrator.api.serializers.answer_bytes import encoded
+from orchestrator.api.serializers.answer_parts import (
     DEEPEST_NESTING,
     SUMMARY_CHARACTERS,
     counts,
-    encoded,
     links,
     log_file,
     moment,
@@ -33,7 +33,7 @@ from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges, has_
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas.answers.candidates import CandidatesAnswer
-from orchestrator.schemas.answers.common import (
+from orchestrator.schemas.answers.status import (
     MissingAnswer,
     OutsideAnswer,
     RepositoryChangeAnswer,

@@ -1,6 +1,6 @@
 """Pages of workers, and single workers, as answers."""
 
-from orchestrator.api.serializers.common import duration, job_path, moment_or_none
+from orchestrator.api.serializers.answer_parts import duration, job_path, moment_or_none
 from orchestrator.api.serializers.job import held_locks, worker_answer
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports.read_models import Detail, OneWorker, TaskLabel, WorkerPage, WorkerRow

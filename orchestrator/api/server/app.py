@@ -36,8 +36,8 @@ from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
 from orchestrator.api.routes.workers import actions as worker_actions
 from orchestrator.api.routes.workers import checkpoints, worker_reports
+from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.columns import LatestColumns
-from orchestrator.api.serializers.common import job_path
 from orchestrator.api.serializers.job_cards import LatestCards
 from orchestrator.api.serializers.status_answer import StatusRows
 from orchestrator.api.sockets.socket_loop import SocketLoop

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from orchestrator.api.serializers.common import (
+from orchestrator.api.serializers.answer_parts import (
     duration,
     moment,
     moment_or_none,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from orchestrator.api.serializers.common import moment, result_of, worker_seconds
+from orchestrator.api.serializers.answer_parts import moment, result_of, worker_seconds
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.event_stream import EventPage, EventStream, Frames
 from orchestrator.api.tasks_api.answers import STATUS_OF, clis

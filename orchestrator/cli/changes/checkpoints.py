@@ -125,8 +125,8 @@ def _rolled_back(
     if client is not None:
         with client:
             return client.rollback(job_id, worker_id, checkpoint)
+    from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.api.serializers.checkpoints import rolled_back_answer
-    from orchestrator.api.serializers.common import job_path
 
     with _locally(surroundings) as (service, caller):
         answer = rolled_back_answer(service, caller, job_id, worker_id, checkpoint)

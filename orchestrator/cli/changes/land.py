@@ -327,7 +327,7 @@ def _locally(surroundings: CliContext) -> "Iterator[tuple[Service, Caller]]":
 
 
 def _note(surroundings: CliContext, job_id: str, action: str) -> None:
-    from orchestrator.api.serializers.common import job_path
+    from orchestrator.api.serializers.answer_parts import job_path
 
     audit = surroundings.audit_log()
     audit.note(f"({action})", "POST", f"{job_path(job_id)}/{action}")

@@ -80,8 +80,8 @@ def _child_jobs(root: Answer) -> Iterator[Answer]:
 
 def summary(job: Answer) -> Answer:
     """Return a job with the fields of the API's list of jobs; unknown values are omitted."""
-    from orchestrator.api.serializers.common import SUMMARY_CHARACTERS, duration, links
-    from orchestrator.schemas.answers.common import JobSummary
+    from orchestrator.api.serializers.answer_parts import SUMMARY_CHARACTERS, duration, links
+    from orchestrator.schemas.answers.job_list import JobSummary
 
     job_id, began, ended = job["job_id"], moment(job.get("started_at")), moment(job.get("ended_at"))
     values = {

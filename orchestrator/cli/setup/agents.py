@@ -40,7 +40,7 @@ def found(surroundings: CliContext) -> list[dict[str, Any]]:
     if client is not None:
         with client:
             return list(client.agents()["agents"])
-    from orchestrator.api.serializers.common import agents_answer
+    from orchestrator.api.serializers.agent_list import agents_answer
     from orchestrator.composition import availability
     from orchestrator.config import load
 

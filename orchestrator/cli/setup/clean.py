@@ -108,7 +108,7 @@ def _locally(
     surroundings: CliContext, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove the jobs while no server runs. Also complete a removal that was interrupted."""
-    from orchestrator.api.serializers.common import job_path
+    from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
 
     if not job_ids and not WorkspaceJobFiles(surroundings.workspace).aside():
@@ -225,7 +225,7 @@ def _check_discardable(job: Mapping[str, Any]) -> None:
 
 
 def _discarded(surroundings: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
-    from orchestrator.api.serializers.common import job_path
+    from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import discard_kept, local_service
 
     folder, environ = surroundings.folder, surroundings.environ

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from orchestrator.core.model.submission import Scope
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 
 
 class BrowserSessionAnswer(Answer):

@@ -1,7 +1,7 @@
 """The answer that compares the candidates of a task."""
 
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 
 
 class CandidateAnswer(Answer):

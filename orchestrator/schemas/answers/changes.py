@@ -1,7 +1,7 @@
 """Answers with differences between commits, and with files in conflict."""
 
 from orchestrator.core.repository.change_reader import FileStatus, VersionState
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 
 
 class HunkAnswer(Answer):

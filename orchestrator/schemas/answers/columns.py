@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.core.model.states import JobStatus
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 
 
 class ColumnsJob(Answer):

@@ -13,7 +13,7 @@ from orchestrator.core.model.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 from orchestrator.schemas.fields.default_values import no_items
 
 

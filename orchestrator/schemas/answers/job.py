@@ -17,9 +17,10 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.schemas.answers.common import (
-    Answer,
-    Links,
+from orchestrator.schemas.answers.answer import Answer, Links
+from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
+from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
+from orchestrator.schemas.answers.status import (
     PausedAnswer,
     PlanFallbackAnswer,
     QuestionAnswer,
@@ -27,8 +28,6 @@ from orchestrator.schemas.answers.common import (
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
-from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
-from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
 from orchestrator.schemas.fields.default_values import no_items
 
 

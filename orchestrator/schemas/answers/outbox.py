@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from orchestrator.core.ports.outbox import EntryState, Topic
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 
 
 class EndpointAnswer(Answer):

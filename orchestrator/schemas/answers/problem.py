@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 
 
 class FaultAnswer(Answer):

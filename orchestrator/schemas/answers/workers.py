@@ -4,7 +4,7 @@ from datetime import datetime
 
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports.read_models import StepKind
-from orchestrator.schemas.answers.common import Answer
+from orchestrator.schemas.answers.answer import Answer
 from orchestrator.schemas.answers.job import WorkerAnswer
 
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from orchestrator.agents.survey.request.intent import keywords
+from orchestrator.agents.survey.request.request_vocabulary import keywords
 
 _PATH = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*/?")
 #: Words next to a path that have no further meaning, such as "the files in".

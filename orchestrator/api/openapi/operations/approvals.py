@@ -1,8 +1,8 @@
 """Approvals of people: the plan of a job, and questions of its tasks."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import common
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import status
 from orchestrator.schemas.requests import human_input as human_requests
 
 _WORKER = "403: the caller is a worker."
@@ -23,7 +23,7 @@ APPROVALS = (
         description="409: the job does not wait for approval. 403: the caller is a worker.",
         body=human_requests.AnswerRequest,
         examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -35,7 +35,7 @@ APPROVALS = (
         description="409: the job does not wait for approval. 403: the caller is a worker.",
         body=human_requests.AnswerRequest,
         examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -71,7 +71,7 @@ APPROVALS = (
         tag="jobs",
         summary="Get a question, with the results of the task's dependencies",
         description="404: the task has no question, or the question was not asked yet.",
-        answers={OK: common.QuestionAnswer},
+        answers={OK: status.QuestionAnswer},
         tagged=True,
     ),
     Operation(
@@ -83,7 +83,7 @@ APPROVALS = (
         description=f"{_ANSWERS} {_WORKER}",
         body=human_requests.AnswerRequest,
         examples={"with a comment": {"comment": "only to staging"}},
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -95,7 +95,7 @@ APPROVALS = (
         description=f"Tasks that depend on the rejected task are skipped. {_ANSWERS} {_WORKER}",
         body=human_requests.AnswerRequest,
         examples={"with a comment": {"comment": "the totals are wrong"}},
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
 )

@@ -1,8 +1,8 @@
 """Calls that start, pause, stop, and remove jobs, and that change their limits."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import common
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import status
 from orchestrator.schemas.requests import human_input as human_requests
 from orchestrator.schemas.requests import job as job_requests
 
@@ -33,7 +33,7 @@ JOB_CONTROL = (
                 ],
             },
         },
-        answers={ACCEPTED: common.AcceptedAnswer},
+        answers={ACCEPTED: status.AcceptedAnswer},
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the job; a repeated call with "
@@ -48,7 +48,7 @@ JOB_CONTROL = (
         tag="jobs",
         summary="Cancel a job (same as POST cancel)",
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: common.CancelAnswer, OK: common.CancelAnswer},
+        answers={ACCEPTED: status.CancelAnswer, OK: status.CancelAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -59,7 +59,7 @@ JOB_CONTROL = (
         summary="Cancel a job and its descendants, and stop their processes",
         description="202: the job is being stopped. 200: the job had already ended.",
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: common.CancelAnswer, OK: common.CancelAnswer},
+        answers={ACCEPTED: status.CancelAnswer, OK: status.CancelAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -70,7 +70,7 @@ JOB_CONTROL = (
         summary="Retry the tasks of a job that did not succeed",
         body=job_requests.RetryRequest,
         examples={"unchanged": {}, "with more time": {"config": {"default_timeout": 600}}},
-        answers={ACCEPTED: common.AcceptedAnswer},
+        answers={ACCEPTED: status.AcceptedAnswer},
         errors=(CONFLICT,),
         leads_to_job=True,
     ),
@@ -87,7 +87,7 @@ JOB_CONTROL = (
         ),
         body=human_requests.PauseRequest,
         examples={"running workers finish": {}, "stop": {"running": "stop"}},
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -98,7 +98,7 @@ JOB_CONTROL = (
         summary="Resume a paused job and its descendants",
         description=(f"Idempotent. 409: the job has ended, or all jobs are paused. {_WORKER}"),
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -115,7 +115,7 @@ JOB_CONTROL = (
         body=human_requests.BudgetRequest,
         body_required=True,
         examples={"a higher cost cap": {"max_cost_usd": 5.0}},
-        answers={ACCEPTED: common.DecidedAnswer},
+        answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
     ),
     Operation(

@@ -4,7 +4,15 @@ from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import CONFLICT, JOB, JSON, OK, TEXT, Operation
 from orchestrator.schemas import merging
-from orchestrator.schemas.answers import candidates, changes, columns, common, job, workers
+from orchestrator.schemas.answers import (
+    candidates,
+    changes,
+    columns,
+    job,
+    job_list,
+    status,
+    workers,
+)
 from orchestrator.schemas.requests import queries
 
 READING = (
@@ -15,7 +23,7 @@ READING = (
         tag="jobs",
         summary="List jobs, newest first",
         query=queries.JobsQuery,
-        answers={OK: common.JobsAnswer},
+        answers={OK: job_list.JobsAnswer},
     ),
     Operation(
         method="get",
@@ -24,7 +32,7 @@ READING = (
         tag="jobs",
         summary="List the needs of jobs that wait for a person",
         query=queries.PageQuery,
-        answers={OK: common.NeedsAnswer},
+        answers={OK: job_list.NeedsAnswer},
         tagged=True,
     ),
     Operation(
@@ -45,7 +53,7 @@ READING = (
         tag="jobs",
         summary="Get the status and results of a job",
         query=queries.StatusQuery,
-        answers={OK: common.StatusAnswer},
+        answers={OK: status.StatusAnswer},
         tagged=True,
     ),
     Operation(
@@ -55,7 +63,7 @@ READING = (
         tag="jobs",
         summary="Get the results of all workers",
         description="409: no worker has ended yet.",
-        answers={OK: common.Results},
+        answers={OK: status.Results},
         errors=(CONFLICT,),
         tagged=True,
     ),
@@ -168,7 +176,7 @@ READING = (
         tag="server",
         summary="Get usage and cost by agent, model, day, job, or label",
         query=queries.UsageQuery,
-        answers={OK: common.UsageRowsAnswer},
+        answers={OK: job_list.UsageRowsAnswer},
         tagged=True,
     ),
     Operation(
@@ -249,6 +257,6 @@ READING = (
         tag="watching",
         summary="Wait until a job has ended, or until the timeout",
         query=queries.WaitQuery,
-        answers={OK: common.WaitAnswer},
+        answers={OK: status.WaitAnswer},
     ),
 )

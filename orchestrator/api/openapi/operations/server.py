@@ -10,7 +10,7 @@ from orchestrator.api.openapi.operations.operation import (
     TEXT,
     Operation,
 )
-from orchestrator.schemas.answers import common, nodes
+from orchestrator.schemas.answers import server
 from orchestrator.schemas.requests import mcp
 from orchestrator.schemas.requests.job import EmptyRequest
 
@@ -23,7 +23,7 @@ SERVER = (
         id="getStats",
         tag="server",
         summary="Get counts, rates, and cost",
-        answers={OK: common.StatsAnswer},
+        answers={OK: server.StatsAnswer},
     ),
     Operation(
         method="get",
@@ -64,7 +64,7 @@ SERVER = (
         id="listAgents",
         tag="server",
         summary="List agents and their availability",
-        answers={OK: common.AgentsAnswer},
+        answers={OK: server.AgentsAnswer},
     ),
     Operation(
         method="get",
@@ -72,7 +72,7 @@ SERVER = (
         id="listNodes",
         tag="server",
         summary="List the nodes of the cluster",
-        answers={OK: nodes.NodesAnswer},
+        answers={OK: server.NodesAnswer},
     ),
     Operation(
         method="post",
@@ -85,7 +85,7 @@ SERVER = (
             f"restart. {_OF_NODE}"
         ),
         body=EmptyRequest,
-        answers={OK: nodes.NodeAnswer},
+        answers={OK: server.NodeAnswer},
         errors=(HTTPStatus.NOT_FOUND,),
     ),
     Operation(
@@ -96,7 +96,7 @@ SERVER = (
         summary="Let workers start on a drained node again",
         description=f"Idempotent. {_OF_NODE}",
         body=EmptyRequest,
-        answers={OK: nodes.NodeAnswer},
+        answers={OK: server.NodeAnswer},
         errors=(HTTPStatus.NOT_FOUND,),
     ),
     Operation(
@@ -105,7 +105,10 @@ SERVER = (
         id="getHealth",
         tag="server",
         summary="Get the health and readiness of the server",
-        answers={OK: common.HealthAnswer, HTTPStatus.SERVICE_UNAVAILABLE: common.HealthAnswer},
+        answers={
+            OK: server.HealthAnswer,
+            HTTPStatus.SERVICE_UNAVAILABLE: server.HealthAnswer,
+        },
         needs_key=False,
     ),
     Operation(

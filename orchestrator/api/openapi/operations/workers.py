@@ -1,9 +1,9 @@
 """Calls about one worker, and calls of running workers."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import common
 from orchestrator.schemas.answers import human_input as human_answers
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import status
 from orchestrator.schemas.requests import human_input as human_requests
 from orchestrator.schemas.requests import job as job_requests
 
@@ -50,7 +50,7 @@ OF_WORKERS = (
             "403: the caller is a worker."
         ),
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: common.AcceptedAnswer},
+        answers={ACCEPTED: status.AcceptedAnswer},
         errors=(CONFLICT,),
         leads_to_job=True,
     ),
@@ -65,7 +65,7 @@ OF_WORKERS = (
             "skipped. An ended worker is unchanged. 403: the caller is a worker."
         ),
         body=job_requests.EmptyRequest,
-        answers={ACCEPTED: common.CancelAnswer},
+        answers={ACCEPTED: status.CancelAnswer},
         errors=(CONFLICT,),
     ),
     Operation(
@@ -134,7 +134,7 @@ OF_WORKERS = (
         body=job_requests.UsageRequest,
         body_required=True,
         examples={"usage": {"steps": 3, "input_tokens": 1200, "output_tokens": 80}},
-        answers={OK: common.UsedAnswer},
+        answers={OK: status.UsedAnswer},
     ),
     Operation(
         method="post",

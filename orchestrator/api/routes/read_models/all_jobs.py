@@ -10,12 +10,12 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response import tagged_answer
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
-from orchestrator.api.serializers.common import moment_or_none
+from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_cards import need_answer
 from orchestrator.api.streaming.feed_stream import FeedStream
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
-from orchestrator.schemas.answers.common import NeedsAnswer, UsageRowAnswer, UsageRowsAnswer
+from orchestrator.schemas.answers.job_list import NeedsAnswer, UsageRowAnswer, UsageRowsAnswer
 from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
 from orchestrator.schemas.requests.queries import FeedQuery, PageQuery, UsageQuery
 

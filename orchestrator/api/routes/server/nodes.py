@@ -8,7 +8,7 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.routes.response import json_answer
 from orchestrator.core.ports.read_models import NodeState
-from orchestrator.schemas.answers.nodes import NodeAnswer, NodesAnswer
+from orchestrator.schemas.answers.server import NodeAnswer, NodesAnswer
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 

@@ -13,7 +13,7 @@ from orchestrator.api.http import request
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.response import json_answer
-from orchestrator.api.serializers.common import agents_answer
+from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.submission import Scope
 from orchestrator.schemas.answers.browser_session import (
@@ -24,7 +24,7 @@ from orchestrator.schemas.answers.browser_session import (
     OtherServerAnswer,
     ServerAnswer,
 )
-from orchestrator.schemas.answers.common import StatsAnswer
+from orchestrator.schemas.answers.server import StatsAnswer
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("server", __name__)

@@ -8,7 +8,7 @@ from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import json_answer
-from orchestrator.api.serializers.common import (
+from orchestrator.api.serializers.answer_parts import (
     accepted_answer,
     cancel_answer,
     job_path,

@@ -5,8 +5,8 @@ from flask import Blueprint, Response
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import json_answer
-from orchestrator.schemas.answers.common import UsedAnswer
 from orchestrator.schemas.answers.human_input import MessagesReadAnswer
+from orchestrator.schemas.answers.status import UsedAnswer
 from orchestrator.schemas.requests.human_input import MessagesReadBody
 from orchestrator.schemas.requests.job import UsageRequest
 from orchestrator.schemas.requests.queries import NoQuery

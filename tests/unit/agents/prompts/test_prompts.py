@@ -19,7 +19,7 @@ from orchestrator.agents.prompts.given_files import (
     MOST_FILE_BYTES,
     given_files,
 )
-from orchestrator.agents.prompts.project import PINNED, fingerprint, project_digest
+from orchestrator.agents.prompts.project_digest import PINNED, fingerprint, project_digest
 from orchestrator.agents.prompts.prompt import prompt_document
 from orchestrator.agents.prompts.shared_context import (
     MOST_TEXT_BYTES,

@@ -16,8 +16,8 @@ from orchestrator.api.openapi.document import document
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Submission
-from orchestrator.schemas.answers import common, problem
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import job_list, problem, server, status
 from orchestrator.schemas.requests import job as requests
 from tests.unit.api.fake_service import KEY, FakeService
 
@@ -139,12 +139,12 @@ def test_answers_fit_their_schemas(
     service.end(job, JobStatus.COMPLETED)
     for path, model in {
         f"/api/v1/jobs/{job.id}": job_answers.JobAnswer,
-        f"/api/v1/jobs/{job.id}/status": common.StatusAnswer,
-        f"/api/v1/jobs/{job.id}/results": common.Results,
+        f"/api/v1/jobs/{job.id}/status": status.StatusAnswer,
+        f"/api/v1/jobs/{job.id}/results": status.Results,
         f"/api/v1/jobs/{job.id}/tree": job_answers.TreeAnswer,
-        f"/api/v1/jobs/{job.id}/wait": common.WaitAnswer,
-        "/api/v1/jobs": common.JobsAnswer,
-        "/health": common.HealthAnswer,
+        f"/api/v1/jobs/{job.id}/wait": status.WaitAnswer,
+        "/api/v1/jobs": job_list.JobsAnswer,
+        "/health": server.HealthAnswer,
     }.items():
         value = client.get(path).json
         as_sent(model, value, spec["components"]["schemas"][model.__name__])

@@ -18,7 +18,7 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
-from orchestrator.schemas.answers import common
+from orchestrator.schemas.answers import answer as answer_base
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
 
@@ -296,7 +296,7 @@ def test_events_are_those_stored_then_those_published(
     assert [block.split("\n")[0] for block in blocks] == ["id: 1", "id: 2", "id: 3"]
     assert blocks[0].split("\n")[1] == "event: job_submitted"
     data = json.loads(blocks[0].split("\n")[2].removeprefix("data: "))
-    assert common.EventAnswer.model_validate(data).data == {"request": "build it"}
+    assert answer_base.EventAnswer.model_validate(data).data == {"request": "build it"}
 
 
 @pytest.mark.parametrize("how", ["header", "query", "both"])

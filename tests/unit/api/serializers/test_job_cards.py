@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.api.serializers import job_cards
-from orchestrator.api.serializers.common import encoded
+from orchestrator.api.serializers.answer_bytes import encoded
 from orchestrator.api.serializers.job_cards import LatestCards, job_card, jobs_bytes
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
-from orchestrator.schemas.answers.common import JobsAnswer
+from orchestrator.schemas.answers.job_list import JobsAnswer
 from tests.contract.store_values import a_job
 
 

@@ -1,6 +1,6 @@
 """The total usage of workers in answers."""
 
-from orchestrator.api.serializers.common import usage_answer
+from orchestrator.api.serializers.answer_parts import usage_answer
 from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 
 PAID = Usage(steps=1, input_tokens=10, cost_usd=0.5)

@@ -14,7 +14,7 @@ from orchestrator.cli.offline.jobs_on_disk import root_id_of
 from orchestrator.cli.offline.log_files import tail_lines
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.errors import NotFound
-from orchestrator.schemas.answers.common import JobSummary
+from orchestrator.schemas.answers.job_list import JobSummary
 from tests.unit.cli.conftest import Orchestrator
 
 Capture = pytest.CaptureFixture[str]

@@ -1,6 +1,4 @@
-"""``orchestrator locks``, and ``lock`` and ``unlock`` for callers that do not use
-``bin/orchestrator``.
-"""
+"""``orchestrator locks`` and ``unlock``: lists locks, and releases them."""
 
 import json
 from typing import Any
@@ -56,16 +54,3 @@ def unlock_command(surroundings: CliContext, names: tuple[str, ...]) -> None:
         answer = client.unlock(names)
     if surroundings.as_json:
         click.echo(json.dumps(answer))
-
-
-@click.command(
-    "lock",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    add_help_option=False,
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def lock_command(arguments: tuple[str, ...]) -> None:
-    """Acquire a lock for this worker (options: lock -h)."""
-    from orchestrator.cli.worker.lock import main
-
-    main(["lock", *arguments])

@@ -1,20 +1,13 @@
-"""Converts jobs, workers, usage, and events to the models of answers."""
+"""Parts of answers about jobs and workers: times, links, usage, settings, tasks, decisions."""
 
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from hashlib import blake2b
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4, uuid5
 
-from pydantic import BaseModel
-from pydantic_core import PydanticSerializationError
-
-from orchestrator.core.dataclass import dataclass
-from orchestrator.core.events import Event
 from orchestrator.core.limits.budgets import is_known, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Decision, Pause, Question
@@ -22,22 +15,8 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports.read_models import Availability, Made
-from orchestrator.schemas.answers.common import (
-    AcceptedAnswer,
-    AgentAnswer,
-    AgentsAnswer,
-    CancelAnswer,
-    DecidedAnswer,
-    JobSummary,
-    Links,
-    MadeAnswer,
-    PausedAnswer,
-    PlanFallbackAnswer,
-    QuestionAnswer,
-    UnjudgedFileAnswer,
-    UnjudgedGateAnswer,
-)
+from orchestrator.core.ports.read_models import Made
+from orchestrator.schemas.answers.answer import Links
 from orchestrator.schemas.answers.gates import gate_answer, job_gate_answer
 from orchestrator.schemas.answers.job import (
     CandidateSettingsAnswer,
@@ -45,16 +24,26 @@ from orchestrator.schemas.answers.job import (
     TaskAnswer,
     UsageAnswer,
 )
+from orchestrator.schemas.answers.job_list import JobSummary
+from orchestrator.schemas.answers.status import (
+    AcceptedAnswer,
+    CancelAnswer,
+    DecidedAnswer,
+    MadeAnswer,
+    PausedAnswer,
+    PlanFallbackAnswer,
+    QuestionAnswer,
+    UnjudgedFileAnswer,
+    UnjudgedGateAnswer,
+)
 
 if TYPE_CHECKING:  # commands without a server import this module, and must start fast
     from orchestrator.engine.service.service import Service
 
 SUMMARY_CHARACTERS = 300
-
 #: Maximum depth of nested child_results and child_jobs. Deeper ones are empty, because parsers of
 #: JSON limit the nesting.
 DEEPEST_NESTING = 50
-
 _NOTHING = WorkerResult()
 _FIELDS = {each.wire: each.name for each in SETTINGS}
 #: The fields of a job's settings, by their names in answers.
@@ -282,98 +271,9 @@ def config_answer(config: JobConfig) -> ConfigAnswer:
     return ConfigAnswer(**{**found, "gates": [job_gate_answer(gate) for gate in config.gates]})
 
 
-def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
-    return AgentsAnswer(
-        agents=[
-            AgentAnswer(
-                name=each.name,
-                description=each.description,
-                usable=each.usable,
-                nodes=list(each.nodes),
-                installed=each.installed,
-                path=each.path or None,
-                version=each.version or None,
-                authenticated=each.authenticated,
-                login=each.login,
-                login_refused=each.login_refused or None,
-                credential=each.credential or None,
-                mend=list(each.mend),
-                inherit=list(each.inherit),
-            )
-            for each in found
-        ]
-    )
-
-
 def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
     """Return the sum of known usage. A value that is unknown for all workers is omitted."""
     known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
     without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
     lacking = True if without and known["cost_usd"] is not None else None
     return UsageAnswer(**known, cost_partial=lacking)
-
-
-def event_values(event: Event) -> Mapping[str, object]:
-    """Return the JSON object of an event, in the shape of EventAnswer."""
-    values: dict[str, object] = {
-        "seq": event.seq,
-        "kind": event.kind,
-        "at": moment(event.at).isoformat().replace("+00:00", "Z"),
-        "job_id": event.job_id,
-    }
-    if event.worker_id is not None:
-        values["worker_id"] = event.worker_id
-    return {**values, "data": dict(event.data)}
-
-
-#: Fields with the remaining quota, which change with time alone.
-RUNNING_DOWN = frozenset({"left", "remaining"})
-
-
-def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """Return ``answer`` as JSON, without the fields ``without`` and without fields that have no
-    value.
-    """
-    try:
-        return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
-    except (PydanticSerializationError, UnicodeEncodeError):
-        # The name of a worker's file may contain invalid UTF-8.
-        values = answer.model_dump(exclude_none=True, exclude=set(without))
-        text = json.dumps(values, ensure_ascii=False, default=_plain)
-        return text.encode("utf-8", "replace")
-
-
-def _plain(value: Any) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
-
-
-#: Made once, because ``json.dumps`` with options makes an encoder for each call.
-_left_text = json.JSONEncoder(default=str).encode
-
-
-@dataclass(frozen=True, slots=True)
-class TaggedBody:
-    """An encoded answer with its ETag. The ETag is stored, because its computation can be slow."""
-
-    body: bytes
-    tag: str
-
-    def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
-        """Return the two pieces of the complete answer, which ends with the remaining quota
-        ``left``.
-        """
-        return self.with_end(end_of(left))
-
-    def with_end(self, end: bytes) -> tuple[memoryview, bytes]:
-        """Return the two pieces of the complete answer. ``end`` is a result of ``end_of``."""
-        return memoryview(self.body)[:-1], end
-
-
-def end_of(left: Mapping[str, object]) -> bytes:
-    """Return the last part of an encoded answer: the fields with the remaining quota ``left``."""
-    text = _left_text(left).encode()
-    return b',"remaining":%b,"left":%b}' % (text, text)
-
-
-def tagged(body: bytes) -> TaggedBody:
-    return TaggedBody(body, blake2b(body, digest_size=16).hexdigest())

@@ -1,6 +1,6 @@
 """``orchestrator nodes``: how to make agents usable on nodes."""
 
-from orchestrator.cli.setup.nodes import fixes
+from orchestrator.cli.setup.cluster.nodes import fixes
 
 
 def test_nodes_that_lack_an_agent_for_the_same_reason_share_a_line() -> None:

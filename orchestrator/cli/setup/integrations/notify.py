@@ -3,7 +3,7 @@
 import click
 
 from orchestrator.cli.context import CliContext, json_option, pass_surroundings
-from orchestrator.cli.setup.webhooks import show_tests
+from orchestrator.cli.setup.integrations.webhooks import show_tests
 
 NONE = "no target is configured; add one to notify.targets in config.yaml: docs/notifications.md"
 

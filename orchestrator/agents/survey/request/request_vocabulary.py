@@ -1,4 +1,4 @@
-"""The intent of a request: a survey of the existing project, or something to build."""
+"""Reads a request by ``vocabulary.toml``: its keywords, and whether it asks to build."""
 
 import re
 import tomllib

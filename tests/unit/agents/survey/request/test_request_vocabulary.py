@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.agents.survey.request.intent import (
+from orchestrator.agents.survey.request.request_vocabulary import (
     NOTHING_BUILT,
     asks_to_build,
     keywords,

@@ -1,35 +1,19 @@
-"""Answers to callers. A new version may add fields, but may not change or remove the existing
-fields.
-"""
+"""The status of a job and its results, and answers to calls that start or change a job."""
 
 from datetime import datetime
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from orchestrator.core.events import EventKind
 from orchestrator.core.model.gate import GateCause
 from orchestrator.core.model.human_input import Decision, PauseCause, RunningMode
 from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
-from orchestrator.core.outcome.job.needs import NeedKind
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
-from orchestrator.core.text.field_descriptions import DescribedFields
+from orchestrator.schemas.answers.answer import Answer, Links
 from orchestrator.schemas.fields.default_values import no_items
-
-
-class Answer(DescribedFields, BaseModel):
-    """Base of all answers. Fields without a value are omitted."""
-
-    model_config = ConfigDict(frozen=True, defer_build=True)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the answer as a JSON object."""
-        return self.model_dump(mode="json", exclude_none=True)
-
-
-Links = dict[str, str]
 
 
 class AcceptedAnswer(Answer):
@@ -40,13 +24,13 @@ class AcceptedAnswer(Answer):
     links: Links
     duplicate: bool = False
     """True if the job already existed: same request, or same Idempotency-Key."""
-    remaining: dict[str, Any] = {}
+    remaining: dict[str, Any] = Field(default={})
     """Remaining quota of a worker of this job: depth, child jobs, workers, and seconds."""
-    left: dict[str, Any] = {}
+    left: dict[str, Any] = Field(default={})
     """Alias of remaining."""
-    caller_remaining: dict[str, Any] = {}
+    caller_remaining: dict[str, Any] = Field(default={})
     """Remaining quota of the worker that submitted the job."""
-    caller_left: dict[str, Any] = {}
+    caller_left: dict[str, Any] = Field(default={})
     """Alias of caller_remaining."""
     limits_notice: str | None = None
     """Settings in workers.limits that this machine does not enforce exactly."""
@@ -340,121 +324,6 @@ class WaitAnswer(StatusAnswer):
     """True if the wait timed out before the end of the job."""
 
 
-class JobSummary(Answer):
-    """One job in a list."""
-
-    job_id: str
-    status: JobStatus
-    run: int = 1
-    """Number of the present run: a retry or feedback begins the next one."""
-    reason: str
-    request: str
-    """The first 300 characters of the request."""
-    depth: int
-    root_job_id: str
-    parent_job_id: str | None = None
-    parent_worker_id: str | None = None
-    created_at: datetime
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    seconds: float | None = None
-    """Seconds from the start until the reports were written."""
-    paused: PausedAnswer | None = None
-    """The job's pause; omitted if the job is not paused."""
-    labels: dict[str, str]
-    links: Links
-
-
-class NeedAnswer(Answer):
-    """A need: a decision of a person, for which a job waits."""
-
-    kind: NeedKind
-    job_id: str
-    root_job_id: str
-    worker_id: str | None = None
-    task_id: str | None = None
-    text: str
-    """One line."""
-    since: datetime
-    command: str
-    """Command to type; empty: none."""
-    links: Links
-
-
-class NeedsAnswer(Answer):
-    """Needs of jobs that wait for a person, the latest first."""
-
-    needs: list[NeedAnswer]
-    total: int
-    page: int
-    page_size: int
-
-
-class TreeUsage(Answer):
-    """Known usage of a job and its descendants."""
-
-    cost_usd: float | None = None
-    """Known cost in US dollars; omitted if unknown."""
-    tokens: int | None = None
-    """Known tokens, counted as for max_tokens; omitted if unknown."""
-    cost_partial: bool = False
-    """True if a part of the cost is unknown."""
-
-
-class UsageRowAnswer(Answer):
-    """Usage for one key, such as an agent or a day, in one bucket of time."""
-
-    key: str
-    """Agent, model, day, root job, or value of the label; empty: none."""
-    at: datetime | None = None
-    """Start of the bucket; omitted without buckets."""
-    jobs: int
-    workers: int
-    succeeded: int
-    """Number of workers that succeeded."""
-    tokens_in: int
-    """Known input tokens that were not read from a cache."""
-    tokens_out: int
-    cache_read: int
-    """Known tokens read from a provider's cache."""
-    cost_usd: float | None = None
-    """Known cost; omitted if unknown."""
-    estimated: bool
-    """True if a part of the cost was computed from a price table."""
-    partial: bool
-    """True if a part of the cost is unknown."""
-
-
-class UsageRowsAnswer(Answer):
-    """Usage by key and time. The time of an ended worker is its end; the time of a running worker
-    is its start.
-    """
-
-    rows: list[UsageRowAnswer]
-
-
-class JobCardAnswer(JobSummary):
-    """A job in a list, with its progress."""
-
-    counts: dict[str, int] = Field(default_factory=dict)
-    """Number of workers by status; recursive_success counts as success."""
-    tree_counts: dict[str, int] = Field(default_factory=dict)
-    """Number of workers by status, including all descendants."""
-    usage: TreeUsage | None = None
-    """Usage of the job and its descendants."""
-    needs: list[NeedAnswer] = Field(default_factory=no_items)
-    """What the job and its descendants wait for from a person."""
-
-
-class JobsAnswer(Answer):
-    """A page of jobs, newest first."""
-
-    jobs: list[JobCardAnswer]
-    total: int
-    page: int
-    page_size: int
-
-
 class CancelAnswer(Answer):
     """The job is being stopped, or had already ended."""
 
@@ -471,83 +340,28 @@ class DecidedAnswer(CancelAnswer):
     """The job's pause; omitted if the job is not paused."""
 
 
-class EventAnswer(Answer):
-    """The data of one Server-Sent Event; its id is seq, its event name is kind."""
+class TriggerOutcome(StrEnum):
+    """Outcome of an event."""
 
-    seq: int
-    kind: EventKind
-    at: datetime
-    job_id: str
-    worker_id: str | None = None
-    data: dict[str, Any]
-
-
-class StatsAnswer(Answer):
-    """Counts, rates, and cost."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    jobs: dict[str, int] = {}
-    workers: dict[str, int] = {}
-    #: Number of ends in the last minute.
-    per_minute: dict[str, int] = {}
-    #: Number of gate results since the server's start, by outcome.
-    gates: dict[str, int] = {}
-    #: Known cost of all workers and planners. None: no cost is known.
-    cost_usd: float | None = None
-    #: True if a part of the cost was computed from a price table.
-    cost_estimated: bool = False
-    #: True if the cost of some workers is unknown or incomplete.
-    cost_partial: bool = False
+    #: a job was started
+    ACCEPTED = "accepted"
+    #: the comments are stored; the worker gets them in its next attempt
+    QUEUED = "queued"
+    #: an event with the same delivery id came before
+    DUPLICATE = "duplicate"
+    #: a condition is false
+    IGNORED = "ignored"
 
 
-class AgentAnswer(Answer):
-    """An agent and its availability."""
+class TriggerAnswer(Answer):
+    """Outcome of an event, with the job that the event started or concerns."""
 
-    name: str
-    description: str
-    usable: bool
-    """True if tasks can name the agent: it can work on the server's machine or on a node."""
-    nodes: list[str]
-    """Nodes of the cluster on which the agent can work.
-
-    The next fields are about the server's machine.
-    """
-    installed: bool
-    path: str | None = None
-    """Path of the agent's program."""
-    version: str | None = None
-    """Version, if known without running the program."""
-    authenticated: bool
-    """True if a credential was found, or none is needed."""
-    login: Literal["yes", "no", "unknown"]
-    """Result of the login in workers of the last ten minutes."""
-    login_refused: str | None = None
-    """Reason why the login failed."""
-    credential: str | None = None
-    """Variable or file of the credential."""
-    mend: list[str]
-    """Commands that make the agent usable."""
-    inherit: list[str]
-    """Parts of the user's configuration that workers inherit: mcp, skills, hooks, or memory."""
-
-
-class AgentsAnswer(Answer):
-    """Agents that tasks can name; AI agents first, the best first."""
-
-    agents: list[AgentAnswer]
-
-
-class HealthAnswer(Answer):
-    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
-
-    status: str = Field(pattern="^(ok|unavailable)$")
-    ready: bool
-    checks: dict[str, str]
-    paused: str = ""
-    """Reason why no worker starts now; empty if workers start."""
-    usable_agents: int = 0
-    """Number of AI agents that are installed and have a login."""
-    known_agents: int = 0
-    containment: str
-    version: str
+    trigger: str
+    """Name of the trigger."""
+    status: TriggerOutcome
+    """accepted, queued, duplicate, or ignored."""
+    reason: str = ""
+    """Why the event was ignored."""
+    job_id: str | None = None
+    """Job that the event started, or whose worker gets the comments."""
+    links: Links | None = None

@@ -1,0 +1,33 @@
+"""The list of agents with their availability, as an answer."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from orchestrator.core.ports.read_models import Availability
+from orchestrator.schemas.answers.server import AgentAnswer, AgentsAnswer
+
+if TYPE_CHECKING:  # commands without a server import this module, and must start fast
+    pass
+
+
+def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
+    return AgentsAnswer(
+        agents=[
+            AgentAnswer(
+                name=each.name,
+                description=each.description,
+                usable=each.usable,
+                nodes=list(each.nodes),
+                installed=each.installed,
+                path=each.path or None,
+                version=each.version or None,
+                authenticated=each.authenticated,
+                login=each.login,
+                login_refused=each.login_refused or None,
+                credential=each.credential or None,
+                mend=list(each.mend),
+                inherit=list(each.inherit),
+            )
+            for each in found
+        ]
+    )

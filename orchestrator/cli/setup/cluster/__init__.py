@@ -1,0 +1,1 @@
+"""Commands for the machines of a cluster: ``nodes`` and ``node``."""

@@ -1,0 +1,1 @@
+"""Commands for other services: incoming events (triggers), and outgoing messages."""

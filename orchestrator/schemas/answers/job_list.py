@@ -1,0 +1,126 @@
+"""Lists of jobs, what jobs need from a person, and the usage of jobs by key, agent, and model."""
+
+from datetime import datetime
+
+from pydantic import Field
+
+from orchestrator.core.model.states import JobStatus
+from orchestrator.core.outcome.job.needs import NeedKind
+from orchestrator.schemas.answers.answer import Answer, Links
+from orchestrator.schemas.answers.status import PausedAnswer
+from orchestrator.schemas.fields.default_values import no_items
+
+
+class JobSummary(Answer):
+    """One job in a list."""
+
+    job_id: str
+    status: JobStatus
+    run: int = 1
+    """Number of the present run: a retry or feedback begins the next one."""
+    reason: str
+    request: str
+    """The first 300 characters of the request."""
+    depth: int
+    root_job_id: str
+    parent_job_id: str | None = None
+    parent_worker_id: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    """Seconds from the start until the reports were written."""
+    paused: PausedAnswer | None = None
+    """The job's pause; omitted if the job is not paused."""
+    labels: dict[str, str]
+    links: Links
+
+
+class NeedAnswer(Answer):
+    """A need: a decision of a person, for which a job waits."""
+
+    kind: NeedKind
+    job_id: str
+    root_job_id: str
+    worker_id: str | None = None
+    task_id: str | None = None
+    text: str
+    """One line."""
+    since: datetime
+    command: str
+    """Command to type; empty: none."""
+    links: Links
+
+
+class NeedsAnswer(Answer):
+    """Needs of jobs that wait for a person, the latest first."""
+
+    needs: list[NeedAnswer]
+    total: int
+    page: int
+    page_size: int
+
+
+class TreeUsage(Answer):
+    """Known usage of a job and its descendants."""
+
+    cost_usd: float | None = None
+    """Known cost in US dollars; omitted if unknown."""
+    tokens: int | None = None
+    """Known tokens, counted as for max_tokens; omitted if unknown."""
+    cost_partial: bool = False
+    """True if a part of the cost is unknown."""
+
+
+class UsageRowAnswer(Answer):
+    """Usage for one key, such as an agent or a day, in one bucket of time."""
+
+    key: str
+    """Agent, model, day, root job, or value of the label; empty: none."""
+    at: datetime | None = None
+    """Start of the bucket; omitted without buckets."""
+    jobs: int
+    workers: int
+    succeeded: int
+    """Number of workers that succeeded."""
+    tokens_in: int
+    """Known input tokens that were not read from a cache."""
+    tokens_out: int
+    cache_read: int
+    """Known tokens read from a provider's cache."""
+    cost_usd: float | None = None
+    """Known cost; omitted if unknown."""
+    estimated: bool
+    """True if a part of the cost was computed from a price table."""
+    partial: bool
+    """True if a part of the cost is unknown."""
+
+
+class UsageRowsAnswer(Answer):
+    """Usage by key and time. The time of an ended worker is its end; the time of a running worker
+    is its start.
+    """
+
+    rows: list[UsageRowAnswer]
+
+
+class JobCardAnswer(JobSummary):
+    """A job in a list, with its progress."""
+
+    counts: dict[str, int] = Field(default_factory=dict)
+    """Number of workers by status; recursive_success counts as success."""
+    tree_counts: dict[str, int] = Field(default_factory=dict)
+    """Number of workers by status, including all descendants."""
+    usage: TreeUsage | None = None
+    """Usage of the job and its descendants."""
+    needs: list[NeedAnswer] = Field(default_factory=no_items)
+    """What the job and its descendants wait for from a person."""
+
+
+class JobsAnswer(Answer):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobCardAnswer]
+    total: int
+    page: int
+    page_size: int

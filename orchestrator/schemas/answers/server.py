@@ -1,0 +1,130 @@
+"""Answers about the server: health, figures, agents, and the nodes of the cluster."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from orchestrator.schemas.answers.answer import Answer
+
+
+class StatsAnswer(Answer):
+    """Counts, rates, and cost."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    jobs: dict[str, int] = Field(default={})
+    workers: dict[str, int] = Field(default={})
+    #: Number of ends in the last minute.
+    per_minute: dict[str, int] = Field(default={})
+    #: Number of gate results since the server's start, by outcome.
+    gates: dict[str, int] = Field(default={})
+    #: Known cost of all workers and planners. None: no cost is known.
+    cost_usd: float | None = None
+    #: True if a part of the cost was computed from a price table.
+    cost_estimated: bool = False
+    #: True if the cost of some workers is unknown or incomplete.
+    cost_partial: bool = False
+
+
+class AgentAnswer(Answer):
+    """An agent and its availability."""
+
+    name: str
+    description: str
+    usable: bool
+    """True if tasks can name the agent: it can work on the server's machine or on a node."""
+    nodes: list[str]
+    """Nodes of the cluster on which the agent can work.
+
+    The next fields are about the server's machine.
+    """
+    installed: bool
+    path: str | None = None
+    """Path of the agent's program."""
+    version: str | None = None
+    """Version, if known without running the program."""
+    authenticated: bool
+    """True if a credential was found, or none is needed."""
+    login: Literal["yes", "no", "unknown"]
+    """Result of the login in workers of the last ten minutes."""
+    login_refused: str | None = None
+    """Reason why the login failed."""
+    credential: str | None = None
+    """Variable or file of the credential."""
+    mend: list[str]
+    """Commands that make the agent usable."""
+    inherit: list[str]
+    """Parts of the user's configuration that workers inherit: mcp, skills, hooks, or memory."""
+
+
+class AgentsAnswer(Answer):
+    """Agents that tasks can name; AI agents first, the best first."""
+
+    agents: list[AgentAnswer]
+
+
+class HealthAnswer(Answer):
+    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
+
+    status: str = Field(pattern="^(ok|unavailable)$")
+    ready: bool
+    checks: dict[str, str]
+    paused: str = ""
+    """Reason why no worker starts now; empty if workers start."""
+    usable_agents: int = 0
+    """Number of AI agents that are installed and have a login."""
+    known_agents: int = 0
+    containment: str
+    version: str
+
+
+class UnusableAgentAnswer(Answer):
+    """An agent that cannot work on a node."""
+
+    name: str
+    reason: str
+    fix: list[str] = Field(description="Commands that make the agent usable on the node, in order.")
+
+
+class NodeAnswer(Answer):
+    """A node of the cluster."""
+
+    name: str
+    state: Literal["up", "drained", "unreachable", "rejected", "unknown"] = Field(
+        description="unknown: the node has not connected since the start of the server."
+    )
+    drained: bool = Field(description="True if the node was drained: no more workers start on it.")
+    slots: int = Field(description="Number of workers that may run on the node at the same time.")
+    running: int
+    waiting: int = Field(
+        description="Number of workers that wait for child jobs or locks, and hold no slot."
+    )
+    agents: list[str] = Field(
+        description="Agents that can work on the node: their program and a credential exist."
+    )
+    unusable_agents: list[UnusableAgentAnswer] = Field(
+        description="Agents that cannot work on the node; empty until the node has connected."
+    )
+    labels: dict[str, str]
+    memory_bytes: int | None = Field(description="Available memory; null: unknown.")
+    disk_bytes: int | None = Field(
+        description="Free space of the disk with the node's state directory; null: unknown."
+    )
+    own_files: bool | None = Field(
+        description="True if the node does not share the server's files; null: unknown."
+    )
+    address: str
+    version: str
+    seen_seconds: float | None = Field(
+        description="Seconds since the node's latest message; null: no message yet."
+    )
+    clock_skew_seconds: float
+    notice: str = Field(
+        description="Why the node is rejected, or when its workers start elsewhere."
+    )
+
+
+class NodesAnswer(Answer):
+    """Nodes of the cluster, without the server's own machine."""
+
+    nodes: list[NodeAnswer]
