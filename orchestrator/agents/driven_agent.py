@@ -36,8 +36,8 @@ from orchestrator.core.model.human_input import message_document, message_file_n
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.known_agents import KNOWN
 from orchestrator.core.ports import Assignment, Invocation
-from orchestrator.security.product_files import PACKAGES
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.product_files import PACKAGES
+from orchestrator.security.files.untrusted_files import read_regular
 
 _KEPT = ("type", "description", "enum", "const")
 

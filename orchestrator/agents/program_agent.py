@@ -17,7 +17,7 @@ from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.ports import Assignment, Invocation
 from orchestrator.core.text.formatting import cut
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Path of the script that puts ``orchestrator`` on the PATH of login shells, as BASH_ENV.
 LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")

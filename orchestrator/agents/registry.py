@@ -11,7 +11,7 @@ from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import AUTO, PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.ports import Agent
 from orchestrator.core.ports.read_models import Availability, TranscriptStep
-from orchestrator.security.product_files import PACKAGES
+from orchestrator.security.files.product_files import PACKAGES
 
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB

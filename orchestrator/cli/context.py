@@ -13,8 +13,8 @@ import click
 from orchestrator.cli.output.terminal import command_with
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Conflict
-from orchestrator.security import home_directory
-from orchestrator.security.home_directory import home_here
+from orchestrator.security.files import home_directory
+from orchestrator.security.files.home_directory import home_here
 
 if TYPE_CHECKING:
     from orchestrator.api.access.audit import AuditLog

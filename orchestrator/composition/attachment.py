@@ -26,7 +26,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.worktrees.working_directories import NAME, PROGRAMS
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import proc
-from orchestrator.security import search_boundary
+from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
 #: Prefix of the orchestrator's own variables, which a session without a supervisor must not have.

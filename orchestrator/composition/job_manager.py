@@ -29,7 +29,7 @@ from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener
 from orchestrator.outbox.outbox_service import OutboxService
-from orchestrator.security import scratch_directory, search_boundary
+from orchestrator.security.files import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
 from orchestrator.workspace import (
     JobLog,

@@ -25,8 +25,8 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
     choose,
 )
-from orchestrator.security.keys import ApiKeys, Holder, hash_key
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.keys import ApiKeys, Holder, hash_key
+from orchestrator.security.secrets.masking import Masker
 from orchestrator.workspace import (
     LOCK_NAME,
     DiskReserve,

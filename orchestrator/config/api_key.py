@@ -17,7 +17,7 @@ from orchestrator.config.sources import FILE_NAME
 from orchestrator.config.yaml_text import Position, read_yaml
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 #: Variables that override a key in the file.
 VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")

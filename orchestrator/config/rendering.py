@@ -15,8 +15,8 @@ from orchestrator.config.sections.triggers import TriggerSettings
 from orchestrator.config.settings import Settings
 from orchestrator.config.sources import FORMER_NAMES, FROM_VARIABLE
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.masking import shown_address
-from orchestrator.security.trigger_signatures import Verification
+from orchestrator.security.secrets.masking import shown_address
+from orchestrator.security.secrets.trigger_signatures import Verification
 
 HEADER = """\
 # yaml-language-server: $schema=./config.schema.json

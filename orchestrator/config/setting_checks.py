@@ -14,7 +14,7 @@ from orchestrator.config.sections.triggers import TriggerAction, TriggerSettings
 from orchestrator.config.settings import ApiKey, Settings
 from orchestrator.config.sources import FILE_NAME
 from orchestrator.core.text.command_name import COMMAND, KEY_COMMAND
-from orchestrator.security.trigger_signatures import Verification
+from orchestrator.security.secrets.trigger_signatures import Verification
 
 SHORTEST_KEY = 16
 #: The name of api.api_key, which no other key may have.

@@ -8,7 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Flaw, KnownTexts, Reading
-from orchestrator.security.secret_kinds import PRIVATE_KEY, Secret, SecretKind, found_in, kinds_in
+from orchestrator.security.secrets.secret_kinds import (
+    PRIVATE_KEY,
+    Secret,
+    SecretKind,
+    found_in,
+    kinds_in,
+)
 
 #: Maximum size of a window. Longer lines are read in windows that overlap.
 WINDOW_BYTES = 65536

@@ -48,7 +48,7 @@ from orchestrator.git.submodules import user_submodules, worktree_submodules
 from orchestrator.git.user_repository import checkout, ref_logs
 from orchestrator.git.worktrees import ignored_files, node_worktrees
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 
 def roll_back(

@@ -29,7 +29,7 @@ from orchestrator.outbox.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
 from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
-from orchestrator.security.masking import shown_address
+from orchestrator.security.secrets.masking import shown_address
 
 OFF = f"the receiver answered 410 Gone; to turn the endpoint on again: {COMMAND} webhooks test "
 

@@ -1,1 +1,7 @@
-"""API keys, masking of secrets, the environment of workers, and safe access to files."""
+"""Security: secrets, safe access to files, the environment of workers, text for terminals.
+
+- ``files``: Safe access to files, and the directories of the product
+- ``secrets``: API keys, masking of secrets in text, and signatures of incoming events
+
+``stdlib_client`` sends HTTP requests with a key, for programs that must start fast.
+"""

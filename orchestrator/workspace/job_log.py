@@ -16,7 +16,7 @@ from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Change
 from orchestrator.core.text.formatting import cut
-from orchestrator.security.untrusted_files import open_log, open_plain, read_tail
+from orchestrator.security.files.untrusted_files import open_log, open_plain, read_tail
 from orchestrator.workspace.layout import WorkspaceLayout, iso, write_all
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.core.repository.landing import BegunLanding
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Name of a directory in the workspace. It has one file for each job.
 NAME = ".landings"

@@ -29,7 +29,7 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.untrusted_files import (
+from orchestrator.security.files.untrusted_files import (
     NotPlain,
     open_log,
     read_regular,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from orchestrator.security.untrusted_files import read_tail, replace_file
+from orchestrator.security.files.untrusted_files import read_tail, replace_file
 
 logger = logging.getLogger(__name__)
 

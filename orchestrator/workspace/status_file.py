@@ -32,7 +32,7 @@ from orchestrator.core.outcome.job.job_outcome import (
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Change, Tree
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 from orchestrator.workspace.layout import WorkspaceLayout, iso
 
 logger = logging.getLogger(__name__)

@@ -121,7 +121,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file"
     ): OF_SPARES,
     (
-        "unit/security/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
+        "unit/security/files/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
     ): OF_APPLYING,
     (
         "integration/engine/jobs/test_messages.py::test_a_message_survives_a_crash_and_comes_once"

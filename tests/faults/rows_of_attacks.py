@@ -89,7 +89,7 @@ ROWS = (
         injection="every cut; base64, URL and JSON",
         promise="never in logs, events, reports, streams, or files of an attempt",
         tests=(
-            "unit/security/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
+            "unit/security/secrets/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
             (
                 "integration/engine/access/test_security.py::"

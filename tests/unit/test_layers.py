@@ -143,7 +143,8 @@ LIGHT = frozenset(
         "security.control_sequences",
         "security.environment",
         "security.stdlib_client",
-        "security.masking",
+        "security.secrets",
+        "security.secrets.masking",
     )
 )
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.agents.events.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 NAME = "agent.json"
 VERSION = 1

@@ -14,7 +14,7 @@ from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.known_agents import known
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 _LIMIT_BYTES = 1024 * 1024
 #: Variables for tools that run without a person.

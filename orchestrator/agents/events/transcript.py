@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.agents.events.agent_events import AgentEvent, RetryEvent, TextEvent, ToolEvent
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 STREAM_NAME = "stream.jsonl"
 _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from orchestrator.core.text.formatting import cut_bytes
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 MOST_FILE_BYTES = 32 * 1024
 MOST_BYTES_IN_ALL = 128 * 1024

@@ -17,7 +17,7 @@ from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import Listing, list_files
 from orchestrator.agents.survey.source import grammars
 from orchestrator.agents.survey.survey_error import SurveyError
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Path in the workspace of the digests, which later jobs use, too.
 CACHE = "cache/survey"

@@ -15,8 +15,8 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import Invocation
 from orchestrator.core.text.formatting import cut_bytes, fence, one_line
-from orchestrator.security.product_files import PACKAGES
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.product_files import PACKAGES
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 
 @cache

@@ -19,7 +19,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Caller
 from orchestrator.engine.service.service import Service
-from orchestrator.security.keys import hash_key
+from orchestrator.security.secrets.keys import hash_key
 
 KEY_HEADER = "X-API-Key"
 #: Proves that a change comes from the page that logged in, and not from another port's page.

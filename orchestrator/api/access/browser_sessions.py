@@ -20,8 +20,8 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.keys import hash_key
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.secrets.keys import hash_key
 
 logger = logging.getLogger(__name__)
 

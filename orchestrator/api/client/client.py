@@ -32,7 +32,7 @@ from orchestrator.api.client.errors import (
 )
 from orchestrator.api.client.follow import FollowCalls
 from orchestrator.api.client.transport import new_key, present
-from orchestrator.security.home_directory import home_here
+from orchestrator.security.files.home_directory import home_here
 
 __all__ = [
     "ApiError",

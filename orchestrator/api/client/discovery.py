@@ -14,7 +14,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 CONFIG_NAME = "config.yaml"
 RECORD_NAME = "server.json"

@@ -17,7 +17,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
 from orchestrator.schemas.answers.workers import LogLinesAnswer
 from orchestrator.schemas.requests.queries import LogQuery
-from orchestrator.security.untrusted_files import open_plain
+from orchestrator.security.files.untrusted_files import open_plain
 
 BLOCK_BYTES = 64 * 1024
 

@@ -45,7 +45,7 @@ from orchestrator.api.streaming.waiting_connection import Threads
 from orchestrator.api.tasks_api import calls as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 
 class LateRule(Rule):

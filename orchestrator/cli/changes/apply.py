@@ -31,8 +31,8 @@ from orchestrator.cli.output.terminal import confirmed, printable
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound, RepositoryError
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.safe_write import SafeWriter
-from orchestrator.security.untrusted_files import open_plain
+from orchestrator.security.files.safe_write import SafeWriter
+from orchestrator.security.files.untrusted_files import open_plain
 
 #: Files for the orchestrator in a worker's plain directory.
 REPORTS = {"output.md", "result.json"}

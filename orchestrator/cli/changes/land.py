@@ -23,7 +23,7 @@ from orchestrator.core.errors import Conflict, Incomplete, OtherBranch
 from orchestrator.core.model.states import SUCCEEDED_WORKER, JobStatus
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import fence
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 if TYPE_CHECKING:
     from orchestrator.core.model.submission import Caller

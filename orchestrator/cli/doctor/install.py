@@ -9,7 +9,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.cli.doctor.check import HealthCheck, quoted
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import INSTALL_COMMAND
-from orchestrator.security.product_files import product_file
+from orchestrator.security.files.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5

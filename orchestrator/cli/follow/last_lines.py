@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.cli.output.terminal import lines_of
-from orchestrator.security.untrusted_files import open_plain
+from orchestrator.security.files.untrusted_files import open_plain
 
 #: Maximum bytes that are read from the end of a log; a longer last line is cut at its beginning.
 TAIL_BYTES = 2048

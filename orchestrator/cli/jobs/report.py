@@ -9,7 +9,7 @@ import click
 from orchestrator.cli.context import CliContext, job_argument, json_option, pass_surroundings
 from orchestrator.cli.output.terminal import printable
 from orchestrator.core.errors import NotFound
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 FINAL = "FINAL_RESULT.md"
 #: Maximum bytes of a report.

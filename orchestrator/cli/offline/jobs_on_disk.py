@@ -15,7 +15,7 @@ from orchestrator.core.errors import NoSuchJob, OrchestratorError
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER
 from orchestrator.core.outcome.job.job_outcome import ALL_WORKERS
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 Answer = dict[str, Any]
 

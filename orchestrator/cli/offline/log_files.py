@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.security.untrusted_files import open_plain
+from orchestrator.security.files.untrusted_files import open_plain
 
 POLL_SECONDS = 0.1
 BLOCK_BYTES = 65536

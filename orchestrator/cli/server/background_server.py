@@ -21,8 +21,8 @@ from orchestrator.cli.server_record import is_same_process, running_server
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.model.states import ENDED_JOB, JobStatus
-from orchestrator.security.product_files import FOLDER
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.product_files import FOLDER
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 READY_SECONDS = 60.0
 STOP_SECONDS = 30.0

@@ -15,7 +15,7 @@ from orchestrator.api.options import DoctorCheck
 from orchestrator.cli.server.home_setup import home_option
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files.product_files import FOLDER
 
 logger = logging.getLogger(__name__)
 

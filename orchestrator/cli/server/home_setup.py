@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.core.errors import ConfigError, RepositoryError
-from orchestrator.security.home_directory import check_private, is_home
-from orchestrator.security.product_files import FOLDER, product_file
+from orchestrator.security.files.home_directory import check_private, is_home
+from orchestrator.security.files.product_files import FOLDER, product_file
 
 #: Program in the directory that workers have on their PATH; ``spawn`` and ``lock`` start without
 #: importing a package.

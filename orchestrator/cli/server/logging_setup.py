@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from orchestrator.config import Settings
-from orchestrator.security.masking import Masker
-from orchestrator.security.untrusted_files import PrivateLog
+from orchestrator.security.files.untrusted_files import PrivateLog
+from orchestrator.security.secrets.masking import Masker
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 #: Control characters except tab and newline, which a terminal would obey.

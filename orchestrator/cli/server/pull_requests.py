@@ -17,7 +17,7 @@ from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.service import Service
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.api.options import OtherServer
 from orchestrator.cli.server_record import is_same_process
 from orchestrator.core.dataclass import dataclass
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
 

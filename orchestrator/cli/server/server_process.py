@@ -36,7 +36,7 @@ from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.process import crash_injection
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.workspace import DiskReserve
 
 logger = logging.getLogger(__name__)

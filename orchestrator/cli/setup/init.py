@@ -20,8 +20,8 @@ from orchestrator.cli.context import (
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
-from orchestrator.security.product_files import product_file
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.product_files import product_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
 #: Most tools read the first directory; Claude Code reads the second.

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.core.errors import Conflict
-from orchestrator.security.product_files import FOLDER, product_file
+from orchestrator.security.files.product_files import FOLDER, product_file
 
 PACKAGE = "orchestrator"
 

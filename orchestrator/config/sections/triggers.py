@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, SecretStr, StringConstraints
 
 from orchestrator.config.fields.kinds import Count, PathText, SecondsOrZero, Section, Text, Word
-from orchestrator.security.trigger_signatures import Verification
+from orchestrator.security.secrets.trigger_signatures import Verification
 
 ParamName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
 

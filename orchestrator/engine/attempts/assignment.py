@@ -50,8 +50,8 @@ from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.schemas.agent_output.plan import plan_schema
 from orchestrator.schemas.agent_output.review import review_schema
 from orchestrator.security.environment import worker_environment
-from orchestrator.security.keys import new_proof
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
+from orchestrator.security.secrets.keys import new_proof
 
 logger = logging.getLogger(__name__)
 

@@ -42,12 +42,12 @@ from orchestrator.engine.runtime.worker_environment import (
     project_programs,
 )
 from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, not_copied
-from orchestrator.security import scratch_directory as scratch
-from orchestrator.security import search_boundary
 from orchestrator.security.environment import (
     not_for_this_machine,
     secrets_in,
 )
+from orchestrator.security.files import scratch_directory as scratch
+from orchestrator.security.files import search_boundary
 
 
 @dataclass(frozen=True, slots=True)

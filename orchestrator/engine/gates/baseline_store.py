@@ -18,7 +18,7 @@ from typing import Any
 
 from orchestrator.core.gates.findings import Flaw, Ran, Reading, tells_nothing
 from orchestrator.core.model.gate import Gate
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Directory in the workspace.
 FOLDER = "base_results"

@@ -28,11 +28,11 @@ from orchestrator.engine.runtime.worker_environment import (
     project_programs,
 )
 from orchestrator.engine.worktrees.setup_commands import NO_SETUP, Setup, why_failed
-from orchestrator.security import scratch_directory as scratch
-from orchestrator.security import search_boundary
 from orchestrator.security.environment import secrets_in
-from orchestrator.security.keys import new_proof
-from orchestrator.security.untrusted_files import read_regular, read_tail
+from orchestrator.security.files import scratch_directory as scratch
+from orchestrator.security.files import search_boundary
+from orchestrator.security.files.untrusted_files import read_regular, read_tail
+from orchestrator.security.secrets.keys import new_proof
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from orchestrator.core.model.job_facts import LossCause, Missing, Overruled
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.git_refs import result_branch, short, worker_branch
 from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.engine.runtime import machine
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_BYTES = 1000
 

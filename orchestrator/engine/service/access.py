@@ -22,7 +22,7 @@ from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import WorkerFilter
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.keys import ApiKeys, hash_key
+from orchestrator.security.secrets.keys import ApiKeys, hash_key
 
 #: Maximum number of a job's workers that a message names.
 MOST_NAMED = 10

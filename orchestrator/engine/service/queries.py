@@ -21,7 +21,7 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.submission.submit import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Seconds for which an answer waits until observers have written their files.
 CATCH_UP_SECONDS = 5.0

@@ -54,7 +54,7 @@ from orchestrator.engine.runtime.messages import (
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
-from orchestrator.security.keys import hash_key, new_key, new_proof
+from orchestrator.security.secrets.keys import hash_key, new_key, new_proof
 
 #: Seconds for which changes are collected before observers get them. Waking a thread for each
 #: change would delay the thread that stores the next change, because both need the interpreter.

@@ -20,7 +20,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import LEFT, MOST_FILES, Changes
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
 

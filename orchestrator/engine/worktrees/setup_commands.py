@@ -11,7 +11,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.model.gate import Gate
 from orchestrator.core.text.formatting import one_line
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Name of the file with the setup commands that have run. It is in the worktree's own part of the
 #: repository, and is removed with the worktree.

@@ -23,7 +23,7 @@ from orchestrator.core.model.repository_changes import (
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Name of the file in a root job's directory with the state before the job.
 BEFORE = "checkout.json"

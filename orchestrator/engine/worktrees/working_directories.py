@@ -56,7 +56,7 @@ from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
 from orchestrator.engine.worktrees.worktree_cleanup import Turns
 from orchestrator.engine.worktrees.worktree_rule import WorktreeRule
-from orchestrator.security.secret_kinds import redacted
+from orchestrator.security.secrets.secret_kinds import redacted
 
 
 def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:

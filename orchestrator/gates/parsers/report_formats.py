@@ -14,7 +14,7 @@ from orchestrator.gates.parsers import (
     pre_commit,
     sarif,
 )
-from orchestrator.security.untrusted_files import open_plain, read_tail
+from orchestrator.security.files.untrusted_files import open_plain, read_tail
 
 #: Maximum size of a report. A larger one is rejected, because a part of it would show the other
 #: tests as missing.

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 
 def note_once(path: Path, content: Callable[[], bytes]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from orchestrator.git.command.runner import Git
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Allowed characters in names of refs, in addition to letters and digits.
 _SAFE = "/-_.,=@"

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import field
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Seconds after which an unused session is closed.
 IDLE_SECONDS = 1.0

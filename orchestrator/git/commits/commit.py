@@ -26,7 +26,7 @@ from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
 from orchestrator.git.user_repository.checkout import within
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Lengths of full object names: SHA-1, SHA-256.
 _LENGTHS = (40, 64)

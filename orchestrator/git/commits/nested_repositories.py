@@ -17,7 +17,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.staged import Staged
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.git.user_repository.checkout import within
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
 #: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.

@@ -31,7 +31,7 @@ from orchestrator.git.commits.commit import commit_tree, contains, tree_of
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 

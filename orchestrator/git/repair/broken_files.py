@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Name of the directory in a root job's directory.
 NAME = "repository-broken"

@@ -12,7 +12,7 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import free
 from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum size of a file with the name of a commit, in bytes.
 MOST_PATHS = 5

@@ -24,7 +24,7 @@ from orchestrator.git.repair.git_directory_files import (
     read,
     written,
 )
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Command whose output has the lines of a file of packed refs.
 _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")

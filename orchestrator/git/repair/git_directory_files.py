@@ -12,7 +12,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.repair.broken_worktrees import is_head
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Settings that decide whether git recognises the directory as this repository.
 _DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"

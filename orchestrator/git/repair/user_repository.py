@@ -21,7 +21,7 @@ from orchestrator.core.model.repository_changes import (
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.repository_location import GitLocation, place_of
 from orchestrator.git.user_repository import checkout
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 _MOST_BYTES = 256 << 20
 #: Maximum number of lines of a file's difference, and of commits of a branch's difference.

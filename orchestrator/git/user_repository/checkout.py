@@ -20,7 +20,7 @@ from orchestrator.git.command import configuration, ref_files
 from orchestrator.git.command.configuration import SETTLED_SECONDS
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.sessions import Stamp, shared_part, stamp_of
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of changed files that are checked individually.
 MOST_FILES = 20_000

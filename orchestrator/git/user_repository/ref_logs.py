@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import ADDRESSES
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 _MOST_BYTES = 64 << 20
 _PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")

@@ -27,7 +27,7 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
 from orchestrator.git.worktrees.worktrees import refill
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Files below the directory that one machine sends to the other.
 _COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"

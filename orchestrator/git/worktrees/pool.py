@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.git.command import configuration
 from orchestrator.git.command.runner import Git
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Minimum size of the index of a spare worktree. A smaller one has few files, which are written
 #: faster than checked.

@@ -15,7 +15,7 @@ from orchestrator.git.command import fifo_guard
 from orchestrator.git.command.runner import Git
 from orchestrator.git.worktrees import registration
 from orchestrator.git.worktrees.pool import WorktreePool, restore
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
 
 #: Git's exit codes of a comparison, with or without a difference.
 _COMPARED = (0, 1)

@@ -11,7 +11,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, Conflict
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.link import SERVER_NAME
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 if TYPE_CHECKING:
     from cryptography import x509

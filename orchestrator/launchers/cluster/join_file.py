@@ -11,8 +11,8 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.node.node_agent import NodeSettings
 from orchestrator.launchers.cluster.server_addresses import host_and_port
-from orchestrator.security.product_files import FOLDER
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.product_files import FOLDER
+from orchestrator.security.files.untrusted_files import replace_file
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 

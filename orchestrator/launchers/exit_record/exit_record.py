@@ -29,7 +29,7 @@ from orchestrator.launchers.exit_record.claim import (
     set_aside,
 )
 from orchestrator.launchers.process import proc
-from orchestrator.security.untrusted_files import open_plain, read_regular
+from orchestrator.security.files.untrusted_files import open_plain, read_regular
 
 #: Seconds for which a locked file may lack the name of its holder.
 _HOLDER_SECONDS = 2.0

@@ -13,8 +13,8 @@ from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.claim import run_path
 from orchestrator.launchers.process import proc
-from orchestrator.security.masking import Masker
-from orchestrator.security.untrusted_files import read_regular
+from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.secrets.masking import Masker
 
 #: Seconds after which a killed process counts as unkillable: it hangs in the kernel.
 _KILL_SECONDS = 2.0

@@ -16,7 +16,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.containment import cgroup
-from orchestrator.security.product_files import PACKAGES
+from orchestrator.security.files.product_files import PACKAGES
 
 _WATCHED = (
     "is checked ten times a second: a worker may exceed the limit briefly, and is then killed"

@@ -27,7 +27,7 @@ from orchestrator.launchers.local.containment_settings import ContainmentPlan, M
 from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.start import never_started
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.process import crash_injection
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.security.product_files import PACKAGES
+from orchestrator.security.files.product_files import PACKAGES
 
 #: -S and -E make the start fast and independent of the server's environment. They also remove this
 #: package from the import path, so its path is an argument.

@@ -15,7 +15,7 @@ from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.rlimits import LimitWatch, hit_by_end
 from orchestrator.launchers.process.start import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 
 class Clock:

@@ -7,7 +7,7 @@ import os
 import stat
 
 from orchestrator.security.control_sequences import Cleaner
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 #: Maximum bytes that are stored of the end of an output that is too long.
 _LARGEST_TAIL = 256 * 1024

@@ -10,7 +10,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.submission import Submission
 from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.template import JobTemplate
-from orchestrator.security.trigger_signatures import Verification, is_verified
+from orchestrator.security.secrets.trigger_signatures import Verification, is_verified
 
 #: Headers with the kind of an event, and with its delivery id, of every service.
 _KINDS = ("x-github-event", "x-gitlab-event")

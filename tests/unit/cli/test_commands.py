@@ -25,7 +25,7 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server import serve
 from orchestrator.cli.server.background_server import project_line
 from orchestrator.core.errors import NotFound
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files.product_files import FOLDER
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi
 

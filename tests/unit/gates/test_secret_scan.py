@@ -7,7 +7,7 @@ import time
 import pytest
 
 from orchestrator.gates.secret_scan import OVERLAP_BYTES, WINDOW_BYTES, Secrets
-from orchestrator.security.secret_kinds import found_in, redacted
+from orchestrator.security.secrets.secret_kinds import found_in, redacted
 
 #: Put together here, so that no scanner reports this file.
 SECRETS = {

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.outbox.addresses import AddressPolicy, ForbiddenUrl
 from orchestrator.outbox.http import Poster
-from orchestrator.security.masking import shown_address
+from orchestrator.security.secrets.masking import shown_address
 
 #: One trick each. Names of this list resolve without a network.
 HOSTILE = (

@@ -15,8 +15,13 @@ from orchestrator.security.environment import (
     secrets_in,
     worker_environment,
 )
-from orchestrator.security.keys import DEFAULT, ApiKeys, hash_key, new_key
-from orchestrator.security.untrusted_files import open_log, read_regular, read_tail, replace_file
+from orchestrator.security.files.untrusted_files import (
+    open_log,
+    read_regular,
+    read_tail,
+    replace_file,
+)
+from orchestrator.security.secrets.keys import DEFAULT, ApiKeys, hash_key, new_key
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:

@@ -18,7 +18,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.core.ports import Change, Tree
-from orchestrator.security.untrusted_files import NotPlain
+from orchestrator.security.files.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, ServerLock, StatusFiles, WorkspaceLayout
 from orchestrator.workspace.job_log import line_of
 from tests.integration.engine.site import until

@@ -12,7 +12,7 @@ from orchestrator.agents.survey.request.request_vocabulary import NOTHING_BUILT
 from orchestrator.agents.survey.result.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 OUTPUT_FILE = "output.md"
 #: Maximum number of rows of a list; result.json has all rows.

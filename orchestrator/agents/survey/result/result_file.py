@@ -47,7 +47,7 @@ from orchestrator.agents.survey.result.result import (
 )
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.survey_error import SurveyError
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 SCHEMA = 1
 RESULT_FILE = "result.json"

@@ -28,7 +28,7 @@ from orchestrator.schemas.answers.browser_session import (
 )
 from orchestrator.schemas.requests.queries import NoQuery
 from orchestrator.schemas.requests.server import LoginRequest
-from orchestrator.security.keys import hash_key
+from orchestrator.security.secrets.keys import hash_key
 
 blueprint = Blueprint("session", __name__)
 

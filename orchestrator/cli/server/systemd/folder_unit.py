@@ -14,8 +14,8 @@ from orchestrator.cli.context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.server.systemd.unit import Unit
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest, NotFound
-from orchestrator.security import home_directory
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files import home_directory
+from orchestrator.security.files.product_files import FOLDER
 
 #: Variable with the Python of a folder without ``.venv``.
 PYTHON_VARIABLE = "ORCHESTRATOR_PYTHON"

@@ -15,7 +15,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.machine_labels import LABEL_PATTERN
 from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.schemas.fields.text import PATTERN_WORDS
-from orchestrator.security.product_files import product_file
+from orchestrator.security.files.product_files import product_file
 
 if TYPE_CHECKING:
     from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry

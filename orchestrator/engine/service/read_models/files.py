@@ -29,7 +29,7 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.engine.attempts.preparation import PROMPT
 from orchestrator.engine.service.access import Access
 from orchestrator.engine.service.queries import Queries
-from orchestrator.security.untrusted_files import read_tail
+from orchestrator.security.files.untrusted_files import read_tail
 
 BASE, RESULT = "base", "result"
 

@@ -28,7 +28,7 @@ from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut
-from orchestrator.security.untrusted_files import replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from orchestrator.core.text.command_name import COMMAND, IN_FOLDER
 from orchestrator.launchers.cluster.certificates import CertificateAuthority
 from orchestrator.launchers.cluster.join_file import JoinFile
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
-from orchestrator.security.product_files import product_file
+from orchestrator.security.files.product_files import product_file
 
 if TYPE_CHECKING:
     from orchestrator.launchers.cluster.dask.dask_scaling import DaskScaling

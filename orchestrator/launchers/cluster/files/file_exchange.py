@@ -17,7 +17,7 @@ from orchestrator.launchers.cluster.files import archive
 from orchestrator.launchers.cluster.files.archive import ArchiveFigures, UnusableFiles
 from orchestrator.launchers.cluster.files.node_files import attempt_files
 from orchestrator.launchers.cluster.link import CHUNK, WINDOW, Link, packed
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024
 

@@ -20,8 +20,8 @@ from typing import Any
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees, WorktreeFiles
 from orchestrator.launchers.cluster.files import archive
 from orchestrator.launchers.cluster.files.archive import ArchiveFigures, UnusableFiles
-from orchestrator.security import search_boundary
-from orchestrator.security.untrusted_files import read_regular, replace_file
+from orchestrator.security.files import search_boundary
+from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Names of the archives: of the server's files, and of the files that come back.
 RECEIVED, RETURNED = "received", "returned"

@@ -62,7 +62,7 @@ from orchestrator.launchers.local.containment_settings import (
 from orchestrator.launchers.local.launcher import LocalLauncher
 from orchestrator.launchers.process.node_lease import LeaseFile, boot_time
 from orchestrator.launchers.process.start import never_started
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files.product_files import FOLDER
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from orchestrator.composition import build
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.engine.runtime.machine import SIZE
-from orchestrator.security import scratch_directory
+from orchestrator.security.files import scratch_directory
 from tests.integration.engine.conftest import MakeServer, MakeSite
 from tests.integration.engine.site import shell, until
 from tests.support.crashing import Crash, crash_at

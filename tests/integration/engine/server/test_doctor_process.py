@@ -12,8 +12,8 @@ import pytest
 from orchestrator.cli.server import doctor_process
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.core.errors import Unavailable
-from orchestrator.security.home_directory import VARIABLE
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files.home_directory import VARIABLE
+from orchestrator.security.files.product_files import FOLDER
 from tests.integration.engine.site import make_folder
 
 

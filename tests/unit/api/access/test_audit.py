@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from orchestrator.api.access.audit import FILE_NAME
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app
-from orchestrator.security import untrusted_files
+from orchestrator.security.files import untrusted_files
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
 ORCHESTRATE = "/api/v1/orchestrate"

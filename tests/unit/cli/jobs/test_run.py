@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli.output.exit_codes import ExitCode
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files.product_files import FOLDER
 from tests.unit.cli import fake_api
 from tests.unit.cli.fake_api import KEY, FakeApi
 

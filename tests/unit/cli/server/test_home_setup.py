@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.cli.server.home_setup import prepare_home, write_command
 from orchestrator.core.errors import ConfigError
-from orchestrator.security import search_boundary
-from orchestrator.security.home_directory import local_home
+from orchestrator.security.files import search_boundary
+from orchestrator.security.files.home_directory import local_home
 
 LINE = "/.orchestrator/local/"
 

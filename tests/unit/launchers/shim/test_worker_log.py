@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.launchers.shim.worker_log import WorkerLog
-from orchestrator.security.masking import Masker
+from orchestrator.security.secrets.masking import Masker
 
 NAME = "depth_0_worker_1.log"
 

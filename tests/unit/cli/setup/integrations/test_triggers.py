@@ -8,7 +8,7 @@ import yaml
 
 from tests.unit.cli.conftest import Orchestrator
 
-LABELED = Path(__file__).parents[3] / "fixtures" / "github" / "issues.labeled.json"
+LABELED = Path(__file__).parents[4] / "fixtures" / "github" / "issues.labeled.json"
 SECRET = "a-secret-for-tests-only"
 
 

@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from orchestrator.core import failpoints
-from orchestrator.security.untrusted_files import NotPlain
+from orchestrator.security.files.untrusted_files import NotPlain
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import search_boundary
+from orchestrator.security.files import search_boundary
 
-FOLDER = Path(__file__).parents[3]
+FOLDER = Path(__file__).parents[4]
 
 
 @pytest.mark.parametrize("name", search_boundary.FILES)

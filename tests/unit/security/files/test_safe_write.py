@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security.safe_write import SafeWriter
-from orchestrator.security.untrusted_files import NotPlain
+from orchestrator.security.files.safe_write import SafeWriter
+from orchestrator.security.files.untrusted_files import NotPlain
 from tests.support.crashing import Crash, crash_at
 
 
@@ -100,7 +100,7 @@ def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
 def test_what_a_kill_left_goes_with_the_next_time(target: Path) -> None:
     killed = (
         "import os, pathlib, sys\n"
-        "from orchestrator.security.safe_write import SafeWriter\n"
+        "from orchestrator.security.files.safe_write import SafeWriter\n"
         "os.replace = lambda *_, **__: os.kill(os.getpid(), 9)\n"
         "SafeWriter(pathlib.Path(sys.argv[1])).put('a', b'after', executable=False)\n"
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from orchestrator import IS_INSTALLED, PORTABLE
 
 #: Directory that contains the package: the portable folder, or an environment's ``site-packages``.
-FOLDER = Path(__file__).absolute().parents[2]
+FOLDER = Path(__file__).absolute().parents[3]
 #: The same directory with links resolved, for the import path of started processes.
 PACKAGES = str(FOLDER.resolve())
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.security.masking import MASK, Masker
+from orchestrator.security.secrets.masking import MASK, Masker
 
 #: No deadline, because a busy machine is no failure.
 unhurried = settings(deadline=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.errors import ConfigError
-from orchestrator.security.product_files import FOLDER
+from orchestrator.security.files.product_files import FOLDER
 
 VARIABLE = "ORCHESTRATOR_HOME"
 #: Path of the home below the project.

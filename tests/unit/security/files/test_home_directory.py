@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import ConfigError
-from orchestrator.security import home_directory
-from orchestrator.security.product_files import FOLDER, product_file
+from orchestrator.security.files import home_directory
+from orchestrator.security.files.product_files import FOLDER, product_file
 
 
 @pytest.fixture

@@ -7,7 +7,11 @@ from typing import Any
 import pytest
 
 from orchestrator.outbox import webhooks as outbox
-from orchestrator.security.trigger_signatures import TOLERANCE_SECONDS, Verification, is_verified
+from orchestrator.security.secrets.trigger_signatures import (
+    TOLERANCE_SECONDS,
+    Verification,
+    is_verified,
+)
 
 #: From GitHub's documentation, "Validating webhook deliveries".
 GITHUB_SECRET, GITHUB_BODY = "It's a Secret to Everybody", b"Hello, World!"

@@ -1,0 +1,1 @@
+"""Secrets: API keys, masking of secrets in text, and signatures of incoming events."""
