@@ -127,7 +127,9 @@ class JobLog:
         while missing := self._missing(root_id, events):
             self._write(handle, root_id, missing)
         self._write(handle, root_id, events)
-        if not events or any(_is_end(event) for event in events):
+        if not events or any(
+            event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id for event in events
+        ):
             self._close(root_id)
             self._written.pop(root_id, None)
 
@@ -187,10 +189,6 @@ class JobLog:
         handle = self._open.pop(root_id, None)
         if handle is not None:
             os.close(handle)
-
-
-def _is_end(event: Event) -> bool:
-    return event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id
 
 
 def line_of(event: Event) -> str:

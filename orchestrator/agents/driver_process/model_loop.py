@@ -16,7 +16,7 @@ from orchestrator.agents.driver_process.spec import Spec
 from orchestrator.agents.driver_process.watchdog import EarlyStop, Watchdog
 from orchestrator.agents.events.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
 from orchestrator.agents.events.outside_edits import Edits
-from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Runs a loop: gets its settings, the prompt, and a callback for its events.
 Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutcome]
@@ -68,7 +68,8 @@ class ModelLoop:
             outcome = run(settings(self._spec), prompt, self._emit)
             return replace(outcome, outside=self._edits.outside())
         except Stopped as stopped:
-            return self._stopped(stopped.why)
+            why, usage = stopped.why, self._watch.usage
+            return AgentOutcome(error_class=why.reason, error=why.because, usage=usage)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             return AgentOutcome(error_class=ErrorClass.API, error=text, usage=self._watch.usage)
@@ -99,10 +100,6 @@ class ModelLoop:
         self._running = False  # a further signal must not raise a second exception
         silent = f"the agent printed nothing for {self._spec.stall_seconds:g} s"
         raise Stopped(self._asked or EarlyStop(ErrorClass.TIMEOUT, silent))
-
-    def _stopped(self, why: EarlyStop) -> AgentOutcome:
-        usage: Usage = self._watch.usage
-        return AgentOutcome(error_class=why.reason, error=why.because, usage=usage)
 
 
 def _main_thread() -> int:

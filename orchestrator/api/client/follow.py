@@ -64,7 +64,9 @@ class FollowCalls(ClientCalls):
                     last, seen = event, int(event["seq"])
                     yield event
                 # The stream ends after the job's last event, but also when the server stops.
-                complete = last is None or _ends(last, job_id)
+                complete = last is None or (
+                    last.get("kind") == "job_ended" and last.get("job_id") == bare_id(job_id)
+                )
                 ended = complete and self.status(job_id)["status"] in ENDED_JOB
             except (ConnectionLost, ServerUnreachable) as error:
                 if not retry.pause():
@@ -110,10 +112,6 @@ class FollowCalls(ClientCalls):
                 yield from text_lines(pieces)
         except ConnectionLost as error:
             raise self._lost() from error
-
-
-def _ends(event: Answer, job_id: str) -> bool:
-    return event.get("kind") == "job_ended" and event.get("job_id") == bare_id(job_id)
 
 
 def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:

@@ -209,12 +209,12 @@ def problem_of(response: TransportReply) -> dict[str, Any]:
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
-        problem = {"title": response.reason, "detail": _unexplained(response)}
+        answered = f"{response.status_code} {response.reason}"
+        problem = {
+            "title": response.reason,
+            "detail": f"the server answered {answered} to {response.url}",
+        }
     return {**problem, "status": response.status_code}
-
-
-def _unexplained(response: TransportReply) -> str:
-    return f"the server answered {response.status_code} {response.reason} to {response.url}"
 
 
 def _cause(error: BaseException) -> str:

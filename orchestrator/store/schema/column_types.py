@@ -281,7 +281,14 @@ def read_exit(found: Found) -> Exit:
         cause = ExitCause(found["cause"])
     else:
         cause = cause_of(ended_by, found.get("error", ""), found.get("stopped_by", ""))
-    return Exit(**{**_with_strays(found), "ended_by": ended_by, "cause": cause})
+    return Exit(
+        **{
+            **found,
+            "strays": tuple(Stray(**stray) for stray in found.get("strays", ())),
+            "ended_by": ended_by,
+            "cause": cause,
+        }
+    )
 
 
 def read_result(found: Found) -> WorkerResult:
@@ -353,7 +360,10 @@ def read_facts(found: Found) -> JobFacts:
     overruled = tuple(_read_overruled(each) for each in found.get("overruled", ()))
     also = tuple(_read_overruled(each) for each in found.get("overruled_below", ()))
     shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
-    gates = tuple(_gate_fact(each) for each in found.get("gates", ()))
+    gates = tuple(
+        GateFact(**{**each, "cause": GateCause(each["cause"]) if each["cause"] else None})
+        for each in found.get("gates", ())
+    )
     fallback = found.get("plan_fallback")
     return JobFacts(
         **{
@@ -426,10 +436,6 @@ def _read_shortfall(found: Found) -> Shortfall:
     )
 
 
-def _gate_fact(found: Found) -> GateFact:
-    return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
-
-
 def read_pause(found: Found) -> Pause:
     running, cause = RunningMode(found["running"]), PauseCause(found["cause"])
     return Pause(**{**found, "running": running, "cause": cause})
@@ -479,10 +485,6 @@ def names_of(text: str) -> tuple[str, ...]:
 
 def read_mapping(found: Found) -> Found:
     return found
-
-
-def _with_strays(found: Found) -> Found:
-    return {**found, "strays": tuple(Stray(**stray) for stray in found.get("strays", ()))}
 
 
 def _with_gates(found: Found) -> Found:

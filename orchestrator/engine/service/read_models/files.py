@@ -163,7 +163,9 @@ class WorkerFiles:
     def transcript(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[TranscriptStep]:
         """Return the steps of the latest attempt. Raise NotFound if the agent saves no steps."""
         worker = self._access.worker(caller, job_id, worker_id)
-        content = self._stream(worker)
+        path = Path(self._workspace.control(worker, worker.attempt), STREAM)
+        directory = self._workspace.job_directory(worker.root_id)
+        content = read_tail(path, MOST_BYTES, within=directory)
         lines = content.decode("utf-8", "replace").splitlines()
         steps = self._read_steps(worker.agent, lines, worker.status.ended) if content else None
         if steps is None:
@@ -172,7 +174,3 @@ class WorkerFiles:
                 f"GET /api/v1/jobs/{job_id}/logs/{worker_id}"
             )
         return list(steps)[-MOST_STEPS:]
-
-    def _stream(self, worker: Worker) -> bytes:
-        path = Path(self._workspace.control(worker, worker.attempt), STREAM)
-        return read_tail(path, MOST_BYTES, within=self._workspace.job_directory(worker.root_id))

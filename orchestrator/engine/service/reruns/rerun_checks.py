@@ -53,7 +53,10 @@ def check_reopens(
             f"job {job.id} is being merged; repeat the call when it has ended: "
             f"{COMMAND} wait {job.id}"
         )
-    if any(_is_at_work(each, worker) for each in scheduler.view.workers_of(job.id)):
+    if any(
+        each.is_reviewer and each.task_id == worker.task_id and not each.status.ended
+        for each in scheduler.view.workers_of(job.id)
+    ):
         raise Conflict(
             f"the candidates of task {worker.task_id!r} are being reviewed; wait for the end of "
             f"the job: {COMMAND} wait {job.id}"
@@ -61,10 +64,6 @@ def check_reopens(
     if job.parent_key is not None:
         _check_above(scheduler, job, command)
         scheduler.check_locks(job, [scheduler.view.task_of(worker)])
-
-
-def _is_at_work(each: Worker, worker: Worker) -> bool:
-    return each.is_reviewer and each.task_id == worker.task_id and not each.status.ended
 
 
 def _check_conflicts(job: Job, worker: Worker) -> None:

@@ -61,11 +61,12 @@ class LateResults:
             worker = self._unit_of_work.workers[key]
             if key in self._ended or self._is_done(worker, now):
                 yield from attempts.values()
-            elif self._may_start(worker, now) and worker.attempt in attempts:
+            elif (
+                worker.status is WorkerStatus.PENDING
+                and worker.not_before <= now
+                and worker.attempt in attempts
+            ):
                 yield attempts[worker.attempt]
-
-    def _may_start(self, worker: Worker, now: float) -> bool:
-        return worker.status is WorkerStatus.PENDING and worker.not_before <= now
 
     def _is_done(self, worker: Worker, now: float) -> bool:
         """True if the worker has ended, its job has not, and the next check is due.
