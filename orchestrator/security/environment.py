@@ -47,11 +47,18 @@ def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
     found = {}
     # Programs read one of the two names; curl prefers lower case.
     for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
-        given = environment.get(name) or environment.get(other, "")
-        direct = [each.strip() for each in given.split(",") if each.strip()]
-        missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]
-        found[name] = ",".join([*direct, *missing])
+        found[name] = _with_this_machine(environment.get(name) or environment.get(other, ""))
     return found
+
+
+@lru_cache(maxsize=16)
+def _with_this_machine(given: str) -> str:
+    """Return a value of ``NO_PROXY`` with this machine added. Cached, because most workers have the
+    same value.
+    """
+    direct = [each.strip() for each in given.split(",") if each.strip()]
+    missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]
+    return ",".join([*direct, *missing])
 
 
 @lru_cache(maxsize=256)

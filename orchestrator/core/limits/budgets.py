@@ -114,6 +114,12 @@ def breach(limited: Limited, spent: Mapping[str, float]) -> str:
     return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
 
+def has_caps(limited: Limited) -> bool:
+    """True if a limit has a value."""
+    limits = (limited.max_steps, limited.max_tokens, limited.max_cost_usd)
+    return limits != (None, None, None)
+
+
 def caps_of(limited: Limited) -> dict[str, float]:
     """Return the limits that have a value, by name."""
     found = {name: getattr(limited, name) for name in BUDGET_LIMITS}

@@ -5,6 +5,7 @@ Times are seconds since the epoch, UTC; durations are seconds.
 
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
+from functools import partial
 from typing import NamedTuple
 
 from orchestrator.core.dataclass import dataclass
@@ -43,6 +44,11 @@ class WorkerKey(NamedTuple):
 
     root_id: str
     worker_id: str
+
+
+#: Creates a key from its two parts. Faster than a call of the class: each worker's key is created
+#: about twenty times.
+_key: Callable[[tuple[str, str]], WorkerKey] = partial(tuple.__new__, WorkerKey)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -329,7 +335,7 @@ class Worker:
 
     @property
     def key(self) -> WorkerKey:
-        return WorkerKey(self.root_id, self.id)
+        return _key((self.root_id, self.id))
 
     @property
     def usage(self) -> Usage:
@@ -419,4 +425,4 @@ class Attempt:
 
     @property
     def key(self) -> WorkerKey:
-        return WorkerKey(self.root_id, self.worker_id)
+        return _key((self.root_id, self.worker_id))

@@ -323,7 +323,9 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
     """Return the verdict on one attempt."""
     if was_complete(exit, evidence):
         exit = replace(exit, ended_by=EndedBy.EXIT, code=0, signal=None)
-    row = next(row for row in TABLE if row.fits(exit, evidence))
+    for row in TABLE:  # faster than a generator
+        if row.fits(exit, evidence):
+            break
     reason = row.reason(exit, evidence)
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
     return Verdict(

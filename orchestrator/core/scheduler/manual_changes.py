@@ -7,6 +7,7 @@ stored tree.
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.failure import Rollback
@@ -15,7 +16,7 @@ from orchestrator.core.model.job_facts import Landed
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 from orchestrator.core.scheduler.transitions.ends.job_end import shortfall_of
 
 #: Maximum number of rollbacks of a worker that are stored.

@@ -2,10 +2,10 @@
 
 from typing import Any
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.model.job import PLANNER, PLANNER_INDEX, Job, Worker
 from orchestrator.core.model.states import WorkerKind
 from orchestrator.core.outcome.job.reason import reason_of
-from orchestrator.core.scheduler.state.unit_of_work import changed
 
 
 def planner_of(job: Job, agent: str, name: str) -> Worker:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.core import failpoints
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import Ran
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
@@ -163,7 +163,7 @@ class AttemptRunner:
         launch counts as returned: the worker starts when it has a slot. That start reports any
         lasting error.
         """
-        worker = replace(self._scheduler.view.workers[command.key], attempt=command.attempt)
+        worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
         name = attempt_id(worker)
         try:

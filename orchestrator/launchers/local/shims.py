@@ -11,10 +11,9 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
@@ -255,7 +254,7 @@ class ShimLink:
         """
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
-            self.launch = replace(self.launch, proof=Proof(self.launch.proof.digest))
+            self.launch = changed(self.launch, proof=Proof(self.launch.proof.digest))
 
     def stop(
         self,

@@ -43,7 +43,8 @@ _FIXED: Mapping[str, frozenset[str]] = {
         }
     ),
     "workers": frozenset({"job_id", "task_id", "index", "kind", "depth"}),
-    "attempts": frozenset({"job_id"}),
+    # An attempt's hashes are stored with its row. To write them again would change an index.
+    "attempts": frozenset({"job_id", "token_hash", "record_hash", "node"}),
 }
 
 

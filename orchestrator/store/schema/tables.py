@@ -91,6 +91,8 @@ def cost_marks(worker: Worker) -> int:
     cost is exact and complete.
     """
     usage = worker.usage
+    if usage is NO_USAGE:
+        return 0
     known = usage.cost_usd is not None
     lacks = usage.partial or (not known and usage != NO_USAGE)
     return ESTIMATED * (known and usage.cost_estimated) + INCOMPLETE * lacks

@@ -5,11 +5,9 @@ emits the event.
 """
 
 from collections.abc import Iterable
-from functools import cache
-from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any
 
-from orchestrator.core.dataclass import dataclass
+from orchestrator.core.dataclass import changed, dataclass
 from orchestrator.core.events import OF_PLANNER, OF_REVIEWER, Event, EventKind
 from orchestrator.core.limits.quotas import DaySpent
 from orchestrator.core.model.human_input import Pause
@@ -23,38 +21,6 @@ from orchestrator.core.model.states import (
 from orchestrator.core.ports import Change, Tree
 
 AttemptKey = tuple[WorkerKey, int]
-
-
-Value = TypeVar("Value")
-
-_set = object.__setattr__
-
-
-def changed(value: Value, /, **changes: Any) -> Value:
-    """Return a changed copy, like ``dataclasses.replace``.
-
-    Only for frozen dataclasses with slots and without ``__post_init__``. Takes half the time of
-    ``replace``, which matters because the unit of work copies five values per worker. Raise
-    AttributeError for an unknown field.
-    """
-    kind: Any = type(value)
-    new: Value = object.__new__(kind)
-    setters, fields_of = _slots(kind)
-    for set_field, field in zip(setters, fields_of(value), strict=True):
-        set_field(new, field)
-    for name, field in changes.items():
-        _set(new, name, field)
-    return new
-
-
-@cache
-def _slots(kind: type) -> tuple[list[Any], Any]:
-    """Return setters of all fields, and one getter for all fields.
-
-    Only for classes with at least two fields.
-    """
-    names: Any = tuple(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-    return [getattr(kind, name).__set__ for name in names], attrgetter(*names)
 
 
 @dataclass(slots=True)

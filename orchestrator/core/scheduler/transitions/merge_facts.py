@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing, Overruled
@@ -20,7 +21,6 @@ from orchestrator.core.outcome.job.unmerged_changes import (
 )
 from orchestrator.core.scheduler.merge_outcome import Merged
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.unit_of_work import changed
 
 
 class MergeFacts:

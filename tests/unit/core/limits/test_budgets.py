@@ -10,6 +10,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.limits.admission import check_budget
 from orchestrator.core.limits.budgets import (
     breach,
+    has_caps,
     passed,
     passed_in_words,
     spent_by,
@@ -24,6 +25,7 @@ from orchestrator.core.model.attempt.attempt_result import (
     Usage,
 )
 from orchestrator.core.model.gate import GateResult, GateStatus
+from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import is_for_gates, judge
 from tests.unit.core.factories import DONE, EXIT_0, EXIT_1, a_task
@@ -295,3 +297,16 @@ def test_a_worker_under_a_cap_reports_every_step_at_once() -> None:
     is_capped = story.scheduler.view.is_capped
     found = [is_capped(story.key(each)) for each in (free, task, capped, child)]
     assert found == [False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        TaskSpec(id="t", max_steps=0),
+        TaskSpec(id="t", max_tokens=0),
+        TaskSpec(id="t", max_cost_usd=0.0),
+    ],
+)
+def test_a_task_has_caps_if_one_limit_has_a_value(task: TaskSpec) -> None:
+    assert has_caps(task)
+    assert not has_caps(TaskSpec(id="t"))

@@ -5,6 +5,7 @@ no gate judged, what to check in the deliveries, and passed limits.
 from collections.abc import Iterator
 from dataclasses import replace
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
 from orchestrator.core.limits.budgets import is_unpriced, passed
 from orchestrator.core.model.gate import altered_judges
@@ -16,7 +17,6 @@ from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import has_worktree
 from orchestrator.core.scheduler.scheduler_commands import Render, TakePlan
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.unit_of_work import changed
 
 
 class JobEnd:

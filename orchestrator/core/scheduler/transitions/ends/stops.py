@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
@@ -11,7 +12,6 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.scheduler.scheduler_commands import Stop, StopMerging
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
-from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
 from orchestrator.core.text.command_name import COMMAND

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.limits.budgets import NOTHING, passed, passed_in_words, spent_by
+from orchestrator.core.limits.budgets import NOTHING, has_caps, passed, passed_in_words, spent_by
 from orchestrator.core.model.human_input import answered, open_rounds
 from orchestrator.core.model.job import Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.states import WaitKind, WorkerStatus
@@ -72,7 +72,10 @@ class WorkerEnd:
         verdict.
         """
         usage = worker.result.usage if worker.result else NOTHING
-        caps = map(passed_in_words, passed(task, spent_by(usage), at_least=usage.partial))
+        found = passed(task, spent_by(usage), at_least=usage.partial) if has_caps(task) else ()
+        if not found:
+            return verdict
+        caps = map(passed_in_words, found)
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:

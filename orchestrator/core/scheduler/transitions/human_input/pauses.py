@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy
@@ -13,7 +14,6 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.reason import budget_command, reason_of
 from orchestrator.core.scheduler.scheduler_commands import Stop
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.text.command_name import COMMAND
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.errors import Conflict, OutdatedPlan
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
@@ -12,7 +13,6 @@ from orchestrator.core.outcome.job.reason import paused
 from orchestrator.core.scheduler.dag import PlanProgress
 from orchestrator.core.scheduler.planned_job import held_for_approval
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.state.unit_of_work import changed
 from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 

@@ -2,11 +2,12 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.core.dataclass import changed
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.ports import Change, Tree
-from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork, changed
+from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 from tests.unit.core.factories import EXIT_0, START, a_job, a_task, a_worker
 
 WORKER = a_worker()

@@ -1,0 +1,28 @@
+"""The statements that write a change."""
+
+import sqlite3
+
+from sqlalchemy.dialects.sqlite import dialect
+
+from orchestrator.store.database.change_writer import updating
+from orchestrator.store.schema import tables
+from orchestrator.store.schema.tables import metadata
+
+
+def test_the_end_of_an_attempt_changes_no_index() -> None:
+    """Each index that a statement changes costs a page of the log for each attempt."""
+    indexed = {column.name for index in tables.attempts.indexes for column in index.columns}
+    indexed |= {column.name for column in tables.attempts.primary_key}
+    written = _written_columns("attempts")
+
+    assert "token_hash" in indexed
+    assert "exit" in written
+    assert not indexed & written
+
+
+def _written_columns(table: str) -> set[str]:
+    """Return the columns that SQLite sets in an update of a row."""
+    statement = str(updating(metadata.tables[table], dialect())._text)
+    assignments = statement.partition(" SET ")[2].partition(" WHERE ")[0]
+    assert sqlite3.complete_statement(f"{statement};")
+    return {each.partition("=")[0].strip(' "') for each in assignments.split(",")}
