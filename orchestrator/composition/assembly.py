@@ -5,6 +5,7 @@ import secrets
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +42,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.agent_logins import Needs
 from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement
 from orchestrator.core.scheduler.placement import Machine
@@ -49,7 +51,7 @@ from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.preparation import AttemptPreparation, attempt_id
+from orchestrator.engine.attempts.preparation import AttemptPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
@@ -357,11 +359,13 @@ class Assembly:
             self._workspace,
             search,
             fold_attempts=fold,
-            is_elsewhere=self._is_elsewhere,
+            on_node=self._on_node,
         )
 
-    def _is_elsewhere(self, worker: Worker) -> bool:
-        return self._cluster is not None and self._cluster.has_own_files(attempt_id(worker))
+    def _on_node(self, worker: Worker, waits: bool) -> AbstractContextManager[NodeWorktree | None]:
+        if self._cluster is None:
+            return nullcontext()
+        return self._cluster.worktree(f"{worker.root_id}/{worker.id}", waits=waits)
 
     @cached_property
     def _checks(self) -> GateRunner:

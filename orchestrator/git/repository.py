@@ -13,7 +13,7 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.repository_changes import RefMove
-from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
 from orchestrator.git.base import start_commit, uncommitted
@@ -530,12 +530,17 @@ class GitRepository(Committed):
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         place, found = self.place(), self.place().whole(worktree.directory)
-        if worktree_submodules.may_have_some(place.worktrees.git_of(found), found.admin):
+        git, changes = place.worktrees.git_of(found), worktree.commit
+        if worktree_submodules.may_have_some(git, found.admin):
             raise RepositoryError(
                 "submodules of the project are not copied to other machines; run the task on the "
                 "server's machine (node: here)"
             )
-        return node_worktrees.send(place.git, worktree.commit, known, path)
+        if node_worktrees.is_changed(git):
+            # For example, the result of a child job that ended after the worker's last attempt.
+            about = node_worktrees.MESSAGE, node_worktrees.WHO
+            changes = self.snapshot(worktree.directory, *about)
+        return node_worktrees.send(place.git, worktree.commit, changes, known, path)
 
     def others(self, worktree: WorktreeFiles) -> Sequence[str]:
         place = self.place()
@@ -547,6 +552,10 @@ class GitRepository(Committed):
         objects = str(place.common / "objects")
         how = (objects, worktree.branch, worktree.commit, path)
         node_worktrees.take(self._git_of(found), found.admin, *how)
+
+    def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
+        wanted = (change.now, change.then, *change.branches.values())
+        node_worktrees.send_commits(self.place().git, tuple(dict.fromkeys(wanted)), known, path)
 
     def close_at(self, directory: str) -> None:
         self.place().worktrees.close(directory)

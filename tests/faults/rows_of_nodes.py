@@ -4,6 +4,7 @@ from tests.faults.row import Row
 
 CUTS = "faults/test_cuts_at_messages.py"
 LINKS = "faults/test_links_of_nodes.py"
+CHILDREN = "faults/test_child_jobs_of_nodes.py"
 OWN = "faults/test_own_files_of_nodes.py"
 OWN_FILES = "integration/launchers/cluster/test_own_files.py"
 SHORT = "faults/test_shortages_of_nodes.py"
@@ -287,6 +288,28 @@ ROWS = (
         tests=(
             f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
             f"{OWN}::test_a_full_disk_of_the_node_delays_the_result",
+        ),
+    ),
+    Row(
+        number=92,
+        fault="a fault while a child job starts from, or changes, files on a node of its own",
+        injection=(
+            "the connection ends at each message; SIGKILL of the server or of the node's process "
+            "after each step; the node is lost before and after it gets the result; a small disk "
+            "of the node is filled"
+        ),
+        promise=(
+            "one child job starts, runs once, and its result is in the worker's files; a step "
+            "that was cut off is repeated"
+        ),
+        tests=(
+            f"{CHILDREN}::"
+            "test_a_connection_that_ends_at_a_message_of_a_child_job_loses_and_doubles_nothing",
+            f"{CHILDREN}::"
+            "test_a_server_that_is_killed_between_two_steps_of_a_child_job_repeats_the_step",
+            f"{CHILDREN}::test_a_killed_node_process_repeats_the_step_of_a_child_job",
+            f"{CHILDREN}::test_a_node_that_is_lost_while_it_gets_a_result_loses_no_result",
+            f"{CHILDREN}::test_a_child_job_waits_for_space_on_the_disk_of_its_node",
         ),
     ),
 )

@@ -15,7 +15,7 @@ from tests.support.examples import nightly
 
 #: Ends the connection at the first message of a kind, once for the whole node. Where it ended is
 #: written to a file, because the node's process may not be asked.
-_CUTTER = """
+CUTTER = """
 import os
 from orchestrator.launchers.cluster.link import Link
 way, kind, moment, mark = {cut!r}
@@ -91,7 +91,7 @@ def test_a_connection_that_ends_at_a_message_loses_and_doubles_nothing(
     site: ClusterSite, way: str, kind: str, moment: str
 ) -> None:
     mark = site.directory / "cut"
-    cutter = _CUTTER.format(cut=(way, kind, moment, str(mark)))
+    cutter = CUTTER.format(cut=(way, kind, moment, str(mark)))
     site.cluster.add("n1")
     site.nodes["n1"] = NodeProcess(
         site.directory / "n1.join",

@@ -1,8 +1,8 @@
-"""The files of an attempt, and the port that copies its worktree, for a machine with its own file
+"""The files of an attempt, and the ports that copy its worktree, for a machine with its own file
 system.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Protocol
 
@@ -37,6 +37,41 @@ class AttemptFiles:
     worktree: WorktreeFiles | None = field(default=None)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileChange:
+    """A change of a worktree's files, such as the result of a child job."""
+
+    #: The commit of the present files, and the commit of the new files. They are equal if the files
+    #: stay unchanged.
+    now: str
+    then: str
+    #: Branches that the worker can read afterwards: commits by full name.
+    branches: Mapping[str, str] = field(default_factory=dict)
+
+
+class NodeWorktree(Protocol):
+    """The worktree of a running attempt on a node with its own file system. The caller holds it, so
+    that the attempt does not end during the calls.
+
+    All methods wait for the node. They raise Unavailable while the server stops.
+    """
+
+    def fetch(self) -> bool:
+        """Update the server's copy of the worktree, and its branch, to the state on the node.
+
+        Return False if the attempt is ending: the server then gets the files with the end. Raise
+        RepositoryError or OSError.
+        """
+
+    def bring(self, change: FileChange) -> str:
+        """Change the files on the node, but not HEAD and the index. Git checks all files before it
+        changes one.
+
+        Return ""; or the reason why the files may be unchanged, so that the caller must call
+        ``fetch`` again. Raise RepositoryError or OSError.
+        """
+
+
 class ServerWorktrees(Protocol):
     """The server's side of worktrees on other machines."""
 
@@ -56,6 +91,11 @@ class ServerWorktrees(Protocol):
 
         The directory comes from the other machine, and is not trusted. Idempotent. Raise
         RepositoryError or OSError; then the branch is unchanged.
+        """
+
+    def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
+        """Write the commits of a change into the directory ``path``, except those that ``known``
+        commits contain. Raise RepositoryError or OSError.
         """
 
 
@@ -84,4 +124,11 @@ class NodeWorktrees(Protocol):
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
         """Write the branch and the changes of the worktree ``directory`` into the directory
         ``path``. Raise RepositoryError or OSError.
+        """
+
+    def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
+        """Change the files of the worktree ``directory`` while its worker runs. Its HEAD and index
+        stay.
+
+        ``path``: the directory of the server with the commits. Raise RepositoryError or OSError.
         """

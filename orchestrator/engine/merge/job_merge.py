@@ -68,7 +68,8 @@ class ChildResultMerge:
 
     def _bring(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
         """Add the child job's changes to the files of a waiting worker."""
-        brought = self._worktrees.bring_result(job, parent, record.base, record.commit)
+        change = record.base, record.commit, f"refs/heads/{record.branch}"
+        brought = self._worktrees.bring_result(job, parent, *change)
         if brought is None:
             record.without_worktree = parent.id
             return

@@ -9,12 +9,12 @@ import logging
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import field, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.core.errors import RepositoryError, Unavailable
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,
@@ -24,6 +24,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.model.attempt.failure import after, before
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Workspace
+from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
     child_refs,
@@ -107,6 +108,12 @@ MOST_FILES = 10_000
 LEFT = ("output.md", "result.json")
 #: Seconds until opening a worktree is retried.
 PAUSE_SECONDS = 0.3
+#: Maximum number of times that a child job's result is added to files that change at that time.
+MOST_TRIES = 6
+
+#: Holds the worktree of a running worker on a node with its own file system; None if the server has
+#: the worker's files. The second argument: True to wait for a disconnected node.
+HoldOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
 def not_copied(directory: str) -> tuple[str, ...]:
@@ -179,15 +186,15 @@ class Worktrees:
         search: str = os.defpath,
         *,
         fold_attempts: bool = True,
-        is_elsewhere: Callable[[Worker], bool] = lambda worker: False,
+        on_node: HoldOnNode = lambda worker, waits: nullcontext(),
     ) -> None:
-        """``search``: the path on which workers find programs. ``is_elsewhere`` returns True while
-        the files of a running worker are on another machine.
+        """``search``: the path on which workers find programs. ``on_node``: the worktrees of
+        running workers on nodes with their own file systems.
 
         ``fold_attempts``: True if the commits of a rejected attempt become part of the next
         attempt's commit.
         """
-        self._search, self._is_elsewhere = search, is_elsewhere
+        self._search, self._on_node = search, on_node
         self._fold_attempts = fold_attempts
         self._repository = repository
         self.rule = WorktreeRule(agents)
@@ -206,19 +213,15 @@ class Worktrees:
         uncommitted work.
 
         If the worker has no worktree, return the base of its job. If its job has no base, return
-        the present commit of the project. Raise InvalidRequest if the worktree is on another
-        machine.
+        the present commit of the project. Raise Unavailable if the worktree is on a node that
+        cannot be reached.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
-        if self._is_elsewhere(worker) and os.path.lexists(self.directory(worker)):
-            raise InvalidRequest(
-                f"a child job cannot start from the files of {worker.id}: its node has its own "
-                "file system; set git: off for the child job's tasks, or use a node that shares "
-                "the server's files (docs/cluster.md)",
-                kind="base",
-            )
-        commit = self._snapshot(worker) or parent.config.base
+        with self._on_node(worker, False) as held:
+            if held is not None and not held.fetch():
+                raise Unavailable(f"{worker.id} is ending; retry later")
+            commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
 
     def directory(self, worker: Worker) -> str:
@@ -344,21 +347,47 @@ class Worktrees:
         """Return an ended worker's branch heads. See ``engine.worktrees.branch_tips``."""
         return self._tips.of(job, worker_id)
 
-    def bring_result(self, job: Job, parent: Worker, began: str, result: str) -> Brought | None:
+    def bring_result(
+        self, job: Job, parent: Worker, began: str, result: str, branch: str
+    ) -> Brought | None:
         """Add a child job's result to the files of the parent worker, which waits for it.
 
-        Return None if the worker has no worktree. If the result conflicts, no part of it is added.
+        ``branch``: the full name of the result's branch. Return None if the worker has no worktree.
+        If the result conflicts, no part of it is added.
         """
-        now = self._snapshot(parent)
-        if not now:
-            return None
+        brought: Brought | None = None
+        why = ""
+        for _ in range(MOST_TRIES):
+            with self._on_node(parent, True) as held:
+                if held is None and brought is not None:
+                    # No attempt of the worker has begun on a node in the meantime.
+                    return brought
+                if held is not None and not held.fetch():
+                    # In the next round, the server has the files of the ended attempt.
+                    continue
+                now = self._snapshot(parent)
+                if not now:
+                    return None
+                merged = self._merge_result(job, now, began, result)
+                if held is not None:
+                    then, branches = merged.commit or now, {branch: result}
+                    why = held.bring(FileChange(now=now, then=then, branches=branches))
+                    if why:
+                        continue
+                if merged.commit:
+                    self._repository.bring(self.directory(parent), now, merged.commit)
+                brought = Brought(now, merged)
+                if held is not None:
+                    return brought
+        raise RepositoryError(
+            f"cannot add the result of job {job.id} to the files of {parent.id} on its node: {why}"
+        )
+
+    def _merge_result(self, job: Job, now: str, began: str, result: str) -> Merge:
         ours = now
         if not self._repository.contains(now, began):
             ours = self._repository.join(now, began, "State before", merger_of(job))
-        merged = self._tips.merge(job, ours, result, f"Merge job {job.id}")
-        if merged.commit:
-            self._repository.bring(self.directory(parent), now, merged.commit)
-        return Brought(now, merged)
+        return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
     def close_attempt(self, worker: Worker, task: TaskSpec, ground: WorkerWorktree) -> Changes:
         """Commit the attempt's changes, in whatever state the agent left the worktree.

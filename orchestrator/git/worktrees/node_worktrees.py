@@ -22,10 +22,10 @@ from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.commits.commit import bring, commit_tree, tree_of
 from orchestrator.git.worktrees.worktrees import refill
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
@@ -39,8 +39,8 @@ _MOST_KNOWN = 32
 _MOST_STORED = 64
 _KNOWN = "refs/orchestrator/known/"
 _SHA256_LENGTH = 64
-_WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
-_MESSAGE = "Uncommitted changes of a worker\n"
+WHO = Signature(name="orchestrator", email="node@orchestrator.invalid")
+MESSAGE = "Uncommitted changes of a worker\n"
 #: Prefix of a temporary directory in a worktree's own part of the repository.
 _PREFIX = "orchestrator-node-"
 
@@ -48,16 +48,35 @@ _PREFIX = "orchestrator-node-"
 # The server
 
 
-def send(git: Git, commit: str, known: Sequence[str], directory: str) -> Sequence[str]:
+def send(
+    git: Git, commit: str, changes: str, known: Sequence[str], directory: str
+) -> Sequence[str]:
     """Write the objects of a commit, except those of the ``known`` commits, into a directory.
 
-    Return the commits that the other machine has afterwards: ``commit``, and those of ``known``
-    that exist here. Raise RepositoryError or OSError.
+    ``changes``: the worktree's files as one more commit; ``commit`` if none is changed. Return the
+    commits that the other machine has afterwards: ``commit``, and those of ``known`` that exist
+    here. Raise RepositoryError or OSError.
+    """
+    present = send_commits(git, (commit, changes), known, directory)
+    _write_state(directory, commit, changes)
+    return (*(each for each in present if each != commit), commit)
+
+
+def send_commits(
+    git: Git, commits: Sequence[str], known: Sequence[str], directory: str
+) -> Sequence[str]:
+    """Write the objects of commits, except those of the ``known`` commits, into a directory. Return
+    those of ``known`` that exist here. Raise RepositoryError or OSError.
     """
     theirs = [each for each in known if _ID.fullmatch(each)]
     present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]
-    _pack(git, [commit], present, f"{directory}/{_COMMITS}")
-    return (*(each for each in present if each != commit), commit)
+    _pack(git, commits, present, f"{directory}/{_COMMITS}")
+    return present
+
+
+def is_changed(git: Git) -> bool:
+    """True if a tracked file of the worktree may differ from HEAD."""
+    return git.run("diff-index", "--quiet", "HEAD", "--", accept=(0, 1)).code != 0
 
 
 def other_files(git: Git) -> Sequence[str]:
@@ -88,6 +107,7 @@ def take(git: Git, admin: Path, objects: str, branch: str, commit: str, director
         git.run("symbolic-ref", "HEAD", branch)
         git.point({branch: state.head})
         _write_files(changes, admin, f"{apart}/index", state.changes)
+        _remove_others(changes, f"{apart}/index")
         refill(git, admin)
 
 
@@ -106,7 +126,12 @@ def _state_of(directory: str) -> _State:
             return state
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise RepositoryError("the node sent no valid record of the worker's commits")
+    raise RepositoryError("received no valid record of the worker's commits")
+
+
+def _write_state(directory: str, head: str, changes: str) -> None:
+    state = json.dumps({"head": head, "changes": changes})
+    replace_file(Path(directory, _STATE), state.encode("ascii"))
 
 
 def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
@@ -162,6 +187,18 @@ def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
         shutil.copyfile(admin / "index", index)
     env = {"GIT_INDEX_FILE": index}
     git.run("read-tree", "--reset", "-u", commit, env=env)
+
+
+def _remove_others(git: Git, index: str) -> None:
+    """Remove the files that are neither in an index nor ignored.
+
+    The node no longer has them: an earlier call, or the result of a child job, has written them.
+    """
+    how = ("ls-files", "--others", "--exclude-standard", "-z")
+    for each in git.run(*how, env={"GIT_INDEX_FILE": index}).fields:
+        if not each.endswith("/"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{git.directory}/{each}")
 
 
 # The other machine
@@ -225,6 +262,9 @@ class NodeRepository:
         own.point({worktree.branch: commit})
         own.run("symbolic-ref", "HEAD", worktree.branch)
         own.run("reset", "--hard", "--quiet")
+        changes = _state_of(path).changes
+        if changes != commit:
+            bring(own, commit, changes)
 
     def _add(self, pack: str) -> None:
         if not os.path.exists(pack):
@@ -247,11 +287,22 @@ class NodeRepository:
             tree = _tree(git, directory, head, worktree.promised)
             changes = head
             if tree != tree_of(git, head):
-                changes = commit_tree(git, tree, [head], _MESSAGE, _WHO)
+                changes = commit_tree(git, tree, [head], MESSAGE, WHO)
             _pack(git, [head], [worktree.commit], f"{path}/{_COMMITS}")
             _pack(git, [changes], [head], f"{path}/{_CHANGES}")
-        state = json.dumps({"head": head, "changes": changes})
-        replace_file(Path(path, _STATE), state.encode("ascii"))
+        _write_state(path, head, changes)
+
+    def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
+        self._add(f"{path}/{_COMMITS}")
+        if change.now != change.then:
+            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
+                git = self._beside(f"{apart}/git", directory, len(change.now))
+                bring(git, change.now, change.then)
+        own = f"{directory}/.git"
+        if change.branches and os.path.isdir(own) and not os.path.islink(own):
+            # The files do not depend on the branches, which a worker may have damaged.
+            with suppress(RepositoryError):
+                Git(directory, {"GIT_DIR": own, "GIT_WORK_TREE": directory}).point(change.branches)
 
     def _beside(self, place: str, directory: str, length: int) -> Git:
         """Create a temporary repository that can read the objects of a worker's repository."""

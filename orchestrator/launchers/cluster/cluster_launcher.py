@@ -12,18 +12,19 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import ConfigError, NotFound, Unavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.ports.attempt_files import ServerWorktrees
+from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree, ServerWorktrees
 from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.scheduler.placement import HERE, Machine
@@ -48,6 +49,8 @@ _LOOP_SECONDS = 30.0
 #: Seconds for which ``close`` waits for the ends of stopped workers, beyond their grace time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.02
+#: Seconds after which a thread that waits for a node checks whether the server stops.
+_LOOK_SECONDS = 1.0
 #: Seconds between two searches for the agents of this machine.
 _AGENTS_SECONDS = 3.0
 #: Name of the file by which a node checks that it sees the server's workspace.
@@ -78,6 +81,17 @@ class ClusterSettings:
     scheduler: str = ""
     #: Minimum and maximum number of Dask's workers; None: Dask is not scaled.
     adapt: tuple[int, int] | None = None
+
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class _NodeWorktree:
+    """Implements ``core.ports.attempt_files.NodeWorktree``."""
+
+    fetch: Callable[[], bool]
+    bring: Callable[[FileChange], str]
 
 
 #: Returns how many workers, at most the given number, would start on more machines like this one.
@@ -152,9 +166,46 @@ class ClusterLauncher:
     def _machine_named(self, name: str) -> Machine | None:
         return next((each for each in self.machines if each.name == name), None)
 
-    def has_own_files(self, attempt_id: str) -> bool:
-        """True if an attempt runs on a node with its own file system. Any thread may call."""
-        return self._links is not None and self._links.has_own_files(attempt_id)
+    @contextmanager
+    def worktree(self, worker: str, *, waits: bool) -> Iterator[NodeWorktree | None]:
+        """Hold the worktree of a running worker on a node with its own file system; None if the
+        server's machine has the worker's files.
+
+        ``worker``: ``<root>/<worker>``. ``waits``: wait for a disconnected node until it is lost;
+        otherwise raise Unavailable. Any thread may call, except the supervisor's.
+        """
+        links = self._links
+        flight = self._in_loop(links.hold(worker, waits=waits)) if links is not None else None
+        if links is None or flight is None:
+            yield None
+            return
+        try:
+            yield _NodeWorktree(
+                lambda: self._in_loop(links.fetch(flight, waits=waits)),
+                lambda change: self._in_loop(links.bring(flight, change)),
+            )
+        finally:
+            self._ask("release", flight)
+
+    def _in_loop(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
+        """Run a coroutine in the loop's thread, and return its result. Raise Unavailable while the
+        server stops.
+        """
+        stopping = "the server is stopping; retry later"
+        try:
+            found = asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError as error:
+            work.close()
+            raise Unavailable(stopping) from error
+        while True:
+            try:
+                return found.result(_LOOK_SECONDS)
+            except CancelledError as error:
+                raise Unavailable(stopping) from error
+            except TimeoutError:
+                if not found.done() and not self._is_open:
+                    found.cancel()
+                    raise Unavailable(stopping) from None
 
     def nodes(self) -> Sequence[NodeState]:
         return self._links.states() if self._links and self._is_open else ()

@@ -14,6 +14,8 @@ ended {attempt, exit, record, files}              got {bytes}, again {attempt}: 
 no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
 leaving {}                                        addresses {addresses}: they have changed
 tcp {connection, data}                            tcp {connection, data}
+snapshot {attempt, n, ...}: the worktree          snapshot {attempt, n}, had {bytes}
+brought {attempt, n, error}                       result {attempt, n, at, data}, bring {attempt, n}
 
 A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the
 server expects an attempt that the node does not know, the attempt never started on the node:
@@ -21,6 +23,11 @@ server expects an attempt that the node does not know, the attempt never started
 
 ``files`` goes to nodes with their own file systems only. On such a node, the files that an attempt
 has left come back as pieces of the file ``files``, before ``ended``, which has their digest.
+
+``snapshot`` asks such a node for the state of a running attempt's worktree. The answer is messages
+of the same kind and number ``n``: pieces of an archive, and at last its digest. ``bring`` changes
+the worktree's files, after the pieces ``result`` with the commits. Requests are not repeated on the
+next connection.
 """
 
 import asyncio
@@ -67,6 +74,10 @@ class Link:
             return
         body = _encode(message).encode("ascii")
         self._writer.write(_LENGTH.pack(len(body)) + body)
+
+    @property
+    def is_closed(self) -> bool:
+        return self._writer.is_closing()
 
     async def drained(self) -> None:
         """Wait until most posted messages are sent. Raise OSError if the connection is broken."""
@@ -131,3 +142,31 @@ def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
     context.load_cert_chain(str(directory / f"{name}.pem"), str(directory / f"{name}.key"))
     context.verify_mode = ssl.CERT_REQUIRED
     return context
+
+
+class Window:
+    """Limits the bytes that were sent on one link and are not confirmed. Only the loop's thread may
+    call.
+    """
+
+    def __init__(self) -> None:
+        self._on_way = 0
+        self._is_closed = False
+        self._changed = asyncio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait until ``size`` bytes may be sent. Raise ConnectionError after ``close``."""
+        while self._on_way >= WINDOW and not self._is_closed:
+            self._changed.clear()
+            await self._changed.wait()
+        if self._is_closed:
+            raise ConnectionError("the connection to the node ended")
+        self._on_way += size
+
+    def confirm(self, size: int) -> None:
+        self._on_way -= size
+        self._changed.set()
+
+    def close(self) -> None:
+        self._is_closed = True
+        self._changed.set()

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 
 from orchestrator import __version__
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.errors import OrchestratorError, RepositoryError, Unavailable
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.full_disk import is_full_disk
-from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
@@ -29,10 +29,11 @@ from orchestrator.launchers.cluster.files.archive import (
     UnusableFiles,
     as_full_disk,
 )
-from orchestrator.launchers.cluster.files.file_exchange import FileExchange, Window
+from orchestrator.launchers.cluster.files.file_exchange import FileExchange
+from orchestrator.launchers.cluster.files.running_worktree import RunningWorktree
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import Link, Message, unpacked
+from orchestrator.launchers.cluster.link import Link, Message, Window, unpacked
 from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.exit_record import exit_record
@@ -115,12 +116,21 @@ class Flight:
     brings: tuple[str, ...] = ()
     #: Why a part of the returned files could not be stored; None: all parts were.
     files_error: OSError | None = None
+    #: The attempt's worktree, on a node with its own file system.
+    worktree: RunningWorktree | None = None
+    #: Held while the worktree is copied, so that the attempt does not end.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: True from the report of the end, or from the loss of the node.
+    is_ending: bool = False
 
-    def own_files(self, files: AttemptFiles) -> None:
+    def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
         """Record that the node has its own file system. The attempt's files come back with its
         end.
         """
         self.files = files
+        if files.worktree is not None:
+            place = self.attempt_id, self.exit_path, files.worktree
+            self.worktree = RunningWorktree(exchange, *place)
         self.paths["files"] = file_exchange.archive_path(self.exit_path)
         self.had["files"] = 0
         if self.bases is not None:
@@ -294,7 +304,7 @@ class NodeLinks:
             why = f"node {node.name} does not share the server's files"
             self._over(node, flight, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
         else:
-            flight.own_files(launch.files)
+            flight.own_files(launch.files, self._exchange)
             flight.is_sending = True
             self._spawn(self._start_with_files(node, node.link, flight, launch))
 
@@ -359,7 +369,7 @@ class NodeLinks:
         flight = Flight(attempt_id, exit_path, digest, _paths(log), bases=None)
         files = file_exchange.stored_files(exit_path)
         if files is not None:
-            flight.own_files(files)
+            flight.own_files(files, self._exchange)
         node.flights[attempt_id] = flight
         self._where[attempt_id] = node
 
@@ -370,11 +380,85 @@ class NodeLinks:
         late = GivenUpAttempt(attempt_id, exit_path, digest, _paths(log), is_replaced=is_replaced)
         self._late.give_up(name, late)
 
-    def has_own_files(self, attempt_id: str) -> bool:
-        """True if an attempt runs on a node with its own file system. Any thread may call."""
-        node = self._where.get(attempt_id)
-        flight = node.flights.get(attempt_id) if node is not None else None
-        return flight is not None and flight.files is not None
+    # Worktrees of running attempts
+
+    async def hold(self, worker: str, *, waits: bool) -> Flight | None:
+        """Return the running attempt of a worker, whose worktree is on a node with its own file
+        system; None if the worker has no such attempt.
+
+        The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
+        for the files of an ending attempt. Raise Unavailable.
+        """
+        while (flight := self._flight_of(worker)) is not None and flight.worktree is not None:
+            if not flight.is_ending:
+                await flight.turn.acquire()
+                if self._is_running(flight):
+                    return flight
+                flight.turn.release()
+            elif not waits:
+                raise Unavailable(f"{worker} is ending on its node; retry later")
+            else:
+                await asyncio.sleep(_TICK_SECONDS)
+        return None
+
+    def release(self, flight: Flight) -> None:
+        """End a ``hold``."""
+        flight.turn.release()
+
+    async def fetch(self, flight: Flight, *, waits: bool) -> bool:
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``. The caller holds the
+        attempt.
+        """
+        while (node := await self._connected(flight, waits=waits)) is not None:
+            assert node.link is not None and flight.worktree is not None
+            try:
+                return await flight.worktree.fetch(node.link)
+            except ConnectionError:
+                continue
+            except UnusableFiles as error:
+                raise RepositoryError(error.message) from error
+        return False
+
+    async def bring(self, flight: Flight, change: FileChange) -> str:
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``. The caller holds the
+        attempt.
+        """
+        node = await self._connected(flight, waits=True)
+        if node is None:
+            return "the worker has ended"
+        assert node.link is not None and flight.worktree is not None
+        try:
+            return await flight.worktree.bring(node.link, node.window, node.known, change)
+        except ConnectionError:
+            return f"the connection to node {node.name} ended"
+        except UnusableFiles as error:
+            raise RepositoryError(error.message) from error
+
+    async def _connected(self, flight: Flight, *, waits: bool) -> ConnectedNode | None:
+        """Return the node of a running attempt as soon as it is connected; None if the attempt is
+        ending. Raise Unavailable if the node is not connected now, and ``waits`` is False.
+        """
+        while self._is_running(flight):
+            node = self._where[flight.attempt_id]
+            if node.link is not None and not node.link.is_closed and not flight.is_sending:
+                return node
+            if not waits:
+                raise Unavailable(f"node {node.name} is not connected; retry later")
+            await asyncio.sleep(_TICK_SECONDS)
+        return None
+
+    def _is_running(self, flight: Flight) -> bool:
+        node = self._where.get(flight.attempt_id)
+        is_known = node is not None and node.flights.get(flight.attempt_id) is flight
+        return is_known and not flight.is_ending
+
+    def _flight_of(self, worker: str) -> Flight | None:
+        """Return the running attempt of a worker: its id is ``<worker>/<attempt>``."""
+        found = (each for each in self._where if each.rpartition("/")[0] == worker)
+        name = next(found, "")
+        return self._where[name].flights[name] if name else None
+
+    # Attempts
 
     def replace(self, log: str) -> None:
         """Record that a newer attempt with this log has started on the server's machine."""
@@ -524,6 +608,9 @@ class NodeLinks:
             window.close()
             link.abort()
             if node.link is link:
+                for flight in node.flights.values():
+                    if flight.worktree is not None:
+                        flight.worktree.disconnected()
                 node.link = None
                 self._late.disconnected(node.name)
                 logger.warning("node lost", extra={"action": "node_lost", "node": node.name})
@@ -595,6 +682,7 @@ class NodeLinks:
             case "ended":
                 flight = node.flights.get(message["attempt"])
                 if flight is not None and flight.files is not None:
+                    flight.is_ending = True
                     self._spawn(self._take_files(node, flight, message))
                     return
                 if flight is not None:
@@ -605,6 +693,13 @@ class NodeLinks:
                 link.post({"do": "kept", "attempt": message["attempt"]})
             case "had":
                 node.window.confirm(int(message["bytes"]))
+            case "snapshot" | "brought":
+                flight = node.flights.get(message["attempt"])
+                size = len(message.get("data", ""))
+                if flight is not None and flight.worktree is not None:
+                    flight.worktree.take(message)
+                if size:
+                    link.post({"do": "had", "bytes": size})
             case "no_result":
                 self._late_end(node, message["attempt"], "")
 
@@ -641,7 +736,8 @@ class NodeLinks:
         try:
             exit, record = exit_record.exit_from(message["exit"]), str(message["record"])
             if message["files"] is not None or exit.ended_by not in _WITHOUT_FILES:
-                await self._put_files(flight, flight.files, message["files"])
+                async with flight.turn:
+                    await self._put_files(flight, flight.files, message["files"])
         except (OSError, LookupError, TypeError, ValueError, OrchestratorError) as error:
             directory = os.path.dirname(flight.exit_path)
             if flight.stop is None and is_full_disk(as_full_disk(error, directory)):
@@ -724,8 +820,8 @@ class NodeLinks:
             if node.link is not None:
                 if node.heard_at is not None and now > node.heard_at + self._terms.notice:
                     node.link.abort()
-            elif now >= node.fenced_at and any(not x.is_taking for x in node.flights.values()):
-                self._give_up(node)
+            elif now >= node.fenced_at:
+                self._give_up(node, [x for x in node.flights.values() if not x.is_taking])
 
     def _store_agents(self) -> None:
         """Store the reported agents, so that the next server knows them before nodes connect."""
@@ -739,13 +835,20 @@ class NodeLinks:
             self._registry.store_agents(news)
             self.read_registry()
 
-    def _give_up(self, node: ConnectedNode) -> None:
-        """Report the attempts of a lost node as lost. None of them is alive, because the node's
-        lease has ended.
+    def _give_up(self, node: ConnectedNode, lost: Sequence[Flight]) -> None:
+        """Report attempts of a lost node as lost. None of them is alive, because the node's lease
+        has ended.
+
+        An attempt that is held is reported later.
         """
+        for flight in lost:
+            flight.is_ending = True
+        lost = [each for each in lost if not each.turn.locked()]
+        if not lost:
+            return
         logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
         why = f"node {node.name} was lost, and the worker with it"
-        for flight in [each for each in node.flights.values() if not each.is_taking]:
+        for flight in lost:
             had = None if flight.bases is None else flight.had
             late = GivenUpAttempt(
                 flight.attempt_id, flight.exit_path, flight.digest, flight.paths, had=had

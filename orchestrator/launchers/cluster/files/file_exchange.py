@@ -12,42 +12,19 @@ from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
-from orchestrator.core.ports.attempt_files import AttemptFiles, ServerWorktrees
+from orchestrator.core.ports.attempt_files import (
+    AttemptFiles,
+    FileChange,
+    ServerWorktrees,
+    WorktreeFiles,
+)
 from orchestrator.launchers.cluster.files import archive
 from orchestrator.launchers.cluster.files.archive import ArchiveFigures, UnusableFiles
 from orchestrator.launchers.cluster.files.node_files import attempt_files
-from orchestrator.launchers.cluster.link import CHUNK, WINDOW, Link, packed
+from orchestrator.launchers.cluster.link import CHUNK, Link, Window, packed
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024
-
-
-class Window:
-    """Limits the bytes that were sent on one link and are not confirmed. Only the loop's thread may
-    call.
-    """
-
-    def __init__(self) -> None:
-        self._on_way = 0
-        self._is_closed = False
-        self._changed = asyncio.Event()
-
-    async def take(self, size: int) -> None:
-        """Wait until ``size`` bytes may be sent. Raise ConnectionError after ``close``."""
-        while self._on_way >= WINDOW and not self._is_closed:
-            self._changed.clear()
-            await self._changed.wait()
-        if self._is_closed:
-            raise ConnectionError("the connection to the node ended")
-        self._on_way += size
-
-    def confirm(self, size: int) -> None:
-        self._on_way -= size
-        self._changed.set()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._changed.set()
 
 
 class FileExchange:
@@ -127,6 +104,42 @@ class FileExchange:
         finally:
             archive.remove(staging)
 
+    def take_snapshot(
+        self, worktree: WorktreeFiles, exit_path: str, path: str, figures: ArchiveFigures
+    ) -> None:
+        """Move the server's copy of a running attempt's worktree to the state that the node sent.
+
+        ``path``: the received archive. The node is not trusted. Idempotent. Raise OSError,
+        UnusableFiles, or RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("the worktree cannot be received")
+        if archive.sent(path) != figures:
+            raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
+        staging = _beside(exit_path, "staging")
+        archive.remove(staging)
+        try:
+            archive.unpack(path, staging, 1)
+            self._worktrees.take(worktree, f"{staging}/0")
+        finally:
+            archive.remove(staging)
+
+    def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> ArchiveFigures:
+        """Write the commits of a change into an archive at ``path``. Return its size and digest.
+
+        ``known``: the commits that the node has. Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("the worktree cannot be sent")
+        extra = f"{path}.extra"
+        archive.remove(extra)
+        os.mkdir(extra, 0o700)
+        try:
+            self._worktrees.pack_change(change, known, extra)
+            return archive.pack([extra], path)
+        finally:
+            archive.remove(extra)
+
 
 def archive_path(exit_path: str) -> str:
     """Return the path at which the server stores the archive that a node sends."""
@@ -159,8 +172,13 @@ def discard(exit_path: str) -> None:
 
 def forget(exit_path: str) -> None:
     """Remove the list of files and the archive of an attempt. Idempotent."""
-    for name in ("returned", "files.json"):
+    for name in ("returned", "snapshot", "files.json"):
         _unlink(_beside(exit_path, name))
+
+
+def snapshot_path(exit_path: str) -> str:
+    """Return the path at which the server stores the state of a running attempt's worktree."""
+    return _beside(exit_path, "snapshot")
 
 
 def _beside(exit_path: str, name: str) -> str:

@@ -10,14 +10,22 @@ import json
 import os
 import re
 import secrets
+import tempfile
 import threading
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees, WorktreeFiles
+from orchestrator.core.errors import RepositoryError
+from orchestrator.core.ports.attempt_files import (
+    AttemptFiles,
+    FileChange,
+    NodeWorktrees,
+    WorktreeFiles,
+)
 from orchestrator.launchers.cluster.files import archive
 from orchestrator.launchers.cluster.files.archive import ArchiveFigures, UnusableFiles
 from orchestrator.security.files import search_boundary
@@ -27,6 +35,8 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 RECEIVED, RETURNED = "received", "returned"
 #: First part of the names of directories that are to be removed.
 _TRASH = "trash-"
+#: Maximum number of times that the files of a running worker are read.
+_MOST_TRIES = 3
 _MOST_TEXT_BYTES = 64 * 1024 * 1024
 
 
@@ -192,6 +202,51 @@ class NodeFiles:
             with suppress(FileNotFoundError):
                 os.unlink(temporary)
         return figures
+
+    def snapshot(self, attempt_id: str, worktree: WorktreeFiles, path: str) -> ArchiveFigures:
+        """Write the state of a running attempt's worktree into an archive at ``path``. Return its
+        size and digest.
+
+        Promised files that git ignores are omitted, because a child job does not start with them.
+        Raise OSError, UnusableFiles, or RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("this node cannot read a worktree, because git is not installed")
+        worktree = replace(worktree, promised=())
+        directory = self.paths(attempt_id).text(worktree.directory)
+        for tries_left in reversed(range(_MOST_TRIES)):
+            with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as extra:
+                try:
+                    self._worktrees.pack(worktree, directory, extra)
+                    return archive.pack([extra], path)
+                except RepositoryError:
+                    # The worker may have removed a file while git read it.
+                    if not tries_left:
+                        raise
+        raise AssertionError("unreachable")
+
+    def bring(
+        self,
+        attempt_id: str,
+        worktree: WorktreeFiles,
+        path: str,
+        sent: ArchiveFigures,
+        change: FileChange,
+    ) -> None:
+        """Change the files of a running attempt's worktree.
+
+        ``path``: the archive with the commits, which is removed. Raise OSError, UnusableFiles, or
+        RepositoryError.
+        """
+        if self._worktrees is None:
+            raise UnusableFiles("this node cannot change a worktree, because git is not installed")
+        directory = self.paths(attempt_id).text(worktree.directory)
+        if archive.sent(path) != sent:
+            raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as apart:
+            archive.unpack(path, f"{apart}/unpacked", 1)
+            os.unlink(path)
+            self._worktrees.bring(worktree, directory, f"{apart}/unpacked/0", change)
 
     def forget(self, attempt_id: str) -> None:
         """Discard the attempt's directory, unless a later attempt of the worker uses it.

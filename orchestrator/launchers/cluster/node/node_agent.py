@@ -25,11 +25,15 @@ from urllib.parse import quote, unquote
 
 from orchestrator import __version__
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import ContainmentUnavailable, OrchestratorError
+from orchestrator.core.errors import (
+    ContainmentUnavailable,
+    OrchestratorError,
+    RepositoryError,
+)
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.outcome.full_disk import is_full_disk
-from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
+from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.files.archive import ArchiveFigures, as_full_disk
@@ -42,6 +46,7 @@ from orchestrator.launchers.cluster.link import (
     WINDOW,
     Link,
     Message,
+    Window,
     is_filled,
     packed,
     tls,
@@ -149,6 +154,12 @@ class _Held:
         self.stopped: Exit | None = None
         #: The description of the files that come back; None: none do.
         self.returned: Message | None = None
+        #: Held while the attempt's files are created, copied, changed, or packed.
+        self.turn = asyncio.Lock()
+        #: True from the end of the worker's processes.
+        self.has_ended = False
+        #: The first error of the arriving result of a child job.
+        self.result_error: OSError | None = None
 
     def save(self) -> None:
         """Store the data that the next process of this node needs. Raise OSError."""
@@ -229,6 +240,8 @@ class NodeAgent:
         self._beats: dict[int, float] = {}
         self._grown: dict[str, None] = {}
         self._on_way = 0
+        #: Of the present connection, for the states of worktrees.
+        self._window = Window()
         self._something = asyncio.Event()
         self._linked = asyncio.Event()
         self._is_leaving = False
@@ -429,7 +442,7 @@ class NodeAgent:
         )
 
     async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
-        self._link, self._tunnel = link, Tunnel(link)
+        self._link, self._tunnel, self._window = link, Tunnel(link), Window()
         self._heard_at = self._loop.time()
         self._beats.clear()
         self._grown.clear()
@@ -451,6 +464,7 @@ class NodeAgent:
             for task in tasks:
                 task.cancel()
             self._tunnel.close()
+            self._window.close()
             link.abort()
             self._link, self._tunnel = None, None
             self._linked.clear()
@@ -671,6 +685,14 @@ class NodeAgent:
                 self._something.set()
             case "kept":
                 self._forget(message["attempt"])
+            case "snapshot":
+                self._work(self._send_snapshot(link, self._window, message))
+            case "result":
+                self._receive_result(link, message)
+            case "bring":
+                self._work(self._bring(link, message))
+            case "had":
+                self._window.confirm(message["bytes"])
             case "again":
                 self._send_again(message["attempt"])
             case "addresses":
@@ -804,7 +826,8 @@ class NodeAgent:
         """
         assert self._files is not None
         try:
-            await asyncio.to_thread(self._files.unpack, held.id, files, sent)
+            async with held.turn:
+                await asyncio.to_thread(self._files.unpack, held.id, files, sent)
         except (OSError, OrchestratorError) as error:
             self._not_started(held.id, as_full_disk(error, str(self._directory)))
             return
@@ -865,6 +888,7 @@ class NodeAgent:
         held = self._held.get(attempt_id)
         if held is None:
             return
+        held.has_ended = True
         ran = exit.cause not in RAN_NOTHING and not held.is_unwanted
         if ran and held.files is not None and self._files is not None:
             self._work(self._pack(held, held.files, exit))
@@ -879,7 +903,8 @@ class NodeAgent:
         path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:
             try:
-                figures = await asyncio.to_thread(self._files.pack, held.id, files, path)
+                async with held.turn:
+                    figures = await asyncio.to_thread(self._files.pack, held.id, files, path)
                 held.returned = asdict(figures)
             except (OSError, OrchestratorError) as error:
                 is_full = is_full_disk(as_full_disk(error, str(self._directory)))
@@ -889,6 +914,87 @@ class NodeAgent:
                 else:
                     held.returned = {"error": str(error)}
         self._finish(held, exit)
+
+    # Worktrees of running attempts
+
+    async def _send_snapshot(self, link: Link, window: Window, message: Message) -> None:
+        """Send the state of a running attempt's worktree to the server."""
+        held, answer = self._held.get(message["attempt"]), _answer_of("snapshot", message)
+        if held is None or held.files is None or held.files.worktree is None or not self._files:
+            link.post({**answer, "ended": True})
+            return
+        path = f"{held.directory}/snapshot"
+        async with held.turn:
+            if held.has_ended:
+                link.post({**answer, "ended": True})
+                return
+            try:
+                worktree = held.files.worktree
+                sent = await asyncio.to_thread(self._files.snapshot, held.id, worktree, path)
+                with open(path, "rb") as file:
+                    while data := file.read(CHUNK):
+                        text, at = packed(data), file.tell() - len(data)
+                        await window.take(len(text))
+                        link.post({**answer, "at": at, "data": text})
+                        await link.drained()
+            except ConnectionError:
+                return
+            except (OSError, OrchestratorError) as error:
+                link.post({**answer, **self._failure(error)})
+                return
+            finally:
+                with suppress(OSError):
+                    os.unlink(path)
+        link.post({**answer, "sent": asdict(sent)})
+
+    def _failure(self, error: OSError | OrchestratorError) -> Message:
+        is_full = is_full_disk(as_full_disk(error, str(self._directory)))
+        return {"error": str(error), "is_full": is_full}
+
+    def _receive_result(self, link: Link, message: Message) -> None:
+        """Store a piece of a child job's result."""
+        held, data = self._held.get(message["attempt"]), unpacked(message["data"])
+        if held is not None:
+            if message["at"] == 0:
+                held.result_error = None
+            try:
+                how = "wb" if message["at"] == 0 else "ab"
+                with open(f"{held.directory}/result", how) as file:
+                    file.write(data)
+            except OSError as error:
+                held.result_error = held.result_error or error
+        link.post({"is": "had", "bytes": len(data)})
+
+    async def _bring(self, link: Link, message: Message) -> None:
+        """Add a child job's result to the files of a running attempt."""
+        held, answer = self._held.get(message["attempt"]), _answer_of("brought", message)
+        if held is None or held.files is None or held.files.worktree is None or not self._files:
+            link.post({**answer, "ended": True})
+            return
+        change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
+        async with held.turn:
+            if held.has_ended:
+                link.post({**answer, "ended": True})
+                return
+            path = f"{held.directory}/result"
+            about = held.id, held.files.worktree, path, sent, change
+            try:
+                if held.result_error is not None:
+                    raise held.result_error
+                await asyncio.to_thread(self._files.bring, *about)
+            except RepositoryError as error:
+                failure = self._failure(error)
+                link.post(
+                    {**answer, **(failure if failure["is_full"] else {"refused": str(error)})}
+                )
+                return
+            except (OSError, OrchestratorError) as error:
+                link.post({**answer, **self._failure(error)})
+                return
+            finally:
+                with suppress(OSError):
+                    os.unlink(path)
+        link.post(answer)
 
     def _finish(self, held: _Held, exit: Exit) -> None:
         held.exit = exit
@@ -901,6 +1007,7 @@ class NodeAgent:
     def _forget(self, attempt_id: str) -> None:
         held = self._held.pop(attempt_id, None)
         if held is not None:
+            held.has_ended = True
             self._by_watch.pop(held.watch, None)
             self._empty(held)
             if held.scratch:
@@ -985,6 +1092,10 @@ class NodeAgent:
         fields["strays"] = [{"pid": each.pid, "command": each.command} for each in exit.strays]
         fields_of_end = {"attempt": attempt_id, "exit": fields, "record": record, "files": files}
         self._post({"is": "ended", **fields_of_end})
+
+
+def _answer_of(kind: str, request: Message) -> Message:
+    return {"is": kind, "attempt": request["attempt"], "n": request["n"]}
 
 
 def _listen(launcher: LocalLauncher) -> None:

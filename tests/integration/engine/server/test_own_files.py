@@ -133,22 +133,74 @@ def test_workers_change_files_and_commit_on_a_node_without_the_project(
     until(lambda: not list((apart.directory / "n1" / "files").iterdir()), "the node keeps no files")
 
 
-def test_a_child_job_cannot_start_from_files_of_such_a_node(
+def spawning(before: str, child: list[Answer], after: str) -> str:
+    """Return a worker that changes files, lets a child job do the rest, and continues."""
+    tasks = shlex.quote(json.dumps(child))
+    place = '"$ORCHESTRATOR_WORKER_DIR/child.json"'
+    return (
+        f"{before}\necho {tasks} > {place}\norchestrator spawn child --tasks {place} --wait\n"
+        f"echo spawn: $?\n{after}"
+    )
+
+
+def test_a_child_job_starts_from_the_files_of_a_worker_and_changes_them(
     make_apart: Callable[..., ApartCluster],
 ) -> None:
     apart = make_apart()
-    server = apart.server
-    task = '[{"agent": "shell", "command": "echo inner", "git": "%s"}]'
-    spawn = "orchestrator spawn --wait --tasks"
-    script = (
-        f"echo '{task % 'off'}' > off; echo '{task % 'on'}' > on;"
-        f"{spawn} off x; {spawn} on x 2>&1 || echo refused"
+    server, project = apart.server, apart.project
+    inner = [
+        edit("cat app.py loose; echo 3 >> app.py; rm b; mkdir sub; echo c > sub/child"),
+        edit("echo ignored > x.log; git commit -qm inner --allow-empty; echo other > other"),
+    ]
+    before = "echo 2 >> app.py; git commit -qam own; echo l > loose; echo x > gone; git add loose"
+    after = (
+        "git status --porcelain; cat app.py; git log --format=%s -1; rm gone sub/child;"
+        "git log --format=%s -1 $(git for-each-ref --format='%(refname)' | grep result);"
+        "echo 4 >> app.py"
     )
-    ended = server.run("x", [shell(script, git="on")])
-    said = server.log(ended["job_id"], "worker_1")
-    assert "its node has its own file system" in said
-    assert said.endswith("refused\n")
-    assert server.log(ended["job_id"], "worker_1_1", depth=1) == "inner\n"
+    ended = server.run("x", [edit(spawning(before, inner, after))])
+    job = ended["job_id"]
+    said = server.log(job, "worker_1")
+    assert ended["status"] == "completed", said
+    assert server.log(job, "worker_1_1", depth=1) == "print(1)\n2\nl\ndone\n"
+    _, _, rest = said.partition("spawn: 0\n")
+    assert rest.splitlines() == [
+        *(" M app.py", " D b", "A  loose", "?? gone", "?? other", "?? sub/"),
+        *("print(1)", "2", "3", "own", "Merge worker_1_2: task_2", "done"),
+    ], said
+    result = f"orchestrator/{job}/result"
+    assert project.files(result) == [".gitignore", "app.py", "loose", "other"]
+    assert project.show(result, "app.py") == "print(1)\n2\n3\n4"
+    assert project.git("status", "--porcelain") == ""
+    until(lambda: not list((apart.directory / "n1" / "files").iterdir()), "the node keeps no files")
+    left = [each.name for each in (server.directory(job) / "attempts").iterdir()]
+    assert not [each for each in left if "snapshot" in each or each.endswith("result")], left
+
+
+def test_a_worker_resolves_a_conflict_with_its_child_job_on_such_a_node(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    apart = make_apart()
+    server, go = apart.server, apart.directory / "go"
+    inner = [edit(f"until [ -e {go} ]; do sleep 0.05; done; echo child > b; echo c > c")]
+    tasks = shlex.quote(json.dumps(inner))
+    script = (
+        f"echo {tasks} > $ORCHESTRATOR_WORKER_DIR/t; spawn='orchestrator spawn x --tasks';"
+        f"$spawn $ORCHESTRATOR_WORKER_DIR/t; echo parent > b; touch {go};"
+        "$spawn $ORCHESTRATOR_WORKER_DIR/t --wait > said || echo spawn: $?; grep 'by hand' said;"
+        "cat b; [ ! -e c ]; git commit -qm mine b;"
+        "git merge -qs ours $(sed -n 's/.*git merge -s ours //p' said); rm said; echo merged"
+    )
+    ended = server.run("x", [edit(script)])
+    job = ended["job_id"]
+    said = server.log(job, "worker_1")
+    assert ended["status"] == "completed", said
+    assert "spawn: 6\n" in said
+    assert "To resolve by hand: commit, then git merge orchestrator/" in said
+    assert "\nparent\nmerged\n" in said, "no part of a conflicting result is added"
+    result = f"orchestrator/{job}/result"
+    assert apart.project.files(result) == [".gitignore", "app.py", "b"]
+    assert apart.project.show(result, "b") == "parent"
 
 
 def test_an_ai_tool_resumes_its_session_on_such_a_node(

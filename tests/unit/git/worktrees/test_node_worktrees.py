@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.git import GitRepository
 from orchestrator.git.worktrees import node_worktrees
 from orchestrator.git.worktrees.node_worktrees import NodeRepository
@@ -41,12 +41,12 @@ class Sides:
         )
 
     def send(self) -> int:
-        """Open the worktree on the other machine. Return the bytes that were sent."""
+        """Open the worktree on the other machine. Return the size of the sent commits."""
         sent = self.folder / "sent"
         sent.mkdir(exist_ok=True)
         self.repository.pack(self.files, self.node.known(), str(sent))
         self.node.open(self.files, str(sent), str(self.there))
-        return sum(each.stat().st_size for each in sent.iterdir())
+        return sum(each.stat().st_size for each in sent.glob("*.pack"))
 
     def bring_back(self, change: Callable[[Path], None] = lambda returned: None) -> None:
         returned = self.folder / "returned"
@@ -54,6 +54,28 @@ class Sides:
         self.node.pack(self.files, str(self.there), str(returned))
         change(returned)
         self.repository.take(self.files, str(returned))
+
+    def bring(self, then: str, **branches: str) -> None:
+        """Change the files on the other machine from the present ones to a commit."""
+        name = f"change-{then[:6]}"
+        (self.folder / name).mkdir()
+        now = self.repository.snapshot(str(self.here), "now", WHO)
+        named = {f"refs/heads/{each}": commit for each, commit in branches.items()}
+        change = FileChange(now=now, then=then, branches=named)
+        self.repository.pack_change(change, self.node.known(), str(self.folder / name))
+        self.node.bring(self.files, str(self.there), str(self.folder / name), change)
+
+    def result(self, **files: str) -> str:
+        """Return a commit on the present files, with other content for some of them."""
+        now = self.repository.snapshot(str(self.here), "now", WHO)
+        place = self.folder / "child"
+        self.project.git("worktree", "add", "-q", "--detach", str(place), now)
+        for name, content in files.items():
+            (place / name).write_text(content)
+        child = Project(place)
+        child.git("add", "-A")
+        child.git("commit", "-qm", "result")
+        return child.git("rev-parse", "HEAD")
 
     def run(self, script: str) -> None:
         subprocess.run(["bash", "-ec", script], cwd=self.there, check=True, capture_output=True)
@@ -242,3 +264,57 @@ def test_a_removed_repository_is_said(sides: Sides) -> None:
     sides.run("rm -rf .git")
     with pytest.raises(RepositoryError, match="removed the repository"):
         sides.bring_back()
+
+
+def test_changes_that_are_in_no_commit_are_sent(sides: Sides) -> None:
+    (sides.here / "a.txt").write_text("changed\n")
+    (sides.here / "b.txt").unlink()
+    (sides.here / "new").write_text("new\n")
+    sides.send()
+    there = Project(sides.there)
+    assert there.git("status", "--porcelain").splitlines() == ["M a.txt", " D b.txt", "?? new"]
+    assert (sides.there / "a.txt").read_text() == "changed\n"
+    assert there.git("rev-parse", "HEAD") == sides.base
+
+
+def test_files_that_came_back_and_were_removed_since_are_removed_here(sides: Sides) -> None:
+    sides.send()
+    sides.run("echo x > gone; mkdir -p deep; echo y > deep/gone; echo z > stays")
+    sides.bring_back()
+    assert (sides.here / "deep" / "gone").exists()
+    (sides.here / "kept.log").write_text("ignored")
+    shutil.rmtree(sides.folder / "returned")
+    sides.run("rm -r gone deep")
+    sides.bring_back()
+    assert sides.status() == ["!! kept.log", "?? stays"]
+
+
+def test_a_result_changes_the_files_but_not_the_index(sides: Sides) -> None:
+    sides.send()
+    sides.run(f"echo two >> a.txt; {_AS} own -a; echo loose > loose; git add loose")
+    sides.bring_back()
+    then = sides.result(**{"b.txt": "result\n", "new": "n\n"})
+    sides.bring(then, result=then)
+    there = Project(sides.there)
+    assert (sides.there / "b.txt").read_text() == "result\n"
+    assert there.git("status", "--porcelain").splitlines() == ["M b.txt", "A  loose", "?? new"]
+    assert there.git("log", "-1", "--format=%s") == "own"
+    assert there.git("log", "-1", "--format=%s", "result") == "result"
+
+
+def test_a_result_replaces_no_file_that_has_changed_since(sides: Sides) -> None:
+    sides.send()
+    then = sides.result(**{"a.txt": "result\n", "b.txt": "result\n"})
+    sides.run("echo mine > b.txt")
+    with pytest.raises(RepositoryError, match=r"b\.txt"):
+        sides.bring(then)
+    assert (sides.there / "a.txt").read_text() == "one\n", "all files are checked first"
+    assert (sides.there / "b.txt").read_text() == "mine\n"
+
+
+def test_a_damaged_repository_of_the_worker_gets_a_result_without_its_branch(sides: Sides) -> None:
+    sides.send()
+    then = sides.result(**{"b.txt": "result\n"})
+    sides.run("rm -rf .git/refs .git/HEAD")
+    sides.bring(then, result=then)
+    assert (sides.there / "b.txt").read_text() == "result\n"
