@@ -24,10 +24,10 @@ from orchestrator.api.server.waitress_server import CannotListen, HttpServer, Po
 from orchestrator.api.server.waitress_server import serve as serve_app
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
-from orchestrator.cli.server.pull_requests import PullRequests
 from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.standby import open_after_others
 from orchestrator.cli.server.systemd.notify import Notifier
+from orchestrator.cli.server.trigger_pull_requests import PullRequests
 from orchestrator.composition import JobManager, build, own_secrets, triggers
 from orchestrator.config import Settings, project_root
 from orchestrator.config.api_key import key_notes, load_with_key

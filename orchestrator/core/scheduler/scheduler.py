@@ -39,12 +39,14 @@ from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
 from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
-from orchestrator.core.scheduler.transitions.ends.worker_retry import AgentFallback, Retries
+from orchestrator.core.scheduler.transitions.ends.worker_retry import Retries
+from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
@@ -56,7 +58,7 @@ from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
-from orchestrator.core.scheduler.transitions.worker_events import GateEvents, WorkerMessages
+from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView
 

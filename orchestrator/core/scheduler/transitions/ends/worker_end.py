@@ -14,11 +14,11 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, noted
 from orchestrator.core.outcome.retry_policy import failure_reason
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
+from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.candidate_selection import CandidateSelection
 from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
-from orchestrator.core.scheduler.transitions.ends.worker_retry import AgentFallback
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.worker_events import WorkerMessages
+from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
 
 #: Note on a worker that succeeded without a change after a person's comments.
 UNCHANGED = "the feedback led to no change"

@@ -1,79 +1,23 @@
-"""Retries of workers: queues the next attempt, with the same agent or another one.
-
-Agent fallback: another agent for a worker without a fixed agent, if a login fails.
-"""
+"""Retries of workers: queues the next attempt, with the same agent or another one."""
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
-from orchestrator.core.model.job import AUTO, Job, TaskSpec, Worker
+from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import goes_on_with, noted
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
+from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
+    MOST_ATTEMPTS,
+    AgentFallback,
+    in_its_place,
+)
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
-
-#: Maximum number of attempts of a worker with agent fallbacks. By then, each agent has been tried.
-MOST_ATTEMPTS = 12
 
 #: Seconds until a tool that did not start is started again, one value per attempt. These attempts
 #: use no retry of the worker.
 PAUSES_SECONDS = (2.0, 5.0, 15.0)
-
-
-class AgentFallback:
-    def __init__(self, trees: JobTrees) -> None:
-        self._trees = trees
-        self._unit_of_work = trees.unit_of_work
-
-    def taken_in(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
-        """Record that a job without a fixed agent started with a fallback agent."""
-        for worker in self._trees.workers_of(job.id):
-            if worker.agent == instead and _may_be_any(worker, self._trees.task_of(worker), job):
-                self._emit(job, best, instead, why, now)
-                return
-
-    def agent_for(self, worker: Worker, verdict: Verdict, now: float) -> str:
-        """Return the agent that replaces the worker's agent; "" if there is none."""
-        if verdict.moves or not verdict.login_refused or worker.attempt >= MOST_ATTEMPTS:
-            return ""
-        if not _may_be_any(worker, self._trees.task_of(worker), self._trees.job_of(worker)):
-            return ""
-        return self._trees.logins.fallback(worker.agent, now)
-
-    def give(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
-        """Replace the agent of a worker that has not started."""
-        why = in_its_place(agent, worker.agent, verdict.reason)
-        self._unit_of_work.update_worker(worker.key, agent=agent, reason=why)
-        self._emit(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)
-
-    def _emit(
-        self, job: Job, agent: str, instead: str, why: str, now: float, worker_id: str | None = None
-    ) -> None:
-        payload = {"agent": agent, "instead": instead, "reason": why}
-        self._unit_of_work.emit(EventKind.AGENT_PASSED_OVER, job, now, worker_id, **payload)
-
-    def plans_now(self, planner: Worker, agent: str) -> None:
-        """Replace the agent of the job's planner."""
-        self._unit_of_work.update_job(
-            planner.job_id, plan_source=agent, reason=f"being planned by {agent}"
-        )
-
-
-def in_its_place(agent: str, other: str, why: str) -> str:
-    return f"using {agent} instead of {other} ({why})"
-
-
-def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
-    """True if the user left the agent open.
-
-    False for candidates, because the other candidates are their fallback.
-    """
-    if worker.is_reviewer:
-        return task.review_by_any
-    if worker.is_planner:
-        return job.config.planner == AUTO and job.config.agent == AUTO
-    return (task.agents or (job.config.agent,)) == (AUTO,)
 
 
 class ToolStarts:

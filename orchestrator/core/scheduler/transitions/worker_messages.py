@@ -1,11 +1,10 @@
-"""Events of a running worker: its gates' runs, and people's messages to it."""
+"""Messages of people to a worker: stored, delivered to its agent, or undelivered at its end."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 
 from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
-from orchestrator.core.model.gate import GateResult, GateRun
 from orchestrator.core.model.human_input import (
     CANNOT_MESSAGE,
     MOST_MESSAGES,
@@ -14,74 +13,8 @@ from orchestrator.core.model.human_input import (
     undelivered,
 )
 from orchestrator.core.model.job import Worker, WorkerKey
-from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-
-#: Maximum number of a gate's findings in its event.
-MOST_FINDINGS = 10
-
-
-class GateEvents:
-    def __init__(self, trees: JobTrees) -> None:
-        self._trees = trees
-        self._unit_of_work = trees.unit_of_work
-
-    def begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Record that the gates of an attempt begin.
-
-        Ignored if the attempt is not the current one.
-        """
-        current = self._unit_of_work.attempts.get(key)
-        if current is None or current.number != attempt:
-            return
-        worker = self._unit_of_work.workers[key]
-        if worker.status is WorkerStatus.RUNNING:
-            self._unit_of_work.update_worker(key, reason=f"running gates: {', '.join(gates)}")
-        job = self._trees.job_of(worker)
-        payload = {"attempt": attempt, "gates": list(gates)}
-        self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **payload)
-
-    def ran(self, run: GateRun, now: float) -> None:
-        """Record the start or end of a gate run. Ignored if its attempt or job has ended since."""
-        job = self._unit_of_work.jobs.get(run.job_id)
-        worker = self._unit_of_work.workers.get(WorkerKey(run.root_id, run.check))
-        if job is None or job.status.ended:
-            return
-        if worker and worker.status is not WorkerStatus.RUNNING:
-            return
-        begins = run.seconds is None
-        if worker and begins:
-            self._unit_of_work.update_worker(worker.key, reason=f"running {run.words}")
-        kind = EventKind.GATE_RUN_STARTED if begins else EventKind.GATE_RUN_ENDED
-        payload: dict[str, object] = {"gate": run.gate, "on": run.on}
-        if not begins:
-            payload["seconds"] = run.seconds
-        self._unit_of_work.emit(kind, job, now, worker.id if worker else None, **payload)
-
-    def ended(
-        self, key: WorkerKey, attempt: int, results: Sequence[GateResult], now: float
-    ) -> None:
-        worker = self._unit_of_work.workers[key]
-        job = self._trees.job_of(worker)
-        for result in results:
-            payload = {"attempt": attempt, **_payload_of(result)}
-            self._unit_of_work.emit(EventKind.GATE_ENDED, job, now, worker.id, **payload)
-
-
-def _payload_of(result: GateResult) -> dict[str, object]:
-    return {
-        "gate": result.name,
-        "status": str(result.status),
-        "outcome": str(result.outcome),
-        "cause": None if result.cause is None else str(result.cause),
-        "required": result.required,
-        "seconds": result.seconds,
-        "failures": list(result.failures[:MOST_FINDINGS]),
-        "known": result.known,
-        "note": result.note,
-        "log": result.log,
-    }
 
 
 class WorkerMessages:
