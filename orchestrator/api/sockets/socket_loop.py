@@ -92,6 +92,11 @@ class LoopConnection(Protocol):
         object.
         """
 
+    def concerns(self, events: Sequence[Event]) -> bool:
+        """True if the object must receive one of these events of its job tree. Called in the
+        thread that publishes the events.
+        """
+
     def published(self, events: Sequence[Event]) -> None: ...
 
     def closed(self) -> None:
@@ -261,9 +266,17 @@ class SocketLoop:
         self._waker.close()
 
     def _publish(self, events: Sequence[Event]) -> None:
-        if self._by_root:
+        # Most events concern nobody: for example, a caller that waits for a job needs only its end.
+        if self._by_root and self._concerns_any(events):
             self._published.append(events)
             self._wake()
+
+    def _concerns_any(self, events: Sequence[Event]) -> bool:
+        return any(
+            waiting.concerns([event for event in events if event.root_id == root_id])
+            for root_id in {event.root_id for event in events}
+            for waiting in tuple(self._by_root.get(root_id, ()))
+        )
 
     def _wake(self) -> None:
         # The pipe is full, so the socket loop wakes anyway; or it is closed.

@@ -61,6 +61,10 @@ class WaitingConnection(ABC):
     def begin(self) -> None:
         """Begin the work. Every event that is published from now on reaches ``published``."""
 
+    def concerns(self, events: Sequence[Event]) -> bool:
+        """True if the connection must receive one of these events. Called in another thread."""
+        return bool(events)
+
     @abstractmethod
     def published(self, events: Sequence[Event]) -> None:
         """Receive stored events of the whole job tree, in order."""

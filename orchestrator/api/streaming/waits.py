@@ -50,8 +50,11 @@ class PendingWait(WaitingConnection):
         self._socket_loop.call_after(self._seconds, self._reply, self)
         self._look()
 
+    def concerns(self, events: Sequence[Event]) -> bool:
+        return any(self._matters(event) for event in events)
+
     def published(self, events: Sequence[Event]) -> None:
-        if any(self._matters(event) for event in events):
+        if self.concerns(events):
             self._look()
 
     def beat(self) -> None:

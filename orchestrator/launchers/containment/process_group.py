@@ -22,6 +22,7 @@ class ProcessGroups(Subreaper):
         # The search for children begins at this process, which adopts no orphans.
         self._own_pid = os.getpid()
         self._enter = enter
+        self._no_input = None
         self.notices = None
         self.traces = {}
         self._no_child = True

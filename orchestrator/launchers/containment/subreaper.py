@@ -33,6 +33,8 @@ class Subreaper:
             proc.become_subreaper()
         self._own_pid = os.getpid()
         self._enter = enter
+        #: Descriptor of /dev/null, once a worker without input was started.
+        self._no_input: int | None = None
         #: True if the latest ``reap`` found no child, so that no process of the tree is alive.
         self.is_empty = True
         #: Descriptor that becomes readable if ``reap`` has news without a SIGCHLD; None if that
@@ -49,6 +51,11 @@ class Subreaper:
 
         Raise SpawnFailed if that fails; then no process of the worker remains.
         """
+        if stdin is None:
+            # Opened once, because most workers have this input.
+            if self._no_input is None:
+                self._no_input = open_input(None)
+            return self._start(argv, cwd, env, self._no_input, output)
         source = open_input(stdin)
         try:
             return self._start(argv, cwd, env, source, output)

@@ -8,17 +8,20 @@ import socket
 import statistics
 import threading
 import time
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from itertools import islice
+from queue import SimpleQueue
 
 import pytest
 import waitress.channel
 import waitress.task
 
+from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.connections import VITAL_THREADS
 from orchestrator.api.server.waitress_server import HttpServer
 from orchestrator.api.sockets.socket_loop import SocketLoop
-from orchestrator.core.events import EventKind
+from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Submission
@@ -383,3 +386,53 @@ def test_a_stopping_hub_answers_its_waits(
         with pytest.raises((ValueError, AssertionError)):
             list(watcher.pieces(stream))
     assert service.listeners == 0
+
+
+class Waiting:
+    """A connection that waits for the end of its root job."""
+
+    root_id = "a"
+
+    def __init__(self) -> None:
+        self.is_open = threading.Event()
+        self.received: SimpleQueue[Sequence[Event]] = SimpleQueue()
+
+    def opened(self) -> None:
+        self.is_open.set()
+
+    def concerns(self, events: Sequence[Event]) -> bool:
+        return any(event.kind is EventKind.JOB_ENDED for event in events)
+
+    def published(self, events: Sequence[Event]) -> None:
+        self.received.put(events)
+
+    def closed(self) -> None:
+        """Hold no resource."""
+
+    def stopped(self) -> None:
+        """Hold no resource."""
+
+
+def test_the_loop_is_only_woken_by_events_that_concern_a_connection() -> None:
+    listeners: list[Callable[[Sequence[Event]], None]] = []
+
+    def subscribe(listener: Callable[[Sequence[Event]], None]) -> Callable[[], None]:
+        listeners.append(listener)
+        return lambda: None
+
+    def publish(kind: EventKind, root_id: str) -> None:
+        event = Event(root_id=root_id, seq=1, job_id=root_id, kind=kind, at=1.0)
+        listeners[0]([event])
+
+    loop, waiting = SocketLoop(subscribe, ApiOptions()), Waiting()
+    loop.park(waiting)
+    assert waiting.is_open.wait(10)
+
+    publish(EventKind.WORKER_STARTED, "a")
+    publish(EventKind.JOB_ENDED, "b")
+    publish(EventKind.JOB_ENDED, "a")
+
+    (received,) = waiting.received.get(timeout=10)
+    assert (received.kind, received.root_id) == (EventKind.JOB_ENDED, "a")
+    assert waiting.received.empty()
+    loop.close()
