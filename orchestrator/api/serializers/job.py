@@ -236,7 +236,7 @@ def worker_answer(
         messages=[_message(each) for each in result.messages],
         feedback=[_feedback(each) for each in result.feedback],
         question=question_answer(worker.question) if worker.question else None,
-        workspace=str(service.worker_directory(worker)),
+        workspace=service.worker_directory(worker),
         log=log_file(service, job, worker),
     )
 

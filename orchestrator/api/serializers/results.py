@@ -277,7 +277,7 @@ def _task_result(
         session=session_answer(result.session),
         seconds=worker_seconds(worker),
         exit_code=result.exit_code,
-        workspace=str(service.worker_directory(worker)),
+        workspace=service.worker_directory(worker),
         log=log_file(service, job, worker),
         child_job_id=children[-1] if children else None,
         child_job_ids=list(children),

@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
@@ -217,6 +218,7 @@ _NEWER: Mapping[str, object] = {
     "node": "",
 }
 _TASK_FIELDS = tuple(field.name for field in fields(TaskSpec) if field.name not in _NEWER)
+_fields_of, _newer_of = attrgetter(*_TASK_FIELDS), attrgetter(*_NEWER)
 
 
 def fold(text: str) -> str:
@@ -232,9 +234,9 @@ def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
 
 
 def _asked(task: TaskSpec) -> list[object]:
-    newer = {name: getattr(task, name) for name in _NEWER}
-    own = {name: value for name, value in newer.items() if value != _NEWER[name]}
-    return [*(getattr(task, name) for name in _TASK_FIELDS), *([own] if own else [])]
+    newer = zip(_NEWER.items(), _newer_of(task), strict=True)
+    own = {name: value for (name, default), value in newer if value != default}
+    return [*_fields_of(task), *([own] if own else [])]
 
 
 def _plain(value: Any) -> object:

@@ -550,9 +550,9 @@ class Service:
         """Return the path of a job's summary report, which is written when the job ends."""
         return self._workspace.final_report(job)
 
-    def worker_directory(self, worker: Worker) -> Path:
+    def worker_directory(self, worker: Worker) -> str:
         """Return the path of the worker's directory, which may not exist."""
-        return Path(self._workspace.worker_directory(worker))
+        return self._workspace.worker_directory(worker)
 
     # Reading the server
 

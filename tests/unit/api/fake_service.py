@@ -308,8 +308,8 @@ class FakeService:
         name = "FINAL_RESULT.md" if job.is_root else f"reports/job_{job.id}.md"
         return self.workspace(job) / name
 
-    def worker_directory(self, worker: Worker) -> Path:
-        return self.folder / f"job_{worker.root_id}" / f"depth_{worker.depth}" / worker.id
+    def worker_directory(self, worker: Worker) -> str:
+        return f"{self.folder}/job_{worker.root_id}/depth_{worker.depth}/{worker.id}"
 
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         job = self.job(caller, job_id)
