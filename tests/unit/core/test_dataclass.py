@@ -222,3 +222,30 @@ def test_every_module_uses_it() -> None:
     ]
 
     assert not standard, f"import it from orchestrator.core.dataclass: {standard}"
+
+
+@pytest.mark.parametrize("decorator", [dataclass, dataclasses.dataclass])
+def test_a_class_with_slots_sets_the_fields_of_its_base_and_calls_post_init(
+    decorator: Callable[..., Any],
+) -> None:
+    class Base:
+        x: int
+        tags: list[str] = field(default_factory=list)
+
+    base: Any = decorator(frozen=True, slots=True)(Base)
+
+    class Derived(base):  # type: ignore[misc]
+        y: int = field(default=2, kw_only=True)
+        z: int = field(default=3, init=False)
+
+        def __post_init__(self) -> None:
+            self.tags.append(f"{self.x} {self.y}")
+
+    derived: Any = decorator(frozen=True, slots=True)(Derived)
+
+    assert (derived(1).x, derived(1).tags, derived(1, y=5).tags) == (1, ["1 2"], ["1 5"])
+    assert derived(1, ["a"]).tags == ["a", "1 2"]
+    assert derived(1).z == 3
+    assert base(4).tags == []
+    with pytest.raises(TypeError):
+        derived(1, [], 5)
