@@ -175,10 +175,7 @@ class Assembly:
         """Return how many waiting workers could start on additional machines like ``machine``, at
         most ``most``.
         """
-
-        def suits(worker: Worker, task: TaskSpec) -> bool:
-            return placement.could_run(machine, worker, task)
-
+        suits = partial(placement.could_run, machine)
         return self._supervisor.call(
             lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, suits)
         )

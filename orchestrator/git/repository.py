@@ -239,7 +239,13 @@ class GitRepository(Committed):
             taken, left = uncommitted.snapshot(place.git, self._ours(place), commit)
             notes += left
         branch = start_commit.branch_of(git, revision)
-        return Base(commit=taken, branch=branch, dirty=taken != commit, note="; ".join(notes))
+        return Base(
+            commit=taken,
+            branch=branch,
+            dirty=taken != commit,
+            has_submodules=bool(place.git.resolve(f"{taken}:.gitmodules")),
+            note="; ".join(notes),
+        )
 
     def _ours(self, place: GitLocation) -> list[str]:
         """Return the product's own folders, relative to the repository's top."""

@@ -279,6 +279,8 @@ class JobConfig:
     )
     #: A note on the base, as text.
     git_note: str = ""
+    #: True if the base has submodules, which are not copied to nodes with their own file systems.
+    has_submodules: bool = False
     #: Gates for the result of every worker, and for the merged result.
     gates: tuple[Gate, ...] = setting(
         ValueKind.GATES,

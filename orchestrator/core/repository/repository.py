@@ -72,6 +72,8 @@ class Base:
     branch: str = ""
     #: True if the commit includes uncommitted changes of the user's checkout.
     dirty: bool = False
+    #: True if the commit has submodules.
+    has_submodules: bool = False
     #: A note for the user: why there are no worktrees, or which files the worktrees lack.
     note: str = ""
     #: Why no worktree can be created; empty if there is a commit, or no worktree was requested.

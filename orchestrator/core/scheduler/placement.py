@@ -7,7 +7,8 @@ from dataclasses import field, replace
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.model.job import TaskSpec, Worker, WorkerKey
-from orchestrator.core.model.states import Workdir
+from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.outcome.agent_logins import KNOWN_SECONDS
 from orchestrator.core.text.command_name import COMMAND
 
@@ -58,12 +59,23 @@ class Wants:
     server_files: bool = False
 
 
-def needs_server_files(worker: Worker, task: TaskSpec | None) -> bool:
+def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig) -> bool:
     """True if a worker cannot run on a machine with its own file system.
 
-    Planners and reviewers read the project, and a task may work in the project's directory.
+    Planners and reviewers read the project, and a task may work in the project's directory. A
+    worktree with submodules is not copied. ``config``: of the worker's job.
     """
-    return worker.is_adviser or (task is not None and task.workdir == Workdir.PROJECT)
+    if worker.is_adviser or task is None:
+        return worker.is_adviser
+    if task.workdir == Workdir.PROJECT:
+        return True
+    return config.has_submodules and _may_have_worktree(task, config.git)
+
+
+def _may_have_worktree(task: TaskSpec, git: str) -> bool:
+    """True if a worker of the task may get a worktree. A command gets one only with ``git: on``."""
+    is_off = GitUse.OFF in (git, task.git)
+    return task.needs_worktree(git) or (task.command is None and not is_off)
 
 
 def machine_of(task: TaskSpec) -> str | None:
@@ -132,9 +144,12 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
     return best.name
 
 
-def could_run(machine: Machine, worker: Worker, task: TaskSpec) -> bool:
-    """True if a machine like this one could run the worker. False if the task names a machine."""
-    files = needs_server_files(worker, task)
+def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
+    """True if a machine like this one could run the worker. False if the task names a machine.
+
+    ``config``: of the worker's job.
+    """
+    files = needs_server_files(worker, task, config)
     wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)
     return not task.node and _is_wanted(machine, wants) and _has_agent(machine, wants)
 
@@ -207,8 +222,9 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     sharing = [each for each in wanted if each.shares_files and each.slots]
     if wants.server_files and wanted and not sharing:
         return (
-            "waiting for a node that shares the server's files: planners, reviewers, and tasks in "
-            "the project's directory need one (cluster.slots_here, docs/cluster.md)"
+            "waiting for a node that shares the server's files: planners, reviewers, tasks in the "
+            "project's directory, and worktrees with submodules need one (cluster.slots_here, "
+            "docs/cluster.md)"
         )
     if wants.server_files:
         wanted = sharing or wanted
@@ -275,7 +291,9 @@ class MachineSlots:
             self._expected.popleft()
         return choose(self._less_expected(machines), self._running, replace(wants, near=near))
 
-    def login_failed(self, worker: Worker, task: TaskSpec, why: str, now: float) -> bool:
+    def login_failed(
+        self, worker: Worker, task: TaskSpec, config: JobConfig, why: str, now: float
+    ) -> bool:
         """Start no more workers of the agent on the worker's machine, if another machine can run
         the worker.
 
@@ -293,7 +311,7 @@ class MachineSlots:
             agent=agent,
             labels=task.requires,
             machine=machine_of(task),
-            server_files=needs_server_files(worker, task),
+            server_files=needs_server_files(worker, task, config),
         )
         if not any(_is_wanted(each, wants) and _has_agent(each, wants) for each in others):
             return False

@@ -408,7 +408,8 @@ class Scheduler:
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason
-            if self._trees.machine_slots.login_failed(worker, task, why, now):
+            config = self._trees.job_of(worker).config
+            if self._trees.machine_slots.login_failed(worker, task, config, why, now):
                 return replace(verdict, moves=True)
         return self._trees.logins.record(worker.agent, verdict, now)
 

@@ -221,7 +221,7 @@ class SchedulerView:
         return self._trees.slots.snapshot()
 
     def waiting_for_machines(
-        self, now: float, most: int, suits: Callable[[Worker, TaskSpec], bool]
+        self, now: float, most: int, suits: Callable[[Worker, TaskSpec, JobConfig], bool]
     ) -> int:
         """Return how many workers, at most ``most``, would start if there were more machines.
 
@@ -236,7 +236,8 @@ class SchedulerView:
             task = plan.tasks.get(worker.task_id) if worker and plan else None
             if worker is None or worker.status is not WorkerStatus.PENDING:
                 continue
-            if self._trees.is_paused(job.id) or not suits(worker, task or TaskSpec(id="")):
+            known = task or TaskSpec(id="")
+            if self._trees.is_paused(job.id) or not suits(worker, known, job.config):
                 continue
             found += take(job.id)
         return found

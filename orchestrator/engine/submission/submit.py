@@ -178,6 +178,7 @@ class SubmissionBuilder:
         base = asked.base
         config = replace(config, base=base.commit, base_branch=base.branch)
         config = replace(config, include_dirty=base.dirty, git_note=base.note)
+        config = replace(config, has_submodules=base.has_submodules)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         config = replace(config, asks_to_build=self._is_to_build(asked))
         job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
@@ -211,6 +212,8 @@ class SubmissionBuilder:
         check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
         base = asked.base.commit or line.parent_job.config.base
         config = replace(config, base=base, git_note=asked.base.note)
+        found = asked.base.has_submodules or line.parent_job.config.has_submodules
+        config = replace(config, has_submodules=found)
         config = replace(config, asks_to_build=self._is_to_build(asked))
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = replace(

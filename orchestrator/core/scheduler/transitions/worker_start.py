@@ -98,7 +98,7 @@ class RunningWorkers:
             memory_bytes=room.memory_needed(worker.agent),
             labels=task.requires if task else {},
             machine=machine_of(task) if task else None,
-            server_files=needs_server_files(worker, task),
+            server_files=needs_server_files(worker, task, self._trees.job_of(worker).config),
         )
         return self._machine_slots.choose(room.machines, key, needed, wants, now)
 

@@ -203,6 +203,26 @@ def test_a_worker_resolves_a_conflict_with_its_child_job_on_such_a_node(
     assert apart.project.show(result, "b") == "parent"
 
 
+def test_a_worktree_with_submodules_waits_for_a_machine_that_shares_files(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    apart = make_apart()
+    server, project = apart.server, apart.project
+    inner = Project(apart.directory / "inner").begin({"i": "i\n"})
+    add = ("-c", "protocol.file.allow=always", "submodule", "add", "-q", str(inner.path), "sub")
+    project.git(*add)
+    project.git("commit", "-qm", "with a submodule")
+    job = server.submit("x", [edit("ls", id="a"), shell("echo ran", id="b")])
+    until(lambda: server.log(job, "worker_2") == "ran\n", "a command without a worktree runs")
+
+    def reason() -> str:
+        return str(server.get(f"/jobs/{job}")["workers"][0]["reason"])
+
+    until(lambda: "worktrees with submodules" in reason(), "the worker waits, with the reason")
+    server.call("POST", f"/jobs/{job}/cancel")
+    assert server.wait(job)["status"] == "cancelled"
+
+
 def test_an_ai_tool_resumes_its_session_on_such_a_node(
     make_apart: Callable[..., ApartCluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:

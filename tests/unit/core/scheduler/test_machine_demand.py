@@ -1,6 +1,7 @@
 """How many workers wait for more machines."""
 
-from orchestrator.core.model.job import TaskSpec, Worker
+from functools import partial
+
 from orchestrator.core.scheduler.placement import HERE, Machine, could_run
 from tests.unit.core.factories import a_task
 from tests.unit.core.story import Story
@@ -15,9 +16,7 @@ def a_story(*machines: Machine) -> Story:
 
 
 def waiting(story: Story, like: Machine = ANY, most: int = 99) -> int:
-    def suits(worker: Worker, task: TaskSpec) -> bool:
-        return could_run(like, worker, task)
-
+    suits = partial(could_run, like)
     return story.scheduler.view.waiting_for_machines(story.now, most, suits)
 
 

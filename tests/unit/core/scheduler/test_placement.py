@@ -17,8 +17,10 @@ from orchestrator.core.scheduler.placement import (
     check,
     choose,
     hindrance,
+    needs_server_files,
 )
 from orchestrator.core.text.command_name import COMMAND
+from tests.unit.core.factories import a_config, a_worker
 
 
 def a_machine(name: str = "n1", slots: int = 2, **changes: Any) -> Machine:
@@ -93,6 +95,25 @@ def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares
     assert isinstance(found, Unplaced)
     assert not found.is_full
     assert found.reason.startswith("waiting for a node that shares the server's files")
+
+
+@pytest.mark.parametrize(
+    ("task", "git", "expected"),
+    [
+        (TaskSpec(id="a", prompt="x"), "auto", True),
+        (TaskSpec(id="a", prompt="x"), "off", False),
+        (TaskSpec(id="a", prompt="x", git="off"), "auto", False),
+        (TaskSpec(id="a", command="x"), "auto", False),
+        (TaskSpec(id="a", command="x", git="on"), "auto", True),
+        (TaskSpec(id="a", command="x"), "on", True),
+    ],
+)
+def test_a_worktree_with_submodules_needs_files_of_the_server(
+    task: TaskSpec, git: str, expected: bool
+) -> None:
+    worker = a_worker()
+    assert needs_server_files(worker, task, a_config(git=git, has_submodules=True)) is expected
+    assert not needs_server_files(worker, task, a_config(git=git))
 
 
 def test_only_a_machine_with_all_required_labels_is_chosen() -> None:
