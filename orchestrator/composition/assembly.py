@@ -632,7 +632,12 @@ class Assembly:
             store=self._store,
             workspace=self._workspace,
             reads_messages=self._agents.reads_messages,
+            copy_to_node=self._copy_to_node,
         )
+
+    def _copy_to_node(self, worker: Worker, path: str) -> None:
+        if self._cluster is not None:
+            self._cluster.copy_to_node(f"{worker.root_id}/{worker.id}", path)
 
     @cached_property
     def _landing_calls(self) -> LandingCalls:

@@ -165,15 +165,18 @@ class WorkspaceLayout:
             _write_new(Path(directory, name), text)
         return directory
 
-    def write_message(self, worker: Worker, message: WorkerMessage) -> None:
+    def write_message(self, worker: Worker, message: WorkerMessage) -> str:
         """Write a message into the directory from which the driver of the worker's attempt reads
-        messages. Raise OSError.
+        messages. Return the path of its file; "" if the driver has already read the message. Raise
+        OSError.
         """
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
         path = Path(directory, message_file_name(message.id))
-        if not os.path.lexists(path.with_suffix(READ_SUFFIX)):
-            replace_file(path, message_document(message).encode())
+        if os.path.lexists(path.with_suffix(READ_SUFFIX)):
+            return ""
+        replace_file(path, message_document(message).encode())
+        return str(path)
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the worker's log that marks the start of another attempt."""

@@ -43,8 +43,11 @@ class Workspace(Protocol):
     def report(self, job: Job, name: str) -> Path | None:
         """Return the path of a report; None if no report can have this name."""
 
-    def write_message(self, worker: Worker, message: WorkerMessage) -> None:
-        """Write a message for the driver of the worker's attempt. Idempotent. Raise OSError."""
+    def write_message(self, worker: Worker, message: WorkerMessage) -> str:
+        """Write a message for the driver of the worker's attempt. Idempotent. Raise OSError.
+
+        Return the path of its file; "" if the driver has already read the message.
+        """
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         """Write a line into the worker's log that marks the start of an attempt."""

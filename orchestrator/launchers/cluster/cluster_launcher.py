@@ -187,6 +187,15 @@ class ClusterLauncher:
         finally:
             self._ask("release", flight)
 
+    def copy_to_node(self, worker: str, path: str) -> None:
+        """Copy a small file of a running worker to its node, if the node has its own file system.
+
+        ``path``: in a directory that was copied before the start. A worker's node gets the file
+        again after each connection. A file that the worker has renamed must be harmless then. Does
+        not block. Raise OSError if the file cannot be read.
+        """
+        self._ask("copy_to_node", worker, path, Path(path).read_bytes())
+
     def _in_loop(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
         """Run a coroutine in the loop's thread, and return its result. Raise Unavailable while the
         server stops.

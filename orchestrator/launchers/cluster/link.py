@@ -15,6 +15,7 @@ no_result {attempt}: of a late attempt            kept {attempt}: the node may f
 leaving {}                                        addresses {addresses}: they have changed
 tcp {connection, data}                            tcp {connection, data}
 snapshot {attempt, n, ...}: the worktree          snapshot {attempt, n}, had {bytes}
+                                                  file {attempt, path, data}: written later
 brought {attempt, n, error}                       result {attempt, n, at, data}, bring {attempt, n}
 
 A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the

@@ -33,7 +33,7 @@ from orchestrator.launchers.cluster.files.file_exchange import FileExchange
 from orchestrator.launchers.cluster.files.running_worktree import RunningWorktree
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
-from orchestrator.launchers.cluster.link import Link, Message, Window, unpacked
+from orchestrator.launchers.cluster.link import Link, Message, Window, packed, unpacked
 from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.exit_record import exit_record
@@ -118,6 +118,8 @@ class Flight:
     files_error: OSError | None = None
     #: The attempt's worktree, on a node with its own file system.
     worktree: RunningWorktree | None = None
+    #: Messages with files that the server wrote after the start, by path.
+    late_files: dict[str, Message] = field(default_factory=dict)
     #: Held while the worktree is copied, so that the attempt does not end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: True from the report of the end, or from the loss of the node.
@@ -362,6 +364,7 @@ class NodeLinks:
         flight.is_sending = False
         files = {"files": asdict(launch.files), "sent": asdict(sent)}
         link.post({**_start_of(launch, flight), **files})
+        self._post_late_files(node, flight)
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
         """Accept the end of a running attempt that an earlier server started."""
@@ -379,6 +382,23 @@ class NodeLinks:
         """Accept the end of an attempt that an earlier server gave up."""
         late = GivenUpAttempt(attempt_id, exit_path, digest, _paths(log), is_replaced=is_replaced)
         self._late.give_up(name, late)
+
+    def copy_to_node(self, worker: str, path: str, content: bytes) -> None:
+        """Send a file to the node of a running worker, now and after each connection.
+
+        Does nothing if the node shares the server's files.
+        """
+        flight = self._flight_of(worker)
+        if flight is None or flight.files is None:
+            return
+        message = {"do": "file", "attempt": flight.attempt_id, "path": path}
+        flight.late_files[path] = {**message, "data": packed(content)}
+        self._post_late_files(self._where[flight.attempt_id], flight)
+
+    def _post_late_files(self, node: ConnectedNode, flight: Flight) -> None:
+        if node.link is not None and not flight.is_sending:
+            for message in flight.late_files.values():
+                node.link.post(message)
 
     # Worktrees of running attempts
 
@@ -593,6 +613,7 @@ class NodeLinks:
             link.post(self._welcome_for(node, hello["attempts"]))
             for flight in list(node.flights.values()):
                 self._post_stop(node, flight)
+                self._post_late_files(node, flight)
                 if flight.is_waiting:
                     self._post_waiting(node, flight)
             logger.info("node connected", extra={"action": "node_connected", "node": node.name})

@@ -1,7 +1,7 @@
 """The use cases for messages to running workers, and for what workers report about themselves."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from orchestrator.core import failpoints
@@ -40,12 +40,17 @@ class WorkerMessageCalls:
         store: Store,
         workspace: Workspace,
         reads_messages: ReadsMessages,
+        copy_to_node: Callable[[Worker, str], None] = lambda worker, path: None,
     ) -> None:
+        """``copy_to_node`` copies a file of a running worker to the worker's node, if the node has
+        its own file system. It does not block. Raise OSError if the file cannot be read.
+        """
         self._supervisor = supervisor
         self._access = access
         self._store = store
         self._workspace = workspace
         self._reads_messages = reads_messages
+        self._copy_to_node = copy_to_node
 
     def message(
         self, caller: Caller, job_id: str, worker_id: str, text: str, message_id: str
@@ -98,7 +103,9 @@ class WorkerMessageCalls:
         for each in worker.result.messages:
             if each.attempt < worker.attempt:
                 try:
-                    self._workspace.write_message(worker, each)
+                    path = self._workspace.write_message(worker, each)
+                    if path:
+                        self._copy_to_node(worker, path)
                 except OSError as error:
                     payload = {"job_id": worker.job_id, "worker": worker.id}
                     logger.warning("cannot pass on a message: %s", error, extra=payload)

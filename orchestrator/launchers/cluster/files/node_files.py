@@ -203,6 +203,15 @@ class NodeFiles:
                 os.unlink(temporary)
         return figures
 
+    def store(self, attempt_id: str, files: AttemptFiles, path: str, content: bytes) -> None:
+        """Write a file that the server wrote after the attempt's start.
+
+        Raise UnusableFiles if the file is in none of the attempt's directories. Raise OSError.
+        """
+        if os.path.dirname(path) not in files.directories:
+            raise UnusableFiles(f"{path} is in no directory of the attempt")
+        replace_file(Path(self.paths(attempt_id).text(path)), content)
+
     def snapshot(self, attempt_id: str, worktree: WorktreeFiles, path: str) -> ArchiveFigures:
         """Write the state of a running attempt's worktree into an archive at ``path``. Return its
         size and digest.

@@ -36,7 +36,11 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange, NodeWorktrees
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.cluster.files.archive import ArchiveFigures, as_full_disk
+from orchestrator.launchers.cluster.files.archive import (
+    ArchiveFigures,
+    UnusableFiles,
+    as_full_disk,
+)
 from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
 from orchestrator.launchers.cluster.late_ends import has_result
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
@@ -691,6 +695,8 @@ class NodeAgent:
                 self._receive_result(link, message)
             case "bring":
                 self._work(self._bring(link, message))
+            case "file":
+                self._work(self._store_file(message))
             case "had":
                 self._window.confirm(message["bytes"])
             case "again":
@@ -946,6 +952,23 @@ class NodeAgent:
                 with suppress(OSError):
                     os.unlink(path)
         link.post({**answer, "sent": asdict(sent)})
+
+    async def _store_file(self, message: Message) -> None:
+        """Store a file that the server wrote after the start, such as a message of a person."""
+        held, path = self._held.get(message["attempt"]), message["path"]
+        if held is None or held.files is None or self._files is None:
+            return
+        async with held.turn:
+            if held.has_ended:
+                return
+            try:
+                place = held.id, held.files, path, unpacked(message["data"])
+                await asyncio.to_thread(self._files.store, *place)
+            except (OSError, UnusableFiles) as error:
+                logger.warning(
+                    "cannot store a file of a worker: %s", error,
+                    extra={"action": "node_late_file", "attempt": held.id},
+                )  # fmt: skip
 
     def _failure(self, error: OSError | OrchestratorError) -> Message:
         is_full = is_full_disk(as_full_disk(error, str(self._directory)))

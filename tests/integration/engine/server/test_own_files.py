@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.agents.model_api import ModelApi
+from tests.faults.test_cuts_at_messages import CUTTER
+from tests.integration.engine.jobs.test_messages import held, messages, send, task
 from tests.integration.engine.site import (
     REPOSITORY,
     Answer,
@@ -246,6 +249,37 @@ def test_an_ai_tool_resumes_its_session_on_such_a_node(
     assert "no second.txt here" in second["prompt"]
     files = apart.project.files(f"orchestrator/{job}/result")
     assert files == [".gitignore", "app.py", "b", "first.txt", "second.txt"]
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_a_message_reaches_a_worker_that_runs_on_such_a_node(
+    make_apart: Callable[..., ApartCluster],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_cut: bool,
+) -> None:
+    """``is_cut``: the connection ends before the node has the message."""
+    mark = tmp_path / "cut"
+    cutter = CUTTER.format(cut=("down", "file", "before", str(mark)))
+    with ModelApi() as api:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key")
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", api.url)
+        api.scripts["held"] = held()
+        apart = make_apart(f"exec({cutter!r}); " if is_cut else "")
+        server = apart.server
+        job = server.submit("x", [{**task("held"), "git": "off"}])
+        files = apart.directory / "n1" / "files"
+        until(lambda: list(files.glob("**/begun")), "the command runs")
+        assert send(server, job, "Use tabs").status_code == 202
+        if is_cut:
+            until(mark.exists, "the connection has ended")
+            until(lambda: list(files.glob("*/**/message-*.json")), "the message is sent again")
+        [begun] = files.glob("**/begun")
+        begun.with_name("go").touch()
+        assert server.wait(job)["status"] == "completed"
+        (message,) = messages(server, job)
+        assert (message["attempt"], message["text"]) == (1, "Use tabs")
+        assert "Use tabs" in json.dumps(api.requests[-1].body)
 
 
 #: The node takes a while to store commits, and prints a line for each transfer of commits.
