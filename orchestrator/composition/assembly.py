@@ -545,7 +545,12 @@ class Assembly:
     @cached_property
     def _reads(self) -> ReadModels:
         reader = GitChangeReader(self._around.project_root)
-        changes = ChangeReads(access=self._access, queries=self._queries, reader=reader)
+        changes = ChangeReads(
+            access=self._access,
+            queries=self._queries,
+            reader=reader,
+            refresh=self._worktrees.refresh,
+        )
         files = WorkerFiles(
             access=self._access, workspace=self._workspace, read_steps=self._agents.steps
         )

@@ -14,7 +14,7 @@ from dataclasses import field, replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import RepositoryError, Unavailable
+from orchestrator.core.errors import OrchestratorError, RepositoryError, Unavailable
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.attempt.delivered_work import (
     HeldBack,
@@ -22,7 +22,7 @@ from orchestrator.core.model.attempt.delivered_work import (
     normalized,
 )
 from orchestrator.core.model.attempt.failure import after, before
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.ports import Agents, Assignment, Workspace
 from orchestrator.core.ports.attempt_files import FileChange, NodeWorktree
 from orchestrator.core.repository.git_refs import (
@@ -108,6 +108,9 @@ MOST_FILES = 10_000
 LEFT = ("output.md", "result.json")
 #: Seconds until opening a worktree is retried.
 PAUSE_SECONDS = 0.3
+#: Minimum pause in seconds between two updates of a worker's branch from its node, and the pause as
+#: a multiple of the time that an update takes.
+REFRESH_SECONDS, PAUSE_FACTOR = 3.0, 10.0
 #: Maximum number of times that a child job's result is added to files that change at that time.
 MOST_TRIES = 6
 
@@ -196,6 +199,8 @@ class Worktrees:
         """
         self._search, self._on_node = search, on_node
         self._fold_attempts = fold_attempts
+        #: Monotonic time after which the branch of a worker may be updated from its node again.
+        self._refresh_after: dict[WorkerKey, float] = {}
         self._repository = repository
         self.rule = WorktreeRule(agents)
         self._workspace = workspace
@@ -223,6 +228,29 @@ class Worktrees:
                 raise Unavailable(f"{worker.id} is ending; retry later")
             commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
+
+    def refresh(self, worker: Worker) -> None:
+        """Update the branch of a running worker from its node, if the node has its own file system.
+
+        Does nothing for some seconds after the previous call. An error is only logged, because the
+        branch then has an earlier state. Never raises.
+        """
+        if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
+            return
+        began = time.monotonic()
+        try:
+            with self._on_node(worker, False) as held:
+                if held is None:
+                    return
+                held.fetch()
+        except (OrchestratorError, OSError) as error:
+            payload = {"worker": worker.id, "error": str(error)}
+            logger.warning("cannot get the files of a worker from its node", extra=payload)
+        finally:
+            now = time.monotonic()
+            pause = max(REFRESH_SECONDS, PAUSE_FACTOR * (now - began))
+            live = {key: at for key, at in self._refresh_after.items() if at > now}
+            self._refresh_after = {**live, worker.key: now + pause}
 
     def directory(self, worker: Worker) -> str:
         return f"{self._workspace.worker_directory(worker)}/{NAME}"

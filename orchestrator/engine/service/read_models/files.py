@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator.core.errors import Conflict, InvalidRequest, NoRepository, NotFound
 from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports import Workspace
 from orchestrator.core.ports.read_models import TranscriptStep
@@ -41,7 +42,16 @@ class ChangeReads:
     raises NoRepository for a job without git, and TooLarge if the answer would be too large.
     """
 
-    def __init__(self, *, access: Access, queries: Queries, reader: ChangeReader) -> None:
+    def __init__(
+        self,
+        *,
+        access: Access,
+        queries: Queries,
+        reader: ChangeReader,
+        refresh: Callable[[Worker], None] = lambda worker: None,
+    ) -> None:
+        """``refresh`` gets the present commits of a running worker from the worker's node."""
+        self._refresh = refresh
         self._access = access
         self._queries = queries
         self._reader = reader
@@ -93,6 +103,8 @@ class ChangeReads:
                 )
             return job.config.base, self._result(job)
         worker = self._access.worker(caller, job_id, asked.worker_id)
+        if worker.status in (WorkerStatus.RUNNING, WorkerStatus.WAITING):
+            self._refresh(worker)
         return self._other(caller, job, worker, asked.against), self._tip(worker)
 
     def _other(self, caller: Caller, job: Job, worker: Worker, against: str) -> str:

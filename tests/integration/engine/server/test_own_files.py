@@ -226,6 +226,24 @@ def test_a_worktree_with_submodules_waits_for_a_machine_that_shares_files(
     assert server.wait(job)["status"] == "cancelled"
 
 
+def test_the_diff_of_a_running_worker_shows_its_commits_on_such_a_node(
+    make_apart: Callable[..., ApartCluster],
+) -> None:
+    apart = make_apart()
+    server, go = apart.server, apart.directory / "go"
+    script = f"echo 2 >> app.py; git commit -qam own; until [ -e {go} ]; do sleep 0.05; done"
+    job = server.submit("x", [edit(f"{script}; echo 3 >> app.py")])
+
+    def changed() -> list[str]:
+        asked = server.call("GET", f"/jobs/{job}/diff?worker=worker_1")
+        return [each["path"] for each in asked.json().get("files", ())]
+
+    until(lambda: changed() == ["app.py"], "the commit is shown")
+    go.touch()
+    assert server.wait(job)["status"] == "completed"
+    assert apart.project.show(f"orchestrator/{job}/result", "app.py") == "print(1)\n2\n3"
+
+
 def test_an_ai_tool_resumes_its_session_on_such_a_node(
     make_apart: Callable[..., ApartCluster], monkeypatch: pytest.MonkeyPatch
 ) -> None:
