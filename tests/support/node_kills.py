@@ -218,10 +218,8 @@ class NodeKills:
     def _tasks(self) -> list[Answer]:
         """Tasks with a child job, a failure, and a dependency."""
         children = self._folder / f"children_{self._submitted}.json"
-        # A child job cannot start from a worktree that the server does not have yet.
-        git = {"git": "off"} if self._own_files else {}
         below = self._witnessed(f"echo x > {BELOW}")
-        children.write_text(json.dumps([edit(below, retries=50, **git)]))
+        children.write_text(json.dumps([edit(below, retries=50)]))
         spawn = f"orchestrator spawn child --tasks '{children}' --wait >/dev/null"
         again = f"{self._folder}/tried.$ORCHESTRATOR_JOB_ID"
         return [
@@ -392,8 +390,7 @@ class NodeKills:
         assert (directory / "FINAL_RESULT.md").exists()
         assert not list((directory / "attempts").glob("*.run"))
         files = set(self._project.files(f"orchestrator/{job}/result"))
-        below = () if self._own_files else (BELOW,)
-        assert files == {"README.md", *RESULT, *below}, files
+        assert files == {"README.md", *RESULT, BELOW}, files
         self._count_failures(job)
 
     def _check_signs(self, job: str) -> None:
