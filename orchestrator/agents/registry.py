@@ -73,7 +73,7 @@ class AgentRegistry:
     def best_without(self, refused: Collection[str]) -> str:
         """Return the best AI agent that can work here or on a node, and is not in ``refused``.
 
-        "" if there is no such agent, or if the default agent is not ``auto``.
+        Return "" if there is none, or if the default agent is not ``auto``.
         """
         if self._preferred != AUTO:
             return ""

@@ -47,8 +47,8 @@ def registry(
 ) -> AgentRegistry:
     """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
 
-    ``machines`` returns the machines of the cluster, starting with the server's own machine. It
-    returns nothing if the settings define no cluster.
+    ``machines`` returns the machines of the cluster, the server's own machine first; none without a
+    cluster.
     """
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}

@@ -149,8 +149,8 @@ class JobManager:
     def stop_workers(self) -> None:
         """Stop running workers, or leave them running, as the settings request. Idempotent.
 
-        Stopped workers start again when the server restarts. Call this while the API still answers,
-        so that no worker fails because of a missing server.
+        Stopped workers start again when the server restarts. Call this while the API still answers;
+        otherwise a worker may fail because of a missing server.
         """
         self.housekeeping.stop()
         self.supervisor.stop()

@@ -39,7 +39,7 @@ class JobRemoval:
 
     First, the directory is set aside, which records the removal. Then one transaction deletes the
     rows. Finally, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
-    thread that writes to the store may call ``begin``, so that no retry can run the job during the
+    thread that writes to the store may call ``begin``. So no retry can run the job during the
     removal.
     """
 

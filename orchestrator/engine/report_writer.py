@@ -103,7 +103,7 @@ class ReportWriter:
     def _try(self, render: Render) -> None:
         """Try to write reports.
 
-        If that fails, the job ends without them, and they are written later if possible.
+        If that fails, the job ends without reports. They are written later if possible.
         """
         try:
             self._render(render)

@@ -50,8 +50,8 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     """Yield the patches of the commits that ``end`` has and ``start`` lacks, oldest first.
 
     Each patch begins with ``commit <name>`` and the commit's message, indented by one space.
-    ``below``: prefix of paths. A short output is cached, because a merge reads the same commits as
-    the worker's gates before it.
+    ``below``: prefix of paths. A short output is cached: a merge later reads the same commits as
+    the worker's gates.
     """
     part = shared_part(git.directory, git.env)
     is_fixed = part is not None and len(start) in _LENGTHS and len(end) in _LENGTHS

@@ -70,8 +70,8 @@ def bring_back(linked: Iterable[Linked]) -> None:
 def finish(linked: Sequence[Linked]) -> None:
     """Copy back renewed logins, and remove all copies of logins from the job's files.
 
-    Never raises OSError. If the user's login file no longer exists, the renewed login is not
-    removed, because it is the only copy.
+    If the user's login file no longer exists, the renewed login stays: it is the only copy. Never
+    raises OSError.
     """
     bring_back(linked)
     for each in linked:

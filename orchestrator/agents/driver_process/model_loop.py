@@ -23,8 +23,8 @@ Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutc
 
 
 class Stopped(BaseException):
-    """Raised to end the loop now. It is not an Exception, so handlers of ordinary errors do not
-    catch it.
+    """Raised to end the loop now. Handlers of ordinary errors do not catch it: it is no
+    Exception.
     """
 
     def __init__(self, why: EarlyStop) -> None:

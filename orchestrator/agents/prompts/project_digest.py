@@ -33,8 +33,8 @@ _EDITION = "1"
 def project_digest(around: WorkerSurroundings) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
-    The first job of the tree stores the digest in ``around.directory``. Later jobs read it, so that
-    the prompts of all jobs of the tree begin with the same bytes, even if the project changes.
+    The first job of the tree stores the digest in ``around.directory``. Later jobs read it. So all
+    prompts of the tree begin with the same bytes, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):

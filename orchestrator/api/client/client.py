@@ -4,8 +4,8 @@
     job = client.orchestrate(request="Survey this repository", max_workers=4)
     done = client.wait(job["job_id"])
 
-Every method raises ApiError (see ``errors``) if the server rejects the call, and ServerUnreachable
-if the server does not answer. All times and durations are in seconds.
+Every method raises ApiError (see ``errors``) if the server rejects the call. Without an answer, it
+raises ServerUnreachable. All times and durations are in seconds.
 
 The client needs the package ``requests`` only for servers on other machines or with TLS.
 """
@@ -52,10 +52,11 @@ LOCK_TIMEOUT = 150.0
 
 
 class OrchestratorClient(FollowCalls):
-    """One server, one key. Can be used as a context manager; each thread needs its own client.
+    """A connection to one server, with one key. A context manager. Each thread needs its own
+    client.
 
-    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy; ``wait``
-    and ``events`` retry for ``patience_seconds`` after the server's last answer.
+    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy. ``wait`` and
+    ``events`` retry for ``patience_seconds`` after the server's last answer.
     """
 
     @classmethod

@@ -1,7 +1,7 @@
 """``orchestrator mcp``: the tools over standard input and output, one JSON message per line.
 
-Standard library only, so that it starts as fast as ``orchestrator spawn``. Each tool call is sent
-to the server by HTTP in its own thread, so that a wait does not block other calls.
+Standard library only, so that it starts as fast as ``orchestrator spawn``. Each tool call runs in
+its own thread, as an HTTP call to the server. So a wait does not block other calls.
 """
 
 import argparse

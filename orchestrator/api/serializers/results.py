@@ -163,9 +163,9 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
 def outside_work(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
 ) -> list[OutsideAnswer]:
-    """Return the changes of an ended job that are not in its result; empty before the job's end.
+    """Return the changes of an ended job that are not in its result; [] before the job's end.
 
-    ``workers`` contains the workers of the job and of its descendants.
+    ``workers``: the workers of the job and of its descendants.
     """
     if not job.status.ended:
         return []

@@ -270,8 +270,8 @@ def serve(
     """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen. Prints nothing.
 
     ``tls``: TLS context for ``host`` and ``port``. ``local_port``: port of a second address with
-    plain HTTP, for programs on this machine; None: no such address. ``keeps_forwarded``: True if
-    ``app`` checks the sender of ``X-Forwarded-*``; otherwise these headers are removed.
+    plain HTTP, for programs on this machine; None: no such address. ``keeps_forwarded``: keep the
+    headers ``X-Forwarded-*``, because ``app`` checks their sender; False: remove them.
     """
     public = bind(host, port)
     try:

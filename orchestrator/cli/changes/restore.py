@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 def restore_command(surroundings: CliContext, job_id: str, yes: bool) -> int:
     """Restore git settings, hooks, and refs that JOB changed.
 
-    Refs are branches and tags. Each item is restored to its state before JOB, if it has not changed
-    since JOB. Items that have changed since JOB are listed, and not restored. A push is never
-    reverted; the output has the command that reverts it.
+    Refs are branches and tags. Restores each item to its state before JOB. Lists items that have
+    changed since JOB, and does not restore them. Never reverts a push, but shows the command that
+    reverts it.
     """
     from orchestrator.composition import restoring
     from orchestrator.git import RestoreState

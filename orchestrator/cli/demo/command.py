@@ -34,11 +34,11 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def demo_command(surroundings: CliContext, keep: Path | None) -> int:
     """Run a job with scripted agents in a separate repository.
 
-    Takes about 20 seconds, and needs git, but no AI tool, key, or network. Four workers run in
+    Takes about 20 seconds. Needs git. Needs no AI tool, key, or network. Four workers run in
     parallel: one starts a child job, one is rejected by a gate and repairs its work, and one
-    resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace
-    do not change. The demo's files remain. The last lines of the output are commands that show the
-    files, and a command that removes them.
+    resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace do
+    not change. The demo's files remain. The last lines of the output have commands to show and to
+    remove them.
     """
     environ = surroundings.environ
     folder = new_folder(keep, environ)

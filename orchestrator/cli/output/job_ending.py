@@ -189,7 +189,7 @@ def _places(answer: Answer) -> list[str]:
 def brings_in(loss: Answer) -> bool:
     """True if the command for missing changes merges them; False if it only shows them.
 
-    Losses in files of earlier versions lack the field ``brings_in``. Then the cause decides.
+    Files of earlier versions lack the field ``brings_in``. For them, the cause decides.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 

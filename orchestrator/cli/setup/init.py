@@ -57,11 +57,11 @@ class Installed:
 def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: Path | None) -> int:
     """Install the skill for AI tools into the host project.
 
-    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. An existing
-    file that differs is not changed without --force. No other file is changed.
+    Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. Changes a
+    differing existing file only with --force. Changes no other file.
 
-    With --folder: create a portable folder of this version, without its tests, as a directory
-    that does not exist yet.
+    With --folder: create a portable folder of this version, without its tests, as a directory that
+    does not exist yet.
     """
     if folder is not None:
         return _show_folder(surroundings, folder, dry_run)

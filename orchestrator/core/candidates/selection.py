@@ -128,8 +128,8 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose work counts as the work of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. Before all candidates have ended, and in jobs without a
-    selection, the work of the first successful worker counts.
+    ``workers``: all workers of one task. Without a selection, or before it, the work of the first
+    successful worker counts.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)

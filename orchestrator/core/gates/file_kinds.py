@@ -1,11 +1,10 @@
 """Classifies files by their paths as code, parts of a test suite, or sources. Pure.
 
-- Code: gates must judge changes of such a file. All files are code (sources, scripts,
-  configuration, and data) except documents. A file is a document if its suffix or name is in one of
-  the tables, and no pattern of ``_CODE_AS_TEXT`` matches.
+- Code: gates must judge changes of such a file. All files are code, except documents. A file is a
+  document if one of the tables has its suffix or name, and no pattern of ``_CODE_AS_TEXT`` matches.
 - Sources, each with a language: gates must judge each changed source. Tests, configuration,
-  declarations, vendored files, and generated files are not sources, because tests need not import
-  them and compilers need not read them.
+  declarations, vendored files, and generated files are not sources. Tests need not import them, and
+  compilers need not read them.
 """
 
 import re

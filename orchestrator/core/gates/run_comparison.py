@@ -29,7 +29,7 @@ def needs_another(first: Ran) -> bool:
 def both(first: Ran, second: Ran) -> Ran:
     """Combine two runs: the findings that both runs have, and the tests that passed in both runs.
 
-    If the second run has no verdict, return the second run, whose findings excuse no change.
+    Without a verdict of the second run, return the second run. Its findings excuse no change.
     """
     if second.broken:
         return second
@@ -99,8 +99,7 @@ def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | 
     """Return the result with its numbers of tests or findings; unchanged if the gate did not judge.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
-    configuration, or ``now`` if the worker altered none of them. ``base``: the run on the base
-    commit.
+    configuration; ``now`` if these are unaltered. ``base``: the run on the base commit.
     """
     if result.outcome is GateOutcome.DID_NOT_RUN:
         return result

@@ -1,8 +1,7 @@
 """Compares the failures of a test in two runs, by the exception's type and message. Pure.
 
-Ignores what differs from run to run: numbers, durations, addresses, paths, random names, and the
-order of words, for example in a printed set. Of a failed assertion, quoted values are ignored as
-well.
+Ignores parts that vary: numbers, durations, addresses, paths, random names, and the order of words
+(as in a printed set). In a failed assertion, quoted values are ignored, too.
 """
 
 import hashlib

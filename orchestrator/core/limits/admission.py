@@ -1,5 +1,5 @@
-"""Admission of a job: its settings within the ceilings and within its parent job's settings, and
-whether the job may start.
+"""Admission of a job: whether it may start, and its settings within ceilings and its parent's
+settings.
 
 Pure.
 """

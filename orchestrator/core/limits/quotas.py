@@ -190,9 +190,7 @@ class Quotas:
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """Return the daily limit that is used up: the key's or the server's; None if neither is
-        used up.
-        """
+        """Return the daily limit that is used up, of the key or of the server, or None."""
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
             (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),

@@ -246,8 +246,8 @@ class Question:
 
     @property
     def outcome(self) -> str:
-        """The answer as text, such as "approved by key alice: go ahead"; empty while the question
-        is open.
+        """The answer as text, such as "approved by key alice: go ahead"; "" if the question is
+        open.
         """
         if self.decision is None:
             return ""

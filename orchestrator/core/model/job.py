@@ -297,7 +297,9 @@ class WaitingFor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """One task as one agent runs it, with a directory, a log, and a process for each attempt."""
+    """A task as one agent runs it. Each attempt has a process; the worker has a directory and a
+    log.
+    """
 
     id: str
     job_id: str
@@ -353,8 +355,8 @@ class Worker:
         return gate_counts(self.result.gates) if self.result and self.result.gates else NO_GATES
 
     def failure_of(self, attempt: int) -> Failure | None:
-        """Return the classified failure of an attempt; None if the attempt did not fail, or if
-        its failure is not stored any more.
+        """Return the classified failure of an attempt; None if there is none, or if it is not
+        stored any more.
         """
         failures = self.result.failures if self.result else ()
         return next((each for each in reversed(failures) if each.attempt == attempt), None)

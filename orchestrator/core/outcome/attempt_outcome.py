@@ -387,8 +387,8 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     - Other failures are equal if row, exit code, signal, and output are equal, except for times in
       the output.
 
-    A failure cannot be compared if files changed, because the next attempt then starts from another
-    state. A lost attempt cannot be compared either, because the worker did not cause the loss.
+    Two failures cannot be compared: a failure after a change of files, because the next attempt
+    starts from another state; and a lost attempt, because the worker did not cause the loss.
     """
     if exit.ended_by is EndedBy.LOST:
         return ""

@@ -138,9 +138,9 @@ class Launcher(Protocol):
         """Watch an attempt that an earlier server started. Return False if the attempt does not
         run.
 
-        ``digest`` is the digest of the attempt's ``Proof``. An exit record whose secret has another
-        digest is ignored. ``node`` and ``log``: the values of the attempt's ``Launch``. An attempt
-        on another node counts as running until its node reports its end, or is lost.
+        ``digest``: the digest of the attempt's ``Proof``. An exit record with another digest is
+        ignored. ``node``, ``log``: the values of the attempt's ``Launch``. An attempt on another
+        node counts as running until its node reports its end, or is lost.
         """
 
     def expect_late(

@@ -50,7 +50,7 @@ class Change:
 
     @property
     def durable(self) -> bool:
-        """True if the save waits until the change survives a power loss, not only a crash.
+        """True if the save waits until the change would survive a power loss, not only a crash.
 
         True for facts that a caller relies on: an accepted job, its end, and a pause. The start or
         end of an attempt reaches the disk a moment later. If a power loss comes first, the attempt
@@ -198,7 +198,7 @@ class Store(Protocol):
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """Return the tree of a root job, with attempts. With ``job_ids``, return only these jobs.
 
-        Return None if the root job does not exist, or none of ``job_ids`` is in its tree.
+        Return None for an unknown root job, or if no job of ``job_ids`` is in its tree.
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:

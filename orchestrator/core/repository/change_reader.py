@@ -67,10 +67,7 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictVersions:
-    """The texts of a file in conflict.
-
-    A text is None if that side has no such file, or the file is not text.
-    """
+    """The texts of a file in conflict. None: the side has no such file, or the file is not text."""
 
     path: str
     base: str | None = None

@@ -133,9 +133,7 @@ class ResultLanding(Protocol):
         ...
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
-        """Return the commits of ``branch`` before and after the landing; None if the job did not
-        land on the branch.
-        """
+        """Return the commits of ``branch`` before and after the landing; None if there was none."""
         ...
 
     def is_moving(self) -> bool:

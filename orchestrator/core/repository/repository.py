@@ -147,8 +147,8 @@ class LostHunk:
 class FileConflict:
     """One path with a merge conflict.
 
-    ``base``, ``ours``, and ``theirs`` are blob ids of the common ancestor and of both sides; ""
-    if that side does not have the file.
+    ``base``: blob id of the common ancestor. ``ours``, ``theirs``: blob ids of the sides. "": no
+    file.
     """
 
     path: str

@@ -98,8 +98,8 @@ def check(
 ) -> None:
     """Raise InvalidRequest for a task that no machine can ever run.
 
-    With a cluster, a task may require labels that no machine has: a machine with these labels may
-    be added later. ``agents``: the agents of the task's candidates.
+    In a cluster, labels that no machine has are allowed, because a machine may be added later.
+    ``agents``: the agents of the task's candidates.
     """
     wanted = machine_of(task)
     if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):

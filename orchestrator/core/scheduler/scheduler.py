@@ -134,7 +134,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return the time at which a turn is due even without an event; None if no turn is due."""
+        """Return the time of the next turn that is due without an event, or None."""
         times = (self._trees.next_time(), self.leases.next_time)
         return min((time for time in times if time is not None), default=None)
 
@@ -306,7 +306,7 @@ class Scheduler:
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """Record that the worker did not cause its attempt's end, so that its retry is not counted.
+        """Record that the worker did not cause its attempt's end. Its retry is then not counted.
 
         Call before ``exited``.
         """
@@ -657,8 +657,8 @@ class Scheduler:
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         """Load a tree from the store. Return the attempts without a recorded end.
 
-        The caller must call ``exited`` for each of these attempts: now if the attempt is known to
-        have ended, otherwise at its end.
+        The caller must call ``exited`` for each of these attempts: at once if it has ended,
+        otherwise at its end.
         """
         return self._restoring.restore(tree, now)
 

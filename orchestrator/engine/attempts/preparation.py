@@ -320,8 +320,8 @@ class AttemptPreparation:
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
         """Return the files outside of its worktree that an agent reports to have written.
 
-        Only existing files of the checkout and of the user's home count, and only if they are newer
-        than the attempt.
+        Only existing files of the checkout and of the user's home count. They must be newer than
+        the attempt.
         """
         if not paths:
             return []

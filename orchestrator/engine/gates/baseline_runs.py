@@ -42,7 +42,7 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Site:
-    """One commit of one root job: its worktree and its requested gates, run one at a time."""
+    """A commit of a root job: its worktree, and its requested gates, which run one at a time."""
 
     root_id: str
     commit: str

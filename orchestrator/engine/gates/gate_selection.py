@@ -70,8 +70,8 @@ class GatePlans:
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
         """Return the parent job's settings.
 
-        If the parent job has no base, no gates, and did not switch gates off, add the default gates
-        of the commit ``base``.
+        Add the default gates of the commit ``base``, unless the parent has a base, has gates, or
+        switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

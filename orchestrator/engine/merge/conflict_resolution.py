@@ -108,7 +108,7 @@ def is_refused(worker: Worker) -> bool:
 def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    A worker is omitted if only changes of its child job conflict, because it cannot resolve them.
+    A worker cannot resolve conflicts of its child job's changes, so such a worker is omitted.
     """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:

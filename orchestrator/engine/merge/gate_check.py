@@ -81,9 +81,9 @@ class MergedGates:
     ) -> Sequence[GateResult]:
         """Return the results of the job's gates on a commit that was created from ``base``.
 
-        ``sound``: names of gates that are known to pass on the base. The method adds names to the
-        set. Raise Abandoned when ``halted`` returns True. Raise GateUnfit if a required gate has
-        the same findings on the base, because no worker caused these findings.
+        ``sound``: names of gates that pass on the base; the method adds names. Raise Abandoned when
+        ``halted`` returns True. Raise GateUnfit if a required gate has the same findings on the
+        base: no worker caused them.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:

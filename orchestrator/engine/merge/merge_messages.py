@@ -46,8 +46,8 @@ def in_words(
 def report_of(record: MergeRecord, above: Sequence[str] = ()) -> MergeReport:
     """Return the outcome of a job's changes for its reports.
 
-    For a root job, the notes omit unmerged changes, because its reports already list them with the
-    commands to merge them.
+    The notes of a root job omit unmerged changes: its reports already list them, with the commands
+    to merge them.
     """
     unmerged = _unmerged(record, above) if above else (*_hindrances(record), *_by_agents(record))
     return MergeReport(

@@ -2,8 +2,11 @@
 
 The first rule that fits is used, in this order:
 
-1. a numbered or bulleted list; 2. a numbered list within a line; 3. several sentences that request
-work; 4. a kind of work (``kinds_of_work.toml``); 5. "X with A, B and C".
+1. a numbered or bulleted list
+2. a numbered list within a line
+3. several sentences that request work
+4. a kind of work (``kinds_of_work.toml``)
+5. "X with A, B and C"
 
 If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create no
 task. They are part of every task's context.
@@ -325,11 +328,10 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return the role "testing" or "documentation" if the verb clearly requests tests or
-    documentation; otherwise None.
+    """Return the role "testing" or "documentation" if the verb clearly requests one of them, else
+    None.
 
-    In case of doubt, there is no role, because a task with one of these roles fails if it changes
-    no file.
+    In case of doubt, return None: a task with one of these roles fails if it changes no file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -368,10 +370,10 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True if ``line`` is not part of the last item of a list, but begins the text below the list.
+    """True if ``line`` begins the text below the list; False if it is part of the last item.
 
-    Such a line is not indented, and either follows an empty line, or is an instruction that holds
-    for all items (for example "run the tests after each").
+    Such a line is not indented. It follows an empty line, or is an instruction for all items (for
+    example "run the tests after each").
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

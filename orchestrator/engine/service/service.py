@@ -148,9 +148,7 @@ class Service:
         return self._submissions.submit(caller, submission)
 
     def job_of_key(self, caller: Caller, idempotency_key: str) -> Job | None:
-        """Return the job that this caller submitted with this Idempotency-Key; None if there is
-        none.
-        """
+        """Return the job that this caller submitted with this Idempotency-Key, or None."""
         return self._submissions.find(caller, idempotency_key)
 
     def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
@@ -308,8 +306,8 @@ class Service:
 
         Return True if the merge has ended, and False if it still runs.
 
-        Raise Conflict if a selection is not possible, NotFound for an unknown task, and
-        InvalidRequest for a worker that is not a candidate of the task.
+        Raise NotFound for an unknown task. Raise InvalidRequest for a worker that is not a
+        candidate of the task. Raise Conflict if a selection is not possible.
         """
         return self._merges.choose(caller, job_id, task_id, worker_id, reason)
 
@@ -339,9 +337,9 @@ class Service:
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job from the disk and the store, as the command ``clean`` does.
 
-        Return the names of the git refs that remain, because they contain work that is on no other
-        ref. Raise Forbidden if the caller is a worker. Raise Conflict if the job is not a root job,
-        is running, is being merged, or is attached to a terminal.
+        Return the git refs that remain: they have work that no other ref has. Raise Forbidden if
+        the caller is a worker. Raise Conflict if the job is not a root job, is running, is being
+        merged, or is attached to a terminal.
         """
         return self._removal.remove(caller, job_id)
 

@@ -68,8 +68,8 @@ def same_child(
 ) -> Job | None:
     """Return the worker's child job with the same request; None if there is none.
 
-    The child job must be unfinished or completed, and must not have been stopped. ``discarded``:
-    ids of child jobs that do not count, because the worker discarded their results.
+    Only an unfinished or completed child job counts, if it was not stopped. ``discarded``: ids of
+    child jobs that do not count, because the worker discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]

@@ -21,9 +21,8 @@ def begin() -> None:
     """Start to append the paths of executed Python files to the gate's report file.
 
     Only files of the worktree or of the user's checkout are reported. A path is appended as soon as
-    its file is executed, because Python may end with ``os._exit``. Two kinds of paths are appended
-    only when Python exits: files that were imported through a link, and all files if this Python
-    has no audit hooks.
+    its file is executed, because Python may end with ``os._exit``. Files that were imported through
+    a link are appended only when Python exits. Without audit hooks, this is so for all files.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]

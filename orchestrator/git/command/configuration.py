@@ -96,8 +96,8 @@ def _keep(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    It is not cached if one of its files changed shortly before that time, or if the name of a
-    setting matches ``excluded``.
+    Do not cache it if one of its files changed shortly before, or if a setting's name matches
+    ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

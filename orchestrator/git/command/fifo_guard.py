@@ -38,8 +38,8 @@ def clear(admin: Path) -> bool:
 def release(directory: str, env: Mapping[str, str]) -> bool:
     """Remove FIFOs for which a git command with this directory and environment waits.
 
-    Return False if there was no FIFO. Call this only if a command has already run for long, because
-    the search takes longer than most git commands.
+    Return False if there was no FIFO. The search takes longer than most git commands, so call this
+    only if a command has already run for long.
     """
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own

@@ -1,7 +1,7 @@
 """New files that do not belong in a project's history. They stay uncommitted, and are reported.
 
-Such files are dependencies, environments, caches, core dumps, and large files, which `.gitignore`
-should list. Only files that the worker's start commit does not track are held back.
+Examples are dependencies, environments, caches, core dumps, and large files. `.gitignore` should
+list them. Files that the worker's start commit tracks are never held back.
 """
 
 import json

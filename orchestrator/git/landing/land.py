@@ -267,9 +267,9 @@ class Landing:
     def _with_retold(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result was landed as rewritten commits, return a temporary commit with the
-        files of ``head``, and with the earlier result as a second parent. With this parent, lines
-        that both results contain do not conflict.
+        An earlier result may have landed as rewritten commits. Then return a temporary commit with
+        the files of ``head``, and with the earlier result as a second parent. So lines that both
+        results contain do not conflict.
         """
         earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):

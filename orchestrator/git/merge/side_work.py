@@ -1,10 +1,9 @@
-"""Side work: branches, worktrees, and stash entries that an agent creates. They are merged into the
-worker's branch.
+"""Side work: branches, worktrees, and stash entries that an agent creates.
 
-A branch, worktree, or stash entry is merged only if the worker provably created it; all others stay
-as they are. The proof is the address of the creator, which git writes into a ref's log: each worker
-has its own address. After a crash, each step can be repeated, because merged changes are not merged
-a second time.
+Side work is merged into the worker's branch if the worker provably created it. The proof is the
+worker's own address, which git writes into a ref's log. Other branches, worktrees, and stash
+entries stay as they are. After a crash, each step can be repeated: git does not merge changes a
+second time.
 """
 
 import logging

@@ -22,8 +22,8 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
     The fields are: git for the user's repository of the submodule, the path, the earlier commit,
-    and the later commit. The earlier commit is "" if the submodule did not exist in ``start``, or
-    if the user's repository lacks that commit.
+    and the later commit. The earlier commit is "" if ``start`` has no such submodule, or if the
+    user's repository lacks the commit.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):

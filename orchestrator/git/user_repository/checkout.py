@@ -88,9 +88,10 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as text, from which ``BranchRestore`` can create it again; "" if there is none.
+    """Return a file as a text from which ``BranchRestore`` can create it again; "" if there is
+    none.
 
-    For a large file, or git's example of a hook, the text is only a digest.
+    For a large file, and for git's example of a hook, the text is only a digest.
     """
     try:
         mode = os.lstat(path).st_mode

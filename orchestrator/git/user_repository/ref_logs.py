@@ -26,9 +26,8 @@ _MERGER = "merge"
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers.
 
-    If one worker moved one ref several times in the same way, all these moves are one item, with
-    the first and the last commit. Logs that were not written after ``since`` are not read. Fetches
-    are excluded.
+    Several equal moves of one ref by one worker are one item, with the first and the last commit.
+    Fetches are excluded. Logs without a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES

@@ -1,8 +1,8 @@
 """Reuses the files of unused worktrees for further worktrees of the same job.
 
-Writing 50,000 files takes seconds. On ext4 without a journal, it takes much longer if as many files
-were removed shortly before. Reusing the files takes a fraction of a second, because only differing
-files are changed.
+Writing 50,000 files takes seconds. After a removal of as many files, ext4 without a journal takes
+much longer. Reusing the files takes a fraction of a second, because only differing files are
+changed.
 """
 
 import hashlib

@@ -42,8 +42,8 @@ class ServerAddresses:
     def are_complete(self) -> bool:
         """True if the node connects to every address at which a server can run.
 
-        A server's list with only one address counts as complete, even if this node has another
-        address for that server.
+        A server's list of one address is complete, even if this node has another address for that
+        server.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 

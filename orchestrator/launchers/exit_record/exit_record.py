@@ -1,9 +1,9 @@
 """Reads the state of attempts from their files, and gives attempts up. A restarted server uses it.
 
-A record must prove its origin, because workers can write files, too. ``digest`` is the SHA-256 of a
-secret that only the attempt's shim has, and the shim's record contains the secret. The writer of a
-tombstone knows only the digest, so a tombstone contains a mark that is derived from the digest. Any
-other record is forged, and counts as no record. If no digest was stored, every record counts.
+A record must prove its origin, because workers can write files, too. Only the attempt's shim has a
+secret, which its record contains. ``digest`` is the secret's SHA-256. The writer of a tombstone
+knows only the digest, so a tombstone contains a mark derived from it. Any other record is forged,
+and counts as no record. If no digest was stored, every record counts.
 """
 
 import hashlib
@@ -88,8 +88,8 @@ def tombstone(
 ) -> Exit | None:
     """Ensure that an attempt never starts, or never starts again. Return its end.
 
-    The end comes from the attempt's own record, if there is one. Return None if the attempt is
-    running; then nothing is changed. Idempotent.
+    The attempt's own record decides its end, if there is one. Return None without a change if the
+    attempt is running. Idempotent.
     """
     while True:
         ended = read_exit(exit_path, digest)

@@ -27,8 +27,8 @@ class Leftover:
 def leftovers(workspace: Path) -> Iterator[Leftover]:
     """Yield the living processes of each attempt in this workspace that ended or lost its shim.
 
-    Only processes that this user may inspect are found. Processes of the caller's own attempt are
-    omitted. A process without a marker is found only if it is an orphan in a worker's directory.
+    Only processes that this user may inspect are found. Omits processes of the caller's own
+    attempt. A process without a marker is found only as an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)

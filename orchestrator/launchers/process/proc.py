@@ -235,7 +235,7 @@ def become_subreaper() -> None:
 def hide_memory(hidden: bool = True) -> None:
     """Hide this process's memory, descriptors, and environment from other processes of the user.
 
-    These processes cannot trace this process either, and it writes no core dump. A forked child
+    They cannot trace this process either, and this process writes no core dump. A forked child
     inherits the setting until its exec. Root with CAP_SYS_PTRACE still has access. Does nothing
     without /proc.
     """

@@ -1,12 +1,11 @@
 """A shim: the small parent process of a worker. It runs attempts one after another.
 
-While it runs an attempt, a shim may keep preloaded launches. After the attempt, it begins them
-automatically, in their order. If the running worker takes long, the shim returns them, so that
-other shims can begin them.
+While it runs an attempt, a shim may keep preloaded launches. After the attempt, it begins them in
+their order. If the attempt takes long, the shim returns them for other shims.
 
 If its server exits, the shim continues until its attempt has ended. After the orphan timeout, it
-stops the worker, because the worker may cost money. A later server has no socket to this shim, and
-controls it by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the clock.
+stops the worker, which may cost money. A later server has no socket to this shim, and controls it
+by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume the clock.
 """
 
 import os

@@ -2,9 +2,9 @@
 critical path of a job.
 
 The critical path is the longest chain of work that cannot run in parallel. A task follows its
-dependencies. A worker's share is its own work plus the critical paths of its child jobs. If child
-jobs ran in parallel, only the longest of them counts. With any number of slots, a job takes at
-least as long as its critical path.
+dependencies. A worker's share is its own work and the critical paths of its child jobs. Of parallel
+child jobs, only the longest counts. However many slots there are, a job takes at least as long as
+its critical path.
 """
 
 from collections import Counter, defaultdict

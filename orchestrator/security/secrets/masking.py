@@ -41,11 +41,11 @@ class _Forms(NamedTuple):
 class Masker:
     """Masks every occurrence of every secret in a stream, in each of the secret's written forms.
 
-    ``feed`` holds back the end of the stream if it may be the beginning of a secret. ``release`` is
-    called when the stream was silent for a moment. It returns a held beginning that has at most a
-    quarter of the secret, so that one matching character does not hide a line from a reader. If the
-    rest of the secret follows, the rest is masked. A longer beginning is held until the stream
-    continues or ends.
+    ``feed`` holds back the end of the stream if it may be the beginning of a secret. Call
+    ``release`` when the stream was silent for a moment. It returns a held beginning of at most a
+    quarter of the secret. So one matching character does not hide a line from a reader. If the rest
+    of the secret follows, the rest is masked. A longer beginning is held until the stream continues
+    or ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:

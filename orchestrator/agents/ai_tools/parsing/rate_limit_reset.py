@@ -36,7 +36,7 @@ _SHORT_ZONES |= {"cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -
 
 
 def resets_at(text: str, now: float) -> float | None:
-    """Return the reset time (Unix time); None if the message has none, or an unknown time zone.
+    """Return the reset time (Unix time); None without a time, or with an unknown time zone.
 
     A time of day without a zone is in this machine's zone, because the program runs here.
     """

@@ -148,7 +148,8 @@ class AiderReader:
 def _class_of(name: str, words: str) -> ErrorClass:
     """Return the class of an error.
 
-    An account without money is AUTH, because waiting does not help; aider calls it a rate limit.
+    aider reports an account without money as a rate limit. Its class is AUTH, because waiting does
+    not help.
     """
     found = classify(words)
     empty = found is ErrorClass.AUTH or _UNPAID.search(words)

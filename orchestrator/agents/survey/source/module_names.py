@@ -73,8 +73,8 @@ class ModuleIndex:
         return self._go_targets(module) if language == "Go" else set()
 
     def beside(self, importer: str, module: str) -> str:
-        """Return the Python file ``module`` in the directory of ``importer``; "" if there is none,
-        or if that directory is a package.
+        """Return the Python file ``module`` next to ``importer``; "" if there is none, or in a
+        package.
 
         Python searches the directory of a script, and pytest searches the directory of a test.
         Neither searches the directory of a module in a package.

@@ -188,8 +188,8 @@ class Intent(StrEnum):
 class DeliveredWork:
     """Comparison of a worker's changes with its task's promise, stored with its result.
 
-    Paths are as the task names them. A worker has no delivery if it has no worktree and changed no
-    code, and its task requires no change.
+    Paths are as the task names them. A worker without a worktree has a delivery only if it changed
+    code, or if its task requires a change.
     """
 
     #: True if files differ from the worker's start, or were saved.

@@ -62,9 +62,9 @@ def reason_of(job: Job) -> str:
     The most serious fact comes first. Pure. The reason is composed again when the job is stopped,
     merged, or ended. No code reads a reason to decide anything.
 
-    To add a fact: add a field to ``job_facts.JobFacts`` (or use another field of the job), a
-    function here that returns its sentence or "", and its place in ``SENTENCES``. Code that learns
-    the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts, ...))``.
+    To add a fact, add a field to ``job_facts.JobFacts``, or use another field of the job. Add a
+    function here that returns the fact's sentence or "", and its place in ``SENTENCES``. Code that
+    learns the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts, ...))``.
     """
     return "; ".join(sentence for say in SENTENCES if (sentence := say(job)))
 

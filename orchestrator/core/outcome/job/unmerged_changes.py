@@ -446,8 +446,8 @@ class UnmergedChanges:
     def _jobs_that_count(self, job: Job) -> Iterator[Job]:
         """Yield the job, and the descendants whose changes count.
 
-        A child job is skipped if the changes of its parent worker do not count, or if the child job
-        was withdrawn or replaced.
+        Skip child jobs of a worker whose changes do not count, and child jobs that were withdrawn
+        or replaced.
         """
         yield job
         for worker in self.workers.get(job.id, ()):

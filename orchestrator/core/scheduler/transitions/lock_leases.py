@@ -130,7 +130,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Return the time at which a turn is due even without an event; None if no turn is due."""
+        """Return the time of the next turn that is due without an event, or None."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

@@ -208,7 +208,7 @@ class Preloads:
         return self._preloaded.pop(key, None)
 
     def _only_root(self) -> str | None:
-        """Return the only root job that wants slots; None if there are several, or none."""
+        """Return the only root job that wants slots; None if not exactly one wants them."""
         wanting = self._trees.ready.roots | {key.root_id for key in self._preloaded}
         if len(wanting) != 1:
             return None

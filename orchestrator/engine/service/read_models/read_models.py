@@ -91,8 +91,7 @@ class ReadModels:
     ) -> ListedPage:
         """Return jobs that the caller may see, newest first.
 
-        ``kinds``: if given, only jobs that have a need of one of these kinds, or that have a
-        descendant with such a need.
+        ``kinds``: only jobs that have a need of one of these kinds, or whose descendants have one.
         """
         if kinds:
             ids = _with_needs(self.needs(caller), kinds)

@@ -2,7 +2,7 @@
 
 The archive is a sequence of records. A record is the length of its header (four bytes), the header
 as a JSON object, and the content of a file. The last record has the kind ``end``. The other machine
-is not trusted: a record whose path or link leaves its directory makes the whole archive unusable.
+is not trusted. One record with a path or link that leaves its directory makes the archive unusable.
 """
 
 import errno

@@ -302,8 +302,7 @@ class NodeAgent:
     def leave(self) -> None:
         """Stop all workers. Idempotent.
 
-        After that, ``run`` returns as soon as the ends of all workers are sent to the server, or
-        after a timeout.
+        Then ``run`` returns when the server has the ends of all workers, or after a timeout.
         """
         if self._is_leaving:
             return
@@ -331,8 +330,8 @@ class NodeAgent:
     async def _connect(self) -> float | None:
         """Connect to the first address that answers, and serve until the connection breaks.
 
-        Return the seconds to wait before the next attempt; None if the server rejects the node and
-        no worker is running.
+        Return the seconds to wait before the next attempt. Return None if the node must end: the
+        server rejects it, and no worker is running.
         """
         dialled, failures, refusals, insecure = boot_time(), list[str](), 0, 0
         for where in self._addresses.in_turn():

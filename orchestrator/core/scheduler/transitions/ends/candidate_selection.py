@@ -1,7 +1,6 @@
 """Review and selection, after all candidates of a task have ended.
 
-The selection is stored in the same turn as the last candidate's end, so that a crash never
-separates the two.
+The last candidate's end and the selection are stored in the same turn, so no crash separates them.
 """
 
 from collections.abc import Sequence

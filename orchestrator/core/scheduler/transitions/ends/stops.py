@@ -118,9 +118,7 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped, alone or with its job; None for a
-        worker that is not being stopped.
-        """
+        """Return the outcome of a worker that is being stopped, alone or with its job, or None."""
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             return stop_verdict(EndedBy.CANCEL, worker.cancelled_by)

@@ -1,6 +1,6 @@
 """Questions of tasks to people: asking, answers, timeouts.
 
-A task that waits for a person holds no slot, no process, and no API key.
+While a task waits for a person, it uses no slot, process, or API key.
 """
 
 import heapq
