@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(cls: type | None = None, /, **options: Any) -> type | Callable[[type], type]:
-        """Works like ``dataclasses.dataclass``, with two exceptions: setting an unknown attribute
-        of a frozen object raises TypeError, and there is no ``InitVar``.
+        """Works like ``dataclasses.dataclass``, with two exceptions.
 
+        Setting an unknown attribute of a frozen object raises TypeError. There is no ``InitVar``.
         The first object must be created by a call, not by ``pickle`` or ``__new__``. Any thread may
         create the first object of a class.
         """

@@ -37,7 +37,7 @@ AT_ONCE = 100
 class JobRemoval:
     """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
 
-    First, the directory is set aside, which records the removal. Then one transaction deletes the
+    First, the directory is set aside; this records the removal. Then one transaction deletes the
     rows. Finally, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
     thread that writes to the store may call ``begin``. So no retry can run the job during the
     removal.

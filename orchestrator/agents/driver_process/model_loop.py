@@ -23,8 +23,8 @@ Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutc
 
 
 class Stopped(BaseException):
-    """Raised to end the loop now. Handlers of ordinary errors do not catch it: it is no
-    Exception.
+    """Raised to end the loop now. Handlers of ordinary errors do not catch it: it is a
+    BaseException.
     """
 
     def __init__(self, why: EarlyStop) -> None:

@@ -55,7 +55,7 @@ def diff_command(
     """Show the merged changes of JOB as a patch.
 
     With WORKER, shows the commits of one worker of JOB, compared with its base. WORKER may have
-    failed or timed out, may be unmerged, or may be a candidate that was not chosen.
+    failed, timed out, or not been merged; it may be a candidate that was not chosen.
     """
     surroundings.work_on_project_of(job_id)
     if worker_id:

@@ -100,8 +100,8 @@ class LockEntry:
 def compatible(one: LockEntry, other: LockEntry) -> bool:
     """True if both entries may be held at the same time, whatever their names.
 
-    A child job works for its parent, so a worker never blocks its ancestors or descendants. A claim
-    belongs to its task, so all candidates of the task share it.
+    A child job works for its parent worker, so a worker never blocks its ancestors or descendants.
+    A claim belongs to a task, so all candidates of the task share it.
     """
     if one.key in other.party.line or other.key in one.party.line:
         return True

@@ -28,7 +28,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     """Return an expression for the paths that the pattern matches, and for all paths below them.
 
     The expression uses atomic groups, each as short as possible. Otherwise a long path that nearly
-    matches a pattern with many stars would take exponential time.
+    matches many stars would take exponential time.
     """
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"

@@ -413,11 +413,11 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """Return the end time of an attempt that the server learns of only now.
+    """Return the end time of an attempt whose end the server learns of only now.
 
     The end time is that of the attempt's process or of its gates. The process may have ended long
-    before, while no server ran. An end time that contradicts the server's clock is ignored, because
-    the clock was changed or belongs to another machine.
+    ago, while no server ran. An end time that contradicts the server's clock is ignored: the clock
+    was changed, or it is the clock of another machine.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     end = exit.ended_at if agrees and not evidence.gates else now

@@ -107,11 +107,10 @@ class Launcher(Protocol):
         """Start an attempt. Does not block. A failure is reported as the end of the attempt."""
 
     def preload(self, launch: Launch) -> bool:
-        """Pass a launch to a busy shim of this machine. The shim begins the launch after its
-        present attempt.
+        """Pass a launch to a busy shim of this machine.
 
-        Return False if no shim accepts the launch; then nothing has happened. Otherwise ``begun``
-        and ``ended`` follow, or only ``returned``.
+        The shim begins the launch after its present attempt. Return False without a change if no
+        shim accepts the launch. Otherwise ``begun`` and ``ended`` follow, or only ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:

@@ -70,10 +70,9 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
-    """Return the ids of the tasks whose work a task continues.
+    """Return the ids of the tasks whose work a task continues: its dependencies.
 
-    These are the task's dependencies. A dependency that is a question does no work: the
-    dependencies of the question are returned instead.
+    A dependency that is a question does no work. Its own dependencies are returned instead.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:

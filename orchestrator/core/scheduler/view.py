@@ -197,10 +197,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code in the project that child jobs of a worker changed, and that their gates
+        """Return code in the project that a worker's child jobs changed, and that their gates
         judged.
 
-        The key is the path, the value the end time of the child job's task.
+        The key is the path. The value is the end time of the child job's task.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

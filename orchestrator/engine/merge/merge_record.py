@@ -128,7 +128,7 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
-    """Return the changes that are not in the result, in the form in which the job stores them."""
+    """Return the changes that are not in the result, in the form that the job stores."""
     return (*_left_out(record), *_discarded(record))
 
 

@@ -395,7 +395,7 @@ def _first_indent(text: str) -> int:
 
 
 def _with_parts(text: str) -> Sequence[_Part]:
-    """Return the parts of "X with A, B and C"; none if X is too small to have parts."""
+    """Return the parts of "X with A, B and C"; none if X is too small for parts."""
     # Reduce blanks first, because long runs of them would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))

@@ -140,7 +140,7 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return the reason, as text, why a job that is not completed has nothing to land.
+        """Return the reason, as text, why an uncompleted job has nothing to land.
 
         Raise Incomplete if the job has changes to land.
         """

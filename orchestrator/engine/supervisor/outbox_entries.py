@@ -86,8 +86,7 @@ def _has_callback(change: Change, view: SchedulerView) -> bool:
 def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:
     """Return the topics under which an event is sent; empty if the event is not sent.
 
-    An endpoint gets the event once, under the first of these topics to which the endpoint
-    subscribes.
+    An endpoint gets the event once, under the first topic to which it subscribes.
     """
     if topic in _OF_ROOTS and not job.is_root:
         return ()

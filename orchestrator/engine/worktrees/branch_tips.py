@@ -1,6 +1,6 @@
 """Branch heads of ended workers, with the results of their child jobs merged in.
 
-Also rewrites a branch head, to remove secrets, files that are never committed, or commits of
+Also rewrites branch heads. This removes secrets, files that are never committed, and commits of
 attempts that gates rejected.
 """
 

@@ -253,7 +253,7 @@ def _overtakes(name: str, attempt: int) -> bool:
 
 
 def _is_later(name: str, attempt: int) -> bool:
-    """True for a checkpoint from before an attempt that is later than ``attempt``."""
+    """True for a checkpoint from before an attempt with a higher number than ``attempt``."""
     number = number_of(name)
     return number > attempt and name == before(number)
 

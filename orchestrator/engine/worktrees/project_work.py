@@ -105,9 +105,9 @@ class ProjectWork:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Mark the files that other workers, which worked at the same time, may have changed.
+        """Mark the files that other, concurrent workers may have changed.
 
-        A removed file is marked as well, because the time of its removal is unknown.
+        A removed file is marked, too, because the time of its removal is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -130,8 +130,8 @@ class ProjectWork:
         project.
 
         ``before``: the earlier files of its directory. ``builds``: True if the agent's work is to
-        change files. Changes in the project are found only if the project's state was recorded at
-        the start. A command's files are part of the result only in a project without git.
+        change files. Changes in the project are found only if its state was recorded at the start.
+        A command's files belong to the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:

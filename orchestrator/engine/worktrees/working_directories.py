@@ -272,8 +272,8 @@ class Worktrees:
     def open(self, assignment: Assignment) -> WorkerWorktree:
         """Open the worker's worktree. Idempotent.
 
-        Another attempt continues from the state of the previous attempt, or, if a rollback was
-        decided, from an earlier checkpoint.
+        Another attempt continues from the state of the previous attempt. After a decided rollback,
+        it continues from an earlier checkpoint.
         """
         with self.checkpoints.held(assignment.worker.key):
             try:

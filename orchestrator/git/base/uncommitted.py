@@ -18,10 +18,9 @@ _MOST_PATHS = 10
 
 
 def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
-    """Return a commit on top of ``commit`` that contains the uncommitted files, and notes on files
-    that the new commit lacks.
+    """Return a commit on top of ``commit`` with the uncommitted files, and notes on omitted files.
 
-    ``commit`` must be HEAD. If nothing is uncommitted, ``commit`` itself is returned. Raise
+    ``commit`` must be HEAD. Return ``commit`` itself if nothing is uncommitted. Raise
     RepositoryError if the files cannot be committed.
     """
     if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:

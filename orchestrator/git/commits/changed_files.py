@@ -80,8 +80,8 @@ def of_worker(
 ) -> bytes:
     """Return a patch of one worker's changes, including the changes of its child jobs.
 
-    The worker may have failed, or may be a candidate that was not chosen. ``attempt``: return the
-    changes at the end of this attempt. Raise NotFound if there is no branch.
+    The worker may have failed, or may not have been chosen. ``attempt``: return the changes at the
+    end of this attempt. Raise NotFound without a branch.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")

@@ -100,9 +100,9 @@ class Landing:
 
     @property
     def _retold(self) -> str:
-        """The ref that records the result, if its commits were rewritten for the landing.
+        """The ref that records the result, if the landing rewrote its commits.
 
-        Landing rewrites commits to squash them, or to make the user their author.
+        A landing rewrites commits to squash them, or to make the user their author.
         """
         return self._ref("result")
 

@@ -75,8 +75,9 @@ def _changed(git: Git) -> list[str]:
 
 
 def _check_finished(git: Git) -> None:
-    """Raise Conflict if a git operation, such as a rebase, is unfinished. After a move, the
-    operation would continue from another commit.
+    """Raise Conflict if a git operation, such as a rebase, is unfinished.
+
+    After a landing, the operation would continue from another commit.
     """
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:

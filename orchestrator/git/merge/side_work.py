@@ -198,8 +198,7 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _remove(self, found: Found) -> None:
-        """Remove a side worktree if it is in the job's directory, because gates would check its
-        files, too.
+        """Remove a side worktree in the job's directory, because gates would check its files, too.
 
         Worktrees in the user's directories stay.
         """

@@ -143,7 +143,8 @@ class LateEnds:
     def connected(
         self, node: str, known: Mapping[str, Mapping[str, int]]
     ) -> Mapping[str, Mapping[str, int]]:
-        """Return, for each given-up attempt that the node still has, the positions to send from.
+        """Return the positions from which the node must send output, for each given-up attempt that
+        it has.
 
         ``known``: for each attempt of the node, the positions in the server's files at which its
         output begins.

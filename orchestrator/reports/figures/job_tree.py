@@ -213,8 +213,7 @@ class Family:
         return self._runs.get(worker.id, ())
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
-        """Return the periods in which the worker's child jobs were unfinished, and the worker had
-        no slot.
+        """Return the periods in which the worker's child jobs were unfinished and it had no slot.
 
         Overlapping periods are merged.
         """
@@ -447,7 +446,7 @@ def _shared(family: Family, worker: Worker) -> int:
     """Return the length in bytes of the beginning that the worker's prompt shares with earlier
     prompts.
 
-    Return 0 for an adviser, and for the first worker of its agent in the job.
+    Return 0 for a planner or reviewer, and for the first worker of its agent in the job.
     """
     if worker.is_adviser:
         return 0

@@ -1,9 +1,8 @@
-"""Ends the upward search of tools for settings, so that workers and gates find no settings above
-the workspace.
+"""Ends the upward search of tools for settings, so that it does not pass the workspace.
 
 The workspace is in the product's folder, and the folder is in the host project. A tool that
-searches parent directories for settings would find the settings of both. Files in the workspace's
-top directory end such a search. For tools that no file stops, environment variables end the search.
+searches parent directories would find the settings of both. Files in the workspace's top directory
+end such a search. For tools that no file stops, environment variables end the search.
 """
 
 import logging

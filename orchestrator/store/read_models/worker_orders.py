@@ -1,7 +1,7 @@
 """Sorted lists of jobs' workers, kept in memory.
 
-To sort the workers of a large job in the database takes longer than to read a page of them. Each
-list is read once. After that, only the workers that have changed are read again.
+Sorting the workers of a large job in the database takes longer than reading a page of them. Each
+list is read once. After that, only changed workers are read again.
 """
 
 import threading

@@ -46,7 +46,7 @@ class Source(Protocol):
 
 
 class Wanted(Protocol):
-    """The data that the screen needs for what it shows now."""
+    """The data that the screen now needs."""
 
     #: The only job to show; empty: all jobs.
     job_id: str

@@ -233,10 +233,9 @@ def _named(job: Job) -> str:
 
 
 def _not_made(job: Job) -> str:
-    """Return a sentence about missing promised files.
+    """Return a sentence about missing promised files, with the command that creates the files.
 
-    The sentence includes the command that creates the files, except in a child job, where the
-    parent worker decides.
+    A child job's sentence has no command: the parent worker decides.
     """
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:

@@ -50,8 +50,8 @@ def lacks_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the lost changes of workers that succeeded in a plain directory, although their tasks
-    require a worktree.
+    """Yield the lost changes of workers that succeeded in a plain directory, but require a
+    worktree.
 
     Only a planner can create such tasks, because a submission with such tasks is rejected.
     """

@@ -112,10 +112,10 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the tasks of an edited plan. Tasks in ``keeps`` get the environment of the present
-    task with the same id.
+    """Return the tasks of an edited plan.
 
-    The API's answers omit the environment, so that a plan that was edited from an answer lacks it.
+    Tasks in ``keeps`` get the environment of the present task with the same id. The API's answers
+    omit the environment, so a plan that was edited from an answer lacks it.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task
