@@ -3,7 +3,8 @@
     python -m benchmarks.members DIRECTORY COUNT SECONDS
 
 Connects one node for each join file ``m<number>.join`` of the directory. Prints "up" when the
-server has accepted all nodes. Prints the number of answered beats at the end.
+server has accepted all nodes. Then sends beats for SECONDS as nodes without workers do, and for
+SECONDS as nodes with workers do. Prints the number of answered beats after each phase.
 """
 
 import asyncio
@@ -13,30 +14,34 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import SERVER_NAME, Link, Message, tls
 from orchestrator.launchers.cluster.node.node_agent import NodeAgent, NodeSettings
 from orchestrator.launchers.cluster.server_addresses import host_and_port
-
-BEAT_SECONDS = 0.5
 
 
 class Member:
     def __init__(self, settings: NodeSettings) -> None:
         self.settings = settings
         self.answers = 0
+        self.is_idle = True
+        self._may_idle = False
 
     async def connect(self, hello: Message) -> None:
         settings = self.settings
         context = tls(settings.directory, "node", is_server=False)
-        reader, writer = await asyncio.open_connection(
-            *host_and_port(settings.addresses[0]), ssl=context, server_hostname=SERVER_NAME
+        _, self._link = await asyncio.get_running_loop().create_connection(
+            Link,
+            *host_and_port(settings.addresses[0]),
+            ssl=context,
+            server_hostname=SERVER_NAME,
         )
-        self._link = Link(reader, writer)
         own = {"name": settings.name, "instance": settings.name, "time": time.time()}
         self._link.post({**hello, **own})
         welcome = await self._link.receive()
         if welcome["do"] != "welcome":
             raise RuntimeError(f"{settings.name}: {welcome}")
+        self._terms = LeaseTerms(**welcome["terms"])
         self._link.post(
             {"is": "agents", "agents": [{"name": "shell", "reason": "", "fix": [], "login": ""}]}
         )
@@ -49,15 +54,19 @@ class Member:
             # Memory differs with each beat, as on a real machine.
             memory = 8 * 1024**3 + count * 7919 % 4096 * 4096
             self._link.post({"is": "beat", "n": count, "memory": memory, "disk": None})
-            await asyncio.sleep(BEAT_SECONDS)
+            is_idle = self.is_idle and self._may_idle
+            await asyncio.sleep(self._terms.idle_beat if is_idle else self._terms.beat)
 
     async def listen(self) -> None:
         with suppress(OSError):
             while True:
-                self.answers += (await self._link.receive())["do"] == "ok"
+                message = await self._link.receive()
+                if message["do"] == "ok":
+                    self.answers += 1
+                    self._may_idle = message["idle"]
 
 
-async def run(directory: Path, count: int, seconds: float) -> int:
+async def run(directory: Path, count: int, seconds: float) -> None:
     members = []
     for number in range(count):
         found = JoinFile.read(directory / f"m{number}.join")
@@ -71,12 +80,19 @@ async def run(directory: Path, count: int, seconds: float) -> int:
     # The work of connecting is over after a while.
     await asyncio.sleep(1.0)
     print("up", flush=True)
-    before = sum(each.answers for each in members)
-    await asyncio.sleep(seconds)
-    for each in tasks:
-        each.cancel()
-    return sum(each.answers for each in members) - before
+    for is_idle in (True, False):
+        for member in members:
+            member.is_idle = is_idle
+        if not is_idle:
+            # Until all pauses of nodes without workers are over.
+            await asyncio.sleep(LeaseTerms().idle_beat)
+            print("beating", flush=True)
+        before = sum(each.answers for each in members)
+        await asyncio.sleep(seconds)
+        print(sum(each.answers for each in members) - before, flush=True)
+    for task in tasks:
+        task.cancel()
 
 
 if __name__ == "__main__":
-    print(asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))), flush=True)
+    asyncio.run(run(Path(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))

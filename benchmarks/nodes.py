@@ -28,6 +28,7 @@ from benchmarks.processes import children, memory_of
 from benchmarks.server import FOLDER, Client, running_server, until
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
 from orchestrator.launchers.local.launcher import LocalLauncher
 
@@ -352,22 +353,31 @@ def _members(options: Options) -> Iterator[Figure]:
         argv, cwd=cluster.directory, env=environment, stdout=subprocess.PIPE, text=True
     )
     try:
-        assert members.stdout is not None
-        if members.stdout.readline() != "up\n":
-            raise RuntimeError("the simulated nodes did not connect")
-        cpu, began = time.process_time(), time.perf_counter()
-        answered = int(members.stdout.readline())
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - began
+        terms, share = LeaseTerms(), 5 * count / 1000
+        yield from _beats(members, f"{count:,} simulated nodes without workers", count,
+                          count / terms.idle_beat, share)  # fmt: skip
+        yield from _beats(members, f"{count:,} simulated nodes with workers", count,
+                          count / terms.beat)  # fmt: skip
     finally:
         members.kill()
         members.wait()
         server.close()
-    if answered < 0.5 * count * seconds:
+
+
+def _beats(
+    members: "subprocess.Popen[str]", what: str, count: int, rate: float, most: float | None = None
+) -> Iterator[Figure]:
+    """CPU time of this process, which answers ``rate`` beats a second."""
+    assert members.stdout is not None
+    if members.stdout.readline() not in ("up\n", "beating\n"):
+        raise RuntimeError("the simulated nodes did not connect")
+    cpu, began = time.process_time(), time.perf_counter()
+    answered = int(members.stdout.readline())
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - began
+    if answered < 0.5 * rate * wall:
         raise RuntimeError(f"only {answered} beats were answered")
-    what = f"{count:,} simulated nodes"
-    share = 5 * count / 1000
     yield Figure(what=f"{what}: CPU of the server", value=cpu / wall * 100, unit="% of a core",
-                 at_most=share)  # fmt: skip
+                 at_most=most)  # fmt: skip
     yield Figure(what=f"{what}: CPU per node", value=cpu / wall / count * 1e6, unit="µs a second")
     yield Figure(what=f"{what}: CPU per beat", value=cpu / answered * 1e6, unit="µs")
     yield Figure(what=f"{what}: answered beats", value=answered / wall, unit="a second")

@@ -40,7 +40,10 @@ ROWS = (
         fault="a node is suspended",
         injection=("SIGSTOP of its processes for longer than the lease"),
         promise=("its shims stop its workers; the node works again afterwards"),
-        tests=(f"{NODES}::test_a_node_that_stands_still_is_fenced_by_its_shims",),
+        tests=(
+            f"{NODES}::test_a_node_that_stands_still_is_fenced_by_its_shims",
+            f"{NODES}::test_a_start_shows_that_a_node_without_workers_is_suspended",
+        ),
     ),
     Row(
         number=72,

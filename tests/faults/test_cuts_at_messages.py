@@ -33,7 +33,7 @@ def cutting_post(self, message):
     if found:
         # What is already in the socket's buffer is still sent.
         open(mark, "w").close()
-        self._writer.close()
+        self.close()
 async def cutting_receive(self):
     message = await receive(self)
     if way == "down" and is_it(message):

@@ -12,10 +12,10 @@ class LeaseTerms:
     than the server assumes (Gray and Cheriton, "Leases", 1989).
     """
 
-    #: Interval between two beats of a node.
+    #: Interval between two beats of a node that has workers.
     beat: float = 0.5
-    #: Time without a message after which the connection is closed. Then no worker starts on the
-    #: node until it has connected again.
+    #: Time without an expected message after which the connection is closed. Then no worker starts
+    #: on the node until it has connected again.
     notice: float = 2.0
     #: Time for which a node's workers may run without an answer from the server.
     lease: float = 8.0
@@ -27,6 +27,14 @@ class LeaseTerms:
     absence: float = 0.0
     #: True if a refused connection shows that no server is running.
     refusal_is_absence: bool = True
+
+    @property
+    def idle_beat(self) -> float:
+        """The interval between two beats of a node without workers.
+
+        At most half of the lease, so that a worker can start at any time.
+        """
+        return max(self.beat, min(8 * self.beat, self.lease / 2))
 
     @property
     def fenced_after(self) -> float:

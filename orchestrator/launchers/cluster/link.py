@@ -5,8 +5,8 @@ hello {name, instance, version, uid, python,      welcome {terms, plan, files: {
        slots, attempts: {attempt: bases},                  late: {attempt: bytes}, programs,
        own_files, known}                                   environment, workspace, shared, mark,
                                                            places, addresses}
-beat {n, memory}                                  refused {why}: instead of a welcome
-agents {names}, unfit {why}                       ok {n}
+beat {n, memory, disk}                            refused {why}: instead of a welcome
+agents {names}, unfit {why}                       ok {n, idle}, expect {}
 had {bytes}                                       files {attempt, at, data}: before its start
 started {attempt, pid}                            start {launch, files}, stop {attempt, ...}
 piece {attempt, file, at, data}                   waiting {attempt, on}
@@ -37,6 +37,8 @@ import socket
 import ssl
 import struct
 from base64 import b64decode, b64encode
+from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,9 @@ WINDOW = 1024 * 1024
 #: Maximum bytes of a message: several times the size of a launch's arguments and environment.
 _MOST_BYTES = 32 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
-_encode = json.JSONEncoder(check_circular=False).encode
+#: Bytes of one read: the size of a TLS record.
+_READ_BYTES = 16 * 1024
+_encode, _decode = json.JSONEncoder(check_circular=False).encode, json.JSONDecoder().decode
 #: Name in the server's certificate, which nodes check.
 SERVER_NAME = "server.orchestrator.internal"
 
@@ -62,56 +66,158 @@ def unpacked(text: str) -> bytes:
     return b64decode(text)
 
 
-class Link:
-    """One end of a connection. Only the thread of its event loop may call."""
+class Link(asyncio.BufferedProtocol):
+    """One end of a connection. Only the thread of its event loop may call.
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._draining = asyncio.Lock()
+    A protocol instead of asyncio's streams, because streams wake a task for each part of a message.
+    All messages that are posted in one step of the loop are sent together.
+    """
+
+    def __init__(self, connected: "Callable[[Link], None] | None" = None) -> None:
+        """``connected`` is called with the link after the TLS handshake."""
+        self._loop = asyncio.get_running_loop()
+        self._connected = connected
+        self._transport: asyncio.Transport | None = None
+        self._read = memoryview(bytearray(_READ_BYTES))
+        self._unread = bytearray()
+        self._received: deque[Message] = deque()
+        self._receiving: asyncio.Future[None] | None = None
+        self._unsent = bytearray()
+        self._writable = asyncio.Event()
+        self._writable.set()
+        #: Why no more messages arrive; None: the connection works.
+        self._error: OSError | None = None
+        #: Loop time at which data arrived for the last time.
+        self.heard_at = self._loop.time()
+
+    # Methods that the event loop calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        if self._connected is not None:
+            self._connected(self)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._read
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.heard_at = self._loop.time()
+        if self._error is not None:
+            return
+        self._unread += self._read[:nbytes]
+        try:
+            self._split()
+        except (ValueError, RecursionError) as error:
+            self._end(ConnectionError(str(error)))
+            self.abort()
+        if self._received or self._error is not None:
+            self._wake_receiver()
+
+    def eof_received(self) -> None:
+        self._end(ConnectionError("the peer closed the connection"))
+        self._wake_receiver()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc if isinstance(exc, OSError) else ConnectionError("the connection ended"))
+        self._wake_receiver()
+        self._writable.set()
+
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    # Messages
 
     def post(self, message: Message) -> None:
         """Send a message soon, without waiting. Only ``receive`` reports a broken connection."""
-        if self._writer.is_closing():
-            return
         body = _encode(message).encode("ascii")
-        self._writer.write(_LENGTH.pack(len(body)) + body)
+        if not self._unsent:
+            self._loop.call_soon(self._flush)
+        self._unsent += _LENGTH.pack(len(body))
+        self._unsent += body
+
+    def _flush(self) -> None:
+        if self._unsent:
+            unsent, self._unsent = self._unsent, bytearray()
+            if self._transport is not None and not self._transport.is_closing():
+                self._transport.write(unsent)
 
     @property
     def is_closed(self) -> bool:
-        return self._writer.is_closing()
+        return self._error is not None or self._transport is None or self._transport.is_closing()
 
     async def drained(self) -> None:
         """Wait until most posted messages are sent. Raise OSError if the connection is broken."""
-        async with self._draining:
-            await self._writer.drain()
+        self._flush()
+        await self._writable.wait()
+        if self._error is not None:
+            raise self._error
 
     async def receive(self) -> Message:
         """Return the next message. Raise OSError if the connection is broken."""
-        try:
-            (length,) = _LENGTH.unpack(await self._reader.readexactly(_LENGTH.size))
+        while not self._received:
+            if self._error is not None:
+                raise self._error
+            self._receiving = self._loop.create_future()
+            await self._receiving
+        return self._received.popleft()
+
+    def _split(self) -> None:
+        """Move all complete messages to the received ones. Raise ValueError or RecursionError."""
+        unread, at = self._unread, 0
+        while len(unread) >= at + _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(unread, at)
             if length > _MOST_BYTES:
-                raise ConnectionError(
+                raise ValueError(
                     f"received a message of {length} bytes; the maximum is {_MOST_BYTES}"
                 )
-            message = json.loads(await self._reader.readexactly(length))
-        except (asyncio.IncompleteReadError, ValueError, RecursionError) as error:
-            raise ConnectionError(str(error)) from error
-        if not isinstance(message, dict):
-            raise ConnectionError("received a message that is not a JSON object")
-        return message
+            end = at + _LENGTH.size + length
+            if len(unread) < end:
+                break
+            message = _decode(unread[at + _LENGTH.size : end].decode("utf-8"))
+            if not isinstance(message, dict):
+                raise ValueError("received a message that is not a JSON object")
+            self._received.append(message)
+            at = end
+        del unread[:at]
+
+    def _end(self, error: OSError) -> None:
+        self._error = self._error or error
+
+    def _wake_receiver(self) -> None:
+        if self._receiving is not None and not self._receiving.done():
+            self._receiving.set_result(None)
+
+    # The connection
 
     def peer(self) -> tuple[str, str]:
         """Return the name and the serial number in the peer's certificate."""
-        found: Any = self._writer.get_extra_info("peercert") or {}
+        found: Any = self._extra("peercert") or {}
         subject = dict(pair for group in found.get("subject", ()) for pair in group)
         return subject.get("commonName", ""), str(found.get("serialNumber", "")).lstrip("0")
 
     def address(self) -> str:
-        return str((self._writer.get_extra_info("peername") or ("unknown",))[0])
+        return str((self._extra("peername") or ("unknown",))[0])
+
+    def _extra(self, name: str) -> Any:
+        return None if self._transport is None else self._transport.get_extra_info(name)
+
+    def close(self) -> None:
+        """Close the connection after all posted messages are sent. Idempotent."""
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection at once, without sending queued messages. Idempotent."""
-        self._writer.transport.abort()
+        """Close the connection at once. Messages that the socket does not accept at once are lost.
+        Idempotent.
+        """
+        self._flush()
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def is_filled(path: Path) -> bool:

@@ -160,6 +160,10 @@ class ConnectedNode:
     #: Loop time after which none of the node's workers is alive, unless the node is connected.
     fenced_at: float = 0.0
     heard_at: float | None = None
+    #: Loop time after which the connection is closed, unless a message arrives before.
+    silent_at: float = 0.0
+    #: True if the node sends few beats, because it has no workers.
+    is_idle: bool = False
     #: True if the node does not share the server's file system.
     has_own_files: bool = False
     #: Commits of the project that the node has.
@@ -229,11 +233,14 @@ class NodeLinks:
         self._server: asyncio.Server | None = None
         self._ticking: asyncio.Task[None] | None = None
         #: The machines of the nodes, as placement sees them.
-        self.machines: tuple[Machine, ...] = ()
         self._machines: dict[str, Machine] = {}
         self._entries: Mapping[str, NodeEntry] = {}
         #: The addresses at which nodes may reach a server.
         self._addresses: Sequence[str] = ()
+
+    @property
+    def machines(self) -> Sequence[Machine]:
+        return tuple(self._machines.copy().values())
 
     @property
     def is_empty(self) -> bool:
@@ -255,8 +262,8 @@ class NodeLinks:
         self.read_registry()
         for node in self._nodes.values():
             node.fenced_at = self._loop.time() + self._terms.fenced_after
-        self._server = await asyncio.start_server(
-            self._accepted,
+        self._server = await self._loop.create_server(
+            lambda: Link(self._accept),
             sock=listening,
             ssl=self._context,
             ssl_handshake_timeout=_HANDSHAKE_SECONDS,
@@ -300,6 +307,7 @@ class NodeLinks:
             why = f"node {node.name} lost its connection before the worker started"
             self._over(node, flight, _lost(ExitCause.LEASE_ENDED, why), "")
             return
+        self._expect_beats(node)
         if not node.has_own_files:
             node.link.post(_start_of(launch, flight))
         elif launch.files is None:
@@ -310,6 +318,17 @@ class NodeLinks:
             flight.is_sending = True
             self._spawn(self._start_with_files(node, node.link, flight, launch))
 
+    def _expect_beats(self, node: ConnectedNode) -> None:
+        """Request frequent beats from a node that is about to get a worker.
+
+        The connection of an idle node may have been broken for seconds. This is then noticed as
+        soon as for a node with workers.
+        """
+        if node.is_idle and node.link is not None:
+            node.is_idle = False
+            node.silent_at = self._loop.time() + self._terms.notice
+            node.link.post({"do": "expect"})
+
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
@@ -318,9 +337,7 @@ class NodeLinks:
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            logger.error(
-                "cannot transfer the files of an attempt on a node", exc_info=task.exception()
-            )
+            logger.error("the work for a node failed", exc_info=task.exception())
 
     async def _start_with_files(
         self, node: ConnectedNode, link: Link, flight: Flight, launch: Launch
@@ -522,12 +539,10 @@ class NodeLinks:
 
     # Links
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        link = Link(reader, writer)
+    def _accept(self, link: Link) -> None:
+        self._spawn(self._accepted(link))
+
+    async def _accepted(self, link: Link) -> None:
         try:
             hello = await asyncio.wait_for(link.receive(), _HELLO_SECONDS)
             name, serial = link.peer()
@@ -543,17 +558,13 @@ class NodeLinks:
             await self._serve_node(link, self._node(name), hello)
         except (OSError, TimeoutError):
             pass
-        except asyncio.CancelledError:
-            # ``close`` cancels this task. It must not end as cancelled: the streams of Python 3.11
-            # would log an error with a traceback (https://github.com/python/cpython/issues/113538).
-            pass
         except (LookupError, AttributeError, TypeError, ValueError) as error:
             logger.warning(
                 "a node sent an invalid message: %r", error, extra={"action": "node_message"}
             )
         finally:
             # Before it closes, this sends posted messages such as a rejection.
-            writer.close()
+            link.close()
 
     def _why_rejected(self, name: str, serial: str, hello: Message) -> str:
         """Return the reason why a node must not join; empty if it may join."""
@@ -607,6 +618,7 @@ class NodeLinks:
                 extra={"action": "node_clock", "node": node.name},
             )
         node.heard_at = self._loop.time()
+        node.is_idle, node.silent_at = False, node.heard_at + self._terms.notice
         self._grant(node)
         tunnel = Tunnel(link, self._api)
         try:
@@ -620,6 +632,7 @@ class NodeLinks:
             while node.link is link:
                 message = await link.receive()
                 node.heard_at = self._loop.time()
+                node.silent_at = max(node.silent_at, node.heard_at + self._terms.notice)
                 if message["is"] == "tcp":
                     tunnel.take(message)
                 else:
@@ -672,7 +685,10 @@ class NodeLinks:
         match message["is"]:
             case "beat":
                 self._grant(node)
-                link.post({"do": "ok", "n": message["n"]})
+                node.is_idle = not node.flights
+                if node.is_idle:
+                    node.silent_at = self._loop.time() + self._terms.idle_beat + self._terms.notice
+                link.post({"do": "ok", "n": message["n"], "idle": node.is_idle})
                 node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
                 self._changed(node)
             case "agents":
@@ -839,7 +855,7 @@ class NodeLinks:
         self._store_agents()
         for node in self._nodes.values():
             if node.link is not None:
-                if node.heard_at is not None and now > node.heard_at + self._terms.notice:
+                if now > node.silent_at:
                     node.link.abort()
             elif now >= node.fenced_at:
                 self._give_up(node, [x for x in node.flights.values() if not x.is_taking])
@@ -932,7 +948,6 @@ class NodeLinks:
             del self._machines[node.name]
         else:
             self._machines[node.name] = machine
-        self.machines = tuple(self._machines.values())
         if _room(machine) != _room(former):
             self._reports.machines_changed()
 

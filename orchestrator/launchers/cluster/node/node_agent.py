@@ -239,7 +239,9 @@ class NodeAgent:
         #: The server's address of the link.
         self._where = ""
         self._tunnel: Tunnel | None = None
-        self._heard_at = 0.0
+        #: True if the server expects few beats, because this node has no workers.
+        self._is_idle = False
+        self._expected = asyncio.Event()
         #: Time at which each unanswered beat was sent, by the beat's number.
         self._beats: dict[int, float] = {}
         self._grown: dict[str, None] = {}
@@ -373,11 +375,10 @@ class NodeAgent:
         host, port = host_and_port(address)
         for *_, place in await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             try:
-                return Link(
-                    *await asyncio.open_connection(
-                        str(place[0]), port, ssl=context, server_hostname=SERVER_NAME
-                    )
+                _, link = await self._loop.create_connection(
+                    Link, str(place[0]), port, ssl=context, server_hostname=SERVER_NAME
                 )
+                return link
             except OSError as error:
                 errors.append(error)
         raise next(
@@ -446,7 +447,7 @@ class NodeAgent:
 
     async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
         self._link, self._tunnel, self._window = link, Tunnel(link), Window()
-        self._heard_at = self._loop.time()
+        self._is_idle = False
         self._beats.clear()
         self._grown.clear()
         self._on_way = 0
@@ -459,7 +460,6 @@ class NodeAgent:
         try:
             while not self._is_done:
                 message = await link.receive()
-                self._heard_at = self._loop.time()
                 self._take(link, message)
         except OSError:
             pass
@@ -635,20 +635,23 @@ class NodeAgent:
             self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
     async def _beat(self, link: Link) -> None:
-        """Send beats at intervals. Close the connection if the server does not answer them in
-        time.
-        """
-        number = 0
-        while True:
-            now = self._loop.time()
-            if now > self._heard_at + self._terms_now.notice:
+        """Send beats at intervals. Close the connection if the server does not answer in time."""
+        terms, number = self._terms_now, 0
+
+        def check(sent: float) -> None:
+            if link.heard_at < sent:
                 link.abort()
-                return
+
+        while True:
+            self._expected.clear()
             number += 1
             self._beats[number] = boot_time()
             figures = {"memory": available_memory(), "disk": free_disk(self._directory)}
             link.post({"is": "beat", "n": number, **figures})
-            await asyncio.sleep(self._terms_now.beat)
+            self._loop.call_later(terms.notice, check, self._loop.time())
+            with suppress(TimeoutError):
+                pause = terms.idle_beat if self._is_idle else terms.beat
+                await asyncio.wait_for(self._expected.wait(), pause)
 
     async def _report(self, link: Link) -> None:
         """Report the agents of this machine to the server, at once and after each change."""
@@ -673,7 +676,11 @@ class NodeAgent:
             return
         match message["do"]:
             case "ok":
+                self._is_idle = message["idle"]
                 self._extend(message["n"])
+            case "expect":
+                self._is_idle = False
+                self._expected.set()
             case "start":
                 self._start(link, message)
             case "files":

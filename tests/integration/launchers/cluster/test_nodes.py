@@ -6,7 +6,7 @@ import signal
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from orchestrator.core.ports.launcher import Proof
 from orchestrator.launchers.cluster import node_links
 from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import SERVER_NAME, tls
 from orchestrator.launchers.cluster.node.node_process import api_socket
 from orchestrator.launchers.cluster.registry import NodeEntry
@@ -26,7 +27,7 @@ from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly
 
-from .conftest import ClusterSite
+from .conftest import ClusterSite, new_proof
 
 Started = Callable[..., None]
 
@@ -474,7 +475,7 @@ def test_no_message_waits_for_the_acknowledgement_of_another(
     # sets it only if the listening socket names its protocol.
     site.join()
     links = site.launcher._links  # type: ignore[attr-defined]
-    accepted = links._nodes["n1"].link._writer.get_extra_info("socket")
+    accepted = links._nodes["n1"].link._transport.get_extra_info("socket")
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     with api_socket(tmp_path) as api:
         assert api.proto == socket.IPPROTO_TCP
@@ -486,6 +487,48 @@ def test_a_renewed_certificate_replaces_the_former_one(site: ClusterSite) -> Non
     site.cluster.registry.put(NodeEntry(name="n1", serial=f"{serial}1"))
     os.kill(node.daemon, signal.SIGKILL)
     wait_until(lambda: "was removed or replaced" in node.output)
+
+
+#: Between two beats of a node without workers there are 8 s.
+RARE = LeaseTerms(beat=1.0, notice=1.5, lease=60.0)
+
+
+@pytest.fixture
+def rare(tmp_path: Path) -> Iterator[ClusterSite]:
+    """A cluster whose node n1 has no workers, and sends few beats."""
+    site = ClusterSite(tmp_path, RARE)
+    site.listen()
+    site.join()
+    # With frequent beats, this would never be true.
+    wait_until(lambda: (site.state().seen_seconds or 0.0) > RARE.beat + RARE.notice)
+    yield site
+    site.end()
+
+
+def test_a_node_without_workers_sends_few_beats_until_it_gets_one(rare: ClusterSite) -> None:
+    assert rare.state().state == "up"
+
+    # Longer than a node with a worker may be silent.
+    assert rare.run("a", f"sleep {RARE.notice * 2}; exit 3").code == 3
+
+    assert rare.nodes["n1"].output.count("connected to") == 1
+
+
+def test_a_start_shows_that_a_node_without_workers_is_suspended(rare: ClusterSite) -> None:
+    node = rare.nodes["n1"]
+    pids = node.process.pid, node.daemon
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        rare.start("a", "exit 3", proof=new_proof())
+        wait_until(lambda: rare.state().state == "unreachable")
+        assert time.monotonic() - began < RARE.idle_beat / 2
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+    ended = rare.reports.exit("a")
+    assert (ended.code, ended.cause) in ((3, ExitCause.NONE), (None, ExitCause.LEASE_ENDED))
 
 
 def _rest(plain: socket.socket) -> bytes:
