@@ -146,19 +146,23 @@ def _content(exit_path: str) -> bytes:
 
 def _is_forged(content: bytes, digest: str) -> bool:
     ended = _parse(content) if digest else None
-    if ended is None:
-        return False
+    return ended is not None and not _is_signed(content, ended, digest)
+
+
+def _is_signed(content: bytes, ended: Exit, digest: str) -> bool:
+    """True if the record contains the secret of the digest, or is marked as a tombstone."""
     record = json.loads(content.split(b"\n", 1)[0])
     is_marked = hmac.compare_digest(_bytes(record.get("tombstone")), _bytes(_mark(digest)))
     if ended.ended_by is EndedBy.LOST and is_marked:
-        return False
+        return True
     found = hashlib.sha256(_bytes(record.get("secret"))).hexdigest()
-    return not hmac.compare_digest(found, digest)
+    return hmac.compare_digest(found, digest)
 
 
 def is_proven(content: bytes, digest: str) -> bool:
     """True if the content is an exit record of the attempt's shim, or a tombstone."""
-    return _parse(content) is not None and not _is_forged(content, digest)
+    ended = _parse(content)
+    return ended is not None and (not digest or _is_signed(content, ended, digest))
 
 
 def _bytes(value: object) -> bytes:

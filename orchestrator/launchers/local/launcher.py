@@ -154,6 +154,14 @@ class LocalLauncher:
         _ = self._pool.spawner
         self._is_open = True
 
+    def fileno(self) -> int:
+        """Return a descriptor that is readable while ``listen`` has work.
+
+        For event loops. They must also call ``listen`` after a while, because it ends surplus idle
+        shims.
+        """
+        return self._epoll.fileno()
+
     def start(self, launch: Launch) -> None:
         with self._lock:
             self._longest_grace = max(self._longest_grace, launch.grace)

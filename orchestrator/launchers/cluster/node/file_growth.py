@@ -12,8 +12,12 @@ _BYTES = 64 * 1024
 class FileGrowthWatch:
     """Watches directories; ``fileno`` is readable when a file in one of them was written."""
 
-    def __init__(self) -> None:
-        """Raise OSError if the system has no inotify, or no free instance of it."""
+    def __init__(self, name: str = "") -> None:
+        """``name``: the name of the files that count; empty: all files.
+
+        Raise OSError if the system has no inotify, or no free instance of it.
+        """
+        self._name = name.encode()
         self._libc = ctypes.CDLL(None, use_errno=True)
         if not hasattr(self._libc, "inotify_init1"):
             raise OSError("this system has no inotify, which nodes need; use Linux")
@@ -38,7 +42,9 @@ class FileGrowthWatch:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
     def grown(self) -> set[int]:
-        """Return the numbers of watches in whose directories a file was written. Does not wait."""
+        """Return the numbers of watches in whose directories such a file was written. Does not
+        wait.
+        """
         try:
             events = os.read(self._descriptor, _BYTES)
         except BlockingIOError:
@@ -46,8 +52,9 @@ class FileGrowthWatch:
         found, at = set(), 0
         while at < len(events):
             watch, _, _, length = _EVENT.unpack_from(events, at)
-            found.add(int(watch))
             at += _EVENT.size + length
+            if not self._name or events[at - length : at].rstrip(b"\0") == self._name:
+                found.add(int(watch))
         return found
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ them by their records.
 """
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -14,7 +15,6 @@ import shutil
 import socket
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
@@ -69,6 +69,7 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
 )
 from orchestrator.launchers.local.launcher import LocalLauncher
+from orchestrator.launchers.local.shims import IDLE_SECONDS
 from orchestrator.launchers.process.node_lease import LeaseFile, boot_time
 from orchestrator.launchers.process.start import never_started
 from orchestrator.security.files.product_files import FOLDER
@@ -136,9 +137,9 @@ Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 class _Held:
     """An attempt whose end the server has not confirmed yet."""
 
-    def __init__(self, attempt_id: str, directory: Path) -> None:
+    def __init__(self, attempt_id: str, directory: str) -> None:
         self.id, self.directory = attempt_id, directory
-        self.exit_path = str(directory / "exit.json")
+        self.exit_path = f"{directory}/exit.json"
         self.digest = ""
         #: Size of the server's files when the attempt started.
         self.bases = dict.fromkeys(FILES, 0)
@@ -169,11 +170,14 @@ class _Held:
         """Store the data that the next process of this node needs. Raise OSError."""
         kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
         kept["files"] = None if self.files is None else asdict(self.files)
-        (self.directory / "launch.json").write_text(json.dumps(kept), encoding="utf-8")
+        content = json.dumps(kept).encode("ascii")
+        with open(f"{self.directory}/launch.json", "wb", buffering=0) as file:
+            if file.write(content) < len(content):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
     def load(self) -> None:
         with suppress(OSError, ValueError, KeyError):
-            kept = json.loads((self.directory / "launch.json").read_text(encoding="utf-8"))
+            kept = json.loads(Path(self.directory, "launch.json").read_text(encoding="ascii"))
             self.digest, self.bases = kept["digest"], kept["bases"]
             self.scratch = kept["scratch"]
             if kept["files"] is not None:
@@ -196,8 +200,7 @@ class _Held:
 class NodeAgent:
     """The serving process of a node.
 
-    The listening thread calls only ``started`` and ``ended``. The event loop's thread calls all
-    other methods.
+    The event loop's thread calls all methods.
     """
 
     def __init__(
@@ -227,9 +230,10 @@ class NodeAgent:
         self._addresses = ServerAddresses(self._directory, settings.addresses)
         self._absent_since: float | None = None
         self._launcher: LocalLauncher | None = None
+        self._idle_shims: asyncio.Task[None] | None = None
         self._held: dict[str, _Held] = {}
         self._by_watch: dict[int, _Held] = {}
-        self._growth = FileGrowthWatch()
+        self._growth = FileGrowthWatch(FILES["log"])
         #: Empty directories below ``spare``, and their watches. Creating, watching, and removing a
         #: directory takes longer than everything else that this process does for a short worker.
         self._spares: list[tuple[str, int]] = []
@@ -282,6 +286,9 @@ class NodeAgent:
             server.close()
             self._loop.remove_reader(self._growth.fileno())
             if self._launcher is not None:
+                self._loop.remove_reader(self._launcher.fileno())
+                if self._idle_shims is not None:
+                    self._idle_shims.cancel()
                 self._launcher.close(stop=False)
         return 0
 
@@ -494,7 +501,8 @@ class NodeAgent:
         if self._launcher is not None:
             return list(self._held.values())
         found = [
-            _Held(unquote(each.name), each) for each in (self._directory / "attempts").iterdir()
+            _Held(unquote(each.name), str(each))
+            for each in (self._directory / "attempts").iterdir()
         ]
         for held in found:
             held.load()
@@ -738,7 +746,9 @@ class NodeAgent:
         launcher = LocalLauncher(plan)
         launcher.open(self)
         self._launcher = launcher
-        threading.Thread(target=_listen, args=(launcher,), name="listener", daemon=True).start()
+        # In this thread, because a message to another thread costs more than most events.
+        self._loop.add_reader(launcher.fileno(), launcher.listen, 0.0)
+        self._idle_shims = asyncio.ensure_future(self._end_idle_shims(launcher))
         for each in (self._directory / "attempts").iterdir():
             held = self._hold(unquote(each.name))
             held.load()
@@ -746,6 +756,10 @@ class NodeAgent:
                 self._files.adopt(held.id)
             if not launcher.adopt(held.id, held.exit_path, held.digest):
                 self._note_end(held.id, launcher.settle(held.id, held.exit_path, held.digest))
+
+    async def _end_idle_shims(self, launcher: LocalLauncher) -> None:
+        while launcher.listen(0.0):
+            await asyncio.sleep(IDLE_SECONDS)
 
     def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
         """Return the server's plan with this machine's paths."""
@@ -763,8 +777,7 @@ class NodeAgent:
         )
 
     def started(self, attempt_id: str, pid: int) -> None:
-        message = {"is": "started", "attempt": attempt_id, "pid": pid}
-        self._loop.call_soon_threadsafe(self._post, message)
+        self._post({"is": "started", "attempt": attempt_id, "pid": pid})
 
     def begun(self, attempt_id: str, at: float) -> None:
         """Do nothing, because nothing is preloaded on a node."""
@@ -773,7 +786,7 @@ class NodeAgent:
         """Do nothing, because nothing is preloaded on a node."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        self._loop.call_soon_threadsafe(self._note_end, attempt_id, exit)
+        self._note_end(attempt_id, exit)
 
     def _post(self, message: Message) -> None:
         if self._link is not None:
@@ -781,14 +794,14 @@ class NodeAgent:
 
     def _hold(self, attempt_id: str) -> _Held:
         """Create the directory of an attempt, and watch it. Raise OSError."""
-        directory = self._directory / "attempts" / quote(attempt_id, safe="")
+        directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
         held = _Held(attempt_id, directory)
-        if self._spares and not directory.exists():
+        if self._spares and not os.path.exists(directory):
             spare, held.watch = self._spares.pop()
             os.rename(spare, directory)
         else:
-            directory.mkdir(mode=0o700, exist_ok=True)
-            held.watch = self._growth.add(str(directory))
+            Path(directory).mkdir(mode=0o700, exist_ok=True)
+            held.watch = self._growth.add(directory)
         self._held[attempt_id] = self._by_watch[held.watch] = held
         return held
 
@@ -869,11 +882,11 @@ class NodeAgent:
             secrets=tuple(fields["secrets"]),
             proof=Proof(**fields["proof"]),
             env=env,
-            log=str(held.directory / FILES["log"]),
+            log=f"{held.directory}/{FILES['log']}",
             exit_path=held.exit_path,
             lease_lock="",
             lease_seconds=0.0,
-            lease_file=str(self._directory / "lease"),
+            lease_file=f"{self._directory}/lease",
         )
         self._launcher.start(Launch(**fields))
 
@@ -1075,7 +1088,7 @@ class NodeAgent:
             held = self._by_watch.get(watch)
             if held is not None:
                 self._grown[held.id] = None
-        self._something.set()
+                self._something.set()
 
     async def _send(self, link: Link) -> None:
         """Send the files that grow: one piece of each attempt in turn."""
@@ -1125,11 +1138,6 @@ class NodeAgent:
 
 def _answer_of(kind: str, request: Message) -> Message:
     return {"is": kind, "attempt": request["attempt"], "n": request["n"]}
-
-
-def _listen(launcher: LocalLauncher) -> None:
-    while launcher.listen(None):
-        pass
 
 
 def _record(exit_path: str) -> str:
