@@ -12,7 +12,7 @@ started {attempt, pid}                            start {launch, files}, stop {a
 piece {attempt, file, at, data}                   waiting {attempt, on}
 ended {attempt, exit, record, files}              got {bytes}, again {attempt}: the disk was full
 no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
-leaving {}                                        addresses {addresses}: they have changed
+leaving {}, addresses {addresses}: stored         addresses {addresses}: they have changed
 tcp {connection, data}                            tcp {connection, data}
 snapshot {attempt, n, ...}: the worktree          snapshot {attempt, n}, had {bytes}
                                                   file {attempt, path, data}: written later

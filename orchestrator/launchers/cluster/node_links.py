@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import ssl
 import sys
@@ -21,7 +22,7 @@ from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
-from orchestrator.core.text.command_name import INSTALL_COMMAND
+from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND
 from orchestrator.launchers.cluster.files import file_exchange
 from orchestrator.launchers.cluster.files.archive import (
     MOST_BYTES,
@@ -147,6 +148,8 @@ class ConnectedNode:
     link: Link | None = None
     #: Agents that can work on the node; None until the node has reported them.
     agents: frozenset[str] | None = None
+    #: The server's addresses that the node has stored; empty: unknown.
+    addresses: tuple[str, ...] = ()
     unusable: tuple[UnusableAgent, ...] = ()
     lacks: Mapping[str, str] = field(default_factory=dict)
     logins: Mapping[str, str] = field(default_factory=dict)
@@ -261,7 +264,7 @@ class NodeLinks:
         self._welcome = welcome
         self.read_registry()
         for node in self._nodes.values():
-            node.fenced_at = self._loop.time() + self._terms.fenced_after
+            node.fenced_at = self._loop.time() + self._longest_lease(node.name)
         self._server = await self._loop.create_server(
             lambda: Link(self._accept),
             sock=listening,
@@ -271,6 +274,20 @@ class NodeLinks:
             backlog=_BACKLOG,
         )
         self._ticking = asyncio.ensure_future(self._tick())
+
+    def _longest_lease(self, name: str) -> float:
+        """Return the seconds for which a node's workers may run although this server starts.
+
+        A node that does not know all addresses of the server may take the refusal of a former
+        address for the absence of the server, and extend its own lease.
+        """
+        entry, terms = self._entries.get(name), self._terms
+        known = tuple(self._addresses) if entry is None else entry.addresses
+        # Earlier releases store no addresses, and have one only.
+        is_current = known == tuple(self._addresses) or (not known and len(self._addresses) <= 1)
+        if is_current or not terms.refusal_is_absence:
+            return terms.fenced_after
+        return terms.fenced_after + terms.lease + terms.absence if terms.absence else math.inf
 
     async def close(self) -> None:
         """Close all links. Attempts continue."""
@@ -737,6 +754,10 @@ class NodeLinks:
                     flight.worktree.take(message)
                 if size:
                     link.post({"do": "had", "bytes": size})
+            case "addresses":
+                if message["addresses"] == list(self._addresses):
+                    node.addresses = tuple(self._addresses)
+                    self._unsaved.add(node.name)
             case "no_result":
                 self._late_end(node, message["attempt"], "")
 
@@ -852,7 +873,7 @@ class NodeLinks:
         now = self._loop.time()
         if self._registry.stamp != self._stamp:
             self.read_registry()
-        self._store_agents()
+        self._store_reports()
         for node in self._nodes.values():
             if node.link is not None:
                 if now > node.silent_at:
@@ -860,16 +881,19 @@ class NodeLinks:
             elif now >= node.fenced_at:
                 self._give_up(node, [x for x in node.flights.values() if not x.is_taking])
 
-    def _store_agents(self) -> None:
-        """Store the reported agents, so that the next server knows them before nodes connect."""
-        reported = [self._nodes[name] for name in self._unsaved & self._entries.keys()]
-        found = {each.name: tuple(sorted(each.agents or ())) for each in reported}
-        self._unsaved -= found.keys()
-        news = {
-            name: agents for name, agents in found.items() if agents != self._entries[name].agents
-        }
-        if news:
-            self._registry.store_agents(news)
+    def _store_reports(self) -> None:
+        """Store what nodes have reported, so that the next server knows it before nodes connect."""
+        reported = self._unsaved & self._entries.keys()
+        self._unsaved -= reported
+        changes: dict[str, Mapping[str, Sequence[str]]] = {}
+        for name in reported:
+            node, entry = self._nodes[name], self._entries[name]
+            agents = entry.agents if node.agents is None else tuple(sorted(node.agents))
+            addresses = node.addresses or entry.addresses
+            if (agents, addresses) != (entry.agents, entry.addresses):
+                changes[name] = {"agents": agents, "addresses": addresses}
+        if changes:
+            self._registry.store_reports(changes)
             self.read_registry()
 
     def _give_up(self, node: ConnectedNode, lost: Sequence[Flight]) -> None:
@@ -1009,6 +1033,11 @@ class NodeLinks:
             seconds = max(0.0, node.fenced_at - now)
             workers = f"{len(node.flights)} workers" if len(node.flights) != 1 else "1 worker"
             notice = f"{workers} start again elsewhere in {seconds:.0f} s"
+            if seconds > self._terms.fenced_after:
+                notice = (
+                    f"{workers} may still run, because the node does not know this server's "
+                    f"address; if the machine is switched off: {COMMAND} nodes forget {node.name}"
+                )
         elif not notice and self._is_released(node):
             notice = "the node's Dask worker has ended, or is no longer needed"
         return NodeState(

@@ -38,12 +38,15 @@ class NodeEntry:
     labels: Mapping[str, str] = field(default_factory=dict)
     #: Agents that can work on the node, in its latest report.
     agents: tuple[str, ...] = ()
+    #: The server's addresses that the node has stored; empty: unknown.
+    addresses: tuple[str, ...] = ()
     #: How often the user asked to give up the node's workers without waiting for its lease.
     forgotten: int = 0
 
 
 def _entry(name: str, fields: Mapping[str, Any]) -> NodeEntry:
-    return NodeEntry(name=name, **{**fields, "agents": tuple(fields.get("agents", ()))})
+    lists = {each: tuple(fields.get(each, ())) for each in ("agents", "addresses")}
+    return NodeEntry(name=name, **{**fields, **lists})
 
 
 class NodeRegistry:
@@ -102,12 +105,14 @@ class NodeRegistry:
             nodes[name] = {**nodes[name], **changes}
             return _entry(name, nodes[name])
 
-    def store_agents(self, agents: Mapping[str, Sequence[str]]) -> None:
-        """Store the agents of each node. Nodes that no longer exist are ignored."""
+    def store_reports(self, reports: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        """Store the ``agents`` and ``addresses`` that nodes have reported. Nodes that no longer
+        exist are ignored.
+        """
         with self._changing() as content:
             nodes = content.get("nodes", {})
-            for name in agents.keys() & nodes.keys():
-                nodes[name]["agents"] = list(agents[name])
+            for name in reports.keys() & nodes.keys():
+                nodes[name].update(reports[name])
 
     def forget(self, name: str) -> None:
         """Request that the server gives up the node's workers now. Raise NotFound."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ class ServerAddresses:
         #: The server's latest list; empty: unknown.
         self._listed: tuple[str, ...] = ()
         self._used, self._answered = self._own, ""
+        self._is_stored = False
         found = self._stored()
         # Another join file begins anew.
         if found.get("own") == list(self._own):
@@ -47,20 +47,25 @@ class ServerAddresses:
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 
-    def take(self, address: str, addresses: Sequence[str]) -> None:
-        """Store the server's list. ``address``: the address of the connection through which it
-        arrived.
+    def take(self, address: str, addresses: Sequence[str]) -> bool:
+        """Store the server's list. Return False if the disk is full.
+
+        ``address``: the address of the connection through which the list arrived.
         """
         former = self._fields()
         self._answered, self._listed = address, tuple(addresses)
         if address in self._listed:
             self._used = self._listed
-        if self._fields() != former:
-            # A full disk: the node's next process dials the former addresses.
-            with suppress(OSError):
+        if self._fields() != former or not self._is_stored:
+            try:
                 new = self._path.with_suffix(".new")
                 new.write_text(json.dumps(self._fields()), encoding="utf-8")
                 new.replace(self._path)
+                self._is_stored = True
+            except OSError:
+                # The node's next process dials the former addresses.
+                self._is_stored = False
+        return self._is_stored
 
     def _fields(self) -> dict[str, Any]:
         return {

@@ -437,13 +437,17 @@ class NodeAgent:
             link.abort()
             self._tell(f"this machine cannot be a node: {why}")
             return None
-        self._addresses.take(where, welcome.get("addresses", ()))
+        self._take_addresses(link, where, welcome["addresses"])
         self._absent_since = None
         self._lease.extend(sent + self._terms_now.lease)
         self._tell(f"connected to {where} as {self._settings.name}")
         self._where = where
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS
+
+    def _take_addresses(self, link: Link, where: str, addresses: Sequence[str]) -> None:
+        if self._addresses.take(where, addresses):
+            link.post({"is": "addresses", "addresses": addresses})
 
     def _rejected_certificate(self, where: str) -> str:
         name = self._settings.name
@@ -716,7 +720,7 @@ class NodeAgent:
             case "again":
                 self._send_again(message["attempt"])
             case "addresses":
-                self._addresses.take(self._where, message["addresses"])
+                self._take_addresses(link, self._where, message["addresses"])
 
     def _extend(self, number: int) -> None:
         sent = self._beats.pop(number, None)

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.core.ports.launcher import Proof
 from orchestrator.launchers.cluster.join_file import JoinFile
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import NodeProcess, free_port
 
@@ -29,14 +30,18 @@ def _first(site: ClusterSite) -> str:
     return site.cluster.registry.address
 
 
-def _move(site: ClusterSite, address: str, leases: float = 0.0) -> None:
-    """Replace the server with one at another address, after this number of leases."""
-    site.close(stop=False)
-    time.sleep(site.cluster.terms.lease * leases)
+def _open(site: ClusterSite, address: str) -> None:
     site.cluster.port = int(address.rpartition(":")[2])
     site.open()
     assert site.adopt("a", Proof())
     site.listen()
+
+
+def _move(site: ClusterSite, address: str, leases: float = 0.0) -> None:
+    """Replace the server with one at another address, after this number of leases."""
+    site.close(stop=False)
+    time.sleep(site.cluster.terms.lease * leases)
+    _open(site, address)
     wait_until(lambda: site.state().state == "up")
 
 
@@ -70,6 +75,58 @@ def test_a_connected_node_learns_a_changed_list(
     _move(site, second)
     wait_until(lambda: f"connected to {second} as n1" in node.output)
     _check_adopted(site)
+
+
+def test_a_server_at_an_address_that_a_node_does_not_know_waits_for_the_node(
+    site: ClusterSite, started: Started, second: str
+) -> None:
+    site.join()
+    started("a")
+    first, terms = _first(site), site.cluster.terms
+    wait_until(lambda: site.cluster.registry.entries()["n1"].addresses == (first,))
+    site.close(stop=False)
+    # The node is not connected now, and extends its lease, because its only address refuses.
+    site.cluster.registry.init(second)
+    _open(site, second)
+    time.sleep(terms.fenced_after + 1)
+    assert site.alive("a")
+    assert site.state().running == 1, "its worker must not start elsewhere"
+    assert site.state().notice.endswith("nodes forget n1")
+    site.cluster.registry.init(first, second)
+    site.close(stop=False)
+    _open(site, first)
+    wait_until(lambda: site.state().state == "up")
+    _check_adopted(site)
+    wait_until(lambda: site.cluster.registry.entries()["n1"].addresses == (first, second))
+
+
+@pytest.mark.parametrize(
+    ("known", "current", "absence", "is_longer"),
+    [
+        (("a:1",), ("a:1",), 60.0, False),
+        ((), ("a:1",), 60.0, False),
+        ((), ("a:1", "b:1"), 60.0, True),
+        (("a:1",), ("b:1",), 60.0, True),
+        (("a:1",), ("a:1", "b:1"), 0.0, True),
+    ],
+)
+def test_a_new_server_waits_longer_only_for_nodes_that_do_not_know_its_addresses(
+    tmp_path: Path, known: tuple[str, ...], current: tuple[str, ...], absence: float,
+    is_longer: bool,
+) -> None:  # fmt: skip
+    site = ClusterSite(tmp_path, LeaseTerms(absence=absence))
+    try:
+        registry, terms = site.cluster.registry, site.cluster.terms
+        site.cluster.add("n1")
+        registry.init(*current)
+        registry.change("n1", addresses=known)
+        site.listen()
+        links = site.launcher._links  # type: ignore[attr-defined]
+        wait_until(lambda: "n1" in links._entries and links._entries["n1"].addresses == known)
+        expected = terms.fenced_after + (terms.lease + absence if absence else float("inf"))
+        assert links._longest_lease("n1") == (expected if is_longer else terms.fenced_after)
+    finally:
+        site.end()
 
 
 @pytest.fixture
