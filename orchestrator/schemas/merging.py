@@ -27,9 +27,8 @@ class MergeRequest(Wire):
     strategy: Literal["theirs", "auto", "manual"] | None = None
     """Merge strategy (default: the job's strategy)."""
     include: WorkerNames = ()
-    """Workers to include, such as failed workers and candidates that were not chosen; also child
-    jobs whose changes their parent worker discarded. These workers stay included in later
-    merges."""
+    """Workers to include, such as failed workers and candidates that were not chosen. Also child
+    jobs whose changes their parent worker discarded. All of them stay included in later merges."""
     take: WorkerNames = ()
     """Alias of include; both lists count."""
     exclude: WorkerNames = ()
@@ -255,9 +254,8 @@ class ConflictsAnswer(Answer):
     missing: list[MissingAnswer] = Field(default_factory=no_items)
     """Changes that the result lacks, including changes of child jobs at any depth."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=no_items)
-    """All changes that are not in the result, including changes of failed workers and of candidates
-    that were not chosen. Present after the end of the job.
-    """
+    """All changes that are not in the result, also of failed workers and of candidates that were
+    not chosen. Present after the job's end."""
     history: Literal["merge", "linear"] = "merge"
     gates: list[MergedGateAnswer] = Field(default_factory=no_items)
     """Results of the gates on the merged state."""

@@ -281,8 +281,8 @@ ROWS = (
             "former port is taken"
         ),
         promise=(
-            "the configured port is used; the former port is also served until the last worker "
-            "that calls it has ended"
+            "the server uses the configured port; it also serves the former port until the "
+            "last worker that calls it has ended"
         ),
         tests=(
             (
@@ -308,8 +308,8 @@ ROWS = (
         fault="a terminal that closes without a signal, and a reader that exits",
         injection="the other end of the terminal is closed; head, which reads from `run`, ends",
         promise=(
-            "a closed terminal counts as a hangup: the job is cancelled and the server stops; "
-            "without a reader, `run` writes nothing more, and exits with the code of the job"
+            "a closed terminal counts as a hangup: the job is cancelled, and the server "
+            "stops; without a reader, `run` stops writing, and exits with the job's code"
         ),
         tests=(
             "unit/cli/jobs/test_run.py::test_a_terminal_that_ends_without_a_signal_is_a_hangup",
@@ -325,8 +325,8 @@ ROWS = (
             "file back"
         ),
         promise=(
-            "the login of the user is renewed within half a second, or by the next attempt after "
-            "a crash; a newer login of the user stays"
+            "the user's login is renewed within half a second; after a crash, the next "
+            "attempt renews it; a newer login of the user stays"
         ),
         tests=(
             (

@@ -192,8 +192,8 @@ ROWS = (
         fault="full disk: a node",
         injection="a small file system in memory with the node's state is filled",
         promise=(
-            "no worker starts on the node, and no retry is used; running workers end, with a "
-            "log that is marked as incomplete; the node's process can be started again"
+            "no worker starts on the node, and no retry is used; running workers end, and "
+            "their log is marked as incomplete; the node's process can be started again"
         ),
         tests=(
             f"{SHORT}::test_nothing_starts_on_a_node_with_a_full_disk_and_it_costs_no_retry",

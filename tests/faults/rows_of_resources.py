@@ -115,9 +115,9 @@ ROWS = (
             "/dev/shm"
         ),
         promise=(
-            "all its processes are killed, the reason names the limit, and the worker is not "
-            "retried; with workers.limits.strict, a server that cannot enforce a limit exactly "
-            "does not start"
+            "all its processes are killed, the reason names the limit, and the worker is "
+            "not retried; workers.limits.strict: a server that cannot enforce a limit "
+            "exactly does not start"
         ),
         tests=(
             (
@@ -330,9 +330,9 @@ ROWS = (
         fault="full disk: the repository",
         injection="the repository is on a small file system in memory that is filled",
         promise=(
-            "no worker starts, an attempt that has begun waits without a new row, `/health` and"
-            " `doctor` report the full disk, git's temporary files are removed, and work "
-            "resumes automatically"
+            "no worker starts; an attempt that has begun waits without a new row; "
+            "`/health` and `doctor` report the full disk; git's temporary files are "
+            "removed; work resumes automatically"
         ),
         tests=(
             (
@@ -359,9 +359,9 @@ ROWS = (
         fault="a worker's files are larger than the free space",
         injection="24 MiB of new files on a disk with 16 MiB free; more space, or a cancel",
         promise=(
-            "the commit waits, without a new attempt; before the commit, the work is not judged or "
-            "rolled back; a cancel ends the job; no object of the work stays in the user's "
-            "repository; `discard` and `clean` free the space"
+            "the commit waits, without a new attempt; until then, the work is neither "
+            "judged nor rolled back; a cancel ends the job; no object of the work stays in "
+            "the user's repository; `discard` and `clean` free the space"
         ),
         tests=(
             (
@@ -391,8 +391,8 @@ ROWS = (
         fault="the project is moved or renamed",
         injection="its directory is renamed after an orderly stop, and while a worker runs",
         promise=(
-            "unfinished jobs resume at the new location; a running server reports that it is "
-            "not ready, and accepts and stores nothing at the old path"
+            'unfinished jobs resume at the new location; a running server reports "not '
+            'ready", and neither accepts nor stores anything at the old path'
         ),
         tests=(
             "integration/engine/server/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
@@ -429,8 +429,8 @@ ROWS = (
         fault="a body or a command that is too long",
         injection="9 MB to a server that takes 8 MiB; commands over 128 KiB",
         promise=(
-            "the answer is 413 or 422 with the limit, and the connection is not reset; a long "
-            "command for bash is passed as a file"
+            "the answer is 413 or 422 with the limit, without a reset of the connection; a "
+            "long command for bash is passed as a file"
         ),
         tests=(
             (

@@ -131,8 +131,8 @@ class PlannedTask(Wire):
     files: Texts = ()
     """Paths that the task writes. Tasks with the same path must depend on each other."""
     gates: Texts = ()
-    """Conditions of the result. Each is a sentence, which the worker checks, or the plain command
-    of a test runner or linter, which is run on the result."""
+    """Conditions of the result. Each is a sentence or a command. The worker checks a sentence. The
+    plain command of a test runner or linter is run on the result."""
 
     workdir: Literal["own", "worktree"] | None = None
     """Directory of the worker: own (default), or worktree (a git worktree of the project, also for
@@ -140,7 +140,7 @@ class PlannedTask(Wire):
 
     locks: LockNames = ()
     """Names that only one task on this machine may use at a time, such as "port:8080" or
-    "database"; not for files: for tasks that change the same file, use files and depends_on."""
+    "database". Not for files: use files and depends_on for tasks that change the same file."""
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)

@@ -318,8 +318,7 @@ class JobAnswer(Answer):
     merge_state: MergeState
     """Merge state of the workers' changes."""
     not_judged: str | None = None
-    """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
-    all is judged."""
+    """The missing gates or the unjudged files, as text; null if gates judged all changed code."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not judge the changed code."""
     unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=no_items)

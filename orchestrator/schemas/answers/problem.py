@@ -39,8 +39,8 @@ class Problem(Answer):
     used: float | None = None
     """Used part of the limit."""
     free_at: str | None = None
-    """Time at which quota is free again (ISO 8601, UTC); null: when a job that uses the quota
-    ends."""
+    """Time at which quota is free again (ISO 8601, UTC). null: at the end of a job that uses the
+    quota."""
     commit: str | None = None
     """The present commit, for the kind outdated."""
     version: int | None = None

@@ -150,8 +150,7 @@ class MissingAnswer(Answer):
     promised files, the command creates them. Empty: no branch has the changes.
     """
     brings_in: bool = True
-    """False if the command does not change this job: it only shows changes, or starts another
-    job."""
+    """True if the command changes this job. False: it only shows changes, or starts another job."""
     otherwise: str = ""
     """Command that merges the changes at once, if `command` starts another attempt."""
     resolvable: bool = False
@@ -205,8 +204,8 @@ class UnjudgedFileAnswer(Answer):
     path: str
     language: str
     cause: UnjudgedCause
-    """no_gate: no gate that ran checks its language; not_imported: only tests check its language,
-    and no test imported the file."""
+    """no_gate: no gate for its language ran. not_imported: only tests check its language, and none
+    imported the file."""
 
 
 class PausedAnswer(Answer):
@@ -225,7 +224,7 @@ class PausedAnswer(Answer):
     until: datetime | None = None
     """Time at which the job is stopped if no person has raised the limit."""
     job_id: str | None = None
-    """The job that was paused: this job or an ancestor job; omitted if all jobs are paused."""
+    """The paused job: this job or an ancestor. Omitted if all jobs are paused."""
 
 
 class MadeAnswer(Answer):
@@ -269,8 +268,7 @@ class StatusAnswer(Answer):
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""
     not_judged: str | None = None
-    """Explanation if gates did not judge all changed code: the missing gates, or the files; null if
-    all is judged."""
+    """The missing gates or the unjudged files, as text; null if gates judged all changed code."""
     unjudged_gates: list[UnjudgedGateAnswer]
     """Required gates that did not judge the changed code."""
     unjudged_files: list[UnjudgedFileAnswer] = Field(default_factory=no_items)
@@ -292,12 +290,11 @@ class StatusAnswer(Answer):
     missing: list[MissingAnswer]
     """Changes that the result lacks, including changes of child jobs at any depth."""
     not_in_parent: list[str] = Field(default_factory=no_items)
-    """Of a child job: files that its parent worker also changed, so that the result was not added
+    """Of a child job: files that its parent worker also changed. The result was therefore not added
     to the parent worker's files."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=no_items)
-    """All changes that are not in the result, including changes of failed workers and of candidates
-    that were not chosen. Present after the end of the job.
-    """
+    """All changes that are not in the result, also of failed workers and of candidates that were
+    not chosen. Present after the job's end."""
     repository_changes: list[RepositoryChangeAnswer] = Field(default_factory=no_items)
     """Changed git settings, hooks, branches, tags, and pushes; present after the end of the job."""
     counts: dict[str, int]

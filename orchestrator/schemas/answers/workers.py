@@ -90,8 +90,8 @@ class StepAnswer(Answer):
     """One step of an agent."""
 
     kind: StepKind
-    """said: text of the model; tool: call of a tool; trouble: error that the agent's program
-    retries; result: the final answer."""
+    """said: text of the model. tool: call of a tool. trouble: error that the agent's program
+    retries. result: the final answer."""
     text: str
     """The first 2,000 characters of the step's text."""
     tool: str | None = None

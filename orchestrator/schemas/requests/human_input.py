@@ -124,8 +124,8 @@ class PauseRequest(Wire):
     """Request to pause a job or all jobs."""
 
     running: Literal["finish", "stop"] = "finish"
-    """Running attempts: finish (they continue to their end) or stop (they are stopped, and run
-    again after the pause without using a retry)."""
+    """Running attempts: finish (continue to their end) or stop (run again after the pause; uses no
+    retry)."""
 
 
 class AnswerRequest(Wire):

@@ -192,14 +192,14 @@ class TaskRequest(Wire):
     command: Command | None = None
     """Command for the agent shell: a string for bash -c, or a list of arguments."""
     approve: Annotated[Text, Field(min_length=1, max_length=4096)] | None = None
-    """A question for a person, in place of prompt and command: the tasks that depend on this task
-    start when a person approves."""
+    """A question for a person, in place of prompt and command. Dependent tasks start when a person
+    approves."""
     on_timeout: Literal["approve", "reject"] | None = None
     """Answer to the question after timeout seconds (default: reject). Without a timeout, a
     question waits without end."""
     agent: Agents | None = None
-    """Name of an agent, auto, or a list of candidates that run the task in parallel; a candidate
-    is a name, or an object with name, model, timeout and context."""
+    """Name of an agent, auto, or a list of candidates that run the task in parallel. A candidate is
+    a name, or an object with name, model, timeout and context."""
     depends_on: Annotated[tuple[TaskId, ...], Field(strict=False)] = ()
     """Ids of tasks that must succeed before this task starts."""
     timeout: Seconds | None = None
@@ -237,8 +237,8 @@ class TaskRequest(Wire):
     gates: Gates = ()
     """Gates in addition to the job's gates: commands, names, or objects."""
     locks: LockNames | None = None
-    """Locks that the task holds while it runs: paths of the project, or other names. With
-    workdir: project, the task also holds the lock project, unless this list is given and empty."""
+    """Locks that the task holds while it runs: paths of the project, or other names. With workdir:
+    project, the task also holds the lock project; an empty list prevents this."""
 
     @field_validator("writes")
     @classmethod
