@@ -8,7 +8,6 @@ import ssl
 import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, field, replace
 from typing import Any, Protocol
 
@@ -31,25 +30,32 @@ from orchestrator.launchers.cluster.files.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.files.file_exchange import FileExchange
-from orchestrator.launchers.cluster.files.running_worktree import RunningWorktree
 from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import Link, Message, Window, packed, unpacked
 from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
+from orchestrator.launchers.cluster.node_attempt import (
+    NodeAttempt,
+    append_piece,
+    create_log,
+    lost_end,
+    not_returned,
+    not_sent,
+    output_paths,
+    size_of,
+    start_message,
+    stored_end,
+)
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
-from orchestrator.launchers.process.start import never_started
 
 logger = logging.getLogger(__name__)
-
 _HELLO_SECONDS = 5.0
 #: Connections that may wait to be accepted.
 _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 5.0
 #: Seconds between two checks of leases, connections, and the registry.
 _TICK_SECONDS = 0.25
-_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 #: Maximum number of a node's commits that the server remembers.
 MOST_KNOWN = 64
 #: Maximum number of characters of a node's reason.
@@ -93,58 +99,10 @@ class Welcome:
 
 
 @dataclass(slots=True)
-class Flight:
-    """A running attempt on a node."""
-
-    attempt_id: str
-    exit_path: str
-    digest: str
-    #: For each output file (``log``, ``raw``): its path on the server; its size when the attempt
-    #: started (None: not yet known); and the bytes that the server has received.
-    paths: dict[str, str]
-    bases: dict[str, int] | None
-    had: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
-    is_waiting: bool = False
-    stop: tuple[str, str, ExitCause] | None = None
-    #: True if a part of the worker's output could not be stored.
-    log_is_lost: bool = False
-    #: The attempt's files, on a node with its own file system.
-    files: AttemptFiles | None = None
-    #: True until the node has all files; then True while the returned files are put in place.
-    is_sending: bool = False
-    is_taking: bool = False
-    #: Commits that the node has when the attempt starts.
-    brings: tuple[str, ...] = ()
-    #: Why a part of the returned files could not be stored; None: all parts were.
-    files_error: OSError | None = None
-    #: The attempt's worktree, on a node with its own file system.
-    worktree: RunningWorktree | None = None
-    #: Messages with files that the server wrote after the start, by path.
-    late_files: dict[str, Message] = field(default_factory=dict)
-    #: Held while the worktree is copied, so that the attempt does not end.
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: True from the report of the end, or from the loss of the node.
-    is_ending: bool = False
-
-    def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
-        """Record that the node has its own file system. The attempt's files come back with its
-        end.
-        """
-        self.files = files
-        if files.worktree is not None:
-            place = self.attempt_id, self.exit_path, files.worktree
-            self.worktree = RunningWorktree(exchange, *place)
-        self.paths["files"] = file_exchange.archive_path(self.exit_path)
-        self.had["files"] = 0
-        if self.bases is not None:
-            self.bases["files"] = 0
-
-
-@dataclass(slots=True)
 class ConnectedNode:
     name: str
     slots: int = 0
-    flights: dict[str, Flight] = field(default_factory=dict)
+    flights: dict[str, NodeAttempt] = field(default_factory=dict)
     link: Link | None = None
     #: Agents that can work on the node; None until the node has reported them.
     agents: frozenset[str] | None = None
@@ -305,12 +263,12 @@ class NodeLinks:
 
     def start(self, launch: Launch) -> None:
         node = self._node(launch.node)
-        flight = Flight(
+        flight = NodeAttempt(
             launch.attempt_id,
             launch.exit_path,
             launch.proof.digest,
-            _paths(launch.log),
-            bases={file: _size(path) for file, path in _paths(launch.log).items()},
+            output_paths(launch.log),
+            bases={file: size_of(path) for file, path in output_paths(launch.log).items()},
         )
         node.flights[launch.attempt_id] = flight
         self._where[launch.attempt_id] = node
@@ -322,11 +280,11 @@ class NodeLinks:
             return
         if node.link is None:
             why = f"node {node.name} lost its connection before the worker started"
-            self._over(node, flight, _lost(ExitCause.LEASE_ENDED, why), "")
+            self._over(node, flight, lost_end(ExitCause.LEASE_ENDED, why), "")
             return
         self._expect_beats(node)
         if not node.has_own_files:
-            node.link.post(_start_of(launch, flight))
+            node.link.post(start_message(launch, flight))
         elif launch.files is None:
             why = f"node {node.name} does not share the server's files"
             self._over(node, flight, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
@@ -357,7 +315,7 @@ class NodeLinks:
             logger.error("the work for a node failed", exc_info=task.exception())
 
     async def _start_with_files(
-        self, node: ConnectedNode, link: Link, flight: Flight, launch: Launch
+        self, node: ConnectedNode, link: Link, flight: NodeAttempt, launch: Launch
     ) -> None:
         """Send an attempt's files, and then the message that starts it.
 
@@ -389,7 +347,7 @@ class NodeLinks:
         except (OSError, OrchestratorError) as error:
             link.post({"do": "kept", "attempt": flight.attempt_id})
             if is_wanted():
-                self._over(node, flight, _not_sent(node.name, error), "")
+                self._over(node, flight, not_sent(node.name, error), "")
             return
         if done is None or node.link is not link or not is_wanted():
             link.post({"do": "kept", "attempt": flight.attempt_id})
@@ -397,13 +355,13 @@ class NodeLinks:
         sent, flight.brings = done[0], tuple(done[1])
         flight.is_sending = False
         files = {"files": asdict(launch.files), "sent": asdict(sent)}
-        link.post({**_start_of(launch, flight), **files})
+        link.post({**start_message(launch, flight), **files})
         self._post_late_files(node, flight)
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
         """Accept the end of a running attempt that an earlier server started."""
         node = self._node(name)
-        flight = Flight(attempt_id, exit_path, digest, _paths(log), bases=None)
+        flight = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
         files = file_exchange.stored_files(exit_path)
         if files is not None:
             flight.own_files(files, self._exchange)
@@ -414,7 +372,8 @@ class NodeLinks:
         self, attempt_id: str, exit_path: str, digest: str, name: str, log: str, is_replaced: bool
     ) -> None:
         """Accept the end of an attempt that an earlier server gave up."""
-        late = GivenUpAttempt(attempt_id, exit_path, digest, _paths(log), is_replaced=is_replaced)
+        paths = output_paths(log)
+        late = GivenUpAttempt(attempt_id, exit_path, digest, paths, is_replaced=is_replaced)
         self._late.give_up(name, late)
 
     def copy_to_node(self, worker: str, path: str, content: bytes) -> None:
@@ -429,14 +388,14 @@ class NodeLinks:
         flight.late_files[path] = {**message, "data": packed(content)}
         self._post_late_files(self._where[flight.attempt_id], flight)
 
-    def _post_late_files(self, node: ConnectedNode, flight: Flight) -> None:
+    def _post_late_files(self, node: ConnectedNode, flight: NodeAttempt) -> None:
         if node.link is not None and not flight.is_sending:
             for message in flight.late_files.values():
                 node.link.post(message)
 
     # Worktrees of running attempts
 
-    async def hold(self, worker: str, *, waits: bool) -> Flight | None:
+    async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
         """Return the running attempt of a worker, whose worktree is on a node with its own file
         system; None if the worker has no such attempt.
 
@@ -455,11 +414,11 @@ class NodeLinks:
                 await asyncio.sleep(_TICK_SECONDS)
         return None
 
-    def release(self, flight: Flight) -> None:
+    def release(self, flight: NodeAttempt) -> None:
         """End a ``hold``."""
         flight.turn.release()
 
-    async def fetch(self, flight: Flight, *, waits: bool) -> bool:
+    async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
         """Implements ``core.ports.attempt_files.NodeWorktree.fetch``. The caller holds the
         attempt.
         """
@@ -473,7 +432,7 @@ class NodeLinks:
                 raise RepositoryError(error.message) from error
         return False
 
-    async def bring(self, flight: Flight, change: FileChange) -> str:
+    async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
         """Implements ``core.ports.attempt_files.NodeWorktree.bring``. The caller holds the
         attempt.
         """
@@ -488,7 +447,7 @@ class NodeLinks:
         except UnusableFiles as error:
             raise RepositoryError(error.message) from error
 
-    async def _connected(self, flight: Flight, *, waits: bool) -> ConnectedNode | None:
+    async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt as soon as it is connected; None if the attempt is
         ending. Raise Unavailable if the node is not connected now, and ``waits`` is False.
         """
@@ -501,12 +460,12 @@ class NodeLinks:
             await asyncio.sleep(_TICK_SECONDS)
         return None
 
-    def _is_running(self, flight: Flight) -> bool:
+    def _is_running(self, flight: NodeAttempt) -> bool:
         node = self._where.get(flight.attempt_id)
         is_known = node is not None and node.flights.get(flight.attempt_id) is flight
         return is_known and not flight.is_ending
 
-    def _flight_of(self, worker: str) -> Flight | None:
+    def _flight_of(self, worker: str) -> NodeAttempt | None:
         """Return the running attempt of a worker: its id is ``<worker>/<attempt>``."""
         found = (each for each in self._where if each.rpartition("/")[0] == worker)
         name = next(found, "")
@@ -543,13 +502,13 @@ class NodeLinks:
             flight.is_waiting = waiting
             self._post_waiting(node, flight)
 
-    def _post_stop(self, node: ConnectedNode, flight: Flight) -> None:
+    def _post_stop(self, node: ConnectedNode, flight: NodeAttempt) -> None:
         if node.link is not None and flight.stop is not None:
             ended_by, stopped_by, cause = flight.stop
             how = {"ended_by": ended_by, "stopped_by": stopped_by, "cause": cause}
             node.link.post({"do": "stop", "attempt": flight.attempt_id, **how})
 
-    def _post_waiting(self, node: ConnectedNode, flight: Flight) -> None:
+    def _post_waiting(self, node: ConnectedNode, flight: NodeAttempt) -> None:
         if node.link is not None:
             state = {"attempt": flight.attempt_id, "on": flight.is_waiting}
             node.link.post({"do": "waiting", **state})
@@ -673,7 +632,7 @@ class NodeLinks:
             if flight.bases is None and bases is not None:
                 flight.bases = {file: int(bases.get(file, 0)) for file in flight.paths}
                 for file, path in flight.paths.items():
-                    flight.had[file] = max(0, _size(path) - flight.bases[file])
+                    flight.had[file] = max(0, size_of(path) - flight.bases[file])
         files = {each.attempt_id: each.had for each in node.flights.values()}
         self._late.disconnected(node.name)
         # The files of an attempt that was given up are incomplete on the server, and do not count.
@@ -729,7 +688,7 @@ class NodeLinks:
                 flight = node.flights.get(message["attempt"])
                 place = message["file"], int(message["at"])
                 if flight is not None and place[0] in flight.paths:
-                    _append(flight, *place, data)
+                    append_piece(flight, *place, data)
                 else:
                     self._late.append(node.name, message["attempt"], *place, data)
                 link.post({"do": "got", "bytes": len(data)})
@@ -783,7 +742,7 @@ class NodeLinks:
 
     # Ends
 
-    async def _take_files(self, node: ConnectedNode, flight: Flight, message: Message) -> None:
+    async def _take_files(self, node: ConnectedNode, flight: NodeAttempt, message: Message) -> None:
         """Move the received files of an ended attempt to their directories. Then store the
         attempt's end.
         """
@@ -805,12 +764,12 @@ class NodeLinks:
                 "files of a node's attempt were lost: %s", error,
                 extra={"action": "node_files", "node": node.name, "attempt": flight.attempt_id},
             )  # fmt: skip
-            exit, record = _not_returned(node.name, exit, error), ""
+            exit, record = not_returned(node.name, exit, error), ""
         self._over(node, flight, exit, record)
         if node.link is not None:
             node.link.post({"do": "kept", "attempt": flight.attempt_id})
 
-    async def _take_files_later(self, node: ConnectedNode, flight: Flight) -> None:
+    async def _take_files_later(self, node: ConnectedNode, flight: NodeAttempt) -> None:
         """Let the node send an attempt's files again, because this machine's disk is full.
 
         The attempt's work is not lost. A stop of the attempt ends the wait.
@@ -828,7 +787,7 @@ class NodeLinks:
         if node.link is not None:
             node.link.post({"do": "again", "attempt": flight.attempt_id})
 
-    async def _put_files(self, flight: Flight, files: AttemptFiles, answer: Any) -> None:
+    async def _put_files(self, flight: NodeAttempt, files: AttemptFiles, answer: Any) -> None:
         if answer is None:
             raise UnusableFiles("the node did not send the files of the attempt")
         if answer.get("error"):
@@ -843,15 +802,15 @@ class NodeLinks:
         sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
         await asyncio.to_thread(self._exchange.take, files, flight.exit_path, sent)
 
-    def _over(self, node: ConnectedNode, flight: Flight, exit: Exit, record: str) -> None:
+    def _over(self, node: ConnectedNode, flight: NodeAttempt, exit: Exit, record: str) -> None:
         """Store the end of an attempt, and report it. The node forgets the attempt afterwards."""
         del node.flights[flight.attempt_id], self._where[flight.attempt_id]
         node.end_bringing(flight.attempt_id)
         if exit.ended_by is not EndedBy.LOST and not (flight.had["log"] or flight.had["raw"]):
-            _create(flight)
+            create_log(flight)
         if flight.log_is_lost:
             exit = replace(exit, log_lost=True)
-        stored = _stored(flight, exit, record)
+        stored = stored_end(flight, exit, record)
         if flight.files is not None:
             file_exchange.forget(flight.exit_path)
         self._reports.ended(flight.attempt_id, stored)
@@ -896,7 +855,7 @@ class NodeLinks:
             self._registry.store_reports(changes)
             self.read_registry()
 
-    def _give_up(self, node: ConnectedNode, lost: Sequence[Flight]) -> None:
+    def _give_up(self, node: ConnectedNode, lost: Sequence[NodeAttempt]) -> None:
         """Report attempts of a lost node as lost. None of them is alive, because the node's lease
         has ended.
 
@@ -916,7 +875,7 @@ class NodeLinks:
             )
             if flight.files is None:
                 self._late.give_up(node.name, late)
-            self._over(node, flight, _lost(ExitCause.NODE_LOST, why), "")
+            self._over(node, flight, lost_end(ExitCause.NODE_LOST, why), "")
 
     def read_registry(self) -> None:
         """Apply changes of the list of nodes."""
@@ -1064,110 +1023,3 @@ class NodeLinks:
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
     """Return the facts that decide whether a waiting worker can start on the machine, or None."""
     return None if machine is None else (machine.slots, machine.takes_workers)
-
-
-def _start_of(launch: Launch, flight: Flight) -> Message:
-    fields = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
-    fields.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
-    return {"do": "start", "launch": fields, "bases": flight.bases, "files": None}
-
-
-def _not_sent(name: str, error: Exception) -> Exit:
-    """Return the exit of an attempt whose files could not be sent to the node."""
-    if isinstance(error, OSError):
-        ended_by, cause, why = never_started(error)
-        return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
-    why = f"cannot send the worker's files to node {name}: {error}"
-    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=why)
-
-
-def _not_returned(name: str, exit: Exit, error: Exception) -> Exit:
-    """Return the exit of an attempt whose returned files could not be stored: its result is
-    lost.
-    """
-    why = f"the files of the worker on node {name} were lost: {error}"
-    if exit.ended_by is EndedBy.LOST and exit.error:
-        why = f"{exit.error}; {why}"
-    return replace(exit, ended_by=EndedBy.LOST, code=None, error=why)
-
-
-def _paths(log: str) -> dict[str, str]:
-    directory, name = os.path.split(log)
-    return {"log": log, "raw": os.path.join(directory, "raw", name)}
-
-
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path)
-    except OSError:
-        return 0
-
-
-def _create(flight: Flight) -> None:
-    """Create an empty log for a worker that has no output, as a shim on the server's machine
-    does.
-    """
-    try:
-        os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
-    except OSError:
-        flight.log_is_lost = True
-
-
-def _append(flight: Flight, file: str, at: int, data: bytes) -> None:
-    """Append a piece of a file, without the bytes that the server already has.
-
-    A piece that begins after the end of the file is ignored.
-    """
-    had = flight.had[file]
-    if file == "files" and had > MOST_BYTES:
-        return
-    if at > had or at + len(data) <= had:
-        return
-    data = data[had - at :]
-    flight.had[file] += len(data)
-    path = flight.paths[file]
-    try:
-        if file == "raw":
-            with suppress(FileExistsError):
-                os.mkdir(os.path.dirname(path), 0o700)
-        descriptor = os.open(path, _LOG_FLAGS, 0o600)
-        try:
-            while data:
-                data = data[os.write(descriptor, data) :]
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        # A full or broken disk: the worker continues, and its log is marked as incomplete.
-        if file == "files":
-            flight.files_error = flight.files_error or error
-        else:
-            flight.log_is_lost = True
-
-
-def _stored(flight: Flight, exit: Exit, record: str) -> Exit:
-    """Store the end of an attempt. Return the end that counts: if a record already exists, its end
-    has priority.
-    """
-    try:
-        if exit.ended_by is EndedBy.LOST and not _is_proof(record, flight.digest):
-            found = exit_record.tombstone(
-                flight.exit_path, exit.error, exit.strays, exit.cause, flight.digest
-            )
-            return found or exit
-        if _is_proof(record, flight.digest):
-            claim = Claim.take(flight.exit_path)
-            claim.publish(record.encode("ascii"), synced=False)
-    except ClaimRefused:
-        return exit_record.read_exit(flight.exit_path, flight.digest) or exit
-    except OSError:
-        logger.exception("cannot store an exit record", extra={"attempt": flight.attempt_id})
-    return exit
-
-
-def _is_proof(record: str, digest: str) -> bool:
-    """True if the attempt's own shim wrote the record."""
-    return exit_record.is_proven(record.encode("ascii", "replace"), digest)
-
-
-def _lost(cause: ExitCause, why: str) -> Exit:
-    return Exit(ended_by=EndedBy.LOST, cause=cause, error=why, ended_at=time.time())
