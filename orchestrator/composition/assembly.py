@@ -18,6 +18,7 @@ from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager
 from orchestrator.composition.receivers import Receivers, receivers
+from orchestrator.composition.server_lease import ServerLease, claimant, lease_path
 from orchestrator.composition.settings_map import (
     api_keys,
     containment,
@@ -137,7 +138,12 @@ class Assembly:
         self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
         self._repository = repository_of(folder, settings, self._workspace.root)
-        local = LocalLauncher(containment(folder, settings, self._visible()))
+        has_lease = settings.cluster.server_lease is not None
+        self._lease_path = lease_path(self._workspace.root) if has_lease else None
+        local = LocalLauncher(
+            containment(folder, settings, self._visible()), str(self._lease_path or "")
+        )
+        self._local = local
         self._cluster = self._cluster_launcher(folder, local)
         self._launcher: Launcher = self._cluster or local
         self._processes = RunningProcesses()
@@ -216,6 +222,7 @@ class Assembly:
             pass_on_messages=self._worker_messages.pass_on_again,
             worktree_cleanup=WorktreeCleanup(self._worktrees),
             lock=ServerLock(self._workspace.root),
+            lease=self._lease(),
             place=self._place,
             relocate=self._repository.relocate,
             leaves_workers=self._settings.workers.on_shutdown is OnShutdown.LEAVE,
@@ -227,7 +234,20 @@ class Assembly:
     def _store(self) -> SqlStore:
         url = self._settings.store.url
         own = sqlite_url(self._workspace.root / DATABASE_NAME)
-        return SqlStore(url.get_secret_value() if url else own, alone=True)
+        return SqlStore(
+            url.get_secret_value() if url else own,
+            alone=True,
+            claimant=claimant(self._settings.cluster.server_lease),
+        )
+
+    def _lease(self) -> ServerLease | None:
+        seconds = self._settings.cluster.server_lease
+        if seconds is None or self._lease_path is None:
+            return None
+        session = self._store.lease_session(seconds / 2)
+        if session is None:
+            return None
+        return ServerLease(session, seconds, self._lease_path, lambda: self._local.has_stopped_all)
 
     @cached_property
     def _scheduler(self) -> Scheduler:

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from orchestrator.composition.server_lease import ServerLease
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError, StoreError
@@ -24,13 +25,15 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCalls
-from orchestrator.engine.supervisor.recovery import restore, take_up
+from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore, take_up
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
 from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
+from orchestrator.launchers.exit_record.exit_record import break_lock
 from orchestrator.launchers.local.launcher import Listener
 from orchestrator.outbox.outbox_service import OutboxService
 from orchestrator.security.files import scratch_directory, search_boundary
 from orchestrator.store import SqlStore
+from orchestrator.store.database.server_lease import HeldLease
 from orchestrator.workspace import (
     JobLog,
     Place,
@@ -73,24 +76,40 @@ class JobManager:
     pass_on_messages: Callable[[Sequence[Attempt]], None]
     worktree_cleanup: WorktreeCleanup
     lock: ServerLock
+    #: The lease with which a server on another machine can replace this one; None without the
+    #: setting ``cluster.server_lease``.
+    lease: ServerLease | None
     place: Place
     #: Replaces former paths of the project in stored data.
     relocate: Callable[[], None]
     #: True if running workers continue for the next server.
     leaves_workers: bool
 
-    def open(self) -> None:
+    def open(
+        self, ended: HeldLease | None = None, on_lost: Callable[[str], None] | None = None
+    ) -> None:
         """Lock the workspace, and open the store. Raise WorkspaceBusy, Unavailable or StoreError;
         nothing runs yet.
+
+        ``ended``: the lease of a server on another machine that has ended. Without it, wait for the
+        end of such a lease, unless its server renews it. ``on_lost``: see ``ServerLease.begin``.
         """
-        self.lock.acquire()
+        if ended is None and self.lease is not None:
+            ended = self.lease.observer.wait()
+        if ended is None:
+            self.lock.acquire()
         try:
             _check_database(self.store.file, self.workspace)
-            self.store.open()
+            self.store.open(ended)
+            if ended is not None:
+                self.lock.seize()
             spread(self.workspace.root)
             self.place.note()
             search_boundary.lay(self.workspace.root)
+            if self.lease is not None and self.store.claimed is not None:
+                self.lease.begin(self.store.claimed.epoch, on_lost)
         except BaseException:
+            self.store.close()
             self.lock.release()
             raise
 
@@ -117,6 +136,8 @@ class JobManager:
         self.scheduler.load_pause(self.store.pause())
         found = restore(self.scheduler, self.store, self.status_files.load, clock.now())
         root = self.workspace.root
+        claimed = self.store.claimed
+        recovers = claimed is not None and claimed.recovers
         kept = {scratch_directory.directory_of(root, running_attempt_id(each)) for each in found}
         # Sweep before the recovery of attempts, because recovered gates create new directories.
         scratch_directory.sweep(root, kept)
@@ -127,11 +148,16 @@ class JobManager:
             self.processes,
             self.workspace,
             found,
-            machine_restarted=restarted,
+            cut_off=REPLACED if recovers else RESTARTED if restarted else "",
+            break_lock=break_lock if recovers else lambda exit_path: None,
         )
         self.lock_calls.restore()
         failpoints.reached("recovery: done")
         self.supervisor.start()
+        if recovers and self.lease is not None:
+            # After the first turn, which stores the ends of the lost machine's attempts.
+            self.supervisor.call(lambda scheduler, now: None)
+            self.lease.recovered()
         self.landings.recover()
         self.pass_on_messages(found)
         self.outbox.sender.start()
@@ -173,6 +199,8 @@ class JobManager:
         self.close()
 
     def close(self) -> None:
+        if self.lease is not None:
+            self.lease.end()
         self.store.close()
         self.lock.release()
 

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,6 +108,16 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
             'cluster.listen: "0.0.0.0:8786"'
         )
         yield ("cluster", "scheduler"), reason
+    if cluster.server_lease is not None:
+        url = settings.store.url.get_secret_value() if settings.store.url else ""
+        if not url.startswith("postgresql"):
+            reason = (
+                "only PostgreSQL can be used from several machines; set "
+                "store.url: postgresql+psycopg://USER@HOST/NAME"
+            )
+            yield ("cluster", "server_lease"), reason
+        elif not hasattr(time, "CLOCK_BOOTTIME"):
+            yield ("cluster", "server_lease"), "a server with a lease needs Linux"
     if cluster.adapt is not None and cluster.scheduler is None:
         yield ("cluster", "adapt"), "only a Dask cluster is scaled; set cluster.scheduler"
     if cluster.adapt is not None and cluster.adapt.minimum > cluster.adapt.maximum:

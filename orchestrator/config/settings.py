@@ -423,6 +423,8 @@ class ClusterSection(Section):
     """Labels of the server's own machine, for tasks with requires: {gpu: true}."""
     lease: float = Field(default=8.0, ge=3.0, le=3600.0)
     """Seconds for which a node's workers run without an answer of this server (default 8)."""
+    server_lease: Annotated[float, Field(ge=3.0, le=3600.0)] | None = None
+    """Seconds that the server works without PostgreSQL, for standbys elsewhere (8); null: none."""
     refusal_is_absence: bool = True
     """Let workers continue while the server refuses connections; false behind a proxy."""
     scheduler: Word | None = None

@@ -16,8 +16,10 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    NullPool,
     Select,
     bindparam,
+    create_engine,
     make_url,
     select,
 )
@@ -43,8 +45,10 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
 )
 from orchestrator.store import job_deletion, job_queries, lock_leases
+from orchestrator.store.database import postgresql, server_lease
 from orchestrator.store.database.connections import Connections, as_store_errors, as_unreadable
 from orchestrator.store.database.migrate import migrate
+from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
 from orchestrator.store.job_queries import last_seq, snapshot, values
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
@@ -271,18 +275,28 @@ class SqlStore:
     """The store in an SQL database; implements core.ports.Store.
 
     ``url``: in SQLAlchemy's form, ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
-    ``alone``: True to reject a database that another server uses. Only one thread may write. Any
-    thread may read. Text and values are read back exactly as saved. An event's ``data`` is read
-    back in JSON's types, so that tuples become lists.
+    ``alone``: True to reject a database that another server uses. ``claimant``: this server. Only
+    one thread may write. Any thread may read. Text and values are read back exactly as saved. An
+    event's ``data`` is read back in JSON's types, so that tuples become lists.
     """
 
-    def __init__(self, url: str, *, alone: bool = False, echo: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        alone: bool = False,
+        claimant: Claimant | None = None,
+        echo: bool = False,
+    ) -> None:
         try:
             self._url = make_url(url)
         except ArgumentError as error:
             raise StoreError("store.url is not the URL of a database") from error
         self._where = _place(self._url)
         self._alone = alone
+        self._claimant = claimant or Claimant()
+        #: This server's claim of the database; None if the database is a file, or is not open.
+        self.claimed: HeldLease | None = None
         self._echo = echo
         self._connections: Connections | None = None
         self._jobs: Recent[Job | None] = Recent(_RECENT)
@@ -302,25 +316,53 @@ class SqlStore:
         named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         return Path(named) if named else None
 
-    def open(self) -> None:
+    def lease_session(self, seconds: float) -> LeaseSession | None:
+        """Return a session that reads and renews the server's lease; None if the database is a
+        file.
+
+        After ``seconds``, an unreachable database is an error of the session.
+        """
+        return None if self.file else LeaseSession(self._url, self._where, seconds)
+
+    def open(self, ended: HeldLease | None = None) -> None:
+        """Open the database. ``ended``: the lease of a lost server. Its sessions are ended, because
+        a server that hangs never ends them.
+
+        Raise WorkspaceBusy if a server on another machine has another lease.
+        """
         if self._connections is not None:
             return
         with as_store_errors(self._where):
+            if ended:
+                self._end_writers()
             connections = Connections(self._url, alone=self._alone, echo=self._echo)
             try:
                 if self._alone:
                     connections.take_file()
                 with connections.writer.begin():
                     migrate(connections.writer, self._where)
+                    if self._alone and not self.file:
+                        self.claimed = server_lease.claim(connections.writer, self._claimant, ended)
+                        connections.fence.epoch = self.claimed.epoch
+                if ended:
+                    # A session may have been opened between its end above and the claim.
+                    postgresql.end_writers(connections.writer)
+                    connections.writer.rollback()
                 failpoints.reached("migration: after the commit")
             except BaseException:
                 connections.close()
                 raise
             self._connections = connections
 
+    def _end_writers(self) -> None:
+        engine = create_engine(self._url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            postgresql.end_writers(connection)
+
     def close(self) -> None:
         if self._connections is None:
             return
+        self.claimed = None
         connections, self._connections = self._connections, None
         self._forget_reads()
         with as_store_errors(self._where):

@@ -52,6 +52,23 @@ class ServerLock:
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
 
+    def seize(self) -> None:
+        """Acquire the lock of a server whose machine was lost. Raise Unavailable.
+
+        The file is replaced, because a shared file system may release the lock of a lost machine
+        late or never. The caller must be sure that the other server is dead.
+        """
+        path = self._path.with_name(f"{LOCK_NAME}.{os.getpid()}")
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            handle = os.open(path, flags, 0o600)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            os.replace(path, self._path)
+        except OSError as error:
+            raise Unavailable(f"cannot write {path}: {error.strerror}") from error
+        self._handle = handle
+
     def is_held_here(self) -> bool:
         """True if a process that this process can see in ``/proc`` holds the lock.
 

@@ -11,6 +11,8 @@ SHORT = "faults/test_shortages_of_nodes.py"
 NODES = "integration/launchers/cluster/test_nodes.py"
 ADDRESSES = "integration/launchers/cluster/test_addresses.py"
 CLUSTER = "integration/engine/server/test_cluster.py"
+ELSEWHERE = "faults/test_standby_elsewhere.py"
+SESSIONS = "integration/store/test_server_lease.py"
 LATE = "integration/engine/server/test_late_ends_of_nodes.py"
 
 ROWS = (
@@ -313,6 +315,39 @@ ROWS = (
             f"{CHILDREN}::test_a_killed_node_process_repeats_the_step_of_a_child_job",
             f"{CHILDREN}::test_a_node_that_is_lost_while_it_gets_a_result_loses_no_result",
             f"{CHILDREN}::test_a_child_job_waits_for_space_on_the_disk_of_its_node",
+        ),
+    ),
+    Row(
+        number=93,
+        fault="the machine of the server is lost while a standby server on another machine waits",
+        injection=(
+            "PostgreSQL, cluster.server_lease, and a PID namespace for each machine; all processes"
+            " of the first are killed, or stopped (SIGSTOP) for longer than the lease"
+        ),
+        promise=(
+            "the second server starts the workers again after the lease, without using a retry; "
+            "no two runs overlap after a kill, results of ended workers count, and a machine that "
+            "wakes changes nothing"
+        ),
+        tests=(
+            f"{ELSEWHERE}::test_a_standby_replaces_a_lost_machine",
+            f"{ELSEWHERE}::test_a_machine_that_wakes_after_its_lease_writes_nothing",
+            f"{ELSEWHERE}::test_a_standby_adopts_the_workers_of_nodes",
+            f"{ELSEWHERE}::test_a_standby_elsewhere_is_refused_without_a_lease",
+        ),
+    ),
+    Row(
+        number=94,
+        fault="the server hangs, or loses its database, while a standby server elsewhere waits",
+        injection="SIGSTOP of the server; its connections to PostgreSQL are closed and refused",
+        promise=(
+            "the shims stop the workers, and the server ends, before the second server starts "
+            "them again; no retry is used, and no two runs overlap"
+        ),
+        tests=(
+            f"{ELSEWHERE}::test_a_server_that_hangs_is_killed_before_it_is_replaced",
+            f"{ELSEWHERE}::test_a_server_without_its_database_stops_before_it_is_replaced",
+            f"{SESSIONS}::test_a_replaced_server_writes_nothing",
         ),
     ),
 )

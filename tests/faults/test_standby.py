@@ -23,11 +23,15 @@ def databases() -> Iterator[ExitStack]:
         yield stack
 
 
-@pytest.mark.parametrize("store", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(
+    ("store", "lease"), [("sqlite", None), ("postgresql", None), ("postgresql", 8.0)]
+)
 def test_a_standby_adopts_the_workers_of_a_killed_server(
-    tmp_path: Path, databases: ExitStack, store: str
+    tmp_path: Path, databases: ExitStack, store: str, lease: float | None
 ) -> None:
-    server = ServerProcess(tmp_path / "site", store_settings(store, tmp_path, databases))
+    """``lease``: with a lease, the standby server of the same machine adopts them, too."""
+    settings = store_settings(store, tmp_path, databases)
+    server = ServerProcess(tmp_path / "site", {**settings, "cluster": {"server_lease": lease}})
     standby: Any = None
     try:
         server.start()

@@ -22,6 +22,7 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.api.server.app import close_app, create_app, note_removal
 from orchestrator.api.server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.server.waitress_server import serve as serve_app
+from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server.doctor_process import DoctorProcess
 from orchestrator.cli.server.logging_setup import set_up_logging
 from orchestrator.cli.server.running_servers import RunningServers
@@ -47,6 +48,9 @@ OnReady = Callable[[str, Path, bool], None]
 SHUTDOWN_SECONDS = 10.0
 SWITCH_SECONDS = 0.0003
 SIGNAL_SECONDS = 0.5
+#: Seconds for answers of a server that has lost its lease. The spawner kills the server after
+#: ``server_watch.EXIT_SECONDS``.
+ANSWER_SECONDS = 0.3
 
 
 def serve(
@@ -80,9 +84,10 @@ def serve(
     stop = _on_signals()
     manager = build(folder, settings)
     project = project_root(settings, folder)
+    on_lost = partial(_leave, manager)
     if not standby:
-        manager.open()
-    elif not open_after_others(manager, stop):
+        manager.open(on_lost=on_lost)
+    elif not open_after_others(manager, stop, on_lost):
         return 0
     try:
         _check_unfinished(manager, project)
@@ -103,6 +108,17 @@ def serve(
         manager.close()
         gc.enable()
     return 0
+
+
+def _leave(manager: JobManager, why: str) -> None:
+    """End the process at once, because another server may replace this one. An orderly stop would
+    write files.
+    """
+    logger.error("the server exits: %s", why)
+    manager.supervisor.fail(why)
+    # Waiting calls get their answers.
+    time.sleep(ANSWER_SECONDS)
+    os._exit(ExitCode.FAILED)
 
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:

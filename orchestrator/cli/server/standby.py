@@ -1,11 +1,15 @@
-"""A standby server waits until no other server uses its workspace."""
+"""A standby server waits until no other server uses its workspace.
+
+If the other server runs on another machine, the standby server observes its lease.
+"""
 
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from orchestrator.composition import JobManager
-from orchestrator.core.errors import Conflict, StoreError, WorkspaceBusy
+from orchestrator.core.errors import Conflict, StoreAway, StoreError, WorkspaceBusy
 
 logger = logging.getLogger(__name__)
 
@@ -18,37 +22,61 @@ _UNKNOWN_SECONDS = 5.0
 _DATABASE_SECONDS = 30.0
 
 
-def open_after_others(manager: JobManager, stop: threading.Event) -> bool:
+def open_after_others(
+    manager: JobManager, stop: threading.Event, on_lost: Callable[[str], None]
+) -> bool:
     """Open ``manager`` once no other server uses its workspace. Return False if ``stop`` is set
-    before.
+    before. ``on_lost``: see ``JobManager.open``.
 
-    Raise Conflict if the other server runs on another machine. Raise StoreError or Unavailable if
-    the workspace cannot be opened.
+    Raise Conflict if the other server runs on another machine, and a setting is missing. Raise
+    StoreError or Unavailable if the workspace cannot be opened.
     """
+    observer = manager.lease.observer if manager.lease is not None else None
     known_at, free_at, waits = time.monotonic(), 0.0, False
     while not stop.is_set():
         try:
-            manager.open()
+            ended = observer.look() if observer is not None else None
+            if observer is None or ended is None or observer.has_ended:
+                manager.open(ended, on_lost)
+                return True
+            known_at, free_at = time.monotonic(), 0.0
+            waits = waits or _note(f"standby: waiting for the end of the server on {ended.holder}")
         except WorkspaceBusy:
             now = time.monotonic()
             if manager.lock.is_held_here():
                 known_at = now
-                if not waits:
-                    waits = True
-                    logger.warning("standby: waiting for the end of the workspace's server")
+                waits = waits or _note("standby: waiting for the end of the workspace's server")
             elif now - known_at > _UNKNOWN_SECONDS:
                 # Nodes keep the workers of an absent server by its address. Under another address,
                 # workers would run twice.
-                raise Conflict(
-                    "the workspace's server runs on another machine or in another container; "
-                    "nothing was started; start the standby server there"
-                ) from None
+                raise Conflict(_refusal(manager)) from None
             free_at = 0.0
-        except StoreError:
+        except StoreError as error:
             free_at = free_at or time.monotonic()
-            if time.monotonic() - free_at > _DATABASE_SECONDS:
+            is_away = observer is not None and isinstance(error, StoreAway)
+            if not is_away and time.monotonic() - free_at > _DATABASE_SECONDS:
                 raise
-        else:
-            return True
         stop.wait(_PAUSE_SECONDS)
     return False
+
+
+def _note(message: str) -> bool:
+    logger.warning(message)
+    return True
+
+
+def _refusal(manager: JobManager) -> str:
+    where = "the workspace's server runs on another machine or in another container"
+    if manager.store.file is not None:
+        advice = (
+            "start the standby server on the same machine, in the same container, because SQLite "
+            "works on one machine only; or use PostgreSQL (store.url)"
+        )
+    elif manager.lease is None:
+        advice = (
+            "to replace it from here, write into config.yaml, and restart both servers: "
+            "cluster: {server_lease: 8}"
+        )
+    else:
+        advice = "it was started without cluster.server_lease; restart it with this setting"
+    return f"{where}; nothing was started; {advice}"

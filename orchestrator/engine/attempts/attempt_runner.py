@@ -61,7 +61,9 @@ _NOT_ASKED = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",
     ExitCause.ORPHAN_TIMEOUT: "for longer than workers.orphan_timeout, no server was running",
-    ExitCause.LEASE_ENDED: "the worker's node lost the connection to the server, or was stopped",
+    ExitCause.LEASE_ENDED: (
+        "the worker's machine lost the connection to the server or the database, or was stopped"
+    ),
 }
 #: Causes of stops after which exit code 0 still means that the worker finished its work.
 _MAY_FINISH = (ExitCause.SHUTDOWN, ExitCause.PAUSED)

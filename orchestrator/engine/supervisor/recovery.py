@@ -24,7 +24,9 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
-_CUT_OFF = "the machine was restarted during the attempt"
+#: Why all attempts of the server's machine ended without a record.
+RESTARTED = "the machine was restarted during the attempt"
+REPLACED = "the server's machine was lost during the attempt"
 #: Maximum number of a worker's attempts in a row that never begin and yet use no retry.
 MOST_NEVER_BEGAN = 3
 
@@ -51,16 +53,23 @@ def take_up(
     workspace: Workspace,
     found: Sequence[Attempt],
     *,
-    machine_restarted: bool = False,
+    cut_off: str = "",
+    break_lock: Callable[[str], None] = lambda exit_path: None,
 ) -> None:
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
     Running attempts continue under their shims, and their ends are reported later. The ends of all
     other attempts are reported at once. Therefore, gates of attempts may start before this call
     returns.
+
+    ``cut_off``: why attempts of the server's machine were cut off (``RESTARTED`` or ``REPLACED``);
+    they use no retry. ``break_lock`` is called with the path of the exit record of each such
+    attempt.
     """
     for attempt in found:
-        _take_up(scheduler, attempts, launcher, processes, workspace, attempt, machine_restarted)
+        if not attempt.node:
+            break_lock(_record(scheduler, workspace, attempt))
+        _take_up(scheduler, attempts, launcher, processes, workspace, attempt, cut_off)
     for attempt in scheduler.attempts_given_up():
         if attempt.node:
             _expect_late(scheduler, launcher, workspace, attempt)
@@ -81,6 +90,10 @@ def _expect_late(
     )
 
 
+def _record(scheduler: Scheduler, workspace: Workspace, attempt: Attempt) -> str:
+    return workspace.exit_record(scheduler.view.workers[attempt.key], attempt.number)
+
+
 def _take_up(
     scheduler: Scheduler,
     attempts: AttemptRunner,
@@ -88,7 +101,7 @@ def _take_up(
     processes: RunningProcesses,
     workspace: Workspace,
     attempt: Attempt,
-    machine_restarted: bool,
+    cut_off: str,
 ) -> None:
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
     # The worker's stored number is not yet that of a preloaded attempt.
@@ -103,18 +116,18 @@ def _take_up(
     else:
         exit = launcher.settle(name, record, attempt.record_hash)
         if scheduler.view.job_of(worker).stop_cause is None:
-            cut_off = machine_restarted and exit.ended_by is EndedBy.LOST
+            is_cut_off = bool(cut_off) and exit.ended_by is EndedBy.LOST
             never_began = exit.cause is ExitCause.NEVER_BEGAN
             if never_began and scheduler.view.is_preloaded(worker.key):
                 is_free = False  # The scheduler counts no retry for a preloaded attempt.
             else:
                 # The supervisor makes the retry free if the cause is in FREE_RETRY.
                 is_free = (never_began and not _never_begins(worker)) or (
-                    cut_off and exit.cause not in FREE_RETRY
+                    is_cut_off and exit.cause not in FREE_RETRY
                 )
             if is_free:
                 scheduler.free_retry(worker.key)
-            exit = replace(exit, error=_CUT_OFF) if cut_off else exit
+            exit = replace(exit, error=cut_off) if is_cut_off else exit
         processes.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info("attempt found", extra={"attempt": name, "lives": lives})

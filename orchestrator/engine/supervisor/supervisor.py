@@ -168,6 +168,7 @@ T = TypeVar("T")
 CALL_TIMEOUT_SECONDS = 30.0
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
+_STOPPING = "the server is stopping, or has failed; retry later"
 #: Seconds until the first repetition of a failed save. Short, because a lost connection may be back
 #: at once.
 FIRST_RETRY_SECONDS = 0.02
@@ -254,6 +255,8 @@ class Supervisor:
         self._headroom = headroom
         self._inbox = inbox
         self._stopping = threading.Event()
+        #: Why the loop has ended early; empty if it has not.
+        self._failure = ""
         #: Why the latest change cannot be stored; empty once it is stored.
         self.store_trouble = ""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
@@ -267,6 +270,14 @@ class Supervisor:
         self._inbox.put(StopLoop())
         if self._thread.is_alive():
             self._thread.join()
+
+    def fail(self, why: str) -> None:
+        """End the loop without storing or executing anything more, and answer all calls with
+        ``why``. Does not wait.
+        """
+        self._failure = why
+        self._stopping.set()
+        self._inbox.put(StopLoop())
 
     @property
     def alive(self) -> bool:
@@ -307,7 +318,7 @@ class Supervisor:
         Raise the errors of ``action``. Raise Unavailable if the changes cannot be stored.
         """
         if self._stopping.is_set():
-            raise _stopping()
+            raise self._unavailable()
         answer: Future[T] = Future()
         self._inbox.put(Call(action, answer))
         try:
@@ -328,11 +339,11 @@ class Supervisor:
             except Exception:
                 # A bug must not end the loop, because all other jobs depend on it.
                 logger.exception("a scheduler turn failed")
-                _refuse(items)
+                self._refuse(items)
             if self._stopping.is_set():
                 break
             items = self._wait()
-        _refuse(self._inbox.rest())
+        self._refuse(self._inbox.rest())
         self._headroom.close()
 
     def _wait(self) -> list[Message]:
@@ -507,15 +518,14 @@ class Supervisor:
         )
         (self._merge_queue if merges else self._reporting).ask(command)
 
+    def _refuse(self, items: Sequence[Message]) -> None:
+        """Answer the calls among ``items`` with an error, because the loop has ended and will not
+        run them.
+        """
+        for item in items:
+            if isinstance(item, Call) and not item.answer.done():
+                item.answer.set_exception(self._unavailable())
 
-def _refuse(items: Sequence[Message]) -> None:
-    """Answer the calls among ``items`` with an error, because the loop has ended and will not run
-    them.
-    """
-    for item in items:
-        if isinstance(item, Call) and not item.answer.done():
-            item.answer.set_exception(_stopping())
-
-
-def _stopping() -> Unavailable:
-    return Unavailable("the server is stopping, or has failed; retry later")
+    def _unavailable(self) -> Unavailable:
+        why = f"the server exits: {self._failure}" if self._failure else _STOPPING
+        return Unavailable(why)

@@ -29,7 +29,7 @@ from orchestrator.launchers.exit_record.claim import (
     set_aside,
 )
 from orchestrator.launchers.process import proc
-from orchestrator.security.files.untrusted_files import open_plain, read_regular
+from orchestrator.security.files.untrusted_files import open_plain, read_regular, replace_file
 
 #: Seconds for which a locked file may lack the name of its holder.
 _HOLDER_SECONDS = 2.0
@@ -102,6 +102,21 @@ def tombstone(
         except ClaimRefused:
             if isinstance(inspect(exit_path, digest), RunningRecord):
                 return None
+
+
+def break_lock(exit_path: str) -> None:
+    """Release the claim of an attempt whose machine was lost: its shim is certainly dead.
+
+    The file is replaced by a copy, because a shared file system may release the lock of a lost
+    machine late or never. Raise OSError. Idempotent.
+    """
+    path = Path(run_path(exit_path))
+    try:
+        with open_plain(path) as file:
+            content = file.read(_RECORD_BYTES)
+    except OSError:
+        return  # There is no claim, or a worker has replaced it with a special file.
+    replace_file(path, content)
 
 
 def read_exit(exit_path: str, digest: str = "") -> Exit | None:

@@ -96,8 +96,13 @@ class LocalLauncher:
     held while events are reported. ``tests/contract/test_launcher.py`` tests the contract.
     """
 
-    def __init__(self, asked: ContainmentPlan | None = None) -> None:
-        """``asked`` is the requested containment of workers; ``open`` checks that it works."""
+    def __init__(self, asked: ContainmentPlan | None = None, lease_file: str = "") -> None:
+        """``asked`` is the requested containment of workers; ``open`` checks that it works.
+
+        ``lease_file``: the file of this server's lease (see launchers.process.node_lease). After
+        the end of the lease, the shims stop all attempts, and the spawner kills this process.
+        """
+        self._lease_file = lease_file
         self._asked = asked or ContainmentPlan()
         self._plan: ContainmentPlan | None = None
         self._lock = threading.Lock()
@@ -116,6 +121,8 @@ class LocalLauncher:
         self._is_listening = False
         self._wake_lock = threading.Lock()
         self._is_open = False
+        #: True if ``close`` has stopped all attempts.
+        self.has_stopped_all = False
 
     @property
     def containment(self) -> str:
@@ -149,7 +156,7 @@ class LocalLauncher:
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
-        self._pool = ShimPool(self._epoll, self._plan)
+        self._pool = ShimPool(self._epoll, self._plan, self._lease_file)
         # Start the spawner now, so that an unsuitable machine fails at once.
         _ = self._pool.spawner
         self._is_open = True
@@ -163,11 +170,16 @@ class LocalLauncher:
         return self._epoll.fileno()
 
     def start(self, launch: Launch) -> None:
+        launch = self._leased(launch)
         with self._lock:
             self._longest_grace = max(self._longest_grace, launch.grace)
             self._start_on_shim(launch, lambda link: link.start(launch))
 
+    def _leased(self, launch: Launch) -> Launch:
+        return replace(launch, lease_file=self._lease_file) if self._lease_file else launch
+
     def preload(self, launch: Launch) -> bool:
+        launch = self._leased(launch)
         with self._lock:
             link = self._pool.least_loaded()
             if link is None:
@@ -277,6 +289,7 @@ class LocalLauncher:
             return
         if stop:
             self._stop_all()
+            self.has_stopped_all = not self._attempts
         self._inquiries.close()
         with self._lock, self._wake_lock:
             self._is_open = False

@@ -18,7 +18,7 @@ from orchestrator.core.model.attempt.attempt_result import Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
-from orchestrator.launchers.process import crash_injection
+from orchestrator.launchers.process import crash_injection, proc
 from orchestrator.launchers.process.channel import Channel, Message
 from orchestrator.security.files.product_files import PACKAGES
 
@@ -48,8 +48,14 @@ class SpawnerProcess:
     cannot be started or called.
     """
 
-    def __init__(self, plan: ContainmentPlan, serials: Iterator[int]) -> None:
-        """``serials`` yields the serial numbers of shims. All spawners share this iterator."""
+    def __init__(
+        self, plan: ContainmentPlan, serials: Iterator[int], server: Mapping[str, object]
+    ) -> None:
+        """``serials`` yields the serial numbers of shims. All spawners share this iterator.
+
+        ``server``: the lease of this process (see ``launchers.spawner.server_watch``); empty if it
+        has none.
+        """
         self._serials = serials
         #: True if the spawner or the keeper has ended. Then no more shims are forked, but the ends
         #: of existing shims are still reported.
@@ -58,7 +64,7 @@ class SpawnerProcess:
         self._control, other_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with other_end:
             try:
-                self._process = _start(plan, other_end.fileno())
+                self._process = _start(plan, server, other_end.fileno())
             except OSError:
                 self._control.close()
                 raise
@@ -126,9 +132,11 @@ def _shim_gone(message: dict[str, Any]) -> ShimGone:
     return ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
 
 
-def _start(plan: ContainmentPlan, control: int) -> subprocess.Popen[bytes]:
+def _start(
+    plan: ContainmentPlan, server: Mapping[str, object], control: int
+) -> subprocess.Popen[bytes]:
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM]
-    argv += [PACKAGES, plan.for_shims(), str(control)]
+    argv += [PACKAGES, json.dumps(server), plan.for_shims(), str(control)]
     # The environment is empty, because other processes of the user could read the server's keys in
     # it. The server's output is not inherited, because a shim that outlives the server would keep
     # it open.
@@ -338,9 +346,10 @@ class ShimPool:
     it.
     """
 
-    def __init__(self, epoll: select.epoll, plan: ContainmentPlan) -> None:
+    def __init__(self, epoll: select.epoll, plan: ContainmentPlan, lease_file: str = "") -> None:
         self._epoll = epoll
         self._plan = plan
+        self._lease_file = lease_file
         self._serials = itertools.count(1)
         self._spawner: SpawnerProcess | None = None
         #: The present spawner, and replaced spawners that have not yet reported the ends of all
@@ -357,10 +366,18 @@ class ShimPool:
     def spawner(self) -> SpawnerProcess:
         """Return the spawner. Raise OSError if there is none and none can be started."""
         if self._spawner is None:
-            self._spawner = SpawnerProcess(self._plan, self._serials)
+            self._spawner = SpawnerProcess(self._plan, self._serials, self._watched_server())
             self._spawners.append(self._spawner)
             self._epoll.register(self._spawner, _READ)
         return self._spawner
+
+    def _watched_server(self) -> Mapping[str, object]:
+        if not self._lease_file:
+            return {}
+        pid = os.getpid()
+        keepers = [each.pid for each in self._spawners]
+        ticks = proc.start_ticks(pid)
+        return {"lease_file": self._lease_file, "pid": pid, "ticks": ticks, "keepers": keepers}
 
     def take(self) -> ShimLink:
         """Return an idle shim, or a new one. Raise OSError if no shim can be started."""

@@ -212,7 +212,10 @@ class _Shim:
         # A server of an earlier release sends no lease.
         lease, now = launch.get("lease_file", ""), time.monotonic()
         self._lease_watch = LeaseWatch(lease, now) if lease else None
-        self._untold = self._attempt.start(now)
+        if self._lease_watch is not None and self._lease_watch.is_over(now):
+            self._untold = self._attempt.reject_start(now)
+        else:
+            self._untold = self._attempt.start(now)
         self._tell_at, self._began_at = now + _GATHER_SECONDS, now
         return self._attempt
 

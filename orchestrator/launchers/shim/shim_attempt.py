@@ -169,6 +169,15 @@ class ShimAttempt:
         self._clock.start(now)
         return self._worker
 
+    def reject_start(self, now: float) -> int:
+        """End the attempt without a start, because its lease has ended before. Return 0.
+
+        The attempt is not claimed, because another server may claim it at this moment.
+        """
+        self.record["started_at"] = time.time()
+        self._fail("cancel", ExitCause.LEASE_ENDED, "not started: the lease has ended", now)
+        return 0
+
     def _start_worker(self) -> int:
         launch = self._launch
         if launch.get("make_cwd"):  # an earlier release of the server created the directory itself

@@ -149,11 +149,15 @@ class Reaper:
 
     def _wait(self) -> Collection[int]:
         """Wait for data or a signal. Return the descriptors that can be read."""
-        patience = None if self._killing_since is None else _KILL_MILLISECONDS
-        ready = {descriptor for descriptor, _ in self._poll.poll(patience)}
+        ready = {descriptor for descriptor, _ in self._poll.poll(self._patience)}
         if self._signals in ready:
             os.read(self._signals, 4096)
         return ready
+
+    @property
+    def _patience(self) -> float | None:
+        """Maximum milliseconds of one wait; None: no limit."""
+        return None if self._killing_since is None else _KILL_MILLISECONDS
 
     def _serve(self, ready: Collection[int]) -> None:
         """Do nothing, because only the spawner serves requests for shims."""

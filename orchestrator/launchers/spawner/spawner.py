@@ -22,6 +22,7 @@ from orchestrator.core import failpoints
 from orchestrator.launchers.process import crash_injection, proc
 from orchestrator.launchers.shim import shim
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
+from orchestrator.launchers.spawner.server_watch import ServerWatch
 
 #: Seconds to wait before a keeper that cannot fork exits, so that the server does not restart it in
 #: a tight loop.
@@ -29,15 +30,18 @@ _NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Run the spawner. Its last arguments are the plan and the control socket's descriptor."""
+    """Run the spawner. Its last arguments are the server, the plan, and the control socket's
+    descriptor.
+    """
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.
     proc.hide_memory()
-    settings, descriptor = sys.argv[-2:]
+    server, settings, descriptor = sys.argv[-3:]
     control = socket.socket(fileno=int(descriptor))
     control.set_inheritable(False)
     crash_injection.arm_from(os.environ)
     plan, roster = json.loads(settings), ShimTable()
+    plan["server"] = json.loads(server)
     # Shims share the pages of this process as long as no process writes into them.
     gc.freeze()
     if plan["mode"] == "basic":
@@ -79,6 +83,8 @@ class Spawner(Reaper):
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
+        watched = plan["server"]
+        self._watch = ServerWatch(watched, parent, time.monotonic()) if watched else None
         self._poll.register(control, select.POLLIN)
 
     @property
@@ -87,6 +93,8 @@ class Spawner(Reaper):
 
     def _serve(self, ready: Collection[int]) -> None:
         """Fork requested shims, until the server or the keeper has exited."""
+        if self._watch is not None:
+            self._watch.look(time.monotonic())
         if not self._serves:
             return
         if os.getppid() != self._parent:
@@ -99,8 +107,16 @@ class Spawner(Reaper):
             else:
                 self._fork_shim(*request)
 
+    @property
+    def _patience(self) -> float | None:
+        patience = super()._patience
+        return patience if patience or self._watch is None else self._watch.MILLISECONDS
+
     def _stop_serving(self) -> None:
         self._serves = False
+        if os.getppid() == self._parent:
+            # The server has exited, or has started another spawner.
+            self._watch = None
         self._poll.unregister(self._control)
 
     def _fork_shim(self, serial: int, descriptors: list[int]) -> None:

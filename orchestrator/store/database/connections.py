@@ -127,6 +127,7 @@ class Connections:
             # Parameters by position, as in SQLite, so that rows are the same for both databases.
             options = {"paramstyle": "format", "connect_args": postgresql.patience(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
+        self.fence = postgresql.Fence()
         shared = {"echo": echo, "hide_parameters": True}
         self._write_engine = create_engine(url, poolclass=NullPool, **shared, **options)
         # The engine connects when the outbox first uses it (``write_aside``).
@@ -144,7 +145,8 @@ class Connections:
             _set_up_sqlite(self._readers, _READER_PRAGMAS, "BEGIN")
             _set_up_sqlite(self._aside_engine, _ASIDE_PRAGMAS, "BEGIN IMMEDIATE")
         elif alone:
-            postgresql.take_for_one_writer(self._write_engine)
+            postgresql.take_for_one_writer(self._write_engine, self.fence)
+            postgresql.share_with_writer(self._aside_engine, self.fence)
         self.writer = self._write_engine.connect()
         self._writings = ChangeWriter(self.writer.dialect)
         driver: Any = self.writer.dialect.loaded_dbapi

@@ -19,14 +19,14 @@ from sqlalchemy import (
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreError
-from orchestrator.store.schema.tables import lease_numbers, metadata
+from orchestrator.store.schema.tables import lease_numbers, metadata, server_lease
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: The newest migration.
-LATEST = "0018"
+LATEST = "0019"
 _TABLE = "alembic_version"
 
 
@@ -53,6 +53,11 @@ def create(connection: Connection) -> None:
     """
     metadata.create_all(connection, checkfirst=False)
     connection.execute(lease_numbers.insert().values(id=1, last=0))
+    connection.execute(
+        server_lease.insert().values(
+            id=1, epoch=0, machine="", holder="", seconds=0, renewals=0, recovers=0
+        )
+    )
     # The table is alembic's own; see MigrationContext._version in its source.
     version = Table(
         _TABLE,

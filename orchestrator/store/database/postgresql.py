@@ -1,11 +1,12 @@
-"""PostgreSQL only: statement timeouts, and one writer at a time."""
+"""PostgreSQL only: timeouts of connections, one writer at a time, and the fence of its sessions."""
 
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import URL, Engine, event
+from sqlalchemy import URL, Connection, Engine, event
 
+from orchestrator.core.errors import StoreError
 from orchestrator.store.database.file_lock import in_use
 
 #: Timeouts of the client library, after which a silent database server counts as lost. All are
@@ -32,16 +33,32 @@ _PAUSE_SECONDS = 0.1
 #: Acquires the lock, which is held for as long as the connection exists. Each schema of a database
 #: has its own lock, because it is a separate store.
 _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
-_KEY = 0x6F726368
+#: Acquires a lock that several sessions share.
+_SHARE = "SELECT pg_advisory_lock_shared(%s, hashtext(current_schema()))"
+_KEY, _ASIDE_KEY = 0x6F726368, 0x6F726369
+#: Ends other sessions that hold one of the locks. Returns a row for each session.
+_END = """
+SELECT pg_terminate_backend(pid) FROM pg_locks
+WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid IN (%s, %s)
+AND objid = hashtext(current_schema())::oid AND pid <> pg_backend_pid()
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 
-def patience(url: URL) -> dict[str, int | str]:
-    """Return arguments for the connection that set all timeouts except those that the URL sets."""
+def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
+    """Return arguments for the connection that set all timeouts except those that the URL sets.
+
+    ``seconds``: maximum time until an unreachable server is an error; 0: the usual time.
+    """
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)
     # The last option takes precedence.
     options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {of_url}".strip()
     limits = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    if seconds:
+        # The client library rounds a timeout of 1 s up to 2 s.
+        limits |= {"connect_timeout": max(2, int(seconds))}
+        limits |= {"tcp_user_timeout": round(seconds * 1000)}
     return {**limits, "options": options}
 
 
@@ -50,7 +67,28 @@ def is_locked(error: Exception) -> bool:
     return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
-def take_for_one_writer(engine: Engine) -> None:
+class Fence:
+    """Keeps the sessions of a replaced server from writing.
+
+    A session that writes locks the database when it is opened, and then checks the epoch. Another
+    server increments the epoch only while it holds the writer's lock itself. Therefore no session
+    of a former epoch can commit after that, and a commit needs no check.
+    """
+
+    def __init__(self) -> None:
+        #: The epoch that this server has claimed; None before the claim.
+        self.epoch: int | None = None
+
+    def check(self, connection: Any) -> None:
+        """Raise StoreError if another server has claimed the database since."""
+        if self.epoch is None:
+            return
+        found = connection.execute("SELECT epoch FROM server_lease").fetchone()
+        if found is None or found[0] != self.epoch:
+            raise StoreError("another server has replaced this server; restart this server")
+
+
+def take_for_one_writer(engine: Engine, fence: Fence) -> None:
     """Make each connection of the engine lock the database when it is opened. Raises StoreError.
 
     PostgreSQL grants the lock only after it has closed the previous connection. By then, that
@@ -71,8 +109,38 @@ def take_for_one_writer(engine: Engine) -> None:
                     raise in_use(engine.url.render_as_string(hide_password=True))
                 connection.rollback()
                 time.sleep(_PAUSE_SECONDS)
+            fence.check(connection)
             connection.commit()
         except BaseException:
             connection.close()
             raise
         seconds[0] = 0.0
+
+
+def share_with_writer(engine: Engine, fence: Fence) -> None:
+    """Make each connection of the engine write in addition to the writer, until another server ends
+    its session.
+    """
+
+    @event.listens_for(engine, "connect")
+    def connected(connection: Any, record: object) -> None:
+        try:
+            connection.execute(_SHARE, (_ASIDE_KEY,))
+            fence.check(connection)
+            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
+
+
+def end_writers(connection: Connection) -> None:
+    """End the sessions of a lost server that could still write. Raise SQLAlchemyError.
+
+    A session of the same database user may be ended without further privileges.
+    """
+    deadline = time.monotonic() + PREDECESSOR_SECONDS
+    while connection.exec_driver_sql(_END, (_KEY, _ASIDE_KEY)).fetchall():
+        connection.rollback()
+        if time.monotonic() >= deadline:
+            return
+        time.sleep(_PAUSE_SECONDS)

@@ -350,3 +350,23 @@ lease_numbers = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("last", BigInteger, nullable=False),
 )
+
+#: One row: the server that uses a database on a database server, and its lease. SQLite's files are
+#: locked instead.
+server_lease = Table(
+    "server_lease",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    #: Number of the server that has claimed the database. Each claim increments the number.
+    Column("epoch", BigInteger, nullable=False),
+    #: Machine of the server; empty if the server has no lease.
+    Column("machine", PlainText, nullable=False),
+    #: The server, as messages name it.
+    Column("holder", PlainText, nullable=False),
+    #: Duration of the lease; 0: no lease.
+    Column("seconds", Double, nullable=False),
+    #: Number of renewals. Other servers see by a change that the lease was renewed.
+    Column("renewals", BigInteger, nullable=False),
+    #: 1 until attempts of a lost machine are recovered.
+    Column("recovers", Integer, nullable=False),
+)

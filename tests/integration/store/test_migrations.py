@@ -308,7 +308,7 @@ def _back_to_0008(connection: Connection) -> None:
     for column in ("need", "question", "cancelled_by"):
         connection.execute(text(f"ALTER TABLE workers DROP COLUMN {column}"))
     connection.execute(text("ALTER TABLE attempts DROP COLUMN node"))
-    for table in ("server_pause", "deliveries"):
+    for table in ("server_pause", "deliveries", "server_lease"):
         connection.execute(text(f"DROP TABLE {table}"))
     ours = ("needs", "labels", "run", "pause", "paused_seconds", "plan_version", "callback")
     for column in ours:

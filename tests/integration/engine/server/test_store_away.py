@@ -1,14 +1,17 @@
-"""A store that cannot be read at the end of a job."""
+"""A store that cannot be read at the end of a job, or that this server may not change any more."""
 
+import threading
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import StoreAway
-from orchestrator.core.ports import Tree
+from orchestrator.core.ports import Change, Tree
 from orchestrator.store import SqlStore
 from tests.integration.engine.conftest import MakeSite
+from tests.integration.engine.site import shell
 from tests.support.project import Project, agents, edit
 
 
@@ -34,3 +37,26 @@ def test_what_changed_is_merged_and_reported_when_the_store_is_back(
     assert answer["status"] == "completed"
     assert "b.txt" in project.files(f"orchestrator/{answer['job_id']}/result")
     assert (site.directory(answer["job_id"]) / "FINAL_RESULT.md").exists()
+
+
+def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
+    make_site: MakeSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_site()
+    supervisor = site.manager.supervisor
+    saving = threading.Event()
+
+    def away(store: SqlStore, change: Change) -> None:
+        saving.set()
+        raise StoreAway("the connection is lost")
+
+    monkeypatch.setattr(SqlStore, "save", away)
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(site.post, "x", [shell("true")])
+        assert saving.wait(30)
+
+        supervisor.fail("its lease ended")
+
+        for response in (waiting.result(), site.post("y", [shell("true")])):
+            assert response.status_code == 503
+            assert response.json()["detail"] == "the server exits: its lease ended"

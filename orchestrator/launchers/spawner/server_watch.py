@@ -1,0 +1,63 @@
+"""Kills a server whose lease has ended. Standard library only.
+
+The server notices the end of its lease itself, and exits. A server that hangs or is stopped
+(SIGSTOP) does not, and would write files when it continues.
+"""
+
+import os
+import signal
+from typing import Any
+
+from orchestrator.launchers.process import proc
+from orchestrator.launchers.process.node_lease import LOOK_SECONDS, LeaseWatch
+
+#: Seconds after the first look at an ended lease in which the server exits itself.
+EXIT_SECONDS = 1.0
+
+
+class ServerWatch:
+    """Watches the lease of the server, and kills the server after the end of the lease.
+
+    Times are monotonic seconds.
+    """
+
+    #: Maximum milliseconds between two calls of ``look``.
+    MILLISECONDS = LOOK_SECONDS * 1000
+
+    def __init__(self, server: dict[str, Any], keeper: int, now: float) -> None:
+        """``keeper``: the keeper above this process, which must survive."""
+        self._pid, self._ticks = server["pid"], server["ticks"]
+        self._spared = {keeper, os.getpid(), *server["keepers"]}
+        self._watch = LeaseWatch(server["lease_file"], now)
+        self._ended_at: float | None = None
+
+    def look(self, now: float) -> None:
+        """Check the lease. If it has ended, kill the server and the programs that it runs itself,
+        such as git.
+
+        Workers are spared, because their shims stop them.
+        """
+        if now < self._watch.wakes_at:
+            return
+        if not self._watch.is_over(now):
+            self._ended_at = None
+            return
+        self._ended_at = now if self._ended_at is None else self._ended_at
+        if now >= self._ended_at + EXIT_SECONDS:
+            self._kill()
+
+    def _kill(self) -> None:
+        server = proc.look_up(self._pid)
+        if server is None or server.ticks != self._ticks:
+            return
+        # A stopped process starts no further program.
+        proc.send_signal(server, signal.SIGSTOP)
+        programs = [
+            process
+            for child in proc.children(self._pid)
+            if child not in self._spared and (found := proc.look_up(child)) is not None
+            for process in (found, *proc.descendants(child))
+        ]
+        proc.send_signal(server, signal.SIGKILL)
+        for process in programs:
+            proc.send_signal(process, signal.SIGKILL)
