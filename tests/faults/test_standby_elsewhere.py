@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import re
 import signal
 import subprocess
@@ -10,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,19 +55,22 @@ class TwoMachines:
             lacking("PID namespaces cannot be made here", error)
         url = stack.enter_context(database("postgresql", tmp_path))
         server = make_url(url)
-        self.gateway = Gateway(server.host or "127.0.0.1", server.port or 5432)
-        stack.callback(self.gateway.close)
-        through = server.set(host="127.0.0.1", port=self.gateway.port)
+        self.gateways = [Gateway(server.host or "127.0.0.1", server.port or 5432) for _ in range(2)]
+        for gateway in self.gateways:
+            stack.callback(gateway.close)
+        ways = [server.set(host="127.0.0.1", port=each.port) for each in self.gateways]
         changes: dict[str, dict[str, object]] = {
             "store": {"url": url},
             "cluster": {"server_lease": LEASE, **cluster},
             "workers": {"max_retries": 0, "retry_backoff_seconds": 0.05},
         }
         self.shared = ServerProcess(tmp_path / "site", changes)
-        self.first = ServerMachine(
-            "first", self.shared, tmp_path / "m1", through.render_as_string(hide_password=False)
-        )
-        self.second = ServerMachine("second", self.shared, tmp_path / "m2")
+        self.first, self.second = self.machines = [
+            ServerMachine(
+                name, self.shared, tmp_path / name, way.render_as_string(hide_password=False)
+            )
+            for name, way in zip(("first", "second"), ways, strict=True)
+        ]
         stack.callback(self.second.stop)
         stack.callback(self.first.stop)
         self.gate, self.signs = tmp_path / "gate", tmp_path / "signs"
@@ -83,9 +89,15 @@ class TwoMachines:
         until(lambda: len(self.runs()) == tasks, "all run")
         early = self.first.directory(job) / "attempts"
         until(lambda: list(early.glob("worker_1.*.json")), "the first worker has ended")
-        self.second.boot("--standby")
-        until(lambda: "standby: waiting" in self.second.output(), "it waits")
+        self.wait_on(self.second)
         return job
+
+    def wait_on(self, machine: ServerMachine) -> None:
+        machine.boot("--standby")
+        until(lambda: "standby: waiting" in machine.output(), f"the standby {machine.name} waits")
+
+    def has_runs(self, count: int) -> bool:
+        return len(self.runs()) == count
 
     def runs(self) -> dict[str, list[float]]:
         """The times of the signs, by attempt."""
@@ -118,14 +130,14 @@ class TwoMachines:
         text = self.second.call("GET", path).text
         return [json.loads(data) for data in re.findall(r"^data: (.*)$", text, re.MULTILINE)]
 
-    def check_runs(self) -> None:
+    def check_runs(self, runs: int = 2) -> None:
         workers: dict[str, list[tuple[float, float]]] = defaultdict(list)
         for attempt, times in self.runs().items():
             assert not attempt.startswith("overlap"), self.signs.read_text()
             workers[attempt.rpartition("/")[0]].append((min(times), max(times)))
         for spans in workers.values():
             spans.sort()
-            assert len(spans) == 2
+            assert len(spans) == runs
             assert all(after[0] >= before[1] for before, after in pairwise(spans)), spans
 
 
@@ -152,7 +164,7 @@ def test_a_standby_replaces_a_lost_machine(two: TwoMachines) -> None:
 def test_a_server_without_its_database_stops_before_it_is_replaced(two: TwoMachines) -> None:
     job = two.start()
 
-    with two.gateway.closed(), ThreadPoolExecutor() as threads:
+    with two.gateways[0].closed(), ThreadPoolExecutor() as threads:
         answer = threads.submit(two.first.post, "z", [shell("echo one")])
         until(lambda: two.first.exit_code is not None, "the first server has exited", 30)
         assert two.first.exit_code == 1
@@ -219,8 +231,7 @@ def test_a_standby_adopts_the_workers_of_nodes(tmp_path: Path) -> None:
         job = two.first.submit("x", [two.task()])
         until(lambda: len(two.runs()) == 1, "it runs")
         two.shared.change(cluster={"listen": f"127.0.0.1:{ports[1]}"})
-        two.second.boot("--standby")
-        until(lambda: "standby: waiting" in two.second.output(), "it waits")
+        two.wait_on(two.second)
 
         two.first.off()
 
@@ -245,3 +256,64 @@ def test_a_standby_elsewhere_is_refused_without_a_lease(tmp_path: Path) -> None:
         until(lambda: two.second.exit_code, "it ends")
         assert "restart it with this setting" in two.second.output()
         assert two.first.run("y", [shell("echo one")])["status"] == "completed"
+
+
+class Fault(StrEnum):
+    #: All processes of the machine are killed.
+    OFF = "off"
+    #: The server stands still.
+    HANG = "hang"
+    #: All processes of the machine stand still, and never continue.
+    FREEZE = "freeze"
+    #: The connections to the database are closed, and no other is accepted.
+    CUT = "cut"
+    #: The server gets a SIGTERM.
+    STOP = "stop"
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(900)
+def test_two_servers_that_replace_each_other_double_and_lose_nothing(tmp_path: Path) -> None:
+    """Each kind of fault meets each machine."""
+    seed = int(os.environ.get("ORCHESTRATOR_TEST_SEED", "1"))
+    faults = random.Random(seed).sample(list(Fault), len(Fault))
+    with ExitStack() as stack:
+        two = TwoMachines(tmp_path, stack)
+        serving, waiting = 0, 1
+        two.machines[serving].start()
+        job = two.first.submit("x", [two.task()] * 3)
+        for turn, fault in enumerate([*faults, *reversed(faults)], 1):
+            until(partial(two.has_runs, 3 * turn), f"all run, before {fault}")
+            two.wait_on(two.machines[waiting])
+            strike(two, serving, fault)
+            two.machines[waiting].until_serving()
+            two.machines[serving].off()
+            two.gateways[serving].open()
+            two.machines[serving].forget_output()
+            serving, waiting = waiting, serving
+        turns = 2 * len(faults) + 1
+        until(partial(two.has_runs, 3 * turns), "all run")
+        two.gate.touch()
+
+        ended = two.machines[serving].wait(job)
+
+        rows = ended["results"]["tasks"]
+        assert [(row["status"], row["attempts"]) for row in rows] == [("success", turns)] * 3
+        two.check_runs(turns)
+        two.second = two.machines[serving]
+        check_events_once(two.events(job), two.second.output())
+
+
+def strike(two: TwoMachines, number: int, fault: Fault) -> None:
+    machine = two.machines[number]
+    match fault:
+        case Fault.OFF:
+            machine.off()
+        case Fault.HANG:
+            machine.signal_server(signal.SIGSTOP)
+        case Fault.FREEZE:
+            machine.signal_all(signal.SIGSTOP)
+        case Fault.CUT:
+            two.gateways[number].shut()
+        case Fault.STOP:
+            machine.signal_server(signal.SIGTERM)

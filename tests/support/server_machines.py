@@ -72,6 +72,10 @@ class ServerMachine(ServerProcess):
     def output(self) -> str:
         return self._path.read_text() if self._path.exists() else ""
 
+    def forget_output(self) -> None:
+        """Remove the output, before the machine is switched on again."""
+        self._path.unlink()
+
     @property
     def exit_code(self) -> int | None:
         """The exit code of the server; None while it runs."""
