@@ -39,12 +39,24 @@ def test_a_worker_runs_while_its_lease_is_extended(
 
 
 def test_a_worker_is_stopped_when_its_lease_ends(
-    stage: Any, lease: LeaseFile, tmp_path: Path
+    stage: Any, lease: LeaseFile, tmp_path: Path, until: Callable[..., None]
 ) -> None:
+    lease.extend(boot_time() + 600.0)
+    stage.start("a", "sh", "-c", "echo ready; sleep 600", lease_file=str(tmp_path / "lease"))
+    until(lambda: stage.is_ready("a"))
     lease.extend(boot_time() + 0.3)
-    ended = stage.shell("a", "sleep 600", lease_file=str(tmp_path / "lease"))
+    ended = stage.reports.exit("a")
     assert (ended.ended_by, ended.cause) == (EndedBy.CANCEL, ExitCause.LEASE_ENDED)
     assert ended.signal == signal.SIGTERM
+
+
+def test_nothing_starts_after_the_end_of_the_lease(
+    stage: Any, lease: LeaseFile, tmp_path: Path
+) -> None:
+    lease.extend(boot_time() - 1.0)
+    ended = stage.shell("a", f"touch {tmp_path / 'ran'}", lease_file=str(tmp_path / "lease"))
+    assert (ended.ended_by, ended.cause) == (EndedBy.CANCEL, ExitCause.LEASE_ENDED)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_end_of_a_lease_leaves_no_process_and_no_long_grace(
