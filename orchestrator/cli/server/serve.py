@@ -27,7 +27,7 @@ from orchestrator.cli.context import CliContext, pass_surroundings, project_opti
 @click.option(
     "--standby",
     is_flag=True,
-    help="Wait while another server of this machine uses the workspace, then take over.",
+    help="Wait while another server uses the workspace, then take over.",
 )
 @click.option(
     "--check-plan",
