@@ -1,6 +1,7 @@
 """Writes the rows of a change: prepared INSERT, UPDATE, and DELETE statements for each table."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
@@ -109,6 +110,10 @@ class Writing:
         return row
 
 
+#: Prepares the statement of one kind for a table.
+Prepare = Callable[[Table, Dialect], Writing]
+
+
 def inserting(table: Table, dialect: Dialect) -> Writing:
     names = [column.key for column in table.c]
     return Writing(table, insert(table).values({name: bindparam(name) for name in names}), dialect)
@@ -175,24 +180,23 @@ def _attempt_removal() -> Delete:
 
 
 class ChangeWriter:
-    """All prepared statements with which a change is written."""
+    """All prepared statements with which a change is written.
+
+    A statement is compiled at its first use, because compiling all takes a fortieth of the start's
+    time, and a short job uses half of them.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
-        self._new_jobs = inserting(tables.jobs, dialect)
-        self._old_plans = [Removal(each, dialect) for each in _plan_removals()]
-        self._new_tasks = inserting(tables.tasks, dialect)
-        self._new_workers = inserting(tables.workers, dialect)
-        #: Replaces existing rows, because a change without events may be written twice: only its
-        #: first event would show that the change is already stored (``Connections._is_stored``).
-        self._new_attempts = replacing(tables.attempts, dialect)
-        self._dropped_attempts = str(_attempt_removal().compile(dialect=dialect))
-        self._events = inserting(tables.events, dialect)
-        self._jobs = updating(tables.jobs, dialect)
-        self._workers = updating(tables.workers, dialect)
-        self._attempts = updating(tables.attempts, dialect)
-        self._spent_days = replacing(tables.spent_days, dialect)
-        self._pauses = replacing(tables.server_pause, dialect)
-        self._outbox = inserting(tables.deliveries, dialect)
+        self._dialect = dialect
+        self._prepared: dict[tuple[Prepare, str], Writing] = {}
+
+    @cached_property
+    def _old_plans(self) -> Sequence[Removal]:
+        return [Removal(each, self._dialect) for each in _plan_removals()]
+
+    @cached_property
+    def _dropped_attempts(self) -> str:
+        return str(_attempt_removal().compile(dialect=self._dialect))
 
     def write(self, cursor: DBAPICursor, change: Change) -> None:
         for removal in self._old_plans if change.replaced_plans else ():
@@ -200,22 +204,31 @@ class ChangeWriter:
         if change.dropped_attempts:
             dropped = [(*key, number) for key, number in change.dropped_attempts]
             cursor.executemany(self._dropped_attempts, dropped)
-        for writing, values in self._parts(change):
+        for prepare, table, values in _parts(change):
             if values:
-                writing.run(cursor, values)
+                self._writing(prepare, table).run(cursor, values)
 
-    def _parts(self, change: Change) -> Iterator[tuple[Writing, Sequence[object]]]:
-        """Yield each statement with the values to write. A row comes after the rows that it
-        references.
-        """
-        yield self._new_jobs, change.new_jobs
-        yield self._new_tasks, [PlacedTask(*given) for given in change.new_tasks]
-        yield self._new_workers, change.new_workers
-        yield self._jobs, change.jobs
-        yield self._workers, change.workers
-        yield self._new_attempts, change.new_attempts
-        yield self._attempts, change.attempts
-        yield self._events, change.events
-        yield self._spent_days, change.spent_days
-        yield self._pauses, [StoredPause(each) for each in change.pauses[-1:]]
-        yield self._outbox, change.outbox
+    def _writing(self, prepare: Prepare, table: Table) -> Writing:
+        key = prepare, table.name
+        if key not in self._prepared:
+            self._prepared[key] = prepare(table, self._dialect)
+        return self._prepared[key]
+
+
+def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
+    """Yield the kind of each statement, its table, and the values to write. A row comes after the
+    rows that it references.
+    """
+    yield inserting, tables.jobs, change.new_jobs
+    yield inserting, tables.tasks, [PlacedTask(*given) for given in change.new_tasks]
+    yield inserting, tables.workers, change.new_workers
+    yield updating, tables.jobs, change.jobs
+    yield updating, tables.workers, change.workers
+    # Replaces existing rows, because a change without events may be written twice: only its first
+    # event would show that the change is already stored (``Connections._is_stored``).
+    yield replacing, tables.attempts, change.new_attempts
+    yield updating, tables.attempts, change.attempts
+    yield inserting, tables.events, change.events
+    yield replacing, tables.spent_days, change.spent_days
+    yield replacing, tables.server_pause, [StoredPause(each) for each in change.pauses[-1:]]
+    yield inserting, tables.deliveries, change.outbox
