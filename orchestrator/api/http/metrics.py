@@ -1,15 +1,20 @@
 """Prometheus text: counts of the service and of the API itself."""
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask, Response, g, request
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
 
 from orchestrator.core.ports.read_models import NodeState
+
+if TYPE_CHECKING:
+    # Imported when metrics are requested, because many servers have no Prometheus.
+    from prometheus_client.core import Metric
 
 #: Groups of the service's counts that have one count per status. Most other groups have one count
 #: per name.
@@ -17,20 +22,17 @@ BY_STATUS = frozenset({"jobs", "workers"})
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
 
-class _Counts(Collector):
-    """The service's counts at one moment."""
+def _counts(stats: Mapping[str, object]) -> "Iterator[Metric]":
+    """Yield the service's counts at one moment."""
+    from prometheus_client.core import GaugeMetricFamily
 
-    def __init__(self, stats: Mapping[str, object]) -> None:
-        self._stats = stats
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        for name, value in self._stats.items():
-            if isinstance(value, Mapping):
-                yield _group(name, value)
-            elif isinstance(value, int | float):
-                family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats")
-                family.add_metric([], float(value))
-                yield family
+    for name, value in stats.items():
+        if isinstance(value, Mapping):
+            yield _group(name, value)
+        elif isinstance(value, int | float):
+            family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats")
+            family.add_metric([], float(value))
+            yield family
 
 
 #: Metrics of each node of a cluster: name, description, value (None: unknown, so no sample).
@@ -50,23 +52,22 @@ _OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
 )
 
 
-class _Nodes(Collector):
-    """The metrics of the cluster's nodes at one moment; none if there are no nodes."""
+def _of_nodes(nodes: Sequence[NodeState]) -> "Iterator[Metric]":
+    """Yield the metrics of the cluster's nodes at one moment; none if there are no nodes."""
+    from prometheus_client.core import GaugeMetricFamily
 
-    def __init__(self, nodes: Sequence[NodeState]) -> None:
-        self._nodes = nodes
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        for name, text, of in _OF_NODES if self._nodes else ():
-            family = GaugeMetricFamily(f"orchestrator_node_{name}", text, labels=["node"])
-            for node in self._nodes:
-                value = of(node)
-                if value is not None:
-                    family.add_metric([node.name], float(value))
-            yield family
+    for name, text, of in _OF_NODES if nodes else ():
+        family = GaugeMetricFamily(f"orchestrator_node_{name}", text, labels=["node"])
+        for node in nodes:
+            value = of(node)
+            if value is not None:
+                family.add_metric([node.name], float(value))
+        yield family
 
 
-def _group(name: str, values: Mapping[str, object]) -> GaugeMetricFamily:
+def _group(name: str, values: Mapping[str, object]) -> "Metric":
+    from prometheus_client.core import GaugeMetricFamily
+
     label = "status" if name in BY_STATUS else "outcome" if name == "gates" else "name"
     family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats", labels=[label])
     for key, value in values.items():
@@ -79,37 +80,82 @@ def _name(name: str) -> str:
     return "orchestrator_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
+#: Upper bounds of the groups into which durations of requests are counted, in seconds.
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+
+
+class _Durations:
+    """Counts of the durations of requests, by group. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        #: The last group is for durations above all bounds.
+        self._counts = [0] * (len(BOUNDS) + 1)
+        self._sum = 0.0
+
+    def note(self, seconds: float) -> None:
+        self._counts[bisect_left(BOUNDS, seconds)] += 1
+        self._sum += seconds
+
+    def metric(self) -> "Metric":
+        from prometheus_client.core import HistogramMetricFamily
+        from prometheus_client.utils import floatToGoString
+
+        bounds = map(floatToGoString, (*BOUNDS, float("inf")))
+        text = "Seconds from a request to its answer, without streams"
+        family = HistogramMetricFamily("orchestrator_http_request_seconds", text)
+        family.add_metric([], list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
+        return family
+
+
+class _Families:
+    """The metrics at one moment, as prometheus_client expects them."""
+
+    def __init__(self, families: Sequence["Metric"]) -> None:
+        self._families = families
+
+    def collect(self) -> Sequence["Metric"]:
+        return self._families
+
+
 class Metrics:
-    """Metrics of one application, in a separate registry. No label contains the id of a job or
-    worker.
+    """Metrics of one application. No label contains the id of a job or worker.
+
+    Any thread may call.
     """
 
-    CONTENT_TYPE = CONTENT_TYPE_LATEST
+    CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 
     def __init__(self, waiting: Callable[[], int]) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "orchestrator_http_requests",
-            "Answered requests",
-            ["method", "route", "status"],
-            registry=self._registry,
-        )
-        #: The counters of known labels, because their lookup takes longer than the count.
-        self._counters: dict[tuple[str, str, int], Counter] = {}
-        self._seconds = Histogram(
-            "orchestrator_http_request_seconds",
-            "Seconds from a request to its answer, without streams",
-            registry=self._registry,
-        )
-        Gauge(
-            "orchestrator_http_parked", "Open streams and waits", registry=self._registry
-        ).set_function(waiting)
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._durations = _Durations()
 
     def text(self, stats: Mapping[str, object], nodes: Sequence[NodeState] = ()) -> bytes:
-        moment = CollectorRegistry()
-        moment.register(_Counts(stats))
-        moment.register(_Nodes(nodes))
-        return generate_latest(self._registry) + generate_latest(moment)
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.exposition import generate_latest
+
+        registry = CollectorRegistry()
+        families = [*self._own(), *_counts(stats), *_of_nodes(nodes)]
+        registry.register(cast(Any, _Families(families)))
+        return generate_latest(registry)
+
+    def _own(self) -> "Iterator[Metric]":
+        """Yield the metrics of the application's own requests."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        labels = ["method", "route", "status"]
+        requests = CounterMetricFamily(
+            "orchestrator_http_requests", "Answered requests", labels=labels
+        )
+        with self._lock:
+            for (method, route, status), count in self._requests.items():
+                requests.add_metric([method, route, str(int(status))], count)
+            durations = self._durations.metric()
+        yield requests
+        yield durations
+        waiting = float(self._waiting())
+        yield GaugeMetricFamily("orchestrator_http_parked", "Open streams and waits", waiting)
 
     def observe(self, app: Flask) -> None:
         """Count the requests of an application."""
@@ -126,12 +172,10 @@ class Metrics:
 
     def count(self, method: str, route: str, status: int, started_at: float) -> None:
         """Count a request. ``started_at`` is its start as a time of ``perf_counter``."""
-        labels = (method, route, status)
-        counter = self._counters.get(labels)
-        if counter is None:
-            counter = self._counters[labels] = self._requests.labels(*labels)
-        counter.inc()
-        self._seconds.observe(time.perf_counter() - started_at)
+        seconds = time.perf_counter() - started_at
+        with self._lock:
+            self._requests[method, route, status] += 1
+            self._durations.note(seconds)
 
 
 def _note_start() -> None:
