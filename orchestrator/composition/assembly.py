@@ -17,6 +17,7 @@ from orchestrator.agents.survey.request import request_vocabulary
 from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager
+from orchestrator.composition.late_part import if_made, late
 from orchestrator.composition.receivers import Receivers, receivers
 from orchestrator.composition.server_lease import ServerLease, claimant, lease_path
 from orchestrator.composition.settings_map import (
@@ -94,8 +95,6 @@ from orchestrator.engine.worktrees.job_base import JobBases
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
-from orchestrator.git import CopyRules, GitRepository, Landing, NeverCommit
-from orchestrator.git.commits.change_reader import GitChangeReader
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.http import Poster
@@ -117,6 +116,8 @@ from orchestrator.workspace import (
 )
 
 if TYPE_CHECKING:
+    from orchestrator.git import GitRepository, Landing
+    from orchestrator.git.commits.change_reader import GitChangeReader
     from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 
 DATABASE_NAME = "orchestrator.db"
@@ -137,7 +138,7 @@ class Assembly:
         self._agents = registry(folder, settings, machines=self._machines)
         self._roles = RolePrompts(roles_directory(settings, folder))
         self._around = surroundings(folder, settings)
-        self._repository = repository_of(folder, settings, self._workspace.root)
+        self._repository = late(lambda: repository_of(folder, settings, self._workspace.root))
         has_lease = settings.cluster.server_lease is not None
         self._lease_path = lease_path(self._workspace.root) if has_lease else None
         local = LocalLauncher(
@@ -224,7 +225,7 @@ class Assembly:
             lock=ServerLock(self._workspace.root),
             lease=self._lease(),
             place=self._place,
-            relocate=self._repository.relocate,
+            relocate=lambda: self._repository.relocate(),
             leaves_workers=self._settings.workers.on_shutdown is OnShutdown.LEAVE,
         )
 
@@ -317,13 +318,18 @@ class Assembly:
                 self._settings,
                 self._agents,
                 self._workspace,
-                self._repository.known_common,
+                self._known_common,
                 lambda: self._place.moved,
                 lambda: self._machines() or None,
             ),
             lock_calls=self._lock_calls,
             outbox=self._outbox,
         )
+
+    def _known_common(self) -> Path | None:
+        """Return the repository's common directory if a job needed it; otherwise None."""
+        repository = if_made(self._repository)
+        return repository.known_common() if repository else None
 
     # Messages to receivers outside
 
@@ -363,7 +369,10 @@ class Assembly:
     @cached_property
     def _preparation(self) -> AttemptPreparation:
         is_off = self._settings.git.push is Push.OFF
-        refusals = self._repository.push_refusals if is_off else tuple
+
+        def refusals() -> Sequence[tuple[str, str]]:
+            return self._repository.push_refusals() if is_off else ()
+
         return AttemptPreparation(self._agents, self._workspace, self._around, masked, refusals)
 
     @cached_property
@@ -466,8 +475,11 @@ class Assembly:
 
     @cached_property
     def _job_files(self) -> WorkspaceJobFiles:
-        repository = self._repository
-        return WorkspaceJobFiles(self._workspace.root, repository.forget, repository.secure)
+        return WorkspaceJobFiles(
+            self._workspace.root,
+            lambda *given: self._repository.forget(*given),
+            lambda *given: self._repository.secure(*given),
+        )
 
     @cached_property
     def _removal(self) -> JobRemoval:
@@ -564,7 +576,7 @@ class Assembly:
 
     @cached_property
     def _reads(self) -> ReadModels:
-        reader = GitChangeReader(self._around.project_root)
+        reader = late(self._change_reader)
         changes = ChangeReads(
             access=self._access,
             queries=self._queries,
@@ -585,6 +597,11 @@ class Assembly:
             reads_messages=self._worker_messages.reads_messages,
             agent_names=self._agents.names,
         )
+
+    def _change_reader(self) -> "GitChangeReader":
+        from orchestrator.git.commits.change_reader import GitChangeReader
+
+        return GitChangeReader(self._around.project_root)
 
     @cached_property
     def _access(self) -> Access:
@@ -675,7 +692,9 @@ class Assembly:
             landings=self._landing,
         )
 
-    def _landing(self, project: str, root_id: str, job_id: str, as_user: bool | None) -> Landing:
+    def _landing(self, project: str, root_id: str, job_id: str, as_user: bool | None) -> "Landing":
+        from orchestrator.git import Landing
+
         by_setting = self._settings.git.author is Author.USER
         of_user = by_setting if as_user is None else as_user
         return Landing(Path(project or self._around.project_root), root_id, job_id, of_user)
@@ -698,8 +717,11 @@ class Assembly:
         )
 
 
-def repository_of(folder: Path, settings: Settings, workspace: Path) -> GitRepository:
+def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepository":
     """Return the ``GitRepository`` of the host project, even if the project does not use git."""
+    # Imported here, because a server needs it for the first job, and it has sixty modules.
+    from orchestrator.git import CopyRules, GitRepository, NeverCommit
+
     git = settings.git
     rules = CopyRules(
         copy=git.copy_ignored,

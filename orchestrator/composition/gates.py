@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from shutil import which
+from typing import TYPE_CHECKING
 
+from orchestrator.composition.late_part import late
 from orchestrator.composition.settings_map import masked, surroundings
 from orchestrator.config import Settings, load, project_root
 from orchestrator.config.fields.choices import GatesByDefault
 from orchestrator.core.ports.launcher import Launcher
-from orchestrator.core.repository.repository import Repository
+from orchestrator.core.repository.repository import Repository, Tools
 from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.baseline_store import FOLDER as BASE_RESULTS
 from orchestrator.engine.gates.baseline_store import BaselineStore
@@ -21,20 +23,43 @@ from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.engine.worktrees.setup_commands import Setup
-from orchestrator.gates import PROBE, GateReports, GateResolver, Secrets
-from orchestrator.git import GitRepository
+from orchestrator.gates import PROBE
 from orchestrator.schemas.answers.gates import job_gate_answer
 from orchestrator.workspace import WorkspaceLayout
 
+if TYPE_CHECKING:
+    from orchestrator.gates import GateReports, GateResolver, Secrets
+
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
+    finder = late(lambda: _finder(settings))
+    return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
+
+
+# A server needs the package's modules for the first gate, and reading reports takes many parsers.
+
+
+def _finder(settings: Settings) -> "GateResolver":
+    from orchestrator.gates import GateResolver
+
     gates = settings.gates
-    finder = GateResolver(
+    return GateResolver(
         gates.timeout,
         tests_may_change=gates.tests_may_change,
         tests_may_vanish=gates.tests_may_vanish,
     )
-    return GatePlans(repository, finder, is_on=gates.run is GatesByDefault.AUTO)
+
+
+def _reports() -> "GateReports":
+    from orchestrator.gates import GateReports
+
+    return GateReports()
+
+
+def _secrets() -> "Secrets":
+    from orchestrator.gates import Secrets
+
+    return Secrets()
 
 
 def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
@@ -42,6 +67,8 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
 
     Raise InvalidRequest if the repository's file that defines gates is invalid.
     """
+    from orchestrator.git import GitRepository
+
     settings = load(folder, environ=environ, require_key=False).settings
     if settings.gates.run is GatesByDefault.OFF:
         return []
@@ -69,9 +96,13 @@ def checks_of(
 ) -> GateRunner:
     background = BackgroundPool()
     setup = Setup(commands=settings.git.setup, timeout=settings.git.setup_timeout)
-    tools = partial(repository.tools, trusted=True)
+
+    def tools(directory: str, programs: str, search: str) -> Tools:
+        return repository.tools(directory, programs, search, trusted=True)
+
+    reports = late(_reports)
     runs = GateProcesses(
-        launcher, processes, workspace, around, GateReports(), background, tools, PROBE, setup
+        launcher, processes, workspace, around, reports, background, tools, PROBE, setup
     )
     folder = workspace.root / BASE_RESULTS
     results = BaselineStore(
@@ -79,4 +110,4 @@ def checks_of(
     )
     baselines = BaselineRuns(runs, repository, workspace, results, background)
     clean = partial(masked, around.secrets)
-    return GateRunner(runs, baselines, repository, Secrets(), clean, background, post)
+    return GateRunner(runs, baselines, repository, late(_secrets), clean, background, post)

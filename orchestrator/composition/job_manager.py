@@ -167,7 +167,9 @@ class JobManager:
         if not self.place.is_new():
             return
         try:
-            self.relocate()
+            # A new workspace has nothing to relocate, and needs no repository yet.
+            if any(self.workspace.root.glob("job_*")):
+                self.relocate()
             self.place.keep()
         except (RepositoryError, OSError) as error:
             logger.warning("cannot check if the project was moved: %s", error)

@@ -5,16 +5,34 @@
 
 The product does not import the modules in ``probe/``. A gate's Python imports them, so that they
 report which source files the gate executed.
+
+The names in this package are imported on first use, because few starts run gates.
 """
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from orchestrator.gates.detect.resolve import GateResolver
-from orchestrator.gates.parsers.report_formats import GateReports
-from orchestrator.gates.secret_scan import Secrets
+if TYPE_CHECKING:
+    from orchestrator.gates.detect.resolve import GateResolver
+    from orchestrator.gates.parsers.report_formats import GateReports
+    from orchestrator.gates.secret_scan import Secrets
+
+#: Module of each public name. Modules are imported when the name is first used.
+_HOMES = {
+    "GateReports": "parsers.report_formats",
+    "GateResolver": "detect.resolve",
+    "Secrets": "secret_scan",
+}
 
 __all__ = ["PROBE", "GateReports", "GateResolver", "Secrets"]
 
 #: Directory of modules that Python imports when it starts in a gate. They report which sources it
 #: read.
 PROBE = Path(__file__).parent / "probe"
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -535,7 +535,9 @@ def test_the_package_itself_imports_nothing_of_its_parts() -> None:
     assert not too_high(Import(f"{TOP}.core.model", TOP, 1))
 
 
-@pytest.mark.parametrize("name", ["orchestrator.composition", "orchestrator.git"])
+@pytest.mark.parametrize(
+    "name", ["orchestrator.composition", "orchestrator.git", "orchestrator.gates"]
+)
 def test_every_name_that_a_package_loads_when_it_is_used_exists(name: str) -> None:
     package = import_module(name)
 
