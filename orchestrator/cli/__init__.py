@@ -13,6 +13,7 @@
 - ``worker``: Commands for workers: ``spawn`` and ``lock``, without installed packages, and MCP
 """
 
+import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -231,4 +232,8 @@ def main() -> NoReturn:
         # A terminal with another encoding than UTF-8 must show question marks, not crash.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    sys.exit(execute(None, CliContext(environ=os.environ)))
+    code = execute(None, CliContext(environ=os.environ))
+    # Before Python exits, it searches all objects except frozen ones for cycles, which takes a
+    # seventh of a short command's CPU time.
+    gc.freeze()
+    sys.exit(code)

@@ -51,6 +51,8 @@ SIGNAL_SECONDS = 0.5
 #: Seconds for answers of a server that has lost its lease. The spawner kills the server after
 #: ``server_watch.EXIT_SECONDS``.
 ANSWER_SECONDS = 0.3
+#: Python's own thresholds: ``orchestrator.__main__`` sets one for short commands.
+GC_THRESHOLDS = 700, 10, 10
 
 
 def serve(
@@ -70,6 +72,7 @@ def serve(
     """
     crash_injection.arm_from(os.environ)
     gc.disable()  # until the server is ready
+    gc.set_threshold(*GC_THRESHOLDS)
     notes: list[str] = []
     settings = load_with_key(folder, environ=environ, flags=flags, say=notes.append).settings
     # Other users of this machine must not read the files of the server and its workers.

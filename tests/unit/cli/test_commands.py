@@ -594,6 +594,21 @@ def test_help_loads_nothing_heavy() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_short_command_spends_no_time_on_garbage() -> None:
+    code = (
+        "import atexit, gc, runpy, sys\n"
+        "at_start = [gc.get_stats()[0]['collections']]\n"
+        "def show():\n"
+        "    done = gc.get_stats()[0]['collections'] - at_start[0]\n"
+        "    print(done < 5, gc.get_freeze_count() > 1000, file=sys.stderr)\n"
+        "atexit.register(show)\n"
+        "sys.argv = ['orchestrator', '--version']\n"
+        "runpy.run_module('orchestrator', run_name='__main__')"
+    )
+
+    assert _loaded(code) == {"True"}
+
+
 #: Packages of others, and rooms of this product, that a light command may load.
 _LIGHT = {"click", "api", "cli", "core", "launchers", "security"}
 #: By command: what it may load besides.
