@@ -42,7 +42,7 @@ from orchestrator.api.serializers.job_cards import LatestCards
 from orchestrator.api.serializers.status_answer import StatusRows
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
-from orchestrator.api.tasks_api import calls as tasks
+from orchestrator.api.tasks_api import routes as tasks
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.security.secrets.masking import Masker

@@ -1,14 +1,13 @@
 """The calls of ``/api/v1/tasks``."""
 
-from dataclasses import replace
 from http import HTTPStatus
 
-from flask import Blueprint, Response, request
+from flask import Response, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.auth import authenticate, caller, given_key, service
+from orchestrator.api.access.auth import caller, service
 from orchestrator.api.http import request as reading
-from orchestrator.api.http.problems import ProblemError, invalid
+from orchestrator.api.http.problems import invalid
 from orchestrator.api.routes.response import JSON
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.streaming.waiting_connection import WaitingStream
@@ -40,32 +39,7 @@ from orchestrator.schemas.tasks_api import (
     TaskStatus,
 )
 
-blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
 
-
-@blueprint.before_request
-def check_caller() -> None:
-    """Identify the caller. Raise a 401 without a key, and a 403 for a wrong key.
-
-    Clients of ``/api/v1/tasks`` expect these statuses.
-    """
-    try:
-        authenticate()
-    except ProblemError as error:
-        if error.status is not HTTPStatus.UNAUTHORIZED:
-            raise
-        raise _unauthorized(error) from None
-
-
-def _unauthorized(error: ProblemError) -> ProblemError:
-    if given_key(request) is None:
-        detail, headers = f"API key required: {error.detail}", {"WWW-Authenticate": "ApiKey"}
-        return replace(error, detail=detail, headers=headers)
-    detail = error.detail.replace("invalid API key", "Invalid API key")
-    return replace(error, status=HTTPStatus.FORBIDDEN, detail=detail, headers={})
-
-
-@blueprint.post("")
 def create_task() -> Response:
     """Submit a task. Raise a 403 for workers.
 
@@ -78,7 +52,6 @@ def create_task() -> Response:
     return _task(service().submit(caller(), submission).job, HTTPStatus.CREATED)
 
 
-@blueprint.get("")
 def list_tasks() -> Response:
     query = reading.query(TasksQuery)
     wanted = [job for job, task in answers.STATUS_OF.items() if task is query.status]
@@ -99,7 +72,6 @@ def list_tasks() -> Response:
     )
 
 
-@blueprint.get("/stats")
 def get_task_stats() -> Response:
     reading.query(NoQuery)
     running = [job for job, task in answers.STATUS_OF.items() if task is TaskStatus.RUNNING]
@@ -109,13 +81,11 @@ def get_task_stats() -> Response:
     return _answer(TaskStats(running_tasks=found.total, executor_stats=stats))
 
 
-@blueprint.get("/<task>")
 def get_task(task: str) -> Response:
     reading.query(NoQuery)
     return _task(_job(task))
 
 
-@blueprint.delete("/<task>")
 def cancel_task(task: str) -> Response:
     reading.query(NoQuery)
     reading.body(EmptyRequest, optional=True)
@@ -127,7 +97,6 @@ def cancel_task(task: str) -> Response:
     return _answer(TaskCancelled(message=f"Task {task_id} cancelled successfully", task_id=task_id))
 
 
-@blueprint.get("/<task>/progress")
 def stream_progress(task: str) -> Response:
     reading.query(NoQuery)
     after, job = reading.last_event_id(0), _job(task)
@@ -142,7 +111,6 @@ def stream_progress(task: str) -> Response:
     )
 
 
-@blueprint.get("/<task>/conflicts")
 def get_task_conflicts(task: str) -> Response:
     query = reading.query(CliQuery)
     job = _job(task)
@@ -151,7 +119,6 @@ def get_task_conflicts(task: str) -> Response:
     return _answer(answers.conflicts_answer(service(), caller(), job, name, worker))
 
 
-@blueprint.post("/<task>/merge")
 def merge_task(task: str) -> Response:
     query = reading.query(TaskMergeQuery)
     body = reading.body(TaskMergeBody, optional=True)
