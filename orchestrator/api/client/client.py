@@ -126,7 +126,7 @@ class OrchestratorClient(FollowCalls):
 
     def jobs(
         self,
-        status: str | None = None,
+        status: str | Sequence[str] | None = None,
         parent: str | None = None,
         page: int | None = None,
         page_size: int | None = None,
@@ -134,7 +134,7 @@ class OrchestratorClient(FollowCalls):
     ) -> Answer:
         """Return one page of jobs, newest first: ``jobs``, ``total``, ``page``, ``page_size``.
 
-        ``depth`` 0 excludes child jobs.
+        ``status``: one status, or several. ``depth`` 0 excludes child jobs.
         """
         query = {"status": status, "parent": parent, "depth": depth}
         return self._get("/api/v1/jobs", {**query, "page": page, "page_size": page_size})

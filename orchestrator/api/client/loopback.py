@@ -122,7 +122,7 @@ class LoopbackSession:
         With ``stream``, return once the head has arrived; the caller closes the response.
         """
         content = b"" if json is None else json_text.dumps(json).encode()
-        path = (urlsplit(url).path or "/") + (f"?{urlencode(params)}" if params else "")
+        path = (urlsplit(url).path or "/") + (f"?{urlencode(params, doseq=True)}" if params else "")
         # With HTTP/1.0, the answer is one piece that ends with the connection. A stream uses
         # HTTP/1.1, whose chunks show whether the answer is complete.
         lines = [

@@ -318,10 +318,9 @@ def _unfinished(surroundings: CliContext) -> int:
 
     try:
         with surroundings.client() as client:
-            pages = [client.jobs(status=s, page_size=100) for s in UNFINISHED]
+            return int(client.jobs(status=UNFINISHED, depth=0, page_size=1)["total"])
     except ClientError:
         return 0
-    return sum(not job.get("depth") for page in pages for job in page["jobs"])
 
 
 def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) -> None:
