@@ -1,11 +1,12 @@
 """The available agents: known agents, agents of config.yaml, and agents of installed packages."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from orchestrator.agents.discovery.availability import (
@@ -287,8 +288,35 @@ def _checked(agent: Agent, name: str, where: str) -> Agent:
 
 
 def _installed() -> Iterator[tuple[str, Agent]]:
+    if not _may_be_installed():
+        return
+    from importlib.metadata import entry_points
+
     for point in entry_points(group=GROUP):
         yield point.name, _loaded(point.name, point.value)
+
+
+def _may_be_installed() -> bool:
+    """True if a package in the import path may have agents.
+
+    Reads few files, because ``entry_points`` reads the metadata of every package.
+    """
+    for folder in sys.path:
+        if os.path.isfile(folder):
+            return True  # an archive
+        with suppress(OSError), os.scandir(folder or os.curdir) as found:
+            if any(map(_has_agents, found)):
+                return True
+    return False
+
+
+def _has_agents(entry: os.DirEntry[str]) -> bool:
+    if not entry.name.lower().endswith("-info"):
+        return False
+    try:
+        return GROUP.encode() in Path(entry, "entry_points.txt").read_bytes()
+    except OSError:
+        return False
 
 
 def availability(
