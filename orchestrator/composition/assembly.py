@@ -17,7 +17,6 @@ from orchestrator.agents.survey.request import request_vocabulary
 from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager
-from orchestrator.composition.late_part import if_made, late
 from orchestrator.composition.receivers import Receivers, receivers
 from orchestrator.composition.server_lease import ServerLease, claimant, lease_path
 from orchestrator.composition.settings_map import (
@@ -64,6 +63,7 @@ from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.report_writer import ReportWriter
 from orchestrator.engine.runtime import clock
+from orchestrator.engine.runtime.late_part import if_made, late
 from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.access import Access

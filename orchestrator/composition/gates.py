@@ -6,7 +6,6 @@ from pathlib import Path
 from shutil import which
 from typing import TYPE_CHECKING
 
-from orchestrator.composition.late_part import late
 from orchestrator.composition.settings_map import masked, surroundings
 from orchestrator.config import Settings, load, project_root
 from orchestrator.config.fields.choices import GatesByDefault
@@ -19,6 +18,7 @@ from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.late_part import late
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment

@@ -1,1 +1,1 @@
-"""Infrastructure: messages, processes, clock, threads, memory, disk, ports."""
+"""Infrastructure: messages, processes, clock, threads, memory, disk, ports, late parts."""

@@ -3,7 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from orchestrator.composition.late_part import if_made, late
+from orchestrator.engine.runtime.late_part import if_made, late
 
 
 class Part:
