@@ -54,8 +54,8 @@ STORIES: Mapping[str, tuple[str, list[dict[str, str]]]] = {
 
 @dataclass(kw_only=True)
 class Walk:
-    """The product's files in the order in which they were entered, with the first function of
-    each.
+    """The product's files in the order in which the request first reached them. Each file has the
+    function that ran first.
     """
 
     functions: dict[str, str] = field(default_factory=dict)

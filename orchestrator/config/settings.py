@@ -283,7 +283,7 @@ class ApiKey(Section):
     """A further key, for a person or a program; ``orchestrator keys new`` creates one."""
 
     name: KeyName
-    """Name of the owner, for the audit log and the jobs of the key."""
+    """Name of the key's owner. The audit log and the jobs that use this key show it."""
     key_hash: KeyHash | None = None
     """SHA-256 hash of the key; set either key_hash or key."""
     key: SecretStr | None = None

@@ -131,7 +131,7 @@ class UndoAnswer(Answer):
     commit: str
     """Commit of the branch now."""
     before: str
-    """Commit of the branch before the call, which is the landed commit."""
+    """Commit of the branch before this undo: the landed commit."""
     text: str
     """Outcome as text."""
     links: Links

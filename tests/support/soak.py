@@ -2,8 +2,8 @@
 
 The jobs are of all kinds (``tests.support.soaking.kinds``), also hostile and cancelled ones. The
 server, keeper, spawner, and shims are killed, and the disk runs full. Each job's outcome is checked
-at its end. Every few seconds, no job is submitted until all jobs have ended. Then the invariants
-are checked (``tests.support.soaking.invariants``).
+at its end. At intervals, the run submits no more jobs and waits until all jobs have ended. Then the
+invariants are checked (``tests.support.soaking.invariants``).
 
 In the second half no server is killed, so that a leak shows. The disk is a small mounted one, which
 needs root. Without root, no disk runs full. With ``ORCHESTRATOR_TEST_STORE=postgresql``, the

@@ -1,4 +1,4 @@
-"""A test whose program is missing is skipped, and fails on the build server."""
+"""A test whose program is missing fails on the build server. On other machines it is skipped."""
 
 import shutil
 

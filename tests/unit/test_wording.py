@@ -109,7 +109,7 @@ def _searches(node: ast.expr) -> bool:
 
 
 def _is_message(node: ast.expr) -> bool:
-    """True if the expression reads an attribute or a key with such a name.
+    """True if the expression reads an attribute or a key whose name is in ``MESSAGES``.
 
     Also true inside ``str(...)``, and with a default value.
     """

@@ -105,7 +105,7 @@ class Demo:
         """
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
-        yield "Report, with results, the merge, and files", f"{own} report {job_id}"
+        yield "Report: results, merge, and files", f"{own} report {job_id}"
         yield "Output of the worker that a gate rejected", f"{own} logs {job_id} worker_2"
         yield "Changes of the job", f"{own} diff {job_id}"
         if landed:

@@ -71,7 +71,7 @@ def repository_space(project: Path, workspace: Path, least_bytes: int) -> Health
     if free < least_bytes:
         message = f"only {size(free)} free in {common}: no worker starts"
         needed = f"workers.min_free_disk_bytes ({size(least_bytes)})"
-        fix = f"free disk space in {common}, or lower {needed}"
+        fix = f"delete files in {common}, or set a lower {needed}"
         return HealthCheck(name="repository disk", ok=False, message=message, fix=fix)
     return HealthCheck(name="repository disk", ok=True, message=f"{size(free)} free in {common}")
 

@@ -169,7 +169,9 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    """True if a variable of the environment sets a setting other than the project."""
+    """True if an environment variable changes a setting. The variable that names the project does
+    not count.
+    """
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 

@@ -363,8 +363,8 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 def _usable(base: Ran | None) -> Reading:
     """Return the reading of the run on the base.
 
-    Return an empty reading if there is no run on the base, or if the run has no verdict. An empty
-    reading excuses no finding of the change.
+    Return an empty reading if there is no run on the base, or if the run has no verdict. With
+    an empty reading, every finding counts against the change.
     """
     return base.reading if base is not None and not base.broken else Reading()
 

@@ -259,7 +259,8 @@ class ConfigAnswer(Answer):
     gates: list[JobGateAnswer]
     """Gates that the result of every worker must pass."""
     unjudged: Literal["tell", "fail"]
-    """If gates did not judge all changed code: tell or fail."""
+    """What happens if gates did not judge all changed code. tell: the job reports it. fail: the
+    job fails."""
     planner: str
     context: str
     context_files: list[str]

@@ -144,7 +144,8 @@ class EventsQuery(Query):
     """full, or brief: short events for live tables. A reader of brief events that is more than 500
     events behind gets the event `reset`, and reads the columns again."""
     tail: bool = False
-    """With fields=brief and without the id of an event: only new events, after a first `reset`."""
+    """Only new events; the first event is `reset`. Used with fields=brief, and without the id of
+    an event."""
 
 
 #: A job with more workers is answered by page.

@@ -82,7 +82,9 @@ class LimitAsks:
                 self._stops.stop_tree(job_id, cause, pause.by, now)
 
     def found(self, job: Job) -> None:
-        """Watch the timeout of a question about a limit again, after a restart."""
+        """After a restart, watch again for the timeout of a job that waits for a decision about a
+        limit.
+        """
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
             heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
 

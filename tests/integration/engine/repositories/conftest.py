@@ -42,7 +42,9 @@ class Host:
         return execute(arguments, CliContext(folder=self.site.folder, environ=environ))
 
     def untouched(self) -> Callable[[], list[bytes]]:
-        """Return the differences from the present state."""
+        """Record the project's present state. Return a function that returns what has changed since
+        then.
+        """
         before = fingerprint(self.project.path)
         return lambda: differences(before, fingerprint(self.project.path))
 

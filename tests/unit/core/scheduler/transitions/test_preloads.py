@@ -283,7 +283,7 @@ def test_a_restart_finds_preloaded_launches() -> None:
 
 @dataclass
 class Shim:
-    """A shim from the server's view: its reports arrive later."""
+    """A shim as the server knows it. Its reports reach the server with a delay."""
 
     now: tuple[WorkerKey, int]
     preloaded: deque[tuple[WorkerKey, int]] = field(default_factory=deque)
