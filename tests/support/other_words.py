@@ -18,8 +18,10 @@ from typing import Any
 from zlib import crc32
 
 PACKAGES = ("orchestrator.core.", "orchestrator.engine.")
-#: Texts of earlier versions, and patterns for agents' answers: these are no messages.
+#: Texts of earlier versions, patterns for agents' answers, and code that is compiled: these are no
+#: messages.
 EXEMPT = (
+    "orchestrator.core.dataclass",
     "orchestrator.core.model.attempt.attempt_result",
     "orchestrator.core.model.attempt.final_text",
 )
