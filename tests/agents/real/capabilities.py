@@ -19,7 +19,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("claude", "opencode"), "reported"),
         "ollama": "none",
     },
-    "splits a request; by a JSON schema": {
+    "splits a request (as text: its JSON schema is only in the prompt)": {
         **dict.fromkeys(AGENTS, "yes"),
         **dict.fromkeys(("gemini", "opencode"), "as text"),
     },

@@ -66,7 +66,10 @@ def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> Non
     assert "cached-" in own["text"]
 
 
-@each_with("splits a request; by a JSON schema", nightly=("gemini", "opencode"))
+@each_with(
+    "splits a request (as text: its JSON schema is only in the prompt)",
+    nightly=("gemini", "opencode"),
+)
 def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     site.api.scripts[f"{agent}-plan"] = scripts.plan(agent)
     site.api.scripts["part-a"] = scripts.part("a")
@@ -79,7 +82,10 @@ def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     assert job["planner"]["status"] == "success"
     assert job["planner"]["usage"]["input_tokens"] >= 100
     [first, *_] = [each for each in site.api.calls if each.script == f"{agent}-plan"]
-    asked_by_schema = CAPABILITIES["splits a request; by a JSON schema"][agent] == "yes"
+    asked_by_schema = (
+        CAPABILITIES["splits a request (as text: its JSON schema is only in the prompt)"][agent]
+        == "yes"
+    )
     assert ("additionalProperties" in json.dumps(_answer_shape(first.body))) == asked_by_schema
 
 
