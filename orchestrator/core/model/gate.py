@@ -238,7 +238,7 @@ class GatePlace(StrEnum):
 
 
 class GateCounts(NamedTuple):
-    """Numbers of gates by outcome."""
+    """Number of gates with each outcome."""
 
     passed: int = 0
     failed: int = 0
@@ -273,13 +273,13 @@ class GateRun:
 
     @property
     def words(self) -> str:
-        """The run as text, such as ``gate pytest: base commit``."""
+        """The gate run as text, such as ``gate pytest: base commit``."""
         return f"gate {self.gate}: {self.on}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Files that decide how gates judge, and that the worker altered with its task's permission."""
+    """Files that control gates, altered by a worker with its task's permission."""
 
     paths: tuple[str, ...] = ()
     #: True if the work changes other code in addition to these files.
@@ -296,7 +296,7 @@ def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leave:
-    """Permission of a task to alter files that decide how gates judge its work."""
+    """Permission for a task to alter files that control its gates."""
 
     #: Patterns of files that the task promised to write.
     writes: tuple[str, ...] = ()
@@ -340,9 +340,8 @@ class Gates(Protocol):
         """Run the gates of a check one after another. Any thread may call.
 
         ``done`` is called once, from any thread, with one result per gate, in order. A gate that
-        cannot run has a result, too. ``done`` is not called if the server stops first. Afterwards
-        the worktree matches its commit. A second check with the same name must not begin before the
-        first is done.
+        cannot run has a result, too. ``done`` is not called if the server stops first. After the
+        check, the checked worktree matches its commit. Only one check of a name may run at a time.
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
@@ -372,8 +371,8 @@ class GateFinder(Protocol):
         """Return a project's default gates. Raise InvalidRequest if they are invalid."""
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
-        """Return complete gates for the requested names, commands, or both.
+        """Return the requested gates, with all their fields set.
 
-        Raise InvalidRequest for a name that the project does not know, and for two gates with one
-        name.
+        ``asked``: gates with a name, a command, or both. Raise InvalidRequest for a name that the
+        project does not know, and for two gates with one name.
         """

@@ -53,7 +53,7 @@ _key: Callable[[tuple[str, str]], WorkerKey] = partial(tuple.__new__, WorkerKey)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateSettings:
-    """Settings of one of a task's agents, which replace the task's own settings."""
+    """A candidate's own settings, which replace the task's settings."""
 
     #: None: the task's model.
     model: str | None = None
@@ -233,7 +233,7 @@ class Job:
 
     @property
     def unmerged(self) -> bool:
-        """True if the workers' changes had to be merged, and merging failed."""
+        """True if merging the workers' changes failed."""
         return self.merge_state is MergeState.FAILED
 
     @property
@@ -288,7 +288,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """What a worker waits for, as a value; the worker's reason describes it as a sentence."""
+    """What a worker waits for. The worker's ``reason`` describes it as text."""
 
     kind: WaitKind
     #: Name of the agent, worker, or locks; empty for other kinds.
@@ -355,9 +355,7 @@ class Worker:
         return gate_counts(self.result.gates) if self.result and self.result.gates else NO_GATES
 
     def failure_of(self, attempt: int) -> Failure | None:
-        """Return the classified failure of an attempt; None if there is none, or if it is not
-        stored any more.
-        """
+        """Return the classified failure of an attempt; None if none is stored."""
         failures = self.result.failures if self.result else ()
         return next((each for each in reversed(failures) if each.attempt == attempt), None)
 

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import LossCause as LossCause
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Missing:
-    """What a job's result lacks of one worker: changes, or promised files."""
+    """Changes or promised files of one worker that a job's result lacks."""
 
     worker_id: str
     #: The job of that worker: the job itself or a descendant.
@@ -38,15 +38,13 @@ class Missing:
 
     @property
     def is_made(self) -> bool:
-        """True if the changes exist."""
+        """True unless the missing part is a promised file that no worker created."""
         return self.cause is not LossCause.NOT_MADE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes of a worker that succeeded, and was then retried because promised files were
-    missing.
-    """
+    """Changes that a worker made before it was retried because promised files were missing."""
 
     worker_id: str
     #: The attempt that succeeded.
@@ -76,9 +74,9 @@ class Overruled:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """What people should check in the changes of a successful worker.
+    """What a person should check in the changes of a successful worker.
 
-    Changes that the job's result lacks are not included: see ``Missing``.
+    Changes that the job's result lacks are listed separately: see ``Missing``.
     """
 
     worker_id: str
@@ -99,7 +97,7 @@ class Shortfall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanFallback:
-    """Why the rules made the plan, and not the agent that the job requested."""
+    """Why the rules planned the job instead of the requested agent."""
 
     #: The requested agent.
     agent: str

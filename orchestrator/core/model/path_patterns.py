@@ -6,10 +6,11 @@ from functools import lru_cache
 
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
-    """True if the last pattern that matches the path is no exclusion (``!``).
+    """True if the patterns select the path.
 
-    If no pattern matches the path: True if the first pattern is an exclusion. A pattern without a
-    slash matches a name at any depth.
+    The last pattern that matches the path decides; ``!`` excludes the path. If no pattern matches,
+    the path is selected only if the first pattern is an exclusion. A pattern without a slash
+    matches a name at any depth.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -25,10 +26,10 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """Return an expression for the paths that the pattern matches, and for all paths below them.
+    """Return a regular expression for the pattern's paths, and for all paths below them.
 
-    The expression uses atomic groups, each as short as possible. Otherwise a long path that nearly
-    matches many stars would take exponential time.
+    The expression uses atomic groups, each as short as possible. Without them, backtracking over
+    many stars would take exponential time.
     """
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
@@ -44,7 +45,9 @@ _DEEP_WILD = re.compile(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    """Return the parts between wild cards for directories, each with the wild card before it."""
+    """Split a pattern at its directory wildcards (``**``). Return each part with the wildcard
+    before it.
+    """
     found, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:
@@ -62,7 +65,7 @@ _MEMBERS = re.compile(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
 def _within(text: str, *, ends: bool) -> str:
-    """Return the expression for one chunk; ``ends``: True for the last chunk."""
+    """Return the regular expression for one chunk; ``ends``: True for the last chunk."""
     parts = [""]
     for found in _PIECES.finditer(text):
         if found["star"]:
@@ -86,7 +89,7 @@ def _piece(found: re.Match[str]) -> str:
 
 
 def _member(found: re.Match[str]) -> str:
-    """Return the expression for a character or a range; "" for an empty range."""
+    """Return the regular expression for a character or a range; "" for an empty range."""
     first, last = found[1] or found[2], found[3] or found[4]
     if not last:
         return re.escape(first)

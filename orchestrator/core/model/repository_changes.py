@@ -141,10 +141,10 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """Return the kind of change.
+    """Return how an entry changed: ADDED, CHANGED, or REMOVED.
 
-    Entries of a kind in ``_ENTRIES`` come and go when an object changes. They do not show whether
-    the object itself existed, so their change is always CHANGED.
+    A change of a kind in ``_ENTRIES`` is always CHANGED. Its entry may appear or disappear although
+    the object exists before and after.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED

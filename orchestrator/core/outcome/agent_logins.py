@@ -82,9 +82,9 @@ class AgentLogins:
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent whose login has not failed, in place of ``agent``.
+        """Return the best agent whose login has not failed.
 
-        Return "" if ``agent`` itself is the best, or every login has failed.
+        Return "" if this is ``agent`` itself, or if every login has failed.
         """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found

@@ -91,10 +91,7 @@ def _out_of_time(exit: Exit) -> str:
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """True if the attempt has something to show: output, new changes, or approved earlier changes.
-
-    Earlier attempts' changes count only if a gate has passed them now.
-    """
+    """True if the attempt has output, new changes, or earlier changes that a gate has passed now."""
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
     return evidence.has_work and any(each.has_approved for each in evidence.gates)
@@ -353,11 +350,10 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 def judged_last(
     output: str, delivery: DeliveredWork, final_text: FinalText
 ) -> tuple[Exit, Evidence]:
-    """Return the exit and evidence of a worker whose outcome was deferred to the end of its child
-    jobs.
+    """Return the exit and evidence of a worker that is judged after its child jobs have ended.
 
-    The exit is a success, because only the worker's delivery is judged now. All other evidence was
-    judged when the worker's process ended.
+    The exit is a success, because only the worker's changes and final text are judged now. All
+    other evidence was judged when the worker's process ended.
     """
     evidence = Evidence(
         output=output,
@@ -413,11 +409,10 @@ _NONE_YET = WorkerResult()
 
 
 def ended_at(attempt: Attempt, exit: Exit, evidence: Evidence, now: float) -> float:
-    """Return the end time of an attempt whose end the server learns of only now.
+    """Return the end time of an attempt: the recorded end of its process, or ``now`` if gates ran.
 
-    The end time is that of the attempt's process or of its gates. The process may have ended long
-    ago, while no server ran. An end time that contradicts the server's clock is ignored: the clock
-    was changed, or it is the clock of another machine.
+    The process may have ended long ago, while no server ran. The recorded times are ignored if they
+    contradict the server's clock.
     """
     agrees = attempt.started_at <= exit.started_at <= exit.ended_at <= now
     end = exit.ended_at if agrees and not evidence.gates else now

@@ -323,7 +323,7 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def goes_on_with(failure: Failure, other: str) -> Failure:
-    """Return the failure with a new strategy: the agent or machine ``other`` continues the work
+    """Return the failure with the strategy that the agent or machine ``other`` continues the work,
     without a rollback.
     """
     why = f"{failure.reason}; {other} continues with this state"

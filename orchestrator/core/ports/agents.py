@@ -132,7 +132,7 @@ class Agent(Protocol):
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
         """Return the evidence in ``directory``; ``log_tail`` is the end of the attempt's log.
 
-        ``control`` is the attempt's control directory, which exists if it has files.
+        ``control``: the attempt's control directory; it does not exist if it has no files.
         """
 
 
@@ -143,10 +143,9 @@ class Agents(Protocol):
         """Return an agent. Raise UnknownAgent with the existing names."""
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """Return the agent's own name for ``auto`` and aliases. Raise UnknownAgent.
+        """Return an agent's own name for a name, an alias, or ``auto``. Raise UnknownAgent.
 
-        ``auto`` skips the agents in ``refused``, whose logins failed. If there are only such
-        agents, ``auto`` skips none.
+        ``refused``: agents whose login failed. ``auto`` skips them, unless no other agent remains.
         """
 
     def names(self) -> Sequence[str]: ...
@@ -155,7 +154,7 @@ class Agents(Protocol):
         """Return the readiness of every agent. AI agents come first, sorted from best to worst."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Return True if the agent's price is known for a model; ``model`` None: the agent's own
+        """Return True if the price of a model of the agent is known; None: the agent's default
         model.
 
         Return None if only the agent's usage will show whether the price is known.
@@ -189,7 +188,8 @@ class SharedContexts(Protocol):
     def make_plain(self, job: Job, root: Job) -> None:
         """Create the context in this process, if it is missing.
 
-        The context then lacks what only a separate process (``command``) finds. Raise OSError.
+        The context then lacks the parts that only a separate process finds (``command``). Raise
+        OSError.
         """
 
     def read(self, job: Job) -> str:

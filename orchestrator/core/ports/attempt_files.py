@@ -50,25 +50,24 @@ class FileChange:
 
 
 class NodeWorktree(Protocol):
-    """The worktree of a running attempt on a node with its own file system. The caller holds it, so
-    that the attempt does not end during the calls.
+    """The worktree of a running attempt on a node with its own file system.
 
-    All methods wait for the node. They raise Unavailable while the server stops.
+    The caller delays the end of the attempt during the calls. All methods wait for the node. They
+    raise Unavailable while the server stops.
     """
 
     def fetch(self) -> bool:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        Return False if the attempt is ending: the server then gets the files with the end. Raise
+        Return False if the attempt is ending: the node then sends the files with the end. Raise
         RepositoryError or OSError.
         """
 
     def bring(self, change: FileChange) -> str:
-        """Change the files on the node, but not HEAD and the index. Git checks all files before it
-        changes one.
+        """Change the files on the node, but not HEAD and the index.
 
-        Return ""; or the reason why the files may be unchanged, so that the caller must call
-        ``fetch`` again. Raise RepositoryError or OSError.
+        Git checks all files before it changes one. Return "", or the reason why the files may be
+        unchanged. After a reason, call ``fetch`` again. Raise RepositoryError or OSError.
         """
 
 
@@ -76,8 +75,8 @@ class ServerWorktrees(Protocol):
     """The server's side of worktrees on other machines."""
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
-        """Write the commits of a worktree into the directory ``path``, except those that ``known``
-        commits contain.
+        """Write the commits of a worktree into the directory ``path``, without the history of
+        ``known`` commits.
 
         Return the commits that the other machine will have after it has received the directory.
         Raise RepositoryError or OSError.
@@ -90,12 +89,14 @@ class ServerWorktrees(Protocol):
         """Update a worktree and its branch to the state in the directory ``path``.
 
         The directory comes from the other machine, and is not trusted. Idempotent. Raise
-        RepositoryError or OSError; then the branch is unchanged.
+        RepositoryError or OSError and leave the branch unchanged.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
-        """Write the commits of a change into the directory ``path``, except those that ``known``
-        commits contain. Raise RepositoryError or OSError.
+        """Write the commits of a change into the directory ``path``, without the history of
+        ``known`` commits.
+
+        Raise RepositoryError or OSError.
         """
 
 
@@ -104,7 +105,7 @@ class NodeWorktrees(Protocol):
 
     @property
     def objects(self) -> str:
-        """A directory outside of the worktrees, which git reads in all worktrees of the node."""
+        """A directory of git objects, outside the worktrees, that all worktrees of the node read."""
 
     def known(self) -> Sequence[str]:
         """Return commits of which this machine has the complete history."""
@@ -116,7 +117,7 @@ class NodeWorktrees(Protocol):
         """
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:
-        """Create the worktree ``directory`` from the directory ``path`` of the server.
+        """Create the worktree ``directory`` from the server's files in the directory ``path``.
 
         Raise RepositoryError or OSError.
         """
@@ -127,8 +128,8 @@ class NodeWorktrees(Protocol):
         """
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
-        """Change the files of the worktree ``directory`` while its worker runs. Its HEAD and index
+        """Change the files of the worktree ``directory`` while its worker runs. HEAD and index
         stay.
 
-        ``path``: the directory of the server with the commits. Raise RepositoryError or OSError.
+        ``path``: a directory with the server's commits. Raise RepositoryError or OSError.
         """

@@ -75,7 +75,9 @@ class LauncherEvents(Protocol):
         """Handle the start of a preloaded launch. ``at``: Unix time."""
 
     def returned(self, attempt_id: str) -> None:
-        """Handle a preloaded launch that did not begin and never will; no other event follows."""
+        """Handle a preloaded launch that the shim returned without beginning it. No other event
+        follows.
+        """
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""
@@ -95,7 +97,7 @@ class Launcher(Protocol):
         long.
 
         Only one thread may call at a time, and no other work may block this thread. Return False if
-        the launcher is not open: then no event will ever come.
+        the launcher is not open, so that no event will come.
         """
 
     def wake(self) -> None:
@@ -110,7 +112,7 @@ class Launcher(Protocol):
         """Pass a launch to a busy shim of this machine.
 
         The shim begins the launch after its present attempt. Return False without a change if no
-        shim accepts the launch. Otherwise ``begun`` and ``ended`` follow, or only ``returned``.
+        shim accepts the launch. After True, ``begun`` and ``ended`` follow, or only ``returned``.
         """
 
     def take_back(self, attempt_id: str) -> None:
@@ -139,7 +141,7 @@ class Launcher(Protocol):
 
         ``digest``: the digest of the attempt's ``Proof``. An exit record with another digest is
         ignored. ``node``, ``log``: the values of the attempt's ``Launch``. An attempt on another
-        node counts as running until its node reports its end, or is lost.
+        node counts as running until the node reports the attempt's end, or until the node is lost.
         """
 
     def expect_late(
@@ -152,10 +154,9 @@ class Launcher(Protocol):
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Store the exit record of a lost attempt if the attempt's node reports the record later.
+        """Store the exit record of a lost attempt if its node reports the record later.
 
-        An earlier server gave up the attempt together with its node. Does not block; no event
-        follows.
+        An earlier server declared the attempt and its node lost. Does not block; no event follows.
 
         ``is_replaced``: True if a newer attempt of the worker has started.
         """
@@ -169,7 +170,7 @@ class Launcher(Protocol):
     def close(self, stop: bool) -> None:
         """Release everything. With ``stop``, stop all attempts first. Idempotent.
 
-        No thread may call ``listen`` any more: this call reports the remaining events.
+        This call reports the remaining events, so no thread may call ``listen`` any more.
         """
 
     @property

@@ -102,7 +102,7 @@ class Used:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A saved state of a worker's worktree."""
+    """A saved state of a worker's worktree, as answers list it."""
 
     worker_id: str
     name: str
@@ -258,7 +258,7 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
-    """Return the agent's readiness, with the state of its login as workers have shown it."""
+    """Return the agent's readiness, with the state of its login as seen by workers."""
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent
     if seen.works:
@@ -417,7 +417,7 @@ class JobFilter:
 
 
 class StatusCount(NamedTuple):
-    """Number and total usage of one job's workers that have one status.
+    """Number and total usage of a job's workers with one status.
 
     Planners and reviewers are included.
     """

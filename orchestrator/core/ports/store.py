@@ -50,11 +50,11 @@ class Change:
 
     @property
     def durable(self) -> bool:
-        """True if the save waits until the change would survive a power loss, not only a crash.
+        """True if ``save`` waits until the change would survive a power loss, not only a crash.
 
         True for facts that a caller relies on: an accepted job, its end, and a pause. The start or
         end of an attempt reaches the disk a moment later. If a power loss comes first, the attempt
-        is repeated, because no attempt survives a power loss.
+        is repeated.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 
@@ -127,9 +127,8 @@ class Store(Protocol):
     def save(self, change: Change) -> None:
         """Store a change in one transaction: all of it or nothing.
 
-        After ``save`` returns, a crash of this process loses nothing of the change. A power loss
-        loses nothing of a ``durable`` change. Other changes survive a power loss some hundredths of
-        a second later.
+        After ``save`` returns, a crash of this process loses nothing. A power loss loses nothing of
+        a ``durable`` change. Other changes survive a power loss some hundredths of a second later.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:
@@ -171,13 +170,13 @@ class Store(Protocol):
         """Return the workers of one job, in order of index."""
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
-        """Return the usage of an agent's latest ``most`` successful workers, the latest first."""
+        """Return the usage of an agent's latest successful workers, newest first; at most ``most``."""
 
     def planner(self, job_id: str) -> Worker | None:
-        """Return the planner of the job's tasks; no list of workers includes the planner."""
+        """Return the worker that plans the job's tasks. Lists of workers do not include it."""
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        """Return the reviewers of the job's candidates; no list of workers includes reviewers."""
+        """Return the reviewers of the job's candidates. Lists of workers do not include them."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         """Return the workers of a root job and its descendants, in order of index in each job."""
@@ -190,7 +189,7 @@ class Store(Protocol):
         """Return the attempts of the given workers of a tree, in order of worker and number."""
 
     def latest_event(self, root_id: str, job_id: str, kind: EventKind) -> Event | None:
-        """Return the latest event of a kind about this job itself, or None if there is none."""
+        """Return the latest event of a kind about the job itself; None if there is none."""
 
     def attempt_by_token(self, token_hash: str) -> Attempt | None:
         """Return the running attempt whose key has this hash; None once the attempt has ended."""
@@ -235,7 +234,7 @@ class Store(Protocol):
     def version(self, root_id: str) -> int:
         """Return a number that grows with each change of a root job's rows.
 
-        The number is 0 when this process starts, and grows only while this process runs.
+        It is 0 when this process starts, and is not stored.
         """
 
     def last_seq(self, root_id: str) -> int:
@@ -259,9 +258,8 @@ class Store(Protocol):
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         """Grant all locks ``names`` to an attempt, or none of them, in one transaction.
 
-        This holds even if several servers request the locks at the same time. Locks that the
-        attempt already holds remain. Only one thread may call, as for ``save``. Leases are
-        durable.
+        Several servers may request the locks at the same time. Locks that the attempt already holds
+        remain. Only one thread may call, as for ``save``. Leases are durable.
         """
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:

@@ -37,13 +37,13 @@ def dirty_ref(root_id: str) -> str:
 def base_ref(root_id: str) -> str:
     """Return the ref with the requested base.
 
-    The ref keeps the base if the user deletes the branch.
+    The ref keeps the base commit if the user deletes the base branch.
     """
     return f"{hidden(root_id)}from"
 
 
 def sent_ref(worker: Worker) -> str:
-    """Return the ref with the result so far, at the time of a worker's merge rejection.
+    """Return the ref with the merged result at the time of a worker's merge rejection.
 
     The worker's next attempt begins with this result.
     """
@@ -51,7 +51,9 @@ def sent_ref(worker: Worker) -> str:
 
 
 def taken_ref(worker: Worker) -> str:
-    """Return the ref with the result that a worker's branch includes since its merge rejection."""
+    """Return the ref with the merged result that the worker's branch includes after a merge
+    rejection.
+    """
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
@@ -69,8 +71,7 @@ def merging_ref(root_id: str, job_id: str) -> str:
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Return the prefix of the refs with the commits of the user's branches before and after
-    ``land``.
+    """Return the prefix of the refs with commits of the user's branches before and after ``land``.
 
     The refs have the names of the branches.
     """
@@ -112,8 +113,9 @@ def ignored_refs(root_id: str, worker_id: str) -> str:
 
 
 def kept_refs(root_id: str) -> str:
-    """Return the prefix of the refs with saved work of a removed root job. No other ref has this
-    work.
+    """Return the prefix of the refs with saved work of a removed root job.
+
+    No other ref has this work.
     """
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
@@ -121,7 +123,7 @@ def kept_refs(root_id: str) -> str:
 def aside_refs(root_id: str, worker_id: str) -> str:
     """Return the prefix of the refs with former heads of a worker's branch.
 
-    They are saved if the worker switched its worktree to another branch.
+    A head is saved if the worker switched its worktree to another branch.
     """
     return f"{hidden(root_id)}aside/{worker_id}/"
 

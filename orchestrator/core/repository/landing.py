@@ -11,7 +11,7 @@ CONTINUES = "continues"
 
 
 class LandOptions(Enum):
-    """The kind of commit that landing creates."""
+    """The kind of commit that ``land`` creates."""
 
     #: a fast-forward, otherwise a merge commit
     ANY = "--ff"
@@ -40,7 +40,7 @@ class Moved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandRequest:
-    """The requested way to land a job's result."""
+    """Options of ``land``."""
 
     how: LandOptions = LandOptions.ANY
     #: The branch that must be checked out; empty: the branch from which the job started.
@@ -103,7 +103,7 @@ class LandingJournal(Protocol):
 class ResultLanding(Protocol):
     """The result of one job, and its landing.
 
-    Every method raises Conflict if the action is impossible; then nothing was changed.
+    Every method raises Conflict, without a change, if the action is impossible.
     """
 
     def result(self) -> str:
@@ -111,11 +111,11 @@ class ResultLanding(Protocol):
         ...
 
     def files(self) -> Sequence[str]:
-        """Return paths that the result changes. Raise NotFound without a result."""
+        """Return paths that the result changes. Raise NotFound if the job has no result."""
         ...
 
     def branch(self) -> str:
-        """Return the checked-out branch, or a description of the commit if there is none."""
+        """Return the checked-out branch; for a detached HEAD, a description of its commit."""
         ...
 
     def land(self, how: LandOptions, title: str) -> Moved:

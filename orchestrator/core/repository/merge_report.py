@@ -10,7 +10,7 @@ from orchestrator.core.model.gate import GateOutcome
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergedGate:
-    """The result of one gate on the merged state."""
+    """The outcome of one gate on the merged result."""
 
     name: str
     outcome: GateOutcome

@@ -89,9 +89,7 @@ class Signature:
 
 
 class FileWay(StrEnum):
-    """How the product merged a file that git alone would report as a conflict, or would put
-    elsewhere.
-    """
+    """How the product merged a file that git alone would put elsewhere, or report as a conflict."""
 
     #: a new file was moved into the directory that the other side renamed
     DIRECTORY_RENAME = "directory_rename"
@@ -278,15 +276,12 @@ class Repository(Protocol):
         """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return git settings, as names and values, that prevent pushes.
-
-        Empty without a repository.
-        """
+        """Return git settings that prevent pushes, as names and values; empty without a repository."""
 
     def inside(self, directory: str) -> str:
         """Return the path of the host project in a worktree.
 
-        The host project may be only a part of its repository.
+        The host project may be a subdirectory of its repository.
         """
 
     def commit(
@@ -299,8 +294,8 @@ class Repository(Protocol):
     ) -> str:
         """Commit uncommitted changes, if there are any. Return the branch head.
 
-        Files that git.never_commit excludes, such as dependencies and caches, stay uncommitted,
-        except ``promised`` paths.
+        Files that ``git.commits.never_commit`` excludes, such as caches, stay uncommitted, except
+        ``promised`` paths.
         """
 
     def fold(
@@ -312,8 +307,7 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> Folded:
-        """Merge into a worker's branch the branches, worktrees, and stash entries that the worker
-        created.
+        """Merge the branches, worktrees, and stash entries that a worker created into its branch.
 
         Everything in the worktree must be committed; ``tip`` is that commit. Conflicting work is
         saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
@@ -326,8 +320,8 @@ class Repository(Protocol):
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
         Idempotent.
 
-        Return the repairs as text, and the branch head before an unfinished rebase, or "". A
-        missing branch is created at ``start``.
+        Return the repairs as text. Also return the branch head before an unfinished rebase, or "".
+        A missing branch is created at ``start``.
         """
 
     def settle(self, directory: str) -> None:
@@ -337,15 +331,13 @@ class Repository(Protocol):
         """
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """Return the places of conflict markers in ``end`` that ``start`` does not have, as
-        text.
-        """
+        """Return the places, as text, of conflict markers that are in ``end`` but not in ``start``."""
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
 
-        Return the commit; empty if there are no ignored files. Very large files are left out, and
-        the commit lists their names.
+        Return the commit; empty if there are no ignored files. The commit omits very large files,
+        and lists their names.
         """
 
     def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
@@ -357,10 +349,10 @@ class Repository(Protocol):
         ...
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
-        """Write the files of a commit that ``keep_ignored`` created to a worktree. Idempotent."""
+        """Write the ignored files that ``keep_ignored`` committed to a worktree. Idempotent."""
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
-        """Return the files that ``keep_ignored`` left out of a commit, with reasons."""
+        """Return the files that ``keep_ignored`` omitted from a commit, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit, and restore the ignored files of the commit
@@ -395,9 +387,7 @@ class Repository(Protocol):
     def contains(self, commit: str, ancestor: str) -> bool: ...
 
     def changed(self, start: str, end: str) -> Sequence[str]:
-        """Return the paths of files in ``end`` that ``start`` does not have, or has with other
-        content.
-        """
+        """Return the paths of files that ``end`` adds or changes compared with ``start``."""
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
         """Return every path that differs between the commits.
@@ -443,26 +433,23 @@ class Repository(Protocol):
     def lay_out(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        """Set a worktree's files to ``commit``, except the files in ``swap``. The worktree's branch
-        stays.
+        """Set a worktree's files to ``commit``, except the files in ``swap``. The branch stays.
 
-        ``swap`` maps the path of each excepted file to a path in ``base``, from which the file gets
-        its content. A file with the value None is removed.
+        ``swap``: path of each excepted file -> path in ``base`` of its content; None: the file is
+        removed.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         """Return tracked files that differ from a commit, with a digest of each changed place.
 
-        The digests do not depend on the positions of the places in the file.
+        A digest stays the same if its place moves within the file.
         """
 
     def restore(self, directory: str, commit: str) -> None:
         """Restore the files of a worktree to a commit. Ignored files stay."""
 
     def work(self, start: str, end: str) -> "BranchWork":
-        """Return the commits and changes of a branch since its start, shortened to fit into a
-        prompt.
-        """
+        """Return the commits and changes of a branch since its start, shortened for a prompt."""
 
     def size(self, start: str, end: str) -> ChangeSize:
         """Return the size of a difference. The lines of binary files do not count."""
@@ -487,9 +474,8 @@ class Repository(Protocol):
         """
 
     def line(self, start: str, tip: str) -> Sequence[str]:
-        """Return the commits from ``start`` to ``tip``, oldest first.
-
-        Follows first parents, without merges.
+        """Return the commits from ``start`` to ``tip`` along first parents, oldest first, without
+        merges.
         """
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
@@ -499,8 +485,8 @@ class Repository(Protocol):
         """Combine the commits after ``onto`` up to ``refused`` with the next commit. Return the new
         tip.
 
-        ``message`` is for the combined commit. Return ``tip`` unchanged if it does not build on
-        these commits, or if one of them or the next commit is a merge.
+        ``message``: message of the combined commit. Return ``tip`` unchanged if it does not build
+        on ``onto`` and ``refused``, or if a commit to combine is a merge.
         """
 
     def replay(
@@ -539,19 +525,19 @@ class Repository(Protocol):
     ) -> Undone:
         """Return the changes from ``base`` to ``result`` that ``tip`` had and no longer has.
 
-        Lines that were edited, moved, or partly replaced do not count as lost. ``earlier``: other
-        commits, in addition to ``base``, whose content an undo may have restored. ``others``:
-        changes of other child jobs, as ``<base>..<result>``.
+        Lines that were edited, moved, or partly replaced do not count as lost. ``earlier``: further
+        commits whose content an undo may have restored, besides ``base``. ``others``: changes of
+        other child jobs, as ``<base>..<result>``.
         """
         ...
 
     def reapplied(
         self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
-        """Apply to ``tip`` the changes between ``base`` and ``result``.
+        """Apply the changes between ``base`` and ``result`` to ``tip`` again.
 
-        ``tip`` may have merged these changes before, and lost them. Return ``tip`` unchanged if
-        ``tip`` still has the changes.
+        ``tip`` may have merged and then lost these changes. Return ``tip`` unchanged if it still
+        has them.
         """
 
     def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
@@ -570,20 +556,19 @@ class Repository(Protocol):
     def ways_to_merge(self) -> str:
         """Return a digest of the git settings and attributes that decide how files are merged.
 
-        Return "" if there are no such settings and attributes. ``checkout_state`` has this digest
-        under the name ``WAYS_TO_MERGE``.
+        Return "" if there are none. ``checkout_state`` has this digest under the name
+        ``WAYS_TO_MERGE``.
         """
         ...
 
     def note(self, directory: str) -> None:
-        """Back up the files that git needs to work. Idempotent: a later state does not replace the
-        backup.
+        """Back up the files that git needs to work. Idempotent: an existing backup is kept.
 
         ``directory`` is the directory of a root job.
         """
 
     def put_back(self, directory: str) -> Sequence[str]:
-        """Restore backed-up files whose present state git cannot use. Idempotent.
+        """Restore backed-up files that git can no longer use. Idempotent.
 
         Return all files restored since the job began, as text.
         """
@@ -600,7 +585,7 @@ class Repository(Protocol):
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
         """Return the changes of refs, and the pushes, of a root job's workers since a time.
 
-        Excludes the workers' own branches. Only changes that git's logs show are known.
+        Changes of the workers' own branches are excluded. Changes that git did not log are unknown.
         """
         ...
 
@@ -610,9 +595,9 @@ class Repository(Protocol):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job. A result that was not landed remains.
 
-        ``directory`` is the job's former directory, whose files are in ``present`` now. Changes of
-        workers that are in no result and on no branch of the user are saved below ``kept_refs``.
-        Return the full names of these refs. Idempotent.
+        ``directory``: the job's former directory. ``present``: its new path. Changes of workers
+        that are in no result and on no branch of the user are saved below ``kept_refs``. Return the
+        full names of these refs. Idempotent.
         """
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:

@@ -72,7 +72,7 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
     """Return the ids of the tasks whose work a task continues: its dependencies.
 
-    A dependency that is a question does no work. Its own dependencies are returned instead.
+    A question does no work, so its own dependencies are returned instead.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:
@@ -155,7 +155,7 @@ class PlanProgress:
 
     @property
     def unfinished(self) -> bool:
-        """True if work remains: a worker has not ended, or the plan's tasks are not added yet."""
+        """True if work remains: a worker has not ended, or the plan is not made yet."""
         return self.planner is not None or self.open_workers > 0
 
     @property
@@ -189,8 +189,8 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the turn in which the last other worker of the task ends. Otherwise the task
-        would end.
+        Call this in the same turn as the end of the task's last worker. In a later turn the task
+        would have ended.
         """
         self._open[task_id] += 1
         self.open_workers += 1
@@ -231,7 +231,7 @@ def plan_of(
 ) -> PlanProgress:
     """Return the plan's progress from stored tasks and workers.
 
-    The only task of a job that has no tasks yet is the planner's.
+    Before the plan exists, the planner's task is the job's only task.
     """
     if planner and not tasks:
         return PlanProgress((planning_task(planner),), (planner,))

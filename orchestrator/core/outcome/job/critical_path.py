@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
     """Return the longest chain, in order.
 
-    Tasks are numbers. ``needed`` has the dependencies of each task.
+    Tasks are numbers. ``needed[i]`` has the dependencies of task ``i``.
     """
     total = [0.0] * len(needed)
     before = [-1] * len(needed)

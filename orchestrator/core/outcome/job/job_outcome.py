@@ -115,12 +115,12 @@ def unjudged_files(
     workers: Sequence[Worker],
     below: Sequence[JobFacts] = (),
 ) -> tuple[UnjudgedFile, ...]:
-    """Return the sources of a merged change that no gate judged. At least one gate must have a
-    result.
+    """Return the sources of a merged change that no gate judged.
 
-    ``present``: for each changed file, its path in the host project, and its path in workers'
-    results; without removed files. A gate of one worker's task judges only that worker's changes.
-    ``below``: facts of the workers' child jobs. Their own gates have judged their changes.
+    At least one gate must have a result. ``present``: for each changed file that still exists, its
+    path in the host project and its path in workers' results. A gate of one worker's task judges
+    only that worker's changes. ``below``: facts of the workers' child jobs, whose gates judged the
+    changes of these jobs.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -160,7 +160,7 @@ def _has_looked(result: GateResult, path: str) -> bool:
 
 
 def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
-    """True if ``files`` has all code files of a change. ``present``: all paths of the change."""
+    """True if ``files`` has all code files of a change. ``present``: all changed paths."""
     return bool(files) and {*code_in(present)} == {each.path for each in files}
 
 

@@ -1,4 +1,4 @@
-"""The one place that composes a job's ``reason`` from its fields and facts."""
+"""Composes a job's ``reason`` from its fields and facts. No other module does."""
 
 from collections.abc import Callable, Sequence
 

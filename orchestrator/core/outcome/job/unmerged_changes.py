@@ -53,7 +53,7 @@ def lost_without_worktree(
     """Yield the lost changes of workers that succeeded in a plain directory, but require a
     worktree.
 
-    Only a planner can create such tasks, because a submission with such tasks is rejected.
+    Only a planner can create these tasks; a submission with such a task is rejected.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -117,7 +117,7 @@ def _rolled_back_until(worker: Worker) -> int:
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
-    """Yield the changes on the branches of workers that are about to run again."""
+    """Yield the earlier changes of workers that are about to run again."""
     for worker in workers:
         delivery = worker.result.delivery if worker.result else None
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
@@ -196,9 +196,9 @@ class Way:
 def way_in(missing: Missing, above: Sequence[str]) -> Way:
     """Return the command that merges the missing changes, or otherwise the command that shows them.
 
-    ``above``: the jobs above the job that lacks the changes, from its parent to the root. If gates
-    rejected the changes, their worker needs another attempt: each merge runs the gates again. A
-    worker of a child job gets no such attempt, because ``retry`` does not run it again.
+    ``above``: the jobs above the job that lacks the changes, from its parent to the root. Changes
+    that gates rejected need another attempt, because a merge runs the gates again. Workers of child
+    jobs get no other attempt: ``retry`` does not run them.
     """
     if not missing.is_made:
         return _way_to_have_it_made(missing, [missing.job_id, *above][-1])
@@ -242,7 +242,7 @@ def _way_to_have_it_made(missing: Missing, root_id: str) -> Way:
 
 
 def diff_of(job_id: str, worker_id: str) -> str:
-    """Return the command that shows the changes of a worker, wherever they are."""
+    """Return the command that shows the changes of a worker, merged or not."""
     return f"{COMMAND} diff {job_id} {worker_id}"
 
 
@@ -302,7 +302,10 @@ class OutsideWork:
 
 @dataclass(frozen=True, slots=True)
 class UnmergedChanges:
-    """The changes in a tree that are not in its results. ``jobs`` are by id, ``workers`` by job."""
+    """The changes in a tree that are not in its results.
+
+    ``jobs``: jobs by id. ``workers``: workers by job id.
+    """
 
     jobs: Mapping[str, Job]
     workers: Mapping[str, Sequence[Worker]]
@@ -409,7 +412,7 @@ class UnmergedChanges:
     def _kept(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
-        """Return where a worker's changes are.
+        """Return the branch that has a worker's changes, with the cause and the command.
 
         If only child jobs of the worker made changes, the branch is the last child job's result
         branch.
