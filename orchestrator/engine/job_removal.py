@@ -39,7 +39,7 @@ class JobRemoval:
 
     First, the directory is set aside; this records the removal. Then one transaction deletes the
     rows. Finally, the directory is destroyed. ``finish`` completes an interrupted removal. Only the
-    thread that writes to the store may call ``begin``. So no retry can run the job during the
+    thread that writes to the store may call ``begin``, so that no retry can run the job during the
     removal.
     """
 
@@ -98,8 +98,8 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.
 
-        Call this in the thread that calls ``begin``. If an older copy of the store was restored,
-        the job may not have ended there. Then restore the directory instead.
+        Call this in the thread that calls ``begin``. If the job has not ended, restore the
+        directory instead: an older copy of the store was restored.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:
@@ -117,7 +117,7 @@ class RetentionCalls(Protocol):
 class Housekeeping:
     """Repairs files and removes old jobs, in a background thread.
 
-    It occupies the supervisor's loop only for milliseconds.
+    The supervisor's loop is blocked only for milliseconds.
     """
 
     def __init__(
@@ -174,8 +174,7 @@ class Housekeeping:
             logger.exception("housekeeping failed; retrying later")
 
     def _name_unknown(self) -> None:
-        """Log the directories that belong to no job in the database, because the latest jobs may be
-        lost.
+        """Log directories that belong to no job in the database: their jobs may be lost.
 
         SQLite reports no error for a damaged write-ahead log, and ignores the damaged part.
         """

@@ -91,7 +91,7 @@ def _out_of_time(exit: Exit) -> str:
 
 
 def _shows_something(evidence: Evidence) -> bool:
-    """True if the attempt has output, new changes, or earlier changes that a gate has passed now."""
+    """True if the attempt has output, new changes, or earlier changes that a gate passed now."""
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
     return evidence.has_work and any(each.has_approved for each in evidence.gates)

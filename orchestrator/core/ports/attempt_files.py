@@ -105,7 +105,7 @@ class NodeWorktrees(Protocol):
 
     @property
     def objects(self) -> str:
-        """A directory of git objects, outside the worktrees, that all worktrees of the node read."""
+        """A directory of git objects that all worktrees of the node share."""
 
     def known(self) -> Sequence[str]:
         """Return commits of which this machine has the complete history."""

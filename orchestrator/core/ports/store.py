@@ -170,7 +170,7 @@ class Store(Protocol):
         """Return the workers of one job, in order of index."""
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
-        """Return the usage of an agent's latest successful workers, newest first; at most ``most``."""
+        """Return the usage of an agent's latest ``most`` successful workers, newest first."""
 
     def planner(self, job_id: str) -> Worker | None:
         """Return the worker that plans the job's tasks. Lists of workers do not include it."""

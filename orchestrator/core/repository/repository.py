@@ -276,7 +276,7 @@ class Repository(Protocol):
         """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return git settings that prevent pushes, as names and values; empty without a repository."""
+        """Return names and values of settings that prevent pushes; none without a repository."""
 
     def inside(self, directory: str) -> str:
         """Return the path of the host project in a worktree.
@@ -331,7 +331,7 @@ class Repository(Protocol):
         """
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """Return the places, as text, of conflict markers that are in ``end`` but not in ``start``."""
+        """Return, as text, the places of conflict markers that are new in ``end``."""
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.

@@ -123,8 +123,9 @@ def check(
 def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants) -> str | Unplaced:
     """Return the name of the machine for a worker, or why no machine can start it.
 
-    ``running``: number of workers that hold a slot, by machine. Criteria among suitable machines,
-    in order: first of ``near``, largest share of free slots, most free slots, first in the list.
+    ``running``: number of workers that hold a slot, by machine. Suitable machines are compared by
+    these criteria, in order: earliest in ``near``, largest share of free slots, most free slots,
+    first in the list.
     """
     free = {
         each.name: each.slots - running.get(each.name, 0)
@@ -294,11 +295,10 @@ class MachineSlots:
     def login_failed(
         self, worker: Worker, task: TaskSpec, config: JobConfig, why: str, now: float
     ) -> bool:
-        """Start no more workers of the agent on the worker's machine, if another machine can run
-        the worker.
+        """Start no more workers of an agent on a machine, because the agent's login failed there.
 
-        Return True if another machine can run it. The failure counts for some time, or until the
-        agent's credential on the worker's machine changes.
+        Do nothing and return False if no other machine can run the worker. The failure counts for
+        some time, or until the agent's credential on the machine changes.
         """
         agent, machine = worker.agent, self._machines.get(worker.key, HERE)
         stamp = next((_stamp(each, agent) for each in self._latest if each.name == machine), "")
@@ -321,9 +321,7 @@ class MachineSlots:
     def _without_refused(
         self, machines: Sequence[Machine], agent: str, now: float
     ) -> Sequence[Machine]:
-        """Return the machines. A machine on which the agent's login failed is returned as lacking
-        the agent.
-        """
+        """Return the machines; a machine on which the agent's login failed lacks the agent."""
         if not self._refused:
             return machines
         found = []

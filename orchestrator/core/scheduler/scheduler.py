@@ -134,7 +134,7 @@ class Scheduler:
         self._ended_roots: list[str] = []
 
     def next_time(self) -> float | None:
-        """Return the time of the next turn that is due without an event, or None."""
+        """Return when the next turn is due if no event occurs; None: not before an event."""
         times = (self._trees.next_time(), self.leases.next_time)
         return min((time for time in times if time is not None), default=None)
 
@@ -148,8 +148,8 @@ class Scheduler:
     ) -> None:
         """Add an admitted job. If it is a child job, its parent worker begins to wait.
 
-        The tasks of a job with a planner follow later. Raise Deadlock for a child job whose locks
-        are held by a worker that waits for the child job's parent. Then nothing has changed.
+        The tasks of a job with a planner follow later. Raise Deadlock, without a change, if a child
+        job needs a lock whose holder waits for the child job's parent worker.
         """
         self.check_locks(job, tasks)
         if self._trees.pause_above(job):
@@ -300,8 +300,8 @@ class Scheduler:
         self._gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
-        """Store two hashes before an attempt starts: of its API key, and of the secret of its exit
-        record.
+        """Store two hashes before an attempt starts: the hash of its API key, and the hash of its
+        exit record's secret.
         """
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
@@ -316,8 +316,7 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker runs from this turn on. If another worker still has the slot, it runs from that
-        worker's end on.
+        The worker counts as running at once, or as soon as another worker has released the slot.
         """
         self._preloads.report(Began(key, attempt, at))
 
@@ -347,8 +346,8 @@ class Scheduler:
     ) -> bool:
         """Begin a preloaded attempt whose end is reported before its start.
 
-        Return False if the attempt never began. Return False also if its worker waits for a slot;
-        then the end is processed later.
+        Return False if the attempt never began, or if its worker still waits for a slot. In the
+        second case, the end is processed later.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)
@@ -428,9 +427,9 @@ class Scheduler:
     def _account(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return the time before which the worker must not be retried, or None.
+        """Return the time before which the worker must not be retried.
 
-        The time is set if its agent's account reached a rate limit.
+        None unless the account of the worker's agent reached a rate limit.
         """
         throttle = self._running.throttle
         if verdict.rate_limited:

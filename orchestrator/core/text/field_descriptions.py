@@ -1,8 +1,8 @@
 """Models whose fields are described by the strings below them.
 
-pydantic's own ``use_attribute_docstrings`` reads the source of each class at its creation. That
-takes a tenth of a server's start. This module reads the sources when a schema or description is
-first needed.
+pydantic's own ``use_attribute_docstrings`` reads the source of each class when the class is
+created. That takes a tenth of the server's startup time. This module reads the sources when a
+schema or description is first needed.
 """
 
 import ast

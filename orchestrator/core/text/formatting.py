@@ -39,7 +39,7 @@ def fence(text: str, language: str = "") -> str:
 
 
 def ticks(text: str, least: int = 1) -> str:
-    """Return backticks: at least ``least``, and more than the text has in a row anywhere."""
+    """Return at least ``least`` backticks, and more than the text has in a row."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     return "`" * max(least, longest + 1)
 
@@ -56,5 +56,7 @@ class _LazyPattern:
 
 
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return an object with the methods of a compiled pattern. Compile at the first use."""
+    """Return an object with the methods of ``re.Pattern``. It compiles the pattern at its first
+    use.
+    """
     return cast(re.Pattern[AnyStr], _LazyPattern(pattern, flags))

@@ -62,13 +62,13 @@ def text(value: object, *keys: str) -> str:
 
 
 def count(value: object, *keys: str) -> int | None:
-    """Return the number of at least zero below ``keys`` as an int, rounded down; otherwise None."""
+    """Return the non-negative number below ``keys``, rounded down; None for any other value."""
     found = amount(value, *keys)
     return int(found) if found is not None and found <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
-    """Return the finite number of at least zero below ``keys``; None for any other value."""
+    """Return the finite, non-negative number below ``keys``; None for any other value."""
     found = dig(value, *keys)
     if isinstance(found, bool) or not isinstance(found, int | float):
         return None
@@ -79,9 +79,7 @@ def amount(value: object, *keys: str) -> float | None:
 
 
 def number(value: object) -> float | None:
-    """Return a number of at least zero, or a string with such a number, as a float; None for any
-    other value.
-    """
+    """Return a non-negative number, or a string with such a number, as a float; otherwise None."""
     if isinstance(value, str):
         try:
             value = float(value)

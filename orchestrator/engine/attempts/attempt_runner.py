@@ -162,8 +162,7 @@ class AttemptRunner:
         """Preload the launch of a worker without a slot: send the launch to a busy shim.
 
         The shim begins the launch after its present worker. If preloading is not possible, the
-        launch counts as returned: the worker starts when it has a slot. That start reports any
-        lasting error.
+        worker starts when it has a slot. That start reports any lasting error.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -452,7 +451,7 @@ class AttemptRunner:
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
-        """Return the evidence.
+        """Return the evidence of an attempt.
 
         Raise OSError if the disk is full, or the workspace or the project was moved.
         """
@@ -473,7 +472,7 @@ class AttemptRunner:
     def _evidence(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None
     ) -> Evidence:
-        """Return the evidence. Raise OSError only if a disk is full."""
+        """Return the evidence of an attempt. Raise OSError only if a disk is full."""
         try:
             if flight.ground is not None:
                 changes = self._worktrees.close_attempt(flight.worker, flight.task, flight.ground)
@@ -550,10 +549,10 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Decide whether an attempt that was stopped is lost. Return its exit, changed accordingly.
+    """Return the exit of a stopped attempt, changed to LOST or to a normal exit if necessary.
 
     Call this only if no caller has cancelled the attempt. An attempt with exit code 0 after a stop
-    by a shutdown or a pause is finished. Any other attempt is lost if a shutdown, a signal from
+    by a shutdown or a pause has finished. Any other attempt is lost if a shutdown, a signal from
     outside, the orphan timeout, or its node stopped it.
 
     A server stops the shims of an earlier server by a signal. Therefore a signal counts as a

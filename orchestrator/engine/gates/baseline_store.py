@@ -119,8 +119,9 @@ def is_lasting(ran: Ran) -> bool:
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Remove results from before the time ``before``, and the oldest results above the maximum
-    number ``most``. Idempotent.
+    """Remove results older than the time ``before``, and the oldest results beyond ``most``.
+
+    Idempotent.
     """
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))

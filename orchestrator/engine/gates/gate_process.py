@@ -367,8 +367,8 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return two values: the files of the worktree that the gate executed, and the executed
-    packages of the user's checkout.
+    """Return the worktree's files that the gate executed, and the executed packages of the user's
+    checkout.
 
     Files are relative to the directory in which the gate starts. They are None if they are unknown.
     """

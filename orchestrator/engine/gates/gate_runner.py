@@ -445,7 +445,7 @@ class GateRunner:
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
     """Return the result of a gate that failed to run, although its requirements are met.
 
-    Such a result blocks the change, whether the gate was requested or detected.
+    The result blocks the change, whether the gate was requested or detected.
     """
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
@@ -453,8 +453,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(course: _GateSequence, gate: Gate, ran: Ran) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    Yield none if the executed files are unknown. They are unknown if they include no test, because
-    the tests then ran in a Python that does not report executed files.
+    Yield none if no executed test is known, because the tests then ran in a Python that does not
+    report executed files.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

@@ -25,7 +25,7 @@ class GatePlan:
 
 
 class _NoFiles:
-    """Stands for the files of a project without a repository: there are none."""
+    """The files of a project without a repository: none."""
 
     def read(self, path: str) -> str:
         return ""
@@ -68,10 +68,10 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings.
+        """Return the parent job's settings, with the default gates of the commit ``base`` if
+        needed.
 
-        Add the default gates of the commit ``base``, unless the parent has a base, has gates, or
-        switched gates off.
+        The parent needs no default gates if it has a base, has gates, or switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

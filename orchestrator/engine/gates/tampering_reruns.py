@@ -114,10 +114,9 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run: each gate that passed needs one.
+    """True if a gate needs a second run, because it passed or its failure will be compared.
 
-    If candidates are compared, a failed gate that is not required needs one, too, because its
-    results are part of the comparison.
+    The failure of a gate that is not required is part of a comparison of candidates.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)

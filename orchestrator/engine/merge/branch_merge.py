@@ -167,8 +167,7 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return two values: True if no gate judged any of the merged code, and the files that no
-        gate judged.
+        """Return True if no gate judged any of the merged code, and the files that no gate judged.
 
         ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
         skipped.
@@ -218,10 +217,7 @@ class BranchMerge:
         return False
 
     def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
-        """Return the candidates with changes that are not merged, by branch head.
-
-        Neither the comparison of candidates nor a person selected these candidates.
-        """
+        """Return the candidates that were not chosen but have changes, by branch head."""
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
         return {
@@ -361,8 +357,7 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge into the commit ``tip`` the changes that a child job made, and that its parent
-        worker discarded.
+        """Merge changes of a child job, which its parent worker discarded, into the commit ``tip``.
 
         The worker's branch stays unchanged, so that a later merge can exclude the changes again.
         """
@@ -417,8 +412,9 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """Add the workers that changed the file to a conflict of a child job. Return other
-        conflicts unchanged.
+        """Return a child job's conflict with the workers that changed the file.
+
+        Other conflicts are returned unchanged.
         """
         if not conflict.child_job_id:
             return conflict

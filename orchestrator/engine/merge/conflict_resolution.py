@@ -53,9 +53,7 @@ class ConflictResolution:
     def note_hindrances(
         self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
     ) -> None:
-        """Record, for each worker with conflicts, why it does not resolve them now; nothing if it
-        does.
-        """
+        """Record why workers with conflicts do not resolve their conflicts now."""
         tasks = {task.id: task for task in tree.tasks[job.id]}
         for worker in _in_conflict(record, settled):
             hindrance = self._hindrance(job, worker, tasks[worker.task_id])
@@ -66,10 +64,10 @@ class ConflictResolution:
                 self.note_resolvable(record, job, worker)
 
     def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """If the worker can still resolve its conflicts, record that.
+        """Record the worker as resolvable if it can still resolve its conflicts.
 
-        A worker of a child job cannot resolve them, because its parent worker has ended. A worker
-        whose task failed, or was done by another worker, cannot resolve them either.
+        A worker of a child job cannot, because its parent worker has ended. A worker whose task
+        failed, or was done by another worker, cannot either.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):

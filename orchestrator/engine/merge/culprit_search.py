@@ -124,8 +124,9 @@ class CulpritSearch:
         return self._known[commit]
 
     def _find(self, good: int) -> int:
-        """Return the smallest number of steps with which the gates fail. The gates pass with
-        ``good`` steps.
+        """Return the smallest number of steps with which the gates fail.
+
+        The gates pass with ``good`` steps.
         """
         bad = len(self._steps)
         while bad - good > 1:
@@ -137,8 +138,8 @@ class CulpritSearch:
         return bad
 
     def _blame(self, good: int) -> int:
-        """Exclude the part that makes the gates fail: the part of step ``good + 1``, or an earlier
-        real cause.
+        """Exclude a culprit: the part of step ``good + 1``, or an earlier part that is the real
+        cause.
 
         The gates pass with the first ``good`` steps, and fail with one more step. Return the number
         of steps that need not be merged again.
@@ -159,7 +160,7 @@ class CulpritSearch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return the earlier part that is the real cause of the last two failures, or None.
+        """Return the earlier part that makes this culprit and the previous culprit fail, or None.
 
         A part is the real cause if the gates pass on both culprits and all other parts without it.
         """

@@ -198,9 +198,7 @@ class JobMerge:
     def _look_at_checkout(
         self, record: MergeRecord, tree: Tree, job: Job, merged: Merged
     ) -> Merged:
-        """Add the changes that the job made to the user's repository, and to files of the user's
-        checkout.
-        """
+        """Add to ``merged`` what the job changed in the user's repository and checkout."""
         checkout = self._worktrees.checkout
         record.put_back.extend(checkout.put_back(job.id))
         found = checkout.changes(job.id)
@@ -359,8 +357,8 @@ def _leave_by_choice(
 ) -> None:
     """Exclude a worker from the result, as a person requested.
 
-    If gates or a conflict excluded the worker before, the record keeps that cause. It applies again
-    if the person takes the choice back.
+    If gates or a conflict excluded the worker before, the record keeps that cause. The cause
+    applies again if the person reverts the choice.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)

@@ -252,7 +252,7 @@ def _why_not_passed(gate: Mapping[str, Any]) -> str:
 
 
 def _has_merged(record: MergeRecord) -> bool:
-    """True if the record is about changes. False for a job whose workers changed nothing."""
+    """True unless the job's workers changed nothing."""
     return bool(record.branch or record.left_out or record.gates)
 
 

@@ -41,10 +41,8 @@ def in_order(
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     """Sort parts by dependencies. Sort independent parts by evidence, with the best part last.
 
-    The best part has the fewest findings of gates. If several parts have the fewest, the best of
-    them has the most passed tests of the base. Nothing else counts, because the parts belong
-    to different tasks. Parts with equal evidence keep their
-    order.
+    The best part has the fewest findings of gates, and then the most passed tests of the base.
+    Parts with equal evidence keep their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
@@ -66,9 +64,10 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Return two lists: the parts whose dependencies are all among ``parts``, and the other parts.
+    """Split parts by whether their dependencies are all among ``parts``.
 
-    Each of the other parts comes with the id of a missing task on which it depends.
+    Return the parts with all dependencies, and the other parts. Each of the other parts comes with
+    the id of a missing task.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

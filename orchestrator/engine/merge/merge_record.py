@@ -174,8 +174,7 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
     """Return the hunks of workers' changes that are not in the result, by worker.
 
-    Either another worker's hunk replaced such a hunk, or the worker that started a child job undid
-    it.
+    Another worker's hunk replaced the hunk, or the parent worker of a child job undid it.
     """
     return (*_won_over(record), *_undone(record))
 

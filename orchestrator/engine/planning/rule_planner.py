@@ -228,7 +228,7 @@ class RulesPlanner:
     name = "rules"
 
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Split a request. Equal requests have equal tasks. Return no task for "Thank you."."""
+        """Return the tasks of a request; none for "Thank you.". Equal requests have equal tasks."""
         return split(request).tasks
 
 

@@ -1,7 +1,7 @@
 """The registry of this server's running processes.
 
 Attempts, gates, and the preparation of shared contexts run under one launcher. Each caller
-registers its handler for a process id before it starts the process. So every end has a handler::
+registers a handler for a process id before it starts the process::
 
     processes.expect(launch.attempt_id, on_end)
     launcher.start(launch)

@@ -141,10 +141,7 @@ class Access:
         return "" if is_same_project(named, self._project, self._former()) else named
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise NotFound or Forbidden for a caller that does not see all jobs.
-
-        Statistics count all jobs, so such a caller must not see them.
-        """
+        """Raise NotFound or Forbidden for a caller that does not see all jobs."""
         if caller.attempt is not None:
             raise NotFound("statistics are not available to workers")
         if not caller.sees_all:

@@ -137,8 +137,7 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     """Return the checkpoint at which the branch is now; "" if ``same`` is empty.
 
     ``names``: all checkpoints, in order. ``same``: the checkpoints with the branch's present
-    content. Of several checkpoints in ``same``, the one of the latest rollback is preferred, then
-    the latest.
+    content. The checkpoint of the latest rollback is preferred, then the latest checkpoint.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):

@@ -140,7 +140,7 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return the reason, as text, why an uncompleted job has nothing to land.
+        """Return, as text, why a job that is not completed has nothing to land.
 
         Raise Incomplete if the job has changes to land.
         """
@@ -166,9 +166,9 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return a text which states that a completed job has nothing to land.
+        """Return a text which states that a completed job has nothing to land; "" in doubt.
 
-        Such a job changed nothing, or created files only in the project itself. Return "" in doubt.
+        The job changed nothing, or created files only in the project itself.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):

@@ -33,7 +33,7 @@ class StoredTrees:
     ) -> None:
         """``write_status`` writes the file status.json of a tree that is changed without a server.
 
-        A server's observer writes the file otherwise.
+        With a server, an observer writes the file.
         """
         self._supervisor = supervisor
         self._store = store

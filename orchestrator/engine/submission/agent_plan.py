@@ -91,8 +91,8 @@ class AgentPlans:
     def _plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
-        """Yield the possible sources of a plan, best first. Each comes with a function that returns
-        its tasks.
+        """Yield the possible sources of a plan, best first, each with a function that returns its
+        tasks.
         """
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:

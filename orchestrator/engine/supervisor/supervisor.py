@@ -175,7 +175,7 @@ FIRST_RETRY_SECONDS = 0.02
 
 
 class EventSource(Protocol):
-    """The launcher as a source of events for the inbox. The inbox also has a queue.
+    """The launcher as a source of events for the inbox.
 
     See ``Launcher`` for the contracts.
     """

@@ -39,8 +39,8 @@ class BranchHeads:
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, brought: bool = False
     ) -> tuple[str, list[str]]:
-        """Return ``tip`` with the results of a worker's child jobs merged in, and the results that
-        conflict.
+        """Return ``tip`` with the results of a worker's child jobs merged in, and the conflicting
+        results.
 
         ``brought``: True if ``tip`` may already contain results, because they were added to the
         worker's files.

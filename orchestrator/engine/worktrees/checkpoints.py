@@ -236,8 +236,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose rollback was decided but has not run; None if there is none.
 
-    ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a later rollback
-    by a person, shows that the decided rollback is done or obsolete.
+    ``present``: the worker's checkpoints. If one of them was created by a later attempt, or by a
+    person's later rollback, the decided rollback is done or obsolete.
     """
     failures = worker.result.failures if worker.result else ()
     for failure in reversed(failures):
@@ -253,7 +253,7 @@ def _overtakes(name: str, attempt: int) -> bool:
 
 
 def _is_later(name: str, attempt: int) -> bool:
-    """True for a checkpoint from before an attempt with a higher number than ``attempt``."""
+    """True if a checkpoint was created before an attempt with a number higher than ``attempt``."""
     number = number_of(name)
     return number > attempt and name == before(number)
 

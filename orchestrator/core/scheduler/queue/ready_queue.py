@@ -26,7 +26,7 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
     """Return the rank of each task.
 
     ``seconds``: known run times, by task id. A task without a run time counts with the median of
-    the others.
+    the known run times.
     """
     by_id = {task.id: task for task in tasks}
     following = dependents(by_id.values())

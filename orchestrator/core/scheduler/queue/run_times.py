@@ -66,8 +66,8 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the names under which run times of a task may be stored.
 
-    Each task has three names. They find the same task in an equal plan, in a job with the same
-    request, and in any job with the same command or prompt.
+    A task has three names: for an equal plan, for a job with the same request, and for any job with
+    the same command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

@@ -77,11 +77,10 @@ class Slots:
         return all(self._running[each] < most for each, most in self._line[job_id])
 
     def forecast(self) -> Callable[[str], bool]:
-        """Return a function that forecasts starts. Each call takes a slot for a worker of a job,
-        without changing the real counts.
+        """Return a function that simulates starts, without changing the real counts.
 
-        The function returns False if a limit of the job, of its ancestors, or of the server leaves
-        no slot.
+        Each call of the function takes a slot for a worker of the given job. It returns False if a
+        limit of the job, of its ancestors, or of the server leaves no slot.
         """
         taken: Counter[str] = Counter()
         total = self._total
@@ -120,8 +119,8 @@ class Slots:
     def all_wait(self) -> bool:
         """True if no worker runs: every worker with a process waits.
 
-        In this state, a start is allowed beyond the limits for processes and memory, because only a
-        new worker can finish the work for which the others wait.
+        In this state, a start may exceed the limits for processes and memory, because only a new
+        worker can finish the work that all others wait for.
         """
         return self._total == 0
 

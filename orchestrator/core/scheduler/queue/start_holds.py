@@ -1,8 +1,8 @@
 """Delays the starts of a job's workers until two conditions hold.
 
-The first condition is that the job's shared context exists. The second condition is that the first
-worker of the same agent has an answer of the model. Then the others find the beginning of their
-prompts in the provider's cache, and a failed login has failed only once.
+- The job's shared context exists.
+- The first worker of the same agent has an answer from the model. The other workers then find the
+  beginning of their prompts in the provider's cache, and an invalid login fails only once.
 """
 
 from collections.abc import Callable, Iterable
@@ -61,7 +61,7 @@ class StartHolds:
     def wait_for_context(self, worker: Worker) -> bool:
         """Hold the worker until its job's context exists.
 
-        Return True for the first worker of the job: then the caller must request the context.
+        Return True for the first worker of the job: the caller must then request the context.
         """
         is_first = worker.job_id not in self._unprepared
         self._unprepared.setdefault(worker.job_id, []).append(worker.key)

@@ -348,7 +348,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return the time of the next turn that is due without an event, or None."""
+        """Return when the next turn is due if no event occurs; None: not before an event."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None

@@ -130,7 +130,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Return the time of the next turn that is due without an event, or None."""
+        """Return when the next turn is due if no event occurs; None: not before an event."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

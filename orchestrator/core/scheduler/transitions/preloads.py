@@ -125,7 +125,7 @@ class Preloads:
         self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
 
     def returned(self, key: WorkerKey, number: int) -> bool:
-        """Drop a preloaded launch that no shim has begun or will begin, and its attempt.
+        """Drop a preloaded launch, with its attempt, because no shim will begin it.
 
         The worker returns to its place in the queue. Return False if there is no such launch.
         """
@@ -145,7 +145,7 @@ class Preloads:
         return True
 
     def never_began(self, key: WorkerKey, exit: Exit, now: float) -> None:
-        """End a preloaded attempt that never began, which uses no retry of the worker."""
+        """End a preloaded attempt that never began. It uses no retry of the worker."""
         number = self._drop(key)
         self._short.pop(key.root_id, None)
         self._unit_of_work.end_attempt(key, ended_at=now, exit=exit, reason=exit.error)
@@ -158,9 +158,9 @@ class Preloads:
         self._preloaded[worker.key] = number
 
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
-        """Return the commands, sorted: first the commands that withdraw preloaded launches.
+        """Return the commands, with the commands that withdraw preloaded launches first.
 
-        Otherwise a stop could end a shim's worker, and the shim would begin its next launch.
+        Otherwise, a shim whose worker is stopped could begin its preloaded launch.
         """
         if not self._preloaded:
             return commands
@@ -208,7 +208,7 @@ class Preloads:
         return self._preloaded.pop(key, None)
 
     def _only_root(self) -> str | None:
-        """Return the only root job that wants slots; None if not exactly one wants them."""
+        """Return the only root job that wants slots; None if several jobs or no jobs want slots."""
         wanting = self._trees.ready.roots | {key.root_id for key in self._preloaded}
         if len(wanting) != 1:
             return None

@@ -121,7 +121,7 @@ class Reopening:
     def _run_again(
         self, job_id: str, again: Sequence[Worker], by: str, now: float, **how: Any
     ) -> None:
-        """Run workers of a job again, in its present run; an ended job begins a new run."""
+        """Run workers of a job again. If the job has ended, reopen it."""
         job = self._unit_of_work.jobs[job_id]
         if job.status.ended:
             self._reopen(job_id, by, now, **how)

@@ -110,7 +110,7 @@ class RunningWorkers:
         self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
 
     def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
-        """Let others acquire claims before the workers in ``woken`` whose jobs are paused."""
+        """Let other workers acquire claims before the workers in ``woken`` with paused jobs."""
         for key in woken:
             if key in self._trees.unfinished and self._is_paused(key):
                 self._task_locks.step_back(self._unit_of_work.workers[key])

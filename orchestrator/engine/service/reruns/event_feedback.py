@@ -1,7 +1,7 @@
 """Feedback from events: comments and failed checks on a job's pull request, sent to its workers.
 
 A review arrives as many events. The events are stored until the job has ended, and no event has
-come for some seconds. Then one attempt of a worker gets all of them.
+come for some seconds. Then each worker gets all remarks on its files, as one attempt.
 """
 
 import hashlib

@@ -79,7 +79,7 @@ def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     """Raise Conflict if the worker that started the job has ended, or is queued for another
     attempt.
 
-    Such a worker cannot wait for the job again.
+    In these states, the worker cannot wait for the job again.
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]

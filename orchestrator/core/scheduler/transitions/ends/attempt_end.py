@@ -73,10 +73,10 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the outcome of an attempt that a pause stopped, if a cancel followed; otherwise
-        None.
+        """Return the verdict on an attempt that a pause stopped, if its worker or job is being
+        stopped, too.
 
-        The cancel may concern the worker or its job.
+        None if only the pause stopped the attempt, or if the attempt ended otherwise.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 

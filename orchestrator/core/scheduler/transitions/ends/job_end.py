@@ -141,9 +141,9 @@ class JobEnd:
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
-    """Return what people should check in the changes of a worker, or None.
+    """Return what people should check in the changes of a worker.
 
-    None: nothing needs a check, or the worker's changes do not count.
+    None if nothing needs a check, or if the worker's changes do not count.
     """
     delivery = worker.result.delivery if worker.result else None
     if delivery is None or not worker.status.succeeded or worker.chosen is False:

@@ -27,8 +27,8 @@ class Stops:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by``: the cause as text. All these jobs get ``cause``, with one exception: if a worker
-        withdraws its child job, the descendants of this child job get ``PARENT``.
+        ``by``: the cause as text. All these jobs get ``cause``. Exception: if a worker withdraws
+        its child job, the descendants of the child job get ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]

@@ -55,7 +55,8 @@ class WorkerEnd:
     ) -> None:
         """Let a worker without a process wait for its child jobs. Then it ends with ``verdict``.
 
-        ``stopping``: False also after a stop that a pause requested, because this stop is complete.
+        ``stopping``: True if the worker is being stopped. False if only a pause stopped its
+        process.
         """
         unfinished.verdict = verdict
         unfinished.stopping = stopping
