@@ -134,8 +134,8 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield the names and values of settings with which git cannot push. Fetching still works.
 
-    The settings name each remote's full address, because git applies the rule with the longest
-    matching address, and rules of the user may match, too.
+    The settings name each remote's full address. Git applies the rule with the longest matching
+    address, and the user's own rules may match, too.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
@@ -155,7 +155,7 @@ def relocate(place: GitLocation, workspace: Path) -> None:
     """Update paths after the project or the workspace was moved: the paths of worktrees in git, and
     the path of the repository in jobs.
 
-    Idempotent. Worktrees that have not moved stay unchanged, and so do jobs of another repository.
+    Idempotent. Worktrees that have not moved, and jobs of another repository, stay unchanged.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:

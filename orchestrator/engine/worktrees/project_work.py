@@ -129,9 +129,9 @@ class ProjectWork:
         """Return the changes of a worker without a worktree, in its own directory and in the
         project.
 
-        ``before``: the earlier files of its directory. ``builds``: True if the agent's work is to
-        change files. Changes in the project are found only if its state was recorded at the start.
-        A command's files belong to the result only in a project without git.
+        ``before``: the earlier files of the worker's directory. ``builds``: True if the agent's
+        work is to change files. Changes in the project are found only if the project's state was
+        recorded at the start. A command's files belong to the result only in a project without git.
         """
         now = self._workspace.snapshot(worker)
         try:
@@ -167,8 +167,8 @@ class ProjectWork:
         2. True if the latest attempt changed a path that counts as work.
         3. The paths that count as work, in order.
 
-        The values are empty if the state before the attempt was not recorded. If ``takes_left`` is
-        True, also move the worker's report out of the project.
+        The values are empty if the state before the attempt was not recorded. ``takes_left``: True
+        to move the worker's report out of the project, too.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
@@ -259,8 +259,7 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield the files and directories in ``place`` that match a promised path, with all files below
-    them.
+    """Yield the files and directories in ``place`` that match a promised path, and all files below.
 
     The promised path is a name or a pattern.
     """

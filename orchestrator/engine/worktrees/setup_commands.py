@@ -1,6 +1,6 @@
 """Commands that prepare a worktree.
 
-They run once for each worktree, before the worker starts or the first gate runs there.
+The commands run once for each worktree, before the worker starts or the first gate runs there.
 """
 
 import os

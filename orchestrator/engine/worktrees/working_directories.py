@@ -214,12 +214,12 @@ class Worktrees:
     def base_below(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job: the state of the worker's worktree, with its
+        """Return the base for a worker's child job: the state of the worker's worktree, with
         uncommitted work.
 
-        If the worker has no worktree, return the base of its job. If its job has no base, return
-        the present commit of the project. Raise Unavailable if the worktree is on a node that
-        cannot be reached.
+        Without a worktree, return the base of the worker's job. If this job has no base, return the
+        present commit of the project. Raise Unavailable if the worktree is on a node that cannot be
+        reached.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -232,8 +232,8 @@ class Worktrees:
     def refresh(self, worker: Worker) -> None:
         """Update the branch of a running worker from its node, if the node has its own file system.
 
-        Does nothing for some seconds after the previous call. An error is only logged, because the
-        branch then has an earlier state. Never raises.
+        Does nothing for some seconds after the previous call. Never raises: after an error, which
+        is logged, the branch has an earlier state.
         """
         if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
             return
@@ -272,8 +272,8 @@ class Worktrees:
     def open(self, assignment: Assignment) -> WorkerWorktree:
         """Open the worker's worktree. Idempotent.
 
-        Another attempt continues from the state of the previous attempt. After a decided rollback,
-        it continues from an earlier checkpoint.
+        A further attempt continues from the state of the previous attempt. After a decided
+        rollback, it continues from an earlier checkpoint.
         """
         with self.checkpoints.held(assignment.worker.key):
             try:
@@ -287,8 +287,7 @@ class Worktrees:
                 return self._open(assignment)
 
     def equipped(self, assignment: Assignment, ground: WorkerWorktree) -> Assignment:
-        """Add to the assignment what another attempt finds in its worktree: earlier commits, and
-        texts of conflicts.
+        """Add earlier commits and texts of conflicts to the assignment of a further attempt.
 
         Raise RepositoryError.
         """

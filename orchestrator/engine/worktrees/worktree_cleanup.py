@@ -33,9 +33,7 @@ class Turns:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """True if the worktree of the worker's attempt must still be removed. False if a later
-        attempt has opened the worktree.
-        """
+        """True if the worktree must still be removed, because no later attempt has opened it."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def removed(self, worker: Worker) -> None:

@@ -106,7 +106,7 @@ class GateResolver:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both a name and a command. The request may give only one of them."""
+    """Return the gate with both a name and a command. The request may have only one of them."""
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known(name, files)
     if known is not None:
@@ -127,7 +127,7 @@ def _known(name: str, files: GateFiles) -> Gate | None:
 
 
 def _with(known: Gate, asked: Gate) -> Gate:
-    """Return a known gate, changed by the fields that the request gives in addition to the name."""
+    """Return a known gate, changed by the fields of the request other than the name."""
     return replace(
         known,
         when=asked.when or known.when,

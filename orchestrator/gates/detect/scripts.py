@@ -74,7 +74,7 @@ def _is_constant(words: list[str], called: Called) -> bool:
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Return patterns of the project's files that the commands, or a makefile's recipes, run.
+    """Return patterns of the project's files that commands or makefile recipes run.
 
     Files that are only operands of a command are omitted.
     """

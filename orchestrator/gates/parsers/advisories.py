@@ -1,7 +1,6 @@
 """Parses the reports of bandit, and of tools that request advisories about packages from a server.
 
-A tool that got no answer from its server has checked nothing. For its report, a function raises
-``NoAdvisories``.
+A tool that got no answer from its server has checked nothing: its function raises ``NoAdvisories``.
 """
 
 from collections.abc import Iterator

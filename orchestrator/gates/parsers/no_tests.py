@@ -1,7 +1,7 @@
 """Detects that a gate ran no test, for gates that are judged only by their exit code.
 
-Only the output of a known test runner counts. Without such output, the gate may have no tests, as a
-linter.
+Only the output of a known test runner counts. A gate without this output may be a linter, for
+example, which has no tests.
 """
 
 import re

@@ -22,7 +22,8 @@ def begin() -> None:
 
     Only files of the worktree or of the user's checkout are reported. A path is appended as soon as
     its file is executed, because Python may end with ``os._exit``. Files that were imported through
-    a link are appended only when Python exits. Without audit hooks, this is so for all files.
+    a link are appended only when Python exits. If Python has no audit hooks, all paths are appended
+    at its exit.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]

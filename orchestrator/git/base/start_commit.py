@@ -1,4 +1,4 @@
-"""The commit from which a job starts."""
+"""Finds and checks the commit from which a job starts."""
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError
 from orchestrator.core.repository.git_refs import BRANCHES, short
@@ -56,8 +56,9 @@ def commit_of(git: Git, revision: str) -> str:
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """Return the user's branch that a revision names; "" if it names none. For the revision "",
-    return the checked-out branch.
+    """Return the user's branch that a revision names; "" if it names none.
+
+    For the revision "", return the checked-out branch.
     """
     how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
     named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)

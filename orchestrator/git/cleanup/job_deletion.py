@@ -99,9 +99,9 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True for a result whose changes are on no branch of the user.
+    """True if the changes of a result branch are on no branch of the user.
 
-    The changes may be there as the result's own commits, or as rewritten commits.
+    Rewritten commits on a branch of the user also contain the changes. False for other branches.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):
@@ -118,7 +118,7 @@ def has_traces(common: Path, root_id: str) -> bool:
     """Return False if a job certainly has no refs in the repository, otherwise True.
 
     Only reads the files in which git stores refs, because it is called for every removed job.
-    Returns True if refs are stored in another way.
+    Returns True if refs are stored otherwise, for example in a reftable.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

@@ -398,7 +398,7 @@ def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
 def failure(what: str, answer: GitOutput) -> Exception:
     """Return the exception for a failed command.
 
-    If the disk is full, it is an OSError, so that the work is retried later.
+    Return an OSError if the disk is full, so that the work is retried later.
     """
     if _says_full(answer):
         return _full(what, answer)

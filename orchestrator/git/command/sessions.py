@@ -39,8 +39,8 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The directory that all worktrees of a repository share, and the place of one worktree's HEAD
-    in it.
+    """The directory that all worktrees of a repository share, and the location of one worktree's
+    HEAD.
     """
 
     common: str
@@ -48,8 +48,9 @@ class SharedPart:
     head: str
 
     def named(self, name: str) -> str:
-        """Return the name by which a session can read an object of this worktree. Only names that
-        begin with HEAD differ.
+        """Return the name by which a session can read an object of this worktree.
+
+        Only a name that begins with HEAD is changed.
         """
         own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
         return f"{self.head}{name}" if own else name

@@ -1,4 +1,4 @@
-"""Lock files that a killed git left. They block every later git command."""
+"""Lock files that a killed git did not remove. They block every later git command."""
 
 import os
 import re

@@ -59,9 +59,7 @@ def differing_paths(git: Git, start: str, end: str) -> Differences:
 
 
 def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
-    """Return the key of a cached difference; None if the names may be those of other commits
-    later.
-    """
+    """Return the cache key of a difference; None if the names may later mean other commits."""
     part = shared_part(git.directory, git.env)
     is_fixed = len(start) in _LENGTHS and len(end) in _LENGTHS
     return (part.common, start, end) if part and is_fixed else None
@@ -113,7 +111,10 @@ def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signatu
 
 
 def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
-    """True if the repository has the objects. ``commit-tree`` reports the missing object."""
+    """True if the repository has the tree and the parents.
+
+    If not, ``commit-tree`` reports which object is missing.
+    """
     names = [f"{tree}^{{tree}}", *(f"{each}^{{commit}}" for each in parents)]
     return git.resolve_all(names) == [tree, *parents]
 
@@ -245,7 +246,7 @@ def _fitting(
     """Write the tree of a commit, and return it. If the disk is full, retry without held-back
     files.
 
-    The first attempt writes held-back files, too: to search for them first would cost every commit
+    The first attempt writes held-back files, too, because a search for them would cost every commit
     one more process.
     """
     try:

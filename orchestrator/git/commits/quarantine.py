@@ -1,6 +1,6 @@
 """Keeps new objects of a commit apart from the repository until the commit's tree is complete.
 
-Git does the same for a push. Held-back files and interrupted commits thus take no space in the
+Git does the same for a push. Held-back files and interrupted commits therefore take no space in the
 repository.
 """
 

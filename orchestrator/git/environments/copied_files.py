@@ -94,7 +94,7 @@ NO_RULES = CopyRules()
 def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Sequence[str]) -> None:
     """Copy or link the files that the rules name into a worktree. Idempotent: existing files stay.
 
-    A file is copied only if git ignores it in the checkout and in the worktree. So it is never
+    A file is copied only if git ignores it in the checkout and in the worktree, so that it is never
     committed. Unreadable files are skipped. Raise OSError if the disk is full.
     """
     top, to = checkout.directory, worktree.directory

@@ -18,8 +18,9 @@ def is_locked(git: Git) -> bool:
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git has added files. Git takes these files for untracked files, because they
-    are not in the index yet.
+    """True if a killed git has added files that git now lists as untracked.
+
+    The files are not in the index yet.
     """
     return is_locked(git) and any(_existing(git, before, after, "A"))
 
@@ -49,7 +50,7 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 
 
 def _has_others(git: Git, before: str, after: str) -> bool:
-    """True if someone has changed a file since: its content matches neither commit."""
+    """True if a file was changed after the interruption: its content matches neither commit."""
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
         others &= _unlike(git, commit) | {*update_checkout.differing(git, absent, before, after)}
@@ -89,8 +90,8 @@ def _is_unlocked(git: Git) -> bool:
 def _is_git_at(top: str) -> bool:
     """True if git may be running in a directory.
 
-    The directory of another user's git is unreadable. Such a git counts as running in every
-    directory.
+    The directory in which another user's git runs is unreadable. This git counts as running in
+    every directory.
     """
     top = os.path.realpath(top)
     for process in Path("/proc").glob("[0-9]*"):

@@ -74,7 +74,7 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Implements ``core.repository.landing.Landing``."""
+    """Implements ``core.repository.landing.ResultLanding``."""
 
     project: Path
     root_id: str
@@ -267,9 +267,9 @@ class Landing:
     def _with_retold(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        An earlier result may have landed as rewritten commits. Then return a temporary commit with
-        the files of ``head``, and with the earlier result as a second parent. So lines that both
-        results contain do not conflict.
+        If an earlier result was landed as rewritten commits, return a temporary commit. It has the
+        files of ``head``, and the earlier result as a second parent. Then lines that both results
+        contain do not conflict.
         """
         earlier = self._git.resolve(self._retold)
         if not earlier or not self._retold_on(head, earlier):
@@ -387,7 +387,7 @@ class Landing:
         )
 
     def _ends(self, commit: str) -> str:
-        """Return text with the command that completes an interrupted checkout."""
+        """Return advice that names the command which completes an interrupted checkout."""
         lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
         command, when = f"git reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
@@ -395,10 +395,7 @@ class Landing:
         return f"to complete it by hand{when}: `{command}` (later changes of files are lost)"
 
     def _takes_back(self, before: str, after: str) -> str:
-        """Return the git command that undoes the landing.
-
-        ``git revert`` undoes a single commit, but a landing may have several commits.
-        """
+        """Return the git command that undoes the landing of one or several commits."""
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"

@@ -44,8 +44,8 @@ def _committing(top: str, paths: Sequence[str]) -> str:
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
-    The uncommitted work ``dirt`` is the common ancestor of the merge. So a line does not conflict
-    if the user has committed it and a worker has changed it.
+    The uncommitted work ``dirt`` is the common ancestor of the merge. Therefore a line does not
+    conflict if the user has committed it and a worker has changed it.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)

@@ -65,10 +65,10 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to a path that is not free.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to a path of another ``theirs``
+    file.
 
-    ``theirs`` has another file at this path. The version is yielded under the file's old name.
-    Without this entry, the version would be lost.
+    The version is yielded under the file's old name, so that it is not lost.
     """
     places = {path for *_, path in kept}
     above = _above(places)

@@ -79,8 +79,8 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites``: if both sides only add lines, keep the lines of both. ``forces``: in all other
-    conflicts, select the lines of ``theirs``.
+    ``unites``: if both sides only add lines at a place, the lines of both sides are kept.
+    ``forces``: in all other conflicts, the lines of ``theirs`` are selected.
     """
     files = list(_contested(git, tree, sides))
     ours, theirs = _edits(git, files)

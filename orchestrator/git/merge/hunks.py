@@ -72,8 +72,8 @@ def _span(first: int, count: int) -> Span:
 def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) -> Iterator[Hunk]:
     """Yield all hunks of three texts, in order.
 
-    ``sides``: the edits of ``ours``, and those of ``theirs``. As in git, edits of both sides that
-    touch each other are one conflict.
+    ``sides``: the edits of ``ours`` and the edits of ``theirs``. As in git, edits of both sides
+    that touch each other are one conflict.
     """
     left, right = (list(each) for each in sides)
     at = [0, 0, 0]

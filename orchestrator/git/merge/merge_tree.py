@@ -207,8 +207,8 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
-    If ``commit`` equals the result of ``marked``, no file is resolved: a binary file or a deletion
-    has no markers that could show it. Otherwise a file is unresolved in two cases:
+    If ``commit`` equals the result of ``marked``, no file is resolved, because binary files and
+    deletions have no markers. Otherwise a file is unresolved in two cases:
 
     - It has conflict markers that neither side has.
     - It has the name that git invented, because a directory has the file's own path.

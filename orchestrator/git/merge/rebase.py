@@ -100,9 +100,9 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
     """Combine the commits after ``onto`` up to ``refused`` with the next commit. Return the new
     tip.
 
-    ``message`` is for the combined commit, unless all of these commits have the same subject.
-    Return ``tip`` unchanged if it does not build on these commits, or if one of them or the next
-    commit is a merge.
+    ``message``: message of the combined commit, unless all combined commits have the same subject.
+    Return ``tip`` unchanged if it does not build on ``onto`` and ``refused``, or if a commit to
+    combine is a merge.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

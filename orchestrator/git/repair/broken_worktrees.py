@@ -33,7 +33,8 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 
 
 def mend(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
-    """Repair everything except the content of files. Return the damage, as text. Idempotent.
+    """Repair everything except the content of files. Return the repaired damage as text.
+    Idempotent.
 
     ``start``: the commit at which a removed branch is created again.
     """

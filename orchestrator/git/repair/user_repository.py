@@ -31,7 +31,7 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """Says whether a job's change to the repository can be restored, and how."""
+    """Possible ways to restore a job's change to the repository."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
@@ -88,7 +88,7 @@ class BranchRestore:
         return found
 
     def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
-        """Return the present state of each change of a job. Raise Conflict or RepositoryError."""
+        """Return each change of a job with its present state. Raise Conflict or RepositoryError."""
         return [self._looked_at(each) for each in changes]
 
     def _looked_at(self, change: RepositoryChange) -> Restorable:
