@@ -96,7 +96,9 @@ def _allowed_seconds(item: pytest.Item) -> float:
 
 
 def _reads_source(item: pytest.Item) -> bool:
-    return isinstance(item, pytest.Function) and hasattr(item.module, "source_nodes")
+    return isinstance(item, pytest.Function) and any(
+        hasattr(item.module, name) for name in ("source_nodes", "modules")
+    )
 
 
 def _is_everyday(item: pytest.Item) -> bool:

@@ -27,7 +27,7 @@ from .launcher_adapters import ADAPTERS, LauncherSite
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
 
 
-@pytest.fixture(params=ADAPTERS)
+@pytest.fixture(params=["local", pytest.param("cluster", marks=pytest.mark.slow)])
 def idle(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LauncherSite]:
     """A launcher to which no thread listens yet."""
     with ADAPTERS[request.param](tmp_path) as site:

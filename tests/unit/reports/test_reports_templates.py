@@ -117,6 +117,7 @@ def _compiled(package: Path) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_shipped_templates_are_compiled_once_for_all_processes(tmp_path: Path) -> None:
     package = tmp_path / "orchestrator"
     shutil.copytree(SOURCES, package, ignore=shutil.ignore_patterns("__pycache__"))

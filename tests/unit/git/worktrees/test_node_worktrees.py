@@ -18,6 +18,8 @@ from orchestrator.git.worktrees.node_worktrees import NodeRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
+pytestmark = pytest.mark.slow
+
 BRANCH = "refs/heads/orch/1/worker_1"
 
 

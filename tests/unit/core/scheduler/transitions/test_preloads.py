@@ -470,7 +470,7 @@ class Walk(RuleBasedStateMachine):
 
 TestWalk = Walk.TestCase
 TestWalk.settings = settings(
-    max_examples=examples(40, 1_000),
+    max_examples=examples(15, 1_000),
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=list(HealthCheck),
