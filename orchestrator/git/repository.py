@@ -259,7 +259,7 @@ class GitRepository(Committed):
             return self._place
 
     def known_common(self) -> Path | None:
-        """Return the repository's common directory if an earlier call needed it; otherwise None.
+        """Return the repository's common directory if it is already known; otherwise None.
 
         Runs no git.
         """
@@ -330,10 +330,7 @@ class GitRepository(Committed):
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
-        """True if the branch certainly contains the whole content of a worktree.
-
-        This method reads only file metadata, no content.
-        """
+        """True if the branch certainly contains all files of a worktree. False if in doubt."""
         place = self.place()
         found = place.worktrees.find(directory) if was_whole(directory) else None
         if found is None:

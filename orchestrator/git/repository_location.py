@@ -30,7 +30,7 @@ class GitLocation:
     spares: WorktreePool
 
     def whole(self, directory: str) -> Found:
-        """Return a worktree. Raise RepositoryError if it does not exist or is incomplete."""
+        """Return the complete worktree in a directory. Raise RepositoryError if there is none."""
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
             raise RepositoryError(f"the worktree {directory} no longer exists, or is incomplete")
@@ -76,8 +76,9 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError if git is too old. The version of each installed git is checked
-    once.
+    """Raise RepositoryError if git is too old.
+
+    The version of each installed git is checked once.
     """
     program = shutil.which("git") or "git"
     with suppress(OSError):

@@ -11,8 +11,9 @@ from orchestrator.git.submodules.worktree_submodules import has, links, listed
 
 
 def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Return the submodules of a commit that the user has not checked out. In worktrees, their
-    directories are empty.
+    """Return the submodules of a commit that the user has not checked out.
+
+    In worktrees, their directories are empty.
     """
     found = listed(git, Path(top), top, commit)
     return [each.path for each in found if not each.is_here]
@@ -49,9 +50,9 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
 
 
 def forget(git: Git, top: str, root_id: str) -> None:
-    """Remove the refs of a root job.
+    """Remove a root job's refs from the user's submodule repositories.
 
-    A branch stays if it has commits that no other ref contains.
+    A branch stays if its commits are in no other ref.
     """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source

@@ -51,9 +51,7 @@ class Submodule:
 
     @property
     def is_workers(self) -> bool:
-        """True if the worker created this repository, at a path at which the product had created
-        none.
-        """
+        """True if the submodule's directory has files that the worker, not the product, created."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
@@ -76,7 +74,7 @@ def has(git: Git, commit: str) -> bool:
 
 
 def links(git: Git, commit: str) -> dict[str, str]:
-    """Return the commits of submodules, by path."""
+    """Return the commit of each submodule, by path."""
     if not git.resolve(f"{commit}:.gitmodules"):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
@@ -99,9 +97,9 @@ def may_have_some(git: Git, admin: Path) -> bool:
 
 
 def fill(git: Git, admin: Path, top: str, commit: str, *, anew: bool = True) -> None:
-    """Check out a worktree's submodules at a commit, if the user's repositories have the objects.
+    """Check out a commit's submodules in a worktree, if the user's repositories have the objects.
 
-    ``anew``: True to also check out submodules that are already filled.
+    ``anew``: also check out submodules that already have files.
     """
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         if not anew and (module.is_filled or module.is_workers):
@@ -157,8 +155,9 @@ def _make(module: Submodule) -> bool:
 
 
 def _relink(module: Submodule) -> None:
-    """Make the submodule's ``.git`` a link to the product's repository again, because a worker may
-    have created its own repository at this path.
+    """Make the submodule's ``.git`` a link to the product's repository.
+
+    A worker may have created its own repository at this path.
     """
     link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
@@ -171,7 +170,7 @@ def _relink(module: Submodule) -> None:
 
 
 def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
-    """Yield submodules that were filled, and that the worker has not removed."""
+    """Yield the submodules that have files in the worktree, each with a usable repository."""
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
@@ -182,8 +181,7 @@ def _live(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
 
 
 def _revive(module: Submodule) -> bool:
-    """Create the repository of a submodule again, because a worker removed it. Return True if that
-    was possible.
+    """Recreate a submodule's repository that the worker removed. Return False if that fails.
 
     All files that differ from the commit then count as changed.
     """
@@ -217,8 +215,9 @@ def commit_all(
 
 
 def _keep(module: Submodule, commit: str, name: str) -> None:
-    """Fetch a commit into the user's submodule repository. A push is not used, because it would run
-    the user's hooks.
+    """Fetch a commit into the user's submodule repository.
+
+    A push is not used, because it would run the user's hooks.
     """
     source = module.source
     if source is None:
@@ -237,9 +236,9 @@ def _keep(module: Submodule, commit: str, name: str) -> None:
 
 
 def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
-    """True if a ref that is never removed contains the commit.
+    """True if a ref of the repository contains the commit.
 
-    ``hidden``: True if the product's own refs count as such refs.
+    ``hidden``: also search the product's own refs below ``refs/orchestrator/``.
     """
     if not has(git, commit):
         return False
@@ -252,7 +251,7 @@ def _is_kept(git: Git, commit: str, *, hidden: bool) -> bool:
 def snapshot(
     git: Git, admin: Path, top: str, name: str, message: str, signature: Signature
 ) -> Mapping[str, str]:
-    """Return, for each submodule that differs from its HEAD, a commit of its present state.
+    """Commit the present files of each changed submodule. Return the commits by path.
 
     The submodules stay unchanged. The commits are saved below ``name`` in the user's submodule
     repositories.
@@ -277,8 +276,9 @@ def snapshot(
 
 
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Raise RepositoryError if the move from ``now`` to ``then`` would change a submodule that has
-    uncommitted changes.
+    """Raise RepositoryError if the move would change a submodule that has uncommitted changes.
+
+    ``now`` and ``then``: the worktree's commits before and after the move.
     """
     after = links(git, then)
     for module in listed(git, admin, top, now):
@@ -288,7 +288,7 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Check out the commits that ``then`` has for submodules, if ``now`` has other commits."""
+    """Check out each submodule at its commit in ``then``, if ``now`` has another commit."""
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

@@ -1,7 +1,7 @@
-"""The user's own checkout: read to verify that it is unchanged.
+"""Reads the user's own checkout, to verify that a job left it unchanged.
 
-It is never written, except ``info/exclude``. That file gets an entry for a directory of the
-product, such as the workspace, if git would otherwise show the directory.
+Only ``info/exclude`` is written. It gets an entry for a directory of the product, such as the
+workspace, if git would otherwise show the directory.
 """
 
 import base64
@@ -40,10 +40,10 @@ _guard = threading.Lock()
 
 
 def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, str]:
-    """Return the state of the checkout: values by description. If all values are equal later,
-    nothing has changed.
+    """Return the state of the checkout, as values by description.
 
-    ``ours``: the product's own folders, relative to the top. Changes in these folders do not count.
+    Two equal states mean that nothing has changed. ``ours``: the product's own folders, relative to
+    the top. Changes in these folders do not count.
     """
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
@@ -74,9 +74,7 @@ def branch(git: Git) -> str:
 
 
 def settings(common: Path) -> dict[str, str]:
-    """Return the repository's own settings, by name. The value is a JSON list of the setting's
-    values.
-    """
+    """Return the repository's own settings by name. Each value is a JSON list of strings."""
     config = common / "config"
     listed = configuration.of_file(config)
     if listed is None:
@@ -88,8 +86,7 @@ def settings(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a file as a text from which ``BranchRestore`` can create it again; "" if there is
-    none.
+    """Return a file as text from which ``BranchRestore`` can recreate it; "" if there is none.
 
     For a large file, and for git's example of a hook, the text is only a digest.
     """
@@ -139,7 +136,7 @@ def _status(git: Git, top: str) -> list[str]:
 
 
 def _flags(git: Git) -> dict[str, str]:
-    """Return a digest of the index flags of files, such as flags that make git skip a file."""
+    """Return a digest of the files' flags in the index, such as ``skip-worktree``."""
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
     before, began = _stamp(index), time.time()
@@ -202,9 +199,9 @@ def within(path: str, directory: str) -> bool:
 
 
 def hide(git: Git, top: str, common: Path, directory: str) -> bool:
-    """Exclude a directory of the checkout from the user's git. Idempotent.
+    """Add a directory of the checkout to ``info/exclude``, unless git ignores it. Idempotent.
 
-    Return True if a line was added to ``info/exclude``.
+    Return True if a line was added.
     """
     relative = os.path.relpath(directory, top)
     if relative.startswith(".."):
@@ -223,9 +220,7 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:
-    """Return those of the paths that are untracked and ignored. A directory has a trailing
-    slash.
-    """
+    """Return the paths that are untracked and ignored. A directory has a trailing slash."""
     if not paths:
         return []
     # The command cannot take literal paths. With "./" in front, a colon at the beginning is

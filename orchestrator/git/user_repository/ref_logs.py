@@ -1,5 +1,6 @@
-"""Changes of refs by workers, read from git's ref logs. Each log entry has its creator's
-address.
+"""Changes of refs by workers, read from git's ref logs.
+
+Each log entry has the email address of its creator.
 """
 
 import os
@@ -26,8 +27,8 @@ _MERGER = "merge"
 def moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield moves of refs by a root job's workers.
 
-    Several equal moves of one ref by one worker are one item, with the first and the last commit.
-    Fetches are excluded. Logs without a change after ``since`` are not read.
+    All moves of one ref by one worker are one item, from the first to the last commit. Fetches are
+    excluded. Logs without a change after ``since`` are not read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -69,9 +70,7 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 
 
 def _entry(who: str, address: str) -> tuple[str, str, str]:
-    """Return the two commits of a log entry, and the worker with the entry's address; "" if
-    none.
-    """
+    """Return a log entry's earlier commit, later commit, and worker; "" for a missing value."""
     before, _, rest = who.partition(" ")
     after, _, rest = rest.partition(" ")
     email = rest.rpartition(" <")[2].partition(">")[0]

@@ -1,4 +1,4 @@
-"""Ignored files of a worktree. They are saved as a separate commit, and restored from it."""
+"""Saves the ignored files of a worktree as a separate commit, and restores them from it."""
 
 import filecmp
 import json
@@ -45,7 +45,7 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """Return a commit of the ignored files; "" if there are none."""
+    """Save the worktree's ignored files in a commit. Return the commit; "" if there are no files."""
     found = look(git, top)
     if found.is_empty:
         return ""
@@ -82,9 +82,7 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
 
 
 def _carried(git: Git) -> frozenset[str]:
-    """Return the files that were linked or copied from the user's checkout when the worktree was
-    created.
-    """
+    """Return the files that were linked or copied from the user's checkout into the worktree."""
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
 
@@ -114,7 +112,7 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 
 
 def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
-    """Yield files and links with their sizes; -1 for a file that git cannot store.
+    """Yield the files and links at a path, with sizes; -1 as the size of a nested repository.
 
     Pipes and devices are omitted.
     """
@@ -138,9 +136,7 @@ def _file(directory: str, path: str) -> Iterator[tuple[str, int]]:
 
 
 def _is_shared(own: str, users: str) -> bool:
-    """True if the worktree's file is an unchanged copy of the file in the user's checkout. False
-    for a link.
-    """
+    """True if the worktree's file equals the file in the user's checkout. False for a link."""
     with suppress(OSError):
         return not os.path.islink(own) and filecmp.cmp(own, users, shallow=False)
     return False
@@ -155,9 +151,7 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note on the files that a commit of ignored files does not contain. The note is in
-    the commit's header.
-    """
+    """Return the note in a commit of ignored files: the files that the commit omits."""
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")
@@ -182,9 +176,7 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all files that are not in the index, including ignored files, except the paths in
-    ``left``.
-    """
+    """Remove all untracked files, including ignored files, except the paths in ``left``."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

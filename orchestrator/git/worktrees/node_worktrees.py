@@ -1,8 +1,8 @@
-"""Worktrees on nodes: sends worktrees to nodes without the repository, and receives their changes.
+"""Sends worktrees to nodes that do not have the repository, and receives the changes.
 
 The server sends the commits of a worktree as a pack of git objects. On the node, each worker gets
-its own repository, which borrows objects from one repository of the node. Two packs come back: the
-worker's commits, and its uncommitted changes as one more commit.
+its own repository, which borrows objects from one repository of the node. The node returns two
+packs: the worker's commits, and its uncommitted changes as one more commit.
 
 The server checks the commits outside of the project's repository, and stores them only if they are
 complete. The objects of the uncommitted changes never enter the repository, because they may
@@ -51,11 +51,11 @@ _PREFIX = "orchestrator-node-"
 def send(
     git: Git, commit: str, changes: str, known: Sequence[str], directory: str
 ) -> Sequence[str]:
-    """Write the objects of a commit, except those of the ``known`` commits, into a directory.
+    """Write the objects of a commit into a directory, except those of the ``known`` commits.
 
     ``changes``: the worktree's files as one more commit; ``commit`` if none is changed. Return the
-    commits that the other machine has afterwards: ``commit``, and those of ``known`` that exist
-    here. Raise RepositoryError or OSError.
+    commits that the node then has: ``commit``, and the ``known`` commits that exist here. Raise
+    RepositoryError or OSError.
     """
     present = send_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
@@ -65,8 +65,9 @@ def send(
 def send_commits(
     git: Git, commits: Sequence[str], known: Sequence[str], directory: str
 ) -> Sequence[str]:
-    """Write the objects of commits, except those of the ``known`` commits, into a directory. Return
-    those of ``known`` that exist here. Raise RepositoryError or OSError.
+    """Write the objects of commits into a directory, except those of the ``known`` commits.
+
+    Return the ``known`` commits that exist here. Raise RepositoryError or OSError.
     """
     theirs = [each for each in known if _ID.fullmatch(each)]
     present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]
@@ -80,18 +81,19 @@ def is_changed(git: Git) -> bool:
 
 
 def other_files(git: Git) -> Sequence[str]:
-    """Return the worktree's paths that are in no commit. Nested repositories are omitted. Raise
-    RepositoryError.
+    """Return the worktree's untracked files, including ignored files.
+
+    Nested repositories are omitted. Raise RepositoryError.
     """
     listed = git.run("ls-files", "--others", "-z").fields
     return [each for each in listed if not each.endswith("/")]
 
 
 def take(git: Git, admin: Path, objects: str, branch: str, commit: str, directory: str) -> None:
-    """Move the branch of a worktree, and change its files, as the node reports them. Idempotent.
+    """Set a worktree's branch and files to the state that a node sent. Idempotent.
 
     ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
-    ``directory``: what the node sent. Raise RepositoryError or OSError: the branch is then
+    ``directory``: the received files. Raise RepositoryError or OSError: the branch is then
     unchanged, or another call completes the change.
     """
     state = _state_of(directory)
@@ -135,9 +137,7 @@ def _write_state(directory: str, head: str, changes: str) -> None:
 
 
 def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
-    """Return git that writes new objects into ``directory``, and also reads the objects in
-    ``others``.
-    """
+    """Return a Git that writes objects into ``directory``, and also reads those in ``others``."""
     os.makedirs(f"{directory}/pack")
     env = {
         "GIT_OBJECT_DIRECTORY": directory,
@@ -147,9 +147,7 @@ def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
 
 
 def _index(git: Git, pack: str) -> str:
-    """Check a pack, and add it to the objects of ``git``. Return the pack's name; "" if there is no
-    pack.
-    """
+    """Check a pack, and add it to the objects of ``git``. Return its name; "" if there is no pack."""
     if not os.path.exists(pack):
         return ""
     name = "pack-received"
@@ -162,8 +160,9 @@ def _index(git: Git, pack: str) -> str:
 
 
 def _check(git: Git, commit: str, known: str) -> None:
-    """Raise RepositoryError if an object of a commit is missing. Objects of ``known`` are not
-    checked.
+    """Raise RepositoryError if an object of a commit is missing.
+
+    Objects of ``known`` are not checked.
     """
     if git.run("cat-file", "-t", commit).text != "commit":
         raise RepositoryError(f"{commit} is not a commit")
@@ -180,9 +179,7 @@ def _store(packs: str, digest: str, to: str) -> None:
 
 
 def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
-    """Write the content of a commit to the files of a worktree. The worktree's index stays
-    unchanged.
-    """
+    """Write a commit's content to a worktree's files. The worktree's index stays unchanged."""
     with suppress(FileNotFoundError):
         shutil.copyfile(admin / "index", index)
     env = {"GIT_INDEX_FILE": index}
@@ -190,10 +187,7 @@ def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
 
 
 def _remove_others(git: Git, index: str) -> None:
-    """Remove the files that are neither in an index nor ignored.
-
-    The node no longer has them: an earlier call, or the result of a child job, has written them.
-    """
+    """Remove the files that are neither in ``index`` nor ignored: the node no longer has them."""
     how = ("ls-files", "--others", "--exclude-standard", "-z")
     for each in git.run(*how, env={"GIT_INDEX_FILE": index}).fields:
         if not each.endswith("/"):
@@ -227,7 +221,7 @@ class NodeRepository:
         return self._stored()[:_MOST_KNOWN]
 
     def _stored(self) -> Sequence[str]:
-        """Return the commits of this machine, the newest first."""
+        """Return the commits that this machine has stored, newest first."""
         if not (self._directory / "HEAD").exists():
             return ()
         how = ("--format=%(objectname)", "--sort=-creatordate")
@@ -320,11 +314,9 @@ def _init(directory: str, kind: str, *more: str) -> None:
 
 
 def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
-    """Return a tree of the worktree's files. Ignored files are omitted, unless the task promises
-    them.
+    """Return a git tree of the worktree's files, without ignored files that no task promises.
 
-    As on the server's machine, the files of a nested repository are files of the worktree. The
-    history of a nested repository is not kept.
+    A nested repository's files are included, but not its history.
     """
     git.run("read-tree", head)
     nested = list(_repositories(directory))
@@ -377,8 +369,9 @@ def _nul(names: Sequence[str]) -> bytes:
 
 
 def _pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
-    """Write a pack with the objects of the commits ``wanted`` that the commits ``had`` lack. Write
-    no file if there are no such objects.
+    """Write a pack with the objects that ``wanted`` commits have and ``had`` commits lack.
+
+    Write no file if there are no such objects.
     """
     given = "\n".join((*wanted, *(f"^{each}" for each in had), "")).encode("ascii")
     if not git.run("rev-list", "--max-count=1", "--stdin", given=given).text:

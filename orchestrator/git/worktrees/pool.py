@@ -1,8 +1,7 @@
 """Reuses the files of unused worktrees for further worktrees of the same job.
 
-Writing 50,000 files takes seconds. After a removal of as many files, ext4 without a journal takes
-much longer. Reusing the files takes a fraction of a second, because only differing files are
-changed.
+Writing 50,000 files takes seconds. Reusing the files takes a fraction of a second, because only
+differing files are changed.
 """
 
 import hashlib
@@ -48,9 +47,7 @@ class PooledWorktree:
 
     @property
     def about(self) -> Path:
-        """File with the commit of the index, and a digest of the configuration with which the files
-        were written.
-        """
+        """File with the index's commit, and a digest of the git configuration that wrote the files."""
         return self.path / "about"
 
 
@@ -67,9 +64,7 @@ class WorktreePool:
         self._lock = threading.Lock()
 
     def note(self, directory: str, admin: Path) -> None:
-        """Record a worktree whose files were just written, so that it can become a spare
-        worktree.
-        """
+        """Record a worktree whose files were just written. It can then become a spare worktree."""
         index = admin / "index"
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
@@ -157,9 +152,7 @@ class WorktreePool:
             return None
 
     def _written_by(self) -> str:
-        """Return a digest of the configuration and the attributes, which decide how git writes a
-        file.
-        """
+        """Return a digest of the configuration and attributes that decide how git writes a file."""
         settings = b"\0".join(configuration.listed(self._git))
         attributes = self._common / "info" / "attributes"
         settings += attributes.read_bytes() if attributes.exists() else b""

@@ -1,7 +1,7 @@
 """Registers a worktree by writing the files that ``git worktree add --no-checkout --lock`` writes.
 
-Git starts a second process for it, so that the command takes twice as much CPU time as all other
-commands for a small worktree. The files are described in git's gitrepository-layout(5).
+For a small worktree, that command takes twice as much CPU time as all other commands, because it
+starts a second process. The files are described in git's gitrepository-layout(5).
 """
 
 import os
@@ -24,7 +24,7 @@ _MOST_NUMBERS = 10_000
 
 
 def register(git: Git, common: Path, directory: str, branch: str) -> Path | None:
-    """Register a worktree at ``directory``, which must not exist, and create the directory.
+    """Create ``directory``, which must not exist, and register it as a worktree.
 
     ``branch``: the full name of a branch that no other worktree has checked out. Return the
     worktree's own part of the repository. Return None, and change nothing, if only git can register

@@ -22,7 +22,7 @@ _COMPARED = (0, 1)
 
 
 def mend(git: Git, admin: Path, branch: str) -> None:
-    """Make a worktree's HEAD and index readable. Its files stay. Idempotent."""
+    """Repair a worktree's ``.git``, HEAD, and index. Its files stay. Idempotent."""
     _mend_link(git.directory, admin)
     if _is_sound(git):
         return
@@ -95,8 +95,10 @@ class GitWorktrees:
         return linked or next((each for each in self.all() if each.directory == real), None)
 
     def _linked(self, directory: str) -> Found | None:
-        """Return the worktree to which the directory's ``.git`` leads; None if the worktree does
-        not lead back, because an agent may have changed ``.git``.
+        """Return the worktree that the directory's ``.git`` names.
+
+        Return None if that worktree names another directory, because an agent may have changed
+        ``.git``.
         """
         content = read_regular(f"{directory}/.git", _LONGEST_LINK) or b""
         admin = Path(os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n"))
@@ -114,7 +116,7 @@ class GitWorktrees:
                     yield Found(_link(admin).removesuffix("/.git"), admin)
 
     def git_of(self, found: Found) -> Git:
-        """Return git for a worktree, even if its agent has replaced ``.git``."""
+        """Return a Git for a worktree, which works even if the agent has replaced ``.git``."""
         place = {"GIT_DIR": str(found.admin), "GIT_WORK_TREE": found.directory}
         return Git(found.directory, place)
 
@@ -180,9 +182,7 @@ class GitWorktrees:
             self._sound[found.admin] = seen
 
     def is_sound(self, found: Found) -> bool:
-        """True if HEAD and the index are unchanged since ``note_sound``, according to their
-        stamps.
-        """
+        """True if HEAD, and the index's file metadata, are unchanged since ``note_sound``."""
         return self._sound.get(found.admin, ()) == _seen(found.admin)
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
@@ -238,8 +238,7 @@ class GitWorktrees:
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Remove locks that a killed git left. Call this only when no process of the attempt is
-        alive.
+        """Remove the lock files of a killed git. No process of the attempt may be alive.
 
         Also removes pipes, for which git would wait, and restores the link to the repository.
         """
@@ -304,9 +303,9 @@ def _seen(admin: Path) -> tuple[bytes, int, int, int] | None:
 
 
 def was_whole(directory: str) -> bool:
-    """True if all files of the worktree were written once, and it is not being removed.
+    """True if the worktree was written completely, and is not being removed.
 
-    A file that is missing now was removed by the agent.
+    The agent may have removed files since then.
     """
     return os.path.isdir(directory) and not os.path.lexists(f"{directory}{FILLING}")
 
@@ -322,9 +321,9 @@ def _filling(directory: str) -> Iterator[None]:
 
 
 def _link(admin: Path) -> str:
-    """Return the path of a worktree's ``.git``.
+    """Return the path of a worktree's ``.git``, which its registration names.
 
-    A pipe or directory at this path is removed, because git would wait for a pipe.
+    A pipe in the registration is removed, because git would wait for it.
     """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
@@ -345,9 +344,7 @@ def _restore(path: Path, content: bytes) -> None:
 
 
 def remove_entry(admin: Path) -> None:
-    """Remove a worktree's registration. A ``git gc`` of another process may remove it at the same
-    time.
-    """
+    """Remove a worktree's registration, even if a ``git gc`` removes it at the same time."""
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
             shutil.rmtree(admin)

@@ -168,11 +168,11 @@ class ClusterLauncher:
 
     @contextmanager
     def worktree(self, worker: str, *, waits: bool) -> Iterator[NodeWorktree | None]:
-        """Hold the worktree of a running worker on a node with its own file system; None if the
-        server's machine has the worker's files.
+        """Hold and yield the worktree of a running worker on a node with its own file system.
 
-        ``worker``: ``<root>/<worker>``. ``waits``: wait for a disconnected node until it is lost;
-        otherwise raise Unavailable. Any thread may call, except the supervisor's.
+        Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
+        ``waits``: True to wait for a disconnected node until it is lost; False to raise
+        Unavailable. Any thread may call, except the supervisor's.
         """
         links = self._links
         flight = self._in_loop(links.hold(worker, waits=waits)) if links is not None else None
@@ -190,9 +190,9 @@ class ClusterLauncher:
     def copy_to_node(self, worker: str, path: str) -> None:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
-        ``path``: in a directory that was copied before the start. A worker's node gets the file
-        again after each connection. A file that the worker has renamed must be harmless then. Does
-        not block. Raise OSError if the file cannot be read.
+        ``path``: in a directory that was copied before the start. The node gets the file again
+        after each connection, even if the worker has renamed it. Does not block. Raise OSError if
+        the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 
@@ -220,8 +220,7 @@ class ClusterLauncher:
         return self._links.states() if self._links and self._is_open else ()
 
     def drain(self, name: str, drained: bool) -> NodeState:
-        """Start no more workers on a node (``drained``), or allow starts again. Return the node's
-        new state.
+        """Stop or allow starts of workers on a node. Return the node's new state.
 
         Idempotent. The change is stored in the list of nodes. Raise NotFound, with the known names
         in the message, or Unavailable while the server starts or stops.
@@ -410,8 +409,9 @@ class ClusterLauncher:
                 self._dask.open()
 
     def _look_for_agents_here(self) -> None:
-        """Search for the agents of this machine at intervals, in a thread, because a search may
-        wait for a local service.
+        """Search for the agents of this machine at intervals.
+
+        Runs in a thread, because a search may wait for a local service.
         """
 
         def look() -> None:
@@ -497,5 +497,5 @@ class ClusterLauncher:
 
 
 def _names(path: Path) -> Sequence[str]:
-    """Return the given path, and the path with its links resolved if that differs."""
+    """Return the given path, and also its real path if that differs."""
     return list(dict.fromkeys((str(path), os.path.realpath(path))))

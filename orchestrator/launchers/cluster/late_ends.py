@@ -53,8 +53,7 @@ class GivenUpAttempt:
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
-        """Return, for each output file, the position from which the node must send the attempt's
-        output.
+        """Return the position in each output file from which the node must send the output.
 
         ``bases``: the position in the server's file at which the attempt's output begins.
         """
@@ -80,10 +79,7 @@ class GivenUpAttempt:
         self.rest[file] += len(data)
 
     def publish(self, record: str) -> bool:
-        """Store the exit record if the attempt's own shim wrote it.
-
-        Return True if the record was stored.
-        """
+        """Store the exit record if the attempt's own shim wrote it. Return True if it was stored."""
         content = record.encode("ascii", "replace")
         if not exit_record.is_proven(content, self.digest):
             return False

@@ -1,4 +1,4 @@
-"""The times by which server and nodes agree until when attempts may run."""
+"""The times of the lease protocol between server and nodes."""
 
 from orchestrator.core.dataclass import dataclass
 
@@ -8,8 +8,8 @@ class LeaseTerms:
     """Times of the lease protocol, in seconds.
 
     The server's answer to a beat extends the node's lease. The new lease counts from the time when
-    the node sent the beat. However late the answer arrives, the lease therefore never ends later
-    than the server assumes (Gray and Cheriton, "Leases", 1989).
+    the node sent the beat. Therefore a late answer never makes the lease end later than the server
+    assumes (Gray and Cheriton, "Leases", 1989).
     """
 
     #: Interval between two beats of a node that has workers.
@@ -38,7 +38,5 @@ class LeaseTerms:
 
     @property
     def fenced_after(self) -> float:
-        """The seconds from the latest answer to a node until the time at which certainly none of
-        its workers is alive.
-        """
+        """The seconds after the latest answer to a node until all its workers have certainly ended."""
         return self.lease * 1.01 + self.slack

@@ -22,8 +22,8 @@ A node repeats ``ended`` on each new connection until the server has answered ``
 server expects an attempt that the node does not know, the attempt never started on the node:
 ``start`` was lost with the connection.
 
-``files`` goes to nodes with their own file systems only. On such a node, the files that an attempt
-has left come back as pieces of the file ``files``, before ``ended``, which has their digest.
+Only nodes with their own file systems get ``files``. After an attempt, the node sends its files as
+pieces of the file ``files``, and then ``ended`` with their digest.
 
 ``snapshot`` asks such a node for the state of a running attempt's worktree. The answer is messages
 of the same kind and number ``n``: pieces of an archive, and at last its digest. ``bring`` changes
@@ -166,7 +166,10 @@ class Link(asyncio.BufferedProtocol):
         return self._received.popleft()
 
     def _split(self) -> None:
-        """Move all complete messages to the received ones. Raise ValueError or RecursionError."""
+        """Move complete messages from the unread bytes to the received messages.
+
+        Raise ValueError or RecursionError.
+        """
         unread, at = self._unread, 0
         while len(unread) >= at + _LENGTH.size:
             (length,) = _LENGTH.unpack_from(unread, at)
@@ -212,7 +215,8 @@ class Link(asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Close the connection at once. Messages that the socket does not accept at once are lost.
+        """Close the connection at once. Messages that cannot be sent at once are lost.
+
         Idempotent.
         """
         self._flush()
@@ -252,9 +256,7 @@ def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
 
 
 class Window:
-    """Limits the bytes that were sent on one link and are not confirmed. Only the loop's thread may
-    call.
-    """
+    """Limits the unconfirmed bytes of one link. Only the loop's thread may call."""
 
     def __init__(self) -> None:
         self._on_way = 0

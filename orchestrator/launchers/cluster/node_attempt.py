@@ -63,9 +63,7 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
-        """Record that the node has its own file system. The attempt's files come back with its
-        end.
-        """
+        """Record that the node has its own file system, and returns the attempt's files at its end."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree
@@ -155,9 +153,7 @@ def append_piece(flight: NodeAttempt, file: str, at: int, data: bytes) -> None:
 
 
 def stored_end(flight: NodeAttempt, exit: Exit, record: str) -> Exit:
-    """Store the end of an attempt. Return the end that counts: if a record already exists, its end
-    has priority.
-    """
+    """Store the end of an attempt, unless a record exists. Return the stored end."""
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, flight.digest):
             found = exit_record.tombstone(

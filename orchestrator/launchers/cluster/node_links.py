@@ -234,10 +234,10 @@ class NodeLinks:
         self._ticking = asyncio.ensure_future(self._tick())
 
     def _longest_lease(self, name: str) -> float:
-        """Return the seconds for which a node's workers may run although this server starts.
+        """Return how many seconds a node's workers may still run after this server's start.
 
-        A node that does not know all addresses of the server may take the refusal of a former
-        address for the absence of the server, and extend its own lease.
+        A node may know only a former address of the server. If that address refuses a connection,
+        the node may assume that no server runs, and extend its own lease.
         """
         entry, terms = self._entries.get(name), self._terms
         known = tuple(self._addresses) if entry is None else entry.addresses
@@ -296,8 +296,7 @@ class NodeLinks:
     def _expect_beats(self, node: ConnectedNode) -> None:
         """Request frequent beats from a node that is about to get a worker.
 
-        The connection of an idle node may have been broken for seconds. This is then noticed as
-        soon as for a node with workers.
+        Otherwise a broken connection to an idle node would be noticed late.
         """
         if node.is_idle and node.link is not None:
             node.is_idle = False
@@ -396,8 +395,8 @@ class NodeLinks:
     # Worktrees of running attempts
 
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
-        """Return the running attempt of a worker, whose worktree is on a node with its own file
-        system; None if the worker has no such attempt.
+        """Return a worker's running attempt on a node with its own file system; None if it has
+        none.
 
         The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
         for the files of an ending attempt. Raise Unavailable.
@@ -415,7 +414,7 @@ class NodeLinks:
         return None
 
     def release(self, flight: NodeAttempt) -> None:
-        """End a ``hold``."""
+        """Let the attempt that ``hold`` returned end."""
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
@@ -448,8 +447,9 @@ class NodeLinks:
             raise RepositoryError(error.message) from error
 
     async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
-        """Return the node of a running attempt as soon as it is connected; None if the attempt is
-        ending. Raise Unavailable if the node is not connected now, and ``waits`` is False.
+        """Wait for the node of a running attempt, and return it; None if the attempt is ending.
+
+        Raise Unavailable if the node is not connected now, and ``waits`` is False.
         """
         while self._is_running(flight):
             node = self._where[flight.attempt_id]
@@ -770,9 +770,9 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": flight.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, flight: NodeAttempt) -> None:
-        """Let the node send an attempt's files again, because this machine's disk is full.
+        """Let the node send an attempt's files again after a pause.
 
-        The attempt's work is not lost. A stop of the attempt ends the wait.
+        Used if this machine's disk is full. A stop of the attempt ends the pause.
         """
         logger.warning(
             "no space for the files of a worker on node %s; retrying", node.name,
@@ -841,7 +841,7 @@ class NodeLinks:
                 self._give_up(node, [x for x in node.flights.values() if not x.is_taking])
 
     def _store_reports(self) -> None:
-        """Store what nodes have reported, so that the next server knows it before nodes connect."""
+        """Store the nodes' reported agents and addresses for the next server."""
         reported = self._unsaved & self._entries.keys()
         self._unsaved -= reported
         changes: dict[str, Mapping[str, Sequence[str]]] = {}
@@ -856,10 +856,10 @@ class NodeLinks:
             self.read_registry()
 
     def _give_up(self, node: ConnectedNode, lost: Sequence[NodeAttempt]) -> None:
-        """Report attempts of a lost node as lost. None of them is alive, because the node's lease
-        has ended.
+        """Report attempts of a lost node as lost.
 
-        An attempt that is held is reported later.
+        They have ended, because the node's lease has ended. An attempt that is held is reported
+        later.
         """
         for flight in lost:
             flight.is_ending = True
@@ -1021,5 +1021,5 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return the facts that decide whether a waiting worker can start on the machine, or None."""
+    """Return the values that decide whether a waiting worker can start on the machine, or None."""
     return None if machine is None else (machine.slots, machine.takes_workers)

@@ -118,9 +118,9 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield options that show paths that ``covers`` hide, by their given and their real names.
+    """Yield options that show those of ``paths`` that ``covers`` hide.
 
-    Only paths of ``paths`` are shown.
+    Each path is shown by its given and its real name.
     """
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):

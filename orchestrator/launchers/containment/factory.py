@@ -1,6 +1,4 @@
-"""Creates the object that starts, finds, and kills a worker's processes: the process family of a
-containment mode.
-"""
+"""Creates the process family of a containment mode."""
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import rlimits
@@ -36,6 +34,6 @@ def family_for(plan: Message) -> Subreaper:
 
 
 def held_by_family(plan: Message) -> list[str]:
-    """Return limits that the family enforces, so that the shim need not check them."""
+    """Return the limits that the family enforces. The shim need not check them."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

@@ -1,7 +1,7 @@
 """Tries a containment mode: starts a worker with a child process, and kills both processes.
 
-Runs in its own process, because a process that has become a subreaper stays one. The exit code is 0
-after success, otherwise 1 after a line that describes the failure.
+Runs in its own process, because a process cannot stop being a subreaper. The exit code is 0 after
+success. After a failure, it is 1, and the output describes the failure.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Lock and exit record of one attempt: one file that is renamed once.
 
-``<name>.run`` is created and locked by the process that runs the attempt, and names that process.
-At the end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``.
-A reader therefore finds a whole record or none. After a power loss, a file that was not synced may
+The process that runs the attempt creates and locks ``<name>.run``. The file names that process. At
+the end, the exit record replaces the file's content, and the file is renamed to ``<name>.json``. A
+reader therefore finds a whole record or none. After a power loss, a file that was not synced may
 have any content. Such a file counts as no record.
 
 The directory is not synced. After a power loss, or a kill before the rename, an unlocked ``.run``
@@ -119,12 +119,11 @@ class Claim:
         self._write(self._end, line)
 
     def publish(self, record: bytes, *, synced: bool = True) -> None:
-        """Make the exit record visible, and release the claim. After an OSError the claim is still
-        held.
+        """Make the exit record visible, and release the claim.
 
-        ``synced``: wait until the record is on disk, so that it survives a power loss. The wait
-        costs as much as all other disk work of a short worker. It can be omitted if a store gets
-        the record soon.
+        After an OSError the claim is still held. ``synced``: wait until the record is on disk, so
+        that it survives a power loss. The wait is slow. It is not needed if a store gets the record
+        soon.
         """
         # Overwrite the file in place and truncate it afterwards, so that no further block is needed
         # on a full disk.

@@ -88,8 +88,8 @@ def tombstone(
 ) -> Exit | None:
     """Ensure that an attempt never starts, or never starts again. Return its end.
 
-    The attempt's own record decides its end, if there is one. Return None without a change if the
-    attempt is running. Idempotent.
+    An existing exit record decides the end. Return None without a change if the attempt is running.
+    Idempotent.
     """
     while True:
         ended = read_exit(exit_path, digest)
@@ -120,7 +120,7 @@ def break_lock(exit_path: str) -> None:
 
 
 def read_exit(exit_path: str, digest: str = "") -> Exit | None:
-    """Return the exit record; None if there is none.
+    """Return the exit in an attempt's record; None if there is no genuine record.
 
     If the record is unreadable, ``error`` has the reason.
     """

@@ -164,8 +164,7 @@ class LocalLauncher:
     def fileno(self) -> int:
         """Return a descriptor that is readable while ``listen`` has work.
 
-        For event loops. They must also call ``listen`` after a while, because it ends surplus idle
-        shims.
+        An event loop must also call ``listen`` from time to time, to end surplus idle shims.
         """
         return self._epoll.fileno()
 
@@ -488,11 +487,10 @@ class LocalLauncher:
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
-        """True if the shim was killed before it began the attempt, for example together with its
-        spawner.
+        """True if the shim was killed before it began the attempt, for example with its spawner.
 
-        Return True only once for each attempt. So an attempt that kills every shim is not restarted
-        forever.
+        Return True only once for each attempt. Otherwise an attempt that kills every shim would be
+        restarted forever.
         """
         if launch.attempt_id in self._begun_anew:
             return False

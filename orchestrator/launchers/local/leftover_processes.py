@@ -25,10 +25,10 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield the living processes of each attempt in this workspace that ended or lost its shim.
+    """Yield the living processes of this workspace's attempts that have ended or lost their shims.
 
-    Only processes that this user may inspect are found. Omits processes of the caller's own
-    attempt. A process without a marker is found only as an orphan in a worker's directory.
+    Only processes that this user may inspect are found. Processes of the caller's own attempt are
+    omitted. A process without a marker is found only as an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
@@ -47,7 +47,7 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
 
 
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
-    """Yield orphans in a worker's directory that have removed the marker from their environment."""
+    """Yield orphans in workers' directories that have removed the marker from their environment."""
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(is_orphan, proc.everything()):
@@ -77,7 +77,7 @@ def _directory(pid: int) -> str:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    ``record``: the exit record's path without ``.exit.json``, or ``.json`` for the run of a gate.
+    ``record``: the exit record's path without its suffix: ``.exit.json``, or ``.json`` for a gate.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

@@ -197,8 +197,8 @@ class ShimLink:
     def may_have_begun(self) -> bool:
         """True if the worker of an exited shim may have started.
 
-        A shim reports a start with a delay. In that time, a worker can kill its shim and remove the
-        attempt's claim, and so leave no trace of the start.
+        A shim reports a start with a delay. Before the report, a worker can kill its shim and
+        remove the attempt's claim.
         """
         # Unread data shows that the shim has not read its launch. With preloaded launches, this is
         # uncertain, because the unread data may be one of them.
@@ -271,7 +271,7 @@ class ShimLink:
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Stop the running attempt, or request the return of a preloaded launch."""
+        """Stop the attempt if it is running. If it is preloaded, request its return."""
         if attempt_id in self.preloaded:
             self.take_back(attempt_id)
         else:
@@ -433,7 +433,7 @@ class ShimPool:
     def fell(self, link: ShimLink) -> bool:
         """Handle a closed shim socket.
 
-        Return True if no spawner will report the end of the shim's leftover processes.
+        Return True if the spawner will not report the end of the shim's leftover processes.
         """
         self._drop(link)
         if link in self._idle:
@@ -451,8 +451,9 @@ class ShimPool:
         link.close()
 
     def gone(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Return the shims that died during an attempt, and whose leftover processes have ended.
-        Each is returned with the processes that its spawner killed.
+        """Return each dead shim whose leftover processes have ended, with the killed processes.
+
+        Only shims that died during an attempt are returned.
         """
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
@@ -474,8 +475,9 @@ class ShimPool:
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:
-        """Discard a spawner that has ended together with its keeper. Return the shims whose deaths
-        it did not report.
+        """Discard a spawner that has ended together with its keeper.
+
+        Return the dead shims that the spawner did not report.
         """
         self._epoll.unregister(spawner)
         spawner.close()

@@ -25,7 +25,7 @@ class LeaseFile:
     """The lease file for the node, which extends the lease."""
 
     def __init__(self, path: str) -> None:
-        """Open the file, or create it. Raise OSError."""
+        """Open the lease file, or create it. Raise OSError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
 

@@ -139,7 +139,7 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
 
 
 def carrying(pids: list[int], attempt_id: str) -> list[int]:
-    """Return those of the processes that have an attempt's marker and that this user may read.
+    """Return the PIDs of ``pids`` whose readable environment has an attempt's marker.
 
     A process has an empty environment for a moment during an exec. This function waits for such
     processes.
@@ -164,12 +164,12 @@ def _environment(pid: int) -> bytes | None:
 
 
 def _between_programs(pids: list[int]) -> list[int]:
-    """Return those of the processes with an empty environment that may be in the middle of an exec.
+    """Return those PIDs whose process may be in the middle of an exec.
 
-    An exec first creates new memory, and then writes arguments and environment there. In between,
-    the environment's start and end addresses are first 0, then equal. If they are still equal after
-    a pause, the environment is really empty, as in every shim and spawner. One pause is enough for
-    all processes.
+    ``pids``: processes with an empty environment. An exec first creates new memory, and then writes
+    arguments and environment there. In between, the environment's start and end addresses are first
+    0, then equal. If they are still equal after a pause, the environment is really empty. One pause
+    is enough for all processes.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
@@ -226,8 +226,9 @@ def signal_group(leader: int, number: int) -> None:
 
 
 def become_subreaper() -> None:
-    """Make this process the new parent of all orphans among its descendants. Forked processes do
-    not inherit this property.
+    """Make this process adopt all orphans among its descendants.
+
+    Forked processes do not inherit this property.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
@@ -244,8 +245,9 @@ def hide_memory(hidden: bool = True) -> None:
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Request that this process gets a signal when its parent exits. The parent must have only one
-    thread.
+    """Request a signal to this process when its parent exits.
+
+    The parent must have only one thread.
     """
     _prctl(_PR_SET_PDEATHSIG, number)
 

@@ -1,9 +1,8 @@
-"""Starts nodes on the workers of a Dask cluster. Dask starts machines, and reports which of them
-exist.
+"""Starts nodes on the workers of a Dask cluster.
 
-Dask gets no attempts and no keys. For each of its workers, it gets one command, which has only the
-path of a join file. The started node connects to the server directly, without Dask's worker and
-scheduler. Only this module imports ``distributed``, of the extra ``cluster``.
+For each Dask worker, Dask gets one command, which has only the path of a join file. Dask gets no
+attempts and no keys. The started node connects to the server directly. Only this module imports
+``distributed``, of the extra ``cluster``.
 """
 
 import asyncio
@@ -258,11 +257,10 @@ class DaskNodes:
         return path.resolve()
 
     def _give_up(self, gone: set[str]) -> None:
-        """Release the nodes ``gone``: no more workers start on them. A released node that runs no
-        worker is removed by a later call.
+        """Release the nodes of lost Dask workers: no more workers start on these nodes.
 
-        Dask has lost its own worker, but the node may still run. The node's workers then run to
-        their end, or until the node's lease ends.
+        The node itself may still run. Its workers continue until they end or the node's lease ends.
+        A later call removes a released node without workers.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

@@ -94,7 +94,7 @@ class SchedulerScaling(SchedulerPlugin):
         return max(self._wanted, staying, int(self._for_tasks(target_duration)))
 
     def valid_workers_downscaling(self, scheduler: Any, workers: list[Any]) -> list[Any]:
-        """Return those of the workers that Dask may close."""
+        """Return the workers among ``workers`` that Dask may close."""
         if not self._is_fresh:
             return []
         return [each for each in workers if each.address in self._closable]
@@ -112,9 +112,10 @@ class DaskScaling:
         demand: Callable[[Machine, int], int],
         machine: Callable[[str], Machine | None],
     ) -> None:
-        """``demand`` returns how many workers could start if there were more machines like the
-        given one. It counts no further than its second argument. ``machine`` returns the machine of
-        a node.
+        """``machine`` returns the machine of a node.
+
+        ``demand`` returns how many workers could start on more machines like its first argument, at
+        most its second argument.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
@@ -205,7 +206,7 @@ class DaskScaling:
             )
 
     async def _long_waiting(self, slots: float) -> int:
-        """Return how many workers wait for a machine now, and did so at the previous call, too."""
+        """Return how many workers have waited for a machine since the previous call."""
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()
         former = self._waiting
@@ -216,8 +217,9 @@ class DaskScaling:
     def _release(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release ``surplus`` nodes, the nodes with the fewest workers first. If more nodes than
-        that are already released, reclaim the rest.
+        """Release or reclaim nodes, until ``surplus`` nodes are released.
+
+        Nodes with few workers are released first. A node is released only after a lasting surplus.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]

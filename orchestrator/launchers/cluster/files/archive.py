@@ -2,7 +2,7 @@
 
 The archive is a sequence of records. A record is the length of its header (four bytes), the header
 as a JSON object, and the content of a file. The last record has the kind ``end``. The other machine
-is not trusted. One record with a path or link that leaves its directory makes the archive unusable.
+is not trusted: if any path or link leaves its directory, the whole archive is rejected.
 """
 
 import errno
@@ -345,8 +345,9 @@ def _is_same(first: str, second: str) -> bool:
 
 
 def as_full_disk(error: _Failure, path: str) -> _Failure | OSError:
-    """Return the error of a full disk if ``error`` is from git and the disk of ``path`` is full;
-    otherwise return ``error``. Git's own error does not say that the disk is full.
+    """Return a disk-full error if ``error`` is from git and the disk of ``path`` is full.
+
+    Otherwise return ``error``. Git's own error does not say that the disk is full.
     """
     if isinstance(error, RepositoryError):
         with suppress(OSError):

@@ -107,7 +107,7 @@ class FileExchange:
     def take_snapshot(
         self, worktree: WorktreeFiles, exit_path: str, path: str, figures: ArchiveFigures
     ) -> None:
-        """Move the server's copy of a running attempt's worktree to the state that the node sent.
+        """Change the server's copy of a running attempt's worktree to the state that a node sent.
 
         ``path``: the received archive. The node is not trusted. Idempotent. Raise OSError,
         UnusableFiles, or RepositoryError.
@@ -162,8 +162,7 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard(exit_path: str) -> None:
-    """Remove the part of an attempt's archive that has arrived, because the node sends the archive
-    again.
+    """Remove a partly received archive of an attempt. The node sends the archive again.
 
     Idempotent.
     """

@@ -242,7 +242,7 @@ class NodeFiles:
         sent: ArchiveFigures,
         change: FileChange,
     ) -> None:
-        """Change the files of a running attempt's worktree.
+        """Apply ``change`` to a running attempt's worktree.
 
         ``path``: the archive with the commits, which is removed. Raise OSError, UnusableFiles, or
         RepositoryError.

@@ -1,8 +1,8 @@
-"""The server's side of the worktree of a running attempt on a node with its own file system.
+"""The server's access to a running attempt's worktree on a node with its own file system.
 
-The server asks the node for the worktree's state when the worker starts a child job, and lets the
-node change the worktree's files when the child job has a result. A request is answered on the link
-on which it was sent, or not at all.
+The server requests the worktree's state when the worker starts a child job. It sends changes of the
+worktree's files when the child job has a result. A request is answered on the link on which it was
+sent, or not at all.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class RunningWorktree:
                 self._error = error
 
     def disconnected(self) -> None:
-        """End a request without an answer. Idempotent."""
+        """Fail the pending request with ConnectionError. Idempotent."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 

@@ -10,7 +10,7 @@ _BYTES = 64 * 1024
 
 
 class FileGrowthWatch:
-    """Watches directories; ``fileno`` is readable when a file in one of them was written."""
+    """Watches directories. ``fileno`` is readable after a write to a file in one of them."""
 
     def __init__(self, name: str = "") -> None:
         """``name``: the name of the files that count; empty: all files.
@@ -42,8 +42,9 @@ class FileGrowthWatch:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
     def grown(self) -> set[int]:
-        """Return the numbers of watches in whose directories such a file was written. Does not
-        wait.
+        """Return the numbers of the watches in whose directories a file that counts was written.
+
+        Does not wait.
         """
         try:
             events = os.read(self._descriptor, _BYTES)

@@ -1,4 +1,4 @@
-"""A node: runs workers on this machine for a server to which it has a link.
+"""A node: runs workers on this machine for the server to which it is connected.
 
 Exit records, locks, and logs of attempts are in a directory of this machine. Files in the workspace
 have the same paths as on the server. If this process ends, shims keep running. A new process finds
@@ -293,8 +293,9 @@ class NodeAgent:
         return 0
 
     async def _prune(self) -> None:
-        """Remove old commits, unless an attempt uses files. The server learns what remains with the
-        next connection.
+        """Remove old commits, unless an attempt uses files.
+
+        The next connection tells the server which commits remain.
         """
         if self._files is not None and not self._working and not self._stored():
             try:
@@ -373,8 +374,8 @@ class NodeAgent:
         """Return a connection to an address.
 
         Raise ConnectionRefusedError if all IP addresses of the host refuse the connection,
-        otherwise OSError. The IP addresses are tried here, because asyncio does not tell these two
-        cases apart.
+        otherwise OSError. The IP addresses are tried here, because asyncio does not distinguish
+        these two errors.
         """
         context = tls(self._directory, "node", is_server=False)
         context.check_hostname = True
@@ -396,7 +397,7 @@ class NodeAgent:
         """Extend the lease after all addresses refused the connection: no server is running.
 
         Without a server, no other machine starts this node's attempts. A new server first waits for
-        the end of the lease. ``dialled``: boot time just before the connections.
+        the end of the lease. ``dialled``: boot time just before the connection attempts.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence or not self._addresses.are_complete:
@@ -1069,7 +1070,7 @@ class NodeAgent:
         await asyncio.to_thread(self._files.sweep)
 
     def _empty(self, held: _Held) -> None:
-        """Remove the files of an attempt. Its directory is kept if more spare directories are
+        """Remove the files of an attempt. Keep its empty directory as a spare, if spares are
         needed.
         """
         spare = f"{self._directory}/spare/{held.watch}"
@@ -1095,7 +1096,7 @@ class NodeAgent:
                 self._something.set()
 
     async def _send(self, link: Link) -> None:
-        """Send the files that grow: one piece of each attempt in turn."""
+        """Send new output of attempts: one piece of each attempt in turn."""
         try:
             while True:
                 await self._something.wait()

@@ -1,6 +1,4 @@
-"""Forwards the server's API to a node: workers call a loopback address, and the link carries the
-bytes.
-"""
+"""Forwards API calls of a node's workers to the server, through the link."""
 
 import asyncio
 from collections.abc import Callable
