@@ -69,8 +69,9 @@ class Deadline:
 def _pools(
     watch: Callable[[socket.socket], socket.socket],
 ) -> "Mapping[str, type[HTTPConnectionPool]]":
-    """Return urllib3's classes of connection pools, by URL scheme, changed to pass each new socket
-    to ``watch``.
+    """Return urllib3's connection pool classes, by URL scheme.
+
+    They are changed to pass each new socket to ``watch``.
     """
     # Imported here, because most servers send nothing.
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool

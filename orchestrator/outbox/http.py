@@ -55,8 +55,9 @@ class Poster:
         self._mask = mask
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send a body. Never raises for errors of the network or the receiver: the outcome has the
-        error.
+        """Send a body.
+
+        Never raises for errors of the network or the receiver: the outcome has the error.
         """
         # Imported here, because the import takes 0.1 s, and most servers send nothing.
         import requests
@@ -91,7 +92,7 @@ class Poster:
             return Outcome(error=NO_ANSWER if late else _reason(error))
 
     def _session(self, url: str) -> "requests.Session":
-        """Return a session that refuses to connect to an address that is not public.
+        """Return a session that connects only to public addresses.
 
         If the settings allow the host, return an ordinary session.
         """

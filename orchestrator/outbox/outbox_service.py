@@ -1,6 +1,4 @@
-"""The service of the outbox: the calls by which administrators manage it, and the delivery of its
-entries.
-"""
+"""Manages the outbox: the calls of administrators, and the delivery of entries."""
 
 import secrets
 import time
@@ -76,8 +74,9 @@ class OutboxService:
             raise ConfigError("\n".join(self._trouble))
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry, possibly joined with other due entries. Return all sent entries with their
-        new states.
+        """Send an entry, possibly joined with other due entries.
+
+        Return all sent entries with their new states.
         """
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)

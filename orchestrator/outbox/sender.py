@@ -77,7 +77,7 @@ class Sender:
             self.wake()
 
     def observe(self, change: Change) -> None:
-        """Wake the thread if a stored change has new entries. An observer of stored changes."""
+        """Wake the thread if a stored change has new entries."""
         if change.outbox:
             self.wake()
 
@@ -91,7 +91,7 @@ class Sender:
             self._news.notify()
 
     def stop(self) -> None:
-        """Stop sending. Before that, send due entries that had no attempt yet, for a few seconds.
+        """Send due entries that had no attempt yet, for at most a few seconds. Then stop.
 
         Other entries remain in the store. Idempotent.
         """

@@ -121,10 +121,7 @@ def shell(*words: str) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    """Return the escaped character: an entity if a backslash is not safe in a table.
-
-    For other characters, a backslash is used, because it is more readable.
-    """
+    """Escape a character by a backslash, or by an entity if a backslash is unsafe in tables."""
     character = found.group()
     return _BY_NAME.get(character, "\\" + character)
 
@@ -176,10 +173,9 @@ def document(text: str) -> str:
 
 
 def _is_markdown(text: str) -> bool:
-    """True if the text is to be shown as Markdown.
+    """True if the text has only one line, contains a Markdown sign, or has a long line.
 
-    It is, if it has only one line, contains a Markdown sign, or has a long line. Long lines count
-    as prose, because a code block would not wrap them.
+    Long lines count as prose, because a code block would not wrap them.
     """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
@@ -222,8 +218,7 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """Yield the text on the line before the fence, such as a list marker, followed by an empty
-    line.
+    """Yield the text before the fence on its line, such as a list marker, and an empty line.
 
     Yield nothing if there is no such text.
     """
@@ -262,7 +257,7 @@ def _text(line: str) -> str:
 
 
 def _inert(line: str) -> str:
-    """Neutralize Markdown in a line outside of code blocks. Code spans are kept.
+    """Escape Markdown in a line outside of code blocks. Code spans are kept.
 
     A link becomes text, and an address becomes a code span.
     """

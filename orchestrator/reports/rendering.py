@@ -263,7 +263,7 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
-        """Return the root job without the details of its workers that FINAL_RESULT.md already has.
+        """Return the root job, with only those details of workers that FINAL_RESULT.md lacks.
 
         ``only``: ids of the workers to include.
         """
@@ -335,9 +335,7 @@ class Pages:
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
-        """Return the unsuccessful workers of all depths, without their output. The smallest depth
-        comes first.
-        """
+        """Return the unsuccessful workers of all depths, without output, smallest depth first."""
         no_room = ReportSpace(0, 0)
         found: dict[str, set[str]] = {}
         for each in self.figures.workers:

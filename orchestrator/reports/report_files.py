@@ -1,8 +1,8 @@
 """Writes the files of reports, each completely or not at all.
 
 Workers run as the same user as the server, and could create links at the paths of reports.
-Therefore directories are opened one by one without following links, and files are created under a
-new name and then renamed.
+Therefore directories are opened one by one without following links. Files are created under a new
+name and then renamed.
 """
 
 import os
@@ -26,11 +26,11 @@ class ReportError(OrchestratorError):
 
 
 def write_report(directory: Path, name: str, text: str) -> Path:
-    """Write the file ``directory/name``, or replace it. Files have mode 0600, and new directories
-    0700.
+    """Write the file ``directory/name``, or replace it.
 
-    ``name`` may contain directories. ``directory`` must exist. If there is a directory at the
-    file's path, it is renamed and kept. Raise ReportError.
+    Files have mode 0600, and new directories 0700. ``name`` may contain directories. ``directory``
+    must exist. If there is a directory at the file's path, it is renamed and kept. Raise
+    ReportError.
     """
     path = PurePosixPath(name)
     try:

@@ -107,8 +107,9 @@ def summary_of(
     missed: Sequence[WorkerView],
     figures: Analytics,
 ) -> Summary:
-    """Return the summary. ``missed``: unsuccessful workers whose task no other candidate
-    completed.
+    """Return the summary.
+
+    ``missed``: unsuccessful workers whose task no other candidate completed.
     """
     in_result = family.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]
@@ -163,8 +164,9 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 
 
 def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
-    """Return the commands that merge the unmerged changes. Each command is listed once, with the
-    names of all its workers.
+    """Return the commands that merge the unmerged changes.
+
+    Each command is listed once, with the names of all its workers.
     """
     workers: dict[str, list[str]] = {}
     purposes: dict[str, str] = {}

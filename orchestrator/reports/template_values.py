@@ -1,7 +1,7 @@
-"""The values that templates get about workers and jobs. Values are frozen, and their texts are
-exactly as workers and users wrote them.
+"""The values that templates get about workers and jobs.
 
-A template must filter all values except ids, states, and numbers (see ``escaping.py``).
+Values are frozen. Their texts are exactly as workers and users wrote them. A template must filter
+all values except ids, states, and numbers (see ``escaping.py``).
 """
 
 import re
@@ -248,8 +248,8 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return a worker's output. If its last section is already in the report, replace that
-        section by "as above".
+        """Return a worker's output. If the report already has the output's last section, replace
+        that section by "as above".
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
@@ -288,8 +288,9 @@ def job_view(
     room: ReportSpace,
     only: Collection[str] | None = None,
 ) -> JobView:
-    """Return the job's values, with the values of its workers. ``only``: ids of the workers to
-    include; None for all workers.
+    """Return the job's values, with the values of its workers.
+
+    ``only``: ids of the workers to include; None for all workers.
     """
     workers = family.workers(job.id)
     shown = workers if only is None else [each for each in workers if each.id in only]
@@ -521,7 +522,8 @@ def bar_name(text: str) -> str:
 
 
 def _moment(at: float) -> str:
-    """Format a time for Mermaid, in UTC. Mermaid takes the time for local time, and shows it
-    unchanged.
+    """Format a time for Mermaid, in UTC.
+
+    Mermaid takes the time for local time, and shows it unchanged.
     """
     return datetime.fromtimestamp(at, UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")

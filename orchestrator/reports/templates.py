@@ -1,6 +1,4 @@
-"""Renders Jinja templates. A user's own template replaces the shipped template with the same
-name.
-"""
+"""Renders Jinja templates. A user's template replaces the shipped template of the same name."""
 
 import marshal
 import os
@@ -79,8 +77,9 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Fill a template, and return the text. If the user's template fails, use the shipped
-        template, and add a note.
+        """Fill a template, and return the text.
+
+        If the user's template fails, use the shipped template, and add a note.
         """
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
@@ -118,8 +117,7 @@ _OPTIONS: Mapping[str, Any] = {
 
 
 class _CompiledTemplates(BytecodeCache):
-    """The compiled templates, by name, path, and content. All Jinja environments of this process
-    share them.
+    """The compiled templates, by name, path, and content. All Jinja environments share them.
 
     Compiled shipped templates are also stored beside their sources, as Python stores compiled
     modules. Compiling them takes a quarter of a second, which is most of the time of a server's
@@ -173,11 +171,7 @@ _COMPILED = _CompiledTemplates(_SHIPPED)
 
 @cache
 def _public_names(kind: type) -> frozenset[str]:
-    """Return the names of a dataclass's fields and properties, except names that begin with an
-    underscore.
-
-    For a class that is no dataclass, return an empty set.
-    """
+    """Return the public names of a dataclass's fields and properties; empty for other classes."""
     if not is_dataclass(kind):
         return frozenset()
     names = {name for name, own in getmembers_static(kind) if isinstance(own, property)}

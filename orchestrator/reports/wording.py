@@ -1,6 +1,4 @@
-"""Formats numbers, times, and states as text for people, and the lines of ``tree.txt``, one for
-each job and worker.
-"""
+"""Formats numbers, times, and states as text for people. Also formats the lines of ``tree.txt``."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -12,7 +12,7 @@ def worker_row(worker: WorkerView, up: str, here: bool = False) -> str:
     """Return a worker's row of the table in the macro ``workers_table``.
 
     ``up``: path from the report's directory to the root job's directory. ``here``: True if the
-    report is in the directory of the workers' directories.
+    report is next to the workers' directories.
     """
     name, took, cpu, memory = cell(worker.id), NONE, NONE, NONE
     if worker.started:

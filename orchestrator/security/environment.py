@@ -53,8 +53,9 @@ def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=16)
 def _with_this_machine(given: str) -> str:
-    """Return a value of ``NO_PROXY`` with this machine added. Cached, because most workers have the
-    same value.
+    """Return a value of ``NO_PROXY`` with this machine added.
+
+    Cached, because most workers have the same value.
     """
     direct = [each.strip() for each in given.split(",") if each.strip()]
     missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]

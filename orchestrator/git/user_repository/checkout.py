@@ -126,8 +126,8 @@ def ways_to_merge(git: Git, common: Path) -> str:
 def _status(git: Git, top: str) -> list[str]:
     """Return the entries of ``git status``; empty if git fails, for example in a filter.
 
-    A failure must not fail the job. ``top`` is set as the work tree, because a worker may have set
-    ``core.worktree`` to a directory that takes forever to scan.
+    A failure must not fail the job. ``top`` is set as the work tree, because a worker may have
+    changed ``core.worktree`` to a huge directory.
     """
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
     answer = git.run("status", *how, env={"GIT_WORK_TREE": top}, accept=range(256))

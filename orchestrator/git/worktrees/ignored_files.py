@@ -45,7 +45,7 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """Save the worktree's ignored files in a commit. Return the commit; "" if there are no files."""
+    """Save the worktree's ignored files in a commit, and return it; "" if there are none."""
     found = look(git, top)
     if found.is_empty:
         return ""

@@ -147,7 +147,7 @@ def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
 
 
 def _index(git: Git, pack: str) -> str:
-    """Check a pack, and add it to the objects of ``git``. Return its name; "" if there is no pack."""
+    """Check a pack, and add it to the objects of ``git``. Return its name; "" without a pack."""
     if not os.path.exists(pack):
         return ""
     name = "pack-received"

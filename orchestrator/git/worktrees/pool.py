@@ -47,7 +47,7 @@ class PooledWorktree:
 
     @property
     def about(self) -> Path:
-        """File with the index's commit, and a digest of the git configuration that wrote the files."""
+        """File with the index's commit, and a digest of the git settings that wrote the files."""
         return self.path / "about"
 
 
@@ -166,9 +166,8 @@ class WorktreePool:
 def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
-    ``git reset`` rewrites every file whose times, size, or inode differ from the index. It misses
-    one case: a file of which only the mode changed, within the second in which the file was
-    written.
+    ``git reset`` rewrites every file whose times, size, or inode differ from the index. It misses a
+    change of only the mode, within the second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

@@ -1,9 +1,9 @@
 """Late ends: results of attempts on a node that was lost, and has connected again.
 
 When the node was lost, the server gave up these attempts, and wrote a tombstone for each. First,
-the node sends the output that the server lacks. The output is stored next to the exit record, and
-appended to the worker's log unless a newer attempt uses the log. Then the exit record replaces the
-tombstone. The scheduler decides whether the result counts.
+the node sends the output that the server lacks. The output is stored next to the exit record. It is
+also appended to the worker's log, unless a newer attempt uses the log. Then the exit record
+replaces the tombstone. The scheduler decides whether the result counts.
 """
 
 import logging
@@ -79,7 +79,7 @@ class GivenUpAttempt:
         self.rest[file] += len(data)
 
     def publish(self, record: str) -> bool:
-        """Store the exit record if the attempt's own shim wrote it. Return True if it was stored."""
+        """Store the exit record if the attempt's own shim wrote it. Return True if stored."""
         content = record.encode("ascii", "replace")
         if not exit_record.is_proven(content, self.digest):
             return False

@@ -38,5 +38,5 @@ class LeaseTerms:
 
     @property
     def fenced_after(self) -> float:
-        """The seconds after the latest answer to a node until all its workers have certainly ended."""
+        """Seconds after the latest answer to a node until all its workers have certainly ended."""
         return self.lease * 1.01 + self.slack

@@ -63,7 +63,7 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
-        """Record that the node has its own file system, and returns the attempt's files at its end."""
+        """Record that the node has its own file system, and later returns the attempt's files."""
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree

@@ -395,9 +395,7 @@ class NodeLinks:
     # Worktrees of running attempts
 
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
-        """Return a worker's running attempt on a node with its own file system; None if it has
-        none.
-
+        """Return a worker's running attempt on a node with its own file system, or None.
         The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
         for the files of an ending attempt. Raise Unavailable.
         """

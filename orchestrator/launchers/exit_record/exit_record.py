@@ -107,8 +107,8 @@ def tombstone(
 def break_lock(exit_path: str) -> None:
     """Release the claim of an attempt whose machine was lost: its shim is certainly dead.
 
-    The file is replaced by a copy, because a shared file system may release the lock of a lost
-    machine late or never. Raise OSError. Idempotent.
+    The file is replaced by a copy, because a shared file system may never release the lock of a
+    lost machine. Raise OSError. Idempotent.
     """
     path = Path(run_path(exit_path))
     try:
@@ -286,7 +286,7 @@ def _who_runs_on(exit_path: str) -> RunningRecord | None:
     """Return the shim that still runs an attempt although an exit record exists, or None.
 
     Such a shim proves that a worker has forged the record. A shim publishes its record by renaming
-    its claim file, so a genuine record and a claim file never exist together.
+    its claim file. Therefore a genuine record and a claim file never exist together.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
@@ -319,8 +319,9 @@ def holder(exit_path: str) -> RunningRecord | None:
 
 
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
-    """Return the holder of the lock according to the kernel, because the file may be truncated or
-    have the format of another version.
+    """Return the holder of the lock according to the kernel.
+
+    Used if the file is truncated, or has the format of another version.
     """
     pid = proc.lock_holder(run_path(exit_path))
     ticks = None if pid is None else proc.start_ticks(pid)

@@ -479,8 +479,8 @@ class LocalLauncher:
     ) -> None:
         """Adopt an attempt that no connected shim serves, or find its end in the background.
 
-        The attempt may still be running in two cases. Its shim has not exited yet; or a power loss
-        has removed the record of a start by an earlier server.
+        The attempt may still be running in two cases: its shim has not exited yet, or a power loss
+        has removed the record of its start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_settled, launch, strays, has_begun, with_server)

@@ -1,10 +1,9 @@
 """Crash injection for tests: the process kills itself when it reaches the n-th failpoint.
 
 ``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts the failpoints of all processes that share the
-file: the server, its spawner, its shims, and the processes after a restart. Each reached failpoint
-adds one line of fixed length to the file, so the file's size gives the count. A test can read the
-names. In place of a number, ``<name>`` means each time that this failpoint is reached, and
-``<name>#<n>`` the n-th time.
+file, also after a restart of the server. Each reached failpoint adds one line of fixed length to
+the file, so the file's size gives the count. A test can read the names. In place of a number,
+``<name>`` means each time that this failpoint is reached, and ``<name>#<n>`` the n-th time.
 """
 
 import os

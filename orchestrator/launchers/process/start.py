@@ -1,10 +1,9 @@
 """Starts a worker's own process.
 
-Starting a shell doubles the cost of a short command, so a command for ``bash -c`` that needs no
-shell is started without one. This module splits a command into words only under two conditions: no
-character has a special meaning for bash, and the first word is not a builtin or keyword. Bash runs
-all other commands. The rule is stricter than that of GNU make (``construct_command_argv_internal``
-in its job.c).
+Starting a shell doubles the cost of a short command. Therefore a command for ``bash -c`` that needs
+no shell is started without one. This requires two conditions: no character has a special meaning
+for bash, and the first word is not a builtin or keyword. The rule is stricter than that of GNU make
+(``construct_command_argv_internal`` in its job.c).
 """
 
 import errno
@@ -111,8 +110,8 @@ def start_worker(
     to join a group or to set limits. Raise SpawnFailed if the start fails.
 
     Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It cannot
-    set a working directory, so this process changes its own directory, and changes back. This is
-    safe: the process has one thread, and does not use its directory otherwise.
+    set a working directory. Therefore this process changes its own directory, and changes back.
+    This is safe, because the process has only one thread.
     """
     try:
         os.chdir(cwd)
@@ -169,8 +168,9 @@ def _begin(
 
 
 def offer_to_oom_killer(pid: int) -> None:
-    """Raise the OOM score of another process. A process that is not dumpable cannot raise its
-    own.
+    """Raise the OOM score of another process and its children.
+
+    A process that is not dumpable cannot raise its own.
     """
     score = _oom_score_of_workers(os.getpid())
     if not score:
@@ -210,8 +210,9 @@ def _oom_score_of_workers(pid: int) -> bytes:
 
 
 def make_directory(path: str) -> None:
-    """Create a directory that only its owner may use. An existing directory is unchanged. Raise
-    OSError.
+    """Create a directory that only its owner may use. Raise OSError.
+
+    An existing directory is unchanged.
     """
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)

@@ -4,8 +4,8 @@ While it runs an attempt, a shim may keep preloaded launches. After the attempt,
 their order. If the attempt takes long, the shim returns them for other shims.
 
 If its server exits, the shim continues until its attempt has ended. After the orphan timeout, it
-stops the worker, which may cost money. A later server has no socket to this shim, and controls it
-by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume the clock.
+stops the worker, because the worker may cost money. A later server has no socket to this shim, and
+controls it by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume the clock.
 """
 
 import os
@@ -46,8 +46,9 @@ def serve(end: socket.socket, plan: Message) -> None:
 
 
 def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
-    """Return a descriptor that becomes readable when one of the signals arrives. Each byte is the
-    number of a received signal.
+    """Return a descriptor that becomes readable when one of the signals arrives.
+
+    Each byte is the number of a received signal.
     """
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
@@ -122,9 +123,7 @@ class _Shim:
         self._watch()
 
     def _watch(self) -> None:
-        """Update the watched descriptors. Closed descriptors are removed, because they would count
-        as ready forever.
-        """
+        """Update the watched descriptors. Closed descriptors would count as ready forever."""
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._family.notices), self._watched
         if wanted == watched:
@@ -226,8 +225,9 @@ class _Shim:
         return {"begun": attempt.id, "pid": pid, "at": attempt.record["started_at"]}
 
     def _take_preloaded(self, attempt: str = "") -> list[str]:
-        """Remove the preloaded launch of ``attempt``; all preloaded launches if ``attempt`` is
-        empty. Return the removed attempts.
+        """Remove the preloaded launch of ``attempt``, or all if it is "".
+
+        Return the ids of the removed attempts.
         """
         found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
         for each in found:
@@ -282,7 +282,7 @@ class _Shim:
 
 
 def completed(message: Message, before: Message) -> Message:
-    """Return the whole launch: the previous launch ``before`` with the differences in ``told``."""
+    """Return a whole launch: the launch ``before``, with the changes in ``message``."""
     if "env_gone" not in message:
         # The server runs an earlier release, which sends whole launches: its folder was updated
         # since it started.

@@ -170,7 +170,7 @@ class ShimAttempt:
         return self._worker
 
     def reject_start(self, now: float) -> int:
-        """End the attempt without a start, because its lease has ended before. Return 0.
+        """End the attempt without a start, because its lease has ended. Return 0.
 
         The attempt is not claimed, because another server may claim it at this moment.
         """
@@ -221,8 +221,9 @@ class ShimAttempt:
             self._phase_ends = min(self._phase_ends, now + LEASE_GRACE_SECONDS)
 
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """Pause the clock if ``waiting``, otherwise resume it. Time in which the worker waits, for
-        example for child jobs, does not count.
+        """Pause the clock if ``waiting``, otherwise resume it.
+
+        The worker waits, for example, for child jobs.
         """
         if waiting:
             self._clock.pause(now)

@@ -1,5 +1,6 @@
-"""The log of one attempt: secrets masked, limited in size, and safe to print. A write error never
-stops the worker.
+"""The log of one attempt: secrets masked, limited in size, and safe to print.
+
+A write error never stops the worker.
 """
 
 import contextlib
@@ -21,8 +22,8 @@ _BELOW_WORKSPACE = 3
 class WorkerLog:
     """Writes the output of a worker to a log file that is safe to show on a terminal.
 
-    If a worker prints control sequences other than colors, a second file ``raw/<log>`` gets the
-    output from the first such sequence on.
+    The worker may print control sequences other than colors. A second file ``raw/<log>`` then gets
+    the unchanged output, from the first such sequence on.
     """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
@@ -98,8 +99,9 @@ class WorkerLog:
 
 
 class _RawFile:
-    """The raw output with its control sequences. Never raises. Output is lost if the disk is
-    full.
+    """The raw output with its control sequences. Never raises.
+
+    Output is lost if the disk is full.
     """
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
@@ -124,8 +126,7 @@ class _RawFile:
 
 
 class _BoundedFile:
-    """A log file with a size limit. If the output is longer, the file has its beginning and its
-    end.
+    """A log file with a size limit. Of longer output, it has the beginning and the end.
 
     The end of the output is in memory until ``end`` writes it.
     """
@@ -212,8 +213,9 @@ def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
 
 
 def _open_beside(log: str) -> int:
-    """Open the raw file of a log, in the directory ``raw`` next to it. That directory must not be a
-    link.
+    """Open the raw file of a log, in the directory ``raw`` next to the log.
+
+    Raise OSError if ``raw`` is a link.
     """
     logs, name = os.path.split(log)
     place = os.path.join(logs, _RAW)

@@ -188,8 +188,9 @@ class Reaper:
             os.close(descriptor)
 
     def _clean_up(self) -> None:
-        """Reap exited processes, kill the leftover processes of dead shims, and report the dead
-        shims that have none left.
+        """Reap exited processes, and kill the leftover processes of dead shims.
+
+        If no leftover process remains, report the dead shims.
         """
         self._continue_stopped()
         for pid, _, _ in self._family.reap():
@@ -208,10 +209,10 @@ class Reaper:
             self._report()
 
     def _continue_stopped(self) -> None:
-        """Continue shims that a worker has stopped by a signal. Kill a shim that was stopped too
-        often.
+        """Continue shims that a worker has stopped by a signal.
 
-        A stopped shim would enforce no timeout and read no message.
+        A stopped shim would enforce no timeout and read no message. A shim that was stopped too
+        often is killed.
         """
         for pid in _stopped_children():
             if pid in self._shims:
@@ -249,8 +250,9 @@ class Reaper:
 
 
 def _stopped_children() -> Iterator[int]:
-    """Yield the PID of each stopped child, once for each stop. On macOS, which cannot report stops,
-    yield nothing.
+    """Yield the PID of each stopped child, once for each stop.
+
+    On macOS, which cannot report stops, yield nothing.
     """
     with suppress(ChildProcessError):
         while found := _asked_of_stopped():

@@ -1,7 +1,7 @@
 """Kills a server whose lease has ended. Standard library only.
 
-The server notices the end of its lease itself, and exits. A server that hangs or is stopped
-(SIGSTOP) does not, and would write files when it continues.
+A server exits itself at the end of its lease. A server that hangs or is stopped (SIGSTOP) cannot
+exit, and would write files when it continues.
 """
 
 import os
@@ -25,15 +25,14 @@ class ServerWatch:
     MILLISECONDS = LOOK_SECONDS * 1000
 
     def __init__(self, server: dict[str, Any], keeper: int, now: float) -> None:
-        """``keeper``: the keeper above this process, which must survive."""
+        """``keeper``: the PID of the keeper, which is not killed."""
         self._pid, self._ticks = server["pid"], server["ticks"]
         self._spared = {keeper, os.getpid(), *server["keepers"]}
         self._watch = LeaseWatch(server["lease_file"], now)
         self._ended_at: float | None = None
 
     def look(self, now: float) -> None:
-        """Check the lease. If it has ended, kill the server and the programs that it runs itself,
-        such as git.
+        """Check the lease. If it ended a while ago, kill the server and its programs, such as git.
 
         Workers are spared, because their shims stop them.
         """

@@ -1,10 +1,10 @@
 """The spawner: a small process with one thread that forks shims for the server, which never forks.
 
-Each request is a packet with a serial number and a socket for the new shim. After that shim and all
-its leftover processes have ended, the spawner returns the serial number and the names of the
-processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts. If the
-spawner is killed, living shims continue. Its parent process, the keeper, then adopts and kills the
-orphans.
+Each request is a packet with a serial number and a socket for the new shim. When that shim and all
+its leftover processes have ended, the spawner returns the serial number. It also returns the names
+of the processes that it killed. The spawner is a subreaper, and kills every orphan that it adopts.
+If the spawner is killed, living shims continue. Its parent process, the keeper, then adopts and
+kills the orphans.
 """
 
 import gc
@@ -77,9 +77,7 @@ class Spawner(Reaper):
     def __init__(
         self, control: socket.socket, plan: dict[str, Any], roster: ShimTable, parent: int
     ) -> None:
-        """``parent``: the PID of the keeper. When the keeper has exited, the spawner stops
-        forking.
-        """
+        """``parent``: the PID of the keeper. After the keeper's exit, the spawner stops forking."""
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True

@@ -189,8 +189,9 @@ class Analytics:
 
 
 def analytics_of(family: Family, job: Job, processors: int) -> Analytics:
-    """Return the figures of a job with all its descendants. ``processors``: number of processors
-    that the job manager may use.
+    """Return the figures of a job with all its descendants.
+
+    ``processors``: number of processors that the job manager may use.
     """
     jobs = sorted(family.descendants(job), key=lambda each: each.depth)
     workers = [worker for each in jobs for worker in family.workers(each.id)]
@@ -273,8 +274,9 @@ def _json(value: object) -> str:
 
 
 def _by_name(value: Any) -> dict[str, object]:
-    """Return the fields of an object by name. Times are rounded, because the last digits of
-    differences of times are noise.
+    """Return the fields of an object by name.
+
+    Times are rounded, because their last digits are noise.
     """
     names, values_of = _fields(value.__class__)
     found = dict(zip(names, values_of(value), strict=True))
@@ -299,8 +301,10 @@ _json_line = json.JSONEncoder(default=_by_name, check_circular=False).encode
 
 
 def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures]) -> Totals:
-    """Return the sums over workers. ``started``: workers that started. ``spenders``: these workers,
-    planners, and reviewers, all of which may cost money.
+    """Return the sums over workers.
+
+    ``started``: workers that started. ``spenders``: these workers, planners, and reviewers, all of
+    which may cost money.
     """
     return Totals(
         cpu_seconds=_total(each.cpu_seconds for each in started),

@@ -1,10 +1,9 @@
-"""Index of a job tree for all reports: its relations and times, the figures of each worker, and the
-critical path of a job.
+"""Index of a job tree for all reports: relations, times, workers' figures, and critical paths.
 
 The critical path is the longest chain of work that cannot run in parallel. A task follows its
 dependencies. A worker's share is its own work and the critical paths of its child jobs. Of parallel
-child jobs, only the longest counts. However many slots there are, a job takes at least as long as
-its critical path.
+child jobs, only the longest counts. With any number of slots, a job takes at least as long as its
+critical path.
 """
 
 from collections import Counter, defaultdict
@@ -128,9 +127,7 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return, for each agent, the index of the job's first started worker that received a
-        prompt.
-        """
+        """Return the index of the first started worker with a prompt in a job, by agent."""
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -146,7 +143,7 @@ class Family:
         return self._child_jobs.get(worker.id, ())
 
     def descendants(self, job: Job) -> Iterator[Job]:
-        """Yield the job itself, then every job below it, parents first."""
+        """Yield the job itself, then its descendants, parents first."""
         yield job
         for worker in self.workers(job.id):
             for child in self.child_jobs(worker):
@@ -207,8 +204,9 @@ class Family:
             yield from (self.ended(child) for child in self.child_jobs(worker))
 
     def runs(self, worker: Worker) -> Sequence[Interval]:
-        """Return the period of each attempt of a worker. An attempt without a known end has length
-        0.
+        """Return the period of each attempt of a worker.
+
+        An attempt without a known end has length 0.
         """
         return self._runs.get(worker.id, ())
 
@@ -240,8 +238,9 @@ def joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> float:
-    """Return the seconds that belong to both lists of periods. Within a list, periods must not
-    overlap.
+    """Return the seconds that belong to both lists of periods.
+
+    Within a list, periods must not overlap.
     """
     if not others:  # usually no child jobs
         return 0
@@ -323,8 +322,9 @@ def _share(family: Family, worker: Worker) -> CriticalPath:
 
 
 def _groups(family: Family, worker: Worker) -> Sequence[Sequence[Job]]:
-    """Return the worker's child jobs in groups, in order. Child jobs that ran in parallel are in
-    one group.
+    """Return the worker's child jobs in groups, in order.
+
+    Child jobs that ran in parallel are in one group.
     """
     spans = family.lent(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
@@ -443,8 +443,7 @@ def worker_figures(family: Family, worker: Worker) -> WorkerFigures:
 
 
 def _shared(family: Family, worker: Worker) -> int:
-    """Return the length in bytes of the beginning that the worker's prompt shares with earlier
-    prompts.
+    """Return how many bytes at the prompt's beginning equal those of an earlier prompt.
 
     Return 0 for a planner or reviewer, and for the first worker of its agent in the job.
     """

@@ -54,10 +54,7 @@ MOST_GATES = 10
 
 
 def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
-    """Return a required gate for each of ``words`` that is a command.
-
-    ``words``: texts in an agent's plan.
-    """
+    """Return a required gate for each text in an agent's plan that is a command."""
     found = {each.run: each for each in _gates(words)}
     return tuple(found.values())[:MOST_GATES]
 
@@ -200,8 +197,9 @@ def plan_in(text: str) -> Plan:
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text, and ignore other content. Objects inside another object are
-    not yielded.
+    """Yield the JSON objects in a text, except objects inside another object.
+
+    Other content is ignored.
     """
     decoder, at = json.JSONDecoder(), text.find("{")
     for _ in range(MOST_BEGINNINGS):

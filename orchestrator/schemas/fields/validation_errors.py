@@ -84,7 +84,7 @@ def summary(found: Sequence[Fault]) -> str:
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    """True if ``every`` has a fault inside the list to which the fault ``listed`` belongs."""
+    """True if ``every`` has a fault in an item of the list that ``listed`` is about."""
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 

@@ -88,8 +88,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool = True) -> Gate:
         """Return the gate.
 
-        ``new_only``: True if ``baseline`` is on by default. It applies to a gate with a command
-        that is judged by its exit code.
+        ``new_only``: True if ``baseline`` is on by default. This default applies to a gate whose
+        command is judged by its exit code.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(

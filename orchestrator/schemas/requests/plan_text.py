@@ -16,8 +16,9 @@ KIND = "invalid-plan"
 
 
 class _PlanLoader(yaml.SafeLoader):
-    """Loads YAML as plain values. ``on``, ``off``, ``yes``, and ``no`` are text, and keys must be
-    unique.
+    """Loads YAML as plain values. ``on``, ``off``, ``yes``, and ``no`` are text.
+
+    Keys must be unique.
     """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

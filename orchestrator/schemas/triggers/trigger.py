@@ -42,9 +42,7 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One condition of ``when``. If ``path`` is None, the condition is about the kind of the
-    event.
-    """
+    """One condition of ``when``. If ``path`` is None, it is about the kind of the event."""
 
     name: str
     path: EventPath | None
@@ -96,7 +94,7 @@ class Trigger:
         return next((each.name for each in self.when if not each.holds(event)), "")
 
     def delivery(self, event: TriggerEvent) -> str:
-        """Return the id of the event, or "" if it has none. A repeated event has the same id."""
+        """Return the id of the event; "" if it has none. A repeated event has the same id."""
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
             return _printable(values[0]) if values else ""
@@ -117,7 +115,7 @@ class Trigger:
 def _first(values: Sequence[object]) -> object:
     """Return the value of a parameter; "" if there is none.
 
-    Several texts, such as names of labels, are joined. Of other values, the first is returned.
+    Several texts, such as names of labels, are joined. Of several other values, the first counts.
     """
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))
@@ -132,10 +130,7 @@ def _printable(value: object) -> str:
 
 
 def unwrapped(body: bytes, mimetype: str) -> bytes:
-    """Return the JSON of a body, which may be wrapped in a form.
-
-    The content type of a GitHub webhook determines whether GitHub sends a form.
-    """
+    """Return the JSON of a body. GitHub may send it wrapped in a form."""
     if mimetype != "application/x-www-form-urlencoded":
         return body
     fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)

@@ -19,8 +19,9 @@ LOCAL = (".orchestrator", "local")
 
 
 def home_here(environ: Mapping[str, str]) -> Path:
-    """Return the path of the home for a command that starts in the current directory. Creates no
-    files.
+    """Return the path of the home for a command that starts in the current directory.
+
+    Creates no files.
     """
     if not IS_INSTALLED:
         return FOLDER
@@ -43,8 +44,9 @@ def is_local(home: Path) -> bool:
 
 
 def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
-    """True if ``folder`` is a home of an installed package. False for the portable folder, which
-    contains the product.
+    """True if ``folder`` is a home of an installed package.
+
+    False for the portable folder, which contains the product.
     """
     named = environ.get(VARIABLE)
     return folder != FOLDER and (is_local(folder) or bool(named and Path(named) == folder))

@@ -44,7 +44,7 @@ _EXITED_SECONDS = 3.0
 def scheduler_address(address: str) -> tuple[str, int]:
     """Return the host and the port in ``cluster.scheduler``. Raise ConfigError.
 
-    An address with tcp:// must be a loopback address: without TLS, every program that reaches the
+    An address with tcp:// must be a loopback address. Without TLS, every program that reaches the
     scheduler can run commands on its workers.
     """
     try:

@@ -1,9 +1,9 @@
 """Computes how many workers a Dask cluster should have, from the workers that wait for a machine.
 
 Only the program that created a Dask cluster can start and end its machines. After
-``cluster.adapt()``, that program asks Dask's scheduler two questions: how many workers there should
-be, and which of them may be closed. ``SchedulerScaling`` answers in the scheduler, with this
-server's figures. Without recent figures, it answers that all workers stay.
+``cluster.adapt()``, that program asks Dask's scheduler two questions. How many workers should there
+be? Which of them may be closed? ``SchedulerScaling`` answers in the scheduler, with this server's
+figures. Without recent figures, it answers that all workers stay.
 """
 
 import asyncio

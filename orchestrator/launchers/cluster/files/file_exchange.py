@@ -1,7 +1,7 @@
 """The server's side of attempts on nodes with their own file systems: sends and receives files.
 
-While an attempt runs, two files are next to its exit record: a list of the attempt's files, and the
-archive that the node sends. Both are removed at the attempt's end.
+While an attempt runs, its list of files, and the archive that the node sends, are next to its exit
+record. Both are removed at the attempt's end.
 """
 
 import asyncio

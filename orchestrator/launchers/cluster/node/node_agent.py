@@ -1070,9 +1070,7 @@ class NodeAgent:
         await asyncio.to_thread(self._files.sweep)
 
     def _empty(self, held: _Held) -> None:
-        """Remove the files of an attempt. Keep its empty directory as a spare, if spares are
-        needed.
-        """
+        """Remove an attempt's files. Keep its empty directory as a spare, if spares are needed."""
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:
