@@ -264,9 +264,7 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    """Return files with all earlier messages from people. A new session does not contain these
-    messages.
-    """
+    """Return files with all earlier messages from people, because a new session lacks them."""
     result = assignment.worker.result
     return {
         message_file_name(each.id): message_document(each)
@@ -322,10 +320,10 @@ def _recursive(assignment: Assignment) -> bool:
 
 
 def _limits(assignment: Assignment) -> CallLimits:
-    """Return the limits of this attempt: the task's and the job's limits minus the usage of
-    earlier attempts.
+    """Return what this attempt may still use of the task's and the job's limits.
 
-    The server also enforces the limits of the whole job.
+    Earlier attempts of the worker are subtracted. The server also enforces the limits of the whole
+    job.
     """
     task, config, result = assignment.task, assignment.job.config, assignment.worker.result
     used = spent_by(result.usage if result else NOTHING)

@@ -25,9 +25,9 @@ def cost(
 ) -> float | None:
     """Return the cost in USD; None if the model, a required price, or every token count is unknown.
 
-    ``overrides``: the user's prices, which replace the table's prices by kind of token. A kind
-    without tokens needs no price. For a ``local`` model, only the user's prices count: the table
-    may have another model of the same name.
+    ``overrides``: the user's prices, which have priority over the table. A kind of token that is
+    not used needs no price. For a ``local`` model, only the user's prices count: the table may have
+    another model of the same name.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
     price = _price(model, overrides or {}, {} if local else _listed())
@@ -47,8 +47,9 @@ def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
 
 
 def _names(model: str) -> list[str]:
-    """Return the names to look up in the table: with provider, without provider, without a variant
-    suffix.
+    """Return the model's names to look up in the table.
+
+    These are the name with provider, without provider, and without a variant suffix.
     """
     bare = model.rpartition("/")[2]
     return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))

@@ -32,9 +32,9 @@ class AgentRegistry:
         looks: Mapping[str, Look] | None = None,
         program_looks: Mapping[str, Look] | None = None,
     ) -> None:
-        """``looks``: functions that check the AI agents, the best agent first.
+        """``looks``: checks of the availability of the AI agents, the best agent first.
 
-        ``program_looks``: functions that check the agents that the settings define.
+        ``program_looks``: checks of the agents that the settings define.
         """
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
@@ -153,9 +153,7 @@ class AgentRegistry:
         return look() if look else _availability(agent)
 
     def memory_bytes(self, name: str) -> int:
-        """Return the expected memory of a worker; a default for an agent that does not define
-        it.
-        """
+        """Return the expected memory of a worker, or a default if the agent does not define it."""
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:

@@ -49,7 +49,7 @@ def look(
     windows: bool = False,
     inherit: tuple[str, ...] = (),
 ) -> Availability:
-    """Return an agent's availability, by its program and its credential.
+    """Return an agent's availability: whether its program and its credential exist.
 
     ``windows``: search the Windows side of WSL for the program.
     """
@@ -131,9 +131,9 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the variable ``name`` is on, and the variables or files of its service exist.
+    """True if the variable ``name`` selects a service, and the service's variables or files exist.
 
-    The variable selects the service.
+    ``besides``: these variables and files; None if the service needs none.
     """
     if besides is None:
         return True

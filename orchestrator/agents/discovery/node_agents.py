@@ -141,8 +141,9 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
 
 
 def _environment(agent: Description, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables that decide if a known agent can work on the node: the node's HOME and
-    PATH, and the server's variables.
+    """Return the variables with which the node checks a known agent.
+
+    These are the node's HOME and PATH, and the server's variables.
     """
     own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
     return {**own, **agent["variables"]}

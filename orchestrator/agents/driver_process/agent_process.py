@@ -87,7 +87,7 @@ class AgentProcess:
             selector.unregister(self._input)
 
     def hang_up(self) -> None:
-        """End standard input, if everything is written. Idempotent."""
+        """Close standard input, unless some text is still to be written. Idempotent."""
         if self._input >= 0 and not self._unsent and self._process.stdin is not None:
             self._process.stdin.close()
             self._input = -1

@@ -3,7 +3,7 @@
 The tool gets a link to the user's login file, so that a renewed token reaches the user's file. Some
 tools replace the link by a new file. This module then copies the new content back to the user's
 file while the tool works, because other workers use the same login. After a crash, the next attempt
-copies it back.
+copies the content back.
 """
 
 import contextlib

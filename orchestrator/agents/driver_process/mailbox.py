@@ -35,7 +35,7 @@ state the whole result.
 
 
 def words_of(message: WorkerMessage) -> str:
-    """Return the text by which the agent gets a message."""
+    """Return the text of a message as the agent reads it."""
     return _WORDS.format(by=json.dumps(message.by)) + fence(message.text)
 
 

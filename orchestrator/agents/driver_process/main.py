@@ -337,9 +337,7 @@ def written(files: Mapping[Path, str]) -> None:
 
 
 def litter_of(call: AgentCall) -> set[Path]:
-    """Return existing directories that match the patterns of the program's leftover directories.
-    Links are skipped.
-    """
+    """Return the existing directories that match ``call.litter``. Links are skipped."""
     found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
     return {path for path in found if path.is_dir() and not path.is_symlink()}
 
@@ -356,7 +354,7 @@ def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> d
 
 
 def load_reader(name: str, attempt_spec: Spec) -> Reader:
-    """Return the reader. Raise InvalidRequest for an unknown name."""
+    """Return the reader of the program's output. Raise InvalidRequest for an unknown name."""
     readers = import_module("orchestrator.agents.ai_tools.readers")
     prices = attempt_spec.more.get("prices") or {}
     # With policy full, the permissions of a user's own program are unknown.

@@ -33,10 +33,7 @@ class Stopped(BaseException):
 
 
 class ModelLoop:
-    """A loop that runs in the main thread.
-
-    ``stop`` raises an exception in that thread, at any point of the loop's code.
-    """
+    """A model loop in the main thread. ``stop`` raises an exception in that thread."""
 
     def __init__(self, spec: Spec, watch: Watchdog) -> None:
         self._spec = spec
@@ -127,9 +124,7 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the address and the key of the loop's service, as far as the user's variables set
-    them.
-    """
+    """Return the address and the key of the model service that the user's variables name."""
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"

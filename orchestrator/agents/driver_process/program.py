@@ -169,9 +169,7 @@ class Program:
             child.hang_up()
 
     def _is_unheard(self) -> bool:
-        """True if the program had UNREAD_SECONDS to read the latest message. If the message is
-        still unread then, it counts as too late.
-        """
+        """True if the latest message is unread for more than UNREAD_SECONDS."""
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: AgentProcess, selector: selectors.BaseSelector) -> None:
@@ -227,9 +225,7 @@ class Program:
             self.on_session(self.session)
 
     def _skip(self, follower: Follower) -> None:
-        """Read the earlier usage of a resumed session, so that only new usage counts for this
-        run.
-        """
+        """Read the earlier usage of a resumed session, so that it does not count for this run."""
         if isinstance(self._reader, SessionReader):
             for source, line in follower.earlier():
                 self._reader.session_line(line, source)

@@ -71,8 +71,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Run the setup. Return True if it has exited, even with an error, because another run would
-    fail, too.
+    """Run the setup. Return False if ``over`` returned True before the setup exited.
+
+    A setup that exits with an error is not repeated: it would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

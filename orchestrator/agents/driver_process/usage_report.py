@@ -41,8 +41,9 @@ class UsageReporter:
             self._thread.start()
 
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
-        """Send the final totals. Wait ``seconds`` for a running report to end, and at most
-        ``seconds`` for the answer to the final totals.
+        """Send the final totals.
+
+        Wait at most ``seconds`` for a running report, and at most ``seconds`` for the last answer.
         """
         with self._changed:
             self._done = True

@@ -86,7 +86,7 @@ class Watchdog:
     def take(self, event: AgentEvent) -> EarlyStop | None:
         """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
 
-        The step that reaches a limit and one final answer after this step are allowed.
+        The agent may finish the step that reaches a limit, and give one final answer.
         """
         self._journal.event(event)
         self.finished = isinstance(event, FinalAnswerEvent) or (

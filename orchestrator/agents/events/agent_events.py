@@ -145,8 +145,9 @@ class LogReader(Protocol):
     """A reader for a program whose standard error has facts that its standard output lacks."""
 
     def log_line(self, text: str) -> Iterable[AgentEvent]:
-        """Read one line of standard error, without its line end. Return its events; empty if the
-        line is only for people.
+        """Read one line of standard error, without its line end.
+
+        Return its events; empty if the line is only for people.
         """
 
 
@@ -155,9 +156,7 @@ class Reader(Protocol):
 
     @property
     def session(self) -> str:
-        """The id by which the program can resume this conversation; empty until the output has the
-        id.
-        """
+        """Id with which the program can resume this conversation; empty until the output has it."""
 
     def line(self, text: str) -> Iterable[AgentEvent]:
         """Read one line of standard output, without its line end."""

@@ -16,9 +16,7 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """The location of session files: a directory of this attempt, and a pattern of the paths
-    in it.
-    """
+    """The location of session files: a directory of this attempt, and a pattern of file paths."""
 
     folder: Path
     pattern: str

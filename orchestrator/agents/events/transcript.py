@@ -43,7 +43,7 @@ def _in_words(event: AgentEvent) -> str:
 
 
 class RawStream:
-    """The raw output of a program, without secrets, up to a size.
+    """The file with a program's raw output: secrets masked, size limited.
 
     Never raises, because the agent's work does not depend on this file.
     """

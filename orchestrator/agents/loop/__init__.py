@@ -37,7 +37,7 @@ class Loop:
     def run(
         self, spec: Mapping[str, Any], prompt: str, emit: Emit, mail: Mail | None = None
     ) -> AgentOutcome:
-        """Answer a prompt, with tool calls until the model's final answer. Return the outcome."""
+        """Answer ``prompt``: call the model, and run its tool calls, until its final answer."""
         return converse(lambda: self._made(spec), prompt, emit, mail)
 
     def complete(

@@ -67,7 +67,7 @@ def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> AgentOutc
 
 
 def json_in(text: str) -> object | None:
-    """Return the JSON value of the text; otherwise the longest object or list in it."""
+    """Return the JSON value of ``text``, or the longest JSON object or list in it; None if none."""
     try:
         whole: object = json.loads(text)
         return whole
@@ -95,9 +95,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema of an object, and whether this function added the object.
+    """Return an object schema, and True if ``schema`` was wrapped in its field ``answer``.
 
-    APIs accept only objects, so any other value becomes the field ``answer`` of an object.
+    The APIs accept only schemas of objects.
     """
     if schema.get("type") == "object":
         return dict(schema), False

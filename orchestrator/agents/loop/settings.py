@@ -129,9 +129,9 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
 
 
 def _model(service: ModelService, base_url: str) -> str:
-    """Return the default model: the model of a variable, otherwise a model of the local service.
+    """Return the default model, from an environment variable or from the local service.
 
-    The local service is asked on the worker's machine, because the server's machine may have none.
+    This process asks the local service, because only the worker's machine may have it.
     """
     named = os.environ.get(service.model_env, "")
     if named or not service.local:

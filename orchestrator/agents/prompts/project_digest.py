@@ -1,6 +1,4 @@
-"""The project digest. It is created from a survey, cached by commit or content, and shared by a job
-tree.
-"""
+"""The project digest: made from a survey, cached by commit or content, shared by a job tree."""
 
 import fcntl
 import hashlib
@@ -33,8 +31,8 @@ _EDITION = "1"
 def project_digest(around: WorkerSurroundings) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
-    The first job of the tree stores the digest in ``around.directory``. Later jobs read it. So all
-    prompts of the tree begin with the same bytes, even if the project changes.
+    The first job of the tree stores the digest in ``around.directory``. Later jobs read it. The
+    shared contexts of a tree are therefore equal, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):

@@ -143,9 +143,7 @@ def feedback(rounds: Sequence[Feedback]) -> str:
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return the commits of earlier attempts, and the files that they changed, as text; "" if
-    none.
-    """
+    """Return earlier attempts' commits and the files changed by them, as text; "" if none."""
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]

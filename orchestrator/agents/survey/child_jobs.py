@@ -28,8 +28,9 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, the parts that they surveyed, and the directories whose child jobs
-    the server rejected.
+    """Results of the child jobs, and the parts that they surveyed.
+
+    Also has the directories for which the server rejected a child job.
     """
 
     results: list[SurveyResult] = field(default_factory=list)

@@ -119,9 +119,9 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Return the variable that leads Claude to the user's login and to the login's lock.
+    """Return the environment variable that names the directory of the user's login.
 
-    All sessions of the user share this lock to renew the login. Return no variable if a sandbox
+    All sessions of the user renew the login under a lock in this directory. Empty if a sandbox
     forbids writing to ``own``, the user's configuration directory. Claude then has only the link to
     the login file.
     """
@@ -158,9 +158,7 @@ def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
 
 
 def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the user's MCP servers for all projects and for this project, and the product's
-    own.
-    """
+    """Return the user's MCP servers, global and of this project, and the product's own server."""
     account = _account(ask, own) if "mcp" in ask.inherit else {}
     project = table(table(account.get("projects")).get(ask.project))
     servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}

@@ -1,7 +1,7 @@
 """Creates the call of OpenAI Codex: its arguments, files, and environment.
 
-Settings are in ``config.toml`` of a private CODEX_HOME, not in arguments. They contain the worker's
-key for the product's MCP server, and every user of the machine can read a program's arguments.
+The settings contain the worker's key for the product's MCP server. They are in ``config.toml`` of a
+private CODEX_HOME, because every user of the machine can read a program's arguments.
 """
 
 import json
@@ -122,7 +122,7 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
 
 
 def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return settings for the MCP servers and hooks that the attempt inherits.
+    """Return settings for the attempt's MCP servers, hooks, and skills.
 
     If the attempt does not inherit skills, the settings disable each of the user's skills.
     """
@@ -146,8 +146,9 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the list of hooks that the user trusts. Codex identifies a hook by its file, so the
-    hooks file of this attempt replaces the user's hooks file in the list.
+    """Return the user's decisions about hooks, with the path of this attempt's hooks file.
+
+    Codex stores each decision under the path of the file that defines the hook.
     """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
@@ -188,10 +189,10 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
-    """Return the model provider for the user's base URL, or for the user's key if there is no
-    login.
+    """Return the setting of a model provider for the user's base URL or the user's API key.
 
-    Empty otherwise: Codex then uses its own default.
+    Empty without a base URL if there is a login, or if there is no key. Codex then uses its
+    default.
     """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")

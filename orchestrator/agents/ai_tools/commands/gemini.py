@@ -125,7 +125,7 @@ def _tools(policy: str) -> dict[str, Any]:
 
 
 def _auth(environ: Mapping[str, str], own: Path) -> str:
-    """Return the login method: a key, Vertex, the user's choice, or the user's account."""
+    """Return Gemini's name of the login method: API key, Vertex, the user's choice, or account."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"
     if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):

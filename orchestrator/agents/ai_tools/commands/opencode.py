@@ -140,8 +140,9 @@ def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
 
 
 def _at_home(ask: Ask, paths: object) -> list[str]:
-    """Return paths of the user's settings with ``~`` replaced by the user's home, because opencode
-    would replace it by the shared home.
+    """Return the user's paths with ``~`` replaced by the user's home.
+
+    opencode itself would replace ``~`` by the shared home.
     """
     named = paths if isinstance(paths, list) else []
     return [

@@ -136,8 +136,9 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return the link from ``directory`` to the worker's sessions directory, so that the sessions
-    outlive the attempt. Empty if the worker's sessions are not stored.
+    """Return a link from ``directory`` to the worker's sessions directory, as {link: target}.
+
+    The sessions then outlive the attempt. Empty if the worker's sessions are not stored.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 
@@ -146,8 +147,7 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
     """Return the user's MCP servers by name, if the tool inherits them.
 
     Return none with a read-only policy, because a server may change files. The product's own MCP
-    server is omitted. The worker gets it with the worker's key: the user's key would evade the
-    worker's limits.
+    server is omitted: with the user's key, the worker would bypass its limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
         return {}
@@ -162,7 +162,7 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
 
 
 def mcp_environment(ask: Ask) -> dict[str, str]:
-    """Return variables that the product's own MCP server needs to act for the worker."""
+    """Return the environment variables with which the product's MCP server acts for the worker."""
     wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.

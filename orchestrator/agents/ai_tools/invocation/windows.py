@@ -91,7 +91,7 @@ def quoted(text: str) -> str:
 
 
 def _native(word: str) -> str:
-    """Return the word in the form that Windows PowerShell passes to a program unchanged.
+    """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
     PowerShell puts quotation marks around arguments with blanks, and keeps existing quotation
     marks. Inside them, cmd.exe, which runs batch files, interprets only ``%NAME%``.

@@ -94,8 +94,9 @@ def of_status(status: int | None) -> ErrorClass:
 def classify(
     text: str, status: int | None = None, otherwise: ErrorClass = ErrorClass.API
 ) -> ErrorClass:
-    """Return the class of an error by its text and HTTP status; ``otherwise`` if both are
-    unknown.
+    """Return the class of an error with this text and HTTP status.
+
+    Return ``otherwise`` if neither of them indicates a class.
     """
     words = clipped(text)
     if status == 402 or re.search(_UNPAID, words, re.I):

@@ -1,4 +1,4 @@
-"""The outcome of a run, from the program's messages and its exit.
+"""The outcome of a program's run, from its messages and its exit.
 
 The rules in ``_ROWS`` are tried in order; the first rule that matches decides.
 """
@@ -51,7 +51,10 @@ class RunReport:
 
 
 def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
-    """Return the outcome of a run. ``now``: Unix time, for messages such as "try again in 20s"."""
+    """Return the outcome of a program's run.
+
+    ``now``: the Unix time from which texts such as "try again in 20s" count.
+    """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
     used = _usage(report.usage)
     accounted = report.accounted and used is report.usage
@@ -69,7 +72,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
 
 
 def _usage(usage: Usage) -> Usage:
-    """Return the usage. 0 tokens count as unknown, because every model call uses tokens."""
+    """Return the usage with unknown tokens if all are 0, because every model call uses tokens."""
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
     return Usage(steps=usage.steps)

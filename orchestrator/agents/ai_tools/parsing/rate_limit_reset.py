@@ -36,9 +36,10 @@ _SHORT_ZONES |= {"cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -
 
 
 def resets_at(text: str, now: float) -> float | None:
-    """Return the reset time (Unix time); None without a time, or with an unknown time zone.
+    """Return the reset time (Unix time) in a message.
 
-    A time of day without a zone is in this machine's zone, because the program runs here.
+    None if the message has no time, or an unknown time zone. A time of day without a zone is in
+    this machine's zone, because the program runs here.
     """
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):
@@ -58,7 +59,7 @@ def _epoch(text: str, _: float) -> float | None:
 
 
 def epoch_seconds(value: float) -> float:
-    """Return a Unix time in seconds; values of programs that report milliseconds are converted."""
+    """Return a Unix time in seconds. A value in milliseconds is converted."""
     return value / 1000 if value >= 1e11 else value
 
 
@@ -104,9 +105,9 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the Unix time of the first match of a clock time, from ``now`` on.
+    """Return the Unix time of a clock time in a message, possibly with a date.
 
-    If the text has a date, the date must match, too.
+    A time without a date is its next occurrence from ``now`` on.
     """
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
@@ -121,10 +122,10 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return ``when``, a time of today. If it has passed, return the same time of tomorrow.
+    """Return ``when``, a time of today, or the same time of tomorrow if it has passed.
 
-    A message gives minutes without seconds. A minute that began less than two minutes ago therefore
-    counts as today; its end is returned.
+    Messages have no seconds. If ``when`` passed less than two minutes ago, return the end of its
+    minute.
     """
     if when > now:
         return when

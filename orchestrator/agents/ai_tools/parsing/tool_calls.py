@@ -10,7 +10,7 @@ LINE_CHARS = 200
 
 
 def log_line(words: str, limit: int = LINE_CHARS) -> str:
-    """Return text for a log: no line breaks or control characters, at most ``limit`` characters."""
+    """Return text as one printable line of a log, with at most ``limit`` characters."""
     line = one_line(words[: 4 * limit])
     return cut("".join(char if char.isprintable() else "?" for char in line), limit)
 
@@ -42,7 +42,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def edited(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the file that the tool writes, with the path as the agent wrote it; () if none."""
+    """Return the path of the file that the tool writes, as the agent wrote the path; () if none."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

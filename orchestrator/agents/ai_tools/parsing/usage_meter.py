@@ -20,7 +20,7 @@ _ALL = ("steps", *_COUNTS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownUsage:
-    """Facts that a reader gets before its run starts; each fact may be unknown."""
+    """The model, the policy, and the prices that a reader gets before its run starts."""
 
     #: The requested model; a model that the program reports has priority.
     model: str = ""

@@ -88,10 +88,10 @@ class AiderReader:
         return self._other(words)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of aider's history.
+        """Read a line of aider's history, and collect the model's answer.
 
-        aider's output begins with "> " and ends with two blanks, possibly several lines later. The
-        input of aider begins with "#### ".
+        aider's own messages begin with "> " and end with two blanks, possibly several lines later.
+        Its input begins with "#### ".
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
@@ -122,7 +122,7 @@ class AiderReader:
         return concluded(report, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[AgentEvent]:
-        """Record an answer of the model, which shows recovery from earlier failures."""
+        """Record an answer of the model, and clear an earlier error: aider has recovered."""
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
         usage = priced(_usage(tokens), self._known.model, self._known.prices)

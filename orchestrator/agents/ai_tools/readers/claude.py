@@ -120,11 +120,7 @@ class ClaudeReader:
         return events
 
     def _partial(self, event: Object) -> list[AgentEvent]:
-        """Count further output tokens of a message.
-
-        Earlier events of a message report only a part of its tokens; the last event has their
-        total.
-        """
+        """Count further output tokens of a message, because only its last event has their total."""
         if json_values.text(event, "event", "type") != "message_delta":
             return []
         total = json_values.count(event, "event", "usage", "output_tokens") or 0
@@ -137,9 +133,7 @@ class ClaudeReader:
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
     def _spent(self, message: object, model: str, parent: str) -> list[AgentEvent]:
-        """Count the usage of a message. Each block of the message repeats the usage, which counts
-        once.
-        """
+        """Count the usage of a message once, although each block of the message repeats it."""
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []

@@ -94,8 +94,7 @@ class CodexReader:
         return concluded(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        """Return the fault of the run: a failed turn, or an error after which codex exited without
-        a result.
+        """Return the fault: a failed turn, or an error after which codex exited without a result.
 
         Codex recovered from all other errors, so they are ignored.
         """
@@ -149,9 +148,7 @@ class CodexReader:
         return [*events, did] if did.denied or not begun else events
 
     def _step(self) -> list[AgentEvent]:
-        """Count a step. The number of steps in the session file has priority, because the stream
-        omits some commands.
-        """
+        """Count a step. The session file's count has priority: the stream omits some commands."""
         self._steps.put_out()
         return [*self._meter.raise_to(Usage(steps=self._count))]
 

@@ -1,7 +1,6 @@
-"""Facts in the session file of Codex that its output stream reports late or never.
+"""Usage, model calls, and quickly ended commands, from the session file of Codex.
 
-These facts are the usage so far, the number of model calls, and commands that ended
-immediately.
+The output stream of Codex reports these facts late or never.
 """
 
 import re
@@ -112,10 +111,9 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """Usage of the session: the sum of all answers, or the sum of all reported totals if that
-        is larger.
+        """Usage of the session: the sum of all answers, or of all reported totals.
 
-        Some releases of codex do not report answers.
+        The larger sum counts, because some releases of codex do not report answers.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))

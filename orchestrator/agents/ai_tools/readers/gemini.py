@@ -236,7 +236,7 @@ class GeminiReader:
     def _steps_taken(self) -> int | None:
         """Return the number of steps; None if it is unknown.
 
-        0 counts as unknown, unless a result event reports no tokens.
+        0 steps count as unknown, unless gemini ended with a result that has no tokens.
         """
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
@@ -315,8 +315,9 @@ class GeminiReader:
         ]
 
     def resumed(self) -> None:
-        """Forget the usage of earlier runs, but remember their answers, because gemini copies the
-        answers into a new session file.
+        """Forget the usage of earlier runs, but remember their answers.
+
+        Gemini copies these answers into the new session file, where they must not count again.
         """
         self._meter = Meter()
 

@@ -96,10 +96,9 @@ class OpencodeReader:
         return concluded(report, ending, time.time())
 
     def _used(self) -> Usage:
-        """Return the usage.
+        """Return the usage, with a cost from the price table if opencode reports a cost of 0.
 
-        opencode reports a cost of 0 if it does not know the model's price; the price table then
-        decides.
+        opencode reports 0 if it does not know the model's price.
         """
         used = self._meter.total if self._began else Usage()
         if not used.cost_usd:

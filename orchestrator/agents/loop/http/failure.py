@@ -57,7 +57,10 @@ class ModelFailure(Exception):
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
-    """Return the failure for a status other than 2xx. ``headers``: names in lower case."""
+    """Return the failure for an answer with a status other than 2xx.
+
+    ``headers``: names in lower case.
+    """
     detail = message(body)
     words = f"{url} answered {status}: {detail}" if detail else f"{url} answered {status}"
     if 300 <= status < 400:

@@ -70,8 +70,8 @@ class AnthropicMessages:
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Return the request.
 
-        It has three of the four allowed cache marks: after the system prompt and the tools, after
-        the shared part, and at the end.
+        The request has three of the four allowed cache marks: after the system prompt and the
+        tools, after the shared part, and at the end.
         """
         value: dict[str, Any] = {
             "model": self._settings.model,

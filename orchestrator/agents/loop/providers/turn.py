@@ -43,8 +43,9 @@ class Turn:
 
 
 class Dialect(Protocol):
-    """One conversation in one API's format. A malformed answer of the server raises only
-    ModelFailure.
+    """One conversation in one API's format.
+
+    Raises only ModelFailure, even for a malformed answer of the server.
     """
 
     @property

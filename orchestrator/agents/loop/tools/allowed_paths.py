@@ -38,9 +38,7 @@ class AllowedPaths:
         return place
 
     def shown(self, place: Path) -> str:
-        """Return the path relative to the working directory if it is inside, or else the absolute
-        path.
-        """
+        """Return the path relative to the working directory; an absolute path if it is outside."""
         inside = place.is_relative_to(self.root)
         return str(place.relative_to(self.root)) if inside else str(place)
 

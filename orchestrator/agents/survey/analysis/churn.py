@@ -1,6 +1,4 @@
-"""Number of changes (churn) and authors (owners) of surveyed files, from the git history if there
-is one.
-"""
+"""Changes (churn) and authors (owners) of surveyed files, from the git history."""
 
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path

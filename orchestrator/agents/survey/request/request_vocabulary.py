@@ -107,9 +107,7 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return the stems of ``words`` and of related words, each with the item of ``words`` to which
-    the stem belongs.
-    """
+    """Return the stems of ``words`` and of related words, as {stem: its word in ``words``}."""
     stems: dict[str, str] = {}
     for word in words:
         stems.setdefault(stem(word), word)

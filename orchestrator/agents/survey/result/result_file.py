@@ -1,8 +1,8 @@
 """``result.json``: a result written as JSON, and read back.
 
 The file holds one object. ``schema`` is 1; the number changes if a field is removed or gets another
-meaning. New fields may be added. Paths are relative to the project root. The counts of results
-without common files can be added, so the result of a whole is the merged results of its parts.
+meaning. New fields may be added. Paths are relative to the project root. Counts of results without
+common files can be added: merging the results of all parts gives the whole result.
 
 ==============  ==================================================================================
 field           one row (or object)

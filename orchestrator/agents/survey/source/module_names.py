@@ -20,8 +20,7 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return how many of the directories ``levels`` are above the package. If there is no package,
-    return the number of all ``levels``.
+    """Return the number of ``levels`` above the package; all of them if there is no package.
 
     Below the package, a directory without ``__init__.py`` belongs to the package.
     """
@@ -73,11 +72,11 @@ class ModuleIndex:
         return self._go_targets(module) if language == "Go" else set()
 
     def beside(self, importer: str, module: str) -> str:
-        """Return the Python file ``module`` next to ``importer``; "" if there is none, or in a
-        package.
+        """Return the path of the Python file ``module`` in the directory of ``importer``.
 
-        Python searches the directory of a script, and pytest searches the directory of a test.
-        Neither searches the directory of a module in a package.
+        Return "" if there is no such file, or if the directory is a package. Python searches the
+        directory of a script, and pytest that of a test. Neither searches the directory of a module
+        in a package.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")

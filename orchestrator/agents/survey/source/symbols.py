@@ -16,8 +16,9 @@ class Symbol:
 
 @dataclass(frozen=True)
 class Import:
-    """A module, by the name in the source (for Python, its absolute name), and the imported
-    names.
+    """An imported module, and the imported names.
+
+    The module's name is as in the source; for Python, it is absolute.
     """
 
     module: str
