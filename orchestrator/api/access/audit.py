@@ -67,9 +67,7 @@ class AuditLog:
         self._file.handle(logging.makeLogRecord({"msg": json.dumps(entry)}))
 
     def _target(self, environ: WSGIEnvironment) -> str:
-        """Return the path of a call, with API keys masked. The query is omitted, because a log must
-        not contain it.
-        """
+        """Return the path of a call without its query, and with API keys masked."""
         path = environ.get("PATH_INFO", "")[:LONGEST_TARGET]
         for name in ("HTTP_X_API_KEY", "HTTP_AUTHORIZATION"):
             for word in environ.get(name, "").split():

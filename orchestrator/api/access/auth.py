@@ -114,8 +114,8 @@ def caller() -> Caller:
 def authenticate() -> None:
     """Identify the caller, before any other part of the request is read.
 
-    Raises 401 if the caller is unknown, 403 if the key may only read and the call changes
-    something, and 429 if a rate limit is reached.
+    Raises 401 if the caller is unknown, 403 if a read-only key would change something, and 429 if a
+    rate limit is reached.
     """
     if request.method == "OPTIONS":
         return  # the answer contains only the allowed methods

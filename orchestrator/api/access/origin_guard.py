@@ -100,9 +100,7 @@ class Guard:
         return self._application(environ, start)
 
     def _cors_headers(self, environ: WSGIEnvironment) -> tuple[tuple[str, str], ...]:
-        """Return the CORS headers for a request; they let the page of an allowed origin read the
-        answer.
-        """
+        """Return the CORS headers with which a page of an allowed origin may read the answer."""
         if not self._allows_origin(environ):
             return (("Vary", "Origin"),) if self._origins else ()
         return (
@@ -208,10 +206,10 @@ def allowed_names(options: ApiOptions) -> frozenset[str]:
 
 
 def host_name(host: str) -> str:
-    """Return the value of a Host header without its port, in lower case; an IPv6 address keeps its
-    brackets.
+    """Return the host in a Host header: in lower case, without the port.
 
-    Return "" if the header is invalid, for example because it names two hosts.
+    An IPv6 address keeps its brackets. Return "" if the header is invalid, for example because it
+    names two hosts.
     """
     found = _HOST.fullmatch(host.strip().lower())
     return found["name"].rstrip(".") if found else ""

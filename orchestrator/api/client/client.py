@@ -66,9 +66,9 @@ class OrchestratorClient(FollowCalls):
         """Return the client for this program's environment.
 
         A program in a worker calls the worker's server with the worker's key. Any other program
-        calls the running server of ``folder``. ``folder=None``: the folder that contains this
-        package. For a package from a wheel: the home of the current directory. Raises NoServer if
-        no server runs.
+        calls the running server of ``folder``. The default folder contains this package; for a
+        package from a wheel, it is the home of the current directory. Raises NoServer if no server
+        runs.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)
@@ -235,7 +235,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(path_of(job_id, "remove"), {})
 
     def discard(self, job_id: str) -> Answer:
-        """Remove the branches of a root job that have not landed. Idempotent."""
+        """Remove a root job's branches that have not landed. Idempotent."""
         return self._post(path_of(job_id, "discard"), {})
 
     def checkpoints(self, job_id: str) -> Answer:
@@ -279,8 +279,8 @@ class OrchestratorClient(FollowCalls):
     def lock(self, *names: str, wait: float = 0.0) -> Answer:
         """Acquire leases for this worker, all or none, within ``wait`` seconds.
 
-        Each of the returned ``leases`` has its fencing number. Raises ConflictError while another
-        worker holds one of the locks.
+        Each of the returned ``leases`` has its fencing number. Raises ConflictError if another
+        worker holds one of the locks until the end of the wait.
         """
         deadline = time.monotonic() + wait
         while True:

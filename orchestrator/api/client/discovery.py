@@ -57,7 +57,7 @@ class ServerRecord:
 
 
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
-    """Return the server that the environment names; otherwise the server that runs for ``folder``.
+    """Return the server that the environment names, or the server that runs for ``folder``.
 
     Raise NoServer if neither exists. Does not check that the server is alive.
     """
@@ -78,9 +78,7 @@ def workspace_of(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
-    """Return the API key of ``folder``, or None if no key is set or the key's file is
-    unreadable.
-    """
+    """Return the API key of ``folder``; None if no key is set, or the key's file is unreadable."""
     path = environ.get(KEY_FILE)
     if not path:
         return setting(folder, environ, "api", "api_key") or None

@@ -127,8 +127,9 @@ class QuotaError(ApiError):
 
     @property
     def free_at(self) -> str | None:
-        """Time at which quota is free again, in ISO 8601, UTC. None: when a job that uses the quota
-        ends.
+        """Time at which quota is free again, in ISO 8601, UTC.
+
+        None if the time is unknown: quota is free once a job that uses it has ended.
         """
         return self.problem.get("free_at")
 

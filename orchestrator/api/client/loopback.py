@@ -22,8 +22,8 @@ _PIECE_BYTES = 65536
 class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
-    Raise ConnectionLost if the head is incomplete. Without streaming, also raise it if the body is
-    incomplete.
+    The constructor raises ConnectionLost if the head is incomplete. With ``at_once``, it also
+    raises ConnectionLost if the body is incomplete.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:
@@ -94,7 +94,7 @@ class LoopbackResponse:
 
 
 class LoopbackSession:
-    """Makes calls to one server. Raise ValueError for an invalid address."""
+    """Makes calls to one server. The constructor raises ValueError for an invalid address."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)

@@ -201,9 +201,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def problem_of(response: TransportReply) -> dict[str, Any]:
-    """Return the problem object of an error answer; without such an object, one made from the
-    status.
-    """
+    """Return the problem object of an error answer, or an object made from the answer's status."""
     try:
         problem = response.json()
     except ValueError:

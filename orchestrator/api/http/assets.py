@@ -22,7 +22,7 @@ _DIGITS = 12
 
 
 def version() -> str:
-    """Return one version of all the dashboard's files, computed from their times and sizes."""
+    """Return the version of the dashboard: a hash of its files' paths, times, and sizes."""
     digest = hashlib.sha256()
     for path in _files():
         status = path.stat()

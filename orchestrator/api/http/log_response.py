@@ -115,9 +115,7 @@ def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> b
 
 
 def _between(block: bytes, lines: list[bytes], first: int, last: int) -> bytes:
-    """Return the lines of a block from ``first`` to ``last``. The block's first line has the number
-    0.
-    """
+    """Return the lines ``first`` to ``last`` of a block, counted from 0."""
     start = sum(len(line) + 1 for line in lines[: max(0, first)])
     end = sum(len(line) + 1 for line in lines[: last + 1]) if last < len(lines) else len(block)
     return block[start:end]

@@ -23,7 +23,7 @@ KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "P
 
 
 def _counts(stats: Mapping[str, object]) -> "Iterator[Metric]":
-    """Yield the service's counts at one moment."""
+    """Yield a metric for each number in ``stats``, the service's counts."""
     from prometheus_client.core import GaugeMetricFamily
 
     for name, value in stats.items():
@@ -108,7 +108,7 @@ class _Durations:
 
 
 class _Families:
-    """The metrics at one moment, as prometheus_client expects them."""
+    """Passes finished metrics to prometheus_client, which calls ``collect``."""
 
     def __init__(self, families: Sequence["Metric"]) -> None:
         self._families = families

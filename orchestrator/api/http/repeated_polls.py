@@ -40,7 +40,7 @@ Pieces = Sequence[bytes | memoryview]
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """The pieces of a body that is current, and its weak ETag."""
+    """The current body of an answer, in pieces, and its weak ETag."""
 
     tag: str
     pieces: Pieces
@@ -139,9 +139,7 @@ def _date(second: int) -> str:
 
 
 def _parts(head: bytes) -> tuple[bytes, int | None]:
-    """Return a request's head without the parameter ``since_seq``, and the number in this
-    parameter.
-    """
+    """Return a request's head without the parameter ``since_seq``, and that parameter's number."""
     found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
     if found is None:
         return head, None
@@ -149,10 +147,10 @@ def _parts(head: bytes) -> tuple[bytes, int | None]:
 
 
 def _may_be_repeated(environ: WSGIEnvironment) -> bool:
-    """True if the answer to a request may be repeated: a GET without a body, on a connection that
-    stays open.
+    """True for a GET without body and cookie, on a connection that stays open.
 
-    False for a request with a cookie, because only the application notices a logout.
+    Only answers to these requests may be repeated. After a logout, only the application notices
+    that a cookie has become invalid.
     """
     return (
         environ["REQUEST_METHOD"] == "GET"

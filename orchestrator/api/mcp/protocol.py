@@ -144,8 +144,9 @@ def unsupported(asked: str, request_id: RequestId | None = None) -> RpcError:
 
 
 def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
-    """Return the result of every method except ``tools/call``. Raise RpcError -32601 for unknown
-    methods.
+    """Return the result of any request except ``tools/call``.
+
+    Raise RpcError -32601 for unknown methods.
     """
     if request.method == "initialize":
         return _initialized(request)
@@ -185,9 +186,7 @@ def _lasting() -> Values:
 
 @dataclass(frozen=True, kw_only=True)
 class RpcCall:
-    """A ``tools/call`` message. Other code checks that the tool exists and that its arguments are
-    valid.
-    """
+    """A ``tools/call`` message. Its tool name and its arguments are not validated yet."""
 
     tool: str
     arguments: Any

@@ -23,8 +23,9 @@ LIST_SECONDS = 5.0
 
 
 class McpProxy:
-    """Sends tool calls to a server: to the worker's server in a worker, otherwise to the server of
-    ``folder``.
+    """Sends tool calls to a server.
+
+    In a worker, this is the worker's server; otherwise, it is the server of ``folder``.
     """
 
     def __init__(self, folder: Path, environ: Mapping[str, str]) -> None:

@@ -136,8 +136,9 @@ class StdioSession:
             self._writer.flush()
 
     def _drain(self) -> None:
-        """Wait until the open calls are answered, the client has closed its end, or the time is
-        up.
+        """Wait until all open calls are answered, or the client reads no more.
+
+        Wait at most DRAIN_SECONDS.
         """
         deadline = time.monotonic() + DRAIN_SECONDS
         reader = select.poll()

@@ -270,8 +270,9 @@ def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
 
 
 def _without_null(schema: Schema) -> Schema:
-    """Return a schema without the alternative null, empty defaults, and limits that no caller can
-    reach.
+    """Return a schema without parts that say nothing to a model.
+
+    These are the alternative null, empty defaults, and limits that no caller can reach.
     """
     kept = {name: value for name, value in schema.items() if not _says_nothing(name, value)}
     choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]

@@ -19,7 +19,7 @@ REF = "#/components/schemas/{model}"
 
 
 def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
-    """Return all schemas by name, and the schema's name of each model."""
+    """Return all schemas by name, and the name of each model's schema."""
     inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (operation.body, "validation") for operation in OPERATIONS if operation.body
     ]
@@ -56,8 +56,9 @@ def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _answers_as_sent(schemas: Schema) -> Schema:
-    """Make fields with a default optional. Pydantic declares them required, but answers may omit
-    them.
+    """Declare fields with a default as optional, because answers may omit them.
+
+    Pydantic declares these fields as required.
     """
     for schema in schemas.values():
         fields = schema.get("properties", {})

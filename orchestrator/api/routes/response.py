@@ -125,8 +125,9 @@ class _Read(Generic[Value]):
 class SharedReads(Generic[Value]):
     """Reads that concurrent callers share. Any thread may call.
 
-    A caller gets only values that were read after its call. Without sharing, each reader of a large
-    job would hold the whole job in memory, and all readers would compete for the interpreter.
+    A read is shared only by callers that came before it began, so no caller gets an old value.
+    Without sharing, each reader of a large job would hold the whole job in memory, and all readers
+    would compete for the interpreter.
     """
 
     def __init__(self) -> None:

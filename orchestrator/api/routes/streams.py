@@ -176,8 +176,7 @@ def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: s
 def secured_reply(reply: Reply) -> Reply:
     """Return the reply with security headers.
 
-    The socket loop sends such a reply without the middleware that adds these headers to other
-    answers.
+    The socket loop sends replies without the middleware that adds these headers to other answers.
     """
     return Reply(status=reply.status, headers=tuple(secured(reply.headers)), body=reply.body)
 

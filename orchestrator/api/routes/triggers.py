@@ -65,7 +65,7 @@ def receive_event(trigger_name: str) -> Response:
 
 
 def _verified(trigger: Trigger) -> TriggerEvent:
-    """Return the event, after the trigger's secret has confirmed its sender.
+    """Verify the sender of the event by the trigger's secret, and return the event.
 
     Raise a 413 for a body that is too large, a 401 for an unconfirmed sender, or a 400 for invalid
     JSON. The 401 does not say what is wrong.

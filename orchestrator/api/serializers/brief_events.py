@@ -37,9 +37,7 @@ def brief_values(event: Event) -> Mapping[str, object]:
 
 
 def _used(data: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the tokens and cost that the event's worker has used so far; unknown values are
-    omitted.
-    """
+    """Return the known tokens and cost that the event's worker has used so far."""
     known = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
     cost = data.get("cost_usd")
     return {

@@ -113,7 +113,7 @@ def _packed(column: Column) -> Any:
 
 
 def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
-    """Return the distinct values, and for each item the position of its value among them."""
+    """Return the distinct values, and for each item the index of its value among them."""
     known = list(names or dict.fromkeys(values))
     places = {name: place for place, name in enumerate(known)}
     return known, [places[value] for value in values]

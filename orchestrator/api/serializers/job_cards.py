@@ -18,7 +18,7 @@ _NO_JOBS = b'"jobs":[]'
 
 
 class LatestCards:
-    """Cache of encoded rows of job lists. A row is encoded once until the job's tree changes.
+    """Cache of encoded rows of job lists. A row is encoded again after its job's tree has changed.
 
     Any thread may call.
     """

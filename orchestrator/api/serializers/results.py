@@ -55,7 +55,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer
 
 
 class StatusParts:
-    """A job's status in parts: the frame, and one row for each worker.
+    """A job's status in parts: the fields of the job, and one row for each worker.
 
     A row that has not changed need not be encoded again.
     """
@@ -237,8 +237,9 @@ def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
 def _task_results(
     service: Service, job: Job, workers: WorkersByJob, job_id: str = "", depth: int = 0
 ) -> list[TaskResult]:
-    """Return the task results of ``job``, or of its descendant ``job_id``; empty until a worker has
-    ended.
+    """Return the task results of ``job``, or of its descendant ``job_id``.
+
+    Empty until a worker has ended.
     """
     own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
     if not any(worker.status.ended for worker in own):

@@ -97,7 +97,7 @@ class JobRows:
     current: CurrentStatus | None = None
 
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
-        """Return the answer for a tree version; None if the current answer has another version.
+        """Return the answer for a tree version; None if there is no answer for this version.
 
         Takes no lock, because another thread may hold the lock while it encodes rows.
         """

@@ -103,9 +103,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Reject a request with both a length and chunks, because a proxy may interpret the request
-        differently.
-        """
+        """Reject a request with Content-Length and chunks: a proxy may interpret it differently."""
         self.head = bytes(header_plus)
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (
@@ -196,9 +194,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return True
 
     def _send_now(self, pieces: Pieces) -> None:
-        """Send the pieces without copying. The loop later sends what the kernel does not accept
-        now.
-        """
+        """Send the pieces without copying. What the kernel does not accept is sent later."""
         try:
             sent = self.socket.sendmsg(pieces)
         except BlockingIOError:
@@ -222,9 +218,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
-        """True if the client took too long to send the head of a request, or the rest of a rejected
-        request.
-        """
+        """True if the client was too slow to send a request's head, or a bad request's rest."""
         if self._dropped_until is not None:
             return now >= self._dropped_until
         if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
@@ -247,9 +241,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
 
 def say(connection: Any, problem: ProblemError) -> None:
-    """Send a problem on a connection that is about to be closed, if this is possible without
-    waiting.
-    """
+    """Send a problem on a connection that is about to be closed, unless sending would block."""
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
@@ -482,7 +474,7 @@ class Door:
 
 
 def _first_kept() -> int:
-    """Return the lowest descriptor number of the reserve that is kept for vital requests.
+    """Return the lowest descriptor number that is reserved for vital requests.
 
     The kernel always assigns the lowest free number. So a connection with this number or a higher
     one shows that few descriptors remain.

@@ -247,9 +247,7 @@ def _url(scheme: str, host: str, port: int) -> str:
 
 
 def _say_https(listener: Any) -> None:
-    """Mark a listener's requests as HTTPS, because waitress gets decrypted data from the TLS
-    relay.
-    """
+    """Mark requests as HTTPS, because the TLS relay passes decrypted requests to the listener."""
     listener.adj = copy(listener.adj)
     listener.adj.url_scheme = "https"
     listener.adj.socket_options = []
@@ -270,8 +268,8 @@ def serve(
     """Bind a server; port 0 means a free port. Raise PortTaken or CannotListen. Prints nothing.
 
     ``tls``: TLS context for ``host`` and ``port``. ``local_port``: port of a second address with
-    plain HTTP, for programs on this machine; None: no such address. ``keeps_forwarded``: keep the
-    headers ``X-Forwarded-*``, because ``app`` checks their sender; False: remove them.
+    plain HTTP, for programs on this machine; None: no second address. ``keeps_forwarded``: True to
+    keep the headers ``X-Forwarded-*``, because ``app`` checks their sender.
     """
     public = bind(host, port)
     try:

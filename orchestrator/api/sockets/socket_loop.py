@@ -50,9 +50,9 @@ class Timers(Generic[T]):
         self._wanted += 1
 
     def forget(self, owner: T) -> None:
-        """Drop all calls of an owner, so that a wait that ended early is not stored any longer.
+        """Drop all calls of an owner. Idempotent.
 
-        Idempotent.
+        Otherwise, a wait that ended early would stay in memory until its time.
         """
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:
@@ -319,9 +319,7 @@ class SocketLoop:
             pass
 
     def _spread(self) -> None:
-        """Pass each event since the previous turn to the connections that wait for events of its
-        root job.
-        """
+        """Pass the events since the previous turn to the connections that wait for them."""
         by_root: dict[str, list[Event]] = defaultdict(list)
         for _ in range(len(self._published)):
             for event in self._published.popleft():

@@ -46,10 +46,9 @@ class EventPage:
 
     @property
     def may_have_more_after(self) -> bool:
-        """True if the store may have more events.
+        """True if the store may have more events after this page.
 
-        The page of a child job is a filtered part of a full page, so only an empty page is the
-        last.
+        The page of a child job omits events of other jobs, so only an empty page is the last.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -94,8 +93,7 @@ class Frames:
 class EventStream(WaitingConnection):
     """Sends stored events page by page, then published events.
 
-    Events may be published while stored pages are sent. They are also in the store, so the stream
-    reads the store again and finds them.
+    If events are published while stored pages are sent, the stream reads them from the store.
     """
 
     def __init__(
@@ -223,7 +221,7 @@ class EventStream(WaitingConnection):
         self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
-        """Read the store after a job's end.
+        """Read the store again after an event that ended the job.
 
         The stream ends only if the job has ended according to the store, because the job may have
         been retried.

@@ -22,7 +22,7 @@ Checking = Callable[[], Job | None]
 
 
 class PendingWait(WaitingConnection):
-    """A waiting ``wait`` call. Ends after an event that decides the call, or after its timeout."""
+    """A waiting ``wait`` call, answered after an event that ends the wait, or after its timeout."""
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ def job_id_of(task_id: str) -> str:
 def is_task(job: Job) -> bool:
     """True if the job was submitted through ``/api/v1/tasks``.
 
-    The label alone proves nothing, because child jobs inherit it.
+    Child jobs inherit the label, so this also checks that the job is a root job.
     """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 
@@ -57,10 +57,10 @@ def is_task(job: Job) -> bool:
 def submission_of(
     body: TaskBody, agents: Sequence[Availability], idempotency_key: str | None
 ) -> Submission:
-    """Return the task as a submission for the tools that are available.
+    """Return the task as a submission for the available tools.
 
-    The submission's labels list the unavailable tools as failures, each with the command that
-    repairs it. Raise a 422 for an unknown tool, or if no tool is available.
+    The labels of the submission name each unavailable tool, with the command that repairs it. Raise
+    a 422 for an unknown tool, or if no tool is available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})

@@ -94,10 +94,9 @@ def get_usage() -> Response:
 
 
 def _by(text: str) -> tuple[UsageBy, str]:
-    """Return the kind of key by which usage is grouped, and the label's name for the kind
-    ``label``.
+    """Return the key by which usage is grouped; for ``label``, also the label's name.
 
-    Raise a 422 that lists the known kinds.
+    Raise a 422 that lists the known keys.
     """
     kind, _, label = text.partition(":")
     if kind in set(map(str, UsageBy)) and (kind == UsageBy.LABEL) == bool(label):
