@@ -61,8 +61,9 @@ class CliContext:
         return self.client_at(address.url) if address else None
 
     def address_if_running(self) -> "Address | None":
-        """Return the server's address, with the key of this folder or worker; None if no server
-        runs.
+        """Return the address of the running server, with the key of this folder or worker.
+
+        None if no server runs.
         """
         from orchestrator.api.client.discovery import find_address
         from orchestrator.cli.server_record import running_server
@@ -145,8 +146,7 @@ class CliContext:
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
-    """Return the error for an action that needs ``--yes`` or the user's confirmation, and got
-    neither.
+    """Return the error for an action that lacks ``--yes`` and the user's confirmation.
 
     ``verb`` names the action, and ``undone`` says what did not happen.
     """

@@ -91,9 +91,7 @@ def in_diff(text: str) -> Comments:
 
 
 def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield each group of consecutive comment lines, with the place of the diff's line above the
-    group.
-    """
+    """Yield each group of comment lines, with the place of the diff's line above the group."""
     place: Comment | None = None
     lines: list[str] = []
     walk = _Walk()

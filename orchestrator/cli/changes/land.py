@@ -55,7 +55,7 @@ def diff_command(
     """Show the merged changes of JOB as a patch.
 
     With WORKER, shows the commits of one worker of JOB, compared with its base. WORKER may have
-    failed, timed out, or not been merged; it may be a candidate that was not chosen.
+    failed or timed out, and its commits need not be merged.
     """
     surroundings.work_on_project_of(job_id)
     if worker_id:
@@ -112,8 +112,8 @@ def land_command(
 
     Fast-forwards the branch if possible; otherwise creates a merge commit. Never overwrites
     uncommitted changes or untracked files. A partial job needs --partial. If JOB started from
-    another branch, you are asked to confirm, even with --yes. --onto with the current branch also
-    confirms.
+    another branch, you are asked to confirm, even with --yes. To confirm in advance, pass --onto
+    with the current branch.
 
     With --pr, your branch does not change. The result branch is pushed to the remote of the branch
     that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch
@@ -147,10 +147,9 @@ def land_command(
 
 
 def _incomplete(surroundings: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
-    """Print the changes that an incomplete job's result lacks. Return the exit code of the job's
-    status.
+    """Print what an incomplete job's result lacks. Return the exit code of the job's status.
 
-    Raise ``error`` again if it has another cause.
+    Raise ``error`` again if it does not report an incomplete job.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error

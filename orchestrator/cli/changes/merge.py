@@ -115,9 +115,7 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield each hunk that another worker's version replaced: the hunk's workers, and a line of
-    text.
-    """
+    """Yield the workers of each hunk that another worker's version replaced, and a line of text."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

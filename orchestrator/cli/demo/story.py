@@ -31,7 +31,7 @@ class Story:
 
     @classmethod
     def of(cls, status: Answer, workspace: Path) -> "Story":
-        """Read the facts from those of the job's files that exist."""
+        """Read the story from the job's files. A missing file counts as empty."""
         directory = workspace / f"job_{status['job_id']}"
         log, figures = directory / "logs/orchestrator.log", directory / "reports/analytics.json"
         return cls(

@@ -17,10 +17,9 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield pairs of a check and the settings. Only the check of the settings' validity has
-    settings.
+    """Yield pairs: a check, and the settings or None.
 
-    In all other pairs, the settings are None.
+    Only the check that config.yaml is valid comes with the settings.
     """
     path = folder / "config.yaml"
     if not path.exists():

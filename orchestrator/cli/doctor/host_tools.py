@@ -55,10 +55,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _places(folder: Path, project: Path) -> Sequence[Path]:
-    """Return the directories in which the host's tools may run; empty if the folder is outside the
-    project.
+    """Return the directories in which the host's tools may run.
 
-    The directories are the project and its parents, up to the top of its repository.
+    These are the project and its parents, up to the top of its repository. Empty if the folder is
+    outside the project.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -153,9 +153,7 @@ def _prettier(place: Path, name: str) -> Line | None:
 
 
 def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
-    """Return the line that the first of ``files``, such as .gitignore, lacks; None if a file has
-    it.
-    """
+    """Return the line to add to the first of ``files``; None if one of ``files`` has it already."""
     for file in files:
         for line in _text(place / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:

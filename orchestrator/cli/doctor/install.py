@@ -113,9 +113,7 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    """Return the packages whose installed version differs from the pinned version, as text; "" if
-    none.
-    """
+    """Return as text the packages whose installed and pinned versions differ; "" if none."""
     wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
     more = f" and {len(wrong) - SHOWN_PACKAGES} more" if len(wrong) > SHOWN_PACKAGES else ""
     return "; ".join(wrong[:SHOWN_PACKAGES]) + more

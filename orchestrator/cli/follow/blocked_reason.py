@@ -17,7 +17,7 @@ Cause = tuple[str, str, str]
 
 
 class BlockedWorkers:
-    """Reports why workers wait. Each cause is reported once, even if its figures change later."""
+    """Reports why workers wait. The same cause is not reported twice in a row."""
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
@@ -28,9 +28,9 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """Return a line with a new cause, or None.
+        """Return a line with the cause.
 
-        None: there is no new cause, or the last event is too recent.
+        None if the cause was reported before, or if the last event is too recent.
         """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None
@@ -52,7 +52,7 @@ def server_awaited(client: OrchestratorClient, seconds: float) -> str:
 
 
 def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
-    """Yield, for each waiting worker of a tree, the cause and a line.
+    """Yield the cause and a line for each waiting worker of a tree.
 
     A line is such as ``worker_1 waiting for disk space: ...``.
     """

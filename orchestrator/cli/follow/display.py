@@ -33,8 +33,8 @@ LINE_END = "\r\n"
 class Region:
     """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
 
-    Between two draws, the cursor is at the start of the region's first line. A draw thus needs no
-    count of the lines drawn before, which a resize would make wrong. The next draw overwrites
+    Between two draws, the cursor is at the start of the region's first line. A draw therefore needs
+    no count of the previous lines, which would be wrong after a resize. The next draw overwrites
     terminal output such as ``^C``. After a kill, the shell's prompt replaces the region.
     """
 
@@ -99,7 +99,7 @@ class Display(Protocol):
         """Called a few times a second."""
 
     def idle(self) -> bool:
-        """True if no worker runs, as far as the events show."""
+        """True if no worker runs, according to the events."""
 
     def close(self) -> None:
         """Print the final state as permanent lines."""
@@ -256,9 +256,7 @@ class LiveDisplay:
 
 
 def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
-    """Return an event's line in the style of its kind, after its seconds since the start of the
-    job.
-    """
+    """Return an event's line in the style of its kind, with the seconds since the job's start."""
     head, colon, rest = line.partition(": ")
     paint = style.of(_meaning(event))
     return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"

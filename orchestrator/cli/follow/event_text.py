@@ -210,9 +210,7 @@ def with_shorter_reason(event: Event, characters: int) -> Event:
 
 
 def indent(worker_id: str) -> str:
-    """Return two blanks for each level of a worker: none for ``worker_2``, two for
-    ``worker_2_1``.
-    """
+    """Return the indent of a worker: "" for ``worker_2``, two blanks for ``worker_2_1``."""
     return "  " * max(0, worker_id.count("_") - 1)
 
 

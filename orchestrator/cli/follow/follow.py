@@ -118,10 +118,10 @@ def _logs_of(surroundings: CliContext, job_id: str) -> Path:
 
 
 def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return the status of an ended job from the workspace, if its server has stopped; otherwise
-    None.
+    """Return a job's status from the workspace if the job has ended, and its server has stopped.
 
-    The user who started the server may stop it as soon as the last job has ended.
+    Otherwise return None. The user who started the server may stop it as soon as the last job has
+    ended.
     """
     if surroundings.environ.get("ORCHESTRATOR_API_URL"):
         return None

@@ -23,9 +23,7 @@ class LastLines:
         self._due = 0.0
 
     def of(self, started_at: Mapping[str, float]) -> Mapping[str, str]:
-        """Return each worker's last line since the start of its attempt; workers without a line
-        are omitted.
-        """
+        """Return the last line of each worker's present attempt, if there is one."""
         if time.monotonic() >= self._due:
             self._read = {each: self._end(each, at) for each, at in started_at.items()}
             self._due = time.monotonic() + REFRESH_SECONDS

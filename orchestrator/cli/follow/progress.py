@@ -130,9 +130,7 @@ class ProgressLines:
             job.activity = ""
 
     def resumed_because(self, worker: str) -> str:
-        """Return why a worker resumed, such as `` (child job 05ebe362 completed)``; "" if it is
-        unknown.
-        """
+        """Return why a worker resumed: `` (child job 05ebe362 completed)``; "" if unknown."""
         facts = self._awaited.get(worker) or {}
         ids = [str(each) for each in facts.get("child_job_ids") or ()]
         ended = [f"child job {each} {found}" for each in ids if (found := self._end_of(each))]
@@ -182,9 +180,7 @@ class ProgressLines:
         return max(0, self.total - busy - sum(counts[status] for status in _ENDED))
 
     def unsuccessful(self) -> Iterator[tuple[int, str]]:
-        """Return, for each unsuccessful status, the number of workers that have it, and the
-        status.
-        """
+        """Return pairs of a number and a status: how many workers have each unsuccessful status."""
         counts = self.counts()
         return ((counts[status], status) for status in _UNSUCCESSFUL if counts[status])
 
@@ -195,9 +191,7 @@ class ProgressLines:
                 yield f"job {job_id}: {doing}"
 
     def _last_step(self, job: JobPart) -> str:
-        """Return the text for the step between the last worker's end and the job's end; otherwise
-        "".
-        """
+        """Return the job's activity between its last worker's end and its own end; otherwise ""."""
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""
         is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)

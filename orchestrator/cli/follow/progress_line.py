@@ -67,7 +67,7 @@ def _cost(progress: ProgressLines) -> str:
 
 
 def _bar(progress: ProgressLines, style: Style, is_unicode: bool) -> str:
-    """Return a bar that is filled by the share of ended workers. The failed share is red."""
+    """Return a bar. Its filled part is the share of ended workers, with failed workers in red."""
     if not (total := progress.total):
         return ""
     full, empty = "━─" if is_unicode else "#-"

@@ -174,7 +174,7 @@ def _recount(surroundings: CliContext, job_id: str, worker_id: str) -> None:
 
 
 def _above(root: Answer, job_id: str) -> Iterator[str]:
-    """Yield the job's ancestors, from its parent job to the root job."""
+    """Yield the ids of the job's ancestors, from its parent job to the root job."""
     parents = {each["job_id"]: each.get("parent_job_id") for each in root.get("child_jobs") or ()}
     while parent := parents.get(job_id):
         yield parent

@@ -44,8 +44,9 @@ def logs_command(
 def _lines(
     surroundings: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield pairs of worker and line, from the log files, or from the server if the files are on
-    another machine.
+    """Yield pairs of worker and line.
+
+    Reads the log files, or asks the server if the files are on another machine.
     """
     files = _Files(surroundings, job_id, worker_id)
     if not files.here():
@@ -58,7 +59,7 @@ def _lines(
 
 
 class _Files:
-    """The log files of a job, to which the running job adds files."""
+    """The log files of a job. A running job adds files."""
 
     def __init__(self, surroundings: CliContext, job_id: str, worker_id: str | None) -> None:
         self._surroundings = surroundings

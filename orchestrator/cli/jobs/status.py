@@ -189,9 +189,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line for a worker with several attempts: whether the last attempt resumed a
-    session.
-    """
+    """Yield a line with the last session of a worker with several attempts: resumed, or new."""
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"

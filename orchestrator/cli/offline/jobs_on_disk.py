@@ -36,8 +36,8 @@ class UnreadableJobs(OrchestratorError):
 def root_jobs(workspace: Path) -> list[Answer]:
     """Return the status of every root job, newest first.
 
-    For each job that this user cannot read, print a message. Raise Unreadable if all jobs are
-    unreadable.
+    Print a message for each job that this user cannot read. Raise UnreadableJobs if there are only
+    such jobs.
     """
     jobs: list[Answer] = []
     refused: list[UnreadableJobs] = []
@@ -196,9 +196,9 @@ def workers_of(workspace: Path, job_id: str) -> set[str] | None:
 
 
 def _with_all_workers(directory: Path) -> Answer | None:
-    """Return a root job's status with its workers; None if there is no status. Raises Unreadable.
+    """Return a root job's status with its workers; None if there is no status.
 
-    The files of an unfinished job may lack some of its workers.
+    The files of an unfinished job may lack some of its workers. Raises UnreadableJobs.
     """
     status = _status(directory)
     if status and (status.get("workers_omitted") or {}).get("file"):
@@ -207,7 +207,7 @@ def _with_all_workers(directory: Path) -> Answer | None:
 
 
 def _status(directory: Path, name: str = "status.json") -> Answer | None:
-    """Return the status in a job's directory; None if there is none. Raises Unreadable."""
+    """Return the status in a job's directory; None if there is none. Raises UnreadableJobs."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise UnreadableJobs(directory)
     path = directory / name

@@ -58,7 +58,7 @@ def of_job(status: str) -> ExitCode:
 def of_error(error: OrchestratorError) -> ExitCode:
     """Return the exit code for an error's kind.
 
-    A kind without a code gets the code of its nearest base class that has one, otherwise FAILED.
+    A kind without a code gets the code of the nearest base class with a code, or FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)

@@ -52,8 +52,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def ending_lines(answer: Answer, width: int) -> list[str]:
-    """Return the last lines about a job: reasons in full, and the commands that merge missing
-    changes.
+    """Return the last lines about a job: reasons in full, and commands that merge missing changes.
 
     The reasons are those of the job and of its failed workers. Empty for a completed job without a
     reason and without missing changes.
@@ -90,9 +89,7 @@ def _ways_in(answer: Answer) -> Iterator[str]:
 
 
 def _has_failed(task: Answer) -> bool:
-    """True if the task itself failed; False for a task that was skipped because a dependency
-    failed.
-    """
+    """True if the task itself failed; False if it was skipped because a dependency failed."""
     is_cause = task.get("status") not in {*_SUCCEEDED, WorkerStatus.SKIPPED}
     return is_cause and bool(task.get("reason"))
 

@@ -15,11 +15,10 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Run the block, which writes to ``stream``. An exited reader of a pipe, such as "head", is no
-    error.
+    """Run the block, which writes to ``stream``, even if the reader of ``stream`` has exited.
 
-    The output for this pipe is then discarded. If the terminal no longer exists, the process gets a
-    hangup signal.
+    An exited reader of a pipe, such as "head", is no error: further output to the pipe is
+    discarded. If the terminal no longer exists, the process gets a hangup signal.
     """
     try:
         yield

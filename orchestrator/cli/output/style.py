@@ -53,8 +53,9 @@ class Style:
 
 
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
-    """Return the style for a stream: with colours on a terminal, unless the environment sets
-    otherwise.
+    """Return the style for a stream: with colours as the environment requests.
+
+    If the environment requests nothing, only a terminal gets colours.
     """
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)

@@ -11,7 +11,7 @@ _EMOJI_FORM = "\ufe0f"
 
 
 def columns(text: str) -> int:
-    """Return the largest number of columns that a line of text may take. Styles take no columns."""
+    """Return the width of a line in columns of a terminal. Styles take no columns."""
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_width, _STYLE.sub("", text)))

@@ -1,4 +1,4 @@
-"""Reads a job with all its workers. A large job's answer of ``GET /api/v1/status`` omits some."""
+"""Reads a job with all its workers. The status answer of a large job omits some workers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

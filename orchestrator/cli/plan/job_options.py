@@ -24,9 +24,7 @@ PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=P
 
 
 class RequestCommand(click.Command):
-    """A command that accepts a bulleted list as its request, although the list begins with a
-    dash.
-    """
+    """A command whose request may begin with a dash, because the request may be a bulleted list."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         texts = [] if "--" in args else [arg for arg in args if re.match(r"-+\s", arg)]

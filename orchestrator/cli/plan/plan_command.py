@@ -74,9 +74,7 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print the plan ``made``; without it, the given tasks, or the tasks into which rules split the
-    request.
-    """
+    """Print the plan ``made``; if it is None, the given tasks, or the tasks that the rules make."""
     made = made or planned(surroundings, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}

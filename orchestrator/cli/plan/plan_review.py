@@ -33,9 +33,7 @@ class Draft:
 
 
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
-    """Return the agent that would make the plan; None if the user gives it, or the rules make
-    it.
-    """
+    """Return the agent that would make the plan; None if the user gives it, or rules make it."""
     from orchestrator.composition import planner_of
 
     if job.tasks:

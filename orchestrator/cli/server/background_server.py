@@ -67,8 +67,8 @@ def server_for(
 ) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
-    At the end, stop a server that was started here. The server keeps running if ``keep`` is set, or
-    if other jobs use it. In the second case, the last command that uses the server stops it.
+    At the end, stop a server that was started here, unless ``keep`` is set. If other jobs use the
+    server, the last command that uses it stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -150,7 +150,7 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
-    """Raise ConfigError for invalid settings, although the running server does not use them.
+    """Raise ConfigError for invalid settings, even if the running server still uses older ones.
 
     Prints a note if the settings have changed since the server's start. Unchanged settings are not
     loaded, because the server has checked them.
@@ -238,10 +238,9 @@ def _start(
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return the first usable port: the configured port, then the port of a server that crashed
-    here.
+    """Return a port: the configured port, or the port of a server that crashed here, if it is free.
 
-    Return 0, which means any free port, if neither is usable.
+    Return 0, which means any free port, if neither is free.
     """
     configured = settings.port
     if is_free(settings.host, configured):
@@ -278,8 +277,10 @@ def _ready(
     log: ServerLog,
     plan: Path | None,
 ) -> ServerRecord:
-    """Return the record of the server when it serves. Raise Unavailable, and ConfigError or
-    InvalidRequest if the server rejects the settings or the plan.
+    """Wait until the server serves, and return its record.
+
+    Raise Unavailable, and ConfigError or InvalidRequest if the server rejects the settings or the
+    plan.
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
@@ -343,7 +344,7 @@ def _stop(process: subprocess.Popen[bytes], say: Say, surroundings: CliContext) 
 
 
 def _stop_if_left(surroundings: CliContext, record: ServerRecord, keep: bool) -> None:
-    """Stop a server that an earlier command left running for other jobs, once all jobs have ended.
+    """Stop a server that an earlier command left running for other jobs, if all jobs have ended.
 
     With ``keep``, the server keeps running, and no later command stops it.
     """

@@ -1,5 +1,6 @@
-"""Runs ``doctor`` for the API in a separate process, so that no check can block the server or use
-up its memory.
+"""Runs ``doctor`` for the API in a separate process.
+
+No check can then block the server, or use up its memory.
 """
 
 import json

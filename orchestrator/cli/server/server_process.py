@@ -223,10 +223,9 @@ def api_options(settings: Settings) -> ApiOptions:
 
 
 def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> HttpServer:
-    """Listen on the first free port of ``ports``. Raise BadCertificate.
+    """Listen on the first free port of ``ports``, at the address that workers use.
 
-    Raise PortTaken, with the first port, if none is free. ``ports`` are for the address that
-    workers use.
+    Raise PortTaken for the first port if none is free. Raise BadCertificate.
     """
     api = settings.api
     tls = None
@@ -333,10 +332,10 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
 
 
 def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    """Write the server's record. Return False if the disk is full, even after the reserved space
-    was released.
+    """Write the server's record. Return False if the disk is full.
 
-    The space is reserved again automatically when the disk has space.
+    If the disk is full, release the reserved space, and try again. The space is reserved again
+    automatically when the disk has space.
     """
     reserve = DiskReserve(path.parent)
     write = partial(_write_record, path, server, project, started_at)

@@ -25,10 +25,10 @@ _DATABASE_SECONDS = 30.0
 def open_after_others(
     manager: JobManager, stop: threading.Event, on_lost: Callable[[str], None]
 ) -> bool:
-    """Open ``manager`` once no other server uses its workspace. Return False if ``stop`` is set
-    before. ``on_lost``: see ``JobManager.open``.
+    """Open ``manager`` once no other server uses its workspace.
 
-    Raise Conflict if the other server runs on another machine, and a setting is missing. Raise
+    Return False if ``stop`` is set first. ``on_lost``: see ``JobManager.open``. Raise Conflict if
+    the other server runs on another machine, and has no lease that this server can observe. Raise
     StoreError or Unavailable if the workspace cannot be opened.
     """
     observer = manager.lease.observer if manager.lease is not None else None

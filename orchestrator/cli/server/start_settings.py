@@ -79,7 +79,7 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSettings:
-    """Raise _NotPlain if a setting is unusual, or the user must be told about the key."""
+    """Return the settings. Raise _NotPlain for an unusual setting or an unsuitable API key."""
     host = _plain(folder, environ, "api", "host", "localhost")
     port = _plain(folder, environ, "api", "port", "8000")
     log_dir = _plain(folder, environ, "logging", "log_dir", "logs")
@@ -113,7 +113,7 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    """True for a setting's variable whose name is not all in upper case, which is allowed."""
+    """True for an environment variable of a setting whose name is not all in upper case."""
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 

@@ -31,8 +31,9 @@ MOST_JOBS = 50
 class PullRequests:
     """Runs ``land --pr`` once for each completed run of a job that one of the triggers started.
 
-    After the command has ended, the run is recorded on disk. If the server crashes before that, the
-    command runs again, and finds the pushed commit and the open pull request.
+    After the command has ended, the run is recorded on disk. If the server crashes before the
+    record is written, the command runs again, and finds the pushed commit and the open pull
+    request.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
-"""``orchestrator spawn``, ``lock``, and ``mcp`` for callers that do not use
-``bin/orchestrator``, which starts these programs faster.
+"""``orchestrator spawn``, ``lock``, and ``mcp`` for callers that do not use ``bin/orchestrator``.
+
+``bin/orchestrator`` starts these programs directly, which is faster.
 """
 
 import click

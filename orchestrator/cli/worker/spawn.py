@@ -303,9 +303,7 @@ def address() -> tuple[str, str]:
 
 
 def summary(answer: Answer) -> str:
-    """Return the results of an ended job as text: for each task, a line and the beginning of its
-    output.
-    """
+    """Return an ended job's results as text: for each task, a line and the start of its output."""
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []
     names = {name_of(task) for task in tasks}
@@ -328,9 +326,7 @@ def name_of(task: Answer) -> Any:
 
 
 def task_lines(task: Answer, room: int) -> list[str]:
-    """Return lines about a worker: its status, at most ``room`` characters of its output, its
-    directory.
-    """
+    """Return a worker's lines: status, at most ``room`` characters of its output, and directory."""
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
     lines = output[:room].splitlines()[:SHOWN_LINES]

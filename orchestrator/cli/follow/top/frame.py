@@ -137,9 +137,7 @@ class Frame:
         return [name for name, (_, least) in _WIDTHS.items() if width >= least]
 
     def _room(self, width: int) -> tuple[int, int]:
-        """Return the widths of the column with the title, and of the column with the last line of
-        output.
-        """
+        """Return the widths of two columns: the title, and the last line of output."""
         used = 2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown(width)) + 1
         rest = max(0, width - used)
         return (rest // 2, rest - rest // 2 - 1) if width >= _LAST_FROM else (rest, 0)

@@ -104,9 +104,7 @@ class ServerSource:
     def _last_lines(
         self, jobs: Sequence[JobLine], visible: Sequence[tuple[str, str]]
     ) -> Iterator[tuple[tuple[str, str], str]]:
-        """Yield, for each visible running worker, its job id and worker id, and the last line of
-        its log.
-        """
+        """Yield the last log line of each visible running worker, with its job id and worker id."""
         running = {
             (job.job_id, each.worker_id): each
             for job in jobs

@@ -134,9 +134,7 @@ def _search_path(environ: Mapping[str, str], account: Account) -> str:
 
 
 def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
-    """Return further directories to which AI tools write: the logins that they renew, and their
-    caches.
-    """
+    """Return the directories of AI tools' logins and caches that are not in ``writable``."""
     from orchestrator.agents.discovery.availability import login_path
     from orchestrator.core.model.known_agents import KNOWN
 

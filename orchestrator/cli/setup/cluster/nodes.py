@@ -278,8 +278,7 @@ def _list(surroundings: CliContext) -> None:
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line on each agent that is unusable on nodes: the nodes, the reason, and how to fix
-    it.
+    """Yield a line for each agent that is unusable on nodes: the nodes, the reason, and the fix.
 
     Nodes with the same reason share a line.
     """
@@ -315,9 +314,7 @@ def _size(number: int | None) -> str:
 
 
 def _without_server(entry: "NodeEntry") -> dict[str, Any]:
-    """Return a node with the fields of the server's answer, without the values that only a server
-    knows.
-    """
+    """Return a node in the form of the server's answer, without values that only a server knows."""
     return {
         "name": entry.name,
         "state": "drained" if entry.is_drained else "unknown",
