@@ -15,11 +15,10 @@ _SETTINGS = ("agent", "planner", "resolve")
 
 
 def check_agents(folder: Path, settings: Settings) -> None:
-    """Raise ConfigError with one line for each unknown agent in ``workers`` and in the jobs of
-    triggers.
+    """Raise ConfigError with one line for each unknown agent of workers and of triggers' jobs.
 
-    If a trigger is invalid, the jobs of triggers are not checked, because the function ``triggers``
-    reports the invalid trigger.
+    If a trigger is invalid, no trigger is checked: the function ``triggers`` reports the invalid
+    one.
     """
     agents = registry(folder, settings)
     problems = []

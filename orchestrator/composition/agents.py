@@ -184,9 +184,7 @@ def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
 
 
 def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return the default model: from a variable, otherwise the known default, otherwise an
-    installed model.
-    """
+    """Return the default model: from a variable, from ``each``, or an installed model."""
     named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
     if named or each.model or not each.local_url:
         return named or each.model
@@ -260,9 +258,7 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the names of variables to copy from the server's environment, and the variables for
-    which the settings give a value.
-    """
+    """Return the names of variables to copy from the server, and the variables that have values."""
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 

@@ -34,7 +34,7 @@ def worker_difference(
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
     """Return the commits of a root job that no branch of the user contains, by full ref.
 
-    The job may be a removed one whose work was saved. Raise RepositoryError.
+    Also returns the saved commits of a removed job. Raise RepositoryError.
     """
     return _repository(folder, environ)[0].unlanded(root_id)
 
@@ -55,8 +55,9 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """Return the object that undoes a root job's changes to the repository's settings, refs, and
-    other files. The job's own branches are not changed.
+    """Return the object that restores the repository's settings, refs, and other files.
+
+    It undoes a root job's changes to them. The job's own branches are not changed.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)

@@ -88,11 +88,11 @@ class JobManager:
     def open(
         self, ended: HeldLease | None = None, on_lost: Callable[[str], None] | None = None
     ) -> None:
-        """Lock the workspace, and open the store. Raise WorkspaceBusy, Unavailable or StoreError;
-        nothing runs yet.
+        """Lock the workspace, and open the store. Nothing runs yet.
 
-        ``ended``: the lease of a server on another machine that has ended. Without it, wait for the
-        end of such a lease, unless its server renews it. ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the ended lease of a server on another machine. If it is None, find such a lease,
+        and wait for its end. Raise WorkspaceBusy if another server is alive. Raise Unavailable or
+        StoreError. ``on_lost``: see ``ServerLease.begin``.
         """
         if ended is None and self.lease is not None:
             ended = self.lease.observer.wait()

@@ -1,8 +1,8 @@
 """The lease of this server in PostgreSQL, and the lease of a server on another machine.
 
-The lease is extended as a node's lease is: each renewal extends it to the time when the renewal was
-sent, plus the duration (Gray and Cheriton, "Leases", 1989). The shims of this machine read its end
-from a file.
+Each renewal extends the lease to its time of sending plus the lease's duration, as for a node's
+lease (Gray and Cheriton, "Leases", 1989). The shims of this machine read the lease's end from a
+file.
 """
 
 import hashlib
@@ -170,8 +170,7 @@ class ServerLease:
 class LeaseObserver:
     """Observes the lease of a server on another machine, until the lease has certainly ended.
 
-    Only the time between two looks of this process counts, so the clocks of the machines may
-    differ.
+    Measures only with the clock of this machine, because the clocks of two machines may differ.
     """
 
     def __init__(self, session: LeaseSession) -> None:
@@ -195,7 +194,8 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Return the lease of a server on another machine; None if there is none.
 
-        Raise StoreError. Then the time begins again, because the database may have lost a renewal.
+        Raise StoreError. The observation then starts again, because the database may have lost a
+        renewal.
         """
         try:
             found = self._session.read()

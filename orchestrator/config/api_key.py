@@ -76,9 +76,7 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Let only one process at a time create the key. A second process then finds the key of the
-    first.
-    """
+    """Hold a lock while a key is created, so that a second process finds the key of the first."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some file systems have no locks

@@ -65,9 +65,7 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file cannot be read or parsed, so that errors about missing settings would
-    mislead.
-    """
+    """True if the file cannot be read or parsed. Errors about missing settings would mislead."""
     return bool(file.problems) and not file.values
 
 

@@ -139,8 +139,8 @@ def _plain(value: object) -> object:
 def _hidden(secret: str) -> str:
     """Return the part of a secret that may be shown, with ``****`` for the rest.
 
-    This is a database's URL without its password, or the scheme and host of another URL. Of any
-    other secret, nothing is shown.
+    This is a database's URL without its password, or the scheme and host of another URL. Any other
+    secret is hidden completely.
     """
     if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)

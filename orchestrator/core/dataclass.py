@@ -110,7 +110,7 @@ def _initializer(cls: type) -> Any:
 
 
 def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
-    """Return methods that compile the class's ``_COMPARING`` methods at their first call."""
+    """Return the ``_COMPARING`` methods in a form that compiles all of them at the first call."""
 
     def late(name: str) -> Callable[..., Any]:
         def method(self: object, /, *args: object) -> Any:
@@ -127,9 +127,7 @@ def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
 
 
 def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any]:
-    """Return a class's methods: its ``own``, and those that the standard decorator compiles for
-    it.
-    """
+    """Return the class's methods: ``own``, and the methods that the standard decorator adds."""
     fields = {each.name: each for each in dataclasses.fields(cls)}
     body = {
         **own,

@@ -1,7 +1,7 @@
-"""Failpoints: places, at every commit and rename, where a test can make the process exit as in a
-crash.
+"""Failpoints: places where a test can make the process exit as in a crash.
 
-A failpoint does nothing unless a test arms it; see ``launchers.process.crash_injection``.
+Every commit and every rename has a failpoint. A failpoint does nothing unless a test arms it; see
+``launchers.process.crash_injection``.
 """
 
 from collections.abc import Callable

@@ -162,8 +162,9 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """Return the cost of the candidate; after the choice, including the cost of its child jobs at
-    any depth.
+    """Return the cost of the candidate.
+
+    After the choice, the cost includes the candidate's child jobs at any depth.
     """
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None

@@ -128,8 +128,8 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose work counts as the work of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. Without a selection, or before it, the work of the first
-    successful worker counts.
+    ``workers``: all workers of one task. If no worker is marked as chosen, the first successful
+    worker counts.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -221,10 +221,10 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate should have judged the candidate, but has a result for other candidates
-    only.
+    """True if the gate has no verdict on the candidate, although its changes concern the gate.
 
-    ``result_gates``: names of the gates that judged a candidate.
+    False if the gate has no verdict on any candidate. ``result_gates``: names of the gates that
+    have a verdict on some candidate.
     """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates
@@ -233,8 +233,8 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """Return how many of the base's tests passed for the candidate.
 
-    If the gate did not run because the changes do not concern it, return the lowest number of all
-    candidates. Then no candidate wins because of this gate.
+    If the changes do not concern the gate, return the lowest number of all candidates, so that no
+    candidate wins because of this gate.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
@@ -302,8 +302,9 @@ def _success_words(best: Candidate, other: Candidate) -> str:
 
 
 def _gates_key(each: Candidate) -> tuple[float, ...]:
-    """Return a sort key: candidates that passed all gates come first, then unchecked candidates,
-    then candidates with a failed gate.
+    """Return a sort key by which candidates that passed all gates come first.
+
+    Unchecked candidates come next, and candidates with a failed gate come last.
     """
     unchecked = float(each.unchecked or bool(each.unrun))
     checked = 2.0 if each.blocking else unchecked

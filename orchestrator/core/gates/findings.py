@@ -44,8 +44,7 @@ _FAILED = re.compile(
 
 
 def failing_tests(printed: str) -> str:
-    """Return the names of the first failing tests, and the number of further failing tests, as
-    text.
+    """Return the names of the first failing tests, and the number of further failing tests.
 
     Return "" if ``printed`` has no failing test in the format of a known test runner.
     """
@@ -171,7 +170,7 @@ EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """If a run failed without a finding, return its reading with a finding for the exit code.
+    """Return the reading. If the run failed without a finding, add a finding for the exit code.
 
     ``is_error``: the run crashed before it wrote its report.
     """
@@ -370,7 +369,7 @@ def _usable(base: Ran | None) -> Reading:
 
 
 def tells_nothing(reading: Reading) -> bool:
-    """True if the run failed, and its finding would be the same for every failure of the gate."""
+    """True if the run failed without details: it has only an exit code, or no test passed."""
     is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
     return bool(reading.flaws) and (reading.passed == () or is_alike)
 
@@ -509,7 +508,7 @@ _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    """Return the tests that are skipped, either alone or because their whole module is skipped."""
+    """Return the tests that are skipped themselves, or whose whole module is skipped."""
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))

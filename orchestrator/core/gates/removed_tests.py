@@ -30,8 +30,8 @@ class RemovedTest:
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
         """Return the tests that are in none of the changed files.
 
-        Return no test if a changed file has no tests, such as a helper or a settings file: such a
-        file may affect any test. ``known``: all tests of the base.
+        Return an empty list if a changed file has no tests: a helper or a settings file may affect
+        any test. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -44,9 +44,9 @@ class RemovedTest:
         return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
-        """True if the test may be removed.
+        """True if the tasks may remove the test.
 
-        If the file of the test is unknown, the task must be allowed to alter every file that can
+        If the file of the test is unknown, the tasks must be allowed to alter every file that can
         remove tests.
         """
         found = self._files_of(test)
@@ -103,9 +103,7 @@ def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """True if the test's name begins with the path of the file, or with the module or package at
-    the path.
-    """
+    """True if the test is in the file: its name begins with the file's path, module, or package."""
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

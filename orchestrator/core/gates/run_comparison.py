@@ -1,8 +1,8 @@
 """Compares runs of a gate: on the base, on candidates, and on a merged state. Pure.
 
 A finding is certain only if two runs on the same state have it. A candidate must not win by tests
-that it added itself. Therefore the base's tests are counted separately, by their names on the base,
-and with the base's versions of tests and configuration.
+that it added itself. Therefore the base's tests are counted separately: by their names on the base,
+with the base's versions of tests and configuration.
 """
 
 from collections import Counter
@@ -29,7 +29,7 @@ def needs_another(first: Ran) -> bool:
 def both(first: Ran, second: Ran) -> Ran:
     """Combine two runs: the findings that both runs have, and the tests that passed in both runs.
 
-    Without a verdict of the second run, return the second run. Its findings excuse no change.
+    If the second run has no verdict, return the second run, which excuses no finding of a change.
     """
     if second.broken:
         return second
@@ -162,9 +162,7 @@ _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 
 def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
-    """True if a run rejects the work of several tasks, so that a second run must confirm the
-    rejection.
-    """
+    """True if a second run must confirm this run, because it rejects the work of several tasks."""
     is_of_result = check.place is GatePlace.RESULT and bool(check.base)
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
 

@@ -126,9 +126,9 @@ class JudgeMove:
 def held_to_tests(
     gate: Gate, leaves: Sequence[Leave], touched: Collection[str]
 ) -> tuple[Leave, ...]:
-    """Restrict permissions to alter tests: if the change also touches other code, the tasks may
-    only repair failing tests.
+    """Return the permissions of tasks to alter tests.
 
+    If the change also touches other code, the permissions allow only repairs of failing tests.
     Otherwise one change could break code, and weaken the tests that would show the error.
     """
 
@@ -195,9 +195,7 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Return the kind of a file that decides how the gate judges; "" if it does not affect the
-    gate.
-    """
+    """Return the kind of a file that decides how the gate judges; "" for any other file."""
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -230,8 +228,9 @@ def with_second_run(
     base: Ran | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Set the result to failed if the gate passes only with the worker's versions of files that
-    decide how the gate judges.
+    """Fail the result if the gate passes only with the worker's versions of judging files.
+
+    Judging files decide how the gate judges, for example tests and their configuration.
     """
     found = swayed(gate, now, second, base, altered.repairs)
     if not found:
@@ -255,12 +254,11 @@ def with_second_run(
 def swayed(
     gate: Gate, now: Ran, second: Ran, base: Ran | None, repairs: bool = False
 ) -> list[Flaw]:
-    """Return the tests and checks that pass on the change only because the worker altered tests or
-    configuration.
+    """Return the tests and checks that pass only because the worker altered tests or configuration.
 
-    Such tests and checks fail in the ``second`` run, which uses the base's versions of these files.
-    Empty if the gate has no usable run on the base. ``repairs``: leave out tests that fail on the
-    base.
+    They pass in the run ``now``, but fail in the ``second`` run, which uses the base's versions of
+    these files. Empty if the gate has no usable run on the base. ``repairs``: True to omit tests
+    that fail on the base.
     """
     if base is None or base.broken:
         return []
@@ -313,9 +311,7 @@ REWRITTEN = "the gate changed this tracked file; gates must not change files"
 def with_rewrites(
     result: GateResult, ran: Ran, base: Ran | None, touched: Collection[str]
 ) -> GateResult:
-    """Fail the result if the gate changed tracked files that its run on the base does not
-    change.
-    """
+    """Fail the result if the gate changed tracked files that it does not change on the base."""
     if ran.broken or not ran.rewritten:
         return result
     paths = new_rewrites(ran, base, touched)
@@ -328,10 +324,10 @@ def with_rewrites(
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
-    """Return the paths of files that the gate changed, and that it does not change on the base.
+    """Return the paths of files that the gate changes now, but does not change on the base.
 
-    Files that the worker changed are compared by place: such a file is returned if the gate changed
-    a place in it that the gate does not change on the base.
+    ``touched``: files that the worker changed. In such a file, the changed places are compared: the
+    file is returned if the gate changes a place that it does not change on the base.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -1,7 +1,6 @@
-"""Admission of a job: whether it may start, and its settings within ceilings and its parent's
-settings.
+"""Admission of a job: whether it may start, and with which settings. Pure.
 
-Pure.
+The ceilings and the parent job's settings limit the settings.
 """
 
 import hashlib
@@ -59,9 +58,7 @@ def _of_root(
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
-    """Return the settings of a child job: the parent's settings, or lower values that the child job
-    requests.
-    """
+    """Return a child job's settings: the parent's settings, or lower values if requested."""
     above, remaining = line.parent_job.config, _remaining(line)
     values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
@@ -333,8 +330,8 @@ def check_cycle(
 ) -> None:
     """Raise Refused if the request would repeat itself without end.
 
-    This is so if an ancestor job has the same request, or if the calling worker or one of its
-    ancestors has the same task.
+    The request repeats itself if an ancestor job has the same request, or if the calling worker or
+    one of its ancestors has the same task.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

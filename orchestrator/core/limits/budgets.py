@@ -67,10 +67,9 @@ class Spending:
         self._spent: dict[str, Spent] = {}
 
     def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
-        """Add the difference between two usages of a worker to the sums of its job and of the job's
-        ancestors.
+        """Add the change of a worker's usage to the sums of each job in ``line``.
 
-        ``line``: the job and its ancestors.
+        ``line``: the worker's job and its ancestors. ``before`` and ``after``: the worker's usage.
         """
         for job in line:
             self._spent.setdefault(job.id, Spent()).change(before, after)
@@ -172,11 +171,9 @@ def spent_by(usage: Usage) -> Mapping[str, float]:
 
 
 def tokens(usage: Usage) -> int:
-    """Return the tokens that count for ``max_tokens``: output, uncached input, and input written to
-    the cache.
+    """Return the tokens that count for ``max_tokens``: output, uncached input, and cache writes.
 
-    Tokens read from a cache do not count: they cost a tenth of uncached input, and each step reads
-    them again.
+    Cache reads do not count: they cost a tenth of uncached input, and each step repeats them.
     """
     return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
 

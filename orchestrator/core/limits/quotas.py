@@ -190,7 +190,7 @@ class Quotas:
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """Return the daily limit that is used up, of the key or of the server, or None."""
+        """Return the used-up daily limit of the key or of the server; None if there is none."""
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
             (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),

@@ -46,16 +46,15 @@ class LockWaits:
                 self._wanted.pop(key, None)
 
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
-        """Return the cycle that would close if the entry waited; empty if none.
+        """Return the cycle that would close if the entry waited; empty if none would close.
 
-        The first wait is that of the given entry. The last wait is for the worker of the given
+        The first wait of the cycle is the entry's own. The last wait is for the worker of the
         entry, or for an ancestor of this worker.
         """
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return the cycle of waits that a grant of the entry would close; empty if no cycle would
-        close.
+        """Return the cycle of waits that a grant of the entry would close; empty if there is none.
 
         ``waiting``: all waiting entries.
         """
@@ -73,9 +72,7 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from ``start`` to a worker in ``ends``; empty if
-        none.
-        """
+        """Return the shortest chain of waits from ``start`` to one of ``ends``; empty if none."""
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])
         while waiting:

@@ -1,8 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-First come, first served, with one exception: an earlier request yields to a later one if its worker
-waits for the later one's worker. A wait that would close a cycle is rejected: the methods raise
-Deadlock.
+Requests are granted in the order of their arrival, with one exception. An earlier request yields to
+a later request if its worker waits for the later request's worker. If a wait would close a cycle,
+the methods raise Deadlock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -136,8 +136,7 @@ class LockManager:
             self._gone(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove the claim of a worker from the queue, because something other than locks prevents
-        the worker's start.
+        """Remove a worker's claim from the queue, because another cause delays its start.
 
         The claim stays registered, as after ``expect``. Idempotent.
         """
@@ -228,8 +227,9 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Return the requests that may be grantable, because an entry has changed since the last
-        call.
+        """Return the queued requests that nothing blocks.
+
+        Empty if nothing has changed since the last call, unless ``look_again`` was called.
         """
         if not self._changed:
             return []
@@ -239,7 +239,7 @@ class LockManager:
 
     @property
     def may_grant(self) -> bool:
-        """True if something has changed since the last ``due_requests``, and a request waits."""
+        """True if a request waits, and ``due_requests`` would check the requests."""
         return self._changed and bool(self._requests)
 
     def look_again(self) -> None:

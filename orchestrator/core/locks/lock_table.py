@@ -178,7 +178,7 @@ class LockTable:
                     yield other
 
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
-        """Return the first entry that conflicts with the given entry; None if none conflicts.
+        """Return an entry that conflicts with the given entry; None if none conflicts.
 
         For each name of the given entry, only the latest entry with the same name is checked.
         """

@@ -105,9 +105,7 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """True if the worker's files were restored to a checkpoint that is older than the session's
-    end.
-    """
+    """True if the worker's files were restored to another checkpoint than the session's."""
     gone_to = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

@@ -35,7 +35,7 @@ class HeldBackRule(StrEnum):
     def is_of_a_file(self) -> bool:
         """True if the rule applies to single files only.
 
-        The product saves these files, because no command recreates them.
+        The product saves the files that match such a rule, because no command recreates them.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
@@ -120,9 +120,9 @@ class SideWork:
 def by_attempt(
     work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
 ) -> tuple[SideWork, ...]:
-    """Return the present side work, each object with the attempt that created it.
+    """Return ``work``, each object with the attempt that created it.
 
-    ``before``: the side work before the attempt.
+    ``before``: the side work before ``attempt``, with the attempts that created it.
     """
     first = {each.ref: each.attempt for each in before if each.ref}
     return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
@@ -188,7 +188,7 @@ class Intent(StrEnum):
 class DeliveredWork:
     """Comparison of a worker's changes with its task's promise, stored with its result.
 
-    Paths are as the task names them. A worker without a worktree has a delivery only if it changed
+    Paths are as the task names them. A worker without a worktree has this value only if it changed
     code, or if its task requires a change.
     """
 
