@@ -24,11 +24,35 @@ Results = Mapping[str, Counter[str]]
 
 HEAD = """# Reliability
 
-Each row is a fault that tests inject, with real processes, files, and servers. The tests are part
-of the suite. `python -m tests.faults.reliability` runs them and writes this page; an everyday test
-compares the page with the table (`tests/faults/table.py`).
+Tests inject each of these faults, with real processes, files, and servers. The promise is what
+holds under the fault. To run the tests and write this page:
+
+```bash
+.venv/bin/python -m tests.faults.reliability
+```
 
 """
+
+TERMS = """Processes in these tables:
+
+- The *shim* starts one worker, watches it, and stops it.
+- The *spawner* starts the shims. The *keeper* takes care of the shims if the spawner dies.
+- A *failpoint* is a place in the code where tests crash the server.
+- A *node* is another machine that runs workers. Its *lease* is the time that its workers may run
+  without an answer of the server ([cluster.md](../cluster.md#faults)).
+
+"""
+
+#: The tables of the page, with the numbers of their rows.
+SECTIONS = {
+    "Crashes and restarts": (*range(1, 8), 26, *range(46, 55), 60, 61, 86),
+    "Workers": (*range(8, 18), 33, 44, 62, 63),
+    "Full disks and other limits": (*range(18, 26), 27, 28, 56, 57, 64, 65),
+    "Load and recursion": (*range(29, 33), *range(34, 38), 59),
+    "Attacks": (*range(38, 44), 55, 66),
+    "Git and the project": (45, 58, 67, 68),
+    "Several machines": (*range(69, 86), *range(87, 95)),
+}
 
 
 def main() -> int:
@@ -73,10 +97,13 @@ def outcome_of(case: ElementTree.Element) -> str:
 def page(results: Results) -> str:
     total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
-    lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n"]
-    lines += ["| # | Fault | Injected by | Promise | Result |\n", "| --- " * 5 + "|\n"]
-    lines += [f"{facts(row)} {result(row, results)} |\n" for row in TABLE]
-    lines += ["\n## Tests\n\n"]
+    lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n", TERMS]
+    for title, numbers in SECTIONS.items():
+        lines += [f"## {title}\n\n"]
+        lines += ["| # | Fault | Injected by | Promise | Result |\n", "| --- " * 5 + "|\n"]
+        rows = (row for row in TABLE if row.number in numbers)
+        lines += [*(f"{facts(row)} {result(row, results)} |\n" for row in rows), "\n"]
+    lines += ["## Tests\n\n", "The numbers are those of the rows.\n\n"]
     lines += [f"{row.number}. {named(row)}\n" for row in TABLE]
     return "".join(lines)
 

@@ -6,8 +6,8 @@ ROWS = (
     Row(
         number=36,
         fault="readers of streams that do not read",
-        injection="sockets that are never read, and many of them",
-        promise="their connections are closed; other readers and submissions are not delayed",
+        injection="sockets that are never read",
+        promise="their connections are closed; other callers are not delayed",
         tests=(
             "integration/api/test_socket_loop.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
             "integration/api/test_socket_loop.py::test_streams_beyond_the_threads_leave_posts_answered",
@@ -19,8 +19,7 @@ ROWS = (
         fault="1,000 submissions at once",
         injection="50 threads, beyond the rate limit",
         promise=(
-            "each submission is accepted, or rejected with the time to wait before a retry; no "
-            "accepted job is lost"
+            "each submission is accepted, or rejected with a time to wait; no accepted job is lost"
         ),
         tests=(
             "faults/test_keys_and_floods.py::test_of_a_thousand_submissions_at_once_none_is_lost",
@@ -29,7 +28,7 @@ ROWS = (
     Row(
         number=38,
         fault="calls from other sites",
-        injection="foreign Host, foreign Origin, text as JSON",
+        injection="foreign Host or Origin; text as JSON",
         promise="rejected before all other checks",
         tests=(
             "unit/api/access/test_origin_guard.py::test_other_names_are_refused_everywhere",
@@ -40,12 +39,9 @@ ROWS = (
     ),
     Row(
         number=39,
-        fault="a worker replaces its files with links, pipes, or devices",
-        injection="links, hard links, FIFOs, devices, exchanged directories, ..",
-        promise=(
-            "nothing outside the worker's directory is read, nothing is written through a link, "
-            "every report is written, and nothing blocks"
-        ),
+        fault="worker replaces its files",
+        injection="links, FIFOs, devices, exchanged directories",
+        promise="nothing outside is read or written; every report is written; nothing blocks",
         tests=(
             "integration/engine/access/test_security.py::test_what_a_worker_plants_is_not_read",
             (
@@ -70,9 +66,9 @@ ROWS = (
     ),
     Row(
         number=40,
-        fault="templates, HTML, Markdown, and control sequences in a worker's output",
-        injection="hostile texts, recorded and generated",
-        promise="the texts have no effect in reports, pages, terminals, and prompts",
+        fault="hostile text in a worker's output",
+        injection="templates, HTML, Markdown, control sequences",
+        promise="no effect in reports, pages, terminals, and prompts",
         tests=(
             "unit/reports/test_reports_filters.py::test_a_workers_markdown_holds_nothing_active",
             (
@@ -85,9 +81,9 @@ ROWS = (
     ),
     Row(
         number=41,
-        fault="secrets split across writes or encoded",
-        injection="every cut; base64, URL and JSON",
-        promise="never in logs, events, reports, streams, or files of an attempt",
+        fault="secrets that are split or encoded",
+        injection="every cut; base64, URL, JSON",
+        promise="never in logs, events, reports, or files of an attempt",
         tests=(
             "unit/security/secrets/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
@@ -100,9 +96,9 @@ ROWS = (
     ),
     Row(
         number=42,
-        fault="keys that are expired, foreign, or invented",
-        injection="each of them on every call",
-        promise="401, or 404 for jobs that the key does not see",
+        fault="expired, foreign, or invented keys",
+        injection="each key on every call",
+        promise="401, or 404 for jobs of other callers",
         tests=(
             (
                 "faults/test_keys_and_floods.py::"
@@ -114,7 +110,7 @@ ROWS = (
     ),
     Row(
         number=43,
-        fault="a webhook whose address is in the internal network",
+        fault="a webhook to the internal network",
         injection="redirects, mapped addresses, rebinding names",
         promise="the address is rejected",
         tests=(
@@ -130,8 +126,8 @@ ROWS = (
     ),
     Row(
         number=44,
-        fault="a worker that hangs or prints nothing",
-        injection="SIGSTOP of the worker, of its child processes, and of its shim",
+        fault="worker hangs or prints nothing",
+        injection="SIGSTOP of the worker, children, and shim",
         promise="the worker ends at its timeout, with all its processes",
         tests=(
             (
@@ -146,7 +142,7 @@ ROWS = (
         number=45,
         fault="git: conflicts, dirty trees, stale locks",
         injection="scripted repositories",
-        promise=("reported or resolved; other worktrees and the user's checkout are not touched"),
+        promise="reported or resolved; other worktrees and your checkout do not change",
         tests=(
             "unit/git/merge/test_merge_tree.py::test_merging",
             "unit/git/merge/test_merge_tree.py::test_where_it_cannot_land_nothing_changes",
@@ -169,9 +165,9 @@ ROWS = (
     ),
     Row(
         number=46,
-        fault="SIGTERM of the server, twice",
+        fault="two SIGTERM to the server",
         injection="signals",
-        promise=("the first one ends the server in order, the second one at once; both are safe"),
+        promise="the first ends the server in order, the second at once; both are safe",
         tests=(
             "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
             "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",
@@ -184,8 +180,8 @@ ROWS = (
     Row(
         number=47,
         fault="an upgrade while workers run",
-        injection="a database and running shims of the previous release",
-        promise="the new server adopts them",
+        injection="database and shims of the previous release",
+        promise="the new server adopts the workers",
         tests=(
             "faults/test_upgrade.py::test_the_next_release_takes_over_what_runs",
             "faults/test_upgrade.py::test_what_had_ended_is_there_as_it_was",
@@ -194,9 +190,9 @@ ROWS = (
     ),
     Row(
         number=48,
-        fault="PostgreSQL is unavailable for some time",
-        injection="connections are closed during jobs and commits; no database for seconds",
-        promise="no run of a worker is lost or repeated; calls are answered, at worst with 503",
+        fault="PostgreSQL is unavailable",
+        injection="connections are closed; no database for seconds",
+        promise="no run of a worker is lost or repeated; calls get at worst 503",
         tests=(
             (
                 "integration/engine/server/test_postgresql.py::"
@@ -223,23 +219,15 @@ ROWS = (
     Row(
         number=49,
         fault="many faults for a long time",
-        injection=(
-            "random jobs with recursion and kills, by seed: seconds here, any time with "
-            "python -m tests.support.kills"
-        ),
-        promise="no job is lost or runs twice, and no process remains",
+        injection="random jobs and kills: `python -m tests.support.kills`",
+        promise="no job is lost or runs twice; no process remains",
         tests=("faults/test_kills.py::test_no_kill_loses_or_doubles_work",),
     ),
     Row(
         number=59,
-        fault="thousands of half-sent requests; every thread busy",
-        injection=(
-            "connections that send half a head, or send it byte by byte; calls that do not return"
-        ),
-        promise=(
-            "/health and cancel are answered; a half-sent request is closed after 5 s, the "
-            "oldest first"
-        ),
+        fault="half-sent requests; every thread busy",
+        injection="connections that send byte by byte",
+        promise="`/health` and cancel are answered; a half-sent request is closed after 5 s",
         tests=(
             "integration/api/test_connections.py::test_a_half_sent_head_ends_the_connection",
             "integration/api/test_connections.py::test_half_sent_requests_keep_nobody_out",
@@ -253,24 +241,15 @@ ROWS = (
     Row(
         number=60,
         fault="a power cut",
-        injection=(
-            "kill -9 of server, keeper, spawner, shim and worker at once; another boot id at the "
-            "next start"
-        ),
-        promise="interrupted workers run again, without using a retry",
+        injection="all processes are killed; another boot id",
+        promise="interrupted workers run again, and no retry is used",
         tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
     ),
     Row(
         number=55,
-        fault="a worker that writes its own exit record and kills its shim",
-        injection=(
-            "success records at the path of the shim's record, with and without a guessed secret; "
-            "with a server, without a server, and with a server that adopts the attempt; in each "
-            "mode of containment"
-        ),
-        promise=(
-            "the record does not count: the attempt is lost, and its reason names the forged record"
-        ),
+        fault="worker forges its exit record",
+        injection="success records, with and without a guessed secret",
+        promise="the attempt is lost; its reason names the forged record",
         tests=(
             (
                 "integration/launchers/test_forged_records.py::"

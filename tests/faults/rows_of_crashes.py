@@ -5,11 +5,9 @@ from tests.faults.row import Row
 ROWS = (
     Row(
         number=1,
-        fault="kill -9 of the server, at any instant",
-        injection=(
-            "processes are killed at random, by seed; workers count their own starts and ends"
-        ),
-        promise="every accepted job ends as without the crash, and no attempt runs twice",
+        fault="server killed at any instant",
+        injection="random kills of processes",
+        promise="every accepted job ends as without the crash; no attempt runs twice",
         tests=(
             "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
             "integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
@@ -23,18 +21,16 @@ ROWS = (
     ),
     Row(
         number=2,
-        fault="kill -9 of the server during its recovery",
-        injection="a second crash at each failpoint after the first",
+        fault="server killed during recovery",
+        injection="a second crash at each later failpoint",
         promise="the job ends as without a crash",
         tests=("faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing",),
     ),
     Row(
         number=3,
-        fault="two stops of the server in a row",
+        fault="server stopped twice in a row",
         injection="crash and orderly stop, in all pairs",
-        promise=(
-            "the job ends as without the stops; work that an orderly stop interrupted runs again"
-        ),
+        promise="the job ends as without the stops",
         tests=(
             "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
             (
@@ -45,16 +41,11 @@ ROWS = (
     ),
     Row(
         number=4,
-        fault="kill -9 of a shim",
-        injection=(
-            "the shim of a running worker is killed: alone; with the spawner, the keeper, or "
-            "the server; or with the spawner and the keeper at once"
-        ),
+        fault="shim killed",
+        injection="alone, or with the spawner, the keeper, or the server",
         promise=(
-            "no process of the worker survives, and the worker is never a success; it runs "
-            "again only after its processes have exited; if all three are killed at once, the "
-            "reason says that processes may remain, and `status` and `doctor` name the "
-            "processes that they find"
+            "no process of the worker survives, and the worker is never a success; if spawner "
+            "and keeper are killed, too, `status` and `doctor` name remaining processes"
         ),
         tests=(
             (
@@ -102,15 +93,15 @@ ROWS = (
     ),
     Row(
         number=5,
-        fault="crash between the record of a start and the start",
+        fault="crash before a recorded start",
         injection="failpoint after the commit",
         promise="the worker starts once, after the restart",
         tests=("faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",),
     ),
     Row(
         number=6,
-        fault="crash between a worker's end and its commit",
-        injection="failpoints around the exit record and in the server",
+        fault="crash after a worker's end",
+        injection="failpoints around the exit record",
         promise="the exit code is not lost",
         tests=(
             "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing",
@@ -123,7 +114,7 @@ ROWS = (
     Row(
         number=7,
         fault="crash during a submission",
-        injection="failpoints around the commit; changes that the store rejects",
+        injection="failpoints around the commit; rejected changes",
         promise="the whole submission is stored, or nothing",
         tests=(
             "faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",
@@ -134,11 +125,8 @@ ROWS = (
     Row(
         number=8,
         fault="processes that detach themselves from a worker",
-        injection=(
-            "six ways, from a child to a daemon with an empty environment, in each mode of "
-            "containment"
-        ),
-        promise="no process survives, and the report names all of them",
+        injection="six ways, in each mode of containment",
+        promise="no process survives; the report names all of them",
         tests=(
             "integration/launchers/test_containment.py::test_nothing_escapes_a_stop",
             (
@@ -154,7 +142,7 @@ ROWS = (
     Row(
         number=9,
         fault="a process that forks itself continuously",
-        injection="a program that forks every 100 microseconds",
+        injection="a fork every 100 microseconds",
         promise="all its processes are killed within seconds",
         tests=(
             (
@@ -169,8 +157,8 @@ ROWS = (
     ),
     Row(
         number=10,
-        fault="a worker that ignores SIGTERM",
-        injection="trap '' TERM",
+        fault="worker ignores SIGTERM",
+        injection="`trap '' TERM`",
         promise="the worker is killed after its grace period",
         tests=(
             (
@@ -181,8 +169,8 @@ ROWS = (
     ),
     Row(
         number=11,
-        fault="a worker that ends while its background child keeps its output open",
-        injection="sleep in the background",
+        fault="background child keeps the output open",
+        injection="`sleep` in the background",
         promise="the worker ends at once; the child is stopped and named",
         tests=(
             (
@@ -194,9 +182,9 @@ ROWS = (
     ),
     Row(
         number=12,
-        fault="much output that no process reads",
+        fault="much output without a reader",
         injection="300 kB without a newline",
-        promise="the worker does not block, and the log has all of it",
+        promise="the worker does not block; the log has all of it",
         tests=(
             (
                 "integration/launchers/test_launcher_runs.py::"
@@ -206,11 +194,11 @@ ROWS = (
     ),
     Row(
         number=13,
-        fault="a line of 100 MB, invalid UTF-8, NULs, control sequences",
-        injection="output of head, tr, and printf",
+        fault="a line of 100 MB, invalid text, control sequences",
+        injection="output of `head`, `tr`, and `printf`",
         promise=(
-            "the log has text and colors, and raw/<log> has the original output; answers and "
-            "reports are valid text; the server's memory stays bounded"
+            "logs, answers, and reports are valid text; `raw/<log>` has the original output; "
+            "the server's memory stays bounded"
         ),
         tests=(
             "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
@@ -224,8 +212,8 @@ ROWS = (
     Row(
         number=14,
         fault="a program that asks on standard input",
-        injection="read, and input() of Python",
-        promise="the program ends at once, and its output is in the result",
+        injection="`read`, and Python's `input()`",
+        promise="the program ends at once; its output is in the result",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -240,7 +228,7 @@ ROWS = (
     Row(
         number=15,
         fault="a reused process id",
-        injection="ns_last_pid in a separate PID namespace",
+        injection="`ns_last_pid` in a PID namespace",
         promise="no other process is signalled",
         tests=(
             (
@@ -252,9 +240,9 @@ ROWS = (
     ),
     Row(
         number=16,
-        fault="the clock jumps by an hour, ahead and back",
-        injection="the server's wall clock is shifted while a job runs, and between two servers",
-        promise=("no timeout expires, no retry is delayed, no process is mistaken for another"),
+        fault="the clock jumps by an hour",
+        injection="the wall clock is shifted, ahead and back",
+        promise="no timeout expires; no retry is delayed",
         tests=(
             (
                 "faults/test_clock_and_pids.py::"
@@ -269,21 +257,15 @@ ROWS = (
     Row(
         number=17,
         fault="zombies that no process reaps",
-        injection="a dead child whose parent does not wait",
+        injection="a parent that does not wait",
         promise="a zombie counts as dead",
         tests=("faults/test_clock_and_pids.py::test_a_zombie_that_nobody_reaps_is_dead",),
     ),
     Row(
         number=61,
-        fault="another port than that of a killed server",
-        injection=(
-            "the server is killed while workers run, and the next one is given another port; the "
-            "former port is taken"
-        ),
-        promise=(
-            "the server uses the configured port; it also serves the former port until the "
-            "last worker that calls it has ended"
-        ),
+        fault="another port after a kill",
+        injection="the next server has another port",
+        promise="the server also serves the former port until its workers have ended",
         tests=(
             (
                 "integration/engine/server/test_ports.py::"
@@ -305,11 +287,10 @@ ROWS = (
     ),
     Row(
         number=62,
-        fault="a terminal that closes without a signal, and a reader that exits",
-        injection="the other end of the terminal is closed; head, which reads from `run`, ends",
+        fault="terminal closes, or the reader exits",
+        injection="a closed terminal; `head`",
         promise=(
-            "a closed terminal counts as a hangup: the job is cancelled, and the server "
-            "stops; without a reader, `run` stops writing, and exits with the job's code"
+            "a closed terminal cancels the job; without a reader, `run` exits with the job's code"
         ),
         tests=(
             "unit/cli/jobs/test_run.py::test_a_terminal_that_ends_without_a_signal_is_a_hangup",
@@ -319,15 +300,9 @@ ROWS = (
     ),
     Row(
         number=63,
-        fault="an AI tool renews its login, and is killed",
-        injection=(
-            "a new login file in place of the link; the driver is killed before it copies the "
-            "file back"
-        ),
-        promise=(
-            "the user's login is renewed within half a second; after a crash, the next "
-            "attempt renews it; a newer login of the user stays"
-        ),
+        fault="AI tool renews its login, and is killed",
+        injection="a new login file; the driver is killed",
+        promise="your login is renewed; a newer login of yours stays",
         tests=(
             (
                 "integration/agents/test_driver.py::"

@@ -10,9 +10,9 @@ _RICH = (
 ROWS = (
     Row(
         number=50,
-        fault="a crash around worktrees, checkpoints, and rollbacks",
-        injection="the server crashes at each failpoint there, repeatedly",
-        promise=("no change of a worker is lost, no worktree remains, the checkout is untouched"),
+        fault="crash around worktrees and rollbacks",
+        injection="repeated crashes at each failpoint",
+        promise="no change of a worker is lost; no worktree remains; your checkout does not change",
         tests=(
             "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
             "integration/engine/worktrees/test_git.py::test_clean_removes_a_worktree_that_a_crash_left",
@@ -25,11 +25,9 @@ ROWS = (
     ),
     Row(
         number=51,
-        fault="a server that ends while gates run",
-        injection="failpoints around each gate; kill -9 and an orderly stop",
-        promise=(
-            "the gates run again, no gate runs twice at once, and the worker's attempt stays valid"
-        ),
+        fault="server ends while gates run",
+        injection="failpoints around each gate; kill and orderly stop",
+        promise="the gates run again, never twice at once; the attempt stays valid",
         tests=(
             (
                 "integration/engine/gates/test_gate_crashes.py::"
@@ -43,9 +41,9 @@ ROWS = (
     ),
     Row(
         number=52,
-        fault="a crash while results are merged, rejected, or resolved",
-        injection="at the n-th failpoint of a merge, for every n; several in one job",
-        promise="the result is the same, in a merged and in a linear history",
+        fault="crash while results are merged",
+        injection="at each failpoint of a merge",
+        promise="the merged result is the same",
         tests=(
             "integration/engine/merge/test_integrator.py::test_a_crash_at_any_failpoint_is_made_up_for",
             "integration/engine/merge/test_integrator.py::test_a_crash_while_it_takes_up_loses_nothing",
@@ -58,8 +56,8 @@ ROWS = (
     ),
     Row(
         number=53,
-        fault="the holder of a lock dies, or the server that granted it",
-        injection="kill -9 of worker and server; connections to the store are cut off",
+        fault="lock holder or server dies",
+        injection="kills; cut connections to the store",
         promise="a lock has one holder at a time, and ends with its worker",
         tests=(
             (
@@ -75,12 +73,9 @@ ROWS = (
     ),
     Row(
         number=54,
-        fault="crashes with the state in PostgreSQL",
-        injection=(
-            "kill -9 of server, spawner and shims, at failpoints and at random; a connection that "
-            "is lost while its commit is under way; a second server with the same database"
-        ),
-        promise="as on SQLite; the second server is refused",
+        fault="crashes with PostgreSQL",
+        injection="kills at failpoints and at random; a lost connection",
+        promise="as on SQLite; a second server is rejected",
         tests=(
             (
                 "faults/test_on_postgresql.py::"
@@ -100,11 +95,10 @@ ROWS = (
     ),
     Row(
         number=67,
-        fault="`land` or `undo` is killed while it writes files",
-        injection="git is killed after it has written some files; files are changed afterwards",
+        fault="`land` or `undo` is killed",
+        injection="git is killed after some files",
         promise=(
-            "the next `land` finishes the landing, or the next `undo` reverts it; later changes"
-            " are never overwritten"
+            "the next `land` or `undo` finishes or reverts it; later changes are never overwritten"
         ),
         tests=(
             (
@@ -131,11 +125,9 @@ ROWS = (
     ),
     Row(
         number=68,
-        fault="Git LFS is configured and not installed",
-        injection=(
-            "a filter without its program, in the settings of the repository and of the user"
-        ),
-        promise="workers start with pointer files, and the report says so",
+        fault="Git LFS is configured, not installed",
+        injection="a filter without its program",
+        promise="workers start with pointer files; the report names this",
         tests=(
             "unit/git/environments/test_lfs.py::test_a_filter_without_its_program_stops_nobody",
         ),

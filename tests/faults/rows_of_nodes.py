@@ -18,19 +18,16 @@ LATE = "integration/engine/server/test_late_ends_of_nodes.py"
 ROWS = (
     Row(
         number=69,
-        fault="kill -9 of the process that serves a node",
-        injection=("SIGKILL while a worker prints"),
-        promise="the process is started again; the worker continues, and its log is complete",
+        fault="a node's serving process is killed",
+        injection="SIGKILL while a worker prints",
+        promise="the worker continues; its log is complete",
         tests=(f"{NODES}::test_a_killed_daemon_is_started_again_and_costs_no_work",),
     ),
     Row(
         number=70,
-        fault="kill -9 of both processes of a node",
-        injection=("SIGKILL while workers run"),
-        promise=(
-            "no worker runs after its lease has expired; only then workers count as lost, and "
-            "run again on other machines"
-        ),
+        fault="both processes of a node are killed",
+        injection="SIGKILL while workers run",
+        promise="workers stop at the lease's end; only then they run again elsewhere",
         tests=(
             f"{NODES}::test_workers_of_a_dead_node_end_with_their_lease",
             f"{CLUSTER}::test_workers_of_a_killed_node_run_again_on_another",
@@ -40,8 +37,8 @@ ROWS = (
     Row(
         number=71,
         fault="a node is suspended",
-        injection=("SIGSTOP of its processes for longer than the lease"),
-        promise=("its shims stop its workers; the node works again afterwards"),
+        injection="SIGSTOP for longer than the lease",
+        promise="its workers are stopped; the node works again afterwards",
         tests=(
             f"{NODES}::test_a_node_that_stands_still_is_fenced_by_its_shims",
             f"{NODES}::test_a_start_shows_that_a_node_without_workers_is_suspended",
@@ -50,12 +47,10 @@ ROWS = (
     Row(
         number=72,
         fault="the connection to a node is cut",
-        injection=(
-            "a relay loses all bytes, to one side or both; a network namespace loses its link"
-        ),
+        injection="a relay or network namespace loses all bytes",
         promise=(
-            "within the lease, workers continue; after the lease, a worker has exited before it"
-            " starts again"
+            "within the lease, workers continue; after the lease, a worker exits before it "
+            "starts again"
         ),
         tests=(
             f"{NODES}::test_a_short_break_of_the_connection_costs_nothing",
@@ -68,11 +63,9 @@ ROWS = (
     ),
     Row(
         number=73,
-        fault="the server of a cluster is killed, or away for longer than the lease",
-        injection=("SIGKILL, and a restart"),
-        promise=(
-            "workers of nodes continue; the next server adopts them, and their logs are complete"
-        ),
+        fault="a cluster's server is killed or away",
+        injection="SIGKILL, and a restart",
+        promise="workers continue; the next server adopts them",
         tests=(
             f"{NODES}::test_the_absence_of_the_server_is_no_partition",
             f"{ADDRESSES}::test_a_server_is_absent_only_if_all_its_addresses_refuse",
@@ -82,10 +75,8 @@ ROWS = (
     Row(
         number=74,
         fault="an unknown program connects",
-        injection=(
-            "plain text, TLS without a certificate, another authority, a node as the server"
-        ),
-        promise="the program gets no answer; a node prints what to do",
+        injection="plain text, no certificate, another authority",
+        promise="the program gets no answer",
         tests=(
             f"{NODES}::test_a_connection_without_tls_or_certificate_gets_nothing",
             f"{NODES}::test_a_node_of_another_authority_is_rejected",
@@ -96,9 +87,9 @@ ROWS = (
     ),
     Row(
         number=75,
-        fault="two machines with the name of one node",
-        injection=("the same join file is used twice"),
-        promise=("the second machine is rejected; the first continues"),
+        fault="two machines with one node's name",
+        injection="the same join file twice",
+        promise="the second machine is rejected",
         tests=(
             f"{NODES}::test_another_machine_with_the_same_name_is_rejected",
             f"{LINKS}::test_the_second_of_two_machines_of_one_name_is_rejected",
@@ -106,9 +97,9 @@ ROWS = (
     ),
     Row(
         number=76,
-        fault="the certificate of a node has expired, or was replaced or removed",
-        injection=("a certificate of a second; entries that are changed while workers run"),
-        promise=("the node names the command that renews it; a removed node is cut off"),
+        fault="a node's certificate expired or was removed",
+        injection="a certificate of one second",
+        promise="the node names the command that renews it; a removed node is cut off",
         tests=(
             f"{NODES}::test_a_node_whose_certificate_has_expired_is_told_what_to_do",
             f"{NODES}::test_a_removed_node_is_cut_off_and_rejected",
@@ -118,15 +109,15 @@ ROWS = (
     ),
     Row(
         number=77,
-        fault="the clock of a node jumps",
-        injection=("the wall clock is set back by an hour while a worker runs"),
-        promise=("no lease ends early or late"),
+        fault="a node's clock jumps",
+        injection="the wall clock is set back by an hour",
+        promise="no lease ends early or late",
         tests=(f"{NODES}::test_a_jump_of_the_wall_clock_changes_no_lease",),
     ),
     Row(
         number=78,
-        fault="a node with another version, user id, or workspace",
-        injection=("a node that reports other values; another mark in the workspace"),
+        fault="another version, user id, or workspace",
+        injection="a node with other values",
         promise="the node is rejected, and prints what to do",
         tests=(
             f"{NODES}::test_a_node_that_differs_is_refused_with_what_to_do",
@@ -135,25 +126,17 @@ ROWS = (
     ),
     Row(
         number=79,
-        fault="anything of a cluster is killed, cut off, or stopped",
-        injection=(
-            "processes of three nodes, whole nodes, their networks, and the server, at instants "
-            "chosen by a seed, while jobs with child jobs, worktrees, merges, and gates run: "
-            "python -m tests.support.node_kills"
-        ),
-        promise=("no work is lost, no two runs of a worker overlap, and no process remains"),
+        fault="anything of a cluster is killed or cut off",
+        injection="random faults: `python -m tests.support.node_kills`",
+        promise="no work is lost; no two runs of a worker overlap; no process remains",
         tests=("faults/test_node_kills.py::test_no_kill_of_nodes_loses_or_doubles_work",),
     ),
     Row(
         number=80,
-        fault="a node reconnects after it was declared lost",
-        injection=(
-            "a relay loses all bytes until the node is lost, while a worker there ends; the server "
-            "is killed in that time"
-        ),
+        fault="a lost node reconnects",
+        injection="a relay loses all bytes until the node is lost",
         promise=(
-            "the result counts if no newer attempt has started; otherwise the result is saved, "
-            "and the report names it"
+            "the result counts if no newer attempt has started; otherwise it is saved and named"
         ),
         tests=(
             f"{LATE}::test_a_late_result_of_a_node_is_taken_while_nothing_newer_has_started",
@@ -163,12 +146,9 @@ ROWS = (
     ),
     Row(
         number=81,
-        fault="the link of a node stalls",
-        injection="each packet of a network namespace takes 0.4 s, 2 s, or 20 s",
-        promise=(
-            "within the lease, workers continue; a late answer extends no lease beyond the time"
-            " that the server knows"
-        ),
+        fault="a node's link stalls",
+        injection="packets take 0.4 s, 2 s, or 20 s",
+        promise="within the lease, workers continue; a late answer extends no lease",
         tests=(
             f"{LINKS}::test_answers_that_are_late_but_within_the_lease_cost_nothing",
             f"{LINKS}::test_answers_that_are_later_than_the_lease_extend_none",
@@ -177,26 +157,23 @@ ROWS = (
     ),
     Row(
         number=82,
-        fault="the link of a node loses packets",
-        injection="15 % of the packets of a network namespace are lost",
-        promise="workers continue, and their logs are complete",
+        fault="a node's link loses packets",
+        injection="15 % of the packets",
+        promise="workers continue; logs are complete",
         tests=(f"{LINKS}::test_lost_packets_cost_no_line",),
     ),
     Row(
         number=83,
-        fault="the connection of a node ends at any message",
-        injection="the first message of each kind and direction, before it is sent or after",
-        promise="nothing is lost, nothing runs twice, and a stop still arrives",
+        fault="a node's connection ends at any message",
+        injection="each kind of message, before and after",
+        promise="nothing is lost or runs twice; a stop still arrives",
         tests=(f"{CUTS}::test_a_connection_that_ends_at_a_message_loses_and_doubles_nothing",),
     ),
     Row(
         number=84,
         fault="full disk: a node",
-        injection="a small file system in memory with the node's state is filled",
-        promise=(
-            "no worker starts on the node, and no retry is used; running workers end, and "
-            "their log is marked as incomplete; the node's process can be started again"
-        ),
+        injection="the file system of its state is filled",
+        promise="no worker starts, and no retry is used; logs are marked as incomplete",
         tests=(
             f"{SHORT}::test_nothing_starts_on_a_node_with_a_full_disk_and_it_costs_no_retry",
             (
@@ -208,21 +185,16 @@ ROWS = (
     ),
     Row(
         number=85,
-        fault="a worker of a node uses too much memory",
-        injection="a worker beyond workers.limits.memory on a node",
-        promise=(
-            "the worker ends with the limit as the reason; the node and its other workers continue"
-        ),
+        fault="a node's worker uses too much memory",
+        injection="allocation beyond `workers.limits.memory`",
+        promise="only this worker ends, with the limit as the reason",
         tests=(f"{SHORT}::test_a_worker_beyond_its_memory_on_a_node_ends_alone",),
     ),
     Row(
         number=86,
-        fault="kill -9 of the server while a standby server waits",
-        injection="the server is killed while its workers run and `serve --standby` waits",
-        promise=(
-            "the standby server starts and adopts the workers; each worker runs once; a standby"
-            " server on another machine is rejected"
-        ),
+        fault="server killed while a standby server waits",
+        injection="kill while workers run",
+        promise="the standby server adopts the workers; each worker runs once",
         tests=(
             "faults/test_standby.py::test_a_standby_adopts_the_workers_of_a_killed_server",
             f"{CLUSTER}::test_a_standby_server_adopts_the_workers_of_nodes",
@@ -235,12 +207,9 @@ ROWS = (
     ),
     Row(
         number=87,
-        fault="anything of a cluster whose nodes do not share the server's files is killed",
-        injection=(
-            "as in row 79, while files of several megabytes are sent in both directions: "
-            "python -m tests.support.node_kills --own-files"
-        ),
-        promise="no work is lost or damaged, no two runs of a worker overlap, and no file remains",
+        fault="kills, with nodes that share no files",
+        injection="as in row 79: `python -m tests.support.node_kills --own-files`",
+        promise="as in row 79; no work is damaged; no file remains",
         tests=(
             "faults/test_node_kills.py::"
             "test_no_kill_of_nodes_without_shared_files_loses_or_doubles_work",
@@ -248,11 +217,11 @@ ROWS = (
     ),
     Row(
         number=88,
-        fault="the connection breaks while the files of an attempt are sent",
-        injection="a relay ends the connection, in the middle of each direction",
+        fault="connection breaks during a transfer",
+        injection="a relay ends the connection",
         promise=(
-            "to the node: the attempt starts again without using a retry, and the node keeps "
-            "nothing; to the server: the transfer continues"
+            "to the node: the attempt starts again, and no retry is used; to the server: the "
+            "transfer continues"
         ),
         tests=(
             f"{OWN_FILES}::test_a_link_that_breaks_before_the_start_costs_no_retry",
@@ -261,12 +230,9 @@ ROWS = (
     ),
     Row(
         number=89,
-        fault="a node is killed while it sends the files of an attempt",
-        injection="SIGKILL of the process that serves, or of both processes",
-        promise=(
-            "the next process sends the rest; if the node is lost, no file on the server's "
-            "machine has changed"
-        ),
+        fault="a node is killed during a transfer",
+        injection="SIGKILL of one or both processes",
+        promise="the next process sends the rest; a lost node changes no file",
         tests=(
             f"{OWN}::test_a_killed_node_process_sends_the_rest_of_its_files",
             f"{OWN}::test_a_node_that_is_lost_while_it_sends_its_files_changes_none",
@@ -274,9 +240,9 @@ ROWS = (
     ),
     Row(
         number=90,
-        fault="full disk: the server, while it gets the files of an attempt",
-        injection="a small file system in memory with the workspace is filled",
-        promise="the result waits on the node until there is space; a cancel ends the wait",
+        fault="full disk: the server, during a transfer",
+        injection="the workspace's file system is filled",
+        promise="the result waits on the node; a cancel ends the wait",
         tests=(
             f"{OWN}::test_a_full_disk_of_the_server_delays_the_result",
             f"{OWN}::test_a_worker_that_waits_for_a_full_disk_of_the_server_can_be_cancelled",
@@ -284,12 +250,9 @@ ROWS = (
     ),
     Row(
         number=91,
-        fault="full disk: a node, while it gets or packs the files of an attempt",
-        injection="a small file system in memory with the node's state is filled",
-        promise=(
-            "before the start, no retry is used; after the end, the node packs the files when "
-            "there is space"
-        ),
+        fault="full disk: a node, during a transfer",
+        injection="the file system of its state is filled",
+        promise="before the start, no retry is used; after the end, the node waits for space",
         tests=(
             f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
             f"{OWN}::test_a_full_disk_of_the_node_delays_the_result",
@@ -297,16 +260,9 @@ ROWS = (
     ),
     Row(
         number=92,
-        fault="a fault while a child job starts from, or changes, files on a node of its own",
-        injection=(
-            "the connection ends at each message; SIGKILL of the server or of the node's process "
-            "after each step; the node is lost before and after it gets the result; a small disk "
-            "of the node is filled"
-        ),
-        promise=(
-            "one child job starts, runs once, and its result is in the worker's files; a step "
-            "that was cut off is repeated"
-        ),
+        fault="a fault during a child job on a node without shared files",
+        injection="cuts at each message; kills after each step; a full disk",
+        promise="one child job runs once; its result is in the worker's files",
         tests=(
             f"{CHILDREN}::"
             "test_a_connection_that_ends_at_a_message_of_a_child_job_loses_and_doubles_nothing",
@@ -319,14 +275,10 @@ ROWS = (
     ),
     Row(
         number=93,
-        fault="the machine of the server is lost while a standby server on another machine waits",
-        injection=(
-            "PostgreSQL, cluster.server_lease, and a PID namespace for each machine; all processes"
-            " of the first are killed, or stopped (SIGSTOP) for longer than the lease"
-        ),
+        fault="server's machine lost, standby server elsewhere",
+        injection="all its processes are killed, or stopped for longer than the lease",
         promise=(
-            "the second server starts the workers again after the lease, without using a retry; "
-            "no two runs overlap after a kill, results of ended workers count, and a machine that "
+            "the second server starts the workers again, and no retry is used; a machine that "
             "wakes changes nothing"
         ),
         tests=(
@@ -338,11 +290,10 @@ ROWS = (
     ),
     Row(
         number=94,
-        fault="the server hangs, or loses its database, while a standby server elsewhere waits",
-        injection="SIGSTOP of the server; its connections to PostgreSQL are closed and refused",
+        fault="server hangs or loses its database, standby server elsewhere",
+        injection="SIGSTOP; PostgreSQL refuses connections",
         promise=(
-            "the shims stop the workers, and the server ends, before the second server starts "
-            "them again; no retry is used, and no two runs overlap"
+            "workers and server stop before the second server starts the workers; no retry is used"
         ),
         tests=(
             f"{ELSEWHERE}::test_a_server_that_hangs_is_killed_before_it_is_replaced",

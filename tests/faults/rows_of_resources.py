@@ -6,11 +6,8 @@ ROWS = (
     Row(
         number=18,
         fault="full disk: the state",
-        injection="a small file system in memory is filled while jobs run",
-        promise=(
-            "no worker starts, read calls are answered, ends of workers are stored, and work "
-            "resumes automatically"
-        ),
+        injection="a small file system is filled while jobs run",
+        promise="no worker starts; calls are answered; work resumes automatically",
         tests=(
             (
                 "integration/engine/server/test_full_disk.py::"
@@ -35,7 +32,7 @@ ROWS = (
         number=19,
         fault="full disk: a worker's log",
         injection="a log on a full file system",
-        promise="exit code 0 with a lost log does not count as success",
+        promise="exit code 0 with a lost log is no success",
         tests=(
             (
                 "integration/launchers/test_launcher_resources.py::"
@@ -47,10 +44,9 @@ ROWS = (
     Row(
         number=20,
         fault="start on a full disk",
-        injection="a full file system in memory, the database on it and elsewhere",
+        injection="a full file system, with and without the database",
         promise=(
-            "the message names the full disk, jobs can be read with and without a server, and "
-            "work resumes when there is space"
+            "the message names the full disk; jobs can be read; work resumes when there is space"
         ),
         tests=(
             (
@@ -70,11 +66,8 @@ ROWS = (
     Row(
         number=21,
         fault="a workspace that cannot be written",
-        injection="read-only mounts of the workspace and of a directory of workers",
-        promise=(
-            "the server refuses to start and names the path; a worker fails with the cause as "
-            "its reason, and other workers continue"
-        ),
+        injection="read-only mounts",
+        promise="the server does not start, and names the path; a worker fails with the cause",
         tests=(
             (
                 "faults/test_full_and_read_only.py::"
@@ -88,9 +81,9 @@ ROWS = (
     ),
     Row(
         number=22,
-        fault="no inode, file descriptor, thread, or process is free",
-        injection="a file system with 200 inodes; prlimit on the running server",
-        promise=("503 with Retry-After; no worker fails; the server recovers; no descriptor leaks"),
+        fault="no free inode, descriptor, thread, or process",
+        injection="200 inodes; `prlimit` on the server",
+        promise="503 with Retry-After; no worker fails; the server recovers",
         tests=(
             "faults/test_exhaustion.py::test_without_descriptors_it_answers_503_and_recovers",
             "faults/test_exhaustion.py::test_waiting_for_descriptors_uses_no_processor",
@@ -109,16 +102,9 @@ ROWS = (
     ),
     Row(
         number=23,
-        fault="a worker that uses too much memory",
-        injection=(
-            "a program that allocates beyond workers.limits.memory, also in shared memory and "
-            "/dev/shm"
-        ),
-        promise=(
-            "all its processes are killed, the reason names the limit, and the worker is "
-            "not retried; workers.limits.strict: a server that cannot enforce a limit "
-            "exactly does not start"
-        ),
+        fault="worker uses too much memory",
+        injection="allocation beyond `workers.limits.memory`",
+        promise="all its processes are killed; the reason names the limit; no retry",
         tests=(
             (
                 "integration/launchers/test_limits.py::"
@@ -146,16 +132,16 @@ ROWS = (
     ),
     Row(
         number=24,
-        fault="a fork bomb in a worker",
+        fault="fork bomb in a worker",
         injection="a bounded loop of forks",
-        promise="the worker is killed at workers.limits.processes; other workers are not affected",
+        promise="the worker is killed at `workers.limits.processes`; other workers continue",
         tests=("integration/launchers/test_limits.py::test_too_many_processes_end_a_worker",),
     ),
     Row(
         number=25,
         fault="a log without end",
-        injection="output beyond workers.log_limit_bytes, files beyond workers.limits.file_size",
-        promise="the log is bounded, and has the beginning and the end of the output",
+        injection="output beyond `workers.log_limit_bytes`",
+        promise="the log is bounded, and has the output's beginning and end",
         tests=(
             (
                 "integration/launchers/test_launcher_runs.py::"
@@ -166,24 +152,18 @@ ROWS = (
     ),
     Row(
         number=26,
-        fault="kill -9 while the database is written",
-        injection="a writer is killed again and again",
-        promise="no acknowledged change is lost, and the database is intact",
+        fault="kill while the database is written",
+        injection="a writer is killed repeatedly",
+        promise="no acknowledged change is lost; the database is intact",
         tests=(
             "integration/store/test_sqlite.py::test_kill_9_loses_nothing_that_was_acknowledged",
         ),
     ),
     Row(
         number=27,
-        fault="damaged, empty or half-written files",
-        injection=(
-            "bytes are removed and overwritten: database, exit records, status, server "
-            "record, lock, settings"
-        ),
-        promise=(
-            "the file is rejected or worked around, and the message names its path; the file is"
-            " never read as empty"
-        ),
+        fault="damaged or half-written files",
+        injection="bytes are removed and overwritten",
+        promise="the message names the path; no damaged file is read as empty",
         tests=(
             "faults/test_damaged_files.py::test_a_damaged_database_is_refused_and_left_as_it_is",
             (
@@ -216,9 +196,9 @@ ROWS = (
     ),
     Row(
         number=28,
-        fault="a second server on the same workspace, or on the same database file",
-        injection="two servers are started, also after the lock files were removed",
-        promise="the second server is rejected with a message",
+        fault="a second server on the same workspace",
+        injection="two servers, also without lock files",
+        promise="the second server is rejected",
         tests=(
             (
                 "integration/store/test_sqlite.py::"
@@ -237,7 +217,7 @@ ROWS = (
     Row(
         number=29,
         fault="recursion with fewer slots than levels",
-        injection="one slot, five levels; one slot, a wide and deep tree",
+        injection="one slot, five levels",
         promise="no deadlock",
         tests=(
             "integration/engine/jobs/test_recursion.py::test_one_slot_is_enough_for_five_levels",
@@ -251,11 +231,8 @@ ROWS = (
     Row(
         number=30,
         fault="a recursion bomb",
-        injection=(
-            "every worker starts child jobs until one is rejected, also as unrelated jobs with "
-            "an API key"
-        ),
-        promise="submissions beyond the exact limits get 422, and the root job ends",
+        injection="every worker starts child jobs",
+        promise="submissions beyond the limits get 422; the root job ends",
         tests=(
             "integration/engine/limits/test_limits.py::test_a_recursion_bomb_stops_at_the_exact_limits",
             (
@@ -268,7 +245,7 @@ ROWS = (
     Row(
         number=31,
         fault="a cycle of child jobs",
-        injection="a descendant repeats the request of an ancestor",
+        injection="a descendant repeats an ancestor's request",
         promise="rejected",
         tests=(
             "integration/engine/limits/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
@@ -277,9 +254,9 @@ ROWS = (
     ),
     Row(
         number=32,
-        fault="a cancel during the run of a tree",
-        injection="random sequences of events for the scheduler; a real tree of three levels",
-        promise=("no descendant runs after its grace period, and no new child job is accepted"),
+        fault="a cancel while a job tree runs",
+        injection="random sequences; a tree of three levels",
+        promise="no descendant runs after its grace period; no new child job is accepted",
         tests=(
             (
                 "integration/engine/jobs/test_cancel_and_retry.py::"
@@ -294,9 +271,9 @@ ROWS = (
     ),
     Row(
         number=33,
-        fault="a parent that is killed while it waits for its child job",
-        injection="kill -9 of its process",
-        promise="its child jobs are cancelled, and no process of them remains",
+        fault="a parent is killed while it waits",
+        injection="kill of its process",
+        promise="its child jobs are cancelled; no process remains",
         tests=(
             (
                 "faults/test_odd_workers.py::"
@@ -310,7 +287,7 @@ ROWS = (
     ),
     Row(
         number=34,
-        fault="a large job before a small one",
+        fault="a large job before a small job",
         injection="200 tasks, then one",
         promise="the small job starts within a few slots",
         tests=(
@@ -320,19 +297,18 @@ ROWS = (
     ),
     Row(
         number=35,
-        fault="the same submission again",
-        injection="one Idempotency-Key, ten times at once",
+        fault="a repeated submission",
+        injection="one `Idempotency-Key`, ten times at once",
         promise="one job",
         tests=("integration/engine/limits/test_limits.py::test_one_idempotency_key_makes_one_job",),
     ),
     Row(
         number=56,
         fault="full disk: the repository",
-        injection="the repository is on a small file system in memory that is filled",
+        injection="a small file system is filled",
         promise=(
-            "no worker starts; an attempt that has begun waits without a new row; "
-            "`/health` and `doctor` report the full disk; git's temporary files are "
-            "removed; work resumes automatically"
+            "no worker starts; started attempts wait; `/health` and `doctor` report it; work "
+            "resumes automatically"
         ),
         tests=(
             (
@@ -356,12 +332,11 @@ ROWS = (
     ),
     Row(
         number=57,
-        fault="a worker's files are larger than the free space",
-        injection="24 MiB of new files on a disk with 16 MiB free; more space, or a cancel",
+        fault="a worker's files exceed the free space",
+        injection="24 MiB of files, 16 MiB free",
         promise=(
-            "the commit waits, without a new attempt; until then, the work is neither "
-            "judged nor rolled back; a cancel ends the job; no object of the work stays in "
-            "the user's repository; `discard` and `clean` free the space"
+            "the commit waits, without a new attempt; a cancel ends the wait; `discard` and "
+            "`clean` free the space"
         ),
         tests=(
             (
@@ -389,10 +364,10 @@ ROWS = (
     Row(
         number=58,
         fault="the project is moved or renamed",
-        injection="its directory is renamed after an orderly stop, and while a worker runs",
+        injection="its directory is renamed",
         promise=(
-            'unfinished jobs resume at the new location; a running server reports "not '
-            'ready", and neither accepts nor stores anything at the old path'
+            "unfinished jobs resume at the new location; a running server stores nothing at "
+            "the old path"
         ),
         tests=(
             "integration/engine/server/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
@@ -406,12 +381,10 @@ ROWS = (
     ),
     Row(
         number=64,
-        fault="a database that is locked or read-only",
-        injection=(
-            "another connection locks the tables of PostgreSQL, or the database is made read-only"
-        ),
+        fault="a locked or read-only database",
+        injection="locked tables of PostgreSQL",
         promise=(
-            "no call waits longer than 3 s, /health names the cause, and work resumes automatically"
+            "no call waits longer than 3 s; `/health` names the cause; work resumes automatically"
         ),
         tests=(
             (
@@ -426,12 +399,9 @@ ROWS = (
     ),
     Row(
         number=65,
-        fault="a body or a command that is too long",
-        injection="9 MB to a server that takes 8 MiB; commands over 128 KiB",
-        promise=(
-            "the answer is 413 or 422 with the limit, without a reset of the connection; a "
-            "long command for bash is passed as a file"
-        ),
+        fault="body or command too long",
+        injection="9 MB; commands over 128 KiB",
+        promise="413 or 422 with the limit; a long bash command is passed as a file",
         tests=(
             (
                 "integration/api/test_hostile_requests.py::"
@@ -449,9 +419,9 @@ ROWS = (
     ),
     Row(
         number=66,
-        fault="a folder below the directory that a sandbox hides",
-        injection="the folder, the project, and an environment are below /tmp, with mode sandbox",
-        promise="workers can read them as in other directories",
+        fault="a folder below a hidden directory",
+        injection="folder and project below `/tmp`, with a sandbox",
+        promise="workers can read them",
         tests=(
             (
                 "integration/engine/access/test_containment.py::"

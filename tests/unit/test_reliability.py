@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.reliability import PAGE, REPOSITORY, facts, named, page
+from tests.faults.reliability import PAGE, REPOSITORY, SECTIONS, facts, named, page
 from tests.faults.row import Row
 from tests.faults.table import MOST_WITHOUT_TEST, TABLE, all_tests
 
@@ -26,6 +26,12 @@ def defined_in(path: Path) -> frozenset[str]:
 def test_all_rows_are_there() -> None:
     assert [row.number for row in TABLE] == list(range(1, len(TABLE) + 1))
     assert all(row.fault and row.injection and row.promise for row in TABLE)
+
+
+def test_every_row_is_in_one_section_of_the_page() -> None:
+    numbers = [number for section in SECTIONS.values() for number in section]
+
+    assert sorted(numbers) == [row.number for row in TABLE]
 
 
 def test_every_row_has_a_test_or_says_why_not() -> None:
