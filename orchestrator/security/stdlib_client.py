@@ -47,8 +47,9 @@ class ServerReply:
 
 
 class StdlibClient:
-    """Calls one server with one key. Each call has a new connection. Raise ValueError for an
-    invalid URL.
+    """Calls one server with one key. Each call has a new connection.
+
+    Raise ValueError for an invalid URL.
     """
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -64,8 +65,9 @@ class StdlibClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """Make one call. Raise OSError if the answer is incomplete, or if no data came for
-        ``timeout`` seconds.
+        """Make one call.
+
+        Raise OSError if the answer is incomplete, or if no data arrived for ``timeout`` seconds.
         """
         message = self._message(method, path, body, idempotency_key)
         with self._connection(timeout) as connection:
@@ -94,8 +96,9 @@ class StdlibClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """Return a request in HTTP/1.0. The server answers such a request in one piece, and then
-        closes the connection.
+        """Return a request in HTTP/1.0.
+
+        The server answers such a request in one piece, and then closes the connection.
         """
         content = b"" if body is None else json.dumps(body).encode()
         host, port = self._address

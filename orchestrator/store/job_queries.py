@@ -41,8 +41,9 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 def values(
     connection: Connection, kind: type[Value], statement: Select[Any], /, **given: object
 ) -> list[Value]:
-    """Return the rows of a statement as objects of ``kind``. The statement's columns must have the
-    names of the fields of ``kind``.
+    """Return the rows of a statement as objects of ``kind``.
+
+    The statement's columns must have the names of the fields of ``kind``.
     """
     found = connection.execute(statement, given)
     names = tuple(found.keys())
@@ -54,9 +55,7 @@ def _first(found: Sequence[Value]) -> Value | None:
 
 
 def _by(table: Table, *names: str) -> Select[Any]:
-    """Return a query for the rows whose columns ``names`` equal the parameters with the same
-    names.
-    """
+    """Return a query for the rows in which columns ``names`` equal parameters of these names."""
     return select(*tables.value_columns(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
@@ -192,9 +191,7 @@ def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt with this token. For the empty token, which means "no token", return
-    None.
-    """
+    """Return the attempt with this token; None for the empty token, which means "no token"."""
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -280,9 +277,7 @@ def plain(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def tokens() -> ColumnElement[Any]:
-    """Return the SQL expression for a worker's tokens, counted as ``core.limits.budgets.tokens``
-    counts them.
-    """
+    """Return the SQL expression for a worker's tokens, as ``core.limits.budgets.tokens`` counts."""
     first, *others = (
         _worker_columns.input_tokens,
         _worker_columns.cache_write_tokens,

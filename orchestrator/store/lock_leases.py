@@ -1,8 +1,8 @@
-"""Stored leases of locks. A row counts only while its attempt runs, so a lease ends with its
-attempt.
+"""Stored leases of locks.
 
-Every caller first changes the row of the fencing number. On PostgreSQL, servers therefore decide
-one after another. On SQLite, the write lock has the same effect.
+A row counts only while its attempt runs, so a lease ends with its attempt. Every caller first
+changes the row of the fencing number. On PostgreSQL, servers therefore decide one after another. On
+SQLite, the write lock has the same effect.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -72,7 +72,7 @@ def _next_number(connection: Connection) -> int:
 def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLease, bool]]:
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
-    Each lease comes with True if a descendant of its holder has since acquired the lock.
+    The second value is True if a descendant of the lease's holder has since acquired the lock.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -101,10 +101,10 @@ def _given(
     number: int,
     at: float,
 ) -> LockLease:
-    """Return the lease for one name of ``owner``. A new lease is stored.
+    """Return the lease on one lock for ``owner``. Store it if it is new.
 
-    A lease that the worker already holds keeps its number. Only if a descendant of the worker has
-    since been granted a greater number, the lease gets the new ``number``.
+    ``held``: the worker's present lease, and True if a descendant has since acquired the lock. Only
+    then, the present lease gets the new ``number``.
     """
     if held is not None and not held[1]:
         return held[0]

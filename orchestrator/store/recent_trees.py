@@ -1,5 +1,6 @@
-"""The rows of recent job trees in memory, so that reports and callers that wait for a job need not
-read them from the database again.
+"""The rows of recent job trees in memory.
+
+Reports, and callers that wait for a job, then need not read these rows from the database.
 """
 
 import threading
@@ -41,7 +42,7 @@ class RecentTrees:
         self._ended: dict[str, None] = {}
 
     def apply(self, change: Change) -> None:
-        """Take over a change. Call this only when the change can be read from the database."""
+        """Apply a change. Call this only when the change can be read from the database."""
         with self._lock:
             for job_id in change.replaced_plans:
                 self._drop(job_id)
@@ -51,7 +52,7 @@ class RecentTrees:
                 self._take_over(change)
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return a tree, or only its named jobs. None if the database must be read."""
+        """Return a tree, or only its jobs ``job_ids``. None if the database must be read."""
         with self._lock:
             rows = self._trees.get(root_id)
             if rows is None:
@@ -66,9 +67,7 @@ class RecentTrees:
         return tree_of(jobs, tasks, workers, attempts, last_seq)
 
     def workers(self, job_id: str) -> Sequence[Worker] | None:
-        """Return a job's workers in their order, without advisers. None if the database must be
-        read.
-        """
+        """Return a job's workers by index, without advisers. None if the database must be read."""
         with self._lock:
             rows = self._of_job.get(job_id)
             if rows is None:

@@ -62,8 +62,9 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """A cache of values by job id. The least recently used value is removed first. Any thread may
-    call.
+    """A cache of values by job id. Any thread may call.
+
+    The least recently used value is removed first.
     """
 
     def __init__(self, most: int) -> None:
@@ -102,8 +103,9 @@ class Recent(Generic[Value]):
     def get_all(
         self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
     ) -> Mapping[str, Value]:
-        """Return the values of several jobs. ``read`` is called at most once, with the jobs that
-        are not cached.
+        """Return the values of several jobs.
+
+        ``read`` is called at most once, with the jobs that are not cached.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -126,8 +128,9 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def replace(self, values: Mapping[str, Value]) -> None:
-        """Replace the values of those jobs that are cached. Call this only when the change can be
-        read from the database.
+        """Replace cached values. Values of jobs that are not cached are ignored.
+
+        Call this only when the change can be read from the database.
         """
         with self._lock:
             for job_id, value in values.items():
@@ -136,8 +139,7 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
-        """Replace the cached value by the result of ``make``. If ``make`` returns None, remove the
-        value.
+        """Replace the cached value by the result of ``make``; remove it if the result is None.
 
         ``make`` must be idempotent. Call this only when the change can be read from the database.
         """
@@ -150,8 +152,9 @@ class Recent(Generic[Value]):
                     self._values[job_id] = value
 
     def drop(self, job_ids: Iterable[str]) -> None:
-        """Remove changed jobs from the cache. Call this only when the change can be read from the
-        database.
+        """Remove changed jobs from the cache.
+
+        Call this only when the change can be read from the database.
         """
         with self._lock:
             for job_id in job_ids:
@@ -165,9 +168,9 @@ class Recent(Generic[Value]):
 
 
 class Versions:
-    """Holds a number for each root job. Any thread may call.
+    """Holds a version number for each root job. Any thread may call.
 
-    The number grows with each change of the job's rows, while this process runs.
+    While this process runs, each change of the job's rows increases the number.
     """
 
     def __init__(self) -> None:
@@ -325,10 +328,10 @@ class SqlStore:
         return None if self.file else LeaseSession(self._url, self._where, seconds)
 
     def open(self, ended: HeldLease | None = None) -> None:
-        """Open the database. ``ended``: the lease of a lost server. Its sessions are ended, because
-        a server that hangs never ends them.
+        """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        Raise WorkspaceBusy if a server on another machine has another lease.
+        ``ended``: the lease of a lost server, which is ignored. Its sessions are ended, because a
+        server that hangs never ends them.
         """
         if self._connections is not None:
             return
@@ -607,7 +610,7 @@ def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker
 
 
 def _place(url: URL) -> str:
-    """Return the database as error messages name it: its file, or its URL without the password."""
+    """Return the database's file, or its URL without the password, for error messages."""
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)

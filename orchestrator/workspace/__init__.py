@@ -1,6 +1,4 @@
-"""The workspace on disk: the paths of a job's files, and files that the server writes for people to
-watch.
-"""
+"""The workspace on disk: the paths of a job's files, and status files and logs for people."""
 
 from orchestrator.workspace.attachment_lock import attach, is_attached
 from orchestrator.workspace.disk_space import DiskReserve, spread

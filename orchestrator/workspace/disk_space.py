@@ -1,6 +1,4 @@
-"""Disk space of the workspace: a reserve for the final state, and a setting of ext4 that speeds up
-jobs.
-"""
+"""Disk space of the workspace: a reserve for the final state, and a faster setting of ext4."""
 
 import errno
 import fcntl
@@ -20,8 +18,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 class DiskReserve:
     """A reserve of disk space, so that the last state can be written even on a full disk.
 
-    ``hold`` reserves the space, and ``release`` frees the space for the next writer. Both are
-    idempotent.
+    ``hold`` and ``release`` are idempotent.
     """
 
     def __init__(self, root: Path, size: int = RESERVE_BYTES) -> None:
@@ -50,17 +47,14 @@ class DiskReserve:
             os.close(handle)
 
     def release(self) -> bool:
-        """Release the space. Return True if there was a reserve."""
+        """Free the space for the next writer. Return True if there was a reserve."""
         given = self.drop()
         if given:
             logger.warning("removed %s to free space, because the disk may be full", self._path)
         return given
 
     def drop(self) -> bool:
-        """Remove the reserve, because the server will write nothing more.
-
-        Return True if there was a reserve.
-        """
+        """Remove the reserve when the server writes nothing more. Return True if there was one."""
         self._held = False
         try:
             os.unlink(self._path)
@@ -86,13 +80,11 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does on ext4.
-    Idempotent.
+    """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does. Idempotent.
 
-    Does nothing on other file systems. Without the mark, ext4 creates new files near those of
-    earlier jobs. There it must skip every recently removed inode, because it does not reuse one for
-    a minute or more. After many removals, this took 0.1 to 0.2 ms per file: a fifth of the time of
-    a job with short workers.
+    Does nothing on file systems other than ext4. Without the mark, ext4 creates new files near
+    those of earlier jobs. After many removals, that took 0.1 to 0.2 ms per file, because ext4 does
+    not reuse a removed inode for a minute or more.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -33,15 +33,17 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 class JobLog:
     """Observer that appends the events of every change to the log of their root job.
 
-    The number of lines is the number of logged events. Events that a crash or a full disk kept out
-    of the log are read from the store later. They are logged before the next events.
+    The number of lines is the number of logged events. If a crash or a full disk kept events out of
+    the log, they are later read from the store, and logged before the next events.
     """
 
     def __init__(
         self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` reads events from the store. Its arguments are a root job's id, a number N,
-        and a maximum. It returns the first events with numbers above N, at most the maximum.
+        """``events`` reads events from the store.
+
+        Its arguments are a root job's id, a number N, and a maximum. It returns the first events
+        with numbers above N, at most the maximum.
         """
         self._workspace = workspace
         self._events = events
@@ -106,7 +108,7 @@ class JobLog:
     def _try_again_later(self) -> None:
         """Set a timer that writes missing lines later.
 
-        Without the timer, they could stay missing: after the job's end, no change may follow.
+        After the job's end, no change may follow that would write them.
         """
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
@@ -171,8 +173,9 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Return the number of complete lines of a root job's log. Remove a partial line that a
-        crash left.
+        """Return the number of complete lines of a root job's log.
+
+        Remove a partial line that a crash left.
         """
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:

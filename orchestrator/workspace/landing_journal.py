@@ -1,5 +1,6 @@
-"""Records of landings that have begun. If a server ends during a landing, the next server completes
-it.
+"""Records of landings that have begun.
+
+If a server ends during a landing, the next server completes the landing.
 """
 
 import json

@@ -2,8 +2,8 @@
 
 The workspace and the project may be moved, with or without a running server (``Place``). A job's
 directory is removed in two steps, so that a crash leaves no half-removed directory. First, the
-directory is set aside: it gets a new name. The new name shows that the job's rows must be deleted,
-too. Then, the directory is destroyed.
+directory is set aside: it gets a new name. A directory with such a name shows that the job's rows
+must be deleted, too. Then, the directory is destroyed.
 """
 
 import errno
@@ -85,14 +85,16 @@ class WorkspaceLayout:
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
-        """Return the control directory of an attempt, which has its driver's input and output, and
-        its tool's settings.
+        """Return the control directory of an attempt.
+
+        It has the input and output of the attempt's driver, and the AI tool's settings.
         """
         return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
-        """Return the directory for the sessions of a worker's AI tool. All attempts of the worker
-        share the directory.
+        """Return the directory for the sessions of a worker's AI tool.
+
+        All attempts of the worker share the directory.
         """
         return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
 
@@ -140,8 +142,8 @@ class WorkspaceLayout:
         """Create the worker's directory with the given files. Return the directory's path.
 
         If ``files`` is empty, the directory is not created here. The process that starts the worker
-        then creates it, in parallel with others. On a disk, creating a directory takes as long as
-        all other work for a short worker.
+        then creates it. On a disk, creating a directory takes as long as all other work for a short
+        worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -166,9 +168,9 @@ class WorkspaceLayout:
         return directory
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
-        """Write a message into the directory from which the driver of the worker's attempt reads
-        messages. Return the path of its file; "" if the driver has already read the message. Raise
-        OSError.
+        """Write a message into the directory from which the worker's driver reads messages.
+
+        Return the path of its file; "" if the driver has already read the message. Raise OSError.
         """
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
@@ -193,8 +195,9 @@ class WorkspaceLayout:
         return text.rpartition(ATTEMPT_MARK.format(number=number))[2] if number > 1 else text
 
     def link_recursive(self, worker: Worker) -> None:
-        """Create the link ``<worker>_recursive`` beside the worker's directory, which marks a
-        worker with child jobs.
+        """Create the link ``<worker>_recursive`` beside the worker's directory.
+
+        The link marks a worker with child jobs.
         """
         link = Path(f"{self.worker_directory(worker)}_recursive")
         if not link.is_symlink():
@@ -212,9 +215,7 @@ class WorkspaceLayout:
             return True
 
     def snapshot(self, worker: Worker) -> Snapshot:
-        """Return the size and the time of change of each plain file in a worker's directory, by
-        relative path.
-        """
+        """Return size and time of change of each plain file in a worker's directory, by path."""
         directory = self.worker_directory(worker)
         if os.path.islink(directory):
             return {}
@@ -288,9 +289,7 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record which directories the workspace and the project are now, for comparison by
-        ``moved``.
-        """
+        """Record the identity of the workspace's and project's directories, for ``moved``."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     @property
@@ -398,10 +397,10 @@ class WorkspaceJobFiles:
         self._aside(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def destroy(self, root_id: str) -> Sequence[str]:
-        """Remove the directory that was set aside. Links in it are removed, but not their targets.
-        Idempotent. Raise OSError.
+        """Remove the directory that was set aside, and the job's data outside of it.
 
-        Return the names of the git refs that save work of the job.
+        Return the names of the git refs that save work of the job. Links in the directory are
+        removed, but not their targets. Idempotent. Raise OSError.
         """
         aside = self._aside(root_id)
         if not aside.exists():
@@ -415,9 +414,7 @@ class WorkspaceJobFiles:
 
 
 def _remove_tree(directory: Path) -> None:
-    """Remove a directory with its content, even if it contains directories without write
-    permission.
-    """
+    """Remove a directory, including subdirectories without write permission."""
     os.chmod(directory, stat.S_IRWXU)
     for parent, names, _ in os.walk(directory):
         for name in names:

@@ -23,8 +23,9 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return the name and the seconds of each line, oldest first. Shorten the file if it has grown
-    too long.
+    """Return the name and the seconds of each line, oldest first.
+
+    Shorten the file if it has grown too long.
     """
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))

@@ -96,8 +96,9 @@ def _is_file(path: str, found: os.stat_result) -> bool:
 
 
 def acquired(handle: int) -> bool:
-    """Acquire the lock of an open file. Return False if another process still holds the lock after
-    a short wait.
+    """Acquire the lock of an open file.
+
+    Return False if another process still holds the lock after a short wait.
     """
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:

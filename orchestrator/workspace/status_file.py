@@ -1,9 +1,9 @@
-"""Writes ``status.json`` of every root job, for shell scripts and people. The file is replaced
-atomically.
+"""Writes ``status.json`` of every root job, for shell scripts and people.
 
-If a job has more than ``LISTED_WORKERS`` workers, ``status.json`` lists ``LISTED_WORKERS`` of them,
-and their parent workers. The field ``workers_omitted`` has the number of omitted workers. It also
-names the places that list all workers: the API, and after the job's end the file ``ALL_WORKERS``.
+The file is replaced atomically. If a job has more than ``LISTED_WORKERS`` workers, the file lists
+only that many of them, and their parent workers. The field ``workers_omitted`` has the number of
+omitted workers. It also names the places that list all workers: the API, and after the job's end
+the file ``ALL_WORKERS``.
 """
 
 import json
@@ -68,9 +68,9 @@ class _Watched:
 
 
 class StatusFiles:
-    """Writes the status files in a background thread.
+    """Writes the status files in a background thread. An observer of stored changes.
 
-    An observer of stored changes that remembers the state of all unfinished trees.
+    It remembers the state of all unfinished trees.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
@@ -104,9 +104,7 @@ class StatusFiles:
             self._watched[tree.root.id] = _watched(tree)
 
     def mend(self, root: Job) -> None:
-        """Write the file of an ended root job, if the file is missing or does not have the job's
-        last state.
-        """
+        """Write the file of an ended root job, if it is missing or outdated."""
         with self._lock:
             if root.id in self._watched:
                 return
@@ -208,7 +206,7 @@ class StatusFiles:
     def _write_later(self, watched: _Watched, error: Exception) -> None:
         """Write the file again later, because this write failed.
 
-        Without the timer, the file could stay outdated: after the job's end, no change may follow.
+        After the job's end, no change may follow that would write it.
         """
         root_id = watched.root.id
         with self._lock:
@@ -329,7 +327,7 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers that the file lists: the most important workers, and their parents."""
+    """Return the workers that the file lists: the most important ones, with their parents."""
     if len(workers) <= LISTED_WORKERS:
         return workers
     starters = {job.id: job.parent_worker_id for job in jobs}
@@ -344,7 +342,7 @@ def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
 
 
 def _omitted(root: Job, workers: Sequence[Worker], count: int) -> dict[str, Any]:
-    """Return the number of workers that the file lacks, and where all workers are listed."""
+    """Return the number of workers that the file omits, and where all workers are listed."""
     if not count:
         return {}
     succeeded = tasks_succeeded(workers)
@@ -380,9 +378,7 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return the status fields that tell which workers changed nothing, and whether a job had no AI
-    agent that could build.
-    """
+    """Return the fields ``changed_nothing`` and ``nothing_built``."""
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 

@@ -1,6 +1,6 @@
 """Writes workers' files into a directory of the user.
 
-No file is written outside of the directory, and no file is written only in part.
+No file is written outside of the directory. Each file is written completely or not at all.
 """
 
 import fcntl

@@ -29,8 +29,9 @@ def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
 
 
 def make(directory: str) -> None:
-    """Create the directory. Idempotent. Raise OSError if it cannot be created, or if another user
-    has created it.
+    """Create the directory. Idempotent.
+
+    Raise OSError if it cannot be created, or if another user has created it.
     """
     try:
         os.mkdir(directory, 0o700)
@@ -49,9 +50,7 @@ def remove(directory: str) -> None:
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove the directories that crashed servers of this workspace left. Directories in ``keep``
-    remain.
-    """
+    """Remove the directories of crashed servers of this workspace, except those in ``keep``."""
     root, prefix = _root(), _prefix(workspace)
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]

@@ -52,10 +52,9 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
 def lay(workspace: Path) -> None:
-    """Write the files that end searches into the workspace's top directory. Incomplete files are
-    replaced. Idempotent.
+    """Write the files that end searches into the workspace's top directory. Idempotent.
 
-    If the disk is full, the server starts without these files.
+    Incomplete files are replaced. If the disk is full, the server starts without these files.
     """
     for name, text in FILES.items():
         if read_regular(workspace / name, _MOST_BYTES) != text.encode():
@@ -70,7 +69,7 @@ def lay(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """Return the variables that end searches, and that are the same for every worker and gate."""
+    """Return the variables that end searches. They are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
         # Also needed after a worker has removed its worktree's .git.
@@ -95,8 +94,7 @@ _GIT_SETTINGS = {
 def git_settings(
     environment: Mapping[str, str], more: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
-    """Return variables with additional git settings for a worker. The settings in ``environment``
-    stay in force.
+    """Return variables that add git settings for a worker to those in ``environment``.
 
     ``more``: names and values of further settings. A name may occur several times.
     """
@@ -110,7 +108,7 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """Return the variables that end searches, and that depend on the settings in a worktree.
+    """Return the variables that end searches, and that depend on a worktree's settings.
 
     The settings are searched in the directories from ``cwd`` up to the worktree's top.
     """

@@ -24,11 +24,10 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
-    Rejects ``..``, a FIFO, a device, a hard link to a file elsewhere, and a symbolic link in any
-    part of the path below ``within``. Otherwise a worker could make the server wait forever, or
-    show the worker a file that it cannot read. Each directory is opened from its parent, so that a
-    worker cannot replace a directory during the call. Raise FileNotFoundError, NotPlain or another
-    OSError.
+    Rejects ``..``, a FIFO, a device, a hard link to a file elsewhere, and a symbolic link below
+    ``within``. Otherwise a worker could make the server wait forever, or read files that the worker
+    itself cannot read. Each directory is opened from its parent, so that a worker cannot replace a
+    directory during the call. Raise FileNotFoundError, NotPlain or another OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")
@@ -92,11 +91,10 @@ _PRIVATE = 0o600
 
 
 def open_log(path: Path | str) -> int:
-    """Open a plain file for appending, and create it with mode 0600 if necessary. Return its
-    descriptor.
+    """Open a plain file for appending. Return its descriptor.
 
-    Raise NotPlain or another OSError. Opening does not block, even if a worker created a FIFO at
-    the path.
+    The file is created with mode 0600 if it does not exist. Raise NotPlain or another OSError.
+    Opening does not block, even if a worker created a FIFO at the path.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
@@ -111,8 +109,7 @@ def replace_file(
 ) -> None:
     """Replace a file atomically. Never follows links. After an OSError, the file is unchanged.
 
-    ``mode``: permissions of the new file. ``durable``: True to wait until the content is on the
-    disk before the file is replaced.
+    ``mode``: permissions of the new file. ``durable``: first wait until the content is on the disk.
     """
     # Several threads may replace the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
@@ -141,9 +138,8 @@ LOG_FILES = 5
 class PrivateLog(logging.handlers.RotatingFileHandler):
     """Appends lines to a log file of mode 0600. A full file is renamed. Links are not followed.
 
-    The file is opened when the first line is written. An error does not affect the caller.
-    ``complaints`` gets a message about the first error of a series, and when the log can be written
-    again.
+    The file is opened when the first line is written. Errors do not affect the caller.
+    ``complaints`` gets a message when writing begins to fail, and when it works again.
     """
 
     def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:

@@ -1,6 +1,4 @@
-"""Masks secrets in addresses, and in a stream of bytes, even if a secret is split between
-chunks.
-"""
+"""Masks secrets in addresses and in streams, even if a secret is split between chunks."""
 
 import base64
 import json
@@ -42,10 +40,10 @@ class Masker:
     """Masks every occurrence of every secret in a stream, in each of the secret's written forms.
 
     ``feed`` holds back the end of the stream if it may be the beginning of a secret. Call
-    ``release`` when the stream was silent for a moment. It returns a held beginning of at most a
-    quarter of the secret. So one matching character does not hide a line from a reader. If the rest
-    of the secret follows, the rest is masked. A longer beginning is held until the stream continues
-    or ends.
+    ``release`` when the stream was silent for a moment. ``release`` returns the held bytes if they
+    are at most a quarter of the secret, so that one matching character does not hide a line. If the
+    rest of the secret follows, the rest is masked. A longer beginning is held until the stream
+    continues or ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -135,9 +133,7 @@ class Masker:
         return _union(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        """Return the length of the longest end of ``stream`` that may be the beginning of a
-        secret.
-        """
+        """Return how many bytes at the end of ``stream`` may be the beginning of a secret."""
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
         # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
@@ -156,8 +152,9 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks. Positions in it can be converted to positions in the
-    original stream.
+    """A stream without its line breaks.
+
+    Positions in its text can be converted to positions in the original stream.
     """
 
     def __init__(self, stream: bytes) -> None:
@@ -168,8 +165,7 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return the span in the original stream for ``length`` bytes at the position ``at`` of the
-        text.
+        """Return the span in the original stream for ``length`` bytes at ``at`` of the text.
 
         The span neither begins nor ends with a line break.
         """
@@ -180,9 +176,9 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return the positions of the line breaks in the text without line breaks.
+        """Return the position in the text of each removed line break, in order.
 
-        Also return, for each position, the number of bytes that were removed before it.
+        Also return how many bytes were removed before each position.
         """
         positions, removed = [], [0]
         for found in _BREAK.finditer(self._stream):
@@ -209,7 +205,7 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return the length of the longest end of ``stream`` that is a beginning of ``form``.
+    """Return how many bytes at the end of ``stream`` are a beginning of ``form``.
 
     The whole form does not count as its beginning.
     """
@@ -268,8 +264,7 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """Yield the base64 forms of a secret, one for each of the three offsets that it may have in the
-    encoded data.
+    """Yield the three base64 forms of a secret, which depend on its offset in the encoded data.
 
     Characters that also depend on data before or after the secret are omitted.
     """
@@ -283,9 +278,7 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def shown_address(url: str) -> str:
-    """Return only the scheme and host of a URL, because its user, path, and query may contain a
-    token.
-    """
+    """Return only the scheme and host of a URL. The rest may contain a token."""
     # Imported when needed, because spawners and shims start faster without it
     from urllib.parse import urlsplit
 

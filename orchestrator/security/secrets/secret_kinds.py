@@ -93,7 +93,7 @@ class Secret:
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
     """Return the kinds of secrets that may occur in a block of lines.
 
-    This check is fast. Most lines contain no kind, and so need no slower check.
+    This check is fast. Only blocks for which it returns a kind need a slower check.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
@@ -130,9 +130,7 @@ def _assigned(line: bytes) -> Secret | None:
 
 
 def _looks_drawn(value: bytes) -> bool:
-    """True if a string looks random: it mixes letters and digits, and no character is very
-    frequent.
-    """
+    """True if a string looks random: it mixes letters and digits, without a frequent character."""
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
     has_digits = sum(each in b"0123456789" for each in value) >= 3

@@ -1,5 +1,6 @@
-"""Checks the signatures of incoming events. A signature proves that the sender knows the trigger's
-secret.
+"""Checks the signatures of incoming events.
+
+A signature proves that the sender knows the trigger's secret.
 """
 
 import base64

@@ -182,8 +182,7 @@ def _attempt_removal() -> Delete:
 class ChangeWriter:
     """All prepared statements with which a change is written.
 
-    A statement is compiled at its first use, because compiling all takes a fortieth of the start's
-    time, and a short job uses half of them.
+    A statement is compiled at its first use, because a short job uses only half of them.
     """
 
     def __init__(self, dialect: Dialect) -> None:
@@ -216,8 +215,9 @@ class ChangeWriter:
 
 
 def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
-    """Yield the kind of each statement, its table, and the values to write. A row comes after the
-    rows that it references.
+    """Yield the kind of each statement, its table, and the values to write.
+
+    A row comes after the rows that it references.
     """
     yield inserting, tables.jobs, change.new_jobs
     yield inserting, tables.tasks, [PlacedTask(*given) for given in change.new_tasks]

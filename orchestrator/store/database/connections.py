@@ -1,8 +1,7 @@
 """Database connections: one for writing, which stays open, and a pool for reading.
 
-A connection from the pool sees one snapshot of the database, and never waits for the writer. A
-commit that need not be durable at once is flushed to the disk in the background, together with
-other commits.
+A connection from the pool sees one snapshot of the database, and never waits for the writer. Some
+commits need not be durable at once. They are flushed to the disk together, in the background.
 """
 
 import logging
@@ -224,8 +223,9 @@ class Connections:
         return self.writer.connection.driver_connection
 
     def _is_stored(self, change: Change) -> bool:
-        """True if the change was stored before. Only the first event of the change is searched,
-        because a change is always stored as a whole.
+        """True if the change was stored before.
+
+        Only the change's first event is searched, because a change is always stored as a whole.
         """
         if not change.events:
             return False
@@ -270,8 +270,9 @@ class Connections:
         self._waits = durable
 
     def read(self, query: Callable[[Connection], Result]) -> Result:
-        """Return the result of ``query``. Repeat the query once if the connection was lost, because
-        the database server may have closed an idle connection.
+        """Return the result of ``query``. If the connection was lost, repeat the query once.
+
+        The database server may have closed an idle connection.
         """
         try:
             return self._read_once(query)
@@ -369,7 +370,7 @@ def as_unreadable(where: str) -> Iterator[None]:
 
 
 def _may_pass(error: SQLAlchemyError) -> bool:
-    """True if the statement may succeed when it is repeated."""
+    """True if a repetition of the statement may succeed."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, TimeoutError):
         return True

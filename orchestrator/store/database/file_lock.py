@@ -1,5 +1,6 @@
-"""Locks that allow only one server for each database file. The kernel releases them when their
-holder exits.
+"""Locks that allow only one server for each database file.
+
+The kernel releases the locks when their holder exits.
 """
 
 import errno
@@ -18,11 +19,11 @@ _HELD = (errno.EAGAIN, errno.EACCES)
 
 
 def take(path: str) -> list[int]:
-    """Lock a database file, and return the handles of the locks. Raise StoreError.
+    """Lock a database file, and return the handles of the two locks. Raise StoreError.
 
-    The caller closes the handles after the last connection. One lock is on a file beside the
-    database. The other lock is on the database file itself, because people remove lock files. Its
-    handle must stay open as long as SQLite's handles.
+    One lock is on a file beside the database. The other lock is on the database file itself,
+    because people remove lock files. The caller closes the handles after the last connection: the
+    handle of the database file must stay open as long as SQLite's handles.
     """
     # The target of all links, because SQLite follows links, too.
     real = os.path.realpath(path)
@@ -41,8 +42,9 @@ def take(path: str) -> list[int]:
 
 
 def in_use(where: str) -> StoreError:
-    """Return the error for a database that another server uses. With two servers, jobs would run
-    twice.
+    """Return the error for a database that another server uses.
+
+    With two servers, jobs would run twice.
     """
     return StoreError(
         f"another server uses {where}; stop it, or use another database (setting store.url)"

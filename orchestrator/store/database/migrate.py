@@ -46,10 +46,9 @@ def migrate(connection: Connection, where: str) -> None:
 
 
 def create(connection: Connection) -> None:
-    """Create all tables in an empty database without running migrations, which would take ten times
-    as long.
+    """Create all tables in an empty database. Raises SQLAlchemyError if a table exists.
 
-    Raises SQLAlchemyError if a table exists.
+    Running all migrations instead would take ten times as long.
     """
     metadata.create_all(connection, checkfirst=False)
     connection.execute(lease_numbers.insert().values(id=1, last=0))
@@ -70,9 +69,7 @@ def create(connection: Connection) -> None:
 
 
 def upgrade(connection: Connection, where: str, found: Set[str] = frozenset()) -> None:
-    """Run the migrations after the revisions ``found``. If ``found`` is empty, run all
-    migrations.
-    """
+    """Run the migrations after the revisions ``found``; all migrations if ``found`` is empty."""
     # Imported here, because it takes a fifth of a second, and few starts need it.
     from alembic import command
     from alembic.script import ScriptDirectory

@@ -1,4 +1,4 @@
-"""PostgreSQL only: timeouts of connections, one writer at a time, and the fence of its sessions."""
+"""PostgreSQL only: timeouts of connections, one writer at a time, a fence against old servers."""
 
 import time
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 
 
 def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
-    """Return arguments for the connection that set all timeouts except those that the URL sets.
+    """Return connection arguments that set all timeouts, except those that the URL sets.
 
     ``seconds``: maximum time until an unreachable server is an error; 0: the usual time.
     """
@@ -71,8 +71,8 @@ class Fence:
     """Keeps the sessions of a replaced server from writing.
 
     A session that writes locks the database when it is opened, and then checks the epoch. Another
-    server increments the epoch only while it holds the writer's lock itself. Therefore no session
-    of a former epoch can commit after that, and a commit needs no check.
+    server increments the epoch only while it holds the writer's lock. Therefore no session of a
+    former epoch can commit afterwards, and a commit needs no check.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Fence:
         self.epoch: int | None = None
 
     def check(self, connection: Any) -> None:
-        """Raise StoreError if another server has claimed the database since."""
+        """Raise StoreError if another server has claimed the database since this server did."""
         if self.epoch is None:
             return
         found = connection.execute("SELECT epoch FROM server_lease").fetchone()
@@ -118,8 +118,9 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
 
 
 def share_with_writer(engine: Engine, fence: Fence) -> None:
-    """Make each connection of the engine write in addition to the writer, until another server ends
-    its session.
+    """Make each connection of the engine write in addition to the writer.
+
+    The sessions end when another server claims the database.
     """
 
     @event.listens_for(engine, "connect")

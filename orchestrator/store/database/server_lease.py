@@ -48,7 +48,7 @@ _COLUMNS = [server_lease.c[name] for name in HeldLease.__dataclass_fields__]
 
 
 def read(connection: Connection, *, lock: bool = False) -> HeldLease:
-    """Return the latest claim. ``lock``: lock its row until the end of the transaction."""
+    """Return the latest claim. ``lock``: also lock its row until the transaction ends."""
     query = select(*_COLUMNS)
     row = connection.execute(query.with_for_update() if lock else query).one()
     return HeldLease(**row._mapping)
@@ -57,8 +57,8 @@ def read(connection: Connection, *, lock: bool = False) -> HeldLease:
 def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -> HeldLease:
     """Claim the database in the caller's transaction, which must hold the writer's lock.
 
-    ``ended``: a lease that has certainly ended. Raise WorkspaceBusy if a server on another machine
-    has a lease, unless it is ``ended`` and was not renewed since.
+    Raise WorkspaceBusy if a server on another machine has a lease, unless the lease equals
+    ``ended``. ``ended``: a lease that has certainly ended.
     """
     found = read(connection, lock=True)
     is_elsewhere = found.seconds > 0 and found.machine != claimant.machine
@@ -107,7 +107,7 @@ class LeaseSession:
         return self._run(_read_if_present)
 
     def renew(self, epoch: int) -> bool:
-        """Renew the lease. Return False if another server has claimed the database since."""
+        """Renew the lease. Return False if another server has claimed the database."""
         renewals = server_lease.c.renewals
         return self._change(epoch, renewals=renewals + 1)
 

@@ -94,7 +94,7 @@ def has_text(column: ColumnElement[Any], text: ColumnElement[Any] | str) -> Colu
 
 
 def lowered(text: ColumnElement[Any] | str) -> ColumnElement[Any]:
-    """Return the SQL expression for a text in lower case, as the database converts it."""
+    """Return the SQL expression for a text in lower case, by the rules of the database."""
     given = _text(text) if isinstance(text, str) else text
     return func.lower(given, type_=_jobs.request.type)
 
@@ -173,8 +173,7 @@ def status_counts(
 def needy(
     connection: Connection, root_ids: Collection[str] | None, by: str | None
 ) -> list[tuple[Job, Sequence[Worker]]]:
-    """Return jobs that may have needs. Each job comes with those of its workers that may have
-    needs.
+    """Return jobs that may have needs, each with its workers that may have needs.
 
     ``root_ids``: only jobs of these trees; None means all. ``by``: only jobs that this caller
     submitted.
@@ -193,7 +192,7 @@ def needy(
 
 
 def _rivals(job_ids: Sequence[str]) -> Select[Any]:
-    """Return a query for all candidates of each task that has a candidate with a need."""
+    """Return a query for all candidates of each task of which one candidate has a need."""
     other = tables.workers.alias()
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()

@@ -40,9 +40,7 @@ Entry = tuple[Any, ...]
 
 
 class _Sorting(NamedTuple):
-    """The columns by which workers are sorted, and the function that converts a row to an entry of
-    the list.
-    """
+    """The columns by which workers are sorted, and a function from a row to a list entry."""
 
     columns: Sequence[ColumnElement[Any]]
     entry: Callable[[Sequence[Any]], Entry]
@@ -96,8 +94,9 @@ class SortedWorkers:
         self._changed: set[str] = set()
 
     def note(self, names: Iterable[str]) -> None:
-        """Record the ids of changed workers. Call this only when the change can be read from the
-        database.
+        """Record the ids of changed workers.
+
+        Call this only when the change can be read from the database.
         """
         if not self._is_fixed:
             with self._noting:
@@ -153,8 +152,9 @@ class SortedWorkers:
 
 
 class WorkerOrders:
-    """The sorted lists in memory. If there are too many, the least recently used list is removed.
-    Any thread may call.
+    """The sorted lists in memory. Any thread may call.
+
+    If there are too many lists, the least recently used list is removed.
     """
 
     def __init__(self) -> None:
@@ -176,8 +176,9 @@ class WorkerOrders:
             return found
 
     def changed(self, change: Change) -> None:
-        """Record the workers of a change. Call this only when the change can be read from the
-        database.
+        """Record the workers of a change.
+
+        Call this only when the change can be read from the database.
         """
         with self._lock:
             orders = list(self._orders.items())
@@ -191,8 +192,7 @@ class WorkerOrders:
                 order.note(names[root_id])
 
     def drop(self, root_ids: Iterable[str]) -> None:
-        """Remove the lists of root jobs to which workers were added, or from which workers were
-        removed.
+        """Remove the lists of root jobs that got or lost workers.
 
         Call this only when the change can be read from the database.
         """

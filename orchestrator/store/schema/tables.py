@@ -44,9 +44,7 @@ from orchestrator.store.schema.column_types import Document, Member, PlainText
 
 
 def needs_text(job: Job) -> str:
-    """Return the kinds of needs that the job itself has, apart from its workers, one in each
-    line.
-    """
+    """Return the job's own needs, without those of its workers: one kind in each line."""
     return _lines(kinds_of_job(job))
 
 
@@ -56,12 +54,12 @@ def labels_text(job: Job) -> str:
 
 
 def label_line(name: str, value: str) -> str:
-    """Return a label in the form of one line, although its value may have line breaks."""
+    """Return a label as one line. Line breaks in its value are escaped."""
     return json.dumps(f"{name}:{value}")
 
 
 def line_in(text: str) -> str:
-    """Return a line as a search pattern that matches only whole lines in a text of lines."""
+    """Return a search pattern that matches ``text`` only as a whole line."""
     return f"\n{text}\n"
 
 
@@ -87,8 +85,9 @@ ESTIMATED, INCOMPLETE = 1, 2
 
 
 def cost_marks(worker: Worker) -> int:
-    """Return the marks of a worker's cost: ESTIMATED, INCOMPLETE, or their sum. Return 0 if the
-    cost is exact and complete.
+    """Return the marks of a worker's cost: ESTIMATED, INCOMPLETE, or their sum.
+
+    Return 0 if the cost is exact and complete.
     """
     usage = worker.usage
     if usage is NO_USAGE:
@@ -99,8 +98,7 @@ def cost_marks(worker: Worker) -> int:
 
 
 def derived(name: str, kind: Any, source: "str | Make", **options: Any) -> Column[Any]:
-    """Return a column that repeats a fact of a stored document, so that lists need not read the
-    document.
+    """Return a column that repeats a fact of a stored document, for fast lists.
 
     ``source``: path of an attribute of the stored value, such as "usage.steps", or a function of
     the stored value.
@@ -119,16 +117,12 @@ def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: o
 
 
 def value_columns(table: Table) -> list[Column[Any]]:
-    """Return the columns from which a stored value is created again. Derived columns are
-    omitted.
-    """
+    """Return the columns from which a stored value is created again, without derived columns."""
     return [column for column in table.c if not column.info]
 
 
 def source_of(column: Column[Any]) -> "str | Make":
-    """Return the source of a column: the path of an attribute, such as "usage.steps", or a function
-    of the stored value.
-    """
+    """Return the source of a column, as ``derived`` describes it."""
     source: str | Make = column.info.get("source", column.key)
     return source
 
