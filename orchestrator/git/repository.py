@@ -124,7 +124,7 @@ class CommitFiles:
         return frozenset(listed.fields if listed.code == 0 else ())
 
 
-#: Replaces an address for pushes. Git then reports a repository that does not exist.
+#: Replaces the addresses of pushes, so that every push fails with this text.
 REFUSED = "/dev/null/pushing is off for workers (git.push): "
 #: Prefixes of addresses on other machines. A remote may have any address.
 _NETWORK = ("https://", "http://", "ssh://", "git+ssh://", "git://", "git@")
@@ -159,7 +159,8 @@ def relocate(place: GitLocation, workspace: Path) -> None:
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
-        # Git may fail for a worktree that a worker has broken, but continues with the others.
+        # A worker may have broken a worktree. Git then fails, but still repairs the other
+        # worktrees.
         place.git.run("worktree", "repair", *found, accept=range(256))
     for job in workspace.glob("job_*"):
         path = job / git_directory.NAME
@@ -540,7 +541,7 @@ class GitRepository(Committed):
                 "server's machine (node: here)"
             )
         if node_worktrees.is_changed(git):
-            # For example, the result of a child job that ended after the worker's last attempt.
+            # The files changed after the commit, for example by the result of a late child job.
             about = node_worktrees.MESSAGE, node_worktrees.WHO
             changes = self.snapshot(worktree.directory, *about)
         return node_worktrees.send(place.git, worktree.commit, changes, known, path)

@@ -148,7 +148,7 @@ class Sender:
         except Empty:
             pass
         if self._unrecorded:
-            # Unstored states are stored in the next turn; nothing is sent before.
+            # After an error, the next turn stores these states, before it sends further messages.
             self._store.record(self._unrecorded)
             self._unrecorded = []
 

@@ -92,7 +92,7 @@ class Recent(Generic[Value]):
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
                 for make in reading:
-                    # The read may have seen the change: making it again does no harm.
+                    # The read may already contain the change. Then the repetition does no harm.
                     changed = make(value)
                     if changed is None:
                         return value

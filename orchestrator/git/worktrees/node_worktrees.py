@@ -234,7 +234,7 @@ class NodeRepository:
         git = self._git
         lines = "".join(f"delete {_KNOWN}{each}\n" for each in stored[_MOST_KNOWN:])
         git.run("update-ref", "--stdin", given=lines.encode("ascii"))
-        # Without the objects that no commit has any more.
+        # Remove the objects that no remaining commit has.
         git.run("repack", "-a", "-d", "-q")
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:

@@ -463,7 +463,7 @@ class ClusterLauncher:
     def _stop_loop(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
-        # After the cancellation has reached the task.
+        # Stop the loop only after the cancellation has reached the task.
         self._loop.call_soon(self._loop.stop)
 
     def _wait_for_ends(self) -> None:

@@ -64,7 +64,7 @@ class JoinFile:
         ``slots``: number of workers; None: the number of processors. ``own_files`` and ``home``: as
         in ``NodeSettings``.
         """
-        # Someone who changes the address means this address only.
+        # If a person has changed ``address`` in the file, use only that address.
         addresses = tuple(self.addresses) if self.address in self.addresses else (self.address,)
         for each in addresses:
             host_and_port(each)

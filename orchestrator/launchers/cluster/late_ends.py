@@ -49,7 +49,7 @@ class GivenUpAttempt:
     had: dict[str, int] | None = None
     #: True if a newer attempt of the worker has started.
     is_replaced: bool = False
-    #: Bytes of the rest of each file that have arrived on the present connection.
+    #: Bytes of the missing output that have arrived on the present connection, by file.
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
@@ -113,7 +113,7 @@ class LateEnds:
 
     def __init__(self) -> None:
         self._given_up: dict[str, dict[str, GivenUpAttempt]] = {}
-        #: Attempts whose rest and exit record the node is sending, by node.
+        #: Attempts of which the node is sending missing output and the exit record, by node.
         self._arriving: dict[str, dict[str, GivenUpAttempt]] = {}
 
     @property

@@ -129,10 +129,11 @@ class ConnectedNode:
     has_own_files: bool = False
     #: Commits of the project that the node has.
     known: tuple[str, ...] = ()
-    #: The attempt whose files bring further commits; empty: none. The event tells its end.
+    #: The attempt whose files are being sent; empty: none. With them, the node gets further
+    #: commits. The event is set at the end of the transfer.
     bringing: str = ""
     brought: asyncio.Event = field(default_factory=asyncio.Event)
-    #: Of the present connection.
+    #: The unconfirmed bytes on the present connection.
     window: Window = field(default_factory=Window)
     address: str = ""
     version: str = ""

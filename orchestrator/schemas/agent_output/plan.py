@@ -108,7 +108,7 @@ KIND = "invalid-plan"
 #: Maximum number of tasks in a plan.
 MOST_TASKS = 1000
 MOST_FAULTS_LISTED = 10
-#: Maximum number of places in an answer where an object may begin that are tried.
+#: Maximum number of "{" in an answer that are tried as the beginning of an object.
 MOST_BEGINNINGS = 2000
 
 

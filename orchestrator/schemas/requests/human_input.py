@@ -48,7 +48,7 @@ class MessagesReadBody(Wire):
 
 MOST_COMMENTS = 200
 LONGEST_COMMENT = 10_000
-#: Of all comments together: the prompt of the next attempt contains them.
+#: Maximum characters of all comments together, because the next attempt's prompt has them all.
 MOST_COMMENT_CHARACTERS = 100_000
 
 Line = Annotated[int, Field(ge=1, le=10_000_000)]

@@ -211,7 +211,7 @@ class Connections:
         except self._driver_error as error:
             if postgresql.is_locked(error):
                 raise DBAPIError(None, None, error) from error
-            # The connection's state is unknown: the next change gets a new one.
+            # The connection's state is unknown, so the next change uses a new connection.
             self.writer.invalidate()
             self._in_doubt |= isinstance(error, self._lost_error)
             self._waits = None if self._waits is None else True

@@ -32,10 +32,10 @@ from orchestrator.store.schema import tables
 _workers, _tasks = tables.workers.c, tables.tasks.c
 #: Maximum number of orders in memory. Each takes about 2 MB for a job of 10,000 workers.
 MOST_ORDERS = 32
-#: Maximum number of changed workers that are read one by one; for more, all are read.
+#: Maximum number of changed workers that are read by id. After more changes, all workers are read.
 MOST_CHANGED = 1000
 
-#: What workers are sorted by; the last item is the worker's id.
+#: Sort key of a worker. The last item is the worker's id.
 Entry = tuple[Any, ...]
 
 
@@ -142,7 +142,7 @@ class SortedWorkers:
             which = [job_id == wanted.job_id]
         else:
             which = [_workers.root_id == self._root_id, _workers.id.in_(list(names))]
-            # SQLite would rather read all workers of the job by the index of a plain column.
+            # With a plain column, SQLite would read all workers of the job by that column's index.
             which.append(func.coalesce(job_id, "") == wanted.job_id)
         statement = select(_workers.id, _workers["index"], *self._sorting.columns).where(
             *which, *_conditions(wanted)
@@ -168,7 +168,7 @@ class WorkerOrders:
         with self._lock:
             found = self._orders.get(key)
             if found is None:
-                # Kept before it is read, so that changes during the read are noted.
+                # Store the list before it is read, so that changes during the read are noted.
                 found = self._orders[key] = SortedWorkers(root_id, wanted)
                 if len(self._orders) > MOST_ORDERS:
                     self._orders.popitem(last=False)

@@ -102,8 +102,8 @@ class DaskNodes:
         scheduler_address(address)
         self._address, self._directory, self._states = address, directory, states
         self._scaling = scaling
-        #: When a node that is not connected is started again, and after which pause then, by its
-        #: Dask worker's address.
+        #: Time of the next start of a disconnected node, and the pause after that start, by the
+        #: address of its Dask worker.
         self._starts: dict[str, tuple[float, float]] = {}
         try:
             import distributed
@@ -193,8 +193,8 @@ class DaskNodes:
                 await self._start(client, address, name, int(found[address]["nthreads"]))
                 started[address] = name
                 self._starts[address] = self._loop.time() + _EXITED_SECONDS, _EXITED_SECONDS
-            # Only workers that this connection has shown can be gone: a scheduler that was started
-            # again knows none at first, while their nodes work.
+            # Count only workers as gone that this connection has shown. A restarted scheduler knows
+            # no workers at first, although their nodes work.
             for address in started.keys() - found.keys():
                 gone.add(started.pop(address))
                 self._starts.pop(address, None)
@@ -226,8 +226,8 @@ class DaskNodes:
 
     async def _start(self, client: Any, address: str, name: str, slots: int) -> None:
         path = self._join_file(name)
-        # Only a function of the standard library is sent, so that Dask's worker needs nothing of
-        # this product in its Python. A node that already runs holds a lock: the second exits.
+        # Send only a function of the standard library, because Dask's worker may lack this product.
+        # If the node already runs, the new process exits: the node holds a lock.
         node = [self._program, "node", "join", str(path), "--slots", str(slots)]
         argv = ["setsid", "--fork", *node]
         answers: Mapping[str, int] = await client.run(

@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 _FIGURES_SECONDS, _VALID_SECONDS = 1.0, 15.0
 #: Seconds for which fewer workers must suffice before nodes are released.
 _SURPLUS_SECONDS = 3.0
-#: Seconds for which a released node must have had no worker before its machine may go: a worker
-#: that was placed before the release has started by then.
+#: Seconds without a worker after which the machine of a released node may be closed. A worker that
+#: was placed before the release starts within this time.
 _IDLE_SECONDS = 2.0
 #: Seconds without a question about the number of workers after which nothing scales the cluster.
 _SILENT_SECONDS = 30.0
@@ -57,7 +57,8 @@ class SchedulerScaling(SchedulerPlugin):
 
     async def start(self, scheduler: Any) -> None:
         self._scheduler = scheduler
-        # Not an override of a former connection, but Dask's own answer, for Dask's own tasks.
+        # For Dask's own tasks. The method of the class is used, because an earlier connection may
+        # have replaced the scheduler's method.
         self._for_tasks = type(scheduler).adaptive_target.__get__(scheduler)
         scheduler.adaptive_target = self.adaptive_target
         scheduler.handlers["adaptive_target"] = self.adaptive_target
@@ -119,17 +120,19 @@ class DaskScaling:
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
-        #: A machine like those that Dask would add: the latest one, at first one with all agents.
+        #: The latest machine of Dask, as an example of the machines that Dask would add. At first,
+        #: a machine with all agents.
         self._like = Machine(name="dask", slots=1)
-        #: Average slots of a Dask worker, at the latest time when there was one; None: unknown.
+        #: Average slots of the latest Dask workers; None: there was no worker yet.
         self._slots: float | None = None
         self._waiting = 0
         self._next_at = 0.0
         self._surplus_since: float | None = None
-        #: Since when each released node has had no worker.
+        #: Time since which each released node has had no worker.
         self._idle_since: dict[str, float] = {}
         self._is_installed = False
-        #: Since when workers are missing that no program asks for.
+        #: Time since which workers are missing and no program asks the scheduler; None: this is not
+        #: so.
         self._short_since: float | None = None
         self._is_warned = False
 
@@ -178,7 +181,7 @@ class DaskScaling:
             self._slots = max(1.0, sum(threads) / len(threads))
         waiting = await self._long_waiting(self._slots or 1.0)
         running = sum(each.running for each in found.values())
-        # Without any worker so far, one shows how many slots the others will have.
+        # If there was no worker yet, request one worker. It shows how many slots each worker has.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
         # Dask counts the workers of nodes that get no workers, too.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())

@@ -185,7 +185,8 @@ class NodeFiles:
         Raise OSError, UnusableFiles, or RepositoryError.
         """
         if os.path.exists(path):
-            # A former process of this node has packed them, and has sent a part of the archive.
+            # An earlier process of this node has packed the files, and has sent a part of the
+            # archive.
             return archive.sent(path)
         mapped, place = self.paths(attempt_id), self._place(attempt_id)
         extra = _made(place / "extra")

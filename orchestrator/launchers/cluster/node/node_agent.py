@@ -250,7 +250,7 @@ class NodeAgent:
         self._beats: dict[int, float] = {}
         self._grown: dict[str, None] = {}
         self._on_way = 0
-        #: Of the present connection, for the states of worktrees.
+        #: The unconfirmed bytes of worktree states on the present connection.
         self._window = Window()
         self._something = asyncio.Event()
         self._linked = asyncio.Event()
