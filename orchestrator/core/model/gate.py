@@ -136,8 +136,8 @@ class Gate:
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate's findings are places in files, as a linter's are, and not names of tests,
-    #: although ``report`` does not show it.
+    #: True if the gate's findings are places in files, like a linter's, although ``report`` does
+    #: not show it.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
     looks_at: tuple[str, ...] = ()

@@ -186,7 +186,7 @@ class Pause:
 
     #: Time at which the pause stopped the job's wall time.
     at: float
-    #: The caller who paused it, or the limit that was reached, for people.
+    #: The caller who paused the job, or the limit that was reached, for people.
     by: str
     running: RunningMode = RunningMode.FINISH
     cause: PauseCause = PauseCause.PERSON
@@ -230,10 +230,10 @@ class Question:
     text: str = ""
     #: Time at which the timeout decides; None: never.
     due_at: float | None = None
-    #: Time of the question, or the end of the latest pause. From this time on, while the job only
-    #: waits for the answer and none of its workers runs, its wall time stands still.
+    #: Time of the question, or the end of the latest pause. From then on, time in which the job
+    #: only waits for the answer is not wall time.
     counted_from: float = 0.0
-    #: None: it is open.
+    #: None while the question is open.
     decision: Decision | None = None
     #: Name of the caller's key; empty if the timeout decided.
     by: str = ""

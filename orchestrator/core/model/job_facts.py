@@ -21,7 +21,7 @@ class Missing:
     job_id: str
     #: The branch that has the changes; empty: no branch has them.
     branch: str = ""
-    #: Why the result lacks them. The default is for jobs of earlier versions.
+    #: Why the result lacks the changes. The default is for jobs of earlier versions.
     cause: LossCause = LossCause.CONFLICT
     #: The cause as text, such as "conflict in a.py, b.py".
     why: str = ""
@@ -227,7 +227,7 @@ class JobFacts:
     taken_jobs: tuple[str, ...] = ()
     #: Hunks that are not in the result because the user selected ``theirs``.
     overruled: tuple[Overruled, ...] = ()
-    #: Hunks that are not in the results of descendants for the same reason.
+    #: Hunks that are not in the results of descendants because the user selected ``theirs``.
     overruled_below: tuple[Overruled, ...] = ()
     #: Files to which several workers added lines. The merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()

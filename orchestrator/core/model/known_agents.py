@@ -59,9 +59,9 @@ class KnownTool:
     pass_env: tuple[str, ...] = ()
     #: Variables that are a credential. One of them is enough.
     credentials: tuple[str, ...] = ()
-    #: Credentials that only select a cloud service, such as ``CLAUDE_CODE_USE_BEDROCK``. The value
-    #: has variables, and files in the form of ``logins``: one of them must also be set. A variable
-    #: with a region or a project is sufficient, because a machine in that cloud needs no key.
+    #: Key: a variable that selects a cloud service, such as ``CLAUDE_CODE_USE_BEDROCK``. Value:
+    #: variables, and files as in ``logins``; one of them must also be set. A region or a project is
+    #: enough, because a machine in that cloud needs no key.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user that contain a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()

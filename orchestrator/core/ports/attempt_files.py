@@ -17,7 +17,7 @@ class WorktreeFiles:
     #: Full name of its branch, and the branch's head when the attempt begins.
     branch: str
     commit: str
-    #: Paths of files that the task promises. They come back even if git ignores them.
+    #: Paths of files that the task promises. They are copied back even if git ignores them.
     promised: tuple[str, ...] = ()
 
 
@@ -29,8 +29,8 @@ class AttemptFiles:
     directories: tuple[str, ...]
     #: Directories that it only reads.
     inputs: tuple[str, ...] = ()
-    #: Files in ``directories`` that the server wrote. They may contain paths of the server, and do
-    #: not come back.
+    #: Files in ``directories`` that the server wrote. They may contain paths of the server, and are
+    #: not copied back.
     texts: tuple[str, ...] = ()
     #: Paths in ``directories`` and ``inputs`` that are not copied.
     left_out: tuple[str, ...] = ()

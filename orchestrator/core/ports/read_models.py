@@ -307,7 +307,7 @@ class WorkerRow(NamedTuple):
     gates_not_run: int
     #: Number of files that the worker created or changed.
     files: int
-    #: True for the chosen candidate; None for a worker without rivals, or before the selection.
+    #: True for the chosen candidate; None before the selection, or if the worker is no candidate.
     chosen: bool | None
 
 

@@ -206,8 +206,7 @@ class Sessions:
                 process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    # Not in the repository, because a git with that directory would count as a git
-                    # of the user.
+                    # A git process in the repository would count as a git of the user.
                     cwd="/",
                     env=env(),
                     stdin=subprocess.PIPE,

@@ -82,12 +82,12 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
-    #: Branches of the worker's own, and commits of its branch that the worker has abandoned.
+    #: Branches that the worker created, and commits that it has abandoned on its own branch.
     side: dict[str, str]
     aside: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They show which side work earlier attempts merged, even
-    #: if a rollback has removed it from the branch since.
+    #: if a rollback has removed that work from the branch.
     checkpoints: list[str]
 
 

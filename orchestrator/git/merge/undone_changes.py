@@ -16,7 +16,7 @@ from orchestrator.git.merge.hunks import key
 
 #: Maximum size of a diff in bytes. With a longer diff, files count as a whole.
 _MOST_BYTES = 16 * 2**20
-#: If a hunk's file has other content now, at least one of this many lines of the hunk must remain.
+#: A hunk counts as gone if less than one in this many of its lines remains.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")

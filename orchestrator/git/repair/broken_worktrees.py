@@ -14,9 +14,9 @@ from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import ASIDE, Found, GitWorktrees
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Maximum size of a file with the name of a commit, in bytes.
+#: Maximum number of paths that a text names.
 MOST_PATHS = 5
-#: Maximum bytes of a file with the name of a commit.
+#: Maximum size of a file with the name of a commit, in bytes.
 MOST_BYTES = 4096
 #: Files in a worktree's own part of the repository, each with the unfinished operation that it
 #: shows.

@@ -51,7 +51,7 @@ class Restorable:
     #: exist.
     before: str = ""
     after: str = ""
-    #: Why a person must restore it, or the command that restores it.
+    #: Why a person must restore the change, or the command that restores it.
     hint: str = ""
 
 

@@ -7,7 +7,7 @@ from orchestrator.core.dataclass import dataclass
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait for the time that a provider names. A later time is not believed.
 LONGEST_RESET_SECONDS = 6 * 3600.0
-#: Seconds after which a worker is checked again whose agent has reached its number of workers.
+#: Seconds until a worker is checked again if its agent has reached its number of workers.
 LOOK_AGAIN_SECONDS = 5.0
 
 

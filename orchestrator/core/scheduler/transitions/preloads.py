@@ -22,7 +22,7 @@ from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers,
 
 #: Maximum number of preloaded launches of one shim.
 MOST_PER_SHIM = 8
-#: A task that took longer ends the preloading, until the next tasks are short.
+#: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
 SHORT_IN_A_ROW = 4
@@ -93,11 +93,11 @@ class Preloads:
         self._places: dict[WorkerKey, Entry] = {}
         #: Reports of preloaded workers, which are processed when a slot is free.
         self._reports: list[Report] = []
-        #: Preloaded workers whose launches are being taken back.
+        #: Preloaded workers whose launches are being withdrawn.
         self._recalled: set[WorkerKey] = set()
-        #: By root job: number of the latest tasks that were all short.
+        #: By root job: number of short tasks since the latest long task.
         self._short: Counter[str] = Counter()
-        #: By job: its plan, and whether all its tasks are plain.
+        #: By job: its plan, and True if all its tasks are plain.
         self._plain: dict[str, tuple[PlanProgress, bool]] = {}
 
     def task_ended(self, worker: Worker, seconds: float) -> None:

@@ -22,7 +22,7 @@ from orchestrator.core.scheduler.scheduler_commands import (
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 
-#: Seconds after which a worker that no machine of the cluster could start is tried again.
+#: Seconds until a worker is placed again if no machine of the cluster could start it.
 PLACEMENT_SECONDS = 1.0
 
 
