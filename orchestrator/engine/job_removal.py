@@ -64,11 +64,10 @@ class JobRemoval:
             ) from error
 
     def begin(self, root_id: str) -> bool:
-        """Set the directory aside and delete the rows. The slow removal of the directory is left to
-        ``destroy``.
+        """Set the directory aside and delete the rows. ``destroy`` removes the directory later.
 
-        Idempotent. Return False, and change nothing, if the job has not ended or a person works in
-        a worktree of the job. Raise OSError or StoreError.
+        Idempotent. Return False without a change if the job has not ended, or a person works in a
+        worktree of the job. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if (job is not None and not job.status.ended) or self._files.in_use(root_id):

@@ -95,7 +95,7 @@ def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
 
 
 def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
-    """Return those of the given texts that occur in a file of a commit. Each text is one line."""
+    """Return the given texts that occur in a file of a commit. Each text is one line."""
     if not texts:
         return set()
     # Pass the texts on standard input, because other users can read a program's arguments.

@@ -255,7 +255,7 @@ def gate_counts(results: Sequence[GateResult]) -> GateCounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateRun:
-    """The start or the end of a run of one gate."""
+    """An event: the run of a gate has started or ended."""
 
     root_id: str
     job_id: str

@@ -55,8 +55,7 @@ class EarlierPart:
 class Overruled:
     """Hunks of one worker that are not in the result.
 
-    Either another worker's hunks replaced them (``theirs``), or the parent worker of the job undid
-    them.
+    Another worker's hunks replaced them (``theirs``), or the parent worker of the job undid them.
     """
 
     worker_id: str
@@ -120,7 +119,7 @@ class GateFact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SwitchedOff:
-    """New comments of a job's result that switch off findings of a gate."""
+    """New comments in a job's result that switch off findings of a gate."""
 
     gate: str
     #: Places of the comments, such as "a.py:3".
@@ -128,7 +127,7 @@ class SwitchedOff:
 
 
 class UnjudgedCause(StrEnum):
-    """Why no gate judged a source, although gates judged other files of the same result."""
+    """Why no gate judged a source file, although gates judged other files of the same result."""
 
     #: No gate that ran checks sources of the file's language.
     NO_GATE = "no_gate"
@@ -138,7 +137,7 @@ class UnjudgedCause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnjudgedFile:
-    """A source that a job's result changes, and that no gate judged."""
+    """A source file that a job's result changes, and that no gate judged."""
 
     #: Path relative to the host project, as in tasks.
     path: str

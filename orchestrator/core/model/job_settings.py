@@ -118,7 +118,7 @@ def setting(
     resolved: bool = False,
     option: Option | None = None,
 ) -> Any:
-    """Return a field of the table, with the columns of ``Setting``.
+    """Return a dataclass field for ``JobConfig``, with a ``Setting`` in its metadata.
 
     ``older``: value for jobs that were stored before the setting existed; None: the default.
     """

@@ -143,8 +143,8 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
     """Return how an entry changed: ADDED, CHANGED, or REMOVED.
 
-    A change of a kind in ``_ENTRIES`` is always CHANGED. Its entry may appear or disappear although
-    the object exists before and after.
+    A change of a kind in ``_ENTRIES`` is always CHANGED: an entry of this kind may appear or
+    disappear although the object exists before and after.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED

@@ -66,9 +66,9 @@ class Caller:
 
 @dataclass(frozen=True, init=False, slots=True)
 class ConfigRequest:
-    """The settings that a request asks for. Its arguments have the names of requests; ``values``
-    has the names of ``JobConfig``.
+    """The settings that a request asks for.
 
+    The arguments have the names of requests; ``values`` has the names of ``JobConfig``. Example:
     ``ConfigRequest(max_recursion_depth=2).values.max_depth`` is 2.
     """
 

@@ -17,7 +17,7 @@ KNOWN_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Needs:
-    """Facts about the credentials of agents, by agent name."""
+    """Functions that return facts about an agent's credential. Arguments are names of agents."""
 
     #: Returns True if the agent requires a key or a login.
     login: Callable[[str], bool] = lambda agent: False

@@ -234,7 +234,7 @@ class Store(Protocol):
     def version(self, root_id: str) -> int:
         """Return a number that grows with each change of a root job's rows.
 
-        It is 0 when this process starts, and is not stored.
+        The number is 0 when this process starts, and is not stored.
         """
 
     def last_seq(self, root_id: str) -> int:

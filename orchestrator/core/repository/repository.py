@@ -583,7 +583,7 @@ class Repository(Protocol):
         ...
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
-        """Return the changes of refs, and the pushes, of a root job's workers since a time.
+        """Return the ref changes and pushes of a root job's workers since a time.
 
         Changes of the workers' own branches are excluded. Changes that git did not log are unknown.
         """

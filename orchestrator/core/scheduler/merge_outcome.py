@@ -19,7 +19,7 @@ from orchestrator.core.model.states import MergeState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeRejection:
-    """Rejection of one worker's changes after a merge with the changes of the workers before it."""
+    """Rejection of one worker's changes after a merge with the changes of earlier workers."""
 
     worker_id: str
     #: Why the branch was rejected, as text.

@@ -63,7 +63,7 @@ def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig)
     """True if a worker cannot run on a machine with its own file system.
 
     Planners and reviewers read the project, and a task may work in the project's directory. A
-    worktree with submodules is not copied. ``config``: of the worker's job.
+    worktree with submodules is not copied. ``config``: settings of the worker's job.
     """
     if worker.is_adviser or task is None:
         return worker.is_adviser
@@ -148,7 +148,7 @@ def choose(machines: Sequence[Machine], running: Mapping[str, int], wants: Wants
 def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
     """True if a machine like this one could run the worker. False if the task names a machine.
 
-    ``config``: of the worker's job.
+    ``config``: settings of the worker's job.
     """
     files = needs_server_files(worker, task, config)
     wants = Wants(agent=worker.agent, labels=task.requires, server_files=files)

@@ -306,7 +306,8 @@ class Scheduler:
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """Record that the worker did not cause its attempt's end. Its retry is then not counted.
+        """Record that the worker did not cause the end of its attempt, so that a retry is not
+        counted.
 
         Call before ``exited``.
         """

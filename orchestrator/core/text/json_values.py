@@ -100,7 +100,7 @@ def objects(value: object, *keys: str) -> list[Object]:
 
 
 def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
-    """Return the objects in the object below ``keys``, with names. Other values are omitted."""
+    """Return the entries of the object below ``keys`` whose values are objects."""
     found = dig(value, *keys)
     if not isinstance(found, Mapping):
         return []

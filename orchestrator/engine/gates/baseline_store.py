@@ -1,8 +1,8 @@
-"""Stored results of gates on base commits, for later jobs: one small file for each.
+"""Stored results of gates on base commits, for later jobs: one small file for each result.
 
 The key of a result is the commit, the gate's definition, the programs that its command names, and
-the project's installed packages. A result expires after a day: a gate may also depend on a service
-or the time, which the key cannot contain.
+the project's installed packages. A result expires after a day, because it may also depend on a
+service or the time.
 """
 
 import json

@@ -1,6 +1,6 @@
 """Detects Node.js packages that a project requires, but that are not installed.
 
-A gate that needs such a package cannot judge the project.
+A gate that needs a missing package cannot judge the project.
 """
 
 import json

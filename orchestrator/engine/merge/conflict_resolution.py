@@ -1,4 +1,4 @@
-"""Decides which workers must resolve their merge conflicts, and why the others cannot."""
+"""Decides which workers must resolve their merge conflicts, and why other workers cannot."""
 
 from collections.abc import Iterator
 
@@ -106,7 +106,8 @@ def is_refused(worker: Worker) -> bool:
 def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    A worker cannot resolve conflicts of its child job's changes, so such a worker is omitted.
+    A worker is omitted if only its child jobs' changes conflict, because it cannot resolve these
+    conflicts.
     """
     for step in settled.steps:
         if not step.taken and step.part.worker.id not in record.merged:

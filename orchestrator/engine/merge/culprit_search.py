@@ -57,8 +57,8 @@ Judge = Callable[[str], Results]
 
 class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base``: the commit to merge into. It counts as passed without a run, because gates
-        judge only changes since this commit.
+        """``base``: the commit to merge into. The commit counts as passed without a run, because
+        gates judge only changes since this commit.
 
         If the gates fail after a union (git has kept the lines of both sides), the part is merged
         again without the union. The part then has a conflict.

@@ -172,7 +172,7 @@ def _left_out(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the hunks of workers' changes that are not in the result, by worker.
+    """Return the hunks that workers changed and the result lacks, by worker.
 
     Another worker's hunk replaced the hunk, or the parent worker of a child job undid it.
     """

@@ -372,8 +372,8 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
     """True if ``line`` begins the text below the list; False if it is part of the last item.
 
-    Such a line is not indented. It follows an empty line, or is an instruction for all items (for
-    example "run the tests after each").
+    The text below the list is not indented. It follows an empty line, or is an instruction for all
+    items (for example "run the tests after each").
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

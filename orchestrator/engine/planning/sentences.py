@@ -245,8 +245,9 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and sentences that only express a wish. Such a sentence creates
-    no task.
+    """True for thanks, greetings, and sentences that only express a wish.
+
+    These sentences create no task.
     """
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 

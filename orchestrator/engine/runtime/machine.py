@@ -140,9 +140,9 @@ class Headroom:
     """Decides whether the machine has resources for further workers. Any thread may read
     ``paused``; only one thread may call the methods.
 
-    The machine's figures are read at most twice a second. A worker that has just started does not
-    use its memory yet. Its expected memory counts as used for some seconds, or until the worker has
-    ended.
+    The machine's figures are read at most twice a second. They do not include the memory of a
+    worker that has just started. The worker's expected memory counts as used for some seconds, or
+    until the worker has ended.
     """
 
     def __init__(

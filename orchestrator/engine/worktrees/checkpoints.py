@@ -1,8 +1,8 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
 A checkpoint is a commit of the present worktree, and another commit of its ignored files. A
-rollback is decided and stored first. It is run when the next attempt opens its worktree. The
-checkpoint from before that attempt then shows that the rollback has run.
+rollback is decided and stored first. The rollback runs when the next attempt opens its worktree.
+The checkpoint from before that attempt then shows that the rollback has run.
 """
 
 import logging

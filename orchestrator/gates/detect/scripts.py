@@ -85,7 +85,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """True for a shell script. Its text shows which commands it runs."""
+    """True for a shell script, whose text shows the commands that it runs."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 
@@ -147,7 +147,7 @@ class Calls:
         return judges_nothing(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> Sequence[str] | None:
-        """Return the texts that a command runs; None if they are unknown.
+        """Return the texts of the scripts that a command runs; None if they are unknown.
 
         Return an empty list for texts that were already followed.
         """

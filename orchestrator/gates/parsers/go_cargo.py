@@ -144,7 +144,7 @@ class _Cargo:
             self._tell(line)
 
     def begin(self, program: str) -> None:
-        """Begin the tests of a test program. The tests read so far are those of the previous
+        """Begin the tests of a test program. The tests read so far belong to the previous
         program.
         """
         self.found.take(self.program, self.tests)

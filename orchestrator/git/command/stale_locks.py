@@ -44,7 +44,7 @@ def in_words(errors: str) -> str:
 def is_gone(errors: str) -> bool:
     """Remove a leftover lock of the orchestrator's own refs. Return True if a retry can succeed.
 
-    Only the server and its workers write these refs, so the user's own git cannot hold such a lock.
+    Only the server and its workers write these refs, so the user's own git cannot hold the lock.
     """
     path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):

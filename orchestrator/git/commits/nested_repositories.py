@@ -1,8 +1,7 @@
 """Repositories that an agent creates in its worktree, for example by `git init` or `git clone`.
 
 Their files are committed as files of the worktree. Git alone would commit only a link to a commit
-that exists nowhere else. The history of such a repository is saved on refs of the user's
-repository.
+that exists nowhere else. The history of each repository is saved on refs of the user's repository.
 """
 
 import logging
@@ -173,7 +172,7 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    An earlier history that the later history does not contain stays under another ref. A history
+    An earlier history stays under another ref if the later history does not contain it. A history
     that cannot be fetched is only logged: the worker's commit has the files.
     """
     names: list[str] = []
@@ -190,8 +189,8 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
 def _name(path: str, above: Sequence[str]) -> str:
     """Return the part of a ref name for a nested repository.
 
-    Git does not allow a ref and a directory of refs with the same name. So the ref of an outer
-    repository and the refs of its inner repositories get different names.
+    Git does not allow a ref and a directory of refs with the same name. Therefore the refs of an
+    outer repository and of its inner repositories get different names.
     """
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:

@@ -69,7 +69,7 @@ def _unlike(git: Git, commit: str) -> set[str]:
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
     """True if the file is only the beginning of its content in the commit.
 
-    Git leaves such a file if it is killed while it writes.
+    Git leaves a partial file if it is killed while it writes.
     """
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):

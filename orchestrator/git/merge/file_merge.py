@@ -257,7 +257,7 @@ def _whole(lines: Lines) -> list[Edit]:
 
 
 def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
-    """Yield conflicting files that are text on both sides, and regular files in the merged tree."""
+    """Yield conflicting files that are text on both sides and a regular file in the merged tree."""
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob

@@ -72,7 +72,9 @@ MOST_FILES = 100
 
 
 def has_judged(results: Iterable[GateResult]) -> bool:
-    """True if a gate passed or failed, except the scan for secrets, which judges no code."""
+    """True if a gate passed or failed. The scan for secrets is excluded, because it judges no
+    code.
+    """
     return any(map(_is_judge, results))
 
 
@@ -214,7 +216,7 @@ def comments_against(
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
     """Return the names of passed gates.
 
-    The run on the merged state decides. Without such a run, the gate must have passed for every
+    A gate's run on the merged state decides. Without this run, the gate must have passed for every
     worker that has the gate.
     """
     found = {each.name: each.outcome is GateOutcome.PASSED for each in results}

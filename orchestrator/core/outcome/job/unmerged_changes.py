@@ -165,7 +165,7 @@ def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose losses count as losses of the worker.
 
     Yield none if the worker's own changes do not count. A child job is skipped if it was withdrawn,
-    or if a later child job with the same request replaced it. ``children``: all child jobs of the
+    or replaced by a later child job with the same request. ``children``: all child jobs of the
     worker, in their order.
     """
     if not worker.counts:

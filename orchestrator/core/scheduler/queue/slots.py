@@ -1,4 +1,4 @@
-"""Counts running workers, of the server and of each job with its descendants, and processes."""
+"""Counts processes and running workers: of the server, and of each job with its descendants."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -10,8 +10,8 @@ from orchestrator.core.model.job import Job
 class Slots:
     """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
 
-    A root job may have a higher ``max_workers`` than the server. While such a job exists, its limit
-    applies to the whole server.
+    If a root job has a higher ``max_workers`` than the server, its limit applies to the whole
+    server while the job exists.
     """
 
     def __init__(

@@ -51,8 +51,9 @@ class MergeRejections:
     def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
 
-        If several workers conflict in one file, only the first is retried now. The others follow
-        after it, with its version of the file. So each worker needs only one attempt.
+        If several workers conflict in one file, only the first is retried now. The other workers
+        follow later, with the first worker's version of the file, so that each of them needs only
+        one attempt.
         """
         again, contested = False, set[str]()
         for refusal in refusals:

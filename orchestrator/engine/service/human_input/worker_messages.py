@@ -43,7 +43,8 @@ class WorkerMessageCalls:
         copy_to_node: Callable[[Worker, str], None] = lambda worker, path: None,
     ) -> None:
         """``copy_to_node`` copies a file of a running worker to the worker's node, if the node has
-        its own file system. It does not block. Raise OSError if the file cannot be read.
+        its own file system. The function does not block. It raises OSError if the file cannot be
+        read.
         """
         self._supervisor = supervisor
         self._access = access

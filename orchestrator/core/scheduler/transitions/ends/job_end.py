@@ -1,5 +1,7 @@
-"""End of a job: requests its reports once all workers have ended, with facts for people: work that
-no gate judged, what to check in the deliveries, and passed limits.
+"""End of a job: requests its reports once all workers have ended.
+
+Also records facts for people: unjudged code, what to check in the workers' changes, and exceeded
+limits.
 """
 
 from collections.abc import Iterator

@@ -71,7 +71,7 @@ class LateResults:
     def _is_done(self, worker: Worker, now: float) -> bool:
         """True if the worker has ended, its job has not, and the next check is due.
 
-        A late result of such a worker is not used, but the job's reports can still name its path.
+        The worker's late result is not used, but the job's reports can still name its path.
         """
         if now < self._look_again_at or not worker.status.ended:
             return False

@@ -20,9 +20,9 @@ from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 class PlanApproval:
     """Planning: a job's planner, its plan, and the approval of the plan.
 
-    A job without tasks gets a plan with one task. Its worker is the planner. The planner is not in
-    the job's list of workers. All rules for workers apply to it: slots, timeouts, retries, stops,
-    and restarts.
+    A job without tasks gets a plan with one task. The worker of this task is the planner. The
+    planner is not in the job's list of workers. All rules for workers apply to the planner: slots,
+    timeouts, retries, stops, and restarts.
     """
 
     def __init__(self, trees: JobTrees, job_end: JobEnd, pauses: Pauses) -> None:
