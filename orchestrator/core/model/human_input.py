@@ -119,7 +119,7 @@ class Feedback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedbackRequest:
-    """Comments as a person sends them, before the code of their lines is read."""
+    """A person's comments, before the server adds the code of the commented lines."""
 
     comments: tuple[Comment, ...]
     summary: str

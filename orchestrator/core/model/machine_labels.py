@@ -1,4 +1,4 @@
-"""Labels of machines, such as ``gpu: true``, as settings and tasks write them."""
+"""Labels of machines, such as ``gpu: true``, in settings and tasks."""
 
 #: Names and values.
 LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"

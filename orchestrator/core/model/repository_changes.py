@@ -190,7 +190,9 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the entry's name in the state of a checkout, as passed to ``change_of``."""
+    """Return the name of the changed object in the state of a checkout: the ``name`` of
+    ``change_of``.
+    """
     prefixes = {
         ChangedKind.SETTING: SETTING,
         ChangedKind.HOOK: f"{GIT_FILE}{_HOOKS}",

@@ -152,7 +152,6 @@ def _remarks(evidence: Evidence) -> str:
 
 
 def _notes(evidence: Evidence) -> str:
-    """Return notes on a success."""
     if not evidence.gates:
         return _remarks(evidence)
     altered = altered_in_words(altered_judges(evidence.gates))

@@ -61,7 +61,7 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tree:
-    """A root job with all its descendants. Workers are in the order of their jobs and index."""
+    """A root job with all its descendants. Workers are sorted by job and index."""
 
     jobs: Sequence[Job]
     #: Tasks by job id, in task order.
@@ -214,13 +214,15 @@ class Store(Protocol):
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
-        """Return a page of one job's workers; ``now`` ends the time of running workers."""
+        """Return a page of one job's workers. The times of running workers are counted up to
+        ``now``.
+        """
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
         """Return counts of workers and usage in the trees of root jobs, by root job."""
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return usage by ``wanted.by`` and bucket of time, in order of time."""
+        """Return usage, grouped by ``wanted.by`` and bucket of time, in order of time."""
 
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None

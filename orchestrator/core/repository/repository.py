@@ -547,10 +547,10 @@ class Repository(Protocol):
         """Return the conflicting places of two commits, with their texts, in order."""
 
     def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
-        """Return files that conflict between two commits, and that a third commit does not resolve.
+        """Return files that conflict between two commits, and that ``commit`` does not resolve.
 
-        A file with conflict markers is unresolved. If the third commit equals the result of
-        ``marked``, all files are unresolved.
+        A file with conflict markers is unresolved. If ``commit`` equals the result of ``marked``,
+        all files are unresolved.
         """
 
     def ways_to_merge(self) -> str:
@@ -625,5 +625,5 @@ def merger_of(job: Job) -> Signature:
 
 
 def record_name(job_id: str) -> str:
-    """Return the name of the merge record in the directory ``reports/``."""
+    """Return the file name of a job's merge record in the directory ``reports/``."""
     return f"merge_{job_id}.json"

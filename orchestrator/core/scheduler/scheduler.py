@@ -520,7 +520,9 @@ class Scheduler:
         self._stops.stop_worker(worker, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry the workers of rejected branches. Return True if the job therefore continues."""
+        """Retry the workers of rejected branches. Return True if the job continues because of a
+        retry.
+        """
         return self._merge_rejections.refused(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: Merged) -> None:

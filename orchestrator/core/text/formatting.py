@@ -28,7 +28,7 @@ def cut_bytes(text: str, most: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """Replace every run of blanks and line breaks with one blank, and strip both ends."""
+    """Replace each sequence of white space with one blank, and strip both ends."""
     return " ".join(text.split())
 
 

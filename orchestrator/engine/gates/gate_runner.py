@@ -78,7 +78,7 @@ class _GateSequence:
 
     @property
     def gate(self) -> Gate | None:
-        """The next gate."""
+        """The next gate; None if all gates have run."""
         gates = self.check.gates
         return gates[len(self.results)] if len(self.results) < len(gates) else None
 

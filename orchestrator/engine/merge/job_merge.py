@@ -372,7 +372,7 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """Add what a child job's result did to the parent worker's files: conflicting paths, and
+    """Add to ``merged`` the parent worker's files that conflict with a child job's result, and the
     replaced hunks.
     """
     handed = tuple(record.handed["paths"]) if record.handed else ()

@@ -263,8 +263,8 @@ def _time(record: MergeRecord) -> Iterator[str]:
 
 
 def _handed(record: MergeRecord) -> Iterator[str]:
-    """Yield text for the parent worker: which conflicts with the child job's result it must
-    resolve, and how.
+    """Yield text that tells the parent worker how to resolve its conflicts with the child job's
+    result.
     """
     if record.without_worktree:
         yield (

@@ -45,7 +45,7 @@ _TAIL = 20
 def inline_items(text: str) -> tuple[str, list[str]]:
     """Return the text before a list within a line, and the items of the list.
 
-    If ``text`` has no such list, return the whole text and no items.
+    If ``text`` has no list, return the whole text and no items.
     """
     if "```" in text or "~~~" in text:
         return text, []

@@ -27,7 +27,7 @@ def keep(path: Path, *, going_on: bool) -> bool:
 
     ``going_on``: True if jobs of the earlier server continue. The clock then continues from the
     start that the earlier server stored, unless the machine was restarted since. Return True if
-    jobs continue after such a restart.
+    jobs continue although the machine was restarted.
     """
     boot = machine.boot_id()
     kept = _read(path) if going_on and boot else None

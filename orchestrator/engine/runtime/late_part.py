@@ -1,4 +1,4 @@
-"""A part that is created, with the modules that it needs, when another part first uses it."""
+"""Late parts: created at their first use, with the modules that they need."""
 
 import threading
 from collections.abc import Callable

@@ -62,9 +62,9 @@ def take_up(
     other attempts are reported at once. Therefore, gates of attempts may start before this call
     returns.
 
-    ``cut_off``: why attempts of the server's machine were cut off (``RESTARTED`` or ``REPLACED``);
-    they use no retry. ``break_lock`` is called with the path of the exit record of each such
-    attempt.
+    ``cut_off``: why the attempts of the server's machine were cut off (``RESTARTED`` or
+    ``REPLACED``). These attempts use no retry, and ``break_lock`` is called with the paths of their
+    exit records.
     """
     for attempt in found:
         if not attempt.node:

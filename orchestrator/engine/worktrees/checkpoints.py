@@ -123,7 +123,7 @@ class Checkpoints:
         logger.info("rolled back", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Save the changes that a rollback removes, with a ref, because no person has seen them
+        """Save on a ref the changes that a rollback removes, because no person has seen them
         yet.
         """
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]

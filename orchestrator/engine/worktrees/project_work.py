@@ -91,7 +91,7 @@ class ProjectWork:
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
         """Return the changes that all attempts of the worker made in the project.
 
-        ``Changes.changed`` tells whether the latest attempt made any of them.
+        ``Changes.changed`` is True if the latest attempt made some of them.
         """
         found, latest, judged = self._in_project(worker, takes_left=True)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
@@ -185,7 +185,7 @@ class ProjectWork:
         return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
 
     def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        """True for a new file that matches ``never_commit``. Such a file does not count as work."""
+        """True for a new file that matches ``never_commit``. The file does not count as work."""
         seen = now.files.get(path) or before.files.get(path, "")
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)

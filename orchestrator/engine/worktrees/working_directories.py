@@ -482,7 +482,7 @@ class Worktrees:
         """Undo changes that gates made in the worktree after the attempt was closed.
 
         An attempt is closed a second time if the server ended while gates ran. The worktree is then
-        restored to its state at the first time.
+        restored to its state when the attempt was closed first.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.tip(ref)

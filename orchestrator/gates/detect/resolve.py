@@ -61,8 +61,7 @@ class GateResolver:
     ) -> None:
         """``timeout``: seconds, for gates without their own timeout.
 
-        ``tests_may_change`` and ``tests_may_vanish`` are switched on for every gate if they are
-        True.
+        If ``tests_may_change`` or ``tests_may_vanish`` is True, it applies to every gate.
         """
         self._timeout = timeout
         self._tests_may_change = tests_may_change

@@ -43,8 +43,8 @@ Called = Callable[[Sequence[str]], Sequence[str] | None]
 def judges_nothing(text: str, called: Called = lambda words: None) -> bool:
     """True if the commands pass on any change: ``true``, ``:``, ``exit 0``, and ``echo``.
 
-    Also True for commands that only run such commands. False if the text cannot be split into
-    commands. ``called`` returns the texts that a command runs.
+    Also True for commands that only run these commands. False if the text cannot be split into
+    commands. ``called`` returns the texts of the scripts that a command runs.
     """
     try:
         commands = [each for line in text.splitlines() for each in _split(line)]

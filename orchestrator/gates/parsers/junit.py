@@ -168,7 +168,8 @@ class _Document:
     def _skip(self, attributes: dict[str, str]) -> None:
         """Record a skipped test, or a skipped module.
 
-        pytest reports a skipped module as a test whose name is the beginning of its tests' names.
+        pytest reports a skipped module as one test, whose name is a prefix of the module's test
+        names.
         """
         self.is_skipped = True
         if attributes.get("message") == _SKIPPED_WHOLE:

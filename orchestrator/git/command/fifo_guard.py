@@ -36,7 +36,7 @@ def clear(admin: Path) -> bool:
 
 
 def release(directory: str, env: Mapping[str, str]) -> bool:
-    """Remove FIFOs for which a git command with this directory and environment waits.
+    """Remove the FIFOs that block a git command with this directory and environment.
 
     Return False if there was no FIFO. The search takes longer than most git commands, so call this
     only if a command has already run for long.

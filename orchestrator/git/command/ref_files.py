@@ -42,7 +42,7 @@ def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, s
     """Return the object ids of refs, sorted by name.
 
     ``places``: names of refs, or directories of refs with a trailing slash. ``without``: a
-    directory of refs that is left out, with a trailing slash; "" for none.
+    directory of refs to exclude, with a trailing slash; "" for none.
     """
     try:
         found = _at(common, places, without)

@@ -287,8 +287,9 @@ class Git:
         self.run(*_WRITER, given="".join(changes).encode())
 
     def store_commit(self, content: bytes) -> str:
-        """Store a commit without a process of its own, and return its object id; "" if that is not
-        possible.
+        """Store a commit by a session, without a new process.
+
+        Return the commit's object id; "" if no session can store it.
         """
         part = shared_part(self.directory, self.env)
         if part is None:

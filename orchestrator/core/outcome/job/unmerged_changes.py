@@ -66,7 +66,7 @@ def lost_without_worktree(
 
 
 def not_made(job: Job, workers: Sequence[Worker], present: Sequence[str]) -> Iterator[Missing]:
-    """Yield promised files that the result lacks, of workers whose changes count.
+    """Yield the promised files that the result lacks. Only workers whose changes count are checked.
 
     ``present``: files that the result changes.
     """

@@ -317,7 +317,7 @@ class JobTrees:
     def is_ready(self, worker: Worker) -> bool:
         """True if the worker's dependencies are done.
 
-        Feedback may have reopened a dependency after the worker was queued. Such a worker is queued
+        Feedback may have reopened a dependency after the worker was queued. The worker is queued
         again when the dependency is done.
         """
         return worker.is_adviser or self.plans[worker.job_id].is_ready(worker.task_id)

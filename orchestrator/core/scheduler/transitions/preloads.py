@@ -252,7 +252,7 @@ class Preloads:
     def _is_to_be_decided(self, worker: Worker) -> bool:
         """True if the server must decide, once a slot is free, whether or how the worker starts.
 
-        Such a worker is not preloaded.
+        The worker is then not preloaded.
         """
         holds = self._trees.holds
         return (

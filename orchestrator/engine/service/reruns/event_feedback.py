@@ -159,7 +159,7 @@ class EventFeedback:
     def _gather(self, directory: Path) -> None:
         """Move the remarks on one job into a group that is sent as one feedback.
 
-        Do nothing before the job's end, or within seconds after the latest event.
+        Do nothing before the job's end, or within some seconds after the latest event.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name

@@ -145,8 +145,8 @@ class AttemptEnd:
         return True
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Judge the worker's delivery again, with the changes of child jobs that ended after the
-        worker's process.
+        """Judge the worker's changes again, with the changes of child jobs that ended after its
+        process.
         """
         result = worker.result
         delivery = result.delivery if result else None

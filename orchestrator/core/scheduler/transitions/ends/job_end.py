@@ -115,8 +115,8 @@ class JobEnd:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return the project's files that changed while the worker worked in the project, possibly
-        by another worker.
+        """Return files that changed while the worker worked in the project, possibly changed by
+        another worker.
         """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT

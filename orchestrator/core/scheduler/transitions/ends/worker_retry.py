@@ -34,7 +34,7 @@ class ToolStarts:
     def pause(self, worker: Worker) -> float | None:
         """Return the seconds until the retry of a worker whose tool did not start.
 
-        None if the worker gets no such retry.
+        None if the worker gets no retry for this cause.
         """
         if worker.result is None or not self._worked(worker.agent):
             return None
