@@ -482,11 +482,10 @@ class Repository(Protocol):
         """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Combine the commits after ``onto`` up to ``refused`` with the next commit. Return the new
-        tip.
+        """Squash the commits after ``onto`` up to ``refused`` and the next commit into one.
 
-        ``message``: message of the combined commit. Return ``tip`` unchanged if it does not build
-        on ``onto`` and ``refused``, or if a commit to combine is a merge.
+        Return the new tip. ``message``: message of the new commit. Return ``tip`` unchanged if it
+        does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
         """
 
     def replay(

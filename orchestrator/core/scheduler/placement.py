@@ -297,7 +297,7 @@ class MachineSlots:
     ) -> bool:
         """Start no more workers of an agent on a machine, because the agent's login failed there.
 
-        Do nothing and return False if no other machine can run the worker. The failure counts for
+        Return False without a change if no other machine can run the worker. The failure counts for
         some time, or until the agent's credential on the machine changes.
         """
         agent, machine = worker.agent, self._machines.get(worker.key, HERE)

@@ -99,9 +99,9 @@ def _below(git: Git, prefix: str) -> set[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True if the changes of a result branch are on no branch of the user.
+    """True for a result branch whose changes are on no branch of the user.
 
-    Rewritten commits on a branch of the user also contain the changes. False for other branches.
+    Changes in rewritten commits count as well.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

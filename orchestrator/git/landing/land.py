@@ -123,7 +123,7 @@ class Landing:
         return landed_refs(self.root_id, self.job_id)
 
     def result(self) -> str:
-        """Return the commit of the job's result. Raise NotFound if the job has none."""
+        """Return the commit of the job's result. Raise NotFound if the job has no result."""
         commit = self._git.resolve(self._branch)
         if not commit:
             raise NotFound(

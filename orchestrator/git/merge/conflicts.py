@@ -65,8 +65,8 @@ def all_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side
 def _displaced(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to a path of another ``theirs``
-    file.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to a path of another file in
+    ``theirs``.
 
     The version is yielded under the file's old name, so that it is not lost.
     """
