@@ -38,7 +38,7 @@ def take(
     """Acquire all leases ``names`` for the attempt ``owner``, or none of them.
 
     If another worker holds one of the locks, roll back the transaction ``step``, and return the
-    leases that block.
+    blocking leases.
     """
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_stands))

@@ -182,7 +182,7 @@ def _seen(path: str) -> str:
 
 
 def _all(path: Path) -> list[Path]:
-    """Return the path itself if it is a file, or all files of the directory."""
+    """Return a directory's files. For any other path, return the path itself."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
 
 

@@ -166,8 +166,8 @@ class WorktreePool:
 def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
-    ``git reset`` rewrites every file whose times, size, or inode differ from the index. It misses a
-    change of only the mode, within the second in which the file was written.
+    ``git reset`` rewrites every file whose times, size, or inode differ from the index. It may miss
+    a change of only the mode, made in the second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

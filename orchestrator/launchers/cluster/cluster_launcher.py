@@ -197,8 +197,9 @@ class ClusterLauncher:
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 
     def _in_loop(self, work: Coroutine[Any, Any, _Answer]) -> _Answer:
-        """Run a coroutine in the loop's thread, and return its result. Raise Unavailable while the
-        server stops.
+        """Run a coroutine in the loop's thread, and return its result.
+
+        Raise Unavailable while the server stops.
         """
         stopping = "the server is stopping; retry later"
         try:

@@ -94,7 +94,7 @@ class GivenUpAttempt:
         return True
 
     def _join(self, file: str, path: str) -> None:
-        """Append the output that was missing to the worker's file."""
+        """Append the received output to the worker's file."""
         if not self.rest.get(file):
             return
         with open(self._rest_path(file), "rb") as rest:
@@ -139,11 +139,10 @@ class LateEnds:
     def connected(
         self, node: str, known: Mapping[str, Mapping[str, int]]
     ) -> Mapping[str, Mapping[str, int]]:
-        """Return the positions from which the node must send output, for each given-up attempt that
-        it has.
+        """Return the positions from which the node must send output, by attempt and file.
 
-        ``known``: for each attempt of the node, the positions in the server's files at which its
-        output begins.
+        The result has the given-up attempts that the node has. ``known``: for each attempt of the
+        node, the positions in the server's files at which its output begins.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}

@@ -69,8 +69,8 @@ def unpacked(text: str) -> bytes:
 class Link(asyncio.BufferedProtocol):
     """One end of a connection. Only the thread of its event loop may call.
 
-    A protocol instead of asyncio's streams, because streams wake a task for each part of a message.
-    All messages that are posted in one step of the loop are sent together.
+    asyncio's streams are not used, because they wake a task for each part of a message. All
+    messages that are posted in one step of the loop are sent together.
     """
 
     def __init__(self, connected: "Callable[[Link], None] | None" = None) -> None:

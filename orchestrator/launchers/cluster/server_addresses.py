@@ -13,8 +13,8 @@ class ServerAddresses:
 
     At first, these are the addresses of the join file. The server sends its own list with each
     connection. That list replaces the node's addresses if it contains the address of the
-    connection. Otherwise the join file may name a relay, a tunnel, or a translated address, and the
-    node keeps its addresses.
+    connection. Otherwise the node keeps its addresses, because the join file may name a relay, a
+    tunnel, or a translated address.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.

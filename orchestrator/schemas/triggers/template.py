@@ -46,8 +46,10 @@ class JobTemplate:
     source: str = ""
 
     def check(self, params: Mapping[str, object]) -> None:
-        """Raise InvalidRequest for an invalid template: a placeholder outside the texts for agents,
-        an unknown placeholder, or an invalid request.
+        """Raise InvalidRequest for an invalid template.
+
+        Errors are a placeholder outside the texts for agents, an unknown placeholder, and an
+        invalid request.
         """
         for place, text in _texts(self.document, ()):
             names = _PLACEHOLDER.findall(text)

@@ -1,4 +1,4 @@
-"""Ends the upward search of tools for settings, so that it does not pass the workspace.
+"""Keeps tools from searching for settings above the workspace.
 
 The workspace is in the product's folder, and the folder is in the host project. A tool that
 searches parent directories would find the settings of both. Files in the workspace's top directory

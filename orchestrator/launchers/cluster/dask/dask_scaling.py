@@ -131,8 +131,7 @@ class DaskScaling:
         #: Time since which each released node has had no worker.
         self._idle_since: dict[str, float] = {}
         self._is_installed = False
-        #: Time since which workers are missing and no program asks the scheduler; None: this is not
-        #: so.
+        #: Time since which workers are missing and no program asks the scheduler; None otherwise.
         self._short_since: float | None = None
         self._is_warned = False
 

@@ -67,10 +67,10 @@ def pack(
 ) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    ``chosen``: one more directory, and the relative paths of those of its files that are written.
-    The archive omits the paths ``leave_out``, links that leave their directory, and special files
-    such as pipes. A missing directory counts as empty. Raise OSError, or UnusableFiles if the
-    directories are too large.
+    ``chosen``: one more directory, and the relative paths of its files to write. The archive omits
+    the paths ``leave_out``, links that leave their directory, and special files such as pipes. A
+    missing directory counts as empty. Raise OSError, or UnusableFiles if the directories are too
+    large.
     """
     with open(path, "wb", opener=_private) as file:
         writer = _Writer(file, most_bytes)

@@ -117,7 +117,7 @@ async def _run(agent: NodeAgent, api: socket.socket) -> int:
 def api_socket(directory: Path) -> socket.socket:
     """Return the socket for the workers' API calls.
 
-    It has the former port if that port is free, because running workers call that port.
+    If the former port is free, it is used again, because running workers call it.
     """
     stored = directory / "api_port"
     api = tcp_socket(socket.AF_INET)
