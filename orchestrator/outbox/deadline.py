@@ -49,8 +49,9 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """Register a socket, so that its connection is closed at the deadline. Return the
-        socket.
+        """Register a socket, so that its connection is closed at the deadline.
+
+        Return the socket.
         """
         with self._lock:
             self._sockets.append(connected.dup())

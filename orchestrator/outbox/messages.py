@@ -56,9 +56,7 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return the present needs of a job tree: the decisions of a person for which its jobs
-        wait.
-        """
+        """Return the present needs of a job tree: decisions of people for which jobs wait."""
         found = self._store.needy([root_id], None)
         return [need for job, workers in found for need in needs_of(job, workers)]
 

@@ -28,8 +28,9 @@ RULE = (
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key that a secret of the settings contains. Raise ValueError if the secret is
-    invalid.
+    """Return the key that a secret of the settings contains.
+
+    Raise ValueError if the secret is invalid.
     """
     try:
         key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)

@@ -282,10 +282,10 @@ def _link_as_text(found: re.Match[str]) -> str:
 
 
 def _spans(line: str) -> Iterator[tuple[str, str]]:
-    """Yield the line in pieces. Each piece is a pair: text, and the code span that follows the
-    text.
+    """Yield the line in pieces.
 
-    Backticks that open no code span become entities.
+    Each piece is a pair: text, and the code span that follows the text. Backticks that open no code
+    span become entities.
     """
     text, at = "", 0
     while run := _RUN.search(line, at):

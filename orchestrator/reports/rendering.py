@@ -78,8 +78,9 @@ class _Final:
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
-        """Return the ids of the workers that FINAL_RESULT.md describes, each with the length of its
-        shown output.
+        """Return the length of the shown output of each worker that FINAL_RESULT.md describes.
+
+        The keys are the workers' ids.
         """
         found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
         found += [
@@ -318,9 +319,7 @@ class Pages:
 
     @property
     def _all_results_call(self) -> str:
-        """The API call that shows all results; empty if analytics.json already lists all
-        workers.
-        """
+        """The API call that shows all results; empty if analytics.json lists all workers."""
         has_all = len(self.figures.workers) <= LISTED_WORKERS
         return "" if has_all else f"GET /api/v1/jobs/{self._job.id}/results"
 
@@ -370,8 +369,9 @@ def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
 
 
 def _without(notice: str, worker: WorkerView) -> WorkerView:
-    """Return the worker without the notice in its output, because the notice is at the top of the
-    report.
+    """Return the worker with the notice removed from its output.
+
+    The notice is at the top of the report.
     """
     sentence = f"**{notice}**\n\n"
     if not notice or sentence not in worker.output:
@@ -415,12 +415,12 @@ class Reports:
         notice: str = "",
         merges: Mapping[str, MergeReport] = NO_MERGES,
     ) -> list[Path]:
-        """Write the reports of a job into ``directory``, the root job's own directory. Return the
-        written paths.
+        """Write the reports of a job into ``directory``, the root job's own directory.
 
-        For a child job, writes its report. For a root job, writes all reports, including those of
-        the child jobs, which are complete only now. ``directory`` must exist. ``notice``: Markdown
-        for the top of each report. ``merges``: the outcome of each job's merge, by job.
+        Return the written paths. For a child job, writes its report. For a root job, writes all
+        reports, including those of the child jobs, which are complete only now. ``directory`` must
+        exist. ``notice``: Markdown for the top of each report. ``merges``: the outcome of each
+        job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
         Raise ReportError if a report cannot be written, after writing all others.

@@ -179,9 +179,7 @@ class WorkerView:
 
     @property
     def is_brief(self) -> bool:
-        """True if the worker's whole output fits into a line of a table, and contains no
-        Markdown.
-        """
+        """True if the worker's whole output fits into a table's line, and has no Markdown."""
         if self.output_length > BRIEF_CHARACTERS or self.left_out:
             return False
         return not _NOT_BRIEF & {*self.output}
@@ -248,8 +246,9 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def once(self, text: str) -> str:
-        """Return a worker's output. If the report already has the output's last section, replace
-        that section by "as above".
+        """Return a worker's output.
+
+        If the report already has the output's last section, replace that section by "as above".
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:

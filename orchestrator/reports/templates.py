@@ -70,9 +70,7 @@ class Templates:
         )
 
     def prepare(self) -> None:
-        """Compile the shipped templates in advance, so that the first job's report need not
-        wait.
-        """
+        """Compile the shipped templates in advance, to speed up the first job's report."""
         for name in self._shipped.list_templates(extensions=["j2"]):
             self._shipped.get_template(name)
 

@@ -41,9 +41,7 @@ def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables ``NO_PROXY`` and ``no_proxy`` of an environment, with this machine added
-    to both.
-    """
+    """Return an environment's ``NO_PROXY`` and ``no_proxy``, each with this machine added."""
     found = {}
     # Programs read one of the two names; curl prefers lower case.
     for name, other in (("NO_PROXY", "no_proxy"), ("no_proxy", "NO_PROXY")):
@@ -72,8 +70,9 @@ def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of variables whose names suggest secrets. No log may contain these
-    values.
+    """Return the values of variables whose names suggest secrets.
+
+    No log may contain these values.
     """
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
     return tuple(value for value in named if len(value) >= MIN_SECRET_LENGTH)

@@ -76,10 +76,10 @@ class Recent(Generic[Value]):
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value of a job. If there is none, return the result of ``read``, and
-        cache it.
+        """Return the cached value of a job.
 
-        The result is not cached if the job is replaced or dropped during the read.
+        If there is none, return the result of ``read``, and cache it. The result is not cached if
+        the job is replaced or dropped during the read.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -320,8 +320,7 @@ class SqlStore:
         return Path(named) if named else None
 
     def lease_session(self, seconds: float) -> LeaseSession | None:
-        """Return a session that reads and renews the server's lease; None if the database is a
-        file.
+        """Return a session for the server's lease; None if the database is a file.
 
         After ``seconds``, an unreachable database is an error of the session.
         """

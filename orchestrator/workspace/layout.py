@@ -158,8 +158,9 @@ class WorkspaceLayout:
         return directory
 
     def prepare_control(self, worker: Worker, attempt: int, files: Mapping[str, str]) -> str:
-        """Create an attempt's control directory with the given files. Return the directory's
-        path.
+        """Create an attempt's control directory with the given files.
+
+        Return the directory's path.
         """
         directory = self.control(worker, attempt)
         os.makedirs(directory, 0o700, exist_ok=True)
@@ -350,12 +351,11 @@ class WorkspaceJobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` removes data outside of a destroyed job's directory, and returns the names of
-        git refs that remain.
+        """``forget`` removes data outside of a destroyed job's directory.
 
-        The parameters of ``forget`` are the job's id, its directory, and the present path of that
-        directory. ``forget`` must be idempotent. ``secure`` raises OSError if the disk lacks space
-        for data that must remain.
+        It returns the names of git refs that remain. Its parameters are the job's id, the job's
+        directory, and the present path of that directory. It must be idempotent. ``secure`` raises
+        OSError if the disk lacks space for data that must remain.
         """
         self._root = root
         self._forget = forget

@@ -76,8 +76,10 @@ class WorktreePool:
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:
-        """Move the files of a worktree to the pool. Return False if the worktree cannot become a
-        spare worktree, for example because the pool is full.
+        """Move the files of a worktree to the pool.
+
+        Return False if the worktree cannot become a spare worktree, for example because the pool is
+        full.
         """
         place = self._place(directory)
         noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")

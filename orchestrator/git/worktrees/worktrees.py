@@ -174,9 +174,7 @@ class GitWorktrees:
         return found
 
     def note_sound(self, found: Found) -> None:
-        """Record that git can read the worktree's present HEAD and index, and that the index has no
-        conflicts.
-        """
+        """Record that git can read a worktree's HEAD and index, and that there are no conflicts."""
         seen = _seen(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen

@@ -51,8 +51,9 @@ class CertificateAuthority:
         return (self._directory / f"{AUTHORITY}.pem").read_text(encoding="ascii")
 
     def create(self) -> None:
-        """Create the authority and the server's certificate. Raise Conflict if the authority
-        exists.
+        """Create the authority and the server's certificate.
+
+        Raise Conflict if the authority exists.
         """
         if self.exists:
             raise Conflict(

@@ -58,11 +58,10 @@ class JoinFile:
         own_files: bool = False,
         home: Path = FOLDER,
     ) -> NodeSettings:
-        """Write the certificates into the state directory, and return the node's settings. Raise
-        OSError or ConfigError.
+        """Write the certificates into the state directory, and return the node's settings.
 
-        ``slots``: number of workers; None: the number of processors. ``own_files`` and ``home``: as
-        in ``NodeSettings``.
+        Raise OSError or ConfigError. ``slots``: number of workers; None: the number of processors.
+        ``own_files`` and ``home``: as in ``NodeSettings``.
         """
         # If a person has changed ``address`` in the file, use only that address.
         addresses = tuple(self.addresses) if self.address in self.addresses else (self.address,)

@@ -107,8 +107,9 @@ class GivenUpAttempt:
 
 
 class LateEnds:
-    """The attempts that were given up, by node. Only one thread may call, except for
-    ``is_empty``.
+    """The attempts that were given up, by node.
+
+    Only one thread may call, except for ``is_empty``.
     """
 
     def __init__(self) -> None:

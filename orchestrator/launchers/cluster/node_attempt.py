@@ -112,9 +112,7 @@ def size_of(path: str) -> int:
 
 
 def create_log(flight: NodeAttempt) -> None:
-    """Create an empty log for a worker that has no output, as a shim on the server's machine
-    does.
-    """
+    """Create an empty log for a worker without output, as a shim of the server would do."""
     try:
         os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
     except OSError:

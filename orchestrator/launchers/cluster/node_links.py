@@ -152,8 +152,9 @@ class ConnectedNode:
         return sum(not each.is_waiting for each in self.flights.values())
 
     def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
-        """Record that the node has these commits, and that the transfer of the attempt's files has
-        ended. Idempotent.
+        """Record that the transfer of an attempt's files has ended. Idempotent.
+
+        ``commits``: commits that the node now has.
         """
         self.known = tuple(dict.fromkeys((*self.known, *commits)))[-MOST_KNOWN:]
         if self.bringing == attempt_id:
@@ -397,6 +398,7 @@ class NodeLinks:
 
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
         """Return a worker's running attempt on a node with its own file system, or None.
+
         The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
         for the files of an ending attempt. Raise Unavailable.
         """
@@ -417,8 +419,9 @@ class NodeLinks:
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``. The caller holds the
-        attempt.
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+
+        The caller holds the attempt.
         """
         while (node := await self._connected(flight, waits=waits)) is not None:
             assert node.link is not None and flight.worktree is not None
@@ -431,8 +434,9 @@ class NodeLinks:
         return False
 
     async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``. The caller holds the
-        attempt.
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+
+        The caller holds the attempt.
         """
         node = await self._connected(flight, waits=True)
         if node is None:
@@ -742,8 +746,9 @@ class NodeLinks:
     # Ends
 
     async def _take_files(self, node: ConnectedNode, flight: NodeAttempt, message: Message) -> None:
-        """Move the received files of an ended attempt to their directories. Then store the
-        attempt's end.
+        """Move the received files of an ended attempt to their directories.
+
+        Then store the attempt's end.
         """
         if flight.is_taking or flight.files is None:
             return
@@ -971,8 +976,9 @@ class NodeLinks:
         return None if node.memory_bytes is None else node.memory_bytes - self._least_memory
 
     def states(self) -> list[NodeState]:
-        """Return the state of each node, sorted by name. Removed nodes that still have workers are
-        included.
+        """Return the state of each node, sorted by name.
+
+        Removed nodes that still have workers are included.
         """
         nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
         return [self._state(each) for each in nodes if each.name in self._entries or each.flights]

@@ -106,8 +106,9 @@ class NodeRegistry:
             return _entry(name, nodes[name])
 
     def store_reports(self, reports: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-        """Store the ``agents`` and ``addresses`` that nodes have reported. Nodes that no longer
-        exist are ignored.
+        """Store the ``agents`` and ``addresses`` that nodes have reported.
+
+        Nodes that no longer exist are ignored.
         """
         with self._changing() as content:
             nodes = content.get("nodes", {})
@@ -126,8 +127,9 @@ class NodeRegistry:
             del content["nodes"][name]
 
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
-        """Return the reason why a node must not connect; empty if it may connect. Records a node's
-        first connection.
+        """Return the reason why a node must not connect; empty if it may connect.
+
+        Records a node's first connection.
         """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:

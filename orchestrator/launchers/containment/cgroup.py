@@ -1,5 +1,6 @@
-"""Control groups (version 2): one group for each worker. A single write kills all processes
-in it.
+"""Control groups (version 2): one group for each worker.
+
+A single write kills all processes in it.
 """
 
 import errno
@@ -90,8 +91,9 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
 
 
 def find_traced(content: bytes, attempt_id: str) -> str:
-    """Return the group that an attempt's ``.run`` file names; empty if it names none, or a group
-    of another attempt.
+    """Return the control group that an attempt's ``.run`` file names; empty if there is none.
+
+    A group of another attempt does not count.
     """
     found = re.search(rb'"cgroup": "([^"\\]+)"', content)
     directory = found[1].decode("ascii", "replace") if found else ""
@@ -100,8 +102,9 @@ def find_traced(content: bytes, attempt_id: str) -> str:
 
 
 def kill(directory: str) -> None:
-    """Kill all processes in a group and its subgroups at once. Does nothing if there is no such
-    group.
+    """Kill all processes in a group and its subgroups at once.
+
+    Does nothing if there is no such group.
     """
     if directory:
         with suppress(OSError):

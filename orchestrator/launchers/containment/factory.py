@@ -6,11 +6,10 @@ from orchestrator.launchers.process.channel import Message
 
 
 def family_for(plan: Message) -> Subreaper:
-    """Return the process family for a shim: the object that starts, finds, and kills a worker's
-    processes.
+    """Return the process family for a shim.
 
-    ``plan``: the text of ``ContainmentPlan.for_shims``. Imports only the modules of the plan's
-    mode.
+    The family starts, finds, and kills a worker's processes. ``plan``: the text of
+    ``ContainmentPlan.for_shims``. Imports only the modules of the plan's mode.
     """
     mode = plan["mode"]
     if mode == "cgroup":

@@ -1,7 +1,7 @@
-"""The first process of a worker's PID namespace: starts the worker, reaps processes, and reports
-the worker's end.
+"""The first process of a worker's PID namespace.
 
-It only executes its shim's commands, and dies with the shim.
+It starts the worker, reaps processes, and reports the worker's end. It only executes its shim's
+commands, and dies with the shim.
 """
 
 import ctypes

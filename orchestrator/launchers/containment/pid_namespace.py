@@ -174,8 +174,9 @@ def _become_init(end: socket.socket, source: int, output: int) -> None:
 
 
 def _unshare() -> None:
-    """Create namespaces for the next forked process. An ordinary user also needs a user
-    namespace.
+    """Create namespaces for the next forked process.
+
+    An ordinary user also needs a user namespace.
     """
     user, group = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if user == 0 else _CLONE_NEWUSER)

@@ -62,8 +62,9 @@ State = FinishedRecord | RunningRecord | Unfinished
 
 
 def inspect(exit_path: str, digest: str = "") -> State:
-    """Return the state of an attempt. If a publication of its record was interrupted,
-    complete it.
+    """Return the state of an attempt.
+
+    If a publication of its record was interrupted, complete it.
     """
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
@@ -136,9 +137,7 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """True if the record comes neither from the attempt's shim nor from a process with the
-    digest.
-    """
+    """True if neither the attempt's shim nor a holder of the digest wrote the record."""
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:
@@ -185,17 +184,18 @@ def _bytes(value: object) -> bytes:
 
 
 def _mark(digest: str) -> str:
-    """Return the mark of a tombstone. The mark does not reveal the digest, and proves no other
-    record.
+    """Return the mark of a tombstone.
+
+    The mark does not reveal the digest, and proves no other record.
     """
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """Return the exit in a record that a shim reported or wrote. Raise ValueError or TypeError for
-    any other record.
+    """Return the exit in a record that a shim reported or wrote.
 
-    All values are checked, because a worker may have written the record.
+    Raise ValueError or TypeError for any other record. All values are checked, because a worker may
+    have written the record.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_stray(**stray) for stray in record.get("strays", ())])

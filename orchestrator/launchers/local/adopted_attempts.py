@@ -94,8 +94,9 @@ def kill_marked(attempt_id: str, masker: Masker | None = None) -> tuple[Stray, .
 
 
 class Adopted:
-    """A running attempt whose shim has no connection to this server. The server controls it by
-    signals.
+    """A running attempt whose shim has no connection to this server.
+
+    The server controls it by signals.
     """
 
     def __init__(

@@ -24,8 +24,9 @@ _WATCHED = (
 
 
 class Mode(StrEnum):
-    """The containment mode for workers' processes. The values are those of ``config``'s
-    Containment.
+    """The containment mode for workers' processes.
+
+    The values are those of ``config``'s Containment.
     """
 
     #: the strongest mode that works here
@@ -103,9 +104,7 @@ class ContainmentPlan:
         return [name for name, limit in asked if limit and controllers.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
-        """Yield one sentence for each requested setting that the mode enforces only in part or not
-        at all.
-        """
+        """Yield a sentence for each requested setting that the mode does not enforce completely."""
         if self.mode is Mode.BASIC:
             yield (
                 "containment basic misses processes that leave their group and clear their "
@@ -161,8 +160,9 @@ ADVICE: Mapping[Mode, str] = {
 
 
 def choose(asked: ContainmentPlan) -> ContainmentPlan:
-    """Return the containment plan to use. Raise ContainmentUnavailable if the requested mode does
-    not work.
+    """Return the containment plan to use.
+
+    Raise ContainmentUnavailable if the requested mode does not work.
     """
     plan = _strongest(asked)
     if asked.strict and (loose := plan.loose_limits()):
@@ -213,8 +213,9 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
 
 
 def _try(plan: ContainmentPlan) -> str:
-    """Start and kill a process in this mode. Return the reason of a failure; "" if the mode
-    works.
+    """Start and kill a process in this mode.
+
+    Return the reason of a failure; "" if the mode works.
     """
     argv = [sys.executable, "-S", "-E", "-B", "-c", _PROGRAM, PACKAGES, plan.for_shims()]
     try:

@@ -146,8 +146,9 @@ class LocalLauncher:
             return self._pool.spawner.pid
 
     def open(self, events: LauncherEvents) -> None:
-        """Open the launcher. Raise ContainmentUnavailable if the requested containment does not
-        work.
+        """Open the launcher.
+
+        Raise ContainmentUnavailable if the requested containment does not work.
         """
         self._plan = choose(self._asked)
         for soft_spot in self._plan.soft_spots():
@@ -531,8 +532,9 @@ def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_se
 
 
 class Listener:
-    """A context manager that reports the ends of attempts while its block runs. Can be entered
-    once.
+    """A context manager that reports the ends of attempts while its block runs.
+
+    Can be entered once.
     """
 
     def __init__(self, launcher: Launcher) -> None:

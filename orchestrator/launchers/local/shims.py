@@ -44,8 +44,9 @@ class ShimGone:
 
 
 class SpawnerProcess:
-    """A running spawner, with its parent process, the keeper. Methods raise OSError if the spawner
-    cannot be started or called.
+    """A running spawner, with its parent process, the keeper.
+
+    Methods raise OSError if the spawner cannot be started or called.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class SpawnerProcess:
 
     @property
     def pid(self) -> int:
-        """The PID of the keeper. In mode ``basic``, which has no keeper, it is the PID of the
-        spawner.
+        """The PID of the keeper.
+
+        In mode ``basic``, which has no keeper, it is the PID of the spawner.
         """
         return self._process.pid
 
@@ -81,8 +83,9 @@ class SpawnerProcess:
         return self._control.fileno()
 
     def fork_shim(self) -> tuple[int, socket.socket]:
-        """Request a new shim. Return its serial number and its socket. Messages can be written to
-        the socket at once.
+        """Request a new shim.
+
+        Return its serial number and its socket. Messages can be written to the socket at once.
         """
         serial = next(self._serials)
         own_end, shim_end = socket.socketpair()
@@ -226,8 +229,9 @@ class ShimLink:
         self._channel.send({"launch": self._message(launch)})
 
     def preload(self, launch: Launch) -> None:
-        """Queue a launch that the shim begins after its earlier launches. ``flush`` sends it to the
-        shim.
+        """Queue a launch that the shim begins after its earlier launches.
+
+        ``flush`` sends it to the shim.
         """
         self.preloaded[launch.attempt_id] = launch
         self._channel.queue({"launch": self._message(launch), "kept_seconds": KEPT_SECONDS})

@@ -15,9 +15,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def boot_time() -> float:
-    """Return the seconds since the machine's start, including the time in which it was
-    suspended.
-    """
+    """Return the seconds since the machine's start, including suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

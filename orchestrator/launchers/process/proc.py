@@ -95,8 +95,9 @@ def resident_bytes(pid: int) -> int:
 
 
 def children(pid: int) -> list[int]:
-    """Return the PIDs of direct children, including zombies. A child that starts or exits during
-    the call may be missing.
+    """Return the PIDs of direct children, including zombies.
+
+    A child that starts or exits during the call may be missing.
     """
     if not _has_children_files():
         found = (look_up(each) for each in _all_pids())
@@ -119,16 +120,18 @@ def descendants(pid: int) -> Iterator[Process]:
 
 
 def marked(attempt_id: str) -> list[Process]:
-    """Return living processes that have an attempt's marker in their environment. Processes whose
-    environment this user may not read are omitted.
+    """Return living processes that have an attempt's marker in their environment.
+
+    Processes whose environment this user may not read are omitted.
     """
     found = map(look_up, carrying(_all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
 
 
 def marked_by_any() -> Iterator[tuple[Process, str]]:
-    """Yield living processes that have a marker, each with its attempt's id. Processes whose
-    environment this user may not read are omitted.
+    """Yield living processes that have a marker, each with its attempt's id.
+
+    Processes whose environment this user may not read are omitted.
     """
     prefix = f"{MARKER}=".encode()
     for process in everything():

@@ -32,9 +32,7 @@ File = tuple[int, int]
 
 
 def entry(limits: Message) -> Enter | None:
-    """Return a function that sets the kernel's limits in a new process; None if there are no
-    limits.
-    """
+    """Return a function that sets the kernel's limits in a new process; None without limits."""
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
     wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
     return (lambda: _set(wanted)) if wanted else None

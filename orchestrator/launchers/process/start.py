@@ -189,8 +189,9 @@ def offer_to_oom_killer(pid: int) -> None:
 
 
 def _children(pid: str) -> list[str]:
-    """Return the PIDs of a process's children. If there are many, only the first are returned.
-    Raise OSError.
+    """Return the PIDs of a process's children.
+
+    If there are many, only the first are returned. Raise OSError.
     """
     descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:

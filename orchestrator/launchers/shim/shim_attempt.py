@@ -103,9 +103,7 @@ class ShimAttempt:
     def __init__(
         self, launch: Message, family: Subreaper, limits: Message, held: Collection[str]
     ) -> None:
-        """``held``: names of the limits that the containment enforces for the whole process
-        family.
-        """
+        """``held``: names of the limits that the containment itself enforces."""
         self._launch = launch
         self.id: str = launch["attempt"]
         self._family = family

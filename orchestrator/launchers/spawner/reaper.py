@@ -57,8 +57,9 @@ class ShimTable:
         self._free: list[int] = []
 
     def add(self, serial: int) -> None:
-        """Reserve a row for a shim that is about to be forked. Raise OSError if the table is
-        full.
+        """Reserve a row for a shim that is about to be forked.
+
+        Raise OSError if the table is full.
         """
         # Row 0 holds the number of rows that were ever used.
         row = self._free.pop() if self._free else self._table[0, _SERIAL] + 1

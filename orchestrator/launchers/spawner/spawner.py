@@ -30,8 +30,9 @@ _NO_FORK_SECONDS = 1.0
 
 
 def main() -> None:
-    """Run the spawner. Its last arguments are the server, the plan, and the control socket's
-    descriptor.
+    """Run the spawner.
+
+    The last arguments are the server, the plan, and the control socket's descriptor.
     """
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.

@@ -181,10 +181,10 @@ class Family:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """Return the time at which the job ended. For an unfinished job, return the latest end of
-        its workers and child jobs.
+        """Return the time at which the job ended.
 
-        The time is never before the job's start, although clocks are sometimes set back.
+        For an unfinished job, return the latest end of its workers and child jobs. The time is
+        never before the job's start, although clocks are sometimes set back.
         """
         if job.id not in self._ends:
             self._ends[job.id] = max([job.created_at, self.began(job), *self._known_ends(job)])
@@ -292,9 +292,7 @@ def critical_path(family: Family, job: Job) -> CriticalPath:
 
 
 def own_seconds(family: Family, worker: Worker) -> float:
-    """Return the seconds of a worker's attempts, without the time in which its child jobs were
-    unfinished.
-    """
+    """Return the seconds of a worker's attempts, except while its child jobs were unfinished."""
     runs, lent = family.runs(worker), family.lent(worker)
     elapsed = sum([end - start for start, end in runs], 0.0)
     return max(0.0, elapsed - overlap_seconds(runs, lent)) if lent else elapsed

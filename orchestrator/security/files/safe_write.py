@@ -22,8 +22,9 @@ _NEVER = {".git"}
 
 
 class SafeWriter:
-    """Writes files into one directory. Each subdirectory is opened from its parent, and links are
-    not followed.
+    """Writes files into one directory.
+
+    Each subdirectory is opened from its parent, and links are not followed.
     """
 
     def __init__(self, target: Path) -> None:

@@ -73,8 +73,9 @@ class Masker:
         return self._advance(stream, len(stream) - self._possible_beginning(stream))
 
     def release(self) -> bytes:
-        """Return the held bytes if they reveal little of a secret. Call this after a silence.
-        Idempotent.
+        """Return the held bytes if they reveal little of a secret.
+
+        Call this after a silence. Idempotent.
         """
         if not self.holds_back or not self._tells_little(self._held):
             return b""

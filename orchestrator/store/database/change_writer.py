@@ -162,9 +162,7 @@ class Removal:
 
 
 def _plan_removals() -> tuple[Delete, Delete]:
-    """Return two delete statements: for a job's tasks, and for its workers except planners and
-    reviewers.
-    """
+    """Return delete statements for a job's tasks, and for its workers except advisers."""
     tasks, workers = tables.tasks, tables.workers
     of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
     return (

@@ -261,8 +261,9 @@ class Connections:
         return self.writer
 
     def _wait_for_disk(self, driver: Any, durable: bool) -> None:
-        """Make the next commit wait for the disk if ``durable`` is True. Does nothing for
-        PostgreSQL.
+        """Make the next commit wait for the disk if ``durable`` is True.
+
+        Does nothing for PostgreSQL.
         """
         if self._waits is None or self._waits is durable:
             return

@@ -1,6 +1,4 @@
-"""Brings a database to the schema of this release: creates the tables, or runs the package's
-migrations.
-"""
+"""Creates the tables of a database, or brings them to the schema of this release."""
 
 from collections.abc import Set
 from pathlib import Path

@@ -65,11 +65,11 @@ class SchedulerScaling(SchedulerPlugin):
         scheduler.handlers["orchestrator_workers"] = self.figures
 
     def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
-        """Store the server's figures. Return the seconds since a program asked for the number of
-        workers.
+        """Store the server's figures.
 
-        Return None if no program has asked. ``wanted``: the number of workers that the server
-        wants. ``closable``: the addresses of workers that it does not need.
+        Return the seconds since a program asked for the number of workers. Return None if no
+        program has asked. ``wanted``: the number of workers that the server wants. ``closable``:
+        the addresses of workers that the server does not need.
         """
         import time
 
@@ -136,8 +136,9 @@ class DaskScaling:
         self._is_warned = False
 
     async def install(self, client: Any) -> None:
-        """Send ``SchedulerScaling`` to the scheduler. Idempotent. If that fails, Dask is not
-        scaled.
+        """Send ``SchedulerScaling`` to the scheduler.
+
+        Idempotent. If that fails, Dask is not scaled.
         """
         self._is_installed = False
         own = sys.modules[__name__]

@@ -41,11 +41,12 @@ class FileExchange:
         known: Sequence[str],
         is_wanted: Callable[[], bool],
     ) -> tuple[ArchiveFigures, Sequence[str]] | None:
-        """Send the files of an attempt. Return the archive's size and digest, and the commits that
-        the node has afterwards. Return None if the attempt was stopped during the transfer.
+        """Send the files of an attempt.
 
-        ``known``: the commits that the node has. Raise ConnectionError if the link breaks. Raise
-        OSError, UnusableFiles, or RepositoryError if the files cannot be read.
+        Return the archive's size and digest, and the commits that the node has afterwards. Return
+        None if the attempt was stopped during the transfer. ``known``: the commits that the node
+        has. Raise ConnectionError if the link breaks. Raise OSError, UnusableFiles, or
+        RepositoryError if the files cannot be read.
         """
         path = _beside(exit_path, "sent")
         try:

@@ -103,8 +103,9 @@ class NodeFiles:
         return self._worktrees.known() if self._worktrees else ()
 
     def prune(self) -> None:
-        """Remove old commits if there are many. No attempt may have files here. Raise
-        RepositoryError.
+        """Remove old commits if there are many.
+
+        No attempt may have files here. Raise RepositoryError.
         """
         if self._worktrees is not None:
             self._worktrees.prune()
@@ -179,10 +180,9 @@ class NodeFiles:
         archive.put(f"{staging}/{number + 1}", directory, is_whole=False)
 
     def pack(self, attempt_id: str, files: AttemptFiles, path: str) -> ArchiveFigures:
-        """Write the files of an ended attempt into an archive at ``path``. Return its size and
-        digest.
+        """Write the files of an ended attempt into an archive at ``path``.
 
-        Raise OSError, UnusableFiles, or RepositoryError.
+        Return its size and digest. Raise OSError, UnusableFiles, or RepositoryError.
         """
         if os.path.exists(path):
             # An earlier process of this node has packed the files, and has sent a part of the
@@ -214,11 +214,10 @@ class NodeFiles:
         replace_file(Path(self.paths(attempt_id).text(path)), content)
 
     def snapshot(self, attempt_id: str, worktree: WorktreeFiles, path: str) -> ArchiveFigures:
-        """Write the state of a running attempt's worktree into an archive at ``path``. Return its
-        size and digest.
+        """Write the state of a running attempt's worktree into an archive at ``path``.
 
-        Promised files that git ignores are omitted, because a child job does not start with them.
-        Raise OSError, UnusableFiles, or RepositoryError.
+        Return its size and digest. Promised files that git ignores are omitted, because a child job
+        does not start with them. Raise OSError, UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
             raise UnusableFiles("this node cannot read a worktree, because git is not installed")
@@ -284,9 +283,7 @@ class NodeFiles:
                     archive.remove(str(place))
 
     def _discard(self, place: Path) -> None:
-        """Rename a directory, so that the worker's next attempt can create a directory of the same
-        name.
-        """
+        """Rename a directory. The worker's next attempt can then create one of the same name."""
         with suppress(OSError):
             os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 

@@ -62,8 +62,9 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``. Raise ConnectionError if the
-        link breaks.
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+
+        Raise ConnectionError if the link breaks.
         """
         try:
             reply = await self._ask(link, {"do": "snapshot"})
@@ -86,10 +87,9 @@ class RunningWorktree:
     async def bring(
         self, link: Link, window: Window, known: Sequence[str], change: FileChange
     ) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``. Raise ConnectionError if the
-        link breaks.
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
 
-        ``known``: the commits that the node has.
+        Raise ConnectionError if the link breaks. ``known``: the commits that the node has.
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:

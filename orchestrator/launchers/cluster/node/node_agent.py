@@ -264,10 +264,9 @@ class NodeAgent:
         self._described: Sequence[Mapping[str, Any]] = ()
 
     async def run(self, api: Any) -> int:
-        """Serve until ``leave`` is called, or until the server rejects this node at its first
-        connection. Return the exit code.
+        """Serve until ``leave`` is called, or until the server rejects the node's first connection.
 
-        ``api``: the socket for the workers' API calls.
+        Return the exit code. ``api``: the socket for the workers' API calls.
         """
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._growth.fileno(), self._files_grew)
@@ -421,10 +420,10 @@ class NodeAgent:
             return None
 
     async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
-        """Serve a connection until it breaks. Return the seconds to wait before the next
-        connection; None if the node must stop.
+        """Serve a connection until it breaks.
 
-        ``sent``: boot time before ``hello`` was sent.
+        Return the seconds to wait before the next connection; None if the node must stop. ``sent``:
+        boot time before ``hello`` was sent.
         """
         if welcome["do"] == "refused":
             link.abort()
@@ -500,9 +499,7 @@ class NodeAgent:
         }
 
     def _stored(self) -> list[_Held]:
-        """Return all attempts of this node, including attempts of earlier processes of this
-        node.
-        """
+        """Return all attempts of this node, including those of its earlier processes."""
         if self._launcher is not None:
             return list(self._held.values())
         found = [
@@ -548,8 +545,9 @@ class NodeAgent:
         return ""
 
     def _unable(self, welcome: Message) -> str:
-        """Apply the server's settings. Return the reason why this machine cannot start its workers;
-        empty if it can.
+        """Apply the server's settings.
+
+        Return the reason why this machine cannot start its workers; empty if it can.
         """
         if self._files is not None:
             self._files.connected(welcome["places"], sys.executable)
@@ -730,8 +728,9 @@ class NodeAgent:
             self._beats = {each: at for each, at in self._beats.items() if each > number}
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Forward a worker's API call to the server. While the node is not connected, the call
-        waits.
+        """Forward a worker's API call to the server.
+
+        While the node is not connected, the call waits.
         """
         try:
             await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
@@ -851,8 +850,9 @@ class NodeAgent:
         fields: dict[str, Any],
         env: Mapping[str, str],
     ) -> None:
-        """Create the attempt's files. Then start the attempt, unless it was stopped in the
-        meantime.
+        """Create the attempt's files.
+
+        Then start the attempt, unless it was stopped in the meantime.
         """
         assert self._files is not None
         try:
@@ -926,8 +926,9 @@ class NodeAgent:
             self._finish(held, exit)
 
     async def _pack(self, held: _Held, files: AttemptFiles, exit: Exit) -> None:
-        """Pack the files of an ended attempt into an archive. The attempt's end is reported after
-        the archive.
+        """Pack the files of an ended attempt into an archive.
+
+        The attempt's end is reported after the archive.
         """
         assert self._files is not None
         path, ends = f"{held.directory}/{_NAMES['files']}", self._loop.time() + _FULL_DISK_SECONDS
@@ -1107,8 +1108,9 @@ class NodeAgent:
             link.abort()
 
     def _send_piece(self, link: Link, attempt_id: str) -> None:
-        """Send the next piece of an attempt's files. If the attempt has ended and no piece remains,
-        send its end.
+        """Send the next piece of an attempt's files.
+
+        If the attempt has ended and no piece remains, send its end.
         """
         held = self._held.get(attempt_id)
         if held is None or held.is_reported or held.is_unwanted:
