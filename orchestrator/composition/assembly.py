@@ -47,7 +47,7 @@ from orchestrator.core.ports.attempt_files import NodeWorktree
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler import placement
 from orchestrator.core.scheduler.placement import Machine
-from orchestrator.core.scheduler.queue.run_times import RunTimes
+from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns

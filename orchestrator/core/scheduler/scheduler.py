@@ -34,29 +34,27 @@ from orchestrator.core.scheduler.dag import plan_of
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.merge_outcome import Merged, MergeRejection
 from orchestrator.core.scheduler.queue.capacity import UNLIMITED, Capacity
-from orchestrator.core.scheduler.queue.run_times import RunTimes
+from orchestrator.core.scheduler.queue.ready_queue import RunTimes
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting
 from orchestrator.core.scheduler.scheduler_commands import Command
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.claims_and_leases import LeaseManager, TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
 from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_end import WorkerEnd
-from orchestrator.core.scheduler.transitions.ends.worker_retry import Retries
 from orchestrator.core.scheduler.transitions.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
-from orchestrator.core.scheduler.transitions.lock_leases import LeaseManager
 from orchestrator.core.scheduler.transitions.merge_facts import MergeFacts
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
 from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
@@ -393,8 +391,10 @@ class Scheduler:
         had = worker.result.usage if worker.result else NOTHING
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(key, result=result)
-        self._gate_events.ended(key, current.number, evidence.gates, now)
-        self._messages.read(key, current.number, evidence.messages, now)
+        if evidence.gates:
+            self._gate_events.ended(key, current.number, evidence.gates, now)
+        if evidence.messages:
+            self._messages.read(key, current.number, evidence.messages, now)
         self._settle(worker, verdict, exit, evidence, now)
         if had != result.usage:
             self._accounting.check_limits(worker, now)

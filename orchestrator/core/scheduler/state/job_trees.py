@@ -18,8 +18,13 @@ from orchestrator.core.outcome.agent_logins import AgentLogins, Needs
 from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.scheduler.dag import PlanProgress, planning_task
 from orchestrator.core.scheduler.placement import MachineSlots
-from orchestrator.core.scheduler.queue.ready_queue import NO_RANK, Order, ReadyQueue, ranks
-from orchestrator.core.scheduler.queue.run_times import RunTimes
+from orchestrator.core.scheduler.queue.ready_queue import (
+    NO_RANK,
+    Order,
+    ReadyQueue,
+    RunTimes,
+    ranks,
+)
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import Prompting, StartHolds
 from orchestrator.core.scheduler.scheduler_commands import Command

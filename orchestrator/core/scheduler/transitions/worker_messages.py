@@ -1,6 +1,6 @@
 """Messages of people to a worker: stored, delivered to its agent, or undelivered at its end."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from orchestrator.core.errors import Conflict
@@ -61,10 +61,9 @@ class WorkerMessages:
             payload = {"id": each, "attempt": attempt}
             self._emit(EventKind.WORKER_MESSAGE_DELIVERED, worker, now, **payload)
 
-    def ended(self, worker: Worker, now: float) -> None:
-        """Emit an event with the messages that a worker had not read when it ended."""
-        messages = worker.result.messages if worker.result else ()
-        for each in undelivered(messages) if messages else ():
+    def ended(self, worker: Worker, messages: Sequence[WorkerMessage], now: float) -> None:
+        """Emit an event for each message that a worker had not read when it ended."""
+        for each in undelivered(messages):
             self._emit(EventKind.WORKER_MESSAGE_UNDELIVERED, worker, now, id=each.id)
 
     def _emit(self, kind: EventKind, worker: Worker, at: float, **payload: object) -> None:

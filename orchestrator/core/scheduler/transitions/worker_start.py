@@ -20,7 +20,7 @@ from orchestrator.core.scheduler.scheduler_commands import (
     Start,
 )
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
+from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 
 #: Seconds until a worker is placed again if no machine of the cluster could start it.
 PLACEMENT_SECONDS = 1.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import TABLE, OutcomeRow
-from orchestrator.core.scheduler.transitions.ends.worker_retry import PAUSES_SECONDS
+from orchestrator.core.scheduler.transitions.ends.attempt_end import PAUSES_SECONDS
 
 PAGE = Path(__file__).parents[4] / "docs" / "agents.md"
 FREE = {

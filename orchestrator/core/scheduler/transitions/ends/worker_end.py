@@ -14,10 +14,10 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 from orchestrator.core.outcome.failure_classifier import escalated, noted
 from orchestrator.core.outcome.retry_policy import failure_reason
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
+from orchestrator.core.scheduler.transitions.claims_and_leases import TaskLocks
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.candidate_selection import CandidateSelection
 from orchestrator.core.scheduler.transitions.ends.job_end import JobEnd
-from orchestrator.core.scheduler.transitions.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
 
 #: Note on a worker that succeeded without a change after a person's comments.
@@ -130,7 +130,8 @@ class WorkerEnd:
         payload |= {"files_created": files, **failed}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **payload)
-        WorkerMessages(self._trees).ended(ended, now)
+        if ended.result and ended.result.messages:
+            WorkerMessages(self._trees).ended(ended, ended.result.messages, now)
         self._task_locks.done(ended, now)
         del self._trees.unfinished[worker.key]
         if self._trees.has_candidates(ended):

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.scheduler.queue.ready_queue import ReadyQueue, ranks
-from orchestrator.core.scheduler.queue.run_times import MOST_NAMES, RunTimes
+from orchestrator.core.scheduler.queue.ready_queue import MOST_NAMES, ReadyQueue, RunTimes, ranks
 from tests.unit.core.factories import a_job, a_key
 
 GRAPHS = json.loads((Path(__file__).parents[5] / "benchmarks" / "workflows.json").read_text())
