@@ -1,21 +1,32 @@
-"""Renders the reports: ``Pages`` selects the content of each report and its length."""
+"""Renders the reports, and writes their files. ``Pages`` selects the content of each report and its
+length.
+
+Each file is written completely or not at all. Workers run as the same user as the server, and could
+create links at the paths of reports. Therefore directories are opened one by one without following
+links. Files are created under a new name and then renamed.
+"""
 
 import os
+import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus
+from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, listed_workers
 from orchestrator.core.outcome.job.unmerged_changes import OutsideWork
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.merge_report import NO_MERGE, NO_MERGES, MergeReport
 from orchestrator.reports.figures.analytics import Analytics, analytics_of, as_json
 from orchestrator.reports.figures.job_tree import Family, WorkerFigures
-from orchestrator.reports.report_files import write_all
+from orchestrator.reports.filters import duration, one_line, plural
 from orchestrator.reports.summary import (
     MOST_COMMANDS,
     Step,
@@ -40,7 +51,89 @@ from orchestrator.reports.template_values import (
     worker_output,
 )
 from orchestrator.reports.templates import Templates
-from orchestrator.reports.wording import text_tree
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class ReportError(OrchestratorError):
+    """A report could not be written."""
+
+    kind = "report"
+
+
+def write_report(directory: Path, name: str, text: str) -> Path:
+    """Write the file ``directory/name``, or replace it.
+
+    Files have mode 0600, and new directories 0700. ``name`` may contain directories. ``directory``
+    must exist. If there is a directory at the file's path, it is renamed and kept. Raise
+    ReportError.
+    """
+    path = PurePosixPath(name)
+    try:
+        with _opened(directory, path.parent.parts) as folder:
+            _replace(folder, path.name, text.encode("utf-8", "replace"))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ReportError(f"cannot write the report {directory / name}: {reason}") from error
+    return directory / name
+
+
+@contextmanager
+def _opened(directory: Path, parts: tuple[str, ...]) -> Iterator[int]:
+    folder = os.open(directory, _DIRECTORY)
+    try:
+        for part in parts:
+            with suppress(FileExistsError):
+                os.mkdir(part, 0o700, dir_fd=folder)
+            inner = os.open(part, _DIRECTORY, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _replace(folder: int, name: str, content: bytes) -> None:
+    temporary = f".{name}.{secrets.token_hex(8)}"
+    descriptor = os.open(temporary, _NEW_FILE, 0o600, dir_fd=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            file.write(content)
+        failpoints.reached(f"{name}: before the rename")
+        try:
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        except IsADirectoryError:
+            # A worker has created a directory at the report's path.
+            kept = f"{name}.renamed-{secrets.token_hex(4)}"
+            os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=folder)
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+        failpoints.reached(f"{name}: after the rename")
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=folder)
+        raise
+
+
+def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
+    """Write reports, given as names and texts. Return their paths.
+
+    Raise ReportError if a report could not be written. All other reports are still written, unless
+    the disk is full.
+    """
+    written, errors = [], []
+    for name, text in reports:
+        try:
+            written.append(write_report(directory, name, text))
+        except ReportError as error:
+            if is_shortage(error):
+                raise
+            # An invalid place created by a worker must not prevent other reports.
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return written
+
 
 #: Maximum characters of workers' output in a report. ``FINAL_ROOM`` is the total for
 #: FINAL_RESULT.md. The other ``..._ROOM`` are pairs: per worker, and in total. GitHub shows no
@@ -463,3 +556,39 @@ def _of_root(pages: Pages, family: Family) -> Iterator[tuple[str, str]]:
     yield "reports/analytics.json", as_json(pages.figures)
     # Last, so that all targets of its links exist.
     yield "FINAL_RESULT.md", pages.final_result()
+
+
+def text_tree(family: Family, job: Job) -> Iterator[str]:
+    """Yield the lines of ``tree.txt`` for a job and its descendants."""
+    yield _line_of_job(family, job)
+    yield from _lines_below(family, job, "")
+
+
+def _lines_below(family: Family, job: Job, margin: str) -> Iterator[str]:
+    workers = family.workers(job.id)
+    for worker in workers:
+        last = worker is workers[-1]
+        yield margin + ("└── " if last else "├── ") + _line_of_worker(family, worker)
+        yield from _lines_of_child_jobs(family, worker, margin + ("    " if last else "│   "))
+
+
+def _lines_of_child_jobs(family: Family, worker: Worker, margin: str) -> Iterator[str]:
+    children = family.child_jobs(worker)
+    for child in children:
+        last = child is children[-1]
+        yield margin + ("└── " if last else "├── ") + _line_of_job(family, child)
+        yield from _lines_below(family, child, margin + ("    " if last else "│   "))
+
+
+def _line_of_job(family: Family, job: Job) -> str:
+    status = family.status(job).value
+    wall = duration(family.wall_seconds(job))
+    workers = plural(len(family.workers(job.id)), "worker")
+    return f"job {job.id}: {status}, {wall}, {workers}: {one_line(job.request, 60)}"
+
+
+def _line_of_worker(family: Family, worker: Worker) -> str:
+    name = one_line(family.label(worker), 60)
+    runs = family.runs(worker)
+    took = f", {duration(sum(end - start for start, end in runs))}" if runs else ""
+    return f"{worker.id}: {worker.status.value}{took}: {name} ({one_line(worker.agent, 30)})"

@@ -26,31 +26,59 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from orchestrator import IS_INSTALLED
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.reports import escaping, summary, wording
-from orchestrator.reports.template_values import bar_name
-from orchestrator.reports.worker_rows import worker_row
+from orchestrator.reports import filters, summary
+from orchestrator.reports.filters import cell, duration, href, size
+from orchestrator.reports.template_values import ChildJobLine, WorkerView, bar_name
+
+#: Content of a cell without a value.
+NONE = "–"
+
+
+def worker_row(worker: WorkerView, up: str, here: bool = False) -> str:
+    """Return a worker's row of the table in the macro ``workers_table``.
+
+    ``up``: path from the report's directory to the root job's directory. ``here``: True if the
+    report is next to the workers' directories.
+    """
+    name, took, cpu, memory = cell(worker.id), NONE, NONE, NONE
+    if worker.started:
+        name = f"[{name}]({href(f'{worker.id if here else up + worker.directory}/')})"
+        took, cpu = duration(worker.seconds), duration(worker.cpu_seconds)
+        memory = size(worker.peak_memory_bytes)
+    log = f"[log]({href(up + worker.log)})" if worker.has_log else NONE
+    child_jobs = ", ".join(_child_job(job, up) for job in worker.child_jobs) or NONE
+    return (
+        f"| {name} | {cell(worker.title or worker.task_id, 80)} | {cell(worker.agent, 40)} "
+        f"| {worker.status} | {worker.attempts} | {took} | {cpu} | {memory} "
+        f"| {worker.gate_counts or NONE} | {log} | {child_jobs} |"
+    )
+
+
+def _child_job(job: ChildJobLine, up: str) -> str:
+    return f"[{cell(job.id)}]({href(up + job.report)}) ({job.status})"
+
 
 _FILTERS: Mapping[str, Callable[..., str]] = {
     # Texts of users and workers.
-    "cell": escaping.cell,
-    "code": escaping.code,
-    "document": escaping.document,
-    "fence": escaping.fence,
-    "href": escaping.href,
-    "inline": escaping.inline,
-    "last_lines": escaping.last_lines,
+    "cell": filters.cell,
+    "code": filters.code,
+    "document": filters.document,
+    "fence": filters.fence,
+    "href": filters.href,
+    "inline": filters.inline,
+    "last_lines": filters.last_lines,
     # Numbers, times, and states.
-    "dollars": wording.dollars,
+    "dollars": filters.dollars,
     "as_text": summary.as_text,
     "bar_name": bar_name,
-    "duration": wording.duration,
-    "lower_first": wording.lower_first,
-    "moment": wording.moment,
-    "number": wording.number,
-    "of_those_that_know": wording.of_those_that_know,
-    "percent": wording.percent,
-    "plural": wording.plural,
-    "size": wording.size,
+    "duration": filters.duration,
+    "lower_first": filters.lower_first,
+    "moment": filters.moment,
+    "number": filters.number,
+    "of_those_that_know": filters.of_those_that_know,
+    "percent": filters.percent,
+    "plural": filters.plural,
+    "size": filters.size,
     # A row of a long table: Python formats it in half the time of a template.
     "worker_row": worker_row,
 }
@@ -96,9 +124,9 @@ def _filled(environment: Environment, name: str, context: Mapping[str, object]) 
 def _note(path: Path, error: Exception) -> str:
     line = getattr(error, "lineno", None)
     place = f"{path}:{line}" if line else str(path)
-    reason = escaping.inline(f"{type(error).__name__}: {error}")
+    reason = filters.inline(f"{type(error).__name__}: {error}")
     return (
-        f"> **Your template {escaping.code(place)} could not be used:** {reason}\n"
+        f"> **Your template {filters.code(place)} could not be used:** {reason}\n"
         "> This report uses the built-in template."
     )
 
@@ -202,7 +230,7 @@ def _environment(loader: BaseLoader) -> ImmutableSandboxedEnvironment:
     environment.filters.update(_FILTERS)
     environment.globals.update(
         headline=summary.headline,
-        shell=escaping.shell,
+        shell=filters.shell,
         command=COMMAND,
         is_installed=IS_INSTALLED,
     )

@@ -11,7 +11,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from trees import HOSTILE
 
-from orchestrator.reports.escaping import (
+from orchestrator.reports.filters import (
     cell,
     code,
     document,

@@ -18,7 +18,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.reports import Reports
-from orchestrator.reports.escaping import document
+from orchestrator.reports.filters import document
 from orchestrator.reports.template_values import BAR_LIMIT
 
 

@@ -1,4 +1,5 @@
-"""Escapes text from workers and users. Every such text in a report must go through a function here.
+"""Filters of templates: they escape texts from workers and users, and format numbers, times, and
+states. Every text from a worker or user in a report must go through a filter.
 
 ``plain`` and ``one_line`` remove characters that could deceive a terminal or a reader. In Markdown,
 ``fence`` and ``code`` show text literally, as code. ``cell`` and ``inline`` show text within a
@@ -8,11 +9,14 @@ line, without effects. ``document`` keeps a worker's own Markdown readable.
 import re
 import shlex
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import quote
 
+from orchestrator.core.model.states import JobStatus
 from orchestrator.core.text.formatting import fence as code_block
 from orchestrator.core.text.formatting import lazy_pattern, ticks
+from orchestrator.reports.figures.analytics import Total
 
 #: ECMA-48: CSI, then OSC, DCS, SOS, PM and APC up to their end, then any other escape.
 _SEQUENCE = lazy_pattern(
@@ -313,3 +317,86 @@ def _neutral(text: str) -> str:
     for found, inert in _NEUTRAL.items():
         text = text.replace(found, inert)
     return unlinked(text)
+
+
+UNKNOWN = "unknown"
+
+JOB_WORDS = {
+    JobStatus.COMPLETED: "Completed",
+    JobStatus.PARTIAL: "Partial",
+    JobStatus.FAILED: "Failed",
+    JobStatus.CANCELLED: "Cancelled",
+}
+
+
+def duration(seconds: float | None) -> str:
+    """Return text such as ``0.04 s``, ``1.2 s``, ``3 min 04 s``, ``2 h 03 min 04 s``."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds < 0.005:
+        return "0 s"
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes:02d} min {rest:02d} s"
+    return f"{minutes} min {rest:02d} s"
+
+
+def size(count: float | None) -> str:
+    """Return a size in decimal units: ``512 B``, ``12.3 MB``."""
+    if count is None:
+        return UNKNOWN
+    if count < 1000:
+        return f"{count:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:,.1f} TB"
+
+
+def number(count: float | None) -> str:
+    return UNKNOWN if count is None else f"{count:,.0f}"
+
+
+def dollars(amount: float | None) -> str:
+    if amount is None:
+        return UNKNOWN
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+
+
+def percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{share * 100:.0f} %"
+
+
+def moment(at: float | None) -> str:
+    """Return the time in ISO 8601, in UTC, to the second."""
+    if at is None:
+        return UNKNOWN
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plural(count: int, word: str) -> str:
+    """Return text such as ``1 worker``, ``1,234 workers``, ``2 processes``."""
+    ending = "es" if word.endswith("s") else "s"
+    return f"{count:,} {word}{'' if count == 1 else ending}"
+
+
+def of_those_that_know(total: Total, shown: str) -> str:
+    """Format a sum, with a note if the values of some workers are unknown."""
+    if total.value is None or not total.unknown:
+        return shown
+    started = total.known + total.unknown
+    return f"at least {shown} (known for {total.known:,} of {plural(started, 'worker')})"
+
+
+def job_word(status: JobStatus) -> str:
+    return JOB_WORDS.get(status, status.value.capitalize())
+
+
+def lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
