@@ -2,5 +2,4 @@
 
 - ``read_models``: Calls that list many jobs or workers, or show parts of one
 - ``server``: Calls about the server: logins, agents, statistics, its project and keys
-- ``workers``: Calls for one worker: feedback, checkpoints, reports of the worker itself
 """

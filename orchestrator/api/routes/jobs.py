@@ -7,15 +7,15 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
-from orchestrator.api.http.repeated_polls import Again, Repeated
 from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.http.response_cache import Again, Repeated
 from orchestrator.api.routes.response import (
     let_repeat,
     tagged_answer,
     tagged_bytes,
     tagged_with_left,
 )
-from orchestrator.api.serializers.answer_bytes import TaggedBody, end_of
+from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_cards import LatestCards, jobs_bytes
 from orchestrator.api.serializers.results import StatusParts, candidates_answer, results

@@ -10,8 +10,7 @@ from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
-from orchestrator.api.serializers.answer_bytes import encoded
-from orchestrator.api.serializers.answer_parts import moment
+from orchestrator.api.serializers.answer_parts import encoded, moment
 from orchestrator.api.sockets.response_writers import Reply
 from orchestrator.api.streaming.waiting_connection import WaitingReply
 from orchestrator.api.streaming.waits import PendingLock

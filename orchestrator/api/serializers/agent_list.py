@@ -1,13 +1,9 @@
 """The list of agents with their availability, as an answer."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from orchestrator.core.ports.read_models import Availability
 from orchestrator.schemas.answers.server import AgentAnswer, AgentsAnswer
-
-if TYPE_CHECKING:  # commands without a server import this module, and must start fast
-    pass
 
 
 def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:

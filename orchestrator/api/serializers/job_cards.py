@@ -4,8 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from orchestrator.api.serializers.answer_bytes import encoded
-from orchestrator.api.serializers.answer_parts import job_path, job_summary, moment
+from orchestrator.api.serializers.answer_parts import encoded, job_path, job_summary, moment
 from orchestrator.core.outcome.job.needs import Need
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
 from orchestrator.engine.service.read_models.feed import FeedItem, FeedKind

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from functools import cached_property
 from operator import attrgetter
 
-from orchestrator.api.serializers.answer_bytes import encoded
 from orchestrator.api.serializers.answer_parts import (
     DEEPEST_NESTING,
     SUMMARY_CHARACTERS,
     counts,
+    encoded,
     links,
     log_file,
     moment,

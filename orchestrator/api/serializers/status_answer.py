@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import compress
 from operator import is_not
 
-from orchestrator.api.serializers.answer_bytes import RUNNING_DOWN, TaggedBody, encoded
+from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded
 from orchestrator.api.serializers.results import StatusParts
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.model.job import Worker

@@ -14,7 +14,7 @@ from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
 from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
-from orchestrator.api.http.repeated_polls import Repeats
+from orchestrator.api.http.response_cache import Repeats
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
     approvals,
@@ -28,14 +28,13 @@ from orchestrator.api.routes import (
     response,
     streams,
     triggers,
+    worker_calls,
 )
 from orchestrator.api.routes.read_models import all_jobs, changes, workers
 from orchestrator.api.routes.response import SharedReads
-from orchestrator.api.routes.server import browser_login, nodes, outbox, server
+from orchestrator.api.routes.server import browser_login, outbox, server
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
-from orchestrator.api.routes.workers import actions as worker_actions
-from orchestrator.api.routes.workers import checkpoints, worker_reports
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.columns import LatestColumns
 from orchestrator.api.serializers.job_cards import LatestCards
@@ -74,16 +73,13 @@ BLUEPRINTS = (
     workers.blueprint,
     all_jobs.blueprint,
     changes.blueprint,
-    checkpoints.blueprint,
-    worker_actions.blueprint,
-    worker_reports.blueprint,
+    worker_calls.blueprint,
     merge.blueprint,
     streams.blueprint,
     reports.blueprint,
     server.blueprint,
     mcp.blueprint,
     locks.blueprint,
-    nodes.blueprint,
     browser_login.blueprint,
     outbox.blueprint,
     pages.blueprint,

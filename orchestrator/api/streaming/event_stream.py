@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 
-from orchestrator.api.serializers.answer_bytes import event_values
-from orchestrator.api.serializers.brief_events import brief_values
+from orchestrator.api.serializers.events import brief_values, event_values
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.dataclass import dataclass

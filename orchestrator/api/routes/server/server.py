@@ -1,4 +1,4 @@
-"""Calls about the server itself: its project, other servers, names of keys, agents, and counts.
+"""Calls about the server itself: its project, other servers, names of keys, agents, counts, nodes.
 
 Counts are available as JSON for programs, and as text for Prometheus.
 """
@@ -16,6 +16,7 @@ from orchestrator.api.routes.response import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.submission import Scope
+from orchestrator.core.ports.read_models import NodeState
 from orchestrator.schemas.answers.browser_session import (
     DoctorAnswer,
     DoctorCheckAnswer,
@@ -24,7 +25,8 @@ from orchestrator.schemas.answers.browser_session import (
     OtherServerAnswer,
     ServerAnswer,
 )
-from orchestrator.schemas.answers.server import StatsAnswer
+from orchestrator.schemas.answers.server import NodeAnswer, NodesAnswer, StatsAnswer
+from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("server", __name__)
@@ -82,3 +84,38 @@ def get_metrics() -> Response:
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]
     text = metrics.text(service().stats(caller()), service().nodes(caller()))
     return Response(text, content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
+
+
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/api/v1/nodes")
+def get_nodes() -> Response:
+    request.query(NoQuery)
+    found = service().nodes(caller())
+    return json_answer(NodesAnswer(nodes=[_node_answer(each) for each in found]))
+
+
+@blueprint.post("/api/v1/nodes/<name>/drain")
+def drain_node(name: str) -> Response:
+    return _drained(name, drained=True)
+
+
+@blueprint.post("/api/v1/nodes/<name>/undrain")
+def undrain_node(name: str) -> Response:
+    return _drained(name, drained=False)
+
+
+def _drained(name: str, *, drained: bool) -> Response:
+    request.query(NoQuery)
+    request.body(EmptyRequest, optional=True)
+    return json_answer(_node_answer(service().drain_node(caller(), name, drained=drained)))
+
+
+def _node_answer(node: NodeState) -> NodeAnswer:
+    values = {**asdict(node), "agents": [*node.agents]}
+    unusable = [
+        {"name": each.name, "reason": each.reason, "fix": [*each.fix]}
+        for each in values.pop("unusable")
+    ]
+    return NodeAnswer.model_validate({**values, "unusable_agents": unusable})

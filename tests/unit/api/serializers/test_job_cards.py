@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.api.serializers import job_cards
-from orchestrator.api.serializers.answer_bytes import encoded
+from orchestrator.api.serializers.answer_parts import encoded
 from orchestrator.api.serializers.job_cards import LatestCards, job_card, jobs_bytes
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress

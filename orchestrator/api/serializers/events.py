@@ -1,7 +1,8 @@
-"""Events in their short form, which has only the new state of a worker or a job."""
+"""Events as JSON: in full, or in a short form that has only the new state of a worker or a job."""
 
 from collections.abc import Mapping
 
+from orchestrator.api.serializers.answer_parts import moment
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 
@@ -19,6 +20,19 @@ _TELLING = frozenset(
     {EventKind.JOB_ENDED, EventKind.WORKER_ENDED, EventKind.WORKER_SENT_BACK},
 )
 _TOKENS = ("input_tokens", "cache_write_tokens", "output_tokens")
+
+
+def event_values(event: Event) -> Mapping[str, object]:
+    """Return the JSON object of an event, in the shape of EventAnswer."""
+    values: dict[str, object] = {
+        "seq": event.seq,
+        "kind": event.kind,
+        "at": moment(event.at).isoformat().replace("+00:00", "Z"),
+        "job_id": event.job_id,
+    }
+    if event.worker_id is not None:
+        values["worker_id"] = event.worker_id
+    return {**values, "data": dict(event.data)}
 
 
 def brief_values(event: Event) -> Mapping[str, object]:

@@ -1,4 +1,6 @@
-"""Calls of a person about one worker: comments on its change, messages, retry, cancel."""
+"""Calls for one worker. A person comments on its change, sends messages, retries, cancels, or rolls
+back to a checkpoint. A running worker reports its usage, with its own key.
+"""
 
 from http import HTTPStatus
 
@@ -15,19 +17,29 @@ from orchestrator.api.serializers.answer_parts import (
     links,
     message_id_of,
 )
+from orchestrator.api.serializers.checkpoints import (
+    checkpoints_answer,
+    recounted_answer,
+    rolled_back_answer,
+)
 from orchestrator.core.model.submission import Accepted
-from orchestrator.schemas.answers.human_input import FeedbackGivenAnswer, MessageSentAnswer
-from orchestrator.schemas.requests.human_input import FeedbackBody, MessageBody
-from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas.answers.human_input import (
+    FeedbackGivenAnswer,
+    MessageSentAnswer,
+    MessagesReadAnswer,
+)
+from orchestrator.schemas.answers.status import UsedAnswer
+from orchestrator.schemas.requests.human_input import FeedbackBody, MessageBody, MessagesReadBody
+from orchestrator.schemas.requests.job import EmptyRequest, RollbackRequest, UsageRequest
 from orchestrator.schemas.requests.queries import NoQuery
 
-blueprint = Blueprint(
-    "worker_actions", __name__, url_prefix="/api/v1/jobs/<job_id>/workers/<worker_id>"
-)
+blueprint = Blueprint("worker_calls", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
 
+_WORKER = "/jobs/<job_id>/workers/<worker_id>"
 
-@blueprint.post("/feedback")
+
+@blueprint.post(f"{_WORKER}/feedback")
 def give_feedback(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
@@ -47,7 +59,7 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(given.job_id)}/status")
 
 
-@blueprint.post("/retry")
+@blueprint.post(f"{_WORKER}/retry")
 def retry_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(EmptyRequest, optional=True)
@@ -57,7 +69,7 @@ def retry_worker(job_id: str, worker_id: str) -> Response:
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
-@blueprint.post("/cancel")
+@blueprint.post(f"{_WORKER}/cancel")
 def cancel_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(EmptyRequest, optional=True)
@@ -65,7 +77,7 @@ def cancel_worker(job_id: str, worker_id: str) -> Response:
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
-@blueprint.post("/message")
+@blueprint.post(f"{_WORKER}/message")
 def message_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
@@ -78,3 +90,46 @@ def message_worker(job_id: str, worker_id: str) -> Response:
         job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
     )
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job)}/status")
+
+
+blueprint.before_request(authenticate)
+
+
+@blueprint.get("/jobs/<job_id>/checkpoints")
+def get_checkpoints(job_id: str) -> Response:
+    reading.query(NoQuery)
+    return json_answer(checkpoints_answer(service(), caller(), checked_job_id(job_id)))
+
+
+@blueprint.post(f"{_WORKER}/rollback")
+def roll_back(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    name = reading.body(RollbackRequest, optional=True).checkpoint
+    job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
+    return json_answer(rolled_back_answer(service(), caller(), job, worker, name))
+
+
+@blueprint.post(f"{_WORKER}/recount")
+def recount(job_id: str, worker_id: str) -> Response:
+    reading.query(NoQuery)
+    job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
+    return json_answer(recounted_answer(service(), caller(), job, worker))
+
+
+blueprint.before_request(authenticate)
+
+
+@blueprint.post("/usage")
+def tell_usage() -> Response:
+    reading.query(NoQuery)
+    usage = reading.body(UsageRequest).to_usage()
+    used = service().used(caller(), usage)
+    return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped))
+
+
+@blueprint.post("/messages")
+def tell_messages_read() -> Response:
+    reading.query(NoQuery)
+    ids = reading.body(MessagesReadBody).delivered
+    service().messages_read(caller(), ids)
+    return json_answer(MessagesReadAnswer(delivered=len(ids)))

@@ -1,1 +1,0 @@
-"""The calls for one worker: feedback, checkpoints, and reports of the worker itself."""
