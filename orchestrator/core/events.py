@@ -48,8 +48,8 @@ class EventKind(StrEnum):
     JOB_ENDED = "job_ended"
     #: The job's result was merged into a branch of the user. data: by, branch, commit, before
     JOB_LANDED = "job_landed"
-    #: The landing was undone: the branch was reset to its commit from before. data: by, branch,
-    #: commit, before
+    #: The landing was undone: the branch was reset to its commit before the landing. data: by,
+    #: branch, commit, before
     LANDING_UNDONE = "landing_undone"
     #: An attempt is about to start. data: attempt, agent
     WORKER_STARTED = "worker_started"

@@ -78,7 +78,7 @@ def main() -> int:
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
     journal.say(f"usage: {in_words(outcome.usage)}")
-    # Last, because a server that does not answer must not lose the outcome.
+    # The last step, so that a server that does not answer cannot lose the outcome.
     driver.report_total(outcome.usage)
     if driver.termed and not outcome.succeeded:
         return _STOPPED_EXIT

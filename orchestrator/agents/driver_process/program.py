@@ -198,12 +198,13 @@ class Program:
         try:
             for line in self._out.add(data):
                 events = list(self._reader.line(line))
-                # First, so that a worker that is killed after an answer has its session's id.
+                # Done first, so that the session's id is known even if the worker is killed after
+                # an answer.
                 self._name_session()
                 self._take_events(events)
         finally:
-            # Before the reader gets the data, so that a stop because of a line finds this line in
-            # the stream.
+            # Stored before the reader gets the data: if a line stops the program, the stream has
+            # this line.
             self._stream.keep(data)
 
     def _take_events(self, events: Iterable[AgentEvent]) -> None:
@@ -292,9 +293,9 @@ class Program:
         limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
         if not limited and asked.reason is not ErrorClass.KILLED:
             return asked
-        # The result is complete: a limit lets the program end, and a kill is no failure of its
-        # work. This also applies after a limit, because the killed driver could not report the
-        # result.
+        # The result is complete, so the program may end by itself after a limit. If the driver
+        # itself is stopped, stop the program without a failure, while the driver can still report
+        # the result.
         return replace(asked, reason=ErrorClass.NONE) if self._killed else None
 
     def _overdue(self, now: float) -> EarlyStop | None:

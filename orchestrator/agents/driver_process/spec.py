@@ -23,7 +23,7 @@ class Spec:
     """One attempt of one agent. Contains no secret: secrets are in the environment."""
 
     agent: str
-    #: Name of a module of ``adapters.commands`` or of ``loop.providers``.
+    #: Name of a module of ``ai_tools.commands`` or of ``loop.providers``.
     tool: str
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     command: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ LONGEST_HEAD = 2048
 #: Headers that are not stored, because each repeated answer gets new values.
 _OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
 #: The number in the request line that differs between the polls of one client. A request with a tag
-#: is compared as a whole, because its answer depends on both.
+#: is compared as a whole, because its answer depends on the tag and on the number.
 _SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
 _TAG = b"if-none-match:"
 _NOT_MODIFIED = "304"
@@ -46,9 +46,9 @@ class Repeated:
     pieces: Pieces
 
 
-#: Function that returns the current answer, or None if the application must answer. Its arguments:
-#: True for a body in gzip, and the ``since_seq`` of the request if it is plain (else None: as in
-#: the request that was answered).
+#: Function that returns the current answer, or None if the application must answer. Arguments: True
+#: for a body in gzip, and the request's ``since_seq``. None: the ``since_seq`` of the first
+#: request.
 Again = Callable[[bool, int | None], Repeated | None]
 
 

@@ -95,8 +95,8 @@ def _repeated_status(
     served: Service, rows: StatusRows, who: Caller, job_id: str, wanted: Asked
 ) -> Again:
     tasks = wanted[0]
-    # The version and the second for which the answer's last fields were made, and these fields.
-    # They change with the version, and with the time that is left, in whole seconds.
+    # Version, second, and the last fields of the answer that were made for them. The fields change
+    # with the version, and each second with the remaining time.
     latest = (0, 0, b"")
 
     def current(packed: bool, since: int | None) -> Repeated | None:

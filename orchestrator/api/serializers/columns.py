@@ -94,8 +94,8 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "jobs": _jobs(found),
         "agents": agents,
         "statuses": statuses,
-        # None if the numbers count up from 1, as without child jobs: the ids of 10,000 workers are
-        # a tenth of the answer.
+        # None if the numbers count up from 1, as in a job without child jobs. The ids of 10,000
+        # workers would be a tenth of the answer.
         "worker": None if numbers == list(range(1, len(numbers) + 1)) else numbers,
         **{name: _packed(column) for name, column in plain.items()},
         **{name: column if any(column) else 0 for name, column in lists.items()},

@@ -26,7 +26,7 @@ MOST_JOBS, MOST_BODIES = 16, 64
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 #: For zlib: fast, and with the head and the end of gzip.
 _LEVEL, _GZIP = 1, 31
-#: The tasks that the caller requests, and the number of the event since which they have changed.
+#: The tasks that the caller requests, and the event after which CHANGED tasks have changed.
 Asked = tuple[StatusTasks, int]
 #: JSON of an empty list of tasks. JSON escapes the quotation marks in a text, so no text of the
 #: answer contains these bytes.
@@ -44,7 +44,7 @@ class StatusRow:
     digest: bytes
 
 
-#: In place of the row of a worker without a row.
+#: Stands for the row of a worker that has no row yet.
 _NO_ROW = StatusRow(None, b"", 0, b"")
 
 

@@ -204,7 +204,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             return
         if sent < sum(map(len, pieces)):
             self.write_soon(b"".join(pieces)[sent:])
-            # As waitress does after each answer: the buffer of the next answer is another one.
+            # Waitress does the same after each answer, so that the next answer gets a new buffer.
             self.current_outbuf_count = self.adj.outbuf_high_watermark
 
     def service(self) -> None:

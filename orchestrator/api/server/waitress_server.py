@@ -287,8 +287,8 @@ def serve(
         _repeats_of(app),
         threads=threads,
         connection_limit=connection_limit,
-        # One byte more than the limit: Flask rejects a body with the problem "too large", waitress
-        # would reject it first.
+        # One byte more than the limit: Flask must reject a body that is too large before waitress
+        # does.
         max_request_body_size=max_request_bytes + 1,
         max_request_header_size=LARGEST_HEADER_BYTES,
         # select() would end the whole process at descriptor 1,024.

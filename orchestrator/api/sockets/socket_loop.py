@@ -266,7 +266,8 @@ class SocketLoop:
         self._waker.close()
 
     def _publish(self, events: Sequence[Event]) -> None:
-        # Most events concern nobody: for example, a caller that waits for a job needs only its end.
+        # Most events concern no connection: for example, a caller that waits for a job needs only
+        # its end.
         if self._by_root and self._concerns_any(events):
             self._published.append(events)
             self._wake()

@@ -40,7 +40,7 @@ class EventPage:
     events: Sequence[Event]
     #: Ids of the stream's jobs; None: all jobs of the root job.
     members: frozenset[str] | None
-    #: The latest event, if the reader is to read the job again in place of all events before it.
+    #: The latest event, if the reader must read the job again because earlier events are not sent.
     reset_to: int | None = None
 
     @property

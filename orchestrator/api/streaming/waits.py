@@ -133,7 +133,7 @@ class PendingLock(PendingWait):
         super().begin()
 
     def gone(self) -> None:
-        # The client has disconnected: other workers must not wait for leases that it would get.
+        # The client has disconnected: its request for leases must not block other workers.
         self._socket_loop.read(self._drop, _dropped, self)
         super().gone()
 

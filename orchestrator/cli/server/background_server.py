@@ -29,8 +29,7 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: Name of the file in the workspace that names a server which its starter left running for other
-#: jobs.
+#: File in the workspace that names a server which an earlier command left running for other jobs.
 LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]

@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.1
 #: Seconds for which the holder may be unknown: it has just acquired the lock, or has just exited.
 _UNKNOWN_SECONDS = 5.0
-#: Seconds after which a database that is still in use is an error. Its lock is released later than
-#: the workspace's, by PostgreSQL when it notices that the connection has ended.
+#: Seconds after which a database that is still in use is an error. PostgreSQL releases its lock
+#: only when it notices that the connection has ended.
 _DATABASE_SECONDS = 30.0
 
 

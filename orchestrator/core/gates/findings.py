@@ -327,8 +327,8 @@ def _judged(
     before, flaws = _usable(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
-        # The packages of the project may be missing on this machine. Then new findings cannot be
-        # told from old ones.
+        # Packages of the project may be missing on this machine. New findings cannot be
+        # distinguished from old findings then.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)

@@ -127,7 +127,8 @@ def _storage(ask: Ask, own: Path) -> dict[str, str]:
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}
-    # Empty is Claude's default: on macOS another name of the same directory is another login.
+    # Empty is Claude's default. On macOS, another spelling of the same directory would be another
+    # login.
     return {_STORAGE: ask.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 

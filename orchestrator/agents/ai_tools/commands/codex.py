@@ -83,8 +83,8 @@ def _in_terminal(ask: Ask) -> tuple[str, ...]:
 
 
 def _temporary(ask: Ask) -> dict[str, str]:
-    # With a CODEX_HOME below the directory for temporary files, Codex does not set up its sandbox,
-    # and then every command fails without a message.
+    # If CODEX_HOME is below the directory for temporary files, Codex sets up no sandbox. Every
+    # command then fails without a message.
     directory = Path(ask.environ.get("TMPDIR") or tempfile.gettempdir())
     inside = ask.control.resolve().is_relative_to(directory.resolve())
     return {"TMPDIR": str(_own_temporary(ask))} if inside else {}

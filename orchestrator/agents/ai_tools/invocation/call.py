@@ -130,8 +130,8 @@ class AgentCall:
     litter: tuple[str, ...] = ()
     #: True if the prompt is on standard input; otherwise standard input is empty.
     prompt_on_stdin: bool = True
-    #: Returns a text as one line for standard input, which stays open; the second argument is an
-    #: id, which the program repeats once it has read the line. None: standard input is the prompt.
+    #: Converts a text and an id to one line for standard input, which stays open. The program
+    #: repeats the id once it has read the line. None: standard input is the prompt.
     input_line: Callable[[str, str], str] | None = None
 
 

@@ -154,7 +154,7 @@ class ClaudeReader:
         if json_values.text(block, "type") != "text" or not words:
             return []
         if not parent:
-            # Not the output of a subagent, which is not the answer.
+            # The output of a subagent is not the answer.
             self._last_text = words
         return [TextEvent(words)]
 

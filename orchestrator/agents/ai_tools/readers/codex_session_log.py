@@ -75,7 +75,7 @@ class CodexSession:
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
         #: Usage of each answer of the model, known at once: the totals are written only after the
-        #: answer's tools have ended. A helper's file may repeat answers from before its start.
+        #: answer's tools have ended. A subagent's file may repeat answers from before its start.
         self._answers: dict[tuple[str, str, int | None], Usage] = {}
         #: Files whose latest, unfinished answer requests a tool.
         self._asking: set[str] = set()

@@ -21,7 +21,8 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
-#: Texts of status 429 without money: other words about billing also occur if waiting helps.
+#: Texts that show an account without money, with status 429. Other words about billing also occur
+#: if waiting helps.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
 #: The server could not read the model's tool call; the next call may be correct.
 _MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)

@@ -33,7 +33,7 @@ class Tool:
     #: JSON schemas of the arguments, by name.
     properties: Mapping[str, Mapping[str, Any]]
     required: tuple[str, ...]
-    #: Runs the tool. Raises Refused, Unusable, OSError or ValueError.
+    #: Runs the tool. Raises ToolRefused, Unusable, OSError or ValueError.
     use: Callable[[Mapping[str, Any]], str]
     #: The argument that a log shows.
     main: str = "path"

@@ -199,8 +199,8 @@ class DeliveredWork:
     expected: bool = False
     #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
-    #: Kind of the worker's final text, while the worker waits for its child jobs: it is judged
-    #: when they have ended. None if the worker was judged.
+    #: Kind of the worker's final text while its child jobs run. After their end, the worker is
+    #: judged, and the field is None.
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
