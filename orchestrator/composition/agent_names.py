@@ -17,8 +17,8 @@ _SETTINGS = ("agent", "planner", "resolve")
 def check_agents(folder: Path, settings: Settings) -> None:
     """Raise ConfigError with one line for each unknown agent of workers and of triggers' jobs.
 
-    If a trigger is invalid, no trigger is checked: the function ``triggers`` reports the invalid
-    one.
+    If a trigger is invalid, no trigger is checked, because the function ``triggers`` reports the
+    invalid trigger.
     """
     agents = registry(folder, settings)
     problems = []

@@ -36,8 +36,9 @@ def claimant(seconds: float | None) -> Claimant:
 
 
 def machine() -> str:
-    """Return the identity of this machine since its start. Each container is a machine, because the
-    processes of another container are not visible.
+    """Return an identity of this machine, which changes when the machine restarts.
+
+    Each container counts as a machine, because the processes of another container are not visible.
     """
     try:
         container = os.stat("/proc/self/ns/pid").st_ino

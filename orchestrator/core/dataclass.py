@@ -1,9 +1,8 @@
-"""The standard decorator ``dataclass``, except that a class compiles its methods when first used,
-and a faster form of ``dataclasses.replace``.
+"""The decorator ``dataclass``, which compiles a class's methods when they are first used.
 
-The standard decorator compiles up to seven functions for each class. At the server's start, this
-takes about a fifth of the CPU time. Most classes have no object in the first second of a process,
-or in a short command.
+Also a faster form of ``dataclasses.replace``. The standard decorator compiles up to seven functions
+for each class. At the server's start, this takes about a fifth of the CPU time. Most classes have
+no object in the first second of a process, or in a short command.
 """
 
 import dataclasses

@@ -107,8 +107,8 @@ def read_record(workspace: Path) -> ServerRecord | None:
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
     """Return the text of one setting from the environment or ``config.yaml``, or None.
 
-    Uses neither a YAML parser nor the package of settings. A program that only calls the server may
-    lack them.
+    Uses neither a YAML parser nor the package of settings, because a program that only calls the
+    server may have neither.
     """
     given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
     if given is not None:

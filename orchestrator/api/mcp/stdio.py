@@ -1,7 +1,7 @@
 """``orchestrator mcp``: the tools over standard input and output, one JSON message per line.
 
 Standard library only, so that it starts as fast as ``orchestrator spawn``. Each tool call runs in
-its own thread, as an HTTP call to the server. So a wait does not block other calls.
+its own thread, as an HTTP call to the server. Therefore a wait does not block other calls.
 """
 
 import argparse

@@ -46,7 +46,7 @@ def _ref(job: Job, found: Checkpoint) -> str:
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> RolledBackAnswer:
-    """Roll back a worker to a checkpoint, and return the answer, which says what was done."""
+    """Roll back a worker to a checkpoint, and return what was done."""
     done = service.roll_back(caller, job_id, worker_id, checkpoint)
     return RolledBackAnswer(
         job_id=job_id,

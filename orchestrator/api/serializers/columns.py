@@ -151,9 +151,7 @@ def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
 
 
 def _dependencies(found: TreeSnapshot) -> list[list[int]]:
-    """Return, for each worker, the positions of the workers that run the dependencies of its
-    task.
-    """
+    """Return each worker's dependencies, as the positions of the workers that run them."""
     workers = found.workers
     of_task: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):

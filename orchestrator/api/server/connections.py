@@ -1,4 +1,4 @@
-"""Connections of waitress: their timeouts, and their limits when there are too many.
+"""Connections of waitress: timeouts, and limits on the number of connections.
 
 Depends on waitress' channels (``requests``, ``request``, ``will_close``) and its dispatcher.
 """
@@ -218,7 +218,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
-        """True if the client was too slow to send a request's head, or a bad request's rest."""
+        """True if a request's head, or the rest of a rejected request, arrives too slowly."""
         if self._dropped_until is not None:
             return now >= self._dropped_until
         if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:

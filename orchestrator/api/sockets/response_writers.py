@@ -210,7 +210,8 @@ class ThreadWriter:
         return piece
 
     def close(self) -> None:
-        """End the stream, because the reader has gone or has everything. Idempotent.
+        """End the stream, because the reader has disconnected or has received all of it.
+        Idempotent.
 
         A WSGI server calls this method at the end of each answer.
         """

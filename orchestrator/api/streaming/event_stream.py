@@ -197,7 +197,6 @@ class EventStream(WaitingConnection):
             self._live = True
 
     def _finish(self) -> None:
-        """End the stream after its last event."""
         self._writer.finish()
 
     def _runs_again(self, events: Sequence[Event]) -> bool:

@@ -1,8 +1,9 @@
 """Connections that wait without a thread each: the base of event streams, followed logs, and waits.
 
 ``WaitingResponse`` takes a connection over from waitress by a duplicate of its descriptor. The
-duplicate stays open when waitress closes its own. Only this module depends on these internals of
-waitress: ``task.channel``, ``chunked_response``, ``wrote_header``, and ``total_outbufs_len``.
+duplicate stays open when waitress closes its own descriptor. Only this module depends on these
+internals of waitress: ``task.channel``, ``chunked_response``, ``wrote_header``, and
+``total_outbufs_len``.
 
 On any other server, the request's thread waits instead, up to a maximum number of threads.
 """
@@ -248,7 +249,7 @@ def _task(write: Any) -> WSGITask:
 
 
 def _let_go(task: WSGITask) -> None:
-    """Let waitress write nothing more to the task's connection, and close its descriptor."""
+    """Stop waitress from writing to the task's connection, and close waitress' descriptor."""
     task.wrote_header = True
     task.chunked_response = False
     task.close_on_finish = True

@@ -198,7 +198,7 @@ def _open_pull_request(
 
 
 def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
-    """Return the request, the beginning of the job's report, and the list of changed files."""
+    """Return a pull request's text: the request, the start of the report, and the changed files."""
     report = (job.get("results") or {}).get("final_report")
     text = (read_regular(report, _MOST_REPORT) if report else None) or b""
     summary = text.decode("utf-8", "replace").partition("\n## ")[0].lstrip("# ").strip()

@@ -113,7 +113,7 @@ class Demo:
             yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
 
     def _job(self) -> dict[str, Any]:
-        """Return the status of the demo's job; empty if it was not accepted."""
+        """Return the status of the demo's job; empty if the server accepted no job."""
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:

@@ -24,7 +24,7 @@ _UNSUCCESSFUL = [
 
 @dataclass
 class JobPart:
-    """The progress of one job of a tree, which is the root job or a child job."""
+    """The progress of one job of a tree: the root job or a child job."""
 
     tasks: int = 0
     workers: set[str] = field(default_factory=set)
@@ -191,7 +191,7 @@ class ProgressLines:
                 yield f"job {job_id}: {doing}"
 
     def _last_step(self, job: JobPart) -> str:
-        """Return the job's activity between its last worker's end and its own end; otherwise ""."""
+        """Return the activity between the last worker's end and the job's end; otherwise ""."""
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""
         is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)

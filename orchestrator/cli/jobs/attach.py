@@ -83,7 +83,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(surroundings: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker, built from its row of the status and the path of its directory.
+    """Return the worker, built from its status row and the path of its directory.
 
     Raise Conflict if the worker has no directory.
     """

@@ -103,8 +103,8 @@ def _watched_on_terminal(surroundings: CliContext, job_id: str) -> dict[str, Any
 def find_status(surroundings: CliContext, job_id: str) -> dict[str, Any]:
     """Return the status from the server; without a running server, from the job's files.
 
-    With ``--json``, this is the API's answer. Otherwise it includes the workers of every child job.
-    Raise NotFound.
+    With ``--json``, return the API's answer. Otherwise, add the workers of every child job. Raise
+    NotFound.
     """
     as_api = surroundings.as_json
     client = surroundings.client_if_running()

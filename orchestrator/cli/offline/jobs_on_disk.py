@@ -167,7 +167,7 @@ def written_at(workspace: Path, job_id: str) -> float:
 
 
 def root_id_of(workspace: Path, job_id: str) -> str:
-    """Return the id of the job's root job, which for a root job is its own id. Raises NotFound."""
+    """Return the id of a job's root job; for a root job, its own id. Raises NotFound."""
     return _root_id(directory_of(workspace, job_id))
 
 

@@ -34,7 +34,7 @@ _COLORS = {
 def printable(text: str) -> str:
     """Return the text without control characters; tabs and line breaks are kept.
 
-    Colours are removed completely. Of any other control sequence, the letters remain.
+    Colours are removed completely. Other control sequences leave their letters in the text.
     """
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))

@@ -143,7 +143,6 @@ def _show_kinds(surroundings: CliContext) -> int:
 def _gate_lines(
     surroundings: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Sequence[str]:
-    """Return lines about the gates that would check the results."""
     from orchestrator.cli.plan.gates_command import found_gates, gate_lines
 
     asked = job.config.get("gates", "auto")

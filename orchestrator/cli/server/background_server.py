@@ -48,7 +48,7 @@ CHECKED_BYTES = 64 * 1024
 def server_at(
     surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
 ) -> Iterator[str]:
-    """Yield the URL of the server that the environment names; otherwise the URL of ``server_for``.
+    """Yield the URL of the server that the environment names, or of the server of ``server_for``.
 
     The first message to ``say`` names the project.
     """

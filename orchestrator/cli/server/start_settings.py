@@ -113,7 +113,7 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    """True for an environment variable of a setting whose name is not all in upper case."""
+    """True for a setting's environment variable if its name is not all in upper case."""
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 

@@ -185,7 +185,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """True if the result must be compared with the gate's findings on the base.
 
-    ``touched``: the paths that the change touches. The value is True if the path existed before.
+    ``touched``: maps each changed path to True if the base has the path.
     """
     if ran.missing:
         return False

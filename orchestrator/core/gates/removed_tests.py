@@ -74,7 +74,7 @@ def to_allow(paths: Sequence[str], setting: str = "") -> str:
 def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
     """Return which tests the tasks may remove.
 
-    ``touched``: changed paths. The value is True if the base has the path.
+    ``touched``: maps each changed path to True if the base has the path.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(

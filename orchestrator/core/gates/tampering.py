@@ -159,8 +159,8 @@ def alteration(
 ) -> JudgeAlteration:
     """Return how the work altered files that decide how gates judge the work.
 
-    ``touched``: changed paths. The value is True if the base has the path. ``moves``: moved files,
-    by their new path. ``equal``: files whose judging part is as on the base. ``removed``: paths of
+    ``touched``: maps each changed path to True if the base has the path. ``moves``: moved files, by
+    their new path. ``equal``: files whose judging part is as on the base. ``removed``: paths of
     ``touched`` that the work removed. ``is_compared``: True for candidates, which also run without
     their new tests.
     """

@@ -1,6 +1,6 @@
 """Admission of a job: whether it may start, and with which settings. Pure.
 
-The ceilings and the parent job's settings limit the settings.
+A job's settings stay within the ceilings and within the parent job's settings.
 """
 
 import hashlib
@@ -182,7 +182,6 @@ def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "
 
 
 def _ceiling_of(setting: Setting, ceilings: Ceilings) -> Any:
-    """Return the setting's ceiling; None if it has none."""
     return getattr(ceilings, setting.ceiling) if setting.ceiling else None
 
 

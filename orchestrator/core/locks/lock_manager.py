@@ -1,8 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
 Requests are granted in the order of their arrival, with one exception. An earlier request yields to
-a later request if its worker waits for the later request's worker. If a wait would close a cycle,
-the methods raise Deadlock.
+a later request if the earlier worker waits for the later worker. If a wait would close a cycle, the
+methods raise Deadlock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

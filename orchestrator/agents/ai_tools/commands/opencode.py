@@ -89,8 +89,7 @@ def _database(ask: Ask) -> dict[str, str]:
 def _home(ask: Ask) -> AgentHome | None:
     """Return the shared home, with a command that creates its database.
 
-    The command is ``session list``: every command creates the database, and this command does
-    nothing else.
+    The command is ``session list``, which does nothing else.
     """
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None

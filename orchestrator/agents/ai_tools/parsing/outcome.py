@@ -72,7 +72,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
 
 
 def _usage(usage: Usage) -> Usage:
-    """Return the usage with unknown tokens if all are 0, because every model call uses tokens."""
+    """Return the usage. Tokens of 0 become unknown, because every model call uses tokens."""
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
     return Usage(steps=usage.steps)

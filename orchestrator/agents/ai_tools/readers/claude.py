@@ -120,7 +120,7 @@ class ClaudeReader:
         return events
 
     def _partial(self, event: Object) -> list[AgentEvent]:
-        """Count further output tokens of a message, because only its last event has their total."""
+        """Count further output tokens of a message: only the message's last event has the total."""
         if json_values.text(event, "event", "type") != "message_delta":
             return []
         total = json_values.count(event, "event", "usage", "output_tokens") or 0

@@ -195,9 +195,7 @@ class CodexReader:
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
-        """Subtract the earlier runs of the session, because codex counts a session from its
-        beginning.
-        """
+        """Subtract the usage of the session's earlier runs, which codex counts, too."""
         self._before = self._session_log.total
         self._steps_before = self._session_log.steps
         self._meter = Meter()

@@ -1,4 +1,4 @@
-"""Reads a request by ``vocabulary.toml``: its keywords, and whether it asks to build."""
+"""Finds keywords in a request, and whether it asks to build, by ``vocabulary.toml``."""
 
 import re
 import tomllib

@@ -141,7 +141,7 @@ class Screen:
         self._shown = []
 
     def draw(self, make: Callable[[int, int], Sequence[str]]) -> None:
-        """Draw a frame. ``make`` returns its lines for the given columns and lines of the terminal.
+        """Draw a frame. ``make`` returns the frame's lines for the terminal's width and height.
 
         Writes only lines that differ from the previous frame, in one write.
         """
