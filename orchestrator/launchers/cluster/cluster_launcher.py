@@ -191,8 +191,8 @@ class ClusterLauncher:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
         ``path``: in a directory that was copied before the start. The node gets the file again
-        after each connection, even if the worker has renamed it. Does not block. Raise OSError if
-        the file cannot be read.
+        after each connection. This must do no harm if the worker has renamed the file. Does not
+        block. Raise OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 

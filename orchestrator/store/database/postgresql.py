@@ -120,7 +120,7 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
 def share_with_writer(engine: Engine, fence: Fence) -> None:
     """Make each connection of the engine write in addition to the writer.
 
-    The sessions end when another server claims the database.
+    Another server may end these sessions (``end_writers``).
     """
 
     @event.listens_for(engine, "connect")
