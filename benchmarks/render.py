@@ -83,12 +83,14 @@ def _dispatch_of(found: Sequence[Result]) -> Result:
 
 
 def _page(found: Sequence[Result]) -> Iterator[str]:
-    yield from ("# Performance", "", *_lines(_INTRODUCTION))
     dispatch = _dispatch_of(found)
+    machine = dispatch["machine"]
+    introduction = _lines(_INTRODUCTION, f"The machine: {_named(machine)}.")
+    yield from ("# Performance", "", *introduction)
     yield from _dispatch(dispatch)
     for each in found:
         if each is not dispatch:
-            yield from _other(each)
+            yield from _other(each, machine)
     yield from _REPEAT
 
 
@@ -98,22 +100,19 @@ def _lines(*sentences: str) -> Sequence[str]:
 
 _COLUMNS = 128
 _INTRODUCTION = (
-    "This page has the results of the benchmarks. Every section names the machine and its load, "
-    "because times depend on both. A ratio compares two programs that ran in the same minutes on "
-    "the same machine. If other work runs on the machine, it changes CPU time less than wall time."
+    "This page has the results of the benchmarks. If other work ran on the machine, wall times are "
+    "too long; CPU times and ratios change less. p50 is the median, and p95 the 95th percentile."
 )
 _WORK_OF_DISPATCH = (
-    "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. "
-    f"{OURS} also stores every start and end, ensures that each worker's processes end, and "
-    'writes reports. Its times include the reports; the row "until the last worker ended" excludes '
-    "them. The times of all programs exclude their start-up. The last two columns of the tables "
-    f"are ratios to {OURS}: medians of the rounds."
+    "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. Times "
+    f"exclude the start of the program. The times of {OURS} include its reports, except in the row "
+    '"until the last worker ended". Ratios are medians of the rounds.'
 )
 
 
 def _dispatch(result: Result) -> Iterator[str]:
     yield from ("", "## Short commands, compared with other programs", "")
-    yield from (*_lines(_WORK_OF_DISPATCH), "", *_stamp(result), "")
+    yield from (*_lines(_WORK_OF_DISPATCH), "", *_stamp(result, result["machine"]), "")
     yield "<picture>"
     dark, light = (PICTURES[theme].relative_to(PAGE.parent) for theme in ("dark", "light"))
     yield f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">'
@@ -165,19 +164,17 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
 #: What the rows of a benchmark's table measure, by the benchmark's name.
 _MEANINGS = {
     "streams": (
-        '"Event to client" is the time from an event to its arrival at a watcher of the job. '
-        "p50 is the median, and p99 the 99th percentile."
+        '"Event to client" is the time from an event to its arrival at a watcher of the job.'
     ),
     "reads": (
-        "The rows measure calls of the API. `GET /api/v1/jobs/{job_id}/columns` reads all workers "
-        'of a job that runs commands, or agents. A "page" is one page of the list of workers, in '
-        'the given order. "Best" is the shortest time of all reads, and p95 the 95th percentile.'
+        '"Columns" is `GET /api/v1/jobs/{job_id}/columns`, which reads all workers of a job. A '
+        '"page" is one page of the list of workers. "Best" is the shortest time of all reads.'
     ),
 }
 
 
-def _other(result: Result) -> Iterator[str]:
-    yield from ("", f"## {result['title']}", "", *_stamp(result))
+def _other(result: Result, machine: Mapping[str, Any]) -> Iterator[str]:
+    yield from ("", f"## {result['title']}", "", *_stamp(result, machine))
     if result["name"] in _MEANINGS:
         yield from ("", *_lines(_MEANINGS[result["name"]]))
     if "error" in result:
@@ -211,19 +208,23 @@ def _notes(result: Result) -> Iterator[str]:
         yield f"- {_PATH.sub('(path)', note)}"
 
 
-def _stamp(result: Result) -> Sequence[str]:
+def _named(machine: Mapping[str, Any]) -> str:
+    return (
+        f"{machine['processors']} processors, {machine['memory_gib']} GiB of memory, "
+        f"Linux {machine['kernel']}, Python {machine['python']}"
+    )
+
+
+def _stamp(result: Result, usual: Mapping[str, Any]) -> Sequence[str]:
+    """When, under which load, and where if the machine is not the usual one."""
     machine, (load, *_) = result["machine"], result["load_average"]
     at = datetime.fromisoformat(result["started_at"])
     measured = (
-        f"Measured on {at:%Y-%m-%d} at {at:%H:%M} UTC: {machine['processors']} processors, "
-        f"{machine['memory_gib']} GiB of memory, Linux {machine['kernel']}, "
-        f"Python {machine['python']}; load average {load:.1f} at the start."
+        f"Measured on {at:%Y-%m-%d} at {at:%H:%M} UTC, with load average {load:.1f} at the start."
     )
-    busy = (
-        "Other work ran on the machine, so wall times are too long, by a different amount for each "
-        "program."
-    )
-    return _lines(measured, *([busy] if load >= BUSY * machine["processors"] else []))
+    other = [] if _named(machine) == _named(usual) else [f"The machine: {_named(machine)}."]
+    busy = ["Other work ran on the machine."] if load >= BUSY * machine["processors"] else []
+    return _lines(measured, *other, *busy)
 
 
 _REPEAT = (
@@ -238,9 +239,8 @@ _REPEAT = (
     "",
     *_lines(
         "Use a machine without other work. A benchmark writes its results to",
-        "`benchmarks/results.json`, and keeps the results of other benchmarks there.",
-        "[benchmarks/README.md](../benchmarks/README.md#how-it-is-measured) describes what is",
-        "measured, and what other programs store.",
+        "`benchmarks/results.json`.",
+        "[How it is measured](../benchmarks/README.md#how-it-is-measured) has the details.",
     ),
 )
 
