@@ -108,9 +108,7 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class DrivenAgent:
-    """An agent that runs as ``orchestrator.agents.driver_process`` with a spec; implements
-    ``core.ports.Agent``.
-    """
+    """An agent that the driver runs with a spec; implements ``core.ports.Agent``."""
 
     name: str
     tool: str

@@ -66,8 +66,9 @@ def _listed() -> Prices:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Return the price table. It is read when first needed: most agents report their cost
-    themselves.
+    """Return the price table, which is read when first needed.
+
+    Most agents report their cost themselves.
     """
     table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
     return table

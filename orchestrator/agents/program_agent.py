@@ -31,11 +31,11 @@ _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramAgent:
-    """Runs a user's command. Passes the prompt on standard input and in ``prompt.md``, and the task
-    in ``task.json``.
+    """Runs a user's command.
 
-    A planner answers with a plan as JSON, whose schema is in ``plan.schema.json``. Exit code 0
-    alone is no success: the agent must also leave an output or a file.
+    Passes the prompt on standard input and in ``prompt.md``, and the task in ``task.json``. A
+    planner answers with a plan as JSON, whose schema is in ``plan.schema.json``. Exit code 0 alone
+    is no success: the agent must also leave an output or a file.
     """
 
     name: str

@@ -21,8 +21,9 @@ Look = Callable[[], Availability]
 
 
 class AgentRegistry:
-    """Built-in agents and the user's agents. A user's agent replaces a built-in agent of the same
-    name.
+    """Built-in agents and the user's agents.
+
+    A user's agent replaces a built-in agent of the same name.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class AgentRegistry:
         self._program_looks = dict(program_looks or {})
 
     def get(self, name: str) -> Agent:
-        """Return an agent. Raise UnknownAgent if it does not exist; the message lists the existing
-        agents.
+        """Return an agent.
+
+        Raise UnknownAgent if it does not exist; the message lists the existing agents.
         """
         try:
             return self._agents[name]
@@ -105,9 +107,7 @@ class AgentRegistry:
     def steps(
         self, name: str, lines: Iterable[str], ended: bool
     ) -> Iterator[TranscriptStep] | None:
-        """Return the steps in the saved output of an agent's program; None if the agent saves no
-        output.
-        """
+        """Return the steps in an agent's saved output; None if the agent saves no output."""
         agent = self._agents.get(name)
         if not isinstance(agent, DrivenAgent) or not agent.argv:
             return None
@@ -139,9 +139,7 @@ class AgentRegistry:
         return sorted(self._agents)
 
     def available(self) -> Sequence[Availability]:
-        """Return the availability of all agents: the AI agents, the best agent first, then all
-        others.
-        """
+        """Return the availability of all agents: AI agents, best first, then all others."""
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),
@@ -177,9 +175,7 @@ class AgentRegistry:
         return str(getattr(self._agents.get(name), "login", ""))
 
     def credential(self, name: str) -> str:
-        """Return a stamp of the agent's credential, which changes with the credential; "" if
-        unknown.
-        """
+        """Return a stamp that changes with the agent's credential; "" if unknown."""
         stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
         return stamp() if stamp else ""
 
@@ -200,9 +196,7 @@ def _availability(agent: Agent) -> Availability:
 
 
 def survey_agent() -> ProgramAgent:
-    """Return the embedded agent, which maps the host project. It is for machines without an AI
-    agent.
-    """
+    """Return the embedded agent, which maps the host project on machines without an AI agent."""
     return ProgramAgent(
         name=SURVEY,
         argv=survey.command(sys.executable),

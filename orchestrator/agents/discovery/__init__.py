@@ -1,3 +1,1 @@
-"""Which agents this machine and the nodes of a cluster can run, and how to make others
-available.
-"""
+"""Agents that this machine and a cluster's nodes can run, and how to make others available."""

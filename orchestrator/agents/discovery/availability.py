@@ -79,8 +79,9 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """Return "yes", "no", or "unknown". A login is unknown if only a call to the agent's service
-    can check it.
+    """Return "yes", "no", or "unknown".
+
+    A login is unknown if only a call to the agent's service can check it.
     """
     if not credential:
         return "no"
@@ -157,8 +158,10 @@ def _stamp(path: Path) -> str:
 
 
 def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
-    """Return the path of a login file. In the pattern ``{VARIABLE:default}/file``, the variable's
-    value or the default is the directory.
+    """Return the path of a login file.
+
+    In the pattern ``{VARIABLE:default}/file``, the variable's value or the default is the
+    directory.
     """
     home = environ.get("HOME") or "/nonexistent"
 
@@ -176,8 +179,9 @@ def _has_content(path: Path) -> bool:
 
 
 def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return the address of a service on this machine. The variable, for example OLLAMA_HOST, is
-    ``host:port`` or a URL.
+    """Return the address of a service on this machine.
+
+    The variable, for example OLLAMA_HOST, is ``host:port`` or a URL.
     """
     given = environ.get(f"{known.name.upper()}_HOST", "")
     if not given:

@@ -35,8 +35,9 @@ class AgentOnNodes:
     def __init__(
         self, here: Callable[[], Availability], machines: Callable[[], Sequence[Machine]]
     ) -> None:
-        """``here`` returns the availability on the server's machine. ``machines`` returns all
-        machines of the cluster; the first is the server's machine.
+        """``here`` returns the availability on the server's machine.
+
+        ``machines`` returns all machines of the cluster; the first is the server's machine.
         """
         self._here, self._machines = here, machines
 
@@ -86,8 +87,9 @@ def program_description(name: str, program: str, bin: str, path: str | None) -> 
 
 
 def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that decide if the agent has a credential. A secret is replaced by a
-    placeholder.
+    """Return the variables that decide if the agent has a credential.
+
+    A secret is replaced by a placeholder.
     """
     beside = [each for names in agent.services.values() for each in names]
     patterns = [*agent.logins, *(each for each in beside if each.startswith("{"))]

@@ -30,8 +30,9 @@ class AgentProcess:
         prompt: Path | None = None,
         open_input: bool = False,
     ) -> None:
-        """``prompt``: a file to use as standard input. ``open_input``: True to leave standard input
-        open for ``say``.
+        """``prompt``: a file to use as standard input.
+
+        ``open_input``: True to leave standard input open for ``say``.
         """
         with contextlib.ExitStack() as opened:
             given = opened.enter_context(prompt.open("rb")) if prompt else None

@@ -29,8 +29,9 @@ class Linked:
 
 
 def link(logins: Sequence[AgentLogin]) -> list[Linked]:
-    """Create links at the places where the tool reads its logins. Missing login files are
-    skipped.
+    """Create links at the places where the tool reads its logins.
+
+    Missing login files are skipped.
     """
     made = []
     for login in logins:
@@ -45,8 +46,9 @@ def link(logins: Sequence[AgentLogin]) -> list[Linked]:
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
-    """Copy back logins that killed attempts renewed. ``earlier``: control directories of these
-    attempts.
+    """Copy back logins that killed attempts renewed.
+
+    ``earlier``: control directories of these attempts.
     """
     found = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
@@ -120,9 +122,7 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _put_link(login: AgentLogin) -> None:
-    """Replace the link atomically, because another attempt may be reading it in a shared
-    directory.
-    """
+    """Replace the link atomically, because another attempt may read it in a shared directory."""
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)

@@ -56,9 +56,7 @@ class Mailbox:
         *,
         resumed: bool,
     ) -> None:
-        """``resumed``: the agent's session already contains the messages that earlier attempts
-        read.
-        """
+        """``resumed``: the agent's session already has the messages that earlier attempts read."""
         self._control = control
         self._report = report
         self._say = say

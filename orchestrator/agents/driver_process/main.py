@@ -225,8 +225,9 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
-        """Mark a session as unusable if no attempt got an answer in it. Nothing is lost: the
-        session contains no work.
+        """Mark a session as unusable if no attempt got an answer in it.
+
+        Nothing is lost: the session contains no work.
         """
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
@@ -274,8 +275,7 @@ def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.e
 
 
 def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
-    """Return the directory that the tool's attempts on this machine share; None if no directory is
-    usable.
+    """Return the directory that attempts of the tool share on this machine; None if unusable.
 
     Each node has its own directory, because logins are in the node's home directory. Also, two
     machines must not use the same databases at once.
@@ -369,8 +369,9 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
 
 
 def price_of(attempt_spec: Spec) -> Price:
-    """Return a function that computes the cost of usage. The price table is loaded at the first
-    call.
+    """Return a function that computes the cost of usage.
+
+    The price table is loaded at the first call.
     """
 
     def price(usage: Usage) -> float | None:

@@ -23,8 +23,9 @@ Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutc
 
 
 class Stopped(BaseException):
-    """Raised to end the loop now. Handlers of ordinary errors do not catch it: it is a
-    BaseException.
+    """Raised to end the loop now.
+
+    Handlers of ordinary errors do not catch it: it is a BaseException.
     """
 
     def __init__(self, why: EarlyStop) -> None:
@@ -140,9 +141,7 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 
 
 def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
-    """Return the function that runs the loop, or that asks a single question if the answer must be
-    JSON.
-    """
+    """Return the function that runs the loop, or that asks one question for a JSON answer."""
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
     asks_once = partial(_ask, found.complete, spec.schema)

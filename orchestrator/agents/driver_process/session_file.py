@@ -1,6 +1,4 @@
-"""``session.json``: the session of an attempt, written as soon as the tool reports the session's
-id.
-"""
+"""``session.json``: an attempt's session, written as soon as the tool reports the session's id."""
 
 import json
 import os

@@ -53,8 +53,9 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Wait for the lock on a file. Yield True if the lock was acquired, False if ``over`` returned
-    True first.
+    """Wait for the lock on a file.
+
+    Yield True if the lock was acquired, False if ``over`` returned True first.
     """
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():

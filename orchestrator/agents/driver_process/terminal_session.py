@@ -61,10 +61,9 @@ def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
 def in_terminal(
     found: Resumable, inherited: Mapping[str, str], given: Mapping[str, str]
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
-    """Yield the command line and the environment that open the session in a terminal. Afterwards,
-    copy back a renewed login.
+    """Yield the command line and the environment that open the session in a terminal.
 
-    ``given``: the agent's variables. Raise OSError.
+    Afterwards, copy back a renewed login. ``given``: the agent's variables. Raise OSError.
     """
     own = {name: value for name, value in given.items() if name not in _UNWATCHED}
     attempt_spec = replace(

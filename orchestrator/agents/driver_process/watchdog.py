@@ -120,8 +120,9 @@ class Watchdog:
             )
 
     def close(self, why: str) -> None:
-        """Stop the agent if it continues to work, and give ``why`` as the reason. Any thread may
-        call.
+        """Stop the agent if it continues to work, and give ``why`` as the reason.
+
+        Any thread may call.
         """
         self._why = self._used_up = why
 

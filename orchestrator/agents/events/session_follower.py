@@ -50,9 +50,7 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines that were completed since the previous call, as pairs of file name and
-        line.
-        """
+        """Yield the lines completed since the previous call, as pairs of file name and line."""
         left = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), left)

@@ -43,8 +43,9 @@ class Loop:
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
     ) -> tuple[object | None, AgentOutcome]:
-        """Request a JSON value that matches a schema, once. Return the value and the outcome; the
-        value is None if the request failed.
+        """Request a JSON value that matches a schema, once.
+
+        Return the value and the outcome; the value is None if the request failed.
         """
         return completed(lambda: self._made(spec), prompt, schema, emit)
 

@@ -1,6 +1,4 @@
-"""The loop: call the model, run the tools that it requests, and repeat until a final answer or a
-limit.
-"""
+"""The loop: call the model, run the requested tools, and repeat until an answer or a limit."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -88,8 +86,9 @@ class Conversation:
         return self._done()
 
     def _step(self, caller: ModelCaller) -> bool:
-        """Make one model call, and run the tools that the model requests. Return True if it was
-        the last call.
+        """Make one model call, and run the tools that the model requests.
+
+        Return True if it was the last call.
         """
         if enough := self._ledger.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
@@ -120,8 +119,9 @@ class Conversation:
         return False
 
     def _has_mail(self) -> bool:
-        """Add messages from people that arrived during the last call. Return True if there
-        are any.
+        """Add messages from people that arrived during the last call.
+
+        Return True if there are any.
         """
         words = self._mail.take_words()
         if words:
@@ -129,8 +129,9 @@ class Conversation:
         return bool(words)
 
     def _use_all(self, uses: Sequence[Use]) -> None:
-        """Run each requested tool, and add its result. An API rejects a conversation in which a
-        tool call has no result.
+        """Run each requested tool, and add its result.
+
+        An API rejects a conversation in which a tool call has no result.
         """
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(

@@ -20,8 +20,9 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class ModelCaller:
-    """Calls one server. The constructor raises ModelFailure (config, auth) if no call can
-    succeed.
+    """Calls one server.
+
+    The constructor raises ModelFailure (config, auth) if no call can succeed.
     """
 
     def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
@@ -54,8 +55,9 @@ class ModelCaller:
                 raise ModelFailure(ErrorClass.CONFIG, words)
 
     def call(self, path: str, value: Mapping[str, Any]) -> object:
-        """Return the answer as JSON. Raise ModelFailure if the last retry failed, or no retry can
-        help.
+        """Return the answer as JSON.
+
+        Raise ModelFailure if the last retry failed, or no retry can help.
         """
         body = json.dumps(value).encode()
         for tried in range(self._settings.retries + 1):

@@ -17,8 +17,9 @@ POLICIES = ("full", "edit", "read-only")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Timeouts in seconds. Each is shorter than the time of silence after which the driver stops
-    the loop.
+    """Timeouts in seconds.
+
+    Each timeout is shorter than the time of silence after which the driver stops the loop.
     """
 
     #: Timeout of connecting to the server.

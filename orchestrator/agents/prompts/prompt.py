@@ -96,9 +96,7 @@ def _comments(given: Feedback) -> dict[str, object]:
 
 
 def prompt_document(assignment: Assignment) -> str:
-    """Return the prompt for agents that read text: the job's shared context, then the worker's own
-    part.
-    """
+    """Return the prompt for agents that read text: the shared context, then the own part."""
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
     own = template(_template_of(assignment.worker)).render(
@@ -122,8 +120,9 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """Return the prompt for an agent that resumes its session. The task is not repeated, because
-    the session contains it.
+    """Return the prompt for an agent that resumes its session.
+
+    The task is not repeated, because the session contains it.
     """
     previous = assignment.previous
     return template("resume").render(

@@ -24,10 +24,10 @@ class Role:
 
 
 class RolePrompts:
-    """The roles. Each role is a file ``<name>.md``. A user's file replaces a built-in role of the
-    same name.
+    """The roles, each of which is a file ``<name>.md``.
 
-    Each call reads the file, so a change applies to the next worker.
+    A user's file replaces a built-in role of the same name. Each call reads the file, so a change
+    applies to the next worker.
     """
 
     def __init__(self, directory: Path | None = None) -> None:

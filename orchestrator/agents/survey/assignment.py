@@ -17,8 +17,9 @@ JOB_DIRECTORY_PREFIX = "job_"
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyTask:
-    """The fields of ``task.json`` that a survey needs. Without ``files``, the whole project is
-    surveyed.
+    """The fields of ``task.json`` that a survey needs.
+
+    Without ``files``, the whole project is surveyed.
     """
 
     title: str = ""
@@ -72,8 +73,9 @@ def _files(content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _inside(entry: str) -> str:
-    """Return ``entry`` without ``./`` and trailing slashes. Raise SurveyError for paths outside
-    the project.
+    """Return ``entry`` without ``./`` and trailing slashes.
+
+    Raise SurveyError for paths outside the project.
     """
     path = PurePosixPath(entry)
     if not entry or path.is_absolute() or ".." in path.parts or "\0" in entry:
@@ -82,8 +84,9 @@ def _inside(entry: str) -> str:
 
 
 def read_surroundings(environment: Mapping[str, str], directory: Path) -> WorkerSurroundings:
-    """Read the worker's environment. Without ``ORCHESTRATOR_PROJECT_ROOT``, the project root is the
-    current directory.
+    """Read the worker's environment.
+
+    Without ``ORCHESTRATOR_PROJECT_ROOT``, the project root is the current directory.
     """
     root = Path(environment.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
     if not root.is_dir():
@@ -104,9 +107,7 @@ def read_surroundings(environment: Mapping[str, str], directory: Path) -> Worker
 
 
 def _workspace_of(worker_directory: Path) -> Path:
-    """Return the workspace that contains ``worker_directory``; ``worker_directory`` itself if there
-    is none.
-    """
+    """Return the workspace that contains ``worker_directory``; this directory if there is none."""
     for parent in worker_directory.parents:
         if parent.name.startswith(JOB_DIRECTORY_PREFIX):
             return parent.parent

@@ -92,8 +92,9 @@ def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
 
 
 def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
-    """Return the workers of a job by the ids of their tasks. For a task with candidates, return a
-    candidate that succeeded.
+    """Return the workers of a job by the ids of their tasks.
+
+    For a task with candidates, return a candidate that succeeded.
     """
     workers: dict[str, Mapping[str, Any]] = {}
     for worker in _rows(output) if exit_code in _ENDED else ():

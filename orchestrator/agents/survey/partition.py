@@ -31,8 +31,10 @@ MOST_CHILD_JOBS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyPart:
-    """The files that one child worker surveys. ``files`` has paths in the form of a task's files;
-    ``file_count`` and ``size`` are totals of the files below these paths.
+    """The files that one child worker surveys.
+
+    ``files`` has paths in the form of a task's files; ``file_count`` and ``size`` are totals of the
+    files below these paths.
     """
 
     name: str
@@ -76,11 +78,10 @@ class _Directory:
 
 
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
-    """Return the directories below ``paths`` that become child jobs. Empty ``paths`` mean the
-    project.
+    """Return the directories below ``paths`` that become child jobs.
 
-    A directory has priority over directories inside it. Larger directories come first. Return at
-    most MOST_CHILD_JOBS directories.
+    Empty ``paths`` mean the project. A directory has priority over directories inside it. Larger
+    directories come first. Return at most MOST_CHILD_JOBS directories.
     """
     top = _Directory(".")
     for file in files:
@@ -147,8 +148,9 @@ def _direct_part(directory: _Directory) -> SurveyPart:
 
 
 def _bundles(small: list[SurveyPart], directory: _Directory) -> Iterator[SurveyPart]:
-    """Join adjacent parts until each bundle is large enough for a worker. The last bundle may be
-    smaller.
+    """Join adjacent parts until each bundle is large enough for a worker.
+
+    The last bundle may be smaller.
     """
     enough = max(_least_size(directory), directory.size // BUNDLE_SHARE)
     open_bundle: list[SurveyPart] = []

@@ -24,8 +24,9 @@ _MOST_NAMED = 3
 
 
 def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
-    """Survey the files of ``task``. Return the parts that child jobs did not survey. Raise
-    SurveyError.
+    """Survey the files of ``task``.
+
+    Return the parts that child jobs did not survey. Raise SurveyError.
     """
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Files of an earlier attempt must not count as this attempt's files.

@@ -166,8 +166,9 @@ def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
 
 
 def _home_skills(ask: Ask) -> list[Path]:
-    """Return the skills in the home directory. Codex reads these skills even with a private
-    CODEX_HOME.
+    """Return the skills in the home directory.
+
+    Codex reads these skills even with a private CODEX_HOME.
     """
     return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
 

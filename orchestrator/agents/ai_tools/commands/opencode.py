@@ -80,8 +80,9 @@ def call(ask: Ask) -> AgentCall:
 
 
 def _database(ask: Ask) -> dict[str, str]:
-    """Return the variable with the path of opencode's session database. Empty if the attempt stores
-    no sessions: opencode then uses the database in the shared home.
+    """Return the variable with the path of opencode's session database.
+
+    Empty if the attempt stores no sessions: opencode then uses the database in the shared home.
     """
     return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
 

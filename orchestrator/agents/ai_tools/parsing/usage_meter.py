@@ -90,8 +90,9 @@ class Steps:
         self._open = False
 
     def put_out(self) -> list[Usage]:
-        """Record output of the model: text, or a tool call. The first output of a model call is
-        one step.
+        """Record output of the model: text, or a tool call.
+
+        The first output of a model call is one step.
         """
         if self._open:
             return []

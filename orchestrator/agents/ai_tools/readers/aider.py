@@ -1,5 +1,6 @@
-"""Reader of aider's output, which is text for people. The text decides about success, because aider
-always ends with exit code 0.
+"""Reader of aider's output, which is text for people.
+
+The text decides about success, because aider always ends with exit code 0.
 """
 
 import re

@@ -1,6 +1,4 @@
-"""Reader of Claude Code's output, in the format ``stream-json --verbose``, or in one line of
-``json``.
-"""
+"""Reader of Claude Code's output: ``stream-json --verbose``, or one line of ``json``."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -181,8 +179,10 @@ class ClaudeReader:
         return []
 
     def _end(self, event: Object) -> list[AgentEvent]:
-        """Read a result event. The last result counts, because Claude continues after the first
-        result if background work is running.
+        """Read a result event.
+
+        The last result counts, because Claude continues after the first result if background work
+        is running.
         """
         self._result, self._behind = event, False
         self._turns += json_values.count(event, "num_turns") or 0
@@ -195,9 +195,7 @@ class ClaudeReader:
         return [*spent, FinalAnswerEvent()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
-        """Return the usage of this run: the totals without the earlier runs of a resumed
-        session.
-        """
+        """Return the usage of this run: the totals without a resumed session's earlier runs."""
         if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
             return total
         return minus(total, self._before)

@@ -68,8 +68,9 @@ def _refused_in_code_mode(part: Object) -> bool:
 
 
 class CodexSession:
-    """Facts of one session. A session may have several files, because each subagent writes its own
-    file.
+    """Facts of one session.
+
+    A session may have several files, because each subagent writes its own file.
     """
 
     def __init__(self) -> None:

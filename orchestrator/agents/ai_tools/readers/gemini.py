@@ -46,8 +46,9 @@ from orchestrator.core.text.json_values import Object
 
 
 def used(stats: object, prices: Prices) -> Usage:
-    """Return the usage of all models, each with its own price. The cost is unknown if a model has
-    no price.
+    """Return the usage of all models, each with its own price.
+
+    The cost is unknown if a model has no price.
     """
     models = json_values.entries(stats, "models")
     parts = [priced(_of_model(each), name, prices) for name, each in models]
@@ -197,8 +198,9 @@ class GeminiReader:
         return [TextEvent(words)]
 
     def _document(self, ending: Ending) -> None:
-        """Read the single object of ``-o json``. If the run failed, the object is at the end of
-        standard error.
+        """Read the single object of ``-o json``.
+
+        If the run failed, the object is at the end of standard error.
         """
         errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
         document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
@@ -301,8 +303,9 @@ class GeminiReader:
         return [*self._meter.raise_to(plus(steps, self._used())), FinalAnswerEvent()]
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of a session file. A model answer may occur in several lines, and counts
-        once.
+        """Read a line of a session file.
+
+        A model answer may occur in several lines, and counts once.
         """
         event = json_values.parsed(text)
         name, report = json_values.text(event, "id"), json_values.dig(event, "tokens")

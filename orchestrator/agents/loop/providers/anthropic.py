@@ -86,9 +86,7 @@ class AnthropicMessages:
         return value
 
     def _marked(self) -> list[dict[str, Any]]:
-        """Return the messages with a cache mark at the end, so that the next call reads them from
-        the cache.
-        """
+        """Return the messages with a cache mark at the end, for the next call."""
         *before, last = self._messages
         *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
         return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
@@ -131,8 +129,9 @@ class AnthropicMessages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Request JSON as the arguments of a tool that the model must call. Every model that
-        supports tools supports this.
+        """Request JSON as the arguments of a tool that the model must call.
+
+        Every model that supports tools supports this.
         """
         words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]

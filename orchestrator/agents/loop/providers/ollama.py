@@ -19,8 +19,9 @@ _MOST_CHARACTERS_PER_TOKEN = 5
 
 
 class OllamaChat(Chat):
-    """A conversation with Ollama. Each request sets the context window, because Ollama's default is
-    small.
+    """A conversation with Ollama.
+
+    Each request sets the context window, because Ollama's default is small.
     """
 
     @property

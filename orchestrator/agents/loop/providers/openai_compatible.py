@@ -24,8 +24,10 @@ _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
 
 class ChatCompletions(Chat):
-    """A conversation in the format of chat completions. It has no cache marks, because servers
-    cache the stable start of a prompt without them.
+    """A conversation in the format of chat completions.
+
+    The conversation has no cache marks, because servers cache the stable start of a prompt without
+    them.
     """
 
     def __init__(self, settings: LoopSettings) -> None:
@@ -92,8 +94,9 @@ class ChatCompletions(Chat):
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Rename the token limit, or omit the schema, because servers differ in both. Return True
-        if that may help.
+        """Rename the token limit, or omit the schema, because servers differ in both.
+
+        Return True if that may help.
         """
         if status not in _NOT_TAKEN:
             return False

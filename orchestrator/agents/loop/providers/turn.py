@@ -64,14 +64,13 @@ class Dialect(Protocol):
         """Add an answer to the conversation. Raise ModelFailure for an invalid answer."""
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
-        """Add the results of the tool calls that the last answer requested, and the text
-        ``words``.
-        """
+        """Add the text ``words``, and the results of the last answer's tool calls."""
 
     def demand(self, schema: Mapping[str, Any]) -> None:
         """Request JSON that matches the schema, instead of text."""
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Change the format of a rejected request. Return False if there is no other format
-        to try.
+        """Change the format of a rejected request.
+
+        Return False if there is no other format to try.
         """

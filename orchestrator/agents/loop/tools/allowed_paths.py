@@ -16,8 +16,9 @@ class AllowedPaths:
     confined: bool
 
     def find(self, given: str) -> Path:
-        """Return the absolute path of ``given``, with links resolved. Raise ToolRefused if the
-        policy does not allow the path.
+        """Return the absolute path of ``given``, with links resolved.
+
+        Raise ToolRefused if the policy does not allow the path.
         """
         place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
         if self.confined and not place.is_relative_to(self.root):
@@ -44,8 +45,9 @@ class AllowedPaths:
 
 
 def open_to_read(place: Path) -> int:
-    """Return a descriptor of a regular file. Raise Unusable for a pipe or a device, because reading
-    it might never end.
+    """Return a descriptor of a regular file.
+
+    Raise Unusable for a pipe or a device, because reading it might never end.
     """
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

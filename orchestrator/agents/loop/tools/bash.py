@@ -24,8 +24,9 @@ _GRACE_SECONDS = 2.0
 
 
 def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
-    """Return the tool. ``hidden``: variables that commands must not see, such as the model's API
-    key.
+    """Return the tool bash.
+
+    ``hidden``: variables that commands must not see, such as the model's API key.
     """
 
     def use(arguments: Mapping[str, Any]) -> str:
@@ -122,8 +123,9 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
 
 
 def _take(descriptor: int, output: _Output) -> int:
-    """Read available bytes. Return their number, 0 at the end of the output, or -1 if no bytes are
-    available now.
+    """Read available bytes.
+
+    Return their number, 0 at the end of the output, or -1 if no bytes are available now.
     """
     try:
         data = os.read(descriptor, _CHUNK)
@@ -134,8 +136,9 @@ def _take(descriptor: int, output: _Output) -> int:
 
 
 def _take_rest(descriptor: int, output: _Output) -> None:
-    """Read the bytes that are in the pipe now. The number of reads is limited, because a leftover
-    process could write forever.
+    """Read the bytes that are in the pipe now.
+
+    The number of reads is limited, because a leftover process could write forever.
     """
     for _ in range(64):
         if _take(descriptor, output) <= 0:

@@ -70,9 +70,7 @@ _COMPILED_KINDS = tuple((re.compile(pattern), kind) for pattern, kind in _CONFIG
 
 
 def config_kind(path: str) -> str | None:
-    """Return the purpose of the configuration file at ``path``; None if it is no configuration
-    file.
-    """
+    """Return the purpose of the configuration file at ``path``; None for any other file."""
     return next((kind for pattern, kind in _COMPILED_KINDS if pattern.search(path)), None)
 
 

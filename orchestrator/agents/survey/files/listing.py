@@ -86,8 +86,9 @@ class _Scope:
 
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that is True for files in one of ``paths``. A path is a file, a directory,
-    or ``src/*`` for the files directly in ``src``.
+    """Return a function that is True for files in one of ``paths``.
+
+    A path is a file, a directory, or ``src/*`` for the files directly in ``src``.
     """
     scopes = [_parsed(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}

@@ -69,8 +69,9 @@ class ReadFile:
 
 
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
-    """Read and analyze ``file``. Raises no error: a file that cannot be read has the state
-    unreadable.
+    """Read and analyze ``file``.
+
+    Raises no error: a file that cannot be read has the state unreadable.
     """
     language = language_of(file.path)
     if file.size > LARGEST_READ_BYTES:
@@ -141,9 +142,7 @@ def _todos(text: str, masked: str) -> tuple[Todo, ...]:
 
 
 def _comment_start(mask: str, position: int) -> int:
-    """Return the start of the comment that ends at the position, including spaces before the
-    comment.
-    """
+    """Return the start of the comment that ends at ``position``, with the spaces before it."""
     while position and (mask[position - 1] == COMMENT_MARK or mask[position - 1].isspace()):
         position -= 1
     return position

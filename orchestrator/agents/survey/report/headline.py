@@ -30,8 +30,7 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return a sentence with the languages without a grammar, and the command that installs
-    grammars.
+    """Return a sentence with the languages without a grammar, and how to install grammars.
 
     Return "" if all grammars are installed.
     """

@@ -27,8 +27,9 @@ NO_FILES = (
 
 
 def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
-    """Write ``output.md``. ``task`` is the text of the request if it asks to build something,
-    otherwise empty.
+    """Write ``output.md``.
+
+    ``task`` is the text of the request if it asks to build something, otherwise empty.
     """
     text = "\n".join(render(result, title, task)) + "\n"
     replace_file(directory / OUTPUT_FILE, text.encode("utf-8", "backslashreplace"))
@@ -119,8 +120,9 @@ def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:
-    """Return the total counts of directories, down to _STRUCTURE_LEVELS below their common
-    parent.
+    """Return the total counts of directories.
+
+    The directories are at most _STRUCTURE_LEVELS below their common parent.
     """
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
@@ -148,8 +150,9 @@ def _maybe(text: str) -> str:
 
 
 def _importers(result: SurveyResult) -> Counter[str]:
-    """Return, for each surveyed file, how many other files import it. For Go, count by
-    directory.
+    """Return, for each surveyed file, how many other files import it.
+
+    For Go, count by directory.
     """
     index = ModuleIndex(vars(module) for module in result.modules)
     languages = {module.path: module.language for module in result.modules}

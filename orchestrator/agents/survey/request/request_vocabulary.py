@@ -97,8 +97,9 @@ def stem(word: str) -> str:
 
 
 def keywords(text: str) -> list[str]:
-    """Return the words that describe the subject of ``text``, in order. Verbs such as "create" are
-    omitted.
+    """Return the words that describe the subject of ``text``, in order.
+
+    Verbs such as "create" are omitted.
     """
     known = _vocabulary()
     ignored = known.stop | known.building | known.looking | known.fillers

@@ -1,5 +1,6 @@
-"""The result of a survey: rows that can be merged. The sums stay correct if no file is in two
-results.
+"""The result of a survey: rows that can be merged.
+
+The sums stay correct if no file is in two results.
 """
 
 from collections.abc import Mapping

@@ -87,8 +87,9 @@ def write_result(result: SurveyResult, directory: Path) -> None:
 
 
 def read_result(directory: Path) -> SurveyResult:
-    """Read the ``result.json`` of a worker. Raise SurveyError if the file is missing or has another
-    format.
+    """Read the ``result.json`` of a worker.
+
+    Raise SurveyError if the file is missing or has another format.
     """
     path = directory / RESULT_FILE
     try:
@@ -133,7 +134,8 @@ def _counts(row: Mapping[str, Any]) -> Counts:
 
 
 def _known(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """Return the fields that ``kind`` has. Other fields are dropped, because a later version of the
-    product may have written the file.
+    """Return the fields that ``kind`` has.
+
+    Other fields are dropped, because a later version of the product may have written the file.
     """
     return {entry.name: item[entry.name] for entry in fields(kind) if entry.name in item}

@@ -84,8 +84,9 @@ def is_machine_made(text: str) -> bool:
 
 
 def read_with_grammar(text: str, language: str) -> SourceFile | None:
-    """Analyze ``text``. Return None if the grammar is missing. Never raises because of the
-    content.
+    """Analyze ``text``.
+
+    Return None if the grammar is missing. Never raises because of the content.
     """
     grammar = _grammar(language)
     if grammar is None:
@@ -149,8 +150,9 @@ def _imports(captures: dict[str, list[Node]], language: str) -> list[Import]:
 
 
 def _rust_paths(argument: str) -> list[str]:
-    """Return the modules that a ``use`` argument names: ``a::b`` for ``a::b::{c, d}``. Aliases are
-    dropped.
+    """Return the modules that a ``use`` argument names: ``a::b`` for ``a::b::{c, d}``.
+
+    Aliases are dropped.
     """
     path = re.split(r"::\{|\sas\s|::\*", argument)[0]
     return [part.strip() for part in path.strip("{}").split(",")]

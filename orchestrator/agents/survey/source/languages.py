@@ -195,7 +195,5 @@ def interpreter_language(first_line: str) -> str | None:
 
 
 def syntax_of(language: str) -> Syntax:
-    """Return the comment syntax of ``language``; an empty syntax if the language has no
-    comments.
-    """
+    """Return the comment syntax of ``language``; empty if the language has no comments."""
     return _SYNTAX.get(language, _NONE)

@@ -36,8 +36,9 @@ _IGNORED = _WHITE + _PUNCTUATION + COMMENT_MARK
 
 @dataclass(frozen=True)
 class LineCount:
-    """Numbers of lines by kind. ``bare``: blank lines that contain brackets, punctuation, or
-    ``pass``.
+    """Numbers of lines by kind.
+
+    ``bare``: blank lines that contain brackets, punctuation, or ``pass``.
     """
 
     code: int = 0
@@ -71,16 +72,18 @@ def _comment_or_string(match: re.Match[str]) -> str:
 
 
 def fill(text: str, mark: str) -> str:
-    """Replace each character except line breaks by ``mark``. A blank line gets one mark, so that it
-    counts as part of the comment.
+    """Replace each character except line breaks by ``mark``.
+
+    A blank line gets one mark, so that it counts as part of the comment.
     """
     filled = "\n".join(mark * max(len(line), 1) for line in text.split("\n"))
     return filled[:-1] if text.endswith("\n") else filled
 
 
 def mask_ranges(text: str, ranges: list[tuple[int, int]]) -> str:
-    """Return ``text`` with comments masked. ``ranges``: the comments' UTF-8 byte offsets, in
-    order.
+    """Return ``text`` with comments masked.
+
+    ``ranges``: the comments' UTF-8 byte offsets, in order.
     """
     data = text.encode("utf-8", "replace")
     pieces, end = [], 0
@@ -122,8 +125,9 @@ def count_lines(masked: str, language: str) -> LineCount:
 
 
 def split_lines(text: str) -> list[str]:
-    """Split at line feeds only. Text after the last line feed counts as a line, unless it is
-    empty.
+    """Split at line feeds only.
+
+    Text after the last line feed counts as a line, unless it is empty.
     """
     lines = text.split("\n")
     if not lines[-1]:

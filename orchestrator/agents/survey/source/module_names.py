@@ -9,8 +9,9 @@ _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".d.ts"
 
 
 def python_module(root: Path, path: str) -> str:
-    """Return the dotted module name of the Python file at ``path``. The package begins at the
-    outermost directory that contains ``__init__.py``.
+    """Return the dotted module name of the Python file at ``path``.
+
+    The package begins at the outermost directory that contains ``__init__.py``.
     """
     directory, name = os.path.split(path)
     stem = name.rpartition(".")[0]
@@ -57,9 +58,7 @@ class ModuleIndex:
             self._by_name.setdefault(f"go:{os.path.dirname(path)}", os.path.dirname(path))
 
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
-        """Return the paths of the surveyed files that an import of ``module`` in ``importer``
-        refers to.
-        """
+        """Return the paths of the surveyed files that ``importer`` imports by ``module``."""
         if language == "Python":
             return self._python_targets(importer, module, names)
         if language in ("JavaScript", "TypeScript", "TSX"):

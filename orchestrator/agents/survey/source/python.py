@@ -21,8 +21,9 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
-    """Analyze ``text``. ``module``: the dotted name of the text's module. Never raises, whatever
-    the text contains.
+    """Analyze ``text``.
+
+    ``module``: the dotted name of the text's module. Never raises, whatever the text contains.
     """
     masked = mask_python(text)
     tree = _parse(text)

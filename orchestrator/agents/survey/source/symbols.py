@@ -5,8 +5,9 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True)
 class Symbol:
-    """A public name, and the line of its definition. ``kind`` is, for example, function, class, or
-    type.
+    """A public name, and the line of its definition.
+
+    ``kind`` is, for example, function, class, or type.
     """
 
     name: str
