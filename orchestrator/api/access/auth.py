@@ -140,8 +140,7 @@ def identify() -> None:
 
 
 def _session_caller() -> Caller | None:
-    """Return the caller of the request's browser session; None if the request has no session
-    cookie.
+    """Return the caller of the request's browser session; None without a session cookie.
 
     Raise Unauthorized for a session that has ended. Raise a 403 for a change without the session's
     token.

@@ -66,8 +66,9 @@ class BrowserSessions:
     """All sessions and tickets of one server. Any thread may call each method."""
 
     def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """``directory`` contains the file of sessions. If it is None, sessions end with the
-        server.
+        """``directory`` contains the file of sessions.
+
+        If it is None, sessions end with the server.
         """
         self._path = directory / FILE_NAME if directory else None
         self._clock = clock
@@ -92,8 +93,9 @@ class BrowserSessions:
         return Login(session=session, cookie=cookie, token=token)
 
     def find(self, cookie: str) -> BrowserSession:
-        """Return the session of a cookie. Raise Unauthorized if the session has ended or never
-        existed.
+        """Return the session of a cookie.
+
+        Raise Unauthorized if the session has ended or never existed.
         """
         now = self._clock()
         with self._lock:
@@ -113,9 +115,7 @@ class BrowserSessions:
                 self._save(self._clock())
 
     def issue_ticket(self, key_hash: str) -> tuple[str, float]:
-        """Return a ticket, which is valid for one login within 60 s, and the time when it
-        expires.
-        """
+        """Return a ticket for one login within 60 s, and the time when it expires."""
         ticket, now = secrets.token_urlsafe(32), self._clock()
         with self._lock:
             valid = [item for item in self._tickets.items() if item[1][1] > now]

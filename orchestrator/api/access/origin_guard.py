@@ -1,5 +1,4 @@
-"""Checks Host and Origin of each request before everything else, and adds security headers to every
-answer.
+"""Checks Host and Origin of each request first, and adds security headers to every answer.
 
 A page on the internet can make a browser call a server on localhost. The page does so directly
 (cross-site posts), or under a name that resolves to 127.0.0.1 (DNS rebinding). Both attacks show in
@@ -191,8 +190,9 @@ class Guard:
         return any(parsed in network for network in self._proxies)
 
     def knows(self, host: str) -> bool:
-        """True if a Host header names this server. The port may differ, because it may belong to a
-        tunnel.
+        """True if a Host header names this server.
+
+        The port may differ, because it may belong to a tunnel.
         """
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))

@@ -52,11 +52,11 @@ LOCK_TIMEOUT = 150.0
 
 
 class OrchestratorClient(FollowCalls):
-    """A connection to one server, with one key. A context manager. Each thread needs its own
-    client.
+    """A connection to one server, with one key.
 
-    A call is retried for ``retry_seconds`` if the server cannot be reached or is busy. ``wait`` and
-    ``events`` retry for ``patience_seconds`` after the server's last answer.
+    A context manager. Each thread needs its own client. A call is retried for ``retry_seconds`` if
+    the server cannot be reached or is busy. ``wait`` and ``events`` retry for ``patience_seconds``
+    after the server's last answer.
     """
 
     @classmethod
@@ -178,8 +178,9 @@ class OrchestratorClient(FollowCalls):
         return self._decide(job_id, task_id, "approve", comment)
 
     def reject(self, job_id: str, task_id: str | None = None, comment: str = "") -> Answer:
-        """Reject the plan of a job, which ends the job. With ``task_id``, reject the question of
-        that task.
+        """Reject the plan of a job, which ends the job.
+
+        With ``task_id``, reject the question of that task.
         """
         return self._decide(job_id, task_id, "reject", comment)
 
@@ -208,15 +209,17 @@ class OrchestratorClient(FollowCalls):
         return self._get(path_of(job_id, "plan"))
 
     def edit_plan(self, job_id: str, tasks: Sequence[Any], version: int) -> Answer:
-        """Replace the plan of a job that waits for approval. Raises ConflictError if the plan has
-        another version.
+        """Replace the plan of a job that waits for approval.
+
+        Raises ConflictError if the plan has another version.
         """
         body = {"tasks": list(tasks), "version": version}
         return object_of(self._transport.put(path_of(job_id, "plan"), body))
 
     def raise_budget(self, job_id: str, **limits: Any) -> Answer:
-        """Raise limits of a job, such as ``max_cost_usd=5``. A job that is paused at the limit
-        continues.
+        """Raise limits of a job, such as ``max_cost_usd=5``.
+
+        A job that is paused at the limit continues.
         """
         return self._post(path_of(job_id, "budget"), limits)
 
@@ -229,8 +232,9 @@ class OrchestratorClient(FollowCalls):
         return self._post(path_of(job_id, "retry"), {"config": config} if config else {})
 
     def remove(self, job_id: str) -> Answer:
-        """Remove a root job that has ended. ``kept`` in the answer lists the git refs that keep its
-        changes.
+        """Remove a root job that has ended.
+
+        ``kept`` in the answer lists the git refs that keep its changes.
         """
         return self._post(path_of(job_id, "remove"), {})
 
@@ -243,12 +247,11 @@ class OrchestratorClient(FollowCalls):
         return self._get(path_of(job_id, "checkpoints"))
 
     def land(self, job_id: str, **how: Any) -> Answer:
-        """Land a job's result on the branch that is checked out. ``check=True`` only checks the
-        landing.
+        """Land a job's result on the branch that is checked out.
 
-        Options: ``squash``, ``ff_only``, ``no_ff``, ``onto``, ``partial``, ``author``, ``check``.
-        Raises ConflictError. If files prevent the landing, the error's problem lists them in
-        ``files``.
+        ``check=True`` only checks the landing. Options: ``squash``, ``ff_only``, ``no_ff``,
+        ``onto``, ``partial``, ``author``, ``check``. Raises ConflictError. If files prevent the
+        landing, the error's problem lists them in ``files``.
         """
         return self._post(path_of(job_id, "land"), {k: v for k, v in how.items() if v})
 
@@ -328,8 +331,7 @@ class OrchestratorClient(FollowCalls):
         agent: str | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Send comments on a worker's change to the worker, which starts another attempt on its
-        branch.
+        """Send comments on a worker's change. The worker starts another attempt on its branch.
 
         A comment has ``path``, ``line``, ``text``, and optionally ``end_line`` and ``side`` (new or
         old). ``commit`` is the commit that the comments refer to. Raises ConflictError if the
@@ -376,8 +378,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(f"/api/v1/webhooks/{quote(name, safe='')}/test", {})
 
     def deliveries(self, **filters: Any) -> Answer:
-        """Return ``deliveries``, one page of messages to receivers, the latest first, and their
-        ``total``.
+        """Return one page of ``deliveries`` to receivers, the latest first, and their ``total``.
 
         Filters: ``endpoint``, ``state``, ``job``, ``page``, ``page_size``.
         """
@@ -390,9 +391,7 @@ class OrchestratorClient(FollowCalls):
         return self._post(path, {})
 
     def test_notifications(self, name: str = "") -> Answer:
-        """Send a test notification to the target ``name``, or to all targets, and return
-        ``tests``.
-        """
+        """Send a test notification to the target ``name``, or to all. Return ``tests``."""
         return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 
     def nodes(self) -> Answer:

@@ -1,6 +1,4 @@
-"""Finds the server of a folder: the address in its ``server.json``, and the key in
-``config.yaml``.
-"""
+"""Finds a folder's server: the address in ``server.json``, and the key in ``config.yaml``."""
 
 import json
 import os

@@ -27,11 +27,11 @@ class FollowCalls(ClientCalls):
         return self._get(path_of(job_id, "status"))
 
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
-        """Wait for a job's end, and return its status. ``timed_out`` is true if ``timeout`` seconds
-        pass first.
+        """Wait for a job's end, and return its status.
 
-        ``run`` is the number of the run to wait for; a later run counts too. The wait continues
-        through a restart of the server that is shorter than ``timeout``.
+        ``timed_out`` is true if ``timeout`` seconds pass first. ``run`` is the number of the run to
+        wait for; a later run counts too. The wait continues through a restart of the server that is
+        shorter than ``timeout``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:
@@ -93,10 +93,10 @@ class FollowCalls(ClientCalls):
     def logs(
         self, job_id: str, worker_id: str, *, follow: bool = False, tail: int | None = None
     ) -> str | Iterator[str]:
-        """Return a worker's log as text. With ``follow``, yield its lines until the worker has
-        ended.
+        """Return a worker's log as text.
 
-        ``tail``: number of last lines to begin with; by default all.
+        With ``follow``, yield its lines until the worker has ended. ``tail``: number of last lines
+        to begin with; by default all.
         """
         path = path_of(job_id, "logs", worker_id)
         if follow:

@@ -49,9 +49,7 @@ class Retry:
 
 
 def seconds_until(retry_after: str | None) -> float | None:
-    """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is missing or
-    invalid.
-    """
+    """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is unusable."""
     if retry_after is None:
         return None
     if retry_after.strip().isdigit():

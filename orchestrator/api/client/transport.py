@@ -95,8 +95,9 @@ class Transport:
         retry_seconds: float | None = None,
         read_timeout: float = READ_TIMEOUT_SECONDS,
     ) -> TransportReply:
-        """Send a GET request. Raise ApiError for an error answer, ServerUnreachable if no answer
-        came in time.
+        """Send a GET request.
+
+        Raise ApiError for an error answer, ServerUnreachable if no answer came in time.
         """
         retry = self.retry(self.retry_seconds if retry_seconds is None else retry_seconds)
         return self._call(retry, "GET", path, read_timeout=read_timeout, params=present(query))

@@ -1,5 +1,6 @@
-"""The dashboard's files. A file's address changes with its content, so that browsers can cache
-it.
+"""The dashboard's files.
+
+A file's address changes with its content, so that browsers can cache it.
 """
 
 import hashlib

@@ -151,8 +151,9 @@ def invalid(found: list[Fault]) -> ProblemError:
 
 
 def problem_of(error: BaseException) -> ProblemError:
-    """Return the problem for any exception. An unexpected exception is logged, and its problem has
-    no details.
+    """Return the problem for any exception.
+
+    An unexpected exception is logged, and its problem has no details.
     """
     if isinstance(error, ProblemError):
         return error

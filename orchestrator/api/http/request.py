@@ -24,8 +24,9 @@ DEEPEST_JSON = 32
 
 
 def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return the request's body. Raise a 400, 413, 415 or 422. With ``optional``, the body may be
-    missing.
+    """Return the request's body.
+
+    Raise a 400, 413, 415 or 422. With ``optional``, the body may be missing.
     """
     raw = request.get_data()
     if not raw and optional:
@@ -121,8 +122,9 @@ def query(model: type[QueryModel]) -> QueryModel:
 
 
 def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
-    """Return the value of a parameter. For a parameter that may be repeated, return all its
-    values.
+    """Return the value of a parameter.
+
+    For a parameter that may be repeated, return all its values.
     """
     if model.repeats(name):
         return [] if values == [""] else values
@@ -139,8 +141,9 @@ def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | No
 
 
 def idempotency_key() -> str | None:
-    """Return the Idempotency-Key. Raise a 422 for a key that is empty, too long, or not printable
-    ASCII.
+    """Return the Idempotency-Key.
+
+    Raise a 422 for a key that is empty, too long, or not printable ASCII.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None:
@@ -152,8 +155,9 @@ def idempotency_key() -> str | None:
 
 
 def last_event_id(from_query: int) -> int:
-    """Return the header ``Last-Event-ID``, or ``from_query`` if it is missing. Raise a 422 if it is
-    invalid.
+    """Return the header ``Last-Event-ID``, or ``from_query`` if it is missing.
+
+    Raise a 422 if it is invalid.
     """
     given = request.headers.get("Last-Event-ID", "").strip()
     if not given:
@@ -183,8 +187,9 @@ def checked_worker_id(name: str) -> str:
 
 
 def checked_report_name(name: str) -> str:
-    """Return the plain file name of a report; ``name`` may begin with ``reports/``. Raise
-    NotFound.
+    """Return the plain file name of a report; ``name`` may begin with ``reports/``.
+
+    Raise NotFound.
     """
     plain = name.removeprefix("reports/")
     if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):

@@ -1,5 +1,4 @@
-"""Sends tool calls of ``orchestrator mcp`` to the server, and retries them while the server
-restarts.
+"""Sends tool calls of ``orchestrator mcp`` to the server, with retries during a restart.
 
 Standard library only.
 """
@@ -32,8 +31,9 @@ class McpProxy:
         self._folder, self._environ = folder, environ
 
     def call(self, call: RpcCall) -> Values:
-        """Return the result of a tool within about 45 s. An error is returned as the text of the
-        result.
+        """Return the result of a tool within about 45 s.
+
+        An error is returned as the text of the result.
         """
         if self._environ.get("ORCHESTRATOR_OFFLINE"):
             return _wrong("child jobs are not available: this worker has no network")

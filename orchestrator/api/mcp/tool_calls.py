@@ -60,8 +60,9 @@ class ToolContext:
 
 
 def asked(call: RpcCall) -> ToolCall:
-    """Return the call with validated arguments. Raise WrongCall for an unknown tool or wrong
-    arguments.
+    """Return the call with validated arguments.
+
+    Raise WrongCall for an unknown tool or wrong arguments.
     """
     tool = BY_NAME.get(call.tool)
     if tool is None:
@@ -86,8 +87,9 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
 
 
 def carried_out(desk: ToolContext, one: ToolCall) -> Values:
-    """Run a tool, and return its result. Raises the service's errors, which ``refused``
-    converts.
+    """Run a tool, and return its result.
+
+    Raises the service's errors, which ``refused`` converts.
     """
     return text_result(ANSWERS[one.tool.name](desk, one.arguments))
 
@@ -157,8 +159,9 @@ def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:
 
 
 def _tail(path: Path, within: Path, lines: int) -> str:
-    """Return the last lines of a file. Reads only these lines. Raise FileNotFoundError or
-    NotFound.
+    """Return the last lines of a file.
+
+    Reads only these lines. Raise FileNotFoundError or NotFound.
     """
     with open_regular(path, within) as opened:
         end = os.fstat(opened.fileno()).st_size
@@ -195,8 +198,9 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
 
 
 def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
-    """Return the head of the worker's branch at the worker's end. Raise Conflict if there is
-    none.
+    """Return the head of the worker's branch at the worker's end.
+
+    Raise Conflict if there is none.
     """
     desk.service.job(desk.caller, job_id)
     found = desk.service.workers_in_tree(desk.caller, job_id)

@@ -243,9 +243,7 @@ BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 
 
 def input_schema(model: type[Wire]) -> Schema:
-    """Return a JSON Schema without references, titles, and nulls, because some models cannot read
-    them.
-    """
+    """Return a JSON Schema without references, titles, and nulls: some models cannot read them."""
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
     found: Schema = _plain(whole, definitions)

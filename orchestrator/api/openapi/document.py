@@ -147,8 +147,9 @@ def _query_parameters(operation: Operation) -> list[Schema]:
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
-    """Return the schema of a parameter, or of a parameter's items. A reference is replaced by the
-    schema that it names.
+    """Return the schema of a parameter, or of a parameter's items.
+
+    A reference is replaced by the schema that it names.
     """
     plain = {**schema}
     if name := plain.pop("$ref", None):

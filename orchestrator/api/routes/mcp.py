@@ -126,8 +126,9 @@ def _called(one: Request, call: "ToolCall") -> Response:
 
 
 def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:
-    """Return the whole answer to a tool call. Never raises. After a wait, runs outside of any
-    request.
+    """Return the whole answer to a tool call.
+
+    Never raises. After a wait, runs outside of any request.
     """
     from orchestrator.api.mcp.tool_calls import carried_out, refused
 

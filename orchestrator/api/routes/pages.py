@@ -102,16 +102,18 @@ def get_page() -> Response:
 @blueprint.get("/agents")
 @blueprint.get("/jobs/<path:place>")
 def get_page_at(place: str = "") -> Response:
-    """Return the dashboard for an address such as ``/jobs/ID``. The page's script reads the
-    address.
+    """Return the dashboard for an address such as ``/jobs/ID``.
+
+    The page's script reads the address.
     """
     return _dashboard(is_job=bool(place))
 
 
 @blueprint.get("/static/v/<version>/<path:name>")
 def get_asset(version: str, name: str) -> Response:
-    """Return a file of the dashboard. Browsers may cache it if ``version`` is the current
-    version.
+    """Return a file of the dashboard.
+
+    Browsers may cache it if ``version`` is the current version.
     """
     response = send_from_directory(assets.STATIC, name)
     is_present = version == assets.version()

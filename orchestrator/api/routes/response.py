@@ -202,8 +202,9 @@ def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
-    """Return the answer to a read, as ``tagged_answer`` does. ``make`` returns an encoded
-    answer.
+    """Return the answer to a read, as ``tagged_answer`` does.
+
+    ``make`` returns an encoded answer.
     """
 
     def made() -> _Tagged:

@@ -52,9 +52,7 @@ STOPPING = problems.unavailable("the server is stopping; repeat the call in a mo
 
 @dataclass(frozen=True, kw_only=True)
 class LongAnswers:
-    """Objects that all calls with long answers share: the socket loop, threads, and caches of
-    frames.
-    """
+    """Objects that all long answers share: the socket loop, threads, and caches of frames."""
 
     socket_loop: SocketLoop
     threads: Threads
@@ -139,10 +137,10 @@ def wait_for_job(job_id: str) -> Response:
 def waiting_reply(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
-    """Return a response that waits, without a thread, until ``check`` returns the job or
-    ``seconds`` have passed.
+    """Return a response that waits until ``check`` returns the job, or ``seconds`` have passed.
 
-    The reply is the result of ``answer``. Raise Unavailable if too many calls wait.
+    No thread waits. The reply is the result of ``answer``. Raise Unavailable if too many calls
+    wait.
     """
     shared = long_answers()
     shared.socket_loop.check_room()

@@ -1,5 +1,6 @@
-"""Parts of answers about jobs and workers: times, links, usage, settings, tasks, decisions. Answers
-as JSON bytes with their ETags.
+"""Parts of answers about jobs and workers: times, links, usage, settings, tasks, decisions.
+
+Also answers as JSON bytes with their ETags.
 """
 
 import json
@@ -109,8 +110,9 @@ _KEYS = UUID("0f7a3a5e-2c2b-5b0e-9f0a-6d0c7c1f9b11")
 
 
 def message_id_of(caller: Caller, job_id: str, worker_id: str, key: str | None) -> str:
-    """Return the id of a message to a worker. Calls with the same Idempotency-Key get the same
-    id.
+    """Return the id of a message to a worker.
+
+    Calls with the same Idempotency-Key get the same id.
     """
     return str(uuid5(_KEYS, f"{caller.full_name} {job_id} {worker_id} {key}") if key else uuid4())
 
@@ -292,9 +294,7 @@ RUNNING_DOWN = frozenset({"left", "remaining"})
 
 
 def encoded(answer: BaseModel, without: frozenset[str] = frozenset()) -> bytes:
-    """Return ``answer`` as JSON, without the fields ``without`` and without fields that have no
-    value.
-    """
+    """Return ``answer`` as JSON, except the fields in ``without`` and fields that are None."""
     try:
         return answer.model_dump_json(exclude_none=True, exclude=set(without)).encode()
     except (PydanticSerializationError, UnicodeEncodeError):
@@ -320,9 +320,7 @@ class TaggedBody:
     tag: str
 
     def with_left(self, left: Mapping[str, object]) -> tuple[memoryview, bytes]:
-        """Return the two pieces of the complete answer, which ends with the remaining quota
-        ``left``.
-        """
+        """Return the complete answer in two pieces; the second has the remaining quota ``left``."""
         return self.with_end(end_of(left))
 
     def with_end(self, end: bytes) -> tuple[memoryview, bytes]:

@@ -181,9 +181,7 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
 
 
 def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
-    """Yield each task with the ids of its candidates, and with the chosen candidate if it is
-    known.
-    """
+    """Yield each task with its candidates' ids, and with the chosen candidate if it is known."""
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
     ):

@@ -117,8 +117,9 @@ class StatusBody(TaggedBody):
         return head, packer
 
     def packed_with_end(self, end: bytes) -> tuple[bytes, bytes]:
-        """Return the two pieces of the complete answer in gzip. Each call compresses only
-        ``end``.
+        """Return the two pieces of the complete answer in gzip.
+
+        Each call compresses only ``end``.
         """
         head, packer = self._packed
         rest = packer.copy()
@@ -141,8 +142,9 @@ class StatusRows:
             return found
 
     def known(self, job_id: str) -> JobRows:
-        """Return a job's cached rows; empty rows if none are cached. Does not count as a
-        request.
+        """Return a job's cached rows; empty rows if none are cached.
+
+        Does not count as a request.
         """
         return self._jobs.get(job_id) or JobRows()
 

@@ -132,9 +132,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def is_idle(self) -> bool:
-        """True if the connection waits only to read: waitress' ``readable`` is true, and
-        ``writable`` false.
-        """
+        """True if the connection waits only to read: it is ``readable``, and not ``writable``."""
         return not (
             self.total_outbufs_len or self.requests or self.will_close or self.close_when_flushed
         )
@@ -227,11 +225,10 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         return not (self._has_asked if begun is None else begun.headers_finished)
 
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
-        """Close the connection soon. If a request has partly arrived, send ``problem`` as its
-        answer.
+        """Close the connection soon.
 
-        With ``if_silent``, a client that has sent nothing gets the problem, too. Called in the
-        server's loop.
+        If a request has partly arrived, send ``problem`` as its answer. With ``if_silent``, a
+        client that has sent nothing gets the problem, too. Called in the server's loop.
         """
         # Between two requests, a client could take an error answer for the answer to its next
         # request.
@@ -261,8 +258,9 @@ def end_late(channels: Iterable[HttpChannel]) -> None:
 
 
 def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
-    """End the connection that has waited longest for a request. Return False if no connection
-    waits.
+    """End the connection that has waited longest for a request.
+
+    Return False if no connection waits.
     """
     waiting = [each for each in channels if each.may_give_way]
     if not waiting:
@@ -402,10 +400,9 @@ class Door:
         self._spare: int | None = _open_spare()
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """Return the next connection; None if no connection is accepted now. Replaces the
-        listener's method.
+        """Return the next connection; None if no connection is accepted now.
 
-        Raise OSError if the connection fails.
+        Replaces the listener's method. Raise OSError if the connection fails.
         """
         found = self._accept()
         if found is None or self._relay is None:
@@ -435,9 +432,7 @@ class Door:
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
-        """True if the server is so full that only vital requests of this connection are
-        answered.
-        """
+        """True if the server is so full that it answers only vital requests of this connection."""
         return channel.socket.fileno() >= _first_kept() or self._is_full(1)
 
     def _is_full(self, more: int = 0) -> bool:
@@ -465,8 +460,9 @@ class Door:
         self._spare = _open_spare()
 
     def _refuse(self, connection: socket.socket, problem: ProblemError) -> None:
-        """Send a problem without reading the request. With TLS, close the connection without an
-        answer.
+        """Send a problem without reading the request.
+
+        With TLS, close the connection without an answer.
         """
         with connection:
             if self._relay is None:

@@ -66,8 +66,9 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit`` is a number of connections. If there are more, connections of clients that do
-        not read are closed.
+        """``limit`` is a number of connections.
+
+        If there are more, connections of clients that do not read are closed.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -84,8 +85,7 @@ class Relay:
         self._thread.start()
 
     def take(self, connection: socket.socket) -> socket.socket:
-        """Take over a caller's connection, and return the socket on which its decrypted data
-        arrives.
+        """Take over a caller's connection, and return the socket with its decrypted data.
 
         Raise OSError if no descriptor is available.
         """

@@ -224,9 +224,7 @@ class HttpServer:
             self._stopped.set()
 
     def _finish(self) -> None:
-        """Complete the requests that are being answered, and drop the requests that have not
-        begun.
-        """
+        """Complete the requests that are being answered, and drop all other requests."""
         until = time.monotonic() + FINISH_SECONDS
         self._dispatcher.finish()
         while time.monotonic() < until and not self._dispatcher.is_finished:

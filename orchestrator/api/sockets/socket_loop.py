@@ -79,8 +79,9 @@ CLOSE_SECONDS = 5.0
 
 
 class LoopConnection(Protocol):
-    """An object that waits for events on behalf of a connection. Called in the socket loop's
-    thread.
+    """An object that waits for events on behalf of a connection.
+
+    Called in the socket loop's thread.
     """
 
     @property
@@ -88,13 +89,15 @@ class LoopConnection(Protocol):
         """Id of the root job whose events the object receives."""
 
     def opened(self) -> None:
-        """Called after registration. Every event that is published from now on reaches the
-        object.
+        """Called after registration.
+
+        Every event that is published from now on reaches the object.
         """
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        """True if the object must receive one of these events of its job tree. Called in the
-        thread that publishes the events.
+        """True if the object must receive one of these events of its job tree.
+
+        Called in the thread that publishes the events.
         """
 
     def published(self, events: Sequence[Event]) -> None: ...
@@ -103,8 +106,9 @@ class LoopConnection(Protocol):
         """Called after the connection was closed. Releases all resources. Idempotent."""
 
     def stopped(self) -> None:
-        """Called when the server stops. Sends a last message if necessary, and ends the
-        connection.
+        """Called when the server stops.
+
+        Sends a last message if necessary, and ends the connection.
         """
 
 
@@ -142,9 +146,7 @@ class SocketLoop:
         return len(self._waiting)
 
     def check_room(self) -> None:
-        """Raise Unavailable if the limit of waiting connections is reached, OSError if no
-        descriptor is free.
-        """
+        """Raise Unavailable if too many connections wait, and OSError if no descriptor is free."""
         self._start()
         if len(self._waiting) >= self.options.open_streams_limit:
             raise Unavailable(
@@ -170,8 +172,9 @@ class SocketLoop:
         waiting.closed()
 
     def call_soon(self, call: Callable[[], None], owner: LoopConnection | None = None) -> None:
-        """Run ``call`` in the socket loop's thread. If ``call`` fails, ``owner`` is removed. Any
-        thread may call.
+        """Run ``call`` in the socket loop's thread.
+
+        If ``call`` fails, ``owner`` is removed. Any thread may call.
         """
         self._calls.append((call, owner))
         # The socket loop checks its queue before it sleeps, so its own thread needs no wake-up for
@@ -182,10 +185,10 @@ class SocketLoop:
     def call_after(
         self, seconds: float, call: Callable[[], None], owner: LoopConnection, align: float = 0.0
     ) -> None:
-        """Run ``call`` after ``seconds``. With ``align``, round the time up to a multiple of
-        ``align`` seconds.
+        """Run ``call`` after ``seconds``.
 
-        Calls with the same ``align`` then run together.
+        With ``align``, round the time up to a multiple of ``align`` seconds. Calls with the same
+        ``align`` then run together.
         """
         when = time.monotonic() + seconds
         if align:
@@ -195,15 +198,14 @@ class SocketLoop:
     def read(
         self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: LoopConnection
     ) -> None:
-        """Run ``read`` in a reader thread, then ``arrived`` with its result in the socket loop's
-        thread.
-        """
+        """Run ``read`` in a reader thread, then ``arrived`` with its result in the socket loop."""
         future = self._readers.submit(read)
         future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
-        """Call ``watched`` when its socket can be read. With ``writing``, also when it can be
-        written.
+        """Call ``watched`` when its socket can be read.
+
+        With ``writing``, also when it can be written.
         """
         mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0)
         if watched.socket in self._selector.get_map():
@@ -216,8 +218,9 @@ class SocketLoop:
             self._selector.unregister(watched.socket)
 
     def close(self) -> None:
-        """End all waiting connections. Idempotent. Any thread except the socket loop's own may
-        call.
+        """End all waiting connections.
+
+        Idempotent. Any thread except the socket loop's own may call.
         """
         with self._lock:
             self._closing = True
@@ -245,8 +248,9 @@ class SocketLoop:
             self._thread = thread
 
     def _open_up(self) -> None:
-        """Open the socket loop's descriptors. Raise OSError or RuntimeError; no descriptor is then
-        left open.
+        """Open the socket loop's descriptors.
+
+        Raise OSError or RuntimeError; no descriptor is then left open.
         """
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())

@@ -1,6 +1,4 @@
-"""A job's events as Server-Sent Events: stored events, then live ones, without gaps or
-repetitions.
-"""
+"""A job's events as Server-Sent Events: stored, then live, without gaps or repetitions."""
 
 import json
 import logging

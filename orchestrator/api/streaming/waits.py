@@ -102,8 +102,9 @@ class PendingWait(WaitingConnection):
 
 
 class PendingLock(PendingWait):
-    """A waiting call for leases. It is checked when the leases are granted or rejected, and when
-    the worker gets a slot.
+    """A waiting call for leases.
+
+    The call is checked when the leases are granted or rejected, and when the worker gets a slot.
     """
 
     def __init__(

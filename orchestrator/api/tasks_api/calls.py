@@ -138,8 +138,9 @@ def merge_task(task: str) -> Response:
 
 
 def _job(task: str) -> Job:
-    """Return the job of a task. Raise NotFound for a job that was not submitted through this
-    API.
+    """Return the job of a task.
+
+    Raise NotFound for a job that was not submitted through this API.
     """
     job = service().job(caller(), job_id_of(task))
     if not is_task(job):

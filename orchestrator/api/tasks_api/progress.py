@@ -27,9 +27,7 @@ _READ_AFTER = frozenset({*_SHOWN, EventKind.JOB_ENDED})
 
 
 class TaskProgress(EventStream):
-    """Sends the events ``connected``, ``progress`` for each tool, ``heartbeat``, and
-    ``task_complete``.
-    """
+    """Sends ``connected``, ``progress`` for each tool, ``heartbeat``, and ``task_complete``."""
 
     def __init__(
         self, socket_loop: SocketLoop, service: Service, caller: Caller, job: Job, *, after: int

@@ -1,6 +1,4 @@
-"""Converts the body of a task to a submission: names of tools, labels, and ids of
-``/api/v1/tasks``.
-"""
+"""Converts the body of a task to a submission: names of tools, labels, and ids."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,8 +37,9 @@ def task_uuid(job_id: str) -> str:
 
 
 def job_id_of(task_id: str) -> str:
-    """Return the job id for a task id, which is a UUID or a job id. Raise NotFound for an invalid
-    id.
+    """Return the job id for a task id, which is a UUID or a job id.
+
+    Raise NotFound for an invalid id.
     """
     found = _UUID.fullmatch(task_id)
     return found[1].lower() if found else checked_job_id(task_id)

@@ -63,8 +63,9 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
 
 def _in_parts(read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``. If it is too large, raise a 413 with a link to each of its
-    files.
+    """Return the result of ``read``.
+
+    If it is too large, raise a 413 with a link to each of its files.
     """
     try:
         return read()
