@@ -83,9 +83,7 @@ class CliContext:
         return OrchestratorClient.from_env(self.folder, environ=environ)
 
     def work_on_project_of(self, job_id: str) -> None:
-        """Use a job's project for the rest of the command, unless ``--project`` names another
-        project.
-        """
+        """Use a job's project for the rest of the command, unless ``--project`` was given."""
         from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
         named = project_of_job(self.workspace, job_id) if self.project is None else None
@@ -94,9 +92,7 @@ class CliContext:
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
     def use_home(self, named: Path) -> None:
-        """Use the directory ``named`` (``--home``) for this command, and for a server that it
-        starts.
-        """
+        """Use the directory ``named`` (``--home``), also for a server that this command starts."""
         self.folder = Path(os.path.abspath(named.expanduser()))
         self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
 
@@ -118,9 +114,7 @@ class CliContext:
         return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
 
     def use_project(self, named: Path) -> None:
-        """Use the directory ``named`` (``--project``), and its own home unless ``--home`` was
-        given.
-        """
+        """Use the directory ``named`` (``--project``), and its home unless ``--home`` was given."""
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
         if home_directory.is_local(self.folder) and home_directory.VARIABLE not in self.environ:
@@ -169,8 +163,9 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
 
 
 class Seconds(click.FloatRange):
-    """A duration in seconds as an option's type. Rejects "nan" and "inf", which Python's ``float``
-    accepts.
+    """A duration in seconds as an option's type.
+
+    Rejects "nan" and "inf", which Python's ``float`` accepts.
     """
 
     name = "seconds"
@@ -192,8 +187,9 @@ PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 
 def project_option(command: Command) -> Command:
-    """Add the option ``--project``: the directory to work on. Its default comes from
-    ``config.project``.
+    """Add the option ``--project``, the directory to work on.
+
+    The default comes from ``config.project``.
     """
 
     def remember(context: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
@@ -213,9 +209,7 @@ def project_option(command: Command) -> Command:
 
 
 def json_option(command: Command) -> Command:
-    """Add the option ``--json``: results on standard output and errors on standard error are JSON
-    objects.
-    """
+    """Add the option ``--json``, which prints results and errors as JSON objects."""
 
     def remember(context: click.Context, _: click.Parameter, value: bool) -> bool:
         context.ensure_object(CliContext).as_json = value

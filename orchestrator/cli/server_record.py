@@ -13,10 +13,10 @@ SLACK_SECONDS = 5.0
 
 
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
-    """True if the process ``pid`` is alive, and began before ``recorded_at`` (seconds since the
-    epoch).
+    """True if the process ``pid`` is alive, and began before ``recorded_at``.
 
-    A process that began later is another process, to which the system gave the same id.
+    ``recorded_at``: seconds since the epoch. A process that began later is another process, to
+    which the system gave the same id.
     """
     if not _exists(pid):
         return False

@@ -177,8 +177,9 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
 
 
 def _sources(surroundings: CliContext, job_id: str) -> Iterator[PlanSource]:
-    """Yield all sources of files. If several workers created a path, yield a source for each of
-    them.
+    """Yield all sources of files.
+
+    If several workers created a path, yield a source for each of them.
     """
     merged = list(_sources_of_result(surroundings, job_id))
     yield from merged

@@ -115,8 +115,9 @@ class _Walk:
         self._left = {"old": 0, "new": 0}
 
     def step(self, line: str) -> Comment | None:
-        """Read the next line. Return its place if it is a line of a hunk; None for any other
-        line.
+        """Read the next line.
+
+        Return its place if it is a line of a hunk; None for any other line.
         """
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}

@@ -207,10 +207,10 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 
 
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
-    """Ask the user to confirm the landing. Return the branch that the user names to land on, or
-    None.
+    """Ask the user to confirm the landing.
 
-    Raise Conflict if the user does not confirm.
+    Return the branch that the user names to land on, or None. Raise Conflict if the user does not
+    confirm.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
@@ -230,8 +230,9 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
 
 
 def _how(**options: bool) -> list[str]:
-    """Return the merge methods among ``options`` that are set. Raise UsageError for more than
-    one.
+    """Return the merge methods among ``options`` that are set.
+
+    Raise UsageError for more than one.
     """
     chosen = [name for name, is_given in options.items() if is_given]
     if len(chosen) > 1:
@@ -241,9 +242,7 @@ def _how(**options: bool) -> list[str]:
 
 
 def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each change that an incomplete job's result lacks, with the command that
-    merges it.
-    """
+    """Yield a line for each change that the result lacks, with the command that merges it."""
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
     found = list(_losses(missing))
     named = {each["worker_id"] for each in missing}
@@ -285,8 +284,9 @@ def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
 
 
 def _land(surroundings: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Land the result through the running server of the folder. Without a server, land in this
-    process.
+    """Land the result through the running server of the folder.
+
+    Without a server, land in this process.
     """
     client = surroundings.client_if_running()
     if client is not None:

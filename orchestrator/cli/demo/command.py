@@ -63,8 +63,9 @@ class Demo:
         self._as_json = as_json
 
     def run(self) -> int:
-        """Run the plan and land its result. Return 0, or the exit code of the command that
-        failed.
+        """Run the plan and land its result.
+
+        Return 0, or the exit code of the command that failed.
         """
         if code := self._command("run", "--plan", PLAN):
             return code
@@ -100,8 +101,9 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """Yield pairs of purpose and command. The commands show the demo's results, and work in any
-        directory.
+        """Yield pairs of purpose and command.
+
+        The commands show the demo's results, and work in any directory.
         """
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
@@ -160,7 +162,8 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def _forwardable() -> Sequence[signal.Signals]:
-    """Return the signals to forward. Signals that this process ignores, such as SIGHUP under nohup,
-    are omitted.
+    """Return the signals to forward.
+
+    Signals that this process ignores, such as SIGHUP under nohup, are omitted.
     """
     return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

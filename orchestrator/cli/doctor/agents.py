@@ -30,9 +30,7 @@ def agent_checks(
 
 
 def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
-    """Yield checks of the known agents that are installed on this machine, completely or in
-    part.
-    """
+    """Yield checks of the known agents that are installed here, completely or in part."""
     from orchestrator.composition import availability
     from orchestrator.core.model.known_agents import KNOWN
 

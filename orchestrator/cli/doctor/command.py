@@ -80,9 +80,7 @@ if TYPE_CHECKING:
 
 
 def project_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the checks of the project; none if the settings are invalid, which another check
-    reports.
-    """
+    """Yield the checks of the project; none if the settings are invalid."""
     from orchestrator.config.project import ProjectUnknown, project_of
 
     if settings is None:

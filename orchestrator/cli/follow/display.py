@@ -147,8 +147,9 @@ class PlainDisplay:
 
 
 class LiveDisplay:
-    """Prints outcomes as permanent lines. Below them, running workers and a progress line change in
-    place.
+    """Prints outcomes as permanent lines.
+
+    Below them, running workers and a progress line change in place.
     """
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
@@ -231,9 +232,7 @@ class LiveDisplay:
         return self._region.encoding.startswith("utf")
 
     def _workers(self, now: float, most: int) -> Iterator[str]:
-        """Yield a line for each running or waiting worker: its time, and its activity or last
-        output.
-        """
+        """Yield a line for each running or waiting worker: its time, and its activity or output."""
         progress = self._progress
         # Waiting workers have less to show: they come after the running workers.
         busy = {**dict(progress.running()), **dict(progress.waiting())}
@@ -263,9 +262,7 @@ def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
 
 
 def _meaning(event: Event) -> str:
-    """Return the meaning that selects an event's style: ``good``, ``bad``, ``waiting``, ``dim``, or
-    "".
-    """
+    """Return the meaning of an event's style: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
     facts = event.get("data") or {}
     kind, status = str(event["kind"]), str(facts.get("status") or "")
     if kind == EventKind.WORKER_ENDED:
@@ -315,8 +312,9 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    """Return the time at which the event happened. The event may arrive later, after a lost
-    connection.
+    """Return the time at which the event happened.
+
+    The event may arrive later, after a lost connection.
     """
     at = moment(event.get("at"))
     return time.time() if at is None else at

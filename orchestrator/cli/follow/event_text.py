@@ -200,8 +200,9 @@ _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REV
 
 
 def with_shorter_reason(event: Event, characters: int) -> Event:
-    """Return the event with its reason shortened by ``characters``, but to at least LEAST_REASON
-    characters.
+    """Return the event with its reason shortened by ``characters``.
+
+    At least LEAST_REASON characters of the reason remain.
     """
     facts = event.get("data") or {}
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
@@ -215,9 +216,7 @@ def indent(worker_id: str) -> str:
 
 
 def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
-    """Return text such as ``worker_1: gate pytest: base commit``; None for a gate that checked
-    nothing.
-    """
+    """Return text such as ``worker_1: gate pytest: base commit``; None if nothing was checked."""
     by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
     gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
     # The line of gates_started already has the gates, and each gate's outcome has its seconds.

@@ -1,5 +1,6 @@
-"""Follows a job to its end. One thread receives events, and the main thread prints and handles
-Ctrl-C.
+"""Follows a job to its end.
+
+One thread receives events, and the main thread prints and handles Ctrl-C.
 """
 
 import math

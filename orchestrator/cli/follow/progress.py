@@ -36,8 +36,9 @@ class JobPart:
 
 @dataclass
 class ProgressLines:
-    """The progress of a job tree. Receives events one by one, and returns at most one line for
-    each.
+    """The progress of a job tree.
+
+    Receives events one by one, and returns at most one line for each.
     """
 
     #: By worker: its status.
@@ -156,9 +157,7 @@ class ProgressLines:
                 yield worker, at
 
     def waiting(self) -> Iterator[tuple[str, float]]:
-        """Yield the workers that wait for child jobs or locks, with the start time of their
-        attempt.
-        """
+        """Yield the workers that wait for child jobs or locks, with their attempt's start time."""
         for worker, at in self.started_at.items():
             if self.workers[worker] == "waiting":
                 yield worker, at

@@ -82,9 +82,7 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
 
 
 def _without_nulls(value: Any) -> Any:
-    """Return ``value`` without fields that are None, because the server's answers omit such
-    fields.
-    """
+    """Return ``value`` without fields that are None, as in the server's answers."""
     if isinstance(value, list):
         return [_without_nulls(each) for each in value]
     if isinstance(value, dict):

@@ -35,8 +35,9 @@ def report_command(surroundings: CliContext, job_id: str, name: str) -> None:
 
 
 def find_report(surroundings: CliContext, job_id: str, name: str) -> str:
-    """Return a report from the server; without a running server, from the job's files. Raise
-    NotFound.
+    """Return a report from the server; without a running server, from the job's files.
+
+    Raise NotFound.
     """
     client = surroundings.client_if_running()
     if client is not None:

@@ -81,8 +81,9 @@ def _plan_only(surroundings: CliContext, job: JobOptions, keep_server: bool) -> 
 def run_to_its_end(
     surroundings: CliContext, job: JobOptions, keep_server: bool, *, notify: bool = False
 ) -> int:
-    """Run a job with live progress, and return its exit code. Raise Left if the user exits
-    first.
+    """Run a job with live progress, and return its exit code.
+
+    Raise Left if the user exits first.
     """
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at

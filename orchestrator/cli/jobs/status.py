@@ -1,5 +1,6 @@
-"""``orchestrator status``: one job as a tree, or all jobs. Works with or without a running
-server.
+"""``orchestrator status``: one job as a tree, or all jobs.
+
+Works with or without a running server.
 """
 
 import json
@@ -68,8 +69,9 @@ def status_command(surroundings: CliContext, job_id: str | None, watch: bool) ->
 
 
 def _last_status(surroundings: CliContext, last: dict[str, Any]) -> dict[str, Any]:
-    """Return the status with the workers of child jobs. Return ``last`` if the status cannot be
-    read.
+    """Return the status with the workers of child jobs.
+
+    Return ``last`` if the status cannot be read.
     """
     try:
         return find_status(surroundings, str(last["job_id"]))

@@ -19,8 +19,9 @@ class LogFile:
 
     @classmethod
     def of(cls, path: Path) -> "LogFile":
-        """Return the log at a path. The file ``depth_1_worker_2_1.log`` is the log of
-        ``worker_2_1``.
+        """Return the log at a path.
+
+        The file ``depth_1_worker_2_1.log`` is the log of ``worker_2_1``.
         """
         return cls(worker_id=path.stem.split("_", 2)[2], path=path)
 

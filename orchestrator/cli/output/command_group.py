@@ -23,8 +23,9 @@ class CommandGroup(click.Group):
     def __init__(
         self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
     ) -> None:
-        """``modules`` maps each command to its module. ``sections`` lists the commands that
-        ``--help`` shows.
+        """``modules`` maps each command to its module.
+
+        ``sections`` lists the commands that ``--help`` shows.
         """
         super().__init__(*args, **kwargs)
         self.modules = modules
@@ -48,8 +49,9 @@ class CommandGroup(click.Group):
     def format_sections(
         self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
     ) -> None:
-        """Write the sections of the help, with one line for each command. All sections have equal
-        columns.
+        """Write the sections of the help, with one line for each command.
+
+        All sections have equal columns.
         """
         longest = max(len(name) for names in sections.values() for name in names)
         for title, names in sections.items():

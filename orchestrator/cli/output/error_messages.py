@@ -48,8 +48,9 @@ def _lacks_job(error: OrchestratorError) -> bool:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the server's problem object. An error of this program gets an object of the same
-    form.
+    """Return the server's problem object.
+
+    An error of this program gets an object of the same form.
     """
     given = getattr(error, "problem", None)
     if given is not None:

@@ -1,6 +1,4 @@
-"""The summary of a job in a few lines: its outcome, each worker's message, the path of the
-report.
-"""
+"""The summary of a job in a few lines: outcome, workers' messages, path of the report."""
 
 import time
 from collections import Counter

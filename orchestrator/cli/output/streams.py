@@ -1,6 +1,4 @@
-"""Writes standard output and standard error, even if their reader has exited or the terminal
-closed.
-"""
+"""Writes standard output and standard error, even without a reader or a terminal."""
 
 import errno
 import os
@@ -58,8 +56,9 @@ def discard_terminals() -> None:
 
 
 def _discard(broken: os.stat_result | None) -> None:
-    """Discard all further output to the file ``broken``. If ``broken`` is None, discard output to
-    terminals.
+    """Discard all further output to the file ``broken``.
+
+    If ``broken`` is None, discard output to terminals.
     """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):

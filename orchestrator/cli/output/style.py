@@ -37,8 +37,9 @@ class Style:
         return self._in(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the function that styles text for a meaning. An unknown meaning leaves text
-        unchanged.
+        """Return the function that styles text for a meaning.
+
+        An unknown meaning leaves text unchanged.
         """
         known: Mapping[str, Callable[[str], str]] = {
             "good": self.good,

@@ -49,8 +49,9 @@ def _is_harmless(character: str) -> bool:
 
 
 def confirmed(question: str) -> bool:
-    """Ask the user at the terminal, and return True if the user confirms. False without a
-    terminal.
+    """Ask the user at the terminal, and return True if the user confirms.
+
+    False without a terminal.
     """
     return sys.stdin.isatty() and click.confirm(question, err=True)
 
@@ -85,8 +86,9 @@ def wrapped(text: object, width: int) -> list[str]:
 
 
 def paint(status: str, width: int = 0) -> str:
-    """Return a status in its colour, padded to ``width``. Click removes the colour without a
-    terminal.
+    """Return a status in its colour, padded to ``width``.
+
+    Click removes the colour without a terminal.
     """
     color = _COLORS.get(status)
     padded = status.ljust(width)
@@ -98,9 +100,7 @@ def terminal_width() -> int:
 
 
 def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
-    """True if output must be plain lines: in CI, without a terminal, or on a terminal without
-    control codes.
-    """
+    """True if output must be plain lines: in CI, or without a terminal that has control codes."""
     is_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     return not tty or is_ci or environ.get("TERM", "dumb") == "dumb"
 

@@ -24,8 +24,9 @@ def _width(character: str) -> int:
 
 
 def fit(text: str, most: int) -> str:
-    """Return a line cut to ``most`` columns. A line that is cut ends with ``...`` and loses its
-    style.
+    """Return a line cut to ``most`` columns.
+
+    A line that is cut ends with ``...`` and loses its style.
     """
     if columns(text) <= most:
         return text

@@ -35,8 +35,9 @@ class RequestCommand(click.Command):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """A job as the user requests it. An option has priority over the same setting of the plan
-    file.
+    """A job as the user requests it.
+
+    An option has priority over the same setting of the plan file.
     """
 
     request: str
@@ -118,9 +119,7 @@ SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
 
 
 def request_options(command: Command) -> Command:
-    """Add the argument ``[REQUEST]``, the option ``--plan FILE``, and the options for a job's
-    settings.
-    """
+    """Add the argument ``[REQUEST]``, the option ``--plan FILE``, and options for job settings."""
     listed = (*FIRST, *SECOND)
     rest = [name for name, row in BY_WIRE_NAME.items() if row.option and name not in listed]
     decorators = [

@@ -166,8 +166,9 @@ def _replace_tasks(
 
 
 def reject(client: "OrchestratorClient", job_id: str) -> None:
-    """End a job whose plan the user rejects. A server that was started for the job can then
-    stop.
+    """End a job whose plan the user rejects.
+
+    A server that was started for the job can then stop.
     """
     client.reject(job_id)
     client.wait(job_id, REJECT_SECONDS)

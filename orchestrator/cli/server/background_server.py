@@ -134,8 +134,9 @@ def _workers(surroundings: CliContext) -> str:
 
 
 def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
-    """Return the running server's project. Raise InvalidRequest if ``--project`` names another
-    project.
+    """Return the running server's project.
+
+    Raise InvalidRequest if ``--project`` names another project.
     """
     if not record.project:
         return str(project_at_start(surroundings.folder, surroundings.environ))
@@ -168,8 +169,9 @@ def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> N
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    """True if an environment variable changes a setting. The variable that names the project does
-    not count.
+    """True if an environment variable changes a setting.
+
+    The variable that names the project does not count.
     """
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
@@ -252,8 +254,9 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens on the port. Ignores other problems, which the server reports
-    itself.
+    """True if no process listens on the port.
+
+    Ignores other problems, which the server reports itself.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -86,9 +86,7 @@ def write_command(folder: Path) -> Path:
 
 
 def _write_companions(folder: Path) -> None:
-    """Write the schema that config.yaml names, and a file that makes the project's ruff skip the
-    home.
-    """
+    """Write config.yaml's schema, and a file that makes the project's ruff skip the home."""
     schema = product_file("config.schema.json").read_text("utf-8")
     for name, text in {"config.schema.json": schema, "ruff.toml": RUFF}.items():
         path = folder / name

@@ -114,8 +114,9 @@ def serve(
 
 
 def _leave(manager: JobManager, why: str) -> None:
-    """End the process at once, because another server may replace this one. An orderly stop would
-    write files.
+    """End the process at once, because another server may replace this one.
+
+    An orderly stop would write files.
     """
     logger.error("the server exits: %s", why)
     manager.supervisor.fail(why)
@@ -125,9 +126,7 @@ def _leave(manager: JobManager, why: str) -> None:
 
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:
-    """Raise Conflict if an unfinished job belongs to another project, and that project still
-    exists.
-    """
+    """Raise Conflict if an unfinished job belongs to another project that still exists."""
     for root_id in manager.store.unfinished():
         job = manager.store.job(root_id)
         named = job.config.project if job else ""
@@ -369,8 +368,9 @@ def _on_signals() -> threading.Event:
 
 
 def _stop_or_leave(stop: threading.Event) -> None:
-    """Handle a stop signal. The first signal starts an orderly stop; the second ends the process at
-    once.
+    """Handle a stop signal.
+
+    The first signal starts an orderly stop; the second ends the process at once.
     """
     if stop.is_set():
         os._exit(130)

@@ -102,8 +102,9 @@ class PullRequests:
         return float(begun.read_text())
 
     def _land(self, job: Job) -> str:
-        """Run ``land --pr`` for a job with the server's user, credentials, and hooks. Return its
-        output.
+        """Run ``land --pr`` for a job with the server's user, credentials, and hooks.
+
+        Return its output.
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]

@@ -31,8 +31,7 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """Return the agents that the running server finds, because workers have the server's
-    environment.
+    """Return the agents that the running server finds: workers have the server's environment.
 
     Without a running server, return the agents that this command finds.
     """
@@ -57,8 +56,9 @@ def _with_versions(agents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """Run the agent's program to find its version. None if the version is known already, or cannot
-    be found.
+    """Run the agent's program to find its version.
+
+    None if the version is known already, or cannot be found.
     """
     if "version" in agent or "path" not in agent:
         return None

@@ -1,6 +1,4 @@
-"""``orchestrator clean`` removes old jobs; ``discard`` removes a job's branches and refs from
-git.
-"""
+"""``orchestrator clean`` removes old jobs; ``discard`` removes a job's branches and refs."""
 
 import json
 import os

@@ -1,6 +1,4 @@
-"""``orchestrator init``: installs a skill for AI tools, which describes this folder, in the
-project.
-"""
+"""``orchestrator init``: installs a skill for AI tools in the project."""
 
 import json
 import os
@@ -108,9 +106,7 @@ def _host_project(surroundings: CliContext) -> Path:
 
 
 def skill_for(project: Path, folder: Path) -> str:
-    """Return the text of the skill. It contains the path of the command, relative to the
-    project.
-    """
+    """Return the text of the skill, with the command's path relative to the project."""
     text = product_file(str(SKILL)).read_text("utf-8")
     if IS_INSTALLED:
         return text.replace(IN_FOLDER, COMMAND)

@@ -29,8 +29,9 @@ def check_new(folder: Path) -> None:
 
 
 def create(folder: Path) -> None:
-    """Copy the product to ``folder``, completely or not at all. Raise Conflict if the copy
-    fails.
+    """Copy the product to ``folder``, completely or not at all.
+
+    Raise Conflict if the copy fails.
     """
     check_new(folder)
     above = folder.absolute().parent

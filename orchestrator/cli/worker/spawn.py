@@ -239,9 +239,7 @@ def read_plan(name: str, request: str | None) -> Answer:
 
 
 def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> object:
-    """Parse YAML in a new process of Python, because this process cannot import packages for
-    YAML.
-    """
+    """Parse YAML in a new process, because this process cannot import packages for YAML."""
     from subprocess import run
 
     command = [sys.executable, "-P", "-m", "orchestrator.cli.plan.plan_file", name]

@@ -60,9 +60,7 @@ HELP = (
 
 @dataclass(slots=True)
 class Pane:
-    """A part of the screen below the rows, or in place of the rows. It shows a log, changes, or
-    help.
-    """
+    """A log, changes, or help: a part of the screen below the rows, or in place of the rows."""
 
     title: str
     lines: Sequence[str] = ()

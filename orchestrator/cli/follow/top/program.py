@@ -75,9 +75,7 @@ class Refresher:
         self._asked.put(action)
 
     def taken(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
-        """Return the latest snapshot, the latest log, and the outcomes of actions since the
-        previous call.
-        """
+        """Return the latest snapshot, the latest log, and the new outcomes of actions."""
         with self._lock:
             news, self._news = self._news, []
             return self._snapshot, self._log, news
@@ -137,8 +135,9 @@ class TopProgram:
         self._page = PAGE
 
     def run(self, style: Style, *, is_unicode: bool) -> int:
-        """Show the screen until the user quits or a signal ends it. Return the signal's number, or
-        0.
+        """Show the screen until the user quits or a signal ends it.
+
+        Return the signal's number, or 0.
         """
         self._frame.style, self._frame.is_unicode = style, is_unicode
         with self._screen:

@@ -1,6 +1,4 @@
-"""The terminal of ``top``: reads raw keys, draws whole frames, and restores the terminal at the
-end.
-"""
+"""The terminal of ``top``: reads raw keys, draws whole frames, and restores the terminal."""
 
 import atexit
 import os
@@ -52,8 +50,9 @@ _CONTROLS = {
 
 
 class Screen:
-    """The terminal of ``top`` as a context manager. Any thread and signal handlers may call
-    ``wake``.
+    """The terminal of ``top`` as a context manager.
+
+    Any thread and signal handlers may call ``wake``.
     """
 
     def __init__(self) -> None:
@@ -106,8 +105,9 @@ class Screen:
             termios.tcsetattr(self._in, termios.TCSADRAIN, before)  # type: ignore[arg-type]
 
     def suspend(self) -> None:
-        """Suspend the program as Ctrl-Z does. The shell has the terminal until the program
-        continues.
+        """Suspend the program as Ctrl-Z does.
+
+        The shell has the terminal until the program continues.
         """
         self.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -166,9 +166,7 @@ class Screen:
                 select.select([], [self._out], [], 1.0)
 
     def keys(self, seconds: float) -> Iterator[str]:
-        """Wait at most ``seconds``, and yield the pressed keys: characters, or names such as
-        ``up``.
-        """
+        """Wait at most ``seconds``, and yield pressed keys: characters, or names such as ``up``."""
         try:
             ready, _, _ = select.select([self._in, self._wake_read], [], [], seconds)
         except InterruptedError:

@@ -299,15 +299,17 @@ _COLUMNS = (
 
 
 def _column(value: Any, number: int) -> Sequence[Any]:
-    """Return one value for each worker. A ``value`` that is not a list is the same for all
-    workers.
+    """Return one value for each worker.
+
+    A ``value`` that is not a list is the same for all workers.
     """
     return value if isinstance(value, list) else [value] * number
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    """Return a job from its file. Running times stop at ``known_at``, because the job may have
-    ended since then.
+    """Return a job from its file.
+
+    Running times stop at ``known_at``, because the job may have ended since then.
     """
     from orchestrator.cli.output.job_ending import all_tasks, tasks_of
 

@@ -1,6 +1,4 @@
-"""Builds the systemd unit of a folder's server, from the folder's settings and the server's
-user.
-"""
+"""Builds the systemd unit of a folder's server, from the folder's settings and the user."""
 
 import os
 import pwd

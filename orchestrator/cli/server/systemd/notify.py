@@ -27,17 +27,16 @@ class Notifier:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Notifier":
-        """Return the notifier for the variables ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, and
-        ``WATCHDOG_PID``.
-        """
+        """Return the notifier for ``NOTIFY_SOCKET``, ``WATCHDOG_USEC``, and ``WATCHDOG_PID``."""
         meant_for = environ.get("WATCHDOG_PID") or str(os.getpid())
         period = environ.get("WATCHDOG_USEC", "")
         is_watched = meant_for == str(os.getpid()) and period.isascii() and period.isdigit()
         return cls(environ.get("NOTIFY_SOCKET", ""), int(period) / 1e6 if is_watched else 0.0)
 
     def ready(self, status: str) -> None:
-        """Report that the server has started. ``status`` is the line that ``systemctl status``
-        shows.
+        """Report that the server has started.
+
+        ``status`` is the line that ``systemctl status`` shows.
         """
         self._send("READY=1", f"STATUS={status}")
 

@@ -70,8 +70,9 @@ class Unit:
     has_limits: bool = False
 
     def text(self) -> str:
-        """Return the text of the unit file. Raise ConfigError for a path that a unit file cannot
-        contain.
+        """Return the text of the unit file.
+
+        Raise ConfigError for a path that a unit file cannot contain.
         """
         return (
             f"{MARK}{_line(self.folder)}\n\n{self._about()}\n{self._service()}\n{self._install()}"

@@ -93,10 +93,10 @@ def nodes_command(surroundings: CliContext, context: click.Context) -> None:
 @days_option
 @pass_surroundings
 def init_command(surroundings: CliContext, addresses: tuple[str, ...], days: float) -> None:
-    """Create the certificates of a cluster. Repeat the command to renew the server's
-    certificate, or to change the addresses.
+    """Create the certificates of a cluster.
 
-    Nodes try all addresses, and connect to the server that answers.
+    Repeat the command to renew the server's certificate, or to change the addresses. Nodes try all
+    addresses, and connect to the server that answers.
     """
     from orchestrator.launchers.cluster.certificates import CertificateAuthority
     from orchestrator.launchers.cluster.server_addresses import host_and_port

@@ -83,8 +83,9 @@ def deliveries_command(surroundings: CliContext, job_id: str, state: str | None)
 @json_option
 @pass_surroundings
 def redeliver_command(surroundings: CliContext, delivery_id: str) -> None:
-    """Send the message ID again. The id stays the same, so that receivers recognize a
-    repetition.
+    """Send the message ID again.
+
+    The id stays the same, so that receivers recognize a repetition.
     """
     with surroundings.client() as client:
         found = client.redeliver(delivery_id)
