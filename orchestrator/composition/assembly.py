@@ -179,8 +179,9 @@ class Assembly:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers could start on additional machines like ``machine``, at
-        most ``most``.
+        """Return how many waiting workers could start on machines like ``machine``.
+
+        Count at most ``most`` workers.
         """
         suits = partial(placement.could_run, machine)
         return self._supervisor.call(
@@ -188,8 +189,9 @@ class Assembly:
         )
 
     def _visible(self) -> Sequence[str]:
-        """Return the paths of the product and the project. A sandbox shows these paths even if they
-        are below /tmp.
+        """Return the paths of the product and the project.
+
+        A sandbox shows these paths even if they are below /tmp.
         """
         if self._settings.workers.containment is not Containment.SANDBOX:
             return ()

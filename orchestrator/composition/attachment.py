@@ -170,9 +170,7 @@ class Attachment:
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
     def _inherited(self) -> Mapping[str, str]:
-        """Return the person's environment, with the worktree's programs first in the search
-        path.
-        """
+        """Return the person's environment, with the worktree's programs first on the PATH."""
         own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
         search = own.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"

@@ -40,8 +40,9 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
 
 
 def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
-    """Remove the refs that saved the work of a removed root job. Return their names. Raise
-    RepositoryError.
+    """Remove the refs that saved the work of a removed root job.
+
+    Return their names. Raise RepositoryError.
     """
     repository, workspace = _repository(folder, environ)
     return repository.discard(root_id, str(workspace / f"job_{root_id}"))

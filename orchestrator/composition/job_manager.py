@@ -208,9 +208,7 @@ class JobManager:
 
 
 def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
-    """Raise StoreError for an empty database next to existing jobs, because their state was
-    lost.
-    """
+    """Raise StoreError for an empty database next to existing jobs: their state was lost."""
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "

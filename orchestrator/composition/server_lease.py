@@ -94,11 +94,10 @@ class ServerLease:
         self._renewing = threading.Thread(target=self._renew_on, name="lease", daemon=True)
 
     def begin(self, epoch: int, on_lost: Callable[[str], None] | None = None) -> None:
-        """Renew the lease of the claim ``epoch``, and keep renewing it. Raise StoreError, and
-        Unavailable if the file cannot be written.
+        """Renew the lease of the claim ``epoch``, and keep renewing it.
 
-        ``on_lost`` is called with a reason, in a thread, when the lease has ended. It must end the
-        process.
+        ``on_lost`` is called with a reason, in a thread, when the lease has ended, and must end the
+        process. Raise StoreError, and Unavailable if the file cannot be written.
         """
         self._on_lost = on_lost or _exit
         self._epoch = epoch

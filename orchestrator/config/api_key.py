@@ -34,11 +34,10 @@ def load_with_key(
     flags: Mapping[str, str] | None = None,
     say: Callable[[str], None],
 ) -> Loaded:
-    """Load the settings, as ``load`` does. If config.yaml lacks an API key, write a new key into
-    it.
+    """Load the settings, as ``load`` does.
 
-    ``say`` is called with a message if a key was written. No key is written if the environment has
-    a key, or if other settings are wrong.
+    If config.yaml lacks an API key, write a new key into it. ``say`` is called with a message if a
+    key was written. No key is written if the environment has a key, or if other settings are wrong.
     """
     try:
         return load(folder, environ=environ, flags=flags)
@@ -164,8 +163,9 @@ def _without_key(value: object) -> dict[str, object]:
 
 
 def main(arguments: list[str]) -> int:
-    """Ensure that the folder has an API key, and return 0. If that fails, print the reason, and
-    return 1.
+    """Ensure that the folder has an API key, and return 0.
+
+    If that fails, print the reason, and return 1.
     """
     try:
         made = ensure_key(Path(arguments[0]))

@@ -32,9 +32,7 @@ def schema_at(path: KeyPath) -> Schema:
 
 
 def expected_at(path: KeyPath) -> str:
-    """Return the expected value of a setting as text, such as ``a whole number from 0 to
-    65535``.
-    """
+    """Return a setting's expected value as text, such as ``a whole number from 0 to 65535``."""
     schema = schema_at(path)
     return _in_words(schema) + (" or null" if schema.get("optional") else "")
 
@@ -71,8 +69,9 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Return the schema with references replaced. Its key ``optional`` is True if the value may be
-    null.
+    """Return the schema with references replaced.
+
+    The key ``optional`` of the result is True if the value may be null.
     """
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])

@@ -11,8 +11,9 @@ KeyPath = tuple[str | int, ...]
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Origin:
-    """The place of a value in a source. ``line`` and ``column`` start at 1; 0 means the whole
-    source.
+    """The place of a value in a source.
+
+    ``line`` and ``column`` start at 1; 0 means the whole source.
     """
 
     source: str
@@ -58,8 +59,9 @@ class Layer:
 
 
 def merged(layers: Iterable[Layer]) -> Layer:
-    """Return one layer with the values of all layers. For each key, the last layer's value is
-    used.
+    """Return one layer with the values of all layers.
+
+    For each key, the last layer's value is used.
     """
     result = Layer()
     for layer in layers:

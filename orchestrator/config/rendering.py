@@ -82,8 +82,9 @@ def _starter_lines(settings: Settings) -> Iterator[str]:
 
 
 def render_schema() -> str:
-    """Return the text of ``config.schema.json``. The schema allows empty sections, as in a new
-    config.yaml.
+    """Return the text of ``config.schema.json``.
+
+    The schema allows empty sections, as in a new config.yaml.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = settings_schema()

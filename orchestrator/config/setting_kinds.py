@@ -26,8 +26,9 @@ def setting_paths() -> list[tuple[str, str]]:
 
 
 def is_text(path: KeyPath) -> bool:
-    """True if the setting at ``path`` is text. A value such as ``on`` or ``12`` is then used as
-    text.
+    """True if the setting at ``path`` is text.
+
+    A value such as ``on`` or ``12`` is then used as text.
     """
     kinds = _kinds(path) - {NoneType}
     return bool(kinds) and all(isinstance(each, type) and issubclass(each, _TEXT) for each in kinds)
@@ -55,8 +56,9 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _plain(kind: Any) -> Any:
-    """Return a type without its constraints. For a generic type such as ``list[int]``, return its
-    class.
+    """Return a type without its constraints.
+
+    For a generic type such as ``list[int]``, return its class.
     """
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]

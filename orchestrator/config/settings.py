@@ -200,9 +200,7 @@ class Workers(Section):
     @model_validator(mode="before")
     @classmethod
     def live_workers_follow_running_ones(cls, given: Any) -> Any:
-        """Replace null in ``max_live_workers`` by a number that is proportional to
-        ``max_workers``.
-        """
+        """Replace null in ``max_live_workers`` by a number proportional to ``max_workers``."""
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")

@@ -24,8 +24,9 @@ class Position:
 
 @dataclass
 class YamlText:
-    """The value of a YAML text. ``faults`` lists the places that could not be read, with the
-    reason.
+    """The value of a YAML text.
+
+    ``faults`` lists the places that could not be read, with the reason.
     """
 
     value: object = None
@@ -50,8 +51,9 @@ def read_yaml(text: str) -> YamlText:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader that rejects aliases. No setting needs them, and they can multiply a value's
-    size.
+    """A YAML loader that rejects aliases.
+
+    No setting needs them, and they can multiply a value's size.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -91,8 +93,9 @@ class _Reader:
         return values
 
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
-        """Return the key's text. Record a fault, and return None, if the key is not text or is set
-        twice.
+        """Return the key's text.
+
+        Record a fault, and return None, if the key is not text or is set twice.
         """
         if not isinstance(node, yaml.ScalarNode):
             self._fault(node, "a key must be plain text")

@@ -42,8 +42,9 @@ _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def without_nul(value: str) -> str:
-    """Return the value. Raise ValueError for a NUL character, which no path or argument can
-    contain.
+    """Return the value.
+
+    Raise ValueError for a NUL character, which no path or argument can contain.
     """
     if "\0" in value:
         raise ValueError("must not contain a NUL character")

@@ -54,9 +54,7 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
 
 
 def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
-    """Return an ended reviewer's opinions, by worker; empty if the reviewer's answer is not
-    valid.
-    """
+    """Return an ended reviewer's opinions, by worker; empty if its answer is not valid."""
     if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
         return {}
     try:

@@ -273,8 +273,7 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """Return tests that pass with the worker's versions of tests and configuration, but not with
-    the base's versions.
+    """Return tests that pass only with the worker's versions of tests and configuration.
 
     ``second``: the run with the base's versions. New tests are excluded, because they may need new
     code.

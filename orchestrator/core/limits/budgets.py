@@ -152,8 +152,9 @@ def passed_in_words(cap: CapPassed) -> str:
 
 
 def amount(limit: str, value: float) -> str:
-    """Format an amount of steps, tokens, or money, for people. ``limit`` is the name of the limit
-    on it.
+    """Format an amount of steps, tokens, or money, for people.
+
+    ``limit`` is the name of the limit on this amount.
     """
     if limit != "max_cost_usd":
         return f"{value:,.0f}"
@@ -215,10 +216,9 @@ def estimate(
     earlier: Callable[[str], Sequence[Usage]],
     reviewers: Sequence[str] = (),
 ) -> Estimate:
-    """Return the estimate for one attempt of each worker and reviewer, without child jobs and
-    retries.
+    """Return the estimate for one attempt of each worker and reviewer.
 
-    ``earlier``: usage of earlier workers, by agent.
+    Child jobs and retries are not included. ``earlier``: usage of earlier workers, by agent.
     """
     asked = [name for name in (*agents, *reviewers) if uses_model(name)]
     known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}

@@ -104,8 +104,9 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record a worker's claims on these names, after a restart of the server. The worker runs
-        already.
+        """Record a worker's claims on these names, after a restart of the server.
+
+        The worker runs already.
         """
         self.forgo(party.key)
         self._hold(_claim(party, names), now)
@@ -288,9 +289,7 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the earlier request yields, because its worker waits for the later request's
-        worker.
-        """
+        """True if the earlier request yields, because its worker waits for the later worker."""
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # No worker waits for a worker of a root job.
         return bool(self._waits.way(earlier, later.party.line, soft=True))

@@ -210,9 +210,7 @@ class LockLease:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """The store's answer to a request: leases for all requested names, or leases that block
-    them.
-    """
+    """The store's answer to a request: leases for all names, or the leases that block them."""
 
     leases: Sequence[LockLease] = ()
     blocked_by: Sequence[LockLease] = ()

@@ -146,9 +146,7 @@ class Gate:
 
     @property
     def is_asked_for(self) -> bool:
-        """True if a person named the gate in the request, in the plan, or in the repository's
-        file.
-        """
+        """True if a person named the gate in the request, the plan, or the repository's file."""
         return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
 
     @property
@@ -228,9 +226,7 @@ class GateResult:
 
 
 class GatePlace(StrEnum):
-    """The state of the project on which a gate runs: base commit, worker's result, or merged
-    result.
-    """
+    """The state in which a gate runs: base commit, worker's result, or merged result."""
 
     BASE = "base commit"
     WORKER = "worker"
