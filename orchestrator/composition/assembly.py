@@ -61,7 +61,7 @@ from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.planning.rule_planner import RulesPlanner
-from orchestrator.engine.report_writer import ReportWriter
+from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.late_part import if_made, late
 from orchestrator.engine.runtime.messages import Message
@@ -94,7 +94,7 @@ from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervis
 from orchestrator.engine.worktrees.job_base import JobBases
 from orchestrator.engine.worktrees.project_work import ProjectWork
 from orchestrator.engine.worktrees.working_directories import Worktrees
-from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
+from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
 from orchestrator.launchers.local.launcher import Listener, LocalLauncher
 from orchestrator.outbox.addresses import AddressPolicy
 from orchestrator.outbox.http import Poster

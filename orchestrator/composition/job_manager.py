@@ -19,7 +19,7 @@ from orchestrator.engine.attempts.attempt_runner import (
 from orchestrator.engine.attempts.preparation import AttemptPreparation
 from orchestrator.engine.job_removal import Housekeeping, JobRemoval
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.report_writer import ReportWriter
+from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.service.landings import LandingCalls
@@ -27,7 +27,7 @@ from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore, take_up
 from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
-from orchestrator.engine.worktrees.worktree_cleanup import WorktreeCleanup
+from orchestrator.engine.worktrees.worktree_lifetime import WorktreeCleanup
 from orchestrator.launchers.exit_record.exit_record import break_lock
 from orchestrator.launchers.local.launcher import Listener
 from orchestrator.outbox.outbox_service import OutboxService

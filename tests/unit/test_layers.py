@@ -46,7 +46,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "engine": (
         "runtime",
-        "worktrees job_removal report_writer",
+        "worktrees job_removal report_queue",
         "planning",
         "gates",
         "submission",

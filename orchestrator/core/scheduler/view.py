@@ -19,7 +19,7 @@ from orchestrator.core.outcome.agent_logins import LoginsSeen
 from orchestrator.core.outcome.job.job_outcome import has_judged
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.human_input.plan_approval import PlanApproval
-from orchestrator.core.scheduler.transitions.usage_and_limits import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
 from orchestrator.core.scheduler.transitions.worker_start import PLACEMENT_SECONDS
 
 

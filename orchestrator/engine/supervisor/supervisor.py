@@ -35,7 +35,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.preparation import Issued
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.report_writer import ReportWriter
+from orchestrator.engine.report_queue import ReportWriter
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.machine import Headroom
 from orchestrator.engine.runtime.messages import (

@@ -49,7 +49,7 @@ class JobBases:
         """
         git = parent.config.git
         try:
-            base = self._worktrees.base_below(parent, worker, tasks, config.get("agent"))
+            base = self._worktrees.base_of_child_job(parent, worker, tasks, config.get("agent"))
         except RepositoryError as error:
             _checked(Base(hindrance=error.message), tasks, git)
             raise

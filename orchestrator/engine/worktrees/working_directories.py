@@ -55,8 +55,7 @@ from orchestrator.engine.worktrees.checkpoints import CheckpointPlace, Checkpoin
 from orchestrator.engine.worktrees.conflict_attempt import with_conflicts
 from orchestrator.engine.worktrees.promised_paths import Promises
 from orchestrator.engine.worktrees.user_checkout import UsersCheckout
-from orchestrator.engine.worktrees.worktree_cleanup import Turns
-from orchestrator.engine.worktrees.worktree_rule import WorktreeRule
+from orchestrator.engine.worktrees.worktree_lifetime import Turns, WorktreeRule
 from orchestrator.security.secrets.secret_kinds import redacted
 
 
@@ -211,7 +210,7 @@ class Worktrees:
         #: Finds changes of the user's own files.
         self.checkout = UsersCheckout(repository, workspace)
 
-    def base_below(
+    def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
         """Return the base for a worker's child job: the state of the worker's worktree, with

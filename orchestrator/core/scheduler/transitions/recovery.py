@@ -16,8 +16,8 @@ from orchestrator.core.scheduler.transitions.ends.late_results import LateResult
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
+from orchestrator.core.scheduler.transitions.limit_enforcement import LimitAsks
 from orchestrator.core.scheduler.transitions.preloads import Preloads
-from orchestrator.core.scheduler.transitions.usage_and_limits import LimitAsks
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 
 

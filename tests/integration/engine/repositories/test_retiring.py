@@ -7,7 +7,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
-from orchestrator.engine.worktrees.worktree_cleanup import Turns, WorktreeCleanup
+from orchestrator.engine.worktrees.worktree_lifetime import Turns, WorktreeCleanup
 from tests.integration.engine.repositories.conftest import Host
 from tests.integration.engine.site import until
 from tests.support.project import edit
