@@ -1,14 +1,11 @@
 """The host project's repository, accessed by the program git.
 
-- ``base``: The start of a job: the base commit, and uncommitted work
-- ``cleanup``: Removal of a job: deleted worktrees and refs, saved work
 - ``command``: Running git: its settings, its locks, names of refs
 - ``commits``: Reading and creating commits of worktrees
 - ``environments``: Ignored files, environments and packages of a project, in its worktrees
 - ``landing``: Landing a job's result: in the user's checkout, on a branch, or as a pull request
 - ``merge``: Merging commits and files without a checkout
 - ``repair``: Repairing what workers broke: repositories, worktrees, refs
-- ``submodules``: Submodules: in worktrees, and the user's own
 - ``user_repository``: The user's own checkout and refs: read, not written
 - ``worktrees``: Worktrees: their locations; creating, reusing and repairing them
 

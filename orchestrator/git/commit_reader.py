@@ -15,7 +15,7 @@ from orchestrator.core.repository.repository import (
     Signature,
     Undone,
 )
-from orchestrator.git.base import start_commit
+from orchestrator.git import start_commit, submodules
 from orchestrator.git.command import ref_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.command.sessions import shared_part
@@ -25,7 +25,6 @@ from orchestrator.git.merge import merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
 from orchestrator.git.repair import broken_worktrees
 from orchestrator.git.repository_location import GitLocation
-from orchestrator.git.submodules import user_submodules
 from orchestrator.git.worktrees import ignored_files
 
 #: Options that print files as text, whatever a file, .gitattributes, or the user's configuration
@@ -152,7 +151,7 @@ class Committed(ABC):
     def added(self, start: str, end: str) -> Iterator[bytes]:
         place = self.place()
         yield from added(place.git, start, end)
-        for git, path, before, after in user_submodules.added(place.git, place.top, start, end):
+        for git, path, before, after in submodules.added(place.git, place.top, start, end):
             if before:
                 yield from added(git, before, after, f"{path}/")
             else:

@@ -16,9 +16,7 @@ from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import aside_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
-from orchestrator.git.base import start_commit, uncommitted
-from orchestrator.git.cleanup import job_deletion, unmerged_work
-from orchestrator.git.cleanup.job_deletion import has_traces
+from orchestrator.git import job_cleanup, start_commit, submodules
 from orchestrator.git.command import configuration, frozen_config
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
@@ -33,6 +31,7 @@ from orchestrator.git.commits import commit as commits
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
 from orchestrator.git.environments.toolchains import Toolchains
+from orchestrator.git.job_cleanup import has_traces
 from orchestrator.git.merge import side_work
 from orchestrator.git.repair import broken_worktrees, git_directory
 from orchestrator.git.repair.git_directory import RepositoryBackup
@@ -44,7 +43,6 @@ from orchestrator.git.repository_location import (
     has_repository,
     place_of,
 )
-from orchestrator.git.submodules import user_submodules, worktree_submodules
 from orchestrator.git.user_repository import checkout, ref_logs
 from orchestrator.git.worktrees import ignored_files, node_worktrees
 from orchestrator.git.worktrees.worktrees import Found, GitWorktrees, was_whole
@@ -237,7 +235,7 @@ class GitRepository(Committed):
         notes = start_commit.notes(place.git, commit)
         taken = commit
         if dirty:
-            taken, left = uncommitted.snapshot(place.git, self._ours(place), commit)
+            taken, left = start_commit.snapshot(place.git, self._ours(place), commit)
             notes += left
         branch = start_commit.branch_of(git, revision)
         return Base(
@@ -293,7 +291,7 @@ class GitRepository(Committed):
         found = place.worktrees.open(directory, branch, start, settings_before.of)
         worktree = place.worktrees.git_of(found)
         settings_before.note(worktree)
-        worktree_submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
+        submodules.fill(worktree, found.admin, place.top, "HEAD", anew=False)
         parent = place.worktrees.find(above) if above else None
         if parent is not None:
             theirs = place.worktrees.git_of(parent)
@@ -338,7 +336,7 @@ class GitRepository(Committed):
             return False
         place.worktrees.unlock(found, branch)
         git, nested = self._git_of(found), nested_refs(*self._worker_of(directory))
-        if worktree_submodules.may_have_some(git, found.admin) or self.tips(nested):
+        if submodules.may_have_some(git, found.admin) or self.tips(nested):
             return False
         if checkout.branch(git) != branch or self._patterns(directory).have_changed():
             return False
@@ -385,7 +383,7 @@ class GitRepository(Committed):
         previous commit.
         """
         git, top = self._git_of(found), self.place().top
-        worktree_submodules.commit_all(git, found.admin, top, branch, message, signature)
+        submodules.commit_all(git, found.admin, top, branch, message, signature)
         rules = self._rules_of(found, promised)
         tip, added = commits.commit_rest(git, branch, message, signature, rules)
         if added.nested:
@@ -465,7 +463,7 @@ class GitRepository(Committed):
         found = self.place().whole(directory)
         place = self.place()
         git, name = self._git_of(found), f"{hidden(self._root_of(directory))}snapshot"
-        inner = worktree_submodules.snapshot(git, found.admin, place.top, name, message, signature)
+        inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
         rules = self._rules_of(found)
         return commits.snapshot(git, found.admin, message, signature, inner, rules)[0]
 
@@ -508,14 +506,14 @@ class GitRepository(Committed):
 
     def _refill(self, found: Found, commit: str) -> None:
         place = self.place()
-        worktree_submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
+        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
 
     def bring(self, directory: str, now: str, then: str) -> None:
         place, found = self.place(), self.place().whole(directory)
         git = place.worktrees.git_of(found)
-        worktree_submodules.check_clean(git, found.admin, place.top, now, then)
+        submodules.check_clean(git, found.admin, place.top, now, then)
         commits.bring(git, now, then)
-        worktree_submodules.move(git, found.admin, place.top, now, then)
+        submodules.move(git, found.admin, place.top, now, then)
 
     def files(self, commit: str) -> CommitFiles:
         place = self.place()
@@ -525,9 +523,7 @@ class GitRepository(Committed):
         place = self.place()
         self._hide(place)
         found = place.worktrees.open_at(directory, commit)
-        worktree_submodules.fill(
-            place.worktrees.git_of(found), found.admin, place.top, commit, anew=False
-        )
+        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, anew=False)
         self._carry(found)
 
     # Copies on other machines: implements ``core.ports.attempt_files.ServerWorktrees``.
@@ -535,7 +531,7 @@ class GitRepository(Committed):
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         place, found = self.place(), self.place().whole(worktree.directory)
         git, changes = place.worktrees.git_of(found), worktree.commit
-        if worktree_submodules.may_have_some(git, found.admin):
+        if submodules.may_have_some(git, found.admin):
             raise RepositoryError(
                 "submodules of the project are not copied to other machines; run the task on the "
                 "server's machine (node: here)"
@@ -600,7 +596,7 @@ class GitRepository(Committed):
         place = self.place()
         self._hide(place)
         found = checkout.state(place.git, place.top, place.common, self._ours(place))
-        return {**found, **dict(user_submodules.state(place.top, place.git))}
+        return {**found, **dict(submodules.state(place.top, place.git))}
 
     def exists(self) -> bool:
         return has_repository(self._project)
@@ -621,7 +617,7 @@ class GitRepository(Committed):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return job_deletion.forget(self.place(), root_id, directory, present)
+                return job_cleanup.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
             logger.warning(
@@ -635,15 +631,15 @@ class GitRepository(Committed):
             return
         real = os.path.realpath(directory)
         if any(each.directory.startswith(f"{real}/") for each in place.worktrees.all()):
-            unmerged_work.keep(place.git, place.worktrees, root_id, real, real)
+            job_cleanup.keep(place.git, place.worktrees, root_id, real, real)
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
-        return job_deletion.discard(self.place(), root_id, directory)
+        return job_cleanup.discard(self.place(), root_id, directory)
 
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return job_deletion.unlanded(self.place(), root_id, directory)
+        return job_cleanup.unlanded(self.place(), root_id, directory)

@@ -327,7 +327,7 @@ ROWS = (
                 "integration/engine/server/test_full_disk.py::"
                 "test_a_git_that_finds_no_space_leaves_nothing_temporary"
             ),
-            "unit/git/command/test_temporary_files.py::test_only_what_is_new_and_open_nowhere_is_removed",
+            "unit/git/command/test_leftover_files.py::test_only_what_is_new_and_open_nowhere_is_removed",
         ),
     ),
     Row(

@@ -15,7 +15,7 @@ from pathlib import Path
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import one_line
-from orchestrator.git.command import fifo_guard, stale_locks, temporary_files
+from orchestrator.git.command import fifo_guard, leftover_files
 from orchestrator.git.command.sessions import (
     ANSWER_SECONDS,
     CHANGE_SECONDS,
@@ -153,7 +153,7 @@ class Git:
         """Remove incomplete temporary files of a call. Git itself does not remove them."""
         where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
         if where:
-            temporary_files.sweep(Path(self.directory, where), since)
+            leftover_files.sweep(Path(self.directory, where), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
         """True if no file can be written. Git's own message does not always name a full disk as the
@@ -168,7 +168,7 @@ class Git:
             # Repeat the command: git read the pipe's empty content and failed.
             answer, _ = self._once(arguments, given, env)
         for _ in range(_MOST_LOCKS):
-            if not answer.code or not stale_locks.is_gone(answer.err):
+            if not answer.code or not leftover_files.is_gone(answer.err):
                 break
             answer, _ = self._once(arguments, given, env)
         return answer
@@ -404,7 +404,7 @@ def failure(what: str, answer: GitOutput) -> Exception:
     if _says_full(answer):
         return _full(what, answer)
     errors = one_line(answer.err)[-500:]
-    errors = stale_locks.in_words(answer.err) or errors
+    errors = leftover_files.in_words(answer.err) or errors
     if answer.code < 0:
         # Name the signal first, because the output came before it and is not the cause.
         errors = f"killed by signal {-answer.code}{f' ({errors})' if errors else ''}"

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command import stale_locks
+from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.landing import update_checkout
 
@@ -83,7 +83,7 @@ def _is_unlocked(git: Git) -> bool:
     """Remove the index lock of a killed git. Return True if the index is unlocked now."""
     lock = _lock(git)
     if os.path.lexists(lock) and not _is_git_at(_top(git)):
-        stale_locks.clear([lock])
+        leftover_files.clear([lock])
     return not os.path.lexists(lock)
 
 

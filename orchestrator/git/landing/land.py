@@ -1,6 +1,11 @@
-"""Lands a job's result on the branch that the user has checked out, and undoes a landing."""
+"""Lands a job's result on the branch that the user has checked out, and undoes a landing.
+
+The result of a job that started from uncommitted work is landed without the uncommitted work: the
+branch gets only the workers' changes.
+"""
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,9 +27,61 @@ from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits.commit import commit_tree, tree_of
-from orchestrator.git.landing import interrupted_checkout, squash, uncommitted_base, update_checkout
+from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.merge import merge_tree
+from orchestrator.git.user_repository.checkout import path_of
+
+_MOST_NAMED = 10
+_NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
+
+
+def check_committed(git: Git, dirt: str, job_id: str) -> None:
+    """Raise Conflict if the uncommitted work from which the job started is still uncommitted."""
+    taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
+    top = git.run("rev-parse", "--show-toplevel").text
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    status = Git(top, git.env).run("status", *how).fields
+    still = sorted({path_of(each) for each in status}.intersection(taken))
+    if still:
+        raise InTheWay(
+            f"cannot land: the job started with {len(still)} uncommitted "
+            f"file{'s' * (len(still) != 1)}, still uncommitted: "
+            f"{', '.join(still[:_MOST_NAMED])}; nothing was changed; "
+            f"commit them first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
+            files=still,
+        )
+
+
+def _committing(top: str, paths: Sequence[str]) -> str:
+    """Return the command that commits these files. The command names the files if there are only a
+    few.
+    """
+    git = f"git -C {shlex.quote(top)}"
+    which = shlex.join(["--", *paths]) if len(paths) <= _MOST_NAMED else "-A"
+    return f"{git} add {which} && {git} commit"
+
+
+def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
+    """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
+
+    The uncommitted work ``dirt`` is the common ancestor of the merge. Therefore a line does not
+    conflict if the user has committed it and a worker has changed it.
+    """
+    evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
+    tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
+    if tried.conflicts:
+        paths = ", ".join(each.path for each in tried.conflicts[:10])
+        many = len(tried.conflicts)
+        raise InTheWay(
+            f"cannot land: the job and your branch both changed {many} "
+            f"file{'s' * (many != 1)}: {paths}; commit the work that "
+            "was uncommitted when the job started, or merge by hand",
+            files=[each.path for each in tried.conflicts],
+            kind="merge-conflict",
+        )
+    return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)
+
 
 _LINK, _MODULE = "120000", "160000"
 #: The pointer of a file that Git LFS stores.
@@ -67,9 +124,6 @@ def content(git: Git, found: Changed) -> bytes:
             "the file's content is in Git LFS and was not fetched; fetch it: git lfs fetch"
         )
     return written
-
-
-_NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +230,7 @@ class Landing:
         branch, result = self.branch(), self.result()
         self._resume()
         if self._dirt:
-            uncommitted_base.check_committed(self._git, self._dirt, self.job_id)
+            check_committed(self._git, self._dirt, self.job_id)
         update_checkout.check_clean(self._git)
         before = self._head()
         common = self._git.ask("merge-base", before, result)
@@ -235,7 +289,7 @@ class Landing:
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # ``merged`` returns a merge commit, so nothing remains to be merged.
-            return uncommitted_base.merged(self._git, before, self._dirt, result, words)
+            return merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
         tree = tree_of(self._git, self._merged(self._with_retold(before), result))

@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, InTheWay, RepositoryError
-from orchestrator.git.command import stale_locks
+from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import Git
 from orchestrator.git.repair.broken_worktrees import unfinished
 from orchestrator.git.user_repository.checkout import path_of
@@ -42,7 +42,7 @@ def move(
         _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
         # Only a killed git leaves its locks. They block the next command.
-        stale_locks.clear(_locks(git) - there)
+        leftover_files.clear(_locks(git) - there)
         # The branch moves last, when the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             put_back(git, before, after)
@@ -163,7 +163,7 @@ def _drop(git: Git, ref: str) -> None:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
         # The checkout was already moved. Only a killed git leaves a lock on packed refs.
-        stale_locks.clear(_locks(git) - there)
+        leftover_files.clear(_locks(git) - there)
         git.run("update-ref", "-d", ref)
 
 

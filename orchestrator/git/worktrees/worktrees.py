@@ -1,4 +1,9 @@
-"""Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged."""
+"""Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged.
+
+A worktree is registered by writing the files that ``git worktree add --no-checkout --lock`` writes.
+For a small worktree, that command takes twice as much CPU time as all other commands, because it
+starts a second process. The files are described in git's gitrepository-layout(5).
+"""
 
 import os
 import shutil
@@ -11,11 +16,77 @@ from pathlib import Path
 from orchestrator.core import failpoints
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
-from orchestrator.git.command import fifo_guard
+from orchestrator.git.command import configuration, fifo_guard
 from orchestrator.git.command.runner import Git
-from orchestrator.git.worktrees import registration
 from orchestrator.git.worktrees.pool import WorktreePool, restore
 from orchestrator.security.files.untrusted_files import read_regular
+
+#: Reason of the lock that protects a worker's worktree against ``git worktree prune``.
+REASON = "a worker of the orchestrator uses this worktree"
+#: Settings that make git write other files, or other permissions. Git then registers the worktree.
+_UNUSUAL = (b"extensions.", b"worktree.", b"core.sharedrepository", b"core.sparsecheckout")
+#: An extension that does not change the files of a worktree.
+_USUAL = b"extensions.objectformat"
+_MOST_NUMBERS = 10_000
+
+
+def register(git: Git, common: Path, directory: str, branch: str) -> Path | None:
+    """Create ``directory``, which must not exist, and register it as a worktree.
+
+    ``branch``: the full name of a branch that no other worktree has checked out. Return the
+    worktree's own part of the repository. Return None, and change nothing, if only git can register
+    it.
+    """
+    holder, name = os.path.split(directory)
+    # Git stores real paths, so links are resolved in the same way.
+    real = os.path.join(os.path.realpath(holder), name)
+    if "\n" in f"{real}{common}" or os.path.realpath(common) != str(common) or _is_unusual(git):
+        return None
+    try:
+        admin = _entry(common / "worktrees", name)
+    except OSError:
+        return None
+    try:
+        # Without this file, a `git worktree prune` of another process removes the entry.
+        (admin / "locked").write_text(f"{REASON}\n")
+        os.makedirs(real)
+        for path, content in _files(admin, real, branch):
+            path.write_bytes(content)
+    except OSError:
+        shutil.rmtree(admin, ignore_errors=True)
+        with suppress(OSError):
+            (Path(real) / ".git").unlink(missing_ok=True)
+            os.rmdir(real)
+        return None
+    return admin
+
+
+def _is_unusual(git: Git) -> bool:
+    try:
+        settings = configuration.listed(git)
+    except RepositoryError:
+        return True
+    names = (each.partition(b"\n")[0] for each in settings)
+    return any(each.startswith(_UNUSUAL) and each != _USUAL for each in names)
+
+
+def _entry(entries: Path, name: str) -> Path:
+    """Create and return an empty directory with an unused name. Raise OSError."""
+    entries.mkdir(exist_ok=True)
+    for number in range(_MOST_NUMBERS):
+        admin = entries / f"{name}{number or ''}"
+        with suppress(FileExistsError):
+            admin.mkdir()
+            return admin
+    raise FileExistsError(f"no unused name in {entries}")
+
+
+def _files(admin: Path, directory: str, branch: str) -> Iterator[tuple[Path, bytes]]:
+    yield admin / "gitdir", os.fsencode(f"{directory}/.git\n")
+    yield Path(directory, ".git"), os.fsencode(f"gitdir: {admin}\n")
+    yield admin / "commondir", b"../..\n"
+    yield admin / "HEAD", os.fsencode(f"ref: {branch}\n")
+
 
 #: Git's exit codes of a comparison, with or without a difference.
 _COMPARED = (0, 1)
@@ -57,7 +128,7 @@ FILLING = ".filling"
 #: Suffix of the name of a directory that was moved away for a moment.
 ASIDE = ".aside"
 _LONGEST_LINK = 65536
-_LOCKED = ("--lock", "--reason", registration.REASON)
+_LOCKED = ("--lock", "--reason", REASON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +325,7 @@ class GitWorktrees:
             # ``worktree add -b`` is not used, because it obeys branch.autoSetupMerge.
             self._git.point({branch: start}, new=True)
             # A new branch is not checked out elsewhere, so git need not check that.
-            admin = registration.register(self._git, self._entries.parent, directory, branch)
+            admin = register(self._git, self._entries.parent, directory, branch)
             if admin is not None:
                 return Found(os.path.realpath(directory), admin)
         name = branch.removeprefix("refs/heads/")

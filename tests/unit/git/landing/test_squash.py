@@ -12,7 +12,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.repository.landing import LandOptions
 from orchestrator.git import GitRepository, Landing
-from orchestrator.git.command import stale_locks
+from orchestrator.git.command import leftover_files
 from tests.support.project import Project
 
 RESULT = "refs/heads/orchestrator/1/result"
@@ -166,7 +166,7 @@ def test_a_crash_while_squashing_loses_nothing(
 def test_a_squash_that_was_killed_among_the_files_is_finished(
     project: Project, landing: Landing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stale_locks, "LEFT_SECONDS", 0.05)
+    monkeypatch.setattr(leftover_files, "LEFT_SECONDS", 0.05)
     before = project.git("rev-parse", "main")
     crash(lambda: squash(landing), "landing: about to move")
     # The state after a killed git: the index and the branch are written last.

@@ -13,7 +13,7 @@ from orchestrator.core import failpoints
 from orchestrator.core.errors import Conflict, NotFound, RepositoryError
 from orchestrator.core.repository.landing import LandOptions
 from orchestrator.git import GitRepository, Landing
-from orchestrator.git.command import stale_locks
+from orchestrator.git.command import leftover_files
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
@@ -429,7 +429,7 @@ def test_a_landing_that_was_killed_among_the_files_is_finished_or_reverted(
     again: Callable[[Landing], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stale_locks, "LEFT_SECONDS", 0.05)
+    monkeypatch.setattr(leftover_files, "LEFT_SECONDS", 0.05)
     before = project.git("rev-parse", "main")
     kill_among(project, landing.land, files)
 
@@ -555,7 +555,7 @@ exec "{real}" "$@"
         (place / "git").write_text(script)
         (place / "git").chmod(0o755)
         monkeypatch.setenv("PATH", f"{place}:{os.environ['PATH']}")
-        monkeypatch.setattr(stale_locks, "LEFT_SECONDS", 0.0)
+        monkeypatch.setattr(leftover_files, "LEFT_SECONDS", 0.0)
 
     return arm
 

@@ -1,12 +1,15 @@
-"""Locks of a killed git: locks of our refs are removed, the user's locks are reported."""
+"""Files that git left: lock files of a killed git, and temporary files from a full disk."""
 
+import os
+import time
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.git import GitRepository
-from orchestrator.git.command import stale_locks
+from orchestrator.git.command import leftover_files
 from orchestrator.git.command.runner import GitOutput, failure
 from tests.support.project import Project
 
@@ -19,7 +22,7 @@ OURS = [
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stale_locks, "LEFT_SECONDS", 0.0)
+    monkeypatch.setattr(leftover_files, "LEFT_SECONDS", 0.0)
 
 
 def _lock(project: Project, name: str) -> None:
@@ -42,7 +45,7 @@ def test_a_lock_that_is_always_another_one_stays(
     project: Project, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, times = repository.base().commit, count()
-    monkeypatch.setattr(stale_locks, "_seen", lambda path: (next(times), 0))
+    monkeypatch.setattr(leftover_files, "_seen", lambda path: (next(times), 0))
     _lock(project, OURS[0])
     with pytest.raises(RepositoryError, match="another git process is running"):
         repository.point(OURS[0], commit)
@@ -70,3 +73,26 @@ def test_a_lock_of_the_users_stays_and_is_told(
 def test_a_table_of_refs_that_is_locked_is_told() -> None:
     said = failure("update-ref", GitOutput(128, b"", "fatal: x: cannot lock references"))
     assert '`rm "$(git rev-parse --git-common-dir)/reftable/tables.list.lock"`' in str(said)
+
+
+def test_only_what_is_new_and_open_nowhere_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftover_files, "SETTLE_SECONDS", 0.0)
+    names = ("ab/tmp_obj_1", "pack/tmp_pack_1", "pack/tmp_idx_1", "tmp_obj_2")
+    for name in (*names, "ab/tmp_obj_old", "ab/tmp_obj_open", "ab/cd"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    began = time.time() - 60
+    os.utime(tmp_path / "ab" / "tmp_obj_old", (began - 60, began - 60))
+
+    with (tmp_path / "ab" / "tmp_obj_open").open():
+        removed = leftover_files.sweep(tmp_path, began)
+
+    assert sorted(removed) == sorted(tmp_path / name for name in names)
+    kept = sorted(each.name for each in tmp_path.rglob("*") if each.is_file())
+    assert kept == ["cd", "tmp_obj_old", "tmp_obj_open"]
+
+
+def test_a_directory_that_is_not_there_has_nothing(tmp_path: Path) -> None:
+    assert leftover_files.sweep(tmp_path / "none", 0.0) == []

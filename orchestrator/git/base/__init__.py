@@ -1,1 +1,0 @@
-"""The start of a job: the base commit, and uncommitted work."""

@@ -1,1 +1,0 @@
-"""Removal of a job: deleted worktrees and refs, saved work."""

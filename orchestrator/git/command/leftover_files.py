@@ -1,0 +1,136 @@
+"""Files that git did not remove. Lock files of a killed git block every later git command.
+
+Temporary files from a full disk would keep the disk full. Git removes its own lock files, but not
+incomplete objects and packs.
+"""
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from shlex import quote
+
+from orchestrator.core.repository.git_refs import BRANCHES
+
+#: Seconds after which a lock of the orchestrator's own refs counts as leftover. Git holds such a
+#: lock only briefly.
+LEFT_SECONDS = 1.0
+_HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
+#: With a reftable, git's message contains no path.
+_TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
+_OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
+
+
+def path_of(errors: str) -> str:
+    """Return the path of the lock that git could not acquire; "" if the command failed otherwise.
+
+    ``errors``: git's error output.
+    """
+    found = _HELD.search(errors)
+    return found["path"] if found else ""
+
+
+def in_words(errors: str) -> str:
+    """Return advice about the lock that blocked git; "" if the command failed for another
+    reason.
+    """
+    path = path_of(errors)
+    if not path and _TABLE_IS_LOCKED not in errors:
+        return ""
+    what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
+    return (
+        f"{path or _TABLE} exists: another git process is running in the repository, or was "
+        f"killed; if none is running: `rm {what}`, then retry"
+    )
+
+
+def is_gone(errors: str) -> bool:
+    """Remove a leftover lock of the orchestrator's own refs. Return True if a retry can succeed.
+
+    Only the server and its workers write these refs, so the user's own git cannot hold the lock.
+    """
+    path = path_of(errors)
+    if not _OURS.search(path) or os.path.isdir(path):
+        return False
+    before = _seen(path)
+    clear([path])
+    return before is None or _seen(path) != before
+
+
+def clear(paths: Iterable[str]) -> None:
+    """Remove the locks that do not change for LEFT_SECONDS. Their owner is assumed to have
+    exited.
+    """
+    before = {path: _seen(path) for path in paths}
+    if not before:
+        return
+    time.sleep(LEFT_SECONDS)
+    for path, seen in before.items():
+        if seen is not None and _seen(path) == seen:
+            with suppress(OSError):
+                os.unlink(path)
+
+
+def _seen(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+#: Seconds during which git may have closed such a file but not renamed it yet.
+SETTLE_SECONDS = 0.5
+#: Length of a kernel tick in seconds, which is the resolution of files' time stamps.
+_TICK_SECONDS = 0.1
+_PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_rev_*")
+
+
+def sweep(objects: Path, since: float) -> list[Path]:
+    """Remove temporary files that were written after ``since``, and that no process has open.
+    Return their paths.
+
+    Files of other users stay. If the kernel does not show which files are open, all files stay.
+    """
+    found = dict(_written(objects, since))
+    if not found:
+        return []
+    time.sleep(SETTLE_SECONDS)
+    present = dict(_written(objects, since))
+    opened = _open_files()
+    left = [path for path in found if present.get(path) == found[path]]
+    removed = []
+    for path in left if opened is not None else ():
+        if found[path][:2] not in (opened or ()):
+            with suppress(OSError):
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int, int, int]]]:
+    for pattern in _PATTERNS:
+        for path in objects.glob(pattern):
+            with suppress(OSError):
+                seen = path.lstat()
+                if seen.st_mtime >= since - _TICK_SECONDS and seen.st_uid == os.geteuid():
+                    yield path, (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+def _open_files() -> set[tuple[int, int]] | None:
+    """Return the device and inode of every file that this user's processes have open.
+
+    Return None if the open files are unknown.
+    """
+    found = set()
+    if not os.path.isdir("/proc/self/fd"):
+        return None
+    for process in Path("/proc").glob("[0-9]*/fd"):
+        with suppress(OSError):
+            for name in os.listdir(process):
+                with suppress(OSError):
+                    seen = os.stat(process / name)
+                    found.add((seen.st_dev, seen.st_ino))
+    return found

@@ -1,0 +1,208 @@
+"""Finds and checks the commit from which a job starts.
+
+Also commits the uncommitted changes of the user's checkout, without changing the checkout.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from orchestrator.core.errors import InvalidRequest, RepositoryError
+from orchestrator.core.repository.git_refs import BRANCHES, short
+from orchestrator.core.repository.repository import Signature
+from orchestrator.git import submodules
+from orchestrator.git.command.runner import Git, has_lfs
+from orchestrator.git.commits.commit import commit_tree, tree_of
+from orchestrator.git.repository_location import GitLocation
+from orchestrator.git.user_repository import checkout
+from orchestrator.git.user_repository.checkout import path_of, within
+
+_WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
+_MESSAGE = "Uncommitted work when the job was submitted\n"
+#: Maximum number of paths that a sentence names.
+_MOST_PATHS = 10
+
+
+def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]]:
+    """Return a commit on top of ``commit`` with the uncommitted files, and notes on omitted files.
+
+    ``commit`` must be HEAD. Return ``commit`` itself if nothing is uncommitted. Raise
+    RepositoryError if the files cannot be committed.
+    """
+    if commit != git.run("rev-parse", "--verify", "HEAD^{commit}").text:
+        raise RepositoryError(
+            "uncommitted changes are based on HEAD, not on the given base;"
+            " omit base, or check out the base first"
+        )
+    with tempfile.TemporaryDirectory(prefix="orchestrator-index-") as directory:
+        env = {"GIT_INDEX_FILE": os.path.join(directory, "index")}
+        _copy_index(git, env["GIT_INDEX_FILE"])
+        fields = _status(git, env)
+        theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
+        left = sorted(_not_taken(theirs))
+        taken = [each for each in theirs if path_of(each) not in left]
+        gone = [each for each in taken if _is_gone(each)]
+        _update(git, env, gone, "--force-remove")
+        there = [each for each in taken if not _is_gone(each)]
+        _update(git, env, there, "--add", "--remove", "--replace")
+        tree = git.run("write-tree", env=env).text
+    if tree != tree_of(git, commit):
+        commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
+    return commit, _in_words(left)
+
+
+def _copy_index(git: Git, to: str) -> None:
+    """Copy the index with its modification time, by which git recognizes unchanged files."""
+    index = git.run("rev-parse", "--path-format=absolute", "--git-path", "index").text
+    if os.path.exists(index):
+        shutil.copy2(index, to)
+
+
+def _status(git: Git, env: dict[str, str]) -> list[str]:
+    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    fields = git.run("status", *how, env=env).fields
+    unmerged = [path_of(each) for each in fields if each.startswith("u ")]
+    if unmerged:
+        raise RepositoryError(
+            f"the checkout has an unfinished merge ({', '.join(unmerged[:_MOST_PATHS])}); "
+            "finish or abort it first"
+        )
+    return fields
+
+
+def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
+    given = "".join(f"{path_of(each)}\0" for each in fields)
+    git.run("update-index", *how, "-z", "--stdin", given=os.fsencode(given), env=env)
+
+
+def _is_gone(field: str) -> bool:
+    """True if a status entry is a file that was removed from the disk or from the index.
+
+    Git lists a file that was removed only from the index a second time, as untracked. Do not pass a
+    removed file to git as a path: git fails if a link has replaced the file's directory.
+    """
+    return field[:1] == "1" and "D" in field[2:4]
+
+
+def _not_taken(fields: Sequence[str]) -> Iterator[str]:
+    """Yield the paths of nested repositories and changed submodules.
+
+    A snapshot does not contain the content of these repositories.
+    """
+    for field in fields:
+        path = path_of(field)
+        is_submodule = field[:1] == "1" and field.split(" ", 3)[2].startswith("S")
+        if is_submodule or path.endswith("/"):
+            yield path
+
+
+def _is_ours(path: str, ours: Sequence[str]) -> bool:
+    return any(within(path.rstrip("/"), each) for each in ours)
+
+
+def _in_words(left: Sequence[str]) -> list[str]:
+    if not left:
+        return []
+    paths = ", ".join(left[:_MOST_PATHS])
+    return [f"changes in nested repositories are not included: {paths}"]
+
+
+_LFS = (
+    "the repository uses Git LFS, but git-lfs is not {}: workers find pointer files instead of "
+    "the contents"
+)
+
+
+def notes(git: Git, commit: str) -> list[str]:
+    """Return notes on files of a commit that its worktrees will lack: submodules, and Git LFS
+    files.
+    """
+    found = []
+    empty = submodules.missing(git, git.directory, commit)
+    if empty:
+        found.append(
+            f"submodules {', '.join(empty[:_MOST_PATHS])} are empty in worktrees, because your "
+            "checkout lacks them; fetch them: git submodule update --init"
+        )
+    attributes = f"{commit}:.gitattributes"
+    if git.resolve(attributes) and "filter=lfs" in git.ask("show", attributes):
+        if not has_lfs():
+            found.append(_LFS.format("installed here"))
+        elif not (
+            git.ask("config", "filter.lfs.process") or git.ask("config", "filter.lfs.smudge")
+        ):
+            found.append(_LFS.format("set up (git lfs install)"))
+    return found
+
+
+def commit_of(git: Git, revision: str) -> str:
+    """Return the commit that a branch, tag, or id names; HEAD's commit for "".
+
+    Raise RepositoryError.
+    """
+    name = f"{revision or 'HEAD'}^{{commit}}"
+    commit = git.resolve(name)
+    if not commit:
+        # Git may also reject the repository, for example because another user owns it. This command
+        # reports the reason.
+        git.run("rev-parse", "--git-dir")
+    if not commit and revision:
+        raise RepositoryError("no such branch, tag, or commit in the repository")
+    if not commit:
+        raise RepositoryError("the repository has no commit")
+    return commit
+
+
+def branch_of(git: Git, revision: str) -> str:
+    """Return the user's branch that a revision names; "" if it names none.
+
+    For the revision "", return the checked-out branch.
+    """
+    how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
+    named = git.ask("rev-parse", *how, revision) if revision else checkout.branch(git)
+    name = named.split("\n")[-1]
+    is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
+    return short(name) if is_users else ""
+
+
+def check(place: GitLocation, commit: str, revision: str) -> None:
+    """Raise RepositoryError if workers cannot start from the commit."""
+    if place.git.resolve(f"refs/heads/{BRANCHES}"):
+        raise RepositoryError(
+            f"cannot create branches below {BRANCHES}/: a branch has the name {BRANCHES!r}; "
+            f"rename it: git branch -m {BRANCHES} NEW"
+        )
+    if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
+        what = f"commit {commit[:12]}" if revision else "the last commit"
+        raise RepositoryError(f"the project directory does not exist in {what} of {place.top}")
+    if revision:
+        _check_files_are_here(place.git, commit)
+
+
+def _check_files_are_here(git: Git, commit: str) -> None:
+    """Raise RepositoryError if a partial clone lacks files of the commit.
+
+    In a sparse checkout, only the checked-out files are required.
+    """
+    partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
+    if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
+        return
+    how = ("--objects", "--no-walk", "--missing=print")
+    listed = git.run("rev-list", *how, commit).text.splitlines()
+    missing = sum(line.startswith("?") for line in listed)
+    if missing:
+        raise RepositoryError(
+            f"{missing} of the commit's files are missing in this partial clone; fetch the files: "
+            f"`git diff HEAD {commit[:12]} > /dev/null`"
+        )
+
+
+def tracks(git: Git, commit: str, path: str) -> bool:
+    """True if the commit has an entry at the path."""
+    return bool(git.resolve(f"{commit}:{path}"))
+
+
+def refused(revision: str, error: Exception) -> InvalidRequest:
+    what = f"base {revision!r}" if revision else "include_dirty"
+    return InvalidRequest(f"cannot start from {what}: {error}", kind="base")

@@ -1,1 +1,0 @@
-"""Submodules: in worktrees, and the user's own."""
