@@ -44,8 +44,8 @@ from orchestrator.core.ports.read_models import (
     WorkerFilter,
     WorkerPage,
 )
-from orchestrator.store import job_deletion, job_queries, lock_leases
-from orchestrator.store.database import postgresql, server_lease
+from orchestrator.store import job_queries, lock_leases
+from orchestrator.store.database import change_writer, postgresql, server_lease
 from orchestrator.store.database.connections import Connections, as_store_errors, as_unreadable
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
@@ -53,8 +53,7 @@ from orchestrator.store.job_queries import last_seq, snapshot, values
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import job_page, listed_page, needy, status_counts
 from orchestrator.store.read_models.usage import usage
-from orchestrator.store.read_models.worker_orders import SortedWorkers, WorkerOrders
-from orchestrator.store.read_models.worker_page import worker_page
+from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrders, worker_page
 from orchestrator.store.recent_trees import RecentTrees, tree_of
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
@@ -391,7 +390,7 @@ class SqlStore:
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
         with as_store_errors(self._where), connections.durable_writer().begin():
-            job_deletion.forget(connections.writer, root_ids)
+            change_writer.forget(connections.writer, root_ids)
         failpoints.reached("store: forgotten")
         self._forget_reads()
 

@@ -24,7 +24,7 @@ from orchestrator.core.ports.read_models import (
     WorkerOrder,
 )
 from orchestrator.store import SqlStore
-from orchestrator.store.read_models import worker_orders
+from orchestrator.store.read_models import worker_lists
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import (
     CONFIG,
@@ -296,7 +296,7 @@ def check_orders(store: Store) -> None:
 def test_each_order_follows_the_changes_of_running_workers(
     store: Store, monkeypatch: pytest.MonkeyPatch, most_changed: int
 ) -> None:
-    monkeypatch.setattr(worker_orders, "MOST_CHANGED", most_changed)
+    monkeypatch.setattr(worker_lists, "MOST_CHANGED", most_changed)
     job = a_job()
     workers = [
         a_worker(job, 0, status=WorkerStatus.RUNNING, attempt=1, started_at=5.0),

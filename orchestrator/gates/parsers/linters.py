@@ -1,6 +1,7 @@
-"""Findings of ruff and mypy.
+"""Findings of ruff, mypy, and pre-commit.
 
-Findings are compared without line numbers, because lines move with every change.
+Findings are compared without line numbers, because lines move with every change. The findings of a
+hook of pre-commit are not parsed, because each hook prints them in its own form.
 """
 
 import re
@@ -56,3 +57,28 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
         if len(flaws) > MOST_FINDINGS:
             raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
     return Reading(flaws=tuple(flaws))
+
+
+#: Maximum length of a line with the name of a hook.
+LONGEST_LINE = 1000
+#: ``name...............(no files to check)Skipped``
+_ENDS = re.compile(r"(?P<name>[^\n]{1,300}?)\.{3,}(?:\([^)\n]*\))?(?P<end>Passed|Failed|Skipped)$")
+_SAYS = re.compile(r"- (hook id|exit code|files were modified)(.*)")
+
+
+def read_pre_commit(content: bytes) -> Reading:
+    """Parse the output of pre-commit. A hook without files to check counts as passed."""
+    flaws: dict[str, list[str]] = {}
+    passed, last = [], ""
+    for line in content.decode("utf-8", "replace").splitlines():
+        ends = _ENDS.match(line) if len(line) <= LONGEST_LINE else None
+        if ends and ends["end"] == "Failed":
+            last = ends["name"]
+            flaws.setdefault(last, [])
+        elif ends:
+            last = ""
+            passed.append(ends["name"])
+        elif last and _SAYS.match(line):
+            flaws[last].append(line.removeprefix("- "))
+    listed = (Flaw(name, f"{name}: {', '.join(said) or 'failed'}") for name, said in flaws.items())
+    return Reading(flaws=tuple(listed), passed=tuple(each for each in passed if each not in flaws))

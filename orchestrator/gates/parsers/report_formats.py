@@ -4,16 +4,7 @@ from pathlib import Path
 
 from orchestrator.core.gates.findings import Reading, UnreadableReport
 from orchestrator.core.model.gate import GateReport
-from orchestrator.gates.parsers import (
-    advisories,
-    go_cargo,
-    jest,
-    junit,
-    linters,
-    no_tests,
-    pre_commit,
-    sarif,
-)
+from orchestrator.gates.parsers import advisories, go_cargo, jest, junit, linters, no_tests, sarif
 from orchestrator.security.files.untrusted_files import open_plain, read_tail
 
 #: Maximum size of a report. A larger one is rejected, because a part of it would show the other
@@ -53,7 +44,7 @@ class GateReports:
             case GateReport.GOVULNCHECK:
                 return advisories.read_go(_content(file, log), cwd)
             case GateReport.PRE_COMMIT:
-                return pre_commit.read_pre_commit(_content(file, log))
+                return linters.read_pre_commit(_content(file, log))
             case GateReport.EXIT:
                 return no_tests.read(read_tail(log, MOST_PRINTED))
 

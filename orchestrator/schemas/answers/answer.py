@@ -1,11 +1,12 @@
-"""The base of all answers. A new version may add fields, but may not change or remove the existing
-fields.
+"""The base of all answers, and the answer that reports an error.
+
+A new version may add fields, but may not change or remove the existing fields.
 """
 
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.text.field_descriptions import DescribedFields
@@ -33,3 +34,45 @@ class EventAnswer(Answer):
     job_id: str
     worker_id: str | None = None
     data: dict[str, Any]
+
+
+class FaultAnswer(Answer):
+    """One error in a request."""
+
+    pointer: str
+    """JSON pointer to the value."""
+    detail: str
+    type: str
+
+
+class Problem(Answer):
+    """An error (RFC 9457)."""
+
+    type: str = Field(json_schema_extra={"format": "uri-reference"})
+    """Stable name of the kind of error: not-found, cycle, limit-depth, ..."""
+    title: str
+    status: int
+    detail: str
+    """What failed, and what to do."""
+    instance: str | None = None
+    """The path that was called."""
+    errors: list[FaultAnswer] | None = None
+    remaining: dict[str, Any] | None = None
+    """Remaining quota, if a limit was reached."""
+    left: dict[str, Any] | None = None
+    """Alias of remaining."""
+    limit: str | None = None
+    """Setting of the limit that was reached, as in config.yaml."""
+    most: float | None = None
+    """Value of the limit."""
+    used: float | None = None
+    """Used part of the limit."""
+    free_at: str | None = None
+    """Time at which quota is free again (ISO 8601, UTC). null: at the end of a job that uses the
+    quota."""
+    commit: str | None = None
+    """The present commit, for the kind outdated."""
+    version: int | None = None
+    """The present version of a plan, for the kind outdated."""
+    example: str | None = None
+    """The same call as a curl command, with the missing part."""

@@ -1,11 +1,15 @@
-"""Writes the rows of a change: prepared INSERT, UPDATE, and DELETE statements for each table."""
+"""Writes the rows of a change: prepared INSERT, UPDATE, and DELETE statements for each table.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+Also deletes the rows of removed jobs, with everything that belongs to them.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
+    Connection,
     Delete,
     Dialect,
     Insert,
@@ -16,6 +20,7 @@ from sqlalchemy import (
     delete,
     insert,
     literal_column,
+    select,
     update,
 )
 from sqlalchemy.engine.interfaces import DBAPICursor
@@ -23,10 +28,19 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import TaskSpec
-from orchestrator.core.model.states import WorkerKind
+from orchestrator.core.model.states import ENDED_JOB, WorkerKind
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.column_types import Kept, PlainText, stored
+from orchestrator.store.schema.tables import (
+    attempts,
+    deliveries,
+    events,
+    jobs,
+    leases,
+    tasks,
+    workers,
+)
 
 #: Columns that are never updated, by table: for example, a job's request and a worker's task.
 _FIXED: Mapping[str, frozenset[str]] = {
@@ -230,3 +244,34 @@ def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
     yield replacing, tables.spent_days, change.spent_days
     yield replacing, tables.server_pause, [StoredPause(each) for each in change.pauses[-1:]]
     yield inserting, tables.deliveries, change.outbox
+
+
+_in_tree = select(jobs.c.id).where(jobs.c.root_id == bindparam("root"))
+#: Referring rows come before the rows that they refer to.
+_DELETIONS = (
+    delete(deliveries).where(deliveries.c.root_id == bindparam("root")),
+    delete(leases).where(leases.c.root_id == bindparam("root")),
+    delete(events).where(events.c.root_id == bindparam("root")),
+    delete(attempts).where(attempts.c.root_id == bindparam("root")),
+    delete(workers).where(workers.c.root_id == bindparam("root")),
+    delete(tasks).where(tasks.c.job_id.in_(_in_tree)),
+    # Delete the deepest jobs first, because a child job refers to its parent job.
+    delete(jobs).where(jobs.c.root_id == bindparam("root"), jobs.c.depth == bindparam("at_depth")),
+)
+_ended = select(jobs.c.id).where(jobs.c.id == bindparam("root"), jobs.c.status.in_(ENDED_JOB))
+_depths = select(jobs.c.depth).where(jobs.c.root_id == bindparam("root")).distinct()
+
+
+def forget(connection: Connection, root_ids: Collection[str]) -> None:
+    for root_id in root_ids:
+        if connection.execute(_ended, {"root": root_id}).first() is not None:
+            _forget(connection, root_id)
+
+
+def _forget(connection: Connection, root_id: str) -> None:
+    depths = sorted(connection.scalars(_depths, {"root": root_id}), reverse=True)
+    *belongings, of_jobs = _DELETIONS
+    for deletion in belongings:
+        connection.execute(deletion, {"root": root_id})
+    for depth in depths:
+        connection.execute(of_jobs, {"root": root_id, "at_depth": depth})

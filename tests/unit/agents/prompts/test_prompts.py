@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
-from orchestrator.agents.prompts import survey_digest as digests
+from orchestrator.agents.prompts import project_digest as digests
 from orchestrator.agents.prompts.given_files import (
     MOST_BYTES_IN_ALL,
     MOST_FILE_BYTES,

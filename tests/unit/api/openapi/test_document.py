@@ -16,8 +16,8 @@ from orchestrator.api.openapi.document import document
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Submission
+from orchestrator.schemas.answers import answer, job_list, server, status
 from orchestrator.schemas.answers import job as job_answers
-from orchestrator.schemas.answers import job_list, problem, server, status
 from orchestrator.schemas.requests import job as requests
 from tests.unit.api.fake_service import KEY, FakeService
 
@@ -149,7 +149,7 @@ def test_answers_fit_their_schemas(
         value = client.get(path).json
         as_sent(model, value, spec["components"]["schemas"][model.__name__])
     missing = json.loads(client.get("/api/v1/jobs/none").text)
-    as_sent(problem.Problem, missing, spec["components"]["schemas"]["Problem"])
+    as_sent(answer.Problem, missing, spec["components"]["schemas"]["Problem"])
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)

@@ -1,7 +1,7 @@
 """Real output of ``pre-commit run`` is read hook by hook."""
 
 from orchestrator.core.gates.findings import Reading
-from orchestrator.gates.parsers.pre_commit import read_pre_commit
+from orchestrator.gates.parsers.linters import read_pre_commit
 
 PRINTED = b"""[INFO] Installing environment for local.
 ruff....................................................................Passed

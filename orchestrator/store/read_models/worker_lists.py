@@ -1,4 +1,4 @@
-"""Sorted lists of jobs' workers, kept in memory.
+"""Pages of a job's workers, and sorted lists of workers that are kept in memory.
 
 Sorting the workers of a large job in the database takes longer than reading a page of them. Each
 list is read once. After that, only changed workers are read again.
@@ -24,8 +24,14 @@ from sqlalchemy import (
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import WorkerKind, WorkerStatus
 from orchestrator.core.ports import Change
-from orchestrator.core.ports.read_models import WorkerFilter, WorkerOrder
-from orchestrator.store.job_queries import IDLE_SECONDS
+from orchestrator.core.ports.read_models import (
+    TaskLabel,
+    WorkerFilter,
+    WorkerOrder,
+    WorkerPage,
+    WorkerRow,
+)
+from orchestrator.store.job_queries import IDLE_SECONDS, WORKER_COLUMNS, worker_columns
 from orchestrator.store.read_models.job_list import has_text, lowered
 from orchestrator.store.schema import tables
 
@@ -235,3 +241,45 @@ def _mentions(text: str) -> ColumnElement[bool]:
     same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
     titled = exists().where(same, has_text(lowered(_tasks.title), asked))
     return or_(*(has_text(lowered(column), asked) for column in own), titled)
+
+
+_names: Any = bindparam("names", expanding=True)
+_rows = select(*WORKER_COLUMNS).where(
+    _workers.root_id == bindparam("root_id"), _workers.id.in_(_names)
+)
+_labels = select(_tasks.id, _tasks.title, _tasks.model, _tasks.role).where(
+    _tasks.job_id == bindparam("job_id"), _tasks.id.in_(_names)
+)
+
+
+def worker_page(
+    connection: Connection,
+    root_id: str,
+    job_id: str,
+    names: Sequence[str],
+    *,
+    total: int,
+    last_seq: int,
+) -> WorkerPage:
+    """Return a page with the workers ``names``. ``total``: the number of all workers that match."""
+    found = _named(connection, root_id, names)
+    return WorkerPage(
+        workers=found,
+        labels=_labels_of(connection, job_id, {each.task_id for each in found}),
+        total=total,
+        last_seq=last_seq,
+    )
+
+
+def _named(connection: Connection, root_id: str, names: Sequence[str]) -> list[WorkerRow]:
+    given = {"root_id": root_id, "names": list(names)}
+    rows = connection.execute(_rows, given).fetchall() if names else []
+    found = {row[0]: WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)}
+    # A job may have been removed since its names were read.
+    return [found[name] for name in names if name in found]
+
+
+def _labels_of(connection: Connection, job_id: str, names: set[str]) -> dict[str, TaskLabel]:
+    given = {"job_id": job_id, "names": sorted(names)}
+    found = connection.execute(_labels, given).fetchall() if names else ()
+    return {name: TaskLabel(title, model, role) for name, title, model, role in found}
