@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-import math
 import os
 import ssl
 import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from orchestrator import __version__
@@ -21,7 +20,13 @@ from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
-from orchestrator.core.text.command_name import COMMAND, INSTALL_COMMAND
+from orchestrator.core.text.command_name import INSTALL_COMMAND
+from orchestrator.launchers.cluster.connected_node import (
+    MOST_KNOWN,
+    ConnectedNode,
+    machine_of,
+    state_of,
+)
 from orchestrator.launchers.cluster.files import file_exchange
 from orchestrator.launchers.cluster.files.archive import (
     MOST_BYTES,
@@ -30,9 +35,14 @@ from orchestrator.launchers.cluster.files.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.files.file_exchange import FileExchange
-from orchestrator.launchers.cluster.late_ends import GivenUpAttempt, LateEnds
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import Link, Message, Window, packed, unpacked
+from orchestrator.launchers.cluster.lost_nodes import (
+    GivenUpAttempt,
+    LateEnds,
+    longest_lease,
+    lost_attempts,
+)
 from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.node_attempt import (
     NodeAttempt,
@@ -56,8 +66,6 @@ _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 5.0
 #: Seconds between two checks of leases, connections, and the registry.
 _TICK_SECONDS = 0.25
-#: Maximum number of a node's commits that the server remembers.
-MOST_KNOWN = 64
 #: Maximum number of characters of a node's reason.
 _MOST_REASON = 500
 #: Ends of attempts that may have no files, because nothing ran.
@@ -96,70 +104,6 @@ class Welcome:
     #: The workspace, project, folder, and Python of the server by these names, each with all of its
     #: paths. A node with its own file system replaces them.
     places: Mapping[str, Sequence[str]]
-
-
-@dataclass(slots=True)
-class ConnectedNode:
-    name: str
-    slots: int = 0
-    flights: dict[str, NodeAttempt] = field(default_factory=dict)
-    link: Link | None = None
-    #: Agents that can work on the node; None until the node has reported them.
-    agents: frozenset[str] | None = None
-    #: The server's addresses that the node has stored; empty: unknown.
-    addresses: tuple[str, ...] = ()
-    unusable: tuple[UnusableAgent, ...] = ()
-    lacks: Mapping[str, str] = field(default_factory=dict)
-    logins: Mapping[str, str] = field(default_factory=dict)
-    memory_bytes: int | None = None
-    disk_bytes: int | None = None
-    is_drained: bool = False
-    is_leaving: bool = False
-    #: True while the node sends late ends. No worker starts here during this time, because one of
-    #: the late ends may already be its result.
-    is_catching_up: bool = False
-    #: Loop time after which none of the node's workers is alive, unless the node is connected.
-    fenced_at: float = 0.0
-    heard_at: float | None = None
-    #: Loop time after which the connection is closed, unless a message arrives before.
-    silent_at: float = 0.0
-    #: True if the node sends few beats, because it has no workers.
-    is_idle: bool = False
-    #: True if the node does not share the server's file system.
-    has_own_files: bool = False
-    #: Commits of the project that the node has.
-    known: tuple[str, ...] = ()
-    #: The attempt whose files are being sent; empty: none. With them, the node gets further
-    #: commits. The event is set at the end of the transfer.
-    bringing: str = ""
-    brought: asyncio.Event = field(default_factory=asyncio.Event)
-    #: The unconfirmed bytes on the present connection.
-    window: Window = field(default_factory=Window)
-    address: str = ""
-    version: str = ""
-    skew: float = 0.0
-    trouble: str = ""
-    forgotten: int = 0
-
-    @property
-    def takes_workers(self) -> bool:
-        connected = self.link is not None and self.agents is not None
-        stops = self.is_drained or self.is_leaving or self.is_catching_up
-        return connected and not stops
-
-    @property
-    def running(self) -> int:
-        return sum(not each.is_waiting for each in self.flights.values())
-
-    def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
-        """Record that the transfer of an attempt's files has ended. Idempotent.
-
-        ``commits``: commits that the node now has.
-        """
-        self.known = tuple(dict.fromkeys((*self.known, *commits)))[-MOST_KNOWN:]
-        if self.bringing == attempt_id:
-            self.bringing = ""
-            self.brought.set()
 
 
 class NodeLinks:
@@ -224,7 +168,9 @@ class NodeLinks:
         self._welcome = welcome
         self.read_registry()
         for node in self._nodes.values():
-            node.fenced_at = self._loop.time() + self._longest_lease(node.name)
+            entry = self._entries.get(node.name)
+            remaining = longest_lease(self._terms, entry, self._addresses)
+            node.fenced_at = self._loop.time() + remaining
         self._server = await self._loop.create_server(
             lambda: Link(self._accept),
             sock=listening,
@@ -234,20 +180,6 @@ class NodeLinks:
             backlog=_BACKLOG,
         )
         self._ticking = asyncio.ensure_future(self._tick())
-
-    def _longest_lease(self, name: str) -> float:
-        """Return how many seconds a node's workers may still run after this server's start.
-
-        A node may know only a former address of the server. If that address refuses a connection,
-        the node may assume that no server runs, and extend its own lease.
-        """
-        entry, terms = self._entries.get(name), self._terms
-        known = tuple(self._addresses) if entry is None else entry.addresses
-        # Earlier releases store no addresses, and have one only.
-        is_current = known == tuple(self._addresses) or (not known and len(self._addresses) <= 1)
-        if is_current or not terms.refusal_is_absence:
-            return terms.fenced_after
-        return terms.fenced_after + terms.lease + terms.absence if terms.absence else math.inf
 
     async def close(self) -> None:
         """Close all links. Attempts continue."""
@@ -577,28 +509,8 @@ class NodeLinks:
             self._nodes[name].trouble = why
 
     async def _serve_node(self, link: Link, node: ConnectedNode, hello: Message) -> None:
-        if node.link is not None:
-            # The node has opened a new connection, and no longer reads the former one.
-            node.link.abort()
-        node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
-        node.slots = self._slots_of(node.name, int(hello["slots"]))
-        node.has_own_files = hello["own_files"] is True
-        node.known = tuple(map(str, hello["known"]))[:MOST_KNOWN]
-        node.end_bringing(node.bringing)
-        node.window = Window()
-        window = node.window
-        node.address, node.version = link.address(), hello["version"]
-        node.skew = float(hello["time"]) - time.time()
-        if abs(node.skew) > _MOST_SKEW_SECONDS:
-            logger.warning(
-                "the clock of node %s differs from the server's clock by %.1f s",
-                node.name,
-                node.skew,
-                extra={"action": "node_clock", "node": node.name},
-            )
-        node.heard_at = self._loop.time()
-        node.is_idle, node.silent_at = False, node.heard_at + self._terms.notice
-        self._grant(node)
+        """Serve an accepted connection until it ends, or until the node opens another one."""
+        window = self._connect(node, link, hello)
         tunnel = Tunnel(link, self._api)
         try:
             link.post(self._welcome_for(node, hello["attempts"]))
@@ -621,13 +533,43 @@ class NodeLinks:
             window.close()
             link.abort()
             if node.link is link:
-                for flight in node.flights.values():
-                    if flight.worktree is not None:
-                        flight.worktree.disconnected()
-                node.link = None
-                self._late.disconnected(node.name)
-                logger.warning("node lost", extra={"action": "node_lost", "node": node.name})
-                self._changed(node)
+                self._disconnected(node)
+
+    def _connect(self, node: ConnectedNode, link: Link, hello: Message) -> Window:
+        """Record the node's new connection and the facts in its greeting. Return the window of the
+        connection.
+        """
+        if node.link is not None:
+            # The node has opened a new connection, and no longer reads the former one.
+            node.link.abort()
+        node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
+        node.slots = self._slots_of(node.name, int(hello["slots"]))
+        node.has_own_files = hello["own_files"] is True
+        node.known = tuple(map(str, hello["known"]))[:MOST_KNOWN]
+        node.end_bringing(node.bringing)
+        node.window = Window()
+        node.address, node.version = link.address(), hello["version"]
+        node.skew = float(hello["time"]) - time.time()
+        if abs(node.skew) > _MOST_SKEW_SECONDS:
+            logger.warning(
+                "the clock of node %s differs from the server's clock by %.1f s",
+                node.name,
+                node.skew,
+                extra={"action": "node_clock", "node": node.name},
+            )
+        node.heard_at = self._loop.time()
+        node.is_idle, node.silent_at = False, node.heard_at + self._terms.notice
+        self._grant(node)
+        return node.window
+
+    def _disconnected(self, node: ConnectedNode) -> None:
+        for flight in node.flights.values():
+            if flight.worktree is not None:
+                flight.worktree.disconnected()
+        node.link = None
+        self._late.disconnected(node.name)
+        logger.warning("node lost", extra={"action": "node_lost", "node": node.name})
+        self._changed(node)
 
     def _welcome_for(self, node: ConnectedNode, known: Mapping[str, Mapping[str, int]]) -> Message:
         for flight in node.flights.values():
@@ -663,13 +605,7 @@ class NodeLinks:
     def _take(self, node: ConnectedNode, link: Link, message: Message) -> None:
         match message["is"]:
             case "beat":
-                self._grant(node)
-                node.is_idle = not node.flights
-                if node.is_idle:
-                    node.silent_at = self._loop.time() + self._terms.idle_beat + self._terms.notice
-                link.post({"do": "ok", "n": message["n"], "idle": node.is_idle})
-                node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
-                self._changed(node)
+                self._take_beat(node, link, message)
             case "agents":
                 self._take_agents(node, message["agents"])
             case "unfit":
@@ -687,41 +623,46 @@ class NodeLinks:
                     node.end_bringing(flight.attempt_id, flight.brings)
                     self._reports.started(flight.attempt_id, int(message["pid"]))
             case "piece":
-                data = unpacked(message["data"])
-                flight = node.flights.get(message["attempt"])
-                place = message["file"], int(message["at"])
-                if flight is not None and place[0] in flight.paths:
-                    append_piece(flight, *place, data)
-                else:
-                    self._late.append(node.name, message["attempt"], *place, data)
-                link.post({"do": "got", "bytes": len(data)})
+                self._take_output(node, link, message)
             case "ended":
-                flight = node.flights.get(message["attempt"])
-                if flight is not None and flight.files is not None:
-                    flight.is_ending = True
-                    self._spawn(self._take_files(node, flight, message))
-                    return
-                if flight is not None:
-                    exit = exit_record.exit_from(message["exit"])
-                    self._over(node, flight, exit, message["record"])
-                else:
-                    self._late_end(node, message["attempt"], message["record"])
-                link.post({"do": "kept", "attempt": message["attempt"]})
+                self._take_end(node, link, message)
             case "had":
                 node.window.confirm(int(message["bytes"]))
             case "snapshot" | "brought":
-                flight = node.flights.get(message["attempt"])
-                size = len(message.get("data", ""))
-                if flight is not None and flight.worktree is not None:
-                    flight.worktree.take(message)
-                if size:
-                    link.post({"do": "had", "bytes": size})
+                self._take_commits(node, link, message)
             case "addresses":
                 if message["addresses"] == list(self._addresses):
                     node.addresses = tuple(self._addresses)
                     self._unsaved.add(node.name)
             case "no_result":
                 self._late_end(node, message["attempt"], "")
+
+    def _take_beat(self, node: ConnectedNode, link: Link, message: Message) -> None:
+        self._grant(node)
+        node.is_idle = not node.flights
+        if node.is_idle:
+            node.silent_at = self._loop.time() + self._terms.idle_beat + self._terms.notice
+        link.post({"do": "ok", "n": message["n"], "idle": node.is_idle})
+        node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
+        self._changed(node)
+
+    def _take_output(self, node: ConnectedNode, link: Link, message: Message) -> None:
+        data = unpacked(message["data"])
+        flight = node.flights.get(message["attempt"])
+        place = message["file"], int(message["at"])
+        if flight is not None and place[0] in flight.paths:
+            append_piece(flight, *place, data)
+        else:
+            self._late.append(node.name, message["attempt"], *place, data)
+        link.post({"do": "got", "bytes": len(data)})
+
+    def _take_commits(self, node: ConnectedNode, link: Link, message: Message) -> None:
+        flight = node.flights.get(message["attempt"])
+        size = len(message.get("data", ""))
+        if flight is not None and flight.worktree is not None:
+            flight.worktree.take(message)
+        if size:
+            link.post({"do": "had", "bytes": size})
 
     def _take_agents(self, node: ConnectedNode, found: Sequence[Mapping[str, Any]]) -> None:
         known = {each["name"] for each in self._welcome.agents}
@@ -744,6 +685,18 @@ class NodeLinks:
         self._reports.machines_changed()
 
     # Ends
+
+    def _take_end(self, node: ConnectedNode, link: Link, message: Message) -> None:
+        flight = node.flights.get(message["attempt"])
+        if flight is not None and flight.files is not None:
+            flight.is_ending = True
+            self._spawn(self._take_files(node, flight, message))
+            return
+        if flight is not None:
+            self._over(node, flight, exit_record.exit_from(message["exit"]), message["record"])
+        else:
+            self._late_end(node, message["attempt"], message["record"])
+        link.post({"do": "kept", "attempt": message["attempt"]})
 
     async def _take_files(self, node: ConnectedNode, flight: NodeAttempt, message: Message) -> None:
         """Move the received files of an ended attempt to their directories.
@@ -842,7 +795,8 @@ class NodeLinks:
                 if now > node.silent_at:
                     node.link.abort()
             elif now >= node.fenced_at:
-                self._give_up(node, [x for x in node.flights.values() if not x.is_taking])
+                for flight, exit in lost_attempts(node, self._late):
+                    self._over(node, flight, exit, "")
 
     def _store_reports(self) -> None:
         """Store the nodes' reported agents and addresses for the next server."""
@@ -858,28 +812,6 @@ class NodeLinks:
         if changes:
             self._registry.store_reports(changes)
             self.read_registry()
-
-    def _give_up(self, node: ConnectedNode, lost: Sequence[NodeAttempt]) -> None:
-        """Report attempts of a lost node as lost.
-
-        They have ended, because the node's lease has ended. An attempt that is held is reported
-        later.
-        """
-        for flight in lost:
-            flight.is_ending = True
-        lost = [each for each in lost if not each.turn.locked()]
-        if not lost:
-            return
-        logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
-        why = f"node {node.name} was lost, and the worker with it"
-        for flight in lost:
-            had = None if flight.bases is None else flight.had
-            late = GivenUpAttempt(
-                flight.attempt_id, flight.exit_path, flight.digest, flight.paths, had=had
-            )
-            if flight.files is None:
-                self._late.give_up(node.name, late)
-            self._over(node, flight, lost_end(ExitCause.NODE_LOST, why), "")
 
     def read_registry(self) -> None:
         """Apply changes of the list of nodes."""
@@ -928,7 +860,8 @@ class NodeLinks:
         This is called for each beat, so an unchanged node must cost almost nothing.
         """
         former = self._machines.get(node.name)
-        machine = self._machine(node) if node.name in self._entries else None
+        entry = self._entries.get(node.name)
+        machine = None if entry is None else machine_of(node, entry, self._least_memory)
         if machine == former:
             return
         if machine is None:
@@ -938,91 +871,18 @@ class NodeLinks:
         if _room(machine) != _room(former):
             self._reports.machines_changed()
 
-    def _machine(self, node: ConnectedNode) -> Machine:
-        return Machine(
-            name=node.name,
-            slots=node.slots,
-            agents=self._agents_of(node),
-            lacks=node.lacks,
-            logins=node.logins,
-            memory_bytes=self._usable(node),
-            takes_workers=node.takes_workers,
-            labels=self._labels(node),
-            shares_files=not node.has_own_files,
-        )
-
-    def _agents_of(self, node: ConnectedNode) -> frozenset[str]:
-        """Return the agents in the node's latest report, which an earlier server may have
-        received.
-        """
-        if node.agents is not None:
-            return node.agents
-        entry = self._entries.get(node.name)
-        return frozenset(entry.agents) if entry else frozenset()
-
-    def _is_drained(self, node: ConnectedNode) -> bool:
-        entry = self._entries.get(node.name)
-        return entry is not None and entry.is_drained
-
-    def _is_released(self, node: ConnectedNode) -> bool:
-        entry = self._entries.get(node.name)
-        return entry is not None and entry.is_released
-
-    def _labels(self, node: ConnectedNode) -> Mapping[str, str]:
-        entry = self._entries.get(node.name)
-        return {} if entry is None else entry.labels
-
-    def _usable(self, node: ConnectedNode) -> int | None:
-        return None if node.memory_bytes is None else node.memory_bytes - self._least_memory
-
     def states(self) -> list[NodeState]:
         """Return the state of each node, sorted by name.
 
         Removed nodes that still have workers are included.
         """
         nodes = sorted(self._nodes.copy().values(), key=lambda node: node.name)
-        return [self._state(each) for each in nodes if each.name in self._entries or each.flights]
-
-    def _state(self, node: ConnectedNode) -> NodeState:
-        now = self._loop.time()
-        seen = None if node.heard_at is None else now - node.heard_at
-        state = "up"
-        if node.link is None:
-            state = "unknown" if seen is None else "unreachable"
-            state = "rejected" if node.trouble else state
-        elif node.is_drained or node.is_leaving:
-            state = "drained"
-        notice = node.trouble
-        if node.link is None and node.flights:
-            seconds = max(0.0, node.fenced_at - now)
-            workers = f"{len(node.flights)} workers" if len(node.flights) != 1 else "1 worker"
-            notice = f"{workers} start again elsewhere in {seconds:.0f} s"
-            if seconds > self._terms.fenced_after:
-                notice = (
-                    f"{workers} may still run, because the node does not know this server's "
-                    f"address; if the machine is switched off: {COMMAND} nodes forget {node.name}"
-                )
-        elif not notice and self._is_released(node):
-            notice = "the node's Dask worker has ended, or is no longer needed"
-        return NodeState(
-            name=node.name,
-            state=state,
-            drained=self._is_drained(node),
-            slots=node.slots,
-            running=node.running,
-            waiting=len(node.flights) - node.running,
-            agents=tuple(sorted(self._agents_of(node))),
-            unusable=node.unusable,
-            labels=self._labels(node),
-            memory_bytes=node.memory_bytes,
-            disk_bytes=node.disk_bytes,
-            own_files=None if seen is None else node.has_own_files,
-            address=node.address,
-            version=node.version,
-            seen_seconds=seen,
-            clock_skew_seconds=node.skew,
-            notice=notice,
-        )
+        now, fenced_after = self._loop.time(), self._terms.fenced_after
+        return [
+            state_of(each, self._entries.get(each.name), now, fenced_after)
+            for each in nodes
+            if each.name in self._entries or each.flights
+        ]
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:

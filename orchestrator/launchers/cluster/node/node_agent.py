@@ -42,7 +42,6 @@ from orchestrator.launchers.cluster.files.archive import (
     as_full_disk,
 )
 from orchestrator.launchers.cluster.files.node_files import RETURNED, NodeFiles, attempt_files
-from orchestrator.launchers.cluster.late_ends import has_result
 from orchestrator.launchers.cluster.lease_terms import LeaseTerms
 from orchestrator.launchers.cluster.link import (
     CHUNK,
@@ -110,6 +109,8 @@ _REJECTIONS = frozenset(
         "TLSV1_ALERT_UNKNOWN_CA",
     }
 )
+#: Ends without a result.
+_NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -604,7 +605,7 @@ class NodeAgent:
             self._send_from(held, sizes)
         for attempt_id in [each for each in self._held if each not in expected]:
             held = self._held[attempt_id]
-            if attempt_id in late and has_result(held.exit):
+            if attempt_id in late and held.exit and held.exit.ended_by not in _NO_RESULT:
                 self._send_from(held, late[attempt_id])
                 continue
             if attempt_id in late:

@@ -1,35 +1,36 @@
-"""Late ends: results of attempts on a node that was lost, and has connected again.
+"""Decides which attempts of a node are lost, and accepts their late ends.
 
-When the node was lost, the server gave up these attempts, and wrote a tombstone for each. First,
-the node sends the output that the server lacks. The output is stored next to the exit record. It is
-also appended to the worker's log, unless a newer attempt uses the log. Then the exit record
-replaces the tombstone. The scheduler decides whether the result counts.
+If a node's lease ends without a connection, the server gives up the attempts on the node, and
+writes a tombstone for each. If the node connects again, it sends the results of these attempts.
+First, the node sends the output that the server lacks. The output is stored next to the exit
+record. It is also appended to the worker's log, unless a newer attempt uses the log. Then the exit
+record replaces the tombstone. The scheduler decides whether the result counts.
 """
 
 import logging
+import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import field
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.attempt_result import Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.launchers.cluster.connected_node import ConnectedNode
+from orchestrator.launchers.cluster.lease_terms import LeaseTerms
+from orchestrator.launchers.cluster.node_attempt import NodeAttempt, lost_end
+from orchestrator.launchers.cluster.registry import NodeEntry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 
-#: Ends without a result.
-_NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 #: Maximum number of attempts that are remembered for one node.
 _MOST = 1000
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY_BYTES = 1024 * 1024
-
-
-def has_result(exit: Exit | None) -> bool:
-    return exit is not None and exit.ended_by not in _NO_RESULT
 
 
 @dataclass(slots=True)
@@ -184,6 +185,44 @@ class LateEnds:
         for group in (self._given_up, self._arriving):
             for of_node in group.values():
                 yield from of_node.values()
+
+
+def longest_lease(terms: LeaseTerms, entry: NodeEntry | None, addresses: Sequence[str]) -> float:
+    """Return how many seconds a node's workers may still run after this server's start.
+
+    A node may know only a former address of the server. If that address refuses a connection, the
+    node may assume that no server runs, and extend its own lease. ``addresses``: the addresses at
+    which nodes may reach the server.
+    """
+    known = tuple(addresses) if entry is None else entry.addresses
+    # Earlier releases store no addresses, and have one only.
+    is_current = known == tuple(addresses) or (not known and len(addresses) <= 1)
+    if is_current or not terms.refusal_is_absence:
+        return terms.fenced_after
+    return terms.fenced_after + terms.lease + terms.absence if terms.absence else math.inf
+
+
+def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
+    """Return the attempts of a lost node, each with the end to report.
+
+    They have ended, because the node's lease has ended. ``late`` remembers them, in case the node
+    connects again. An attempt that is held is returned by a later call.
+    """
+    lost = [each for each in node.flights.values() if not each.is_taking]
+    for flight in lost:
+        flight.is_ending = True
+    lost = [each for each in lost if not each.turn.locked()]
+    if lost:
+        logger.warning("node given up", extra={"action": "node_given_up", "node": node.name})
+    why = f"node {node.name} was lost, and the worker with it"
+    for flight in lost:
+        if flight.files is None:
+            had = None if flight.bases is None else flight.had
+            given_up = GivenUpAttempt(
+                flight.attempt_id, flight.exit_path, flight.digest, flight.paths, had=had
+            )
+            late.give_up(node.name, given_up)
+    return [(each, lost_end(ExitCause.NODE_LOST, why)) for each in lost]
 
 
 def _size(path: str) -> int:
