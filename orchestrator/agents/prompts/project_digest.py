@@ -130,7 +130,7 @@ def project_digest(around: WorkerSurroundings) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
     The first job of the tree stores the digest in ``around.directory``. Later jobs read it. The
-    shared contexts of a tree are therefore equal, even if the project changes.
+    shared contexts of a tree therefore begin with the same bytes, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):

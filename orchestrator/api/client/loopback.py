@@ -22,8 +22,8 @@ _PIECE_BYTES = 65536
 class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
-    The constructor raises ConnectionLost if the head is incomplete. With ``at_once``, it also
-    raises ConnectionLost if the body is incomplete.
+    The constructor raises ConnectionLost if the head is incomplete or is not HTTP. With
+    ``at_once``, or for an error status, it also raises ConnectionLost if the body is incomplete.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool = True) -> None:

@@ -30,7 +30,8 @@ class BlockedWorkers:
     def ask(self) -> str | None:
         """Return a line with the cause.
 
-        None if the cause was reported before, or if the last event is too recent.
+        None if no worker waits, if the cause has not changed, or if the last event is too recent.
+        None also if the server does not answer.
         """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None

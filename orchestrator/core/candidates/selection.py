@@ -128,8 +128,8 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose work counts as the work of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. If no worker is marked as chosen, the first successful
-    worker counts.
+    ``workers``: all workers of one task. The successful worker with the best rank counts. Before
+    the workers are ranked, the first successful worker counts.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -221,7 +221,7 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate has no verdict on the candidate, although its changes concern the gate.
+    """True if the gate has no verdict on a candidate whose changes concern the gate.
 
     False if the gate has no verdict on any candidate. ``result_gates``: names of the gates that
     have a verdict on some candidate.

@@ -228,7 +228,7 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Return the queued requests that nothing blocks.
+        """Return the queued requests that nothing blocks and for which a call waits.
 
         Empty if nothing has changed since the last call, unless ``look_again`` was called.
         """

@@ -154,10 +154,10 @@ class Agents(Protocol):
         """Return the readiness of every agent. AI agents come first, sorted from best to worst."""
 
     def is_priced(self, name: str, model: str | None) -> bool | None:
-        """Return True if the price of a model of the agent is known; None: the agent's default
-        model.
+        """Return True if the price of the agent's model is known.
 
-        Return None if only the agent's usage will show whether the price is known.
+        ``model``: None for the agent's default model. Return None if only the agent's usage will
+        show whether the price is known.
         """
 
     def uses_model(self, name: str) -> bool:

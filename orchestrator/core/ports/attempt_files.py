@@ -89,7 +89,8 @@ class ServerWorktrees(Protocol):
         """Update a worktree and its branch to the state in the directory ``path``.
 
         The directory comes from the other machine, and is not trusted. Idempotent. Raise
-        RepositoryError or OSError and leave the branch unchanged.
+        RepositoryError or OSError: the branch is then unchanged, or another call completes the
+        change.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:

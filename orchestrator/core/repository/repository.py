@@ -294,7 +294,7 @@ class Repository(Protocol):
     ) -> str:
         """Commit uncommitted changes, if there are any. Return the branch head.
 
-        Files that ``git.commits.never_commit`` excludes, such as caches, stay uncommitted, except
+        Files to which a ``HeldBackRule`` applies, such as caches, stay uncommitted, except
         ``promised`` paths.
         """
 
@@ -435,8 +435,8 @@ class Repository(Protocol):
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``. The branch stays.
 
-        ``swap``: path of each excepted file -> path in ``base`` of its content; None: the file is
-        removed.
+        ``swap`` maps the path of each excepted file to the path in ``base`` that has its content. A
+        file with the value None is removed.
         """
 
     def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:

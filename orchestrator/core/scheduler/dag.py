@@ -155,7 +155,7 @@ class PlanProgress:
 
     @property
     def unfinished(self) -> bool:
-        """True if work remains: a worker has not ended, or the plan is not made yet."""
+        """True if work remains: a worker has not ended, or the plan's tasks are not added yet."""
         return self.planner is not None or self.open_workers > 0
 
     @property

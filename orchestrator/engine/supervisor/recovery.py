@@ -63,8 +63,8 @@ def take_up(
     returns.
 
     ``cut_off``: why the attempts of the server's machine were cut off (``RESTARTED`` or
-    ``REPLACED``). These attempts use no retry, and ``break_lock`` is called with the paths of their
-    exit records.
+    ``REPLACED``). These attempts use no retry. ``break_lock`` is called once for each of them, with
+    the path of its exit record.
     """
     for attempt in found:
         if not attempt.node:

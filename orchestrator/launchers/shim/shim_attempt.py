@@ -219,7 +219,7 @@ class ShimAttempt:
             self._phase_ends = min(self._phase_ends, now + LEASE_GRACE_SECONDS)
 
     def set_waiting(self, waiting: bool, now: float) -> None:
-        """Pause the clock if ``waiting``, otherwise resume it.
+        """Pause the clock of the timeout if ``waiting``, otherwise resume it.
 
         The worker waits, for example, for child jobs.
         """
