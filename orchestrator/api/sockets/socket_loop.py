@@ -52,7 +52,7 @@ class Timers(Generic[T]):
     def forget(self, owner: T) -> None:
         """Drop all calls of an owner. Idempotent.
 
-        Otherwise, a wait that ended early would stay in memory until its time.
+        Without this call, a wait that ended early would stay in memory until its time.
         """
         self._wanted -= self._of.pop(owner, 0)
         if len(self._heap) > 2 * self._wanted + _FEW:

@@ -239,7 +239,7 @@ def _start(
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return a port: the configured port, or the port of a server that crashed here, if it is free.
+    """Return the configured port if it is free, otherwise the port of a server that crashed here.
 
     Return 0, which means any free port, if neither is free.
     """

@@ -97,7 +97,7 @@ class Launcher(Protocol):
         long.
 
         Only one thread may call at a time, and no other work may block this thread. Return False if
-        the launcher is not open, so that no event will come.
+        the launcher is not open: no event will come.
         """
 
     def wake(self) -> None:

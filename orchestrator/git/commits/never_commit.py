@@ -174,7 +174,7 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def _tracked(git: Git, start: str, paths: Sequence[str]) -> set[str]:
-    """Return the given paths that the start commit has, so that the project tracks them."""
+    """Return the given paths that the start commit has: the project tracks these paths."""
     answer = git.run("ls-tree", "-z", "--name-only", start, "--", *paths, accept=(0, 128))
     return set(answer.fields)
 

@@ -347,7 +347,7 @@ class NodeLinks:
         return None
 
     def release(self, flight: NodeAttempt) -> None:
-        """Let the attempt that ``hold`` returned end."""
+        """Release an attempt that ``hold`` returned, so that the attempt may end."""
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:

@@ -108,7 +108,7 @@ class GateRequest(Wire):
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    A text is a gate's name or a command. Later, the project's files decide which of both it is.
+    A text is a gate's name or a command. The project's files decide later which of the two it is.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

@@ -10,7 +10,7 @@ from orchestrator.core.model.job import Job
 class Slots:
     """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
 
-    If a root job has a higher ``max_workers`` than the server, its limit applies to the whole
+    If a root job has a higher ``max_workers`` than the server, the job's limit applies to the whole
     server while the job exists.
     """
 

@@ -115,8 +115,8 @@ class DaskScaling:
     ) -> None:
         """``machine`` returns the machine of a node.
 
-        ``demand`` returns how many workers could start on more machines like its first argument, at
-        most its second argument.
+        ``demand`` returns how many workers could start if there were more machines like its first
+        argument. It counts no further than its second argument.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
