@@ -1,4 +1,4 @@
-"""The loop: call the model, run the requested tools, and repeat until an answer or a limit."""
+"""The loop: call the model, run the requested tools, repeat until a final answer or a limit."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -96,7 +96,7 @@ def _comments(given: Feedback) -> dict[str, object]:
 
 
 def prompt_document(assignment: Assignment) -> str:
-    """Return the prompt for agents that read text: the shared context, then the own part."""
+    """Return the prompt for agents that read text: the shared context, then the worker's part."""
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
     own = template(_template_of(assignment.worker)).render(

@@ -107,7 +107,7 @@ def read_surroundings(environment: Mapping[str, str], directory: Path) -> Worker
 
 
 def _workspace_of(worker_directory: Path) -> Path:
-    """Return the workspace that contains ``worker_directory``; this directory if there is none."""
+    """Return the workspace of ``worker_directory``; ``worker_directory`` itself if it has none."""
     for parent in worker_directory.parents:
         if parent.name.startswith(JOB_DIRECTORY_PREFIX):
             return parent.parent

@@ -331,7 +331,7 @@ class OrchestratorClient(FollowCalls):
         agent: str | None = None,
         idempotency_key: str | None = None,
     ) -> Answer:
-        """Send comments on a worker's change. The worker starts another attempt on its branch.
+        """Send comments on a worker's change, and start another attempt on the worker's branch.
 
         A comment has ``path``, ``line``, ``text``, and optionally ``end_line`` and ``side`` (new or
         old). ``commit`` is the commit that the comments refer to. Raises ConflictError if the
@@ -391,7 +391,10 @@ class OrchestratorClient(FollowCalls):
         return self._post(path, {})
 
     def test_notifications(self, name: str = "") -> Answer:
-        """Send a test notification to the target ``name``, or to all. Return ``tests``."""
+        """Send a test notification to the target ``name``, or to all targets.
+
+        Return ``tests``.
+        """
         return self._post("/api/v1/notifications/test", {"name": name} if name else {})
 
     def nodes(self) -> Answer:

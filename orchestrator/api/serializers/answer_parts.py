@@ -1,6 +1,6 @@
 """Parts of answers about jobs and workers: times, links, usage, settings, tasks, decisions.
 
-Also answers as JSON bytes with their ETags.
+The module also encodes answers as JSON bytes, and computes their ETags.
 """
 
 import json

@@ -62,7 +62,7 @@ def rolled_back_answer(
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
 ) -> RecountedAnswer:
-    """Update the list of a worker's files from its branch, and return the new list."""
+    """Update a worker's list of files from its branch, and return the answer with this list."""
     files = service.recount(caller, job_id, worker_id)
     return RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)

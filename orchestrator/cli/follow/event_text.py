@@ -216,7 +216,7 @@ def indent(worker_id: str) -> str:
 
 
 def _of_gate(kind: str, who: str, worker: str, facts: Facts) -> str | None:
-    """Return text such as ``worker_1: gate pytest: base commit``; None if nothing was checked."""
+    """Return text such as ``worker_1: gate pytest: base commit``; None if no line is shown."""
     by, on = f"{who}: " if who else "", first_line(facts.get("on"), NAME_CHARACTERS)
     gate = f"{by}gate {first_line(facts.get('gate'), NAME_CHARACTERS)}"
     # The line of gates_started already has the gates, and each gate's outcome has its seconds.

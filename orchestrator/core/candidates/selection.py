@@ -266,7 +266,7 @@ def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
 
 
 def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
-    """Return the first criterion by which ``other`` is worse than ``best``, and the text for it."""
+    """Return the first criterion that ranks ``best`` higher, and the difference as text."""
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
 

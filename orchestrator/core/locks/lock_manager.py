@@ -289,7 +289,7 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the earlier request yields, because its worker waits for the later worker."""
+        """True if the earlier request yields: its worker waits for the later request's worker."""
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # No worker waits for a worker of a root job.
         return bool(self._waits.way(earlier, later.party.line, soft=True))

@@ -226,7 +226,7 @@ class GateResult:
 
 
 class GatePlace(StrEnum):
-    """The state in which a gate runs: base commit, worker's result, or merged result."""
+    """The project's state on which a gate runs: base commit, worker's result, or merged result."""
 
     BASE = "base commit"
     WORKER = "worker"

@@ -64,7 +64,7 @@ class Dialect(Protocol):
         """Add an answer to the conversation. Raise ModelFailure for an invalid answer."""
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
-        """Add the text ``words``, and the results of the last answer's tool calls."""
+        """Add the results of the last answer's tool calls, and then the text ``words``."""
 
     def demand(self, schema: Mapping[str, Any]) -> None:
         """Request JSON that matches the schema, instead of text."""

@@ -53,7 +53,7 @@ class WorkerLine:
     parent_id: str = ""
 
     def seconds(self, now: float) -> float | None:
-        """Return the seconds of the worker's attempts; None while the worker is pending."""
+        """Return the seconds of the worker's attempts; None if it is pending or never started."""
         if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
         until = now if self.ended_at is None else self.ended_at

@@ -75,7 +75,7 @@ class Refresher:
         self._asked.put(action)
 
     def taken(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
-        """Return the latest snapshot, the latest log, and the new outcomes of actions."""
+        """Return the latest snapshot and log, and actions' outcomes since the previous call."""
         with self._lock:
             news, self._news = self._news, []
             return self._snapshot, self._log, news

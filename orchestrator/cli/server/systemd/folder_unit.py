@@ -1,4 +1,4 @@
-"""Builds the systemd unit of a folder's server, from the folder's settings and the user."""
+"""Builds a folder's systemd unit from the folder's settings and the server's user."""
 
 import os
 import pwd
