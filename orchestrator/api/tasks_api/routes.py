@@ -3,6 +3,7 @@
 The first request loads the calls and their models, because few servers get such requests.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 
@@ -36,57 +37,26 @@ def _unauthorized(error: ProblemError) -> ProblemError:
     return replace(error, status=HTTPStatus.FORBIDDEN, detail=detail, headers={})
 
 
-@blueprint.post("")
-def create_task() -> Response:
-    from orchestrator.api.tasks_api import calls
+def _call(name: str) -> Callable[..., Response]:
+    """Return the function that answers a route: it loads the calls, and runs the named call."""
 
-    return calls.create_task()
+    def answer(**arguments: str) -> Response:
+        from orchestrator.api.tasks_api import calls
 
+        call: Callable[..., Response] = getattr(calls, name)
+        return call(**arguments)
 
-@blueprint.get("")
-def list_tasks() -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.list_tasks()
+    return answer
 
 
-@blueprint.get("/stats")
-def get_task_stats() -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.get_task_stats()
-
-
-@blueprint.get("/<task>")
-def get_task(task: str) -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.get_task(task)
-
-
-@blueprint.delete("/<task>")
-def cancel_task(task: str) -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.cancel_task(task)
-
-
-@blueprint.get("/<task>/progress")
-def stream_progress(task: str) -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.stream_progress(task)
-
-
-@blueprint.get("/<task>/conflicts")
-def get_task_conflicts(task: str) -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.get_task_conflicts(task)
-
-
-@blueprint.post("/<task>/merge")
-def merge_task(task: str) -> Response:
-    from orchestrator.api.tasks_api import calls
-
-    return calls.merge_task(task)
+for _method, _path, _name in (
+    ("POST", "", "create_task"),
+    ("GET", "", "list_tasks"),
+    ("GET", "/stats", "get_task_stats"),
+    ("GET", "/<task>", "get_task"),
+    ("DELETE", "/<task>", "cancel_task"),
+    ("GET", "/<task>/progress", "stream_progress"),
+    ("GET", "/<task>/conflicts", "get_task_conflicts"),
+    ("POST", "/<task>/merge", "merge_task"),
+):
+    blueprint.add_url_rule(_path, _name, _call(_name), methods=[_method])

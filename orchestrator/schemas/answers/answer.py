@@ -3,6 +3,8 @@
 A new version may add fields, but may not change or remove the existing fields.
 """
 
+from typing import Any
+
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.text.field_descriptions import DescribedFields
+
+
+def no_items() -> list[Any]:
+    """Return an empty list, as ``default_factory`` of a field.
+
+    This is faster than ``list``, whose signature pydantic would parse for each field.
+    """
+    return []
 
 
 class Answer(DescribedFields, BaseModel):

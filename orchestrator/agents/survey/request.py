@@ -1,13 +1,17 @@
-"""Finds keywords in a request, and whether it asks to build, by ``vocabulary.toml``."""
+"""Finds keywords in a request, and whether it asks to build, by ``vocabulary.toml``.
+
+The directories and files of the project that a request names.
+"""
 
 import re
 import tomllib
 from collections.abc import Iterable
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
+
 
 #: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (
@@ -117,3 +121,34 @@ def related(words: Iterable[str]) -> dict[str, str]:
             if root in triggers:
                 stems |= {stem(name): stems.get(stem(name), word) for name in names}
     return stems
+
+
+_PATH = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*/?")
+#: Words next to a path that have no further meaning, such as "the files in".
+_AROUND = frozenset(
+    (
+        *("directory", "directories", "folder", "folders", "file", "files", "code", "source"),
+        *("sources", "module", "modules", "part", "parts", "package", "packages", "everything"),
+        *("every", "all", "below", "under", "inside", "there", "overview"),
+    )
+)
+
+
+def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
+    """Return the paths that the request names; empty if the request also names something else.
+
+    ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists.
+    """
+    known = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
+    places: dict[str, None] = {}
+    rest: list[str] = []
+    for found in _PATH.findall(words):
+        path = found.rstrip("./")
+        is_place = path in known and bool("/" in found or keywords(path))
+        if is_place:
+            places[path] = None
+        else:
+            rest.append(found)
+    if _AROUND.issuperset(keywords(" ".join(rest))):
+        return tuple(places)
+    return ()

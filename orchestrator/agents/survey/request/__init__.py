@@ -1,1 +1,0 @@
-"""The request: its intent, and the paths that it names."""

@@ -1,1 +1,0 @@
-"""The survey's result, as values and as a file."""
