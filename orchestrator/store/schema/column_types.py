@@ -347,66 +347,38 @@ def _read_failure(found: Found) -> Failure:
     return Failure(**{**found, "kind": kind, "strategy": strategy, "gates": gates})
 
 
-#: Fields of ``JobFacts`` that are tuples of names, and stored as lists.
-_LISTS_OF_NAMES = (
-    *("not_in_parent", "taken", "taken_jobs", "landed_on"),
-    *("both_kept", "gates_passed", "unpriced"),
-)
-
-
 def read_facts(found: Found) -> JobFacts:
-    missing = tuple(_read_missing(each) for each in found.get("missing", ()))
-    below = tuple(_read_missing(each) for each in found.get("lost_below", ()))
-    overruled = tuple(_read_overruled(each) for each in found.get("overruled", ()))
-    also = tuple(_read_overruled(each) for each in found.get("overruled_below", ()))
-    shortfalls = tuple(_read_shortfall(each) for each in found.get("shortfalls", ()))
-    gates = tuple(
-        GateFact(**{**each, "cause": GateCause(each["cause"]) if each["cause"] else None})
-        for each in found.get("gates", ())
-    )
-    fallback = found.get("plan_fallback")
-    return JobFacts(
-        **{
-            **found,
-            **{name: tuple(found.get(name, ())) for name in _LISTS_OF_NAMES},
-            "missing": missing,
-            "lost_below": below,
-            "overruled": overruled,
-            "overruled_below": also,
-            "shortfalls": shortfalls,
-            "gates": gates,
-            "flaky": tuple(
-                FlakyGate(**{**each, "findings": tuple(each["findings"])})
-                for each in found.get("flaky", ())
-            ),
-            "checkout": tuple(
-                CheckoutChange(path=each["path"], workers=tuple(each["workers"]))
-                for each in found.get("checkout", ())
-            ),
-            "unjudged_files": tuple(
-                UnjudgedFile(**{**each, "cause": UnjudgedCause(each["cause"])})
-                for each in found.get("unjudged_files", ())
-            ),
-            "switched_off": tuple(
-                SwitchedOff(gate=each["gate"], places=tuple(each["places"]))
-                for each in found.get("switched_off", ())
-            ),
-            "unjudged_work": tuple(
-                UnjudgedWork(
-                    worker_id=each["worker_id"],
-                    files=tuple(each["files"]),
-                    beside=tuple(each.get("beside", ())),
-                )
-                for each in found.get("unjudged_work", ())
-            ),
-            "repository_changes": tuple(
-                _read_repository_change(each) for each in found.get("repository_changes", ())
-            ),
-            "earlier_parts": tuple(EarlierPart(**each) for each in found.get("earlier_parts", ())),
-            "caps_passed": tuple(CapPassed(**each) for each in found.get("caps_passed", ())),
-            "plan_fallback": PlanFallback(**fallback) if fallback else None,
-            "landed": tuple(Landed(**each) for each in found.get("landed", ())),
-        }
+    for name, value in found.items():
+        if value is not None and name in _OF_FACTS:
+            found[name] = _OF_FACTS[name](value)
+    return JobFacts(**found)
+
+
+def _read_gate(found: Found) -> GateFact:
+    return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
+
+
+def _read_flaky(found: Found) -> FlakyGate:
+    return FlakyGate(**{**found, "findings": tuple(found["findings"])})
+
+
+def _read_checkout(found: Found) -> CheckoutChange:
+    return CheckoutChange(path=found["path"], workers=tuple(found["workers"]))
+
+
+def _read_unjudged_file(found: Found) -> UnjudgedFile:
+    return UnjudgedFile(**{**found, "cause": UnjudgedCause(found["cause"])})
+
+
+def _read_switched_off(found: Found) -> SwitchedOff:
+    return SwitchedOff(gate=found["gate"], places=tuple(found["places"]))
+
+
+def _read_unjudged_work(found: Found) -> UnjudgedWork:
+    return UnjudgedWork(
+        worker_id=found["worker_id"],
+        files=tuple(found["files"]),
+        beside=tuple(found.get("beside", ())),
     )
 
 
@@ -471,6 +443,34 @@ _OF_RESULT: Mapping[str, Callable[[Any], object]] = {
     "session": read_session,
     "feedback": _each(_read_feedback),
     "messages": _each(lambda found: WorkerMessage(**found)),
+}
+
+
+#: How a field of a job's facts is read; other fields are used as they are.
+_OF_FACTS: Mapping[str, Callable[[Any], object]] = {
+    "plan_fallback": lambda found: PlanFallback(**found) if found else None,
+    "missing": _each(_read_missing),
+    "lost_below": _each(_read_missing),
+    "not_in_parent": tuple,
+    "taken": tuple,
+    "taken_jobs": tuple,
+    "overruled": _each(_read_overruled),
+    "overruled_below": _each(_read_overruled),
+    "both_kept": tuple,
+    "shortfalls": _each(_read_shortfall),
+    "gates": _each(_read_gate),
+    "flaky": _each(_read_flaky),
+    "gates_passed": tuple,
+    "unjudged_files": _each(_read_unjudged_file),
+    "switched_off": _each(_read_switched_off),
+    "unjudged_work": _each(_read_unjudged_work),
+    "checkout": _each(_read_checkout),
+    "caps_passed": _each(lambda found: CapPassed(**found)),
+    "earlier_parts": _each(lambda found: EarlierPart(**found)),
+    "landed_on": tuple,
+    "unpriced": tuple,
+    "repository_changes": _each(_read_repository_change),
+    "landed": _each(lambda found: Landed(**found)),
 }
 
 
