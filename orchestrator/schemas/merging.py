@@ -10,9 +10,8 @@ from orchestrator.core.model.job_settings import RESOLVE_OFF
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.repository.repository import FileWay, Hindrance, MergeChoice
-from orchestrator.schemas.answers.answer import Answer, Links
+from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.status import MissingAnswer, OutsideAnswer
-from orchestrator.schemas.fields.default_values import no_items
 from orchestrator.schemas.fields.text import MOST_ITEMS, Text, Wire, Word
 
 WorkerNames = Annotated[

@@ -3,8 +3,6 @@
 A new version may add fields, but may not change or remove the existing fields.
 """
 
-from typing import Any
-
 from datetime import datetime
 from typing import Any
 

@@ -13,8 +13,7 @@ from orchestrator.core.model.gate import (
     GateSource,
     GateStatus,
 )
-from orchestrator.schemas.answers.answer import Answer
-from orchestrator.schemas.fields.default_values import no_items
+from orchestrator.schemas.answers.answer import Answer, no_items
 
 
 class GateAnswer(Answer):

@@ -6,8 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from orchestrator.core.model.human_input import Side
-from orchestrator.schemas.answers.answer import Answer, Links
-from orchestrator.schemas.fields.default_values import no_items
+from orchestrator.schemas.answers.answer import Answer, Links, no_items
 
 
 class MessageSentAnswer(Answer):

@@ -17,7 +17,7 @@ from orchestrator.core.model.states import (
     WorkerKind,
     WorkerStatus,
 )
-from orchestrator.schemas.answers.answer import Answer, Links
+from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
 from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
 from orchestrator.schemas.answers.status import (
@@ -28,7 +28,6 @@ from orchestrator.schemas.answers.status import (
     UnjudgedFileAnswer,
     UnjudgedGateAnswer,
 )
-from orchestrator.schemas.fields.default_values import no_items
 
 
 class UsageAnswer(Answer):

@@ -6,9 +6,8 @@ from pydantic import Field
 
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.needs import NeedKind
-from orchestrator.schemas.answers.answer import Answer, Links
+from orchestrator.schemas.answers.answer import Answer, Links, no_items
 from orchestrator.schemas.answers.status import PausedAnswer
-from orchestrator.schemas.fields.default_values import no_items
 
 
 class JobSummary(Answer):

@@ -12,8 +12,7 @@ from orchestrator.core.model.job_facts import LossCause, UnjudgedCause
 from orchestrator.core.model.repository_changes import ChangedKind, RepositoryAlteration
 from orchestrator.core.model.states import JobStatus, MergeState, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause
-from orchestrator.schemas.answers.answer import Answer, Links
-from orchestrator.schemas.fields.default_values import no_items
+from orchestrator.schemas.answers.answer import Answer, Links, no_items
 
 
 class AcceptedAnswer(Answer):
