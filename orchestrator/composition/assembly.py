@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orchestrator import __version__
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
-from orchestrator.agents.survey.request import request_vocabulary
+from orchestrator.agents.survey import request
 from orchestrator.composition.agents import descriptions, registry
 from orchestrator.composition.gates import checks_of, gate_plans_of
 from orchestrator.composition.job_manager import JobManager
@@ -291,7 +291,7 @@ class Assembly:
             self._agents,
             self._roles,
             *limits(self._settings),
-            request_vocabulary.asks_to_build,
+            request.asks_to_build,
             refuses_unpriced=self._settings.workers.unknown_price is UnknownPrice.REFUSE,
             check_machine=self._check_machine,
         )
@@ -737,4 +737,4 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepo
 
 def notice(tree: Tree) -> str:
     """Return the most important notice for a reader of a tree's reports, or ""."""
-    return request_vocabulary.NOTHING_BUILT if tree.root.facts.nothing_built else ""
+    return request.NOTHING_BUILT if tree.root.facts.nothing_built else ""

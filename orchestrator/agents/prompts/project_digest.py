@@ -13,8 +13,8 @@ from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import Listing, list_files
-from orchestrator.agents.survey.report.headline import headline, top_languages
-from orchestrator.agents.survey.result.result import SurveyResult
+from orchestrator.agents.survey.report.headline import first_sentence, top_languages
+from orchestrator.agents.survey.result import SurveyResult
 from orchestrator.agents.survey.source import grammars
 from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.core.text.formatting import cut, cut_bytes, one_line
@@ -26,7 +26,7 @@ _LONGEST_LINE = 200
 
 def digest(result: SurveyResult, name: str, *, left_out: int = 0) -> str:
     """Return the digest, with at most ``MOST_BYTES``. Equal surveys have equal digests."""
-    lines = [f"Project {one_line(name) or '/'}: {headline(result).replace('**', '')}"]
+    lines = [f"Project {one_line(name) or '/'}: {first_sentence(result).replace('**', '')}"]
     if left_out:
         lines.append(f"{left_out:,} files in deeper directories were not read.")
     if result.unparsed:

@@ -6,8 +6,6 @@ none of the analyzer, because the server imports it only for ``command``.
 - ``analysis``: The analysis of a survey: history, manifests, project map
 - ``files``: Files of the project: listing, reading, and their git history
 - ``report``: Reports of the survey: Markdown and headlines
-- ``request``: The request: its intent, and the paths that it names
-- ``result``: The survey's result, as values and as a file
 - ``source``: Reading source files: languages, symbols, modules, lines
 """
 

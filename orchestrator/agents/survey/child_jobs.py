@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.survey.partition import Division, SurveyPart
-from orchestrator.agents.survey.result.result import PartRow, SurveyResult
-from orchestrator.agents.survey.result.result_file import read_result
+from orchestrator.agents.survey.result import PartRow, SurveyResult, read_result
 from orchestrator.agents.survey.survey_error import SurveyError
 from orchestrator.core.dataclass import dataclass
 

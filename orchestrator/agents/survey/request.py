@@ -1,6 +1,6 @@
-"""Finds keywords in a request, and whether it asks to build, by ``vocabulary.toml``.
+"""Reads a request: its keywords, whether it asks to build, and the paths that it names.
 
-The directories and files of the project that a request names.
+The words are in ``vocabulary.toml``.
 """
 
 import re
@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-
 
 #: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (

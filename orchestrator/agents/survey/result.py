@@ -1,8 +1,6 @@
-"""The result of a survey: rows that can be merged.
+"""The result of a survey: as values, and as the file ``result.json``.
 
-The sums stay correct if no file is in two results.
-
-``result.json``: a result written as JSON, and read back.
+The rows of several results can be merged. The sums stay correct if no file is in two results.
 
 The file holds one object. ``schema`` is 1; the number changes if a field is removed or gets another
 meaning. New fields may be added. Paths are relative to the project root. Counts of results without

@@ -12,10 +12,8 @@ from orchestrator.agents.survey.report.headline import only_counted, summary
 from orchestrator.agents.survey.report.markdown import code, count
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
-from orchestrator.agents.survey.request.named_places import named_places
-from orchestrator.agents.survey.request.request_vocabulary import NOTHING_BUILT, asks_to_build
-from orchestrator.agents.survey.result.result import PartRow, SurveyResult
-from orchestrator.agents.survey.result.result_file import RESULT_FILE, write_result
+from orchestrator.agents.survey.request import NOTHING_BUILT, asks_to_build, named_places
+from orchestrator.agents.survey.result import RESULT_FILE, PartRow, SurveyResult, write_result
 
 from .assignment import SurveyTask, WorkerSurroundings
 

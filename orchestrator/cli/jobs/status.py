@@ -18,7 +18,7 @@ from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.output.job_ending import (
     cap_line,
     ending_lines,
-    headline,
+    outcome_line,
     purpose,
     says,
     tasks_of,
@@ -170,7 +170,7 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    lines = [headline(answer)]
+    lines = [outcome_line(answer)]
     if answer.get("request"):
         lines.append(f"  {first_line(answer['request'], width - 2)}")
     lines += _outside_lines(answer, width)

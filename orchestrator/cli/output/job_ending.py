@@ -42,7 +42,7 @@ Answer = Mapping[str, Any]
 def summary_lines(answer: Answer, width: int) -> list[str]:
     """Return the summary of a running or ended job. ``answer`` is the answer of ``status``."""
     tasks = tasks_of(answer)
-    lines = [headline(answer)]
+    lines = [outcome_line(answer)]
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
@@ -92,7 +92,7 @@ def _has_failed(task: Answer) -> bool:
     return is_cause and bool(task.get("reason"))
 
 
-def headline(answer: Answer) -> str:
+def outcome_line(answer: Answer) -> str:
     counts = counts_of(answer)
     good = sum(counts[status] for status in _SUCCEEDED)
     total = sum(counts.values())

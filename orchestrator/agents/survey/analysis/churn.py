@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.agents.survey.files.git_info import ask_git
 from orchestrator.agents.survey.files.listing import DIRECT_FILES, shown
-from orchestrator.agents.survey.result.result import ChurnRow, Owner, SurveyResult
+from orchestrator.agents.survey.result import ChurnRow, Owner, SurveyResult
 
 #: Days before the newest commit; older changes are no sign of present work.
 HISTORY_DAYS = 730

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from orchestrator.agents.survey.report.markdown import count
-from orchestrator.agents.survey.result.result import Counts, SurveyResult
+from orchestrator.agents.survey.result import Counts, SurveyResult
 from orchestrator.agents.survey.source.languages import BINARY
 from orchestrator.core.text.command_name import GRAMMARS
 
@@ -15,7 +15,7 @@ def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
     return sorted(languages.items(), key=lambda item: (-item[1].code, -item[1].comment, item[0]))
 
 
-def headline(result: SurveyResult) -> str:
+def first_sentence(result: SurveyResult) -> str:
     """Return the totals and the main languages, as the first sentence of a report."""
     totals = result.totals
     text = f"**{_files_and_code(result)}**{_mostly(result)}"

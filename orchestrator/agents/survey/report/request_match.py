@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
-from orchestrator.agents.survey.request.request_vocabulary import keywords, related, stem
-from orchestrator.agents.survey.result.result import MatchRow, SurveyResult
+from orchestrator.agents.survey.request import keywords, related, stem
+from orchestrator.agents.survey.result import MatchRow, SurveyResult
 
 #: Score of a match in the path, in a symbol, and in an import.
 _PATH, _SYMBOL, _IMPORT = 4, 2, 1

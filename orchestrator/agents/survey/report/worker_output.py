@@ -5,11 +5,11 @@ import sys
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from orchestrator.agents.survey.report.headline import headline, only_counted, top_languages
+from orchestrator.agents.survey.report.headline import first_sentence, only_counted, top_languages
 from orchestrator.agents.survey.report.markdown import code, count, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
-from orchestrator.agents.survey.request.request_vocabulary import NOTHING_BUILT
-from orchestrator.agents.survey.result.result import Counts, ModuleRow, SurveyResult, SymbolRow
+from orchestrator.agents.survey.request import NOTHING_BUILT
+from orchestrator.agents.survey.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
 from orchestrator.security.files.untrusted_files import replace_file
@@ -59,7 +59,7 @@ def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
         ("Not surveyed", _notes(result)[1:]),
         ("How lines are counted", [RULE]),
     )
-    lines = [f"# Survey of {title}", "", headline(result), *_missing(result)]
+    lines = [f"# Survey of {title}", "", first_sentence(result), *_missing(result)]
     for head, body in sections:
         lines += ["", f"## {head}", "", *body] if body else []
     return lines
@@ -83,7 +83,7 @@ def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
             "",
             "Dependencies that match the request: " + ", ".join(map(code, dependencies)) + ".",
         ]
-    return [*lines, "", "## The whole project", "", headline(result), "", *_languages(result)]
+    return [*lines, "", "## The whole project", "", first_sentence(result), "", *_languages(result)]
 
 
 def _missing(result: SurveyResult) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.api.client import OrchestratorClient
 from orchestrator.cli.jobs.status import status_lines
 from orchestrator.cli.offline.jobs_on_disk import all_jobs, find_job, root_jobs, whole_job
-from orchestrator.cli.output.job_ending import ending_lines, headline, seconds_taken
+from orchestrator.cli.output.job_ending import ending_lines, outcome_line, seconds_taken
 from orchestrator.cli.output.worker_rows import status_with_all_workers
 from tests.integration.engine.conftest import MakeSite
 from tests.integration.engine.site import KEY, REPOSITORY, Answer, shell, until
@@ -102,7 +102,7 @@ def test_the_last_lines_are_alike_with_the_server_up_and_down(make_site: MakeSit
         answers = [client.wait(job_id), client.status(job_id), whole_job(site.workspace, job_id)]
 
     assert [each["nothing_built"] for each in answers] == [True] * 3
-    assert ["but nothing was built" in headline(each) for each in answers] == [True] * 3
+    assert ["but nothing was built" in outcome_line(each) for each in answers] == [True] * 3
     lines = ending_lines(answers[0], 1000)
     assert [ending_lines(each, 1000) for each in answers] == [lines] * 3
     assert lines[-1].startswith("Note: nothing was built: no AI agent")

@@ -11,8 +11,14 @@ from orchestrator.agents.survey.analysis.manifests import config_kind, is_manife
 from orchestrator.agents.survey.report.markdown import code, table
 from orchestrator.agents.survey.report.request_match import find_matches, matching_dependencies
 from orchestrator.agents.survey.report.worker_output import render
-from orchestrator.agents.survey.result.result import DependencyRow, EntryPointRow, SurveyResult
-from orchestrator.agents.survey.result.result_file import read_result, to_json, write_result
+from orchestrator.agents.survey.result import (
+    DependencyRow,
+    EntryPointRow,
+    SurveyResult,
+    read_result,
+    to_json,
+    write_result,
+)
 from orchestrator.agents.survey.survey_error import SurveyError
 from tests.unit.agents.survey.trees import commit, git, mapped, plant
 

@@ -3,20 +3,22 @@
 A request that names a part of the project is about that part.
 """
 
-import pytest
-
-from orchestrator.agents.survey.request import NOTHING_BUILT, asks_to_build, keywords, related, stem
-
 from pathlib import Path
 
 import pytest
 
 from orchestrator.agents.survey.assignment import SurveyTask, WorkerSurroundings
-from orchestrator.agents.survey.request import named_places
+from orchestrator.agents.survey.request import (
+    NOTHING_BUILT,
+    asks_to_build,
+    keywords,
+    named_places,
+    related,
+    stem,
+)
 from orchestrator.agents.survey.result import read_result
 from orchestrator.agents.survey.worker import survey
 from tests.unit.agents.survey.trees import plant
-
 
 BUILDS = [
     "Build a REST API with authentication, user management and CRUD",

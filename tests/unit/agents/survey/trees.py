@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.agents.survey.analysis.project_map import map_files
 from orchestrator.agents.survey.assignment import WorkerSurroundings
 from orchestrator.agents.survey.files.listing import list_files
-from orchestrator.agents.survey.result.result import SurveyResult
+from orchestrator.agents.survey.result import SurveyResult
 
 
 def plant(root: Path, files: Mapping[str, str | bytes]) -> Path:
