@@ -98,7 +98,7 @@ ROWS = (
         number=42,
         fault="expired, foreign, or invented keys",
         injection="each key on every call",
-        promise="401, or 404 for jobs of other callers",
+        promise="401, or 404 for jobs that the key does not see",
         tests=(
             (
                 "faults/test_keys_and_floods.py::"

@@ -44,8 +44,9 @@ ROWS = (
         fault="shim killed",
         injection="alone, or with the spawner, the keeper, or the server",
         promise=(
-            "no process of the worker survives, and the worker is never a success; if spawner "
-            "and keeper are killed, too, `status` and `doctor` name remaining processes"
+            "no process of the worker survives, and the worker is never a success; if spawner and "
+            "keeper are killed, too, processes may remain, and `status` and `doctor` name those "
+            "that they find"
         ),
         tests=(
             (
@@ -93,7 +94,7 @@ ROWS = (
     ),
     Row(
         number=5,
-        fault="crash before a recorded start",
+        fault="crash after a start is recorded",
         injection="failpoint after the commit",
         promise="the worker starts once, after the restart",
         tests=("faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",),
@@ -265,7 +266,7 @@ ROWS = (
         number=61,
         fault="another port after a kill",
         injection="the next server has another port",
-        promise="the server also serves the former port until its workers have ended",
+        promise="the server also serves the former port until the workers that call it have ended",
         tests=(
             (
                 "integration/engine/server/test_ports.py::"
@@ -290,7 +291,8 @@ ROWS = (
         fault="terminal closes, or the reader exits",
         injection="a closed terminal; `head`",
         promise=(
-            "a closed terminal cancels the job; without a reader, `run` exits with the job's code"
+            "a closed terminal cancels the job, and stops a server that `run` started; without a "
+            "reader, `run` exits with the job's code"
         ),
         tests=(
             "unit/cli/jobs/test_run.py::test_a_terminal_that_ends_without_a_signal_is_a_hangup",

@@ -96,9 +96,10 @@ ROWS = (
     Row(
         number=67,
         fault="`land` or `undo` is killed",
-        injection="git is killed after some files",
+        injection="git is killed after it has written some files",
         promise=(
-            "the next `land` or `undo` finishes or reverts it; later changes are never overwritten"
+            "the next `land` finishes the landing, or the next `undo` reverts it; later changes "
+            "are never overwritten"
         ),
         tests=(
             (

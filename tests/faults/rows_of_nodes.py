@@ -27,7 +27,7 @@ ROWS = (
         number=70,
         fault="both processes of a node are killed",
         injection="SIGKILL while workers run",
-        promise="workers stop at the lease's end; only then they run again elsewhere",
+        promise="workers stop at the lease's end; only then do they run again elsewhere",
         tests=(
             f"{NODES}::test_workers_of_a_dead_node_end_with_their_lease",
             f"{CLUSTER}::test_workers_of_a_killed_node_run_again_on_another",
@@ -63,9 +63,9 @@ ROWS = (
     ),
     Row(
         number=73,
-        fault="a cluster's server is killed or away",
+        fault="a cluster's server is killed, or away for longer than the lease",
         injection="SIGKILL, and a restart",
-        promise="workers continue; the next server adopts them",
+        promise="workers continue; the next server adopts them; logs are complete",
         tests=(
             f"{NODES}::test_the_absence_of_the_server_is_no_partition",
             f"{ADDRESSES}::test_a_server_is_absent_only_if_all_its_addresses_refuse",
@@ -89,7 +89,7 @@ ROWS = (
         number=75,
         fault="two machines with one node's name",
         injection="the same join file twice",
-        promise="the second machine is rejected",
+        promise="the second machine is rejected; the first continues",
         tests=(
             f"{NODES}::test_another_machine_with_the_same_name_is_rejected",
             f"{LINKS}::test_the_second_of_two_machines_of_one_name_is_rejected",
@@ -148,7 +148,9 @@ ROWS = (
         number=81,
         fault="a node's link stalls",
         injection="packets take 0.4 s, 2 s, or 20 s",
-        promise="within the lease, workers continue; a late answer extends no lease",
+        promise=(
+            "within the lease, workers continue; an answer after the lease's end does not extend it"
+        ),
         tests=(
             f"{LINKS}::test_answers_that_are_late_but_within_the_lease_cost_nothing",
             f"{LINKS}::test_answers_that_are_later_than_the_lease_extend_none",
@@ -173,7 +175,10 @@ ROWS = (
         number=84,
         fault="full disk: a node",
         injection="the file system of its state is filled",
-        promise="no worker starts, and no retry is used; logs are marked as incomplete",
+        promise=(
+            "no worker starts, and no retry is used; logs of running workers are marked as "
+            "incomplete"
+        ),
         tests=(
             f"{SHORT}::test_nothing_starts_on_a_node_with_a_full_disk_and_it_costs_no_retry",
             (
@@ -232,7 +237,9 @@ ROWS = (
         number=89,
         fault="a node is killed during a transfer",
         injection="SIGKILL of one or both processes",
-        promise="the next process sends the rest; a lost node changes no file",
+        promise=(
+            "the next process sends the rest; a lost node changes no file on the server's machine"
+        ),
         tests=(
             f"{OWN}::test_a_killed_node_process_sends_the_rest_of_its_files",
             f"{OWN}::test_a_node_that_is_lost_while_it_sends_its_files_changes_none",
@@ -278,8 +285,8 @@ ROWS = (
         fault="server's machine lost, standby server elsewhere",
         injection="all its processes are killed, or stopped for longer than the lease",
         promise=(
-            "the second server starts the workers again, and no retry is used; a machine that "
-            "wakes changes nothing"
+            "the second server starts unfinished workers again, and no retry is used; a machine "
+            "that wakes changes nothing"
         ),
         tests=(
             f"{ELSEWHERE}::test_a_standby_replaces_a_lost_machine",

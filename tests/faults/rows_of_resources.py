@@ -7,7 +7,10 @@ ROWS = (
         number=18,
         fault="full disk: the state",
         injection="a small file system is filled while jobs run",
-        promise="no worker starts; calls are answered; work resumes automatically",
+        promise=(
+            "no worker starts; calls are answered; ends of workers are stored; work resumes "
+            "automatically"
+        ),
         tests=(
             (
                 "integration/engine/server/test_full_disk.py::"
@@ -67,7 +70,10 @@ ROWS = (
         number=21,
         fault="a workspace that cannot be written",
         injection="read-only mounts",
-        promise="the server does not start, and names the path; a worker fails with the cause",
+        promise=(
+            "the server does not start, and names the path; a worker fails with the cause; other "
+            "workers continue"
+        ),
         tests=(
             (
                 "faults/test_full_and_read_only.py::"
@@ -83,7 +89,7 @@ ROWS = (
         number=22,
         fault="no free inode, descriptor, thread, or process",
         injection="200 inodes; `prlimit` on the server",
-        promise="503 with Retry-After; no worker fails; the server recovers",
+        promise="503 with Retry-After; no worker fails; no descriptor leaks; the server recovers",
         tests=(
             "faults/test_exhaustion.py::test_without_descriptors_it_answers_503_and_recovers",
             "faults/test_exhaustion.py::test_waiting_for_descriptors_uses_no_processor",
@@ -335,8 +341,8 @@ ROWS = (
         fault="a worker's files exceed the free space",
         injection="24 MiB of files, 16 MiB free",
         promise=(
-            "the commit waits, without a new attempt; a cancel ends the wait; `discard` and "
-            "`clean` free the space"
+            "the commit waits, without a new attempt; a cancel ends the job; `discard` and `clean` "
+            "free the space"
         ),
         tests=(
             (
@@ -366,8 +372,8 @@ ROWS = (
         fault="the project is moved or renamed",
         injection="its directory is renamed",
         promise=(
-            "unfinished jobs resume at the new location; a running server stores nothing at "
-            "the old path"
+            "unfinished jobs resume at the new location; a running server rejects new jobs, and "
+            "stores nothing at the old path"
         ),
         tests=(
             "integration/engine/server/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
