@@ -92,9 +92,6 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job)}/status")
 
 
-blueprint.before_request(authenticate)
-
-
 @blueprint.get("/jobs/<job_id>/checkpoints")
 def get_checkpoints(job_id: str) -> Response:
     reading.query(NoQuery)
@@ -114,9 +111,6 @@ def recount(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     return json_answer(recounted_answer(service(), caller(), job, worker))
-
-
-blueprint.before_request(authenticate)
 
 
 @blueprint.post("/usage")

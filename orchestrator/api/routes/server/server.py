@@ -86,9 +86,6 @@ def get_metrics() -> Response:
     return Response(text, content_type=metrics.CONTENT_TYPE, headers={"Cache-Control": "no-store"})
 
 
-blueprint.before_request(authenticate)
-
-
 @blueprint.get("/api/v1/nodes")
 def get_nodes() -> Response:
     request.query(NoQuery)

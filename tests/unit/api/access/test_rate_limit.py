@@ -106,6 +106,16 @@ def test_each_key_has_a_limit_of_its_own(client: FlaskClient) -> None:
     assert other == 200
 
 
+def test_each_call_identifies_its_caller_once(client: FlaskClient) -> None:
+    hooks = {
+        name: [hook.__name__ for hook in blueprint.before_request_funcs.get(None, [])]
+        for name, blueprint in client.application.blueprints.items()
+    }
+
+    assert any("authenticate" in each for each in hooks.values())
+    assert {name: each for name, each in hooks.items() if len(set(each)) != len(each)} == {}
+
+
 def test_without_a_setting_reads_are_not_limited(service: FakeService, tmp_path: Path) -> None:
     app = create_app(service)
     client = app.test_client()
