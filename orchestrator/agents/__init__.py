@@ -6,7 +6,7 @@
 - ``events``: Reports of a working agent: lines become events and a transcript
 - ``loop``: Built-in agents: a loop over a model's HTTP interface
 - ``prompts``: Texts that agents read: prompts, roles, shared context
-- ``survey``: The embedded agent: a static analyser that maps the host project without any AI
+- ``survey``: The agent ``survey``: a static analyser that maps the project without AI
 
 ``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``; ``registry`` finds an
 agent by its name; ``prices`` has the prices of models.
