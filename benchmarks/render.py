@@ -167,8 +167,9 @@ _MEANINGS = {
         '"Event to client" is the time from an event to its arrival at a watcher of the job.'
     ),
     "reads": (
-        '"Columns" is `GET /api/v1/jobs/{job_id}/columns`, which reads all workers of a job. A '
-        '"page" is one page of the list of workers. "Best" is the shortest time of all reads.'
+        '"Columns" is `GET /api/v1/jobs/{job_id}/columns`, for a job of commands or of agents. A '
+        '"page" is one page of the sorted list of workers. A "difference" is the diff of two '
+        'commits. "Best" is the shortest time of all reads.'
     ),
 }
 
