@@ -1,5 +1,6 @@
-"""Removes the worktrees and refs of a root job. Work that was not landed is saved first: on
-separate refs, if no other ref contains it.
+"""Removes the worktrees and refs of a root job.
+
+Work that was not landed is saved first: on separate refs, if no other ref contains it.
 """
 
 import logging
@@ -17,10 +18,10 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git import submodules
+from orchestrator.git.command import frozen_config
 from orchestrator.git.command.ref_files import part_of_ref
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commits import commit as commits
-from orchestrator.git.commits import ignore_rules
 from orchestrator.git.environments.copied_files import carried
 from orchestrator.git.landing import squash
 from orchestrator.git.repository_location import GitLocation
@@ -115,8 +116,8 @@ def _uncommitted(
             where = (git, found.admin, users.directory)
             inner = submodules.snapshot(*where, name, message, _NOBODY)
             rules = commits.CommitRules(
-                patterns=ignore_rules.FrozenIgnoreRules(
-                    found.admin.parents[1], Path(present, ignore_rules.NAME)
+                patterns=frozen_config.FrozenIgnoreRules(
+                    found.admin.parents[1], Path(present, frozen_config.IGNORE_RULES)
                 ),
                 start=f"{hidden(root_id)}start/{worker}",
                 without=carried(found.admin),

@@ -21,12 +21,7 @@ from orchestrator.git.command import configuration, frozen_config
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.commit_reader import Committed
-from orchestrator.git.commits import (
-    changed_files,
-    ignore_rules,
-    nested_repositories,
-    never_commit,
-)
+from orchestrator.git.commits import changed_files, nested_repositories, never_commit
 from orchestrator.git.commits import commit as commits
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
@@ -445,9 +440,9 @@ class GitRepository(Committed):
     def _worker_of(self, directory: str) -> tuple[str, str]:
         return self._root_of(directory), os.path.basename(os.path.dirname(directory))
 
-    def _patterns(self, directory: str) -> ignore_rules.FrozenIgnoreRules:
-        return ignore_rules.FrozenIgnoreRules(
-            self.place().common, self._job(directory) / ignore_rules.NAME
+    def _patterns(self, directory: str) -> frozen_config.FrozenIgnoreRules:
+        return frozen_config.FrozenIgnoreRules(
+            self.place().common, self._job(directory) / frozen_config.IGNORE_RULES
         )
 
     def _settings(self, directory: str) -> FrozenConfig:

@@ -1,7 +1,7 @@
-"""Files that git did not remove. Lock files of a killed git block every later git command.
+"""Files that git did not remove.
 
-Temporary files from a full disk would keep the disk full. Git removes its own lock files, but not
-incomplete objects and packs.
+Lock files of a killed git block every later git command. Temporary files from a full disk would
+keep the disk full. Git removes its own lock files, but not incomplete objects and packs.
 """
 
 import os

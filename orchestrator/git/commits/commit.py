@@ -19,11 +19,11 @@ from orchestrator.core.outcome.full_disk import is_full_disk
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command import fifo_guard
+from orchestrator.git.command.frozen_config import FrozenIgnoreRules
 from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.git.command.sessions import shared_part
 from orchestrator.git.commits import nested_repositories as nested
 from orchestrator.git.commits import never_commit, quarantine
-from orchestrator.git.commits.ignore_rules import FrozenIgnoreRules
 from orchestrator.git.commits.nested_repositories import Nested
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.git.commits.staged import Staged, as_new, staged
