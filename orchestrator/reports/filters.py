@@ -1,9 +1,9 @@
-"""Filters of templates: they escape texts from workers and users, and format numbers, times, and
-states. Every text from a worker or user in a report must go through a filter.
+"""Filters of templates: they escape texts, and format numbers, times, and states.
 
-``plain`` and ``one_line`` remove characters that could deceive a terminal or a reader. In Markdown,
-``fence`` and ``code`` show text literally, as code. ``cell`` and ``inline`` show text within a
-line, without effects. ``document`` keeps a worker's own Markdown readable.
+Every text from a worker or user in a report must go through a filter. ``plain`` and ``one_line``
+remove characters that could deceive a terminal or a reader. In Markdown, ``fence`` and ``code``
+show text literally, as code. ``cell`` and ``inline`` show text within a line, without effects.
+``document`` keeps a worker's own Markdown readable.
 """
 
 import re

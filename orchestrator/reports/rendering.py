@@ -1,9 +1,9 @@
-"""Renders the reports, and writes their files. ``Pages`` selects the content of each report and its
-length.
+"""Renders the reports, and writes their files.
 
-Each file is written completely or not at all. Workers run as the same user as the server, and could
-create links at the paths of reports. Therefore directories are opened one by one without following
-links. Files are created under a new name and then renamed.
+``Pages`` selects the content of each report and its length. Each file is written completely or not
+at all. Workers run as the same user as the server, and could create links at the paths of reports.
+Therefore directories are opened one by one without following links. Files are created under a new
+name and then renamed.
 """
 
 import os

@@ -19,10 +19,10 @@ from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.event_stream import (
     BriefStream,
     EventStream,
+    FeedFrames,
     Frames,
     brief_frame,
 )
-from orchestrator.api.streaming.feed_stream import FeedFrames
 from orchestrator.api.streaming.log_stream import FollowedLog
 from orchestrator.api.streaming.waiting_connection import (
     Refusal,

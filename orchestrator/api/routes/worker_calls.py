@@ -1,5 +1,7 @@
-"""Calls for one worker. A person comments on its change, sends messages, retries, cancels, or rolls
-back to a checkpoint. A running worker reports its usage, with its own key.
+"""Calls for one worker.
+
+A person comments on its change, sends messages, retries, cancels, or rolls back to a checkpoint. A
+running worker reports its usage, with its own key.
 """
 
 from http import HTTPStatus

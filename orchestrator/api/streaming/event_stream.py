@@ -1,6 +1,6 @@
-"""A job's events as Server-Sent Events: stored, then live, without gaps or repetitions.
+"""Events as Server-Sent Events: of one job, and of all jobs.
 
-Events of all jobs, as Server-Sent Events.
+Stored events are sent first, then live events, without gaps or repetitions.
 """
 
 import json
@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 
 from orchestrator.api.serializers.events import brief_values, event_values
+from orchestrator.api.serializers.job_cards import feed_values
 from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
 from orchestrator.core.dataclass import dataclass
@@ -17,17 +18,8 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
-from orchestrator.engine.service.service import Service
-
-from collections.abc import Callable, Sequence
-
-from orchestrator.api.serializers.job_cards import feed_values
-from orchestrator.api.sockets.socket_loop import SocketLoop
-
-from orchestrator.api.streaming.waiting_connection import WaitingConnection
-from orchestrator.core.events import Event
 from orchestrator.engine.service.read_models.feed import Feed, FeedItem
-
+from orchestrator.engine.service.service import Service
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
-"""Lifetime of worktrees: which workers get a worktree of the host project, and the removal of
-worktrees of ended workers before the job ends.
+"""Lifetime of worktrees: which workers get a worktree, and when it is removed.
+
+Worktrees of ended workers are removed before the job ends.
 """
 
 import logging

@@ -12,7 +12,7 @@ from orchestrator.api.routes.response import tagged_answer
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_cards import need_answer
-from orchestrator.api.streaming.feed_stream import FeedStream
+from orchestrator.api.streaming.event_stream import FeedStream
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.schemas.answers.job_list import NeedsAnswer, UsageRowAnswer, UsageRowsAnswer

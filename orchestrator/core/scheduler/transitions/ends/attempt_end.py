@@ -1,5 +1,6 @@
-"""End of an attempt: decides on a retry, on waiting for child jobs, or on the end of the worker. A
-retry queues the next attempt, with the same agent or another one.
+"""End of an attempt: decides on a retry, on waiting for child jobs, or on the end of the worker.
+
+A retry queues the next attempt, with the same agent or another one.
 """
 
 from dataclasses import replace
