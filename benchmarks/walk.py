@@ -128,6 +128,7 @@ def _server(folder: Path) -> Iterator[Client]:
     from orchestrator.cli.server.server_process import api_options
     from orchestrator.composition import build
     from orchestrator.config import load
+    from orchestrator.engine.job_removal import BEGIN_SECONDS
 
     settings = load(folder, environ={}).settings
     manager = build(folder, settings)
@@ -138,8 +139,8 @@ def _server(folder: Path) -> Iterator[Client]:
     server.start()
     client = Client(server.url)
     try:
-        # What the server does once, in its first second, is no part of a request.
-        time.sleep(1)
+        # What the server does once after its start is no part of a request.
+        time.sleep(BEGIN_SECONDS + 1)
         yield client
     finally:
         client.close()
