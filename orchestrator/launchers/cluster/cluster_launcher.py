@@ -174,18 +174,19 @@ class ClusterLauncher:
         ``waits``: True to wait for a disconnected node until it is lost; False to raise
         Unavailable. Any thread may call, except the supervisor's.
         """
-        links = self._links
-        flight = self._in_loop(links.hold(worker, waits=waits)) if links is not None else None
-        if links is None or flight is None:
+        worktrees = self._links.worktrees if self._links is not None else None
+        flight = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
+        if worktrees is None or flight is None:
             yield None
             return
         try:
             yield _NodeWorktree(
-                lambda: self._in_loop(links.fetch(flight, waits=waits)),
-                lambda change: self._in_loop(links.bring(flight, change)),
+                lambda: self._in_loop(worktrees.fetch(flight, waits=waits)),
+                lambda change: self._in_loop(worktrees.bring(flight, change)),
             )
         finally:
-            self._ask("release", flight)
+            with suppress(RuntimeError):  # The loop is already closed.
+                self._loop.call_soon_threadsafe(worktrees.release, flight)
 
     def copy_to_node(self, worker: str, path: str) -> None:
         """Copy a small file of a running worker to its node, if the node has its own file system.

@@ -1,19 +1,191 @@
-"""A node of the cluster as the server sees it: its connection, its attempts, its latest reports.
+"""A node of the cluster, and its attempts, as the server sees them.
 
-``machine_of`` is the view of placement. ``state_of`` is the view of people.
+``ConnectedNode`` has the node's connection, its attempts, and its latest reports. ``NodeAttempt``
+has the output files and the end of an attempt. ``machine_of`` is the view of placement.
+``state_of`` is the view of people.
 """
 
 import asyncio
+import logging
+import os
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from contextlib import suppress
+from dataclasses import asdict, field, replace
 
 from orchestrator.core.dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.ports.attempt_files import AttemptFiles
+from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.launchers.cluster.link import Link, Window
-from orchestrator.launchers.cluster.node_attempt import NodeAttempt
+from orchestrator.launchers.cluster.files import file_exchange
+from orchestrator.launchers.cluster.files.archive import (
+    MOST_BYTES,
+)
+from orchestrator.launchers.cluster.files.file_exchange import FileExchange
+from orchestrator.launchers.cluster.files.running_worktree import RunningWorktree
+from orchestrator.launchers.cluster.link import Link, Message, Window
 from orchestrator.launchers.cluster.registry import NodeEntry
+from orchestrator.launchers.exit_record import exit_record
+from orchestrator.launchers.exit_record.claim import Claim, ClaimRefused
+from orchestrator.launchers.process.start import never_started
+
+logger = logging.getLogger(__name__)
+
+_LOG_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(slots=True)
+class NodeAttempt:
+    """A running attempt on a node."""
+
+    attempt_id: str
+    exit_path: str
+    digest: str
+    #: For each output file (``log``, ``raw``): its path on the server; its size when the attempt
+    #: started (None: not yet known); and the bytes that the server has received.
+    paths: dict[str, str]
+    bases: dict[str, int] | None
+    had: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
+    is_waiting: bool = False
+    stop: tuple[str, str, ExitCause] | None = None
+    #: True if a part of the worker's output could not be stored.
+    log_is_lost: bool = False
+    #: The attempt's files, on a node with its own file system.
+    files: AttemptFiles | None = None
+    #: True until the node has all files; then True while the returned files are put in place.
+    is_sending: bool = False
+    is_taking: bool = False
+    #: Commits that the node has when the attempt starts.
+    brings: tuple[str, ...] = ()
+    #: Why a part of the returned files could not be stored; None: all parts were.
+    files_error: OSError | None = None
+    #: The attempt's worktree, on a node with its own file system.
+    worktree: RunningWorktree | None = None
+    #: Messages with files that the server wrote after the start, by path.
+    late_files: dict[str, Message] = field(default_factory=dict)
+    #: Held while the worktree is copied, so that the attempt does not end.
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    #: True from the report of the end, or from the loss of the node.
+    is_ending: bool = False
+
+    def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
+        """Record that the node has its own file system, and later returns the attempt's files."""
+        self.files = files
+        if files.worktree is not None:
+            place = self.attempt_id, self.exit_path, files.worktree
+            self.worktree = RunningWorktree(exchange, *place)
+        self.paths["files"] = file_exchange.archive_path(self.exit_path)
+        self.had["files"] = 0
+        if self.bases is not None:
+            self.bases["files"] = 0
+
+
+def start_message(launch: Launch, flight: NodeAttempt) -> Message:
+    fields = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
+    fields.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
+    return {"do": "start", "launch": fields, "bases": flight.bases, "files": None}
+
+
+def not_sent(name: str, error: Exception) -> Exit:
+    """Return the exit of an attempt whose files could not be sent to the node."""
+    if isinstance(error, OSError):
+        ended_by, cause, why = never_started(error)
+        return Exit(ended_by=EndedBy(ended_by), cause=cause, error=why)
+    why = f"cannot send the worker's files to node {name}: {error}"
+    return Exit(ended_by=EndedBy.SPAWN_FAILED, error=why)
+
+
+def not_returned(name: str, exit: Exit, error: Exception) -> Exit:
+    """Return the exit of an attempt whose returned files could not be stored: its result is
+    lost.
+    """
+    why = f"the files of the worker on node {name} were lost: {error}"
+    if exit.ended_by is EndedBy.LOST and exit.error:
+        why = f"{exit.error}; {why}"
+    return replace(exit, ended_by=EndedBy.LOST, code=None, error=why)
+
+
+def output_paths(log: str) -> dict[str, str]:
+    directory, name = os.path.split(log)
+    return {"log": log, "raw": os.path.join(directory, "raw", name)}
+
+
+def size_of(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def create_log(flight: NodeAttempt) -> None:
+    """Create an empty log for a worker without output, as a shim of the server would do."""
+    try:
+        os.close(os.open(flight.paths["log"], _LOG_FLAGS, 0o600))
+    except OSError:
+        flight.log_is_lost = True
+
+
+def append_piece(flight: NodeAttempt, file: str, at: int, data: bytes) -> None:
+    """Append a piece of a file, without the bytes that the server already has.
+
+    A piece that begins after the end of the file is ignored.
+    """
+    had = flight.had[file]
+    if file == "files" and had > MOST_BYTES:
+        return
+    if at > had or at + len(data) <= had:
+        return
+    data = data[had - at :]
+    flight.had[file] += len(data)
+    path = flight.paths[file]
+    try:
+        if file == "raw":
+            with suppress(FileExistsError):
+                os.mkdir(os.path.dirname(path), 0o700)
+        descriptor = os.open(path, _LOG_FLAGS, 0o600)
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        # A full or broken disk: the worker continues, and its log is marked as incomplete.
+        if file == "files":
+            flight.files_error = flight.files_error or error
+        else:
+            flight.log_is_lost = True
+
+
+def stored_end(flight: NodeAttempt, exit: Exit, record: str) -> Exit:
+    """Store the end of an attempt, unless a record exists. Return the stored end."""
+    try:
+        if exit.ended_by is EndedBy.LOST and not _is_proof(record, flight.digest):
+            found = exit_record.tombstone(
+                flight.exit_path, exit.error, exit.strays, exit.cause, flight.digest
+            )
+            return found or exit
+        if _is_proof(record, flight.digest):
+            claim = Claim.take(flight.exit_path)
+            claim.publish(record.encode("ascii"), synced=False)
+    except ClaimRefused:
+        return exit_record.read_exit(flight.exit_path, flight.digest) or exit
+    except OSError:
+        logger.exception("cannot store an exit record", extra={"attempt": flight.attempt_id})
+    return exit
+
+
+def _is_proof(record: str, digest: str) -> bool:
+    """True if the attempt's own shim wrote the record."""
+    return exit_record.is_proven(record.encode("ascii", "replace"), digest)
+
+
+def lost_end(cause: ExitCause, why: str) -> Exit:
+    return Exit(ended_by=EndedBy.LOST, cause=cause, error=why, ended_at=time.time())
+
 
 #: Maximum number of a node's commits that the server remembers.
 MOST_KNOWN = 64

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from orchestrator import __version__
 from orchestrator.core.dataclass import dataclass
-from orchestrator.core.errors import OrchestratorError, RepositoryError, Unavailable
+from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.full_disk import is_full_disk
-from orchestrator.core.ports.attempt_files import AttemptFiles, FileChange
+from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.scheduler.placement import Machine
@@ -24,8 +24,18 @@ from orchestrator.core.text.command_name import INSTALL_COMMAND
 from orchestrator.launchers.cluster.connected_node import (
     MOST_KNOWN,
     ConnectedNode,
+    NodeAttempt,
+    append_piece,
+    create_log,
+    lost_end,
     machine_of,
+    not_returned,
+    not_sent,
+    output_paths,
+    size_of,
+    start_message,
     state_of,
+    stored_end,
 )
 from orchestrator.launchers.cluster.files import file_exchange
 from orchestrator.launchers.cluster.files.archive import (
@@ -44,19 +54,8 @@ from orchestrator.launchers.cluster.lost_nodes import (
     lost_attempts,
 )
 from orchestrator.launchers.cluster.node.tunnel import Target, Tunnel
-from orchestrator.launchers.cluster.node_attempt import (
-    NodeAttempt,
-    append_piece,
-    create_log,
-    lost_end,
-    not_returned,
-    not_sent,
-    output_paths,
-    size_of,
-    start_message,
-    stored_end,
-)
 from orchestrator.launchers.cluster.registry import NodeEntry, NodeRegistry
+from orchestrator.launchers.cluster.worktree_exchange import WorktreeExchange
 from orchestrator.launchers.exit_record import exit_record
 
 logger = logging.getLogger(__name__)
@@ -132,6 +131,8 @@ class NodeLinks:
         self._nodes: dict[str, ConnectedNode] = {}
         #: The node of each attempt.
         self._where: dict[str, ConnectedNode] = {}
+        #: Copies of worktrees between the server and nodes with their own file systems.
+        self.worktrees = WorktreeExchange(self._where)
         self._late = LateEnds()
         #: Nodes that have reported their agents since the list of nodes was written.
         self._unsaved: set[str] = set()
@@ -314,7 +315,7 @@ class NodeLinks:
 
         Does nothing if the node shares the server's files.
         """
-        flight = self._flight_of(worker)
+        flight = self.worktrees.of_worker(worker)
         if flight is None or flight.files is None:
             return
         message = {"do": "file", "attempt": flight.attempt_id, "path": path}
@@ -325,88 +326,6 @@ class NodeLinks:
         if node.link is not None and not flight.is_sending:
             for message in flight.late_files.values():
                 node.link.post(message)
-
-    # Worktrees of running attempts
-
-    async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
-        """Return a worker's running attempt on a node with its own file system, or None.
-
-        The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
-        for the files of an ending attempt. Raise Unavailable.
-        """
-        while (flight := self._flight_of(worker)) is not None and flight.worktree is not None:
-            if not flight.is_ending:
-                await flight.turn.acquire()
-                if self._is_running(flight):
-                    return flight
-                flight.turn.release()
-            elif not waits:
-                raise Unavailable(f"{worker} is ending on its node; retry later")
-            else:
-                await asyncio.sleep(_TICK_SECONDS)
-        return None
-
-    def release(self, flight: NodeAttempt) -> None:
-        """Release an attempt that ``hold`` returned, so that the attempt may end."""
-        flight.turn.release()
-
-    async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
-
-        The caller holds the attempt.
-        """
-        while (node := await self._connected(flight, waits=waits)) is not None:
-            assert node.link is not None and flight.worktree is not None
-            try:
-                return await flight.worktree.fetch(node.link)
-            except ConnectionError:
-                continue
-            except UnusableFiles as error:
-                raise RepositoryError(error.message) from error
-        return False
-
-    async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
-
-        The caller holds the attempt.
-        """
-        node = await self._connected(flight, waits=True)
-        if node is None:
-            return "the worker has ended"
-        assert node.link is not None and flight.worktree is not None
-        try:
-            return await flight.worktree.bring(node.link, node.window, node.known, change)
-        except ConnectionError:
-            return f"the connection to node {node.name} ended"
-        except UnusableFiles as error:
-            raise RepositoryError(error.message) from error
-
-    async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
-        """Wait for the node of a running attempt, and return it; None if the attempt is ending.
-
-        Raise Unavailable if the node is not connected now, and ``waits`` is False.
-        """
-        while self._is_running(flight):
-            node = self._where[flight.attempt_id]
-            if node.link is not None and not node.link.is_closed and not flight.is_sending:
-                return node
-            if not waits:
-                raise Unavailable(f"node {node.name} is not connected; retry later")
-            await asyncio.sleep(_TICK_SECONDS)
-        return None
-
-    def _is_running(self, flight: NodeAttempt) -> bool:
-        node = self._where.get(flight.attempt_id)
-        is_known = node is not None and node.flights.get(flight.attempt_id) is flight
-        return is_known and not flight.is_ending
-
-    def _flight_of(self, worker: str) -> NodeAttempt | None:
-        """Return the running attempt of a worker: its id is ``<worker>/<attempt>``."""
-        found = (each for each in self._where if each.rpartition("/")[0] == worker)
-        name = next(found, "")
-        return self._where[name].flights[name] if name else None
-
-    # Attempts
 
     def replace(self, log: str) -> None:
         """Record that a newer attempt with this log has started on the server's machine."""

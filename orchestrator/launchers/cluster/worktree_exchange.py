@@ -1,0 +1,100 @@
+"""Copies the worktrees of running attempts between the server and nodes with own file systems."""
+
+import asyncio
+from collections.abc import Mapping
+
+from orchestrator.core.errors import RepositoryError, Unavailable
+from orchestrator.core.ports.attempt_files import FileChange
+from orchestrator.launchers.cluster.connected_node import ConnectedNode, NodeAttempt
+from orchestrator.launchers.cluster.files.archive import UnusableFiles
+
+#: Seconds between two checks of an attempt that is ending, or of a node without a connection.
+_CHECK_SECONDS = 0.25
+
+
+class WorktreeExchange:
+    """Only the thread of the nodes' loop may call.
+
+    ``where``: the node of each attempt.
+    """
+
+    def __init__(self, where: Mapping[str, ConnectedNode]) -> None:
+        self._where = where
+
+    async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
+        """Return a worker's running attempt on a node with its own file system, or None.
+
+        The attempt does not end until ``release``. ``waits``: also wait for a disconnected node, or
+        for the files of an ending attempt. Raise Unavailable.
+        """
+        while (flight := self.of_worker(worker)) is not None and flight.worktree is not None:
+            if not flight.is_ending:
+                await flight.turn.acquire()
+                if self._is_running(flight):
+                    return flight
+                flight.turn.release()
+            elif not waits:
+                raise Unavailable(f"{worker} is ending on its node; retry later")
+            else:
+                await asyncio.sleep(_CHECK_SECONDS)
+        return None
+
+    def release(self, flight: NodeAttempt) -> None:
+        """Release an attempt that ``hold`` returned, so that the attempt may end."""
+        flight.turn.release()
+
+    async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
+        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+
+        The caller holds the attempt.
+        """
+        while (node := await self._connected(flight, waits=waits)) is not None:
+            assert node.link is not None and flight.worktree is not None
+            try:
+                return await flight.worktree.fetch(node.link)
+            except ConnectionError:
+                continue
+            except UnusableFiles as error:
+                raise RepositoryError(error.message) from error
+        return False
+
+    async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
+        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+
+        The caller holds the attempt.
+        """
+        node = await self._connected(flight, waits=True)
+        if node is None:
+            return "the worker has ended"
+        assert node.link is not None and flight.worktree is not None
+        try:
+            return await flight.worktree.bring(node.link, node.window, node.known, change)
+        except ConnectionError:
+            return f"the connection to node {node.name} ended"
+        except UnusableFiles as error:
+            raise RepositoryError(error.message) from error
+
+    async def _connected(self, flight: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
+        """Wait for the node of a running attempt, and return it; None if the attempt is ending.
+
+        Raise Unavailable if the node is not connected now, and ``waits`` is False.
+        """
+        while self._is_running(flight):
+            node = self._where[flight.attempt_id]
+            if node.link is not None and not node.link.is_closed and not flight.is_sending:
+                return node
+            if not waits:
+                raise Unavailable(f"node {node.name} is not connected; retry later")
+            await asyncio.sleep(_CHECK_SECONDS)
+        return None
+
+    def _is_running(self, flight: NodeAttempt) -> bool:
+        node = self._where.get(flight.attempt_id)
+        is_known = node is not None and node.flights.get(flight.attempt_id) is flight
+        return is_known and not flight.is_ending
+
+    def of_worker(self, worker: str) -> NodeAttempt | None:
+        """Return the running attempt of a worker: its id is ``<worker>/<attempt>``."""
+        found = (each for each in self._where if each.rpartition("/")[0] == worker)
+        name = next(found, "")
+        return self._where[name].flights[name] if name else None
