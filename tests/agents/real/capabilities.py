@@ -9,30 +9,30 @@ import pytest
 
 from tests.agents.real.tools import AGENTS, MODELS, PACKAGES, TOOLS
 
-INHERITED = "the user's servers, skills, hooks, and memory: only if inherited"
+INHERITED = "your MCP servers, skills, hooks, and memory: only if inherited"
 #: Row of the table: the agents' cells; an agent without a cell lacks the capability.
 CAPABILITIES: Mapping[str, Mapping[str, str]] = {
-    "files written, a commit made, its answer": dict.fromkeys(AGENTS, "yes"),
+    "files, a commit, and the agent's answer": dict.fromkeys(AGENTS, "yes"),
     "steps, tokens, cache reads": {**dict.fromkeys(AGENTS, "yes"), "ollama": "no cache reads"},
     "cost": {
         **dict.fromkeys(AGENTS, "estimated"),
         **dict.fromkeys(("claude", "opencode"), "reported"),
         "ollama": "none",
     },
-    "splits a request (as text: its JSON schema is only in the prompt)": {
+    "plans a request (as text: only the prompt has the JSON schema)": {
         **dict.fromkeys(AGENTS, "yes"),
         **dict.fromkeys(("gemini", "opencode"), "as text"),
     },
     "child job by MCP": dict.fromkeys(AGENTS, "yes"),
     "child job by `orchestrator spawn`": dict.fromkeys(AGENTS, "yes"),
     "child job by HTTP": dict.fromkeys(AGENTS, "yes"),
-    "starts child jobs that codex and gemini run, in all three ways": {"claude": "yes"},
+    "starts child jobs of codex and gemini: by MCP, `spawn`, and HTTP": {"claude": "yes"},
     "cancelled while a tool runs: no process remains": dict.fromkeys(AGENTS, "yes"),
     "401: one attempt, class `auth`": dict.fromkeys(AGENTS, "yes"),
     "429 for 4 workers: 4 successes": dict.fromkeys(AGENTS, "yes"),
-    "`max_steps` held": dict.fromkeys(AGENTS, "yes"),
-    "`max_tokens` held during the attempt": dict.fromkeys(AGENTS, "yes"),
-    "`read-only`: nothing written, the worker fails": dict.fromkeys(AGENTS, "yes"),
+    "`max_steps` enforced": dict.fromkeys(AGENTS, "yes"),
+    "`max_tokens` enforced during the attempt": dict.fromkeys(AGENTS, "yes"),
+    "`read-only`: the agent cannot write, and the worker fails": dict.fromkeys(AGENTS, "yes"),
     INHERITED: {**dict.fromkeys(TOOLS, "yes"), "opencode": "no hooks"},
 }
 
@@ -45,7 +45,7 @@ DEFAULT_MODELS = {
     "gemini": ("gemini-3.5-flash-lite", "gemini-3.1-pro-preview-customtools"),
 }
 #: Cell of opencode, which has no default model.
-NO_DEFAULT = "that of its user's settings"
+NO_DEFAULT = "from your settings"
 
 
 def each_with(*capabilities: str, nightly: Collection[str] = ()) -> pytest.MarkDecorator:
@@ -88,7 +88,7 @@ def versions() -> str:
         ]
         for tool in TOOLS
     ]
-    heads = ["tool", "version", "model of most tests", "its default model"]
+    heads = ["tool", "version", "model of most tests", "the tool's default model"]
     return "\n".join(line(each) for each in (heads, ["---"] * len(heads), *rows))
 
 

@@ -113,7 +113,7 @@ _CLASSES = {
 
 def table() -> str:
     """Return the table of docs/agents.md."""
-    heads = ["Service", "Retried", *(f"`{name}`" for name in AGENTS)]
+    heads = ["Failure", "Retried", *(f"`{name}`" for name in AGENTS)]
     rows = [
         [name, "yes" if each.again else "no", *(_cell(each, agent) for agent in AGENTS)]
         for name, each in FAILURES.items()

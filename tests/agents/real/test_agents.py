@@ -29,7 +29,7 @@ REFUSALS = {"claude": 6, "codex": 6, "gemini": 4, "opencode": 4}
 GOOD = ("success", "recursive_success")
 
 
-@each_with("files written, a commit made, its answer", "steps, tokens, cache reads", "cost")
+@each_with("files, a commit, and the agent's answer", "steps, tokens, cache reads", "cost")
 def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     cached = 0 if agent == "ollama" else CACHED
     job = site.run(agent, f"{agent}-work", scripts.work(cached))
@@ -67,7 +67,7 @@ def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> Non
 
 
 @each_with(
-    "splits a request (as text: its JSON schema is only in the prompt)",
+    "plans a request (as text: only the prompt has the JSON schema)",
     nightly=("gemini", "opencode"),
 )
 def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
@@ -83,7 +83,7 @@ def test_the_agent_of_a_job_splits_its_request(site: Site, agent: str) -> None:
     assert job["planner"]["usage"]["input_tokens"] >= 100
     [first, *_] = [each for each in site.api.calls if each.script == f"{agent}-plan"]
     asked_by_schema = (
-        CAPABILITIES["splits a request (as text: its JSON schema is only in the prompt)"][agent]
+        CAPABILITIES["plans a request (as text: only the prompt has the JSON schema)"][agent]
         == "yes"
     )
     assert ("additionalProperties" in json.dumps(_answer_shape(first.body))) == asked_by_schema
@@ -155,7 +155,7 @@ def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
     assert [worker["status"] for worker in job["workers"]] == ["success"] * 4
 
 
-@each_with("`max_steps` held", nightly=("gemini", "opencode"))
+@each_with("`max_steps` enforced", nightly=("gemini", "opencode"))
 def test_max_steps_is_held(site: Site, agent: str) -> None:
     job = site.run(agent, f"{agent}-forever", scripts.FOREVER, max_steps=3)
 
@@ -167,7 +167,7 @@ def test_max_steps_is_held(site: Site, agent: str) -> None:
 
 
 # Steps and tokens come from the same lines.
-@each_with("`max_tokens` held during the attempt", nightly=("claude", "gemini", "opencode"))
+@each_with("`max_tokens` enforced during the attempt", nightly=("claude", "gemini", "opencode"))
 def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
     # Gemini stops if the same call is repeated, so each call differs.
     commands = [f"sleep 0.3; echo {number}" for number in range(40)]
@@ -184,7 +184,9 @@ def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
     assert used["steps"] <= 12
 
 
-@each_with("`read-only`: nothing written, the worker fails", nightly=("gemini", "opencode"))
+@each_with(
+    "`read-only`: the agent cannot write, and the worker fails", nightly=("gemini", "opencode")
+)
 def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: str) -> None:
     job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
 
@@ -198,7 +200,7 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
 @pytest.mark.parametrize(
     "way", ["MCP", *(pytest.param(way, marks=pytest.mark.nightly) for way in ("command", "HTTP"))]
 )
-@each_with("starts child jobs that codex and gemini run, in all three ways")
+@each_with("starts child jobs of codex and gemini: by MCP, `spawn`, and HTTP")
 def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str, way: str) -> None:
     for name in ("codex", "gemini"):
         site.api.scripts[f"part-{name}"] = scripts.part(name)
