@@ -5,7 +5,7 @@ from tests.faults.row import Row
 ROWS = (
     Row(
         number=36,
-        fault="readers of streams that do not read",
+        fault="clients that request a stream, and do not read it",
         injection="sockets that are never read",
         promise="their connections are closed; other callers are not delayed",
         tests=(
@@ -28,8 +28,8 @@ ROWS = (
     Row(
         number=38,
         fault="calls from other sites",
-        injection="foreign Host or Origin; text as JSON",
-        promise="rejected before all other checks",
+        injection="foreign Host or Origin; JSON sent as plain text",
+        promise="each call is rejected",
         tests=(
             "unit/api/access/test_origin_guard.py::test_other_names_are_refused_everywhere",
             "unit/api/access/test_origin_guard.py::test_calls_from_other_sites_are_refused",
@@ -82,7 +82,7 @@ ROWS = (
     Row(
         number=41,
         fault="secrets that are split or encoded",
-        injection="every cut; base64, URL, JSON",
+        injection="a secret cut at each position; base64, URL, JSON",
         promise="never in logs, events, reports, or files of an attempt",
         tests=(
             "unit/security/secrets/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
@@ -96,7 +96,7 @@ ROWS = (
     ),
     Row(
         number=42,
-        fault="expired, foreign, or invented keys",
+        fault="expired or invented keys, and keys of other callers",
         injection="each key on every call",
         promise="401, or 404 for jobs that the key does not see",
         tests=(
@@ -142,7 +142,9 @@ ROWS = (
         number=45,
         fault="git: conflicts, dirty trees, stale locks",
         injection="scripted repositories",
-        promise="reported or resolved; other worktrees and your checkout do not change",
+        promise=(
+            "each problem is reported or resolved; other worktrees and your checkout do not change"
+        ),
         tests=(
             "unit/git/merge/test_merge_tree.py::test_merging",
             "unit/git/merge/test_merge_tree.py::test_where_it_cannot_land_nothing_changes",
@@ -241,14 +243,14 @@ ROWS = (
     Row(
         number=60,
         fault="a power cut",
-        injection="all processes are killed; another boot id",
+        injection="all processes are killed; the kernel's boot id changes",
         promise="interrupted workers run again, and no retry is used",
         tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
     ),
     Row(
         number=55,
         fault="worker forges its exit record",
-        injection="success records, with and without a guessed secret",
+        injection="records of success, with and without a guess of the shim's secret",
         promise="the attempt is lost; its reason names the forged record",
         tests=(
             (

@@ -7,7 +7,7 @@ ROWS = (
         number=1,
         fault="server killed at any instant",
         injection="random kills of processes",
-        promise="every accepted job ends as without the crash; no attempt runs twice",
+        promise="every accepted job ends as if no crash had happened; no attempt runs twice",
         tests=(
             "faults/test_kills.py::test_no_kill_loses_or_doubles_work",
             "integration/engine/server/test_crashes.py::test_a_killed_server_costs_no_work",
@@ -23,14 +23,14 @@ ROWS = (
         number=2,
         fault="server killed during recovery",
         injection="a second crash at each later failpoint",
-        promise="the job ends as without a crash",
+        promise="the job ends as if no crash had happened",
         tests=("faults/test_failpoints.py::test_another_crash_during_recovery_changes_nothing",),
     ),
     Row(
         number=3,
         fault="server stopped twice in a row",
-        injection="crash and orderly stop, in all pairs",
-        promise="the job ends as without the stops",
+        injection="crash or orderly stop, in all four pairs",
+        promise="the job ends as if nothing had stopped the server",
         tests=(
             "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
             (
@@ -94,8 +94,8 @@ ROWS = (
     ),
     Row(
         number=5,
-        fault="crash after a start is recorded",
-        injection="failpoint after the commit",
+        fault="server killed after it accepted a job, before the worker starts",
+        injection="failpoints at the commit and at the launch",
         promise="the worker starts once, after the restart",
         tests=("faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",),
     ),
@@ -183,7 +183,7 @@ ROWS = (
     ),
     Row(
         number=12,
-        fault="much output without a reader",
+        fault="much output without a line end",
         injection="300 kB without a newline",
         promise="the worker does not block; the log has all of it",
         tests=(
@@ -288,8 +288,8 @@ ROWS = (
     ),
     Row(
         number=62,
-        fault="terminal closes, or the reader exits",
-        injection="a closed terminal; `head`",
+        fault="terminal of `run` closes, or a pipe's reader exits",
+        injection="a closed terminal; a pipe to `head`",
         promise=(
             "a closed terminal cancels the job, and stops a server that `run` started; without a "
             "reader, `run` exits with the job's code"
@@ -304,7 +304,7 @@ ROWS = (
         number=63,
         fault="AI tool renews its login, and is killed",
         injection="a new login file; the driver is killed",
-        promise="your login is renewed; a newer login of yours stays",
+        promise="the renewed login is copied to yours, unless yours is newer",
         tests=(
             (
                 "integration/agents/test_driver.py::"

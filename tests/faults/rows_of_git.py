@@ -27,7 +27,7 @@ ROWS = (
         number=51,
         fault="server ends while gates run",
         injection="failpoints around each gate; kill and orderly stop",
-        promise="the gates run again, never twice at once; the attempt stays valid",
+        promise="the gates run again, never twice at once; the attempt is not repeated",
         tests=(
             (
                 "integration/engine/gates/test_gate_crashes.py::"
@@ -75,7 +75,7 @@ ROWS = (
         number=54,
         fault="crashes with PostgreSQL",
         injection="kills at failpoints and at random; a lost connection",
-        promise="as on SQLite; a second server is rejected",
+        promise="the same as with SQLite; a second server is rejected",
         tests=(
             (
                 "faults/test_on_postgresql.py::"

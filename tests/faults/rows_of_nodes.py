@@ -63,7 +63,7 @@ ROWS = (
     ),
     Row(
         number=73,
-        fault="a cluster's server is killed, or away for longer than the lease",
+        fault="a cluster's server is killed, or absent for longer than the lease",
         injection="SIGKILL, and a restart",
         promise="workers continue; the next server adopts them; logs are complete",
         tests=(
@@ -75,7 +75,7 @@ ROWS = (
     Row(
         number=74,
         fault="an unknown program connects",
-        injection="plain text, no certificate, another authority",
+        injection="plain text, no certificate, a certificate of another authority",
         promise="the program gets no answer",
         tests=(
             f"{NODES}::test_a_connection_without_tls_or_certificate_gets_nothing",
@@ -126,7 +126,7 @@ ROWS = (
     ),
     Row(
         number=79,
-        fault="anything of a cluster is killed or cut off",
+        fault="a node, a connection, or the server is killed or cut off",
         injection="random faults: `python -m tests.support.node_kills`",
         promise="no work is lost; no two runs of a worker overlap; no process remains",
         tests=("faults/test_node_kills.py::test_no_kill_of_nodes_loses_or_doubles_work",),
@@ -174,7 +174,7 @@ ROWS = (
     Row(
         number=84,
         fault="full disk: a node",
-        injection="the file system of its state is filled",
+        injection="the file system of `--state` is filled",
         promise=(
             "no worker starts, and no retry is used; logs of running workers are marked as "
             "incomplete"
@@ -258,7 +258,7 @@ ROWS = (
     Row(
         number=91,
         fault="full disk: a node, during a transfer",
-        injection="the file system of its state is filled",
+        injection="the file system of `--state` is filled",
         promise="before the start, no retry is used; after the end, the node waits for space",
         tests=(
             f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
@@ -268,7 +268,7 @@ ROWS = (
     Row(
         number=92,
         fault="a fault during a child job on a node without shared files",
-        injection="cuts at each message; kills after each step; a full disk",
+        injection="connection cut at each message; kills after each step; a full disk",
         promise="one child job runs once; its result is in the worker's files",
         tests=(
             f"{CHILDREN}::"
@@ -283,7 +283,7 @@ ROWS = (
     Row(
         number=93,
         fault="server's machine lost, standby server elsewhere",
-        injection="all its processes are killed, or stopped for longer than the lease",
+        injection="the machine's processes are killed, or stopped for longer than the server lease",
         promise=(
             "the second server starts unfinished workers again, and no retry is used; a machine "
             "that wakes changes nothing"

@@ -35,7 +35,7 @@ ROWS = (
         number=19,
         fault="full disk: a worker's log",
         injection="a log on a full file system",
-        promise="exit code 0 with a lost log is no success",
+        promise="a worker whose log is lost fails, even with exit code 0",
         tests=(
             (
                 "integration/launchers/test_launcher_resources.py::"
@@ -222,8 +222,8 @@ ROWS = (
     ),
     Row(
         number=29,
-        fault="recursion with fewer slots than levels",
-        injection="one slot, five levels",
+        fault="child jobs deeper than the number of slots",
+        injection="one slot, depth 5",
         promise="no deadlock",
         tests=(
             "integration/engine/jobs/test_recursion.py::test_one_slot_is_enough_for_five_levels",
@@ -261,7 +261,7 @@ ROWS = (
     Row(
         number=32,
         fault="a cancel while a job tree runs",
-        injection="random sequences; a tree of three levels",
+        injection="random sequences; child jobs of child jobs",
         promise="no descendant runs after its grace period; no new child job is accepted",
         tests=(
             (
@@ -277,7 +277,7 @@ ROWS = (
     ),
     Row(
         number=33,
-        fault="a parent is killed while it waits",
+        fault="a worker is killed while it waits for its child jobs",
         injection="kill of its process",
         promise="its child jobs are cancelled; no process remains",
         tests=(
@@ -425,9 +425,9 @@ ROWS = (
     ),
     Row(
         number=66,
-        fault="a folder below a hidden directory",
-        injection="folder and project below `/tmp`, with a sandbox",
-        promise="workers can read them",
+        fault="a sandbox hides the directory around the folder",
+        injection="folder and project below `/tmp`",
+        promise="workers can read the folder and the project",
         tests=(
             (
                 "integration/engine/access/test_containment.py::"
