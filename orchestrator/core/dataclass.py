@@ -7,7 +7,7 @@ no object in the first second of a process, or in a short command.
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from itertools import repeat
 from operator import attrgetter, call
@@ -24,14 +24,15 @@ _METHODS = frozenset(
 #: Methods that few classes need, so they are compiled when they are first called.
 _COMPARING = frozenset(("__repr__", "__eq__", "__hash__"))
 
+_set = object.__setattr__
+
 if TYPE_CHECKING:
     from dataclasses import dataclass as dataclass
 else:
 
     def dataclass(cls: type | None = None, /, **options: Any) -> type | Callable[[type], type]:
-        """Works like ``dataclasses.dataclass``, with two exceptions.
+        """Works like ``dataclasses.dataclass``, but there is no ``InitVar``.
 
-        Setting an unknown attribute of a frozen object raises TypeError. There is no ``InitVar``.
         The first object must be created by a call, not by ``pickle`` or ``__new__``. Any thread may
         create the first object of a class.
         """
@@ -54,17 +55,20 @@ def _declare(
     declared: Any = declare(cls)
     own = {name: cls.__dict__[name] for name in _METHODS & cls.__dict__.keys()}
 
-    is_plain = slots and options.get("frozen") and all(map(_is_given, dataclasses.fields(declared)))
+    is_plain = all(map(_is_given, dataclasses.fields(declared)))
+    is_plain = is_plain and not (own.keys() & _COMPARING or options.keys() - {"frozen"})
 
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
         # Threads that create the first objects at the same time set equal methods
-        given: dict[str, Any] = {"slots": slots, "init": not is_plain, **options}
-        if own.keys() & _COMPARING or options.keys() - {"frozen"}:
-            methods = _methods(declared, own, **given)
+        if is_plain:
+            methods = _late_methods(declared, **options) | own
+            init = _initializer(declared, has_slots=slots, **options)
         else:
-            methods = _methods(declared, own, repr=False, eq=False, **given)
-            methods |= _late_methods(declared, **options)
-        init = _initializer(declared) if is_plain else methods.pop("__init__")
+            methods = _methods(declared, own, slots=slots, **options)
+            init = methods.pop("__init__")
+        if options.get("frozen"):
+            fixed = _frozen_methods(declared, has_slots=slots)
+            methods |= {name: fixed[name] for name in fixed.keys() - own.keys()}
         for name, method in methods.items():
             setattr(declared, name, method)
         # Set last, because another thread may create an object from now on
@@ -79,17 +83,16 @@ def _is_given(field: "dataclasses.Field[Any]") -> bool:
     return field.init
 
 
-def _initializer(cls: type) -> Any:
-    """Return the method ``__init__`` of a frozen class with slots.
+def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
+    """Return the method ``__init__``.
 
-    It sets each field by the field's slot. The standard method looks up each field by name, and
-    takes three times as long.
+    With slots, it sets each field by the field's slot. The standard method of a frozen class looks
+    up each field by name, and takes three times as long.
     """
-    known: dict[str, Any] = {"_missing": dataclasses.MISSING}
+    known: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": _set}
     parameters, keywords, lines = ["self"], ["*"], []
     for each in dataclasses.fields(cls):
         name = parameter = value = each.name
-        known[f"_set_{name}"] = getattr(cls, name).__set__
         if each.default_factory is not dataclasses.MISSING:
             known[f"_make_{name}"] = each.default_factory
             parameter = f"{name}=_missing"
@@ -98,7 +101,11 @@ def _initializer(cls: type) -> Any:
             known[f"_default_{name}"] = each.default
             parameter = f"{name}=_default_{name}"
         (keywords if each.kw_only else parameters).append(parameter)
-        lines.append(f" _set_{name}(self, {value})")
+        if has_slots:
+            known[f"_set_{name}"] = getattr(cls, name).__set__
+            lines.append(f" _set_{name}(self, {value})")
+        else:
+            lines.append(f" _set(self, {name!r}, {value})" if frozen else f" self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         lines.append(" self.__post_init__()")
     everything = ", ".join([*parameters, *(keywords if len(keywords) > 1 else ())])
@@ -106,6 +113,36 @@ def _initializer(cls: type) -> Any:
     init = known["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
+
+
+def _frozen_methods(cls: type, *, has_slots: bool) -> dict[str, Any]:
+    """Return the methods of a frozen class that reject changes, and with slots those that copy.
+
+    The standard decorator compiles them for each class, which takes ten times as long.
+    """
+    names = tuple(each.name for each in dataclasses.fields(cls))
+
+    def check(self: object, name: str, change: str) -> None:
+        if type(self) is cls or name in names:
+            raise dataclasses.FrozenInstanceError(f"cannot {change} field {name!r}")
+
+    def set_field(self: object, name: str, value: object) -> None:
+        check(self, name, "assign to")
+        _set(self, name, value)
+
+    def delete_field(self: object, name: str) -> None:
+        check(self, name, "delete")
+        object.__delattr__(self, name)
+
+    def state(self: object) -> list[object]:
+        return [getattr(self, name) for name in names]
+
+    def set_state(self: object, state: Sequence[object]) -> None:
+        for name, value in zip(names, state, strict=True):
+            _set(self, name, value)
+
+    methods: dict[str, Any] = {"__setattr__": set_field, "__delattr__": delete_field}
+    return {**methods, "__getstate__": state, "__setstate__": set_state} if has_slots else methods
 
 
 def _late_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
@@ -142,7 +179,6 @@ def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any
 
 Value = TypeVar("Value")
 
-_set = object.__setattr__
 #: Runs an iterator to its end.
 _run = deque[object](maxlen=0).extend
 
