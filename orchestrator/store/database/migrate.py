@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
+#: The statements that create all tables; ``python -m orchestrator.store.schema.statements`` writes
+#: the file.
+SQLITE = Path(__file__).parents[1] / "schema" / "sqlite.sql"
 #: The newest migration.
 LATEST = "0019"
 _TABLE = "alembic_version"
@@ -48,7 +51,13 @@ def create(connection: Connection) -> None:
 
     Running all migrations instead would take ten times as long.
     """
-    metadata.create_all(connection, checkfirst=False)
+    if connection.dialect.name == "sqlite":
+        # Written before, because composing the statements takes a fiftieth of a server's start.
+        for statement in SQLITE.read_text("utf-8").split(";\n"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+    else:
+        metadata.create_all(connection, checkfirst=False)
     connection.execute(lease_numbers.insert().values(id=1, last=0))
     connection.execute(
         server_lease.insert().values(

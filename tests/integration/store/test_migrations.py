@@ -82,7 +82,10 @@ SCHEMA = {
 
 def schema_of(connection: Connection) -> set[tuple[str, str, tuple[str, ...]]]:
     rows = connection.execute(text(SCHEMA[connection.dialect.name]))
-    return {(kind, name, tuple(sorted(re.split(r"\s*,?\s+", said)))) for kind, name, said in rows}
+    return {
+        (kind, name, tuple(sorted(re.split(r"\s*,?\s+", said.strip()))))
+        for kind, name, said in rows
+    }
 
 
 def rows_of(connection: Connection) -> dict[str, list[tuple[object, ...]]]:
