@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import re
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -10,21 +9,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.config.example_key import is_example
+from orchestrator.config.layer import FILE_NAME
 from orchestrator.config.loading import Loaded, load
-from orchestrator.config.rendering import render_starter
 from orchestrator.config.settings import Settings
-from orchestrator.config.sources import FILE_NAME
-from orchestrator.config.yaml_text import Position, read_yaml
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.untrusted_files import replace_file
 
 #: Variables that override a key in the file.
 VARIABLES = ("ORCHESTRATOR_API__API_KEY", "ORCHESTRATOR_API__API_KEY_FILE")
-
-#: Values that mean "no key yet".
-PLACEHOLDERS = (None, "", "...")
-PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\.\.\.|null|~)?""")
 
 
 def load_with_key(
@@ -64,10 +57,14 @@ def ensure_key(folder: Path) -> bool:
     Returns False if the file already has a key. The rest of the file is unchanged. Raises
     ValueError if the key cannot be inserted safely.
     """
+    # Imported when needed: most folders have a key.
+    from orchestrator.config.rendering import render_starter
+    from orchestrator.config.yaml.key_insertion import lacks_key, with_key
+
     path = folder / FILE_NAME
     with _alone(folder):
         text = _text(path) if path.exists() else render_starter()
-        if path.exists() and not _lacks_key(text):
+        if path.exists() and not lacks_key(text):
             return False
         replace_file(path, with_key(text, secrets.token_hex(32)).encode(), durable=True)
     return True
@@ -92,74 +89,6 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ValueError(f"{path.name}:{line}: not UTF-8; save the file as UTF-8") from error
-
-
-def with_key(text: str, key: str) -> str:
-    """Return the text of ``config.yaml`` with the key added. All other values are unchanged.
-
-    Raise ValueError if the key cannot be added without changing another value.
-    """
-    for edited in _edits(text, f'api_key: "{key}"'):
-        if _differs_only_by_key(text, edited, key):
-            return edited
-    raise ValueError(
-        f'{FILE_NAME}: the key cannot be added automatically; add two lines: "api:", and below it, '
-        f'indented: "api_key: {key}"'
-    )
-
-
-def _lacks_key(text: str) -> bool:
-    document = read_yaml(text)
-    if document.faults:
-        position, reason = document.faults[0]
-        raise ValueError(f"{FILE_NAME}:{position.line}:{position.column}: {reason}")
-    return _api(document.value).get("api_key") in PLACEHOLDERS
-
-
-def _api(value: object) -> dict[str, object]:
-    api = value.get("api") if isinstance(value, dict) else None
-    return api if isinstance(api, dict) else {}
-
-
-def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield texts with ``entry`` inserted in different ways, the most natural way first.
-
-    Each text may be invalid, so the caller must check it.
-    """
-    positions = read_yaml(text).positions
-    first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
-    if ("api", "api_key") in positions:
-        start = _offset(text, positions["api", "api_key"])
-        yield text[:start] + PLACEHOLDER.sub(entry, text[start:], count=1)
-    elif first:
-        start = _offset(text, first)
-        yield text[:start] + entry + "\n" + " " * (first.column - 1) + text[start:]
-        yield text[:start] + entry + ", " + text[start:]
-    elif ("api",) in positions:
-        start = _offset(text, positions["api",])
-        end = (text + "\n").index("\n", start)
-        yield text[:end] + "\n  " + entry + text[end:]
-        yield text[:start] + "api:\n  " + entry + text[end:]
-    else:
-        yield text + ("" if text.endswith("\n") else "\n") + f"api:\n  {entry}\n"
-
-
-def _offset(text: str, position: Position) -> int:
-    lines = text.split("\n")[: position.line - 1]
-    return sum(len(line) + 1 for line in lines) + position.column - 1
-
-
-def _differs_only_by_key(text: str, edited: str, key: str) -> bool:
-    before, after = read_yaml(text), read_yaml(edited)
-    if after.faults or _api(after.value).get("api_key") != key:
-        return False
-    return _without_key(before.value) == _without_key(after.value)
-
-
-def _without_key(value: object) -> dict[str, object]:
-    sections = dict(value) if isinstance(value, dict) else {}
-    api = {name: setting for name, setting in _api(value).items() if name != "api_key"}
-    return {**sections, "api": api}
 
 
 def main(arguments: list[str]) -> int:

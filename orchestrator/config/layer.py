@@ -5,6 +5,7 @@ from dataclasses import field
 
 from orchestrator.core.dataclass import dataclass
 
+FILE_NAME = "config.yaml"
 #: Names and list positions that lead to a value: ``("api", "port")``.
 KeyPath = tuple[str | int, ...]
 

@@ -9,12 +9,19 @@ from pydantic import ValidationError
 
 from orchestrator.config.expected_values import expected_at, schema_at, unknown_key
 from orchestrator.config.fields.kinds import Section
-from orchestrator.config.layer import ConfigProblem, KeyPath, Layer, Origin, dotted, merged
+from orchestrator.config.layer import (
+    FILE_NAME,
+    ConfigProblem,
+    KeyPath,
+    Layer,
+    Origin,
+    dotted,
+    merged,
+)
 from orchestrator.config.setting_checks import conflicts
 from orchestrator.config.setting_kinds import setting_paths
-from orchestrator.config.settings import Settings
+from orchestrator.config.settings import NAMED, Settings
 from orchestrator.config.sources import (
-    FILE_NAME,
     SECRETS,
     read_environment,
     read_file,
@@ -27,8 +34,6 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.text.formatting import cut
 
 SHOWN_CHARACTERS = 40
-#: Sections whose names the user chooses.
-NAMED = ("agents", "triggers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +76,7 @@ def _unreadable(file: Layer) -> bool:
 
 def _validated(layer: Layer) -> Settings:
     try:
-        settings = Settings.model_validate(layer.values)
+        settings = Settings.of_sections(layer.values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
         # Pydantic does not count invalid entries: it calls a list of them too short, too.

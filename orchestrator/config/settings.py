@@ -1,10 +1,18 @@
 """The settings: each with its default, its bounds, and one line that describes it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, create_model, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from orchestrator.config.fields.choices import (
     Attempts,
@@ -54,8 +62,7 @@ MIB = 1024 * 1024
 Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 
-# only the subclass Orchestrator is used, and deferring saves a millisecond
-class _Workplace(Section, defer_build=True):
+class _Workplace(Section):
     execution_mode: Mode = ExecutionMode.NATIVE
     """Platform of the agents: native, wsl (same as native), or windows (on Windows, from WSL)."""
     workspace_root: PathText = Path("workspace")
@@ -83,7 +90,7 @@ else:
     )
 
 
-class Orchestrator(_Commands, defer_build=False):
+class Orchestrator(_Commands):
     """Project, workspace, and agent programs."""
 
     project_root: PathText | None = None
@@ -144,7 +151,7 @@ class Workers(Section):
 
     max_workers: CountOrAuto = 10
     """Maximum number of parallel workers, in total and in each job; auto: one per processor."""
-    default_timeout: Seconds = 300
+    default_timeout: Seconds = 300.0
     """Timeout of one attempt of a worker, in seconds."""
     max_retries: int = Field(default=2, ge=0, le=100)
     """Maximum number of retries of a failed worker."""
@@ -164,7 +171,7 @@ class Workers(Section):
     """Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off."""
     policy: Annotated[AgentPolicy, Field(strict=False)] = AgentPolicy.FULL
     """What AI agents may do without asking: full, edit (files of their directory), or read-only."""
-    stall_seconds: SecondsOrZero = 600
+    stall_seconds: SecondsOrZero = 600.0
     """Seconds without output after which an AI agent is stopped (default 10 min); 0: never."""
     resume_sessions: bool = True
     """Allow a retry to resume its AI tool's session; false: each attempt starts a new session."""
@@ -174,28 +181,33 @@ class Workers(Section):
     """Cost cap, but unknown price: refuse the job, or first: stop it after its first worker."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
-    grace_seconds: float = Field(default=5, ge=0, le=600)
+    grace_seconds: float = Field(default=5.0, ge=0, le=600)
     """Seconds between SIGTERM and SIGKILL to a worker."""
-    retry_backoff_seconds: float = Field(default=2, ge=0, le=86400)
+    retry_backoff_seconds: float = Field(default=2.0, ge=0, le=86400)
     """Seconds before the first retry; doubled for each further retry."""
     log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
     """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
     """Mechanism that ends all processes: auto, subreaper, cgroup, pidns, sandbox, or basic."""
-    limits: WorkerLimitSettings = WorkerLimitSettings()
+    limits: WorkerLimitSettings = WorkerLimitSettings.by_default()
     """Limits of one worker and all its processes; null: no limit."""
-    sandbox: SandboxSettings = SandboxSettings()
+    sandbox: SandboxSettings = SandboxSettings.by_default()
     """Access of workers to the host, if containment is sandbox."""
     on_shutdown: Annotated[OnShutdown, Field(strict=False)] = OnShutdown.STOP
     """Running workers at server shutdown: stop (restarted later) or leave (keep running)."""
-    orphan_timeout: SecondsOrZero = 7200
+    orphan_timeout: SecondsOrZero = 7200.0
     """Seconds that workers keep running after their server crashed (default 2 h); 0: no limit."""
     min_available_memory_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """Minimum free memory after a worker starts, in bytes (default 256 MiB)."""
-    max_memory_pressure: float = Field(default=40, ge=0, le=100)
+    max_memory_pressure: float = Field(default=40.0, ge=0, le=100)
     """Start no workers above this memory pressure (Linux PSI "some", in percent)."""
     min_free_disk_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """Minimum free space on the disks of workspace and repository, in bytes (default 256 MiB)."""
+
+    @classmethod
+    def by_default(cls) -> Self:
+        running: int = cls.model_fields["max_workers"].default
+        return cls.model_construct(max_live_workers=LIVE_PER_RUNNING * running)
 
     @model_validator(mode="before")
     @classmethod
@@ -214,7 +226,7 @@ class GateSettings(Section):
 
     run: Annotated[GatesByDefault, Field(strict=False)] = GatesByDefault.AUTO
     """Gates of jobs that name no gates: auto (found in the repository) or off."""
-    timeout: Seconds = 600
+    timeout: Seconds = 600.0
     """Timeout of a gate without its own timeout, in seconds (default 10 min)."""
     tests_may_change: bool = False
     """Allow all tasks to change tests; false: only tasks that declare the test files in writes."""
@@ -288,7 +300,7 @@ class ApiKey(Section):
     """The key, 16 characters or more; set either key_hash or key."""
     scopes: Annotated[tuple[KeyScope, ...], Field(strict=False, min_length=1)]
     """Scopes: read (all jobs), submit (own jobs: submit and control), or admin (everything)."""
-    limits: KeyLimitSettings = KeyLimitSettings()
+    limits: KeyLimitSettings = KeyLimitSettings.by_default()
     """Limits of the key: cost per day, unfinished jobs, workers, and submissions."""
 
 
@@ -431,23 +443,42 @@ class ClusterSection(Section):
     """Bounds of the number of Dask's workers, {minimum: 0, maximum: 10}; null: no scaling."""
 
 
+#: Sections whose names the user chooses.
+NAMED = ("agents", "triggers")
+
+
 class Settings(Section):
     """Settings of the orchestrator."""
 
-    orchestrator: Orchestrator = Orchestrator()
-    workers: Workers = Workers()
-    gates: GateSettings = GateSettings()
-    recursion: Recursion = Recursion()
-    limits: Limits = Limits()
-    api: Api = Api()
-    store: StoreSettings = StoreSettings()
-    logging: Logging = Logging()
-    git: GitSection = GitSection()
-    reports: ReportSettings = ReportSettings()
-    webhooks: WebhookSettings = WebhookSettings()
-    notify: Notify = Notify()
-    cluster: ClusterSection = ClusterSection()
+    orchestrator: Orchestrator = Orchestrator.by_default()
+    workers: Workers = Workers.by_default()
+    gates: GateSettings = GateSettings.by_default()
+    recursion: Recursion = Recursion.by_default()
+    limits: Limits = Limits.by_default()
+    api: Api = Api.by_default()
+    store: StoreSettings = StoreSettings.by_default()
+    logging: Logging = Logging.by_default()
+    git: GitSection = GitSection.by_default()
+    reports: ReportSettings = ReportSettings.by_default()
+    webhooks: WebhookSettings = WebhookSettings.by_default()
+    notify: Notify = Notify.by_default()
+    cluster: ClusterSection = ClusterSection.by_default()
     agents: Mapping[AgentName, UserAgent] = Field(default_factory=dict)
     """Agents that you add, by name."""
     triggers: Mapping[AgentName, TriggerSettings] = Field(default_factory=dict)
     """Triggers by name: events from outside that start a job (see docs/triggers.md)."""
+
+    @classmethod
+    def of_sections(cls, given: Mapping[str, Any]) -> Self:
+        """Return the settings with the ``given`` sections. Raise ValidationError.
+
+        Only these sections are checked, because building the validators of all sections takes a
+        fiftieth of a server's start.
+        """
+        kinds = {name: field.annotation for name, field in cls.model_fields.items()}
+        if given.keys() <= kinds.keys() - set(NAMED):
+            with suppress(ValidationError):
+                checked = {name: kinds[name].model_validate(given[name]) for name in given}  # type: ignore[union-attr]
+                return cls.model_construct(**checked)
+        # The errors of this check name the section.
+        return cls.model_validate(given)

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
@@ -34,7 +34,16 @@ class Section(DescribedFields, BaseModel):
         allow_inf_nan=False,
         hide_input_in_errors=True,
         validate_default=True,
+        defer_build=True,
     )
+
+    @classmethod
+    def by_default(cls) -> Self:
+        """Return the section with its defaults, without the check of the defaults.
+
+        The check would build the validator of each section at every start; a test checks them.
+        """
+        return cls.model_construct()
 
 
 SIZE_PATTERN = r"^[1-9][0-9]{0,18}(\.[0-9]{1,18})?([KMGT](i?B)?|B)?$"

@@ -85,7 +85,7 @@ class UserAgent(Section):
         tuple[Annotated[Inherited, Field(strict=False)], ...], Field(strict=False)
     ] = ()
     """Parts of your configuration that workers inherit: mcp, skills, hooks, or memory."""
-    policies: PolicyArguments = PolicyArguments()
+    policies: PolicyArguments = PolicyArguments.by_default()
     """Arguments to add to the command for each policy; only with a reader."""
     class_: ClassPath | None = Field(default=None, alias="class")
     """Python class of the agent, instead of a command: package.module:Class."""

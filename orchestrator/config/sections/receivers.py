@@ -59,7 +59,7 @@ class WebhookSettings(Section):
     """Secret of the signatures of messages to callback_url of jobs; null: unsigned."""
     allow_hosts: Words = ()
     """Private hosts that may get messages, such as [localhost:5678]; other hosts must be public."""
-    timeout: Annotated[Seconds, Field(le=120)] = 10
+    timeout: Annotated[Seconds, Field(le=120)] = 10.0
     """Timeout of one attempt, until the whole answer has arrived, in seconds."""
 
 

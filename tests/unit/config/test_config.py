@@ -4,6 +4,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -22,10 +24,14 @@ from orchestrator.config import (
     render_template,
     visible,
 )
-from orchestrator.config.api_key import ensure_key, load_with_key, with_key
+from orchestrator.config.api_key import ensure_key, load_with_key
 from orchestrator.config.expected_values import schema_at, settings_schema
 from orchestrator.config.layer import KeyPath
 from orchestrator.config.setting_kinds import is_optional, is_text, setting_paths
+from orchestrator.config.settings import NAMED
+from orchestrator.config.yaml.key_insertion import with_key
+from orchestrator.config.yaml.plain_yaml import plain_yaml
+from orchestrator.config.yaml.yaml_text import read_yaml
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.submission import Scope
 
@@ -835,3 +841,72 @@ def test_names_and_kinds_of_settings_are_those_of_the_schema() -> None:
         assert is_optional(path) == bool(schema.get("optional")), path
     assert not is_text(("api", "no_such_key"))
     assert not is_text(("no_such_section", "key"))
+
+
+SECTIONS = [name for name in Settings.model_fields if name not in NAMED]
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_the_defaults_of_a_section_are_valid_and_have_the_types_of_given_values(name: str) -> None:
+    default = Settings.model_fields[name].default
+
+    checked = type(default).model_validate({})
+
+    assert repr(default) == repr(checked)
+
+
+def test_only_given_sections_are_checked() -> None:
+    code = (
+        "from orchestrator.config.settings import Settings\n"
+        "Settings.of_sections({'api': {'port': 1}})\n"
+        "kinds = {name: field.annotation for name, field in Settings.model_fields.items()}\n"
+        "print(*(name for name in kinds if getattr(kinds[name], '__pydantic_complete__', False)))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+    assert (done.stdout.split(), done.stderr) == (["api"], "")
+
+
+_WORDS = (
+    "api",
+    "port",
+    "yes",
+    "On",
+    "null",
+    "true",
+    "8123",
+    "08",
+    "1_0",
+    "1.5",
+    "-1",
+    "2026-01-01",
+)
+_PARTS = (*_WORDS, '"0x1"', '"a # b"', "/a/b.c", "a b", "~", ": ", ":", "  ", " # note", "\n", "é")
+
+
+@given(st.lists(st.sampled_from(_PARTS), max_size=12).map("".join))
+def test_plain_yaml_is_read_as_by_pyyaml(text: str) -> None:
+    assert plain_yaml(text) in (None, read_yaml(text))
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(("api", "workers", "git")),
+        st.dictionaries(st.sampled_from(("port", "key", "on_shutdown")), st.sampled_from(_PARTS)),
+    )
+)
+def test_sections_of_plain_yaml_are_read_as_by_pyyaml(sections: dict[str, dict[str, str]]) -> None:
+    text = "# note\n" + "".join(
+        f"{name}:  # {name}\n" + "".join(f"  {key}: {value}\n" for key, value in keys.items())
+        for name, keys in sections.items()
+    )
+    assert plain_yaml(text) in (None, read_yaml(text))
+
+
+def test_a_new_config_file_is_plain(tmp_path: Path) -> None:
+    ensure_key(tmp_path)
+
+    text = (tmp_path / "config.yaml").read_text()
+
+    assert plain_yaml(text) == read_yaml(text)
