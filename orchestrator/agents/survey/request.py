@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.late_pattern import late_pattern
 
 #: Text in the terminal and at the top of the report if a request asks to build something.
 NOTHING_BUILT = (
@@ -21,11 +22,13 @@ NOTHING_BUILT = (
     " your own agent, use `agents:` in config.yaml."
 )
 
-_WORD = re.compile(r"[A-Za-z][A-Za-z'+#]*")
-_CLAUSE = re.compile(r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE)
+_WORD = late_pattern(r"[A-Za-z][A-Za-z'+#]*")
+_CLAUSE = late_pattern(
+    r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
+)
 #: Objects that are texts about code, so that nothing is built: "write a report", "make a list of",
 #: "build a map".
-_ACCOUNT = re.compile(
+_ACCOUNT = late_pattern(
     r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
     r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
     r"(?:report|summary|overview|inventory|survey|map|list|description|outline|analysis|review"

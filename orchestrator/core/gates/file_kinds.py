@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from posixpath import basename, splitext
 
+from orchestrator.core.text.late_pattern import late_pattern
+
 _DOCUMENT_SUFFIXES = frozenset(
     (
         *(".md", ".markdown", ".rst", ".txt", ".adoc", ".asciidoc", ".org", ".tex", ".log"),
@@ -29,11 +31,11 @@ _DOCUMENT_NAMES = frozenset(
 )
 _CODE_AS_TEXT = ("*requirements*.txt", "*constraints*.txt", "cmakelists.txt")
 #: Files that pytest reads because of their names.
-PYTEST = re.compile(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
+PYTEST = late_pattern(r"(?:.*/)?(?:test_[^/]*|[^/]*_test|conftest)\.py")
 #: Files that jest, vitest, and ``node --test`` run because of their names.
-JAVASCRIPT = re.compile(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
-_DJANGO = re.compile(r"(?:.*/)?tests\.py")
-_GO = re.compile(r"(?:.*/)?[^/]*_test\.go")
+JAVASCRIPT = late_pattern(r"(?:.*/)?[^/]*[.-](?:test|spec)\.[cm]?[jt]sx?")
+_DJANGO = late_pattern(r"(?:.*/)?tests\.py")
+_GO = late_pattern(r"(?:.*/)?[^/]*_test\.go")
 #: Directories that contain tests with their data, helpers, and snapshots.
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
@@ -82,7 +84,7 @@ _SUFFIXES = {
 }
 _LANGUAGES = {f".{end}": name for name, ends in _SUFFIXES.items() for end in ends.split()}
 #: Configuration in a programming language, and files generated from other sources.
-_NO_SOURCES = re.compile(
+_NO_SOURCES = late_pattern(
     r"(?:setup|conf|noxfile|gunicorn\.conf)\.py"
     r"|(?:.*\.config|\..*rc|\.pnp|gulpfile|gruntfile)\.[cm]?[jt]s"
     r"|.*\.min\.[cm]?js|.*\.d\.[cm]?ts|.*_pb2(?:_grpc)?\.py",

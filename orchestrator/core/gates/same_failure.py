@@ -9,23 +9,26 @@ import re
 from collections.abc import Iterable, Sequence
 
 from orchestrator.core.text.formatting import one_line
+from orchestrator.core.text.late_pattern import late_pattern
 
 #: Number of characters of a message that are compared.
 HEAD = 300
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_ASSERTION = re.compile(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
-_TYPE = re.compile(r"((?:[\w$]+\.)*[\w$]*(?:Error|Exception|Warning|Failed|Exit|Interrupt))(?::|$)")
-_QUOTED = re.compile(r"[bfru]{0,2}('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
-_VARYING: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
-    (re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
-    (re.compile(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b"), "ID"),
-    (re.compile(r"(?:file://)?(?:[A-Za-z]:)?(?<![\w.])(?:[\\/][\w.@%+~=-]+){2,}[\\/]?"), "PATH"),
-    (re.compile(r"\btmp\w{6,}\b"), "NAME"),
-    (re.compile(r"\d+(?:[.,:T-]\d+)*(?:e[+-]?\d+)?", re.IGNORECASE), "0"),
-    (re.compile(r"\b0 ?(?:[nmuµ]?s|sec(?:ond)?s?|min(?:ute)?s?|h(?:our)?s?)\b"), "TIME"),
+_COLOURS = late_pattern(r"\x1b\[[0-9;]*m")
+_ASSERTION = late_pattern(r"(?:[\w.$]*(?:AssertionError|AssertionFailedError)\b|assert\b)")
+_TYPE = late_pattern(
+    r"((?:[\w$]+\.)*[\w$]*(?:Error|Exception|Warning|Failed|Exit|Interrupt))(?::|$)"
 )
-_WORDS = re.compile(r"[\w$]+|[^\w\s]+")
+_QUOTED = late_pattern(r"[bfru]{0,2}('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`[^`]*`)")
+_VARYING: tuple[tuple[re.Pattern[str], str], ...] = (
+    (late_pattern(r"\b0x[0-9a-fA-F]+\b"), "ADDRESS"),
+    (late_pattern(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b", re.IGNORECASE), "ID"),
+    (late_pattern(r"\b(?=[a-f]*[0-9])[0-9a-f]{8,}\b"), "ID"),
+    (late_pattern(r"(?:file://)?(?:[A-Za-z]:)?(?<![\w.])(?:[\\/][\w.@%+~=-]+){2,}[\\/]?"), "PATH"),
+    (late_pattern(r"\btmp\w{6,}\b"), "NAME"),
+    (late_pattern(r"\d+(?:[.,:T-]\d+)*(?:e[+-]?\d+)?", re.IGNORECASE), "0"),
+    (late_pattern(r"\b0 ?(?:[nmuµ]?s|sec(?:ond)?s?|min(?:ute)?s?|h(?:our)?s?)\b"), "TIME"),
+)
+_WORDS = late_pattern(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
@@ -57,7 +60,7 @@ def _head(failure: str) -> Sequence[str]:
 
 
 #: "in 0.53s", "12:31:07.250", and the remaining time in the output of ``orchestrator spawn``.
-_TIMES = re.compile(
+_TIMES = late_pattern(
     r"\d+(?:\.\d+)?(?= ?(?:[nmµ]?s|seconds?|minutes?|min)\b)"
     r"|\d\d:\d\d:\d\d(?:[.,]\d+)?|(?<=wall_seconds )\d+"
 )

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
+from orchestrator.core.text.late_pattern import late_pattern
+
 
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
@@ -41,7 +43,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 #: Expressions for the wild cards between directories. The key "" is for the start of a pattern.
 _DEEP = {"": "", "**/": "(?:.*?/)??", "**": ".*?"}
-_DEEP_WILD = re.compile(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
+_DEEP_WILD = late_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*/|\*\*)", re.DOTALL)
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
@@ -56,12 +58,12 @@ def _chunks(pattern: str) -> list[tuple[str, str]]:
     return [*found, (wild, pattern[begin:])]
 
 
-_PIECES = re.compile(
+_PIECES = late_pattern(
     r"(?P<star>\*)|(?P<one>\?)|\[(?P<not>[!^]?)(?P<class>\]?(?:\\.|[^\]\\])*)\]"
     r"|\\(?P<escaped>.)|(?P<plain>.)",
     re.DOTALL,
 )
-_MEMBERS = re.compile(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
+_MEMBERS = late_pattern(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
 def _within(text: str, *, ends: bool) -> str:

@@ -1,0 +1,27 @@
+"""Regular expressions that are compiled when they are first used.
+
+Compiling those that a server rarely uses would take a hundredth of its start.
+"""
+
+import re
+from typing import Any
+
+
+class _LatePattern:
+    def __init__(self, text: str, flags: int) -> None:
+        self._text, self._flags = text, flags
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(re.compile(self._text, self._flags), name)
+        # The next use finds the method of the compiled expression here.
+        setattr(self, name, value)
+        return value
+
+
+def late_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
+    """Return an expression with the methods of ``re.compile(text, flags)``.
+
+    Functions of ``re`` do not accept it.
+    """
+    pattern: Any = _LatePattern(text, flags)
+    return pattern  # type: ignore[no-any-return]
