@@ -47,8 +47,6 @@ from orchestrator.engine.attempts.review_prompt import entries_for
 from orchestrator.engine.runtime.messages import ContextPrepared, Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
-from orchestrator.schemas.agent_output.plan import plan_schema
-from orchestrator.schemas.agent_output.review import review_schema
 from orchestrator.security.environment import worker_environment
 from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.security.secrets.keys import new_proof
@@ -282,9 +280,16 @@ def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
 
 
 def _answer_schema(worker: Worker) -> str:
+    # Imported when needed, because few jobs have planners and reviewers.
     if worker.is_reviewer:
+        from orchestrator.schemas.agent_output.review import review_schema
+
         return review_schema()
-    return plan_schema() if worker.is_planner else ""
+    if worker.is_planner:
+        from orchestrator.schemas.agent_output.plan import plan_schema
+
+        return plan_schema()
+    return ""
 
 
 def _refused_changes(result: WorkerResult) -> str:

@@ -14,7 +14,6 @@ from orchestrator.core.ports import Assignment, Entry, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.worktrees.working_directories import Worktrees
-from orchestrator.schemas.agent_output.review import review_in
 
 #: Maximum bytes that a prompt contains of all patches together, and of all outputs together.
 PATCH_BYTES = 128 * 1024
@@ -55,6 +54,9 @@ class ReviewPrompts:
         evidence = replace(evidence, files_created=(), files_changed=False)
         if evidence.error_class is not ErrorClass.NONE or evidence.claimed_success is False:
             return evidence
+        # Imported when needed, because few jobs have reviewers.
+        from orchestrator.schemas.agent_output.review import review_in
+
         names = [each.id for each in _candidates(self._scheduler, reviewer)]
         try:
             review = review_in(evidence.output, names)

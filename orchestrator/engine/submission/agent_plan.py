@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from orchestrator.core.errors import Deadlock, InvalidRequest
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
@@ -13,7 +14,9 @@ from orchestrator.core.scheduler import dag
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.submission.submit import SubmissionBuilder, check_tasks
-from orchestrator.schemas.agent_output.plan import Plan, plan_in
+
+if TYPE_CHECKING:
+    from orchestrator.schemas.agent_output.plan import Plan
 
 #: Maximum number of characters of a rejected answer that are repeated to the planner.
 MOST_REPEATED = 4000
@@ -96,14 +99,21 @@ class AgentPlans:
         """
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
-            yield planner.agent, lambda: plan_in(text).to_tasks()
+            yield planner.agent, lambda: _plan(text).to_tasks()
         if job.config.planner == AUTO:
             yield RULES, lambda: tuple(self._rules.plan(job.request))
 
 
-def checked_plan(text: str) -> Plan:
+def _plan(text: str) -> "Plan":
+    # Imported when needed, because few jobs have planners.
+    from orchestrator.schemas.agent_output.plan import plan_in
+
+    return plan_in(text)
+
+
+def checked_plan(text: str) -> "Plan":
     """Return the plan in an answer. Raise InvalidRequest if it cannot be run."""
-    plan = plan_in(text)
+    plan = _plan(text)
     tasks = plan.to_tasks()
     dag.check(tasks)
     dag.check_overlaps(tasks)
