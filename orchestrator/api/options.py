@@ -4,11 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import Unavailable
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
-from orchestrator.schemas.triggers.trigger import Trigger
+
+if TYPE_CHECKING:  # few servers have triggers
+    from orchestrator.schemas.triggers.trigger import Trigger
 
 MIB = 1024 * 1024
 
@@ -78,7 +81,7 @@ class ApiOptions:
     #: Checks the installation; any thread may call it. Raises Unavailable while a check runs.
     doctor: Callable[[], Sequence[DoctorCheck]] = no_doctor
     #: Triggers that events from outside may call.
-    triggers: Sequence[Trigger] = ()
+    triggers: "Sequence[Trigger]" = ()
     #: Receives events that are feedback; None: such events are rejected.
     event_feedback: EventFeedback | None = None
     #: Secret texts that are masked in the audit log.

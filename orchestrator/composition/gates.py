@@ -24,7 +24,7 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.engine.worktrees.setup_commands import Setup
 from orchestrator.gates import PROBE
-from orchestrator.schemas.answers.gates import job_gate_answer
+from orchestrator.schemas import answers
 from orchestrator.workspace import WorkspaceLayout
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
     path = environment_of(surroundings(folder, settings))["PATH"]
     return [
         {
-            **job_gate_answer(gate).model_dump(mode="json"),
+            **answers.gates.job_gate_answer(gate).model_dump(mode="json"),
             "available": not gate.program or which(gate.program, path=path) is not None,
         }
         for gate in gate_plans_of(repository, settings).of_commit()

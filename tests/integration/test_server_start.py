@@ -15,11 +15,18 @@ _LATER = (
     "orchestrator.gates.parsers",
     "orchestrator.git.repository",
     "orchestrator.launchers.cluster",
+    "orchestrator.schemas.agent_output",
+    *(f"orchestrator.schemas.answers.{name}" for name in ("job", "status", "workers")),
+    "orchestrator.schemas.locks",
+    "orchestrator.schemas.merging",
+    *(f"orchestrator.schemas.requests.{name}" for name in ("human_input", "job", "server")),
     "orchestrator.schemas.tasks_api",
+    "orchestrator.schemas.triggers",
     "prometheus_client",
     "requests",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
+    "yaml",
 )
 _PROGRAM = """
 import os, signal, sys

@@ -15,7 +15,7 @@ from werkzeug.wsgi import wrap_file
 
 from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound
-from orchestrator.schemas.answers.workers import LogLinesAnswer
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import LogQuery
 from orchestrator.security.files.untrusted_files import open_plain
 
@@ -148,7 +148,7 @@ def log_part(path: Path, within: Path, query: LogQuery) -> Response:
     with _opened(path, within) as opened:
         if query.q:
             found = search(opened, query.q)
-            answer = LogLinesAnswer(lines=found.lines, total=found.total)
+            answer = answers.workers.LogLinesAnswer(lines=found.lines, total=found.total)
             return Response(answer.model_dump_json(), content_type=JSON, headers=NO_STORE)
         if query.lines:
             first, last = map(int, query.lines.split("-"))

@@ -1,5 +1,7 @@
 """Short descriptions of jobs for MCP tools, because a model pays for each token of an answer."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +13,7 @@ from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.status import TaskResult
+from orchestrator.schemas import answers
 
 Values = dict[str, Any]
 
@@ -119,7 +121,7 @@ def _share(lengths: Sequence[int]) -> int:
     return OUTPUT_CHARACTERS
 
 
-def _task(task: TaskResult, longest: int) -> Values:
+def _task(task: answers.status.TaskResult, longest: int) -> Values:
     files = task.files_created
     return {
         "worker_id": task.worker_id,

@@ -27,9 +27,9 @@ from orchestrator.core.model.submission import Caller, ConfigRequest
 from orchestrator.core.repository.landing import LandOptions, LandRequest
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
+from orchestrator.schemas import requests
 from orchestrator.schemas.fields.validation_errors import faults, unknown_name
 from orchestrator.schemas.requests import mcp
-from orchestrator.schemas.requests.human_input import FeedbackBody
 
 LISTED_JOBS = 10
 LISTED_FILES = 50
@@ -189,9 +189,13 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     commit = arguments.commit or _latest_commit(desk, job_id, worker_id)
     try:
-        body = FeedbackBody(comments=arguments.comments, summary=arguments.summary, commit=commit)
+        body = requests.human_input.FeedbackBody(
+            comments=arguments.comments, summary=arguments.summary, commit=commit
+        )
     except ValidationError as error:
-        raise InvalidRequest("; ".join(map(str, faults(error, FeedbackBody)))) from None
+        raise InvalidRequest(
+            "; ".join(map(str, faults(error, requests.human_input.FeedbackBody)))
+        ) from None
     request = body.to_request(desk.idempotency_key)
     given = desk.service.give_feedback(desk.caller, job_id, worker_id, request)
     return summaries.as_text({**asdict(given), "next": "call wait"})

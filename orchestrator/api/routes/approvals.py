@@ -14,7 +14,7 @@ from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Caller
-from orchestrator.schemas.requests.human_input import AnswerRequest, PlanRequest
+from orchestrator.schemas import requests
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("approvals", __name__, url_prefix="/api/v1")
@@ -31,7 +31,7 @@ def get_plan(job_id: str) -> Response:
 @blueprint.put("/jobs/<job_id>/plan")
 def edit_plan(job_id: str) -> Response:
     reading.query(NoQuery)
-    plan = reading.body(PlanRequest)
+    plan = reading.body(requests.human_input.PlanRequest)
     tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
     service().edit_plan(caller(), checked_job_id(job_id), tasks, version, keeps)
     return json_answer(plan_answer(service().detail(caller(), job_id)))
@@ -66,14 +66,14 @@ def reject_task(job_id: str, task_id: str) -> Response:
 
 def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
     reading.query(NoQuery)
-    comment = reading.body(AnswerRequest, optional=True).comment
+    comment = reading.body(requests.human_input.AnswerRequest, optional=True).comment
     job = decide(caller(), checked_job_id(job_id), comment)
     return _decided(job)
 
 
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
-    comment = reading.text_body(AnswerRequest, optional=True).comment
+    comment = reading.text_body(requests.human_input.AnswerRequest, optional=True).comment
     job = service().answer(caller(), checked_job_id(job_id), task_id, decision, comment)
     return _decided(job)
 

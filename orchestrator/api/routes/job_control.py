@@ -19,9 +19,7 @@ from orchestrator.api.serializers.answer_parts import (
 from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.submission import Accepted
-from orchestrator.schemas.answers.job import DiscardedAnswer, RemovedAnswer, ServerPauseAnswer
-from orchestrator.schemas.requests.human_input import BudgetRequest, PauseRequest
-from orchestrator.schemas.requests.job import EmptyRequest, OrchestrateRequest, RetryRequest
+from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("job_control", __name__, url_prefix="/api/v1")
@@ -31,7 +29,7 @@ blueprint.before_request(authenticate)
 @blueprint.post("/orchestrate")
 def orchestrate() -> Response:
     reading.query(NoQuery)
-    request = reading.body(OrchestrateRequest)
+    request = reading.body(requests.job.OrchestrateRequest)
     submission = request.to_submission(reading.idempotency_key())
     return _accepted(service().submit(caller(), submission))
 
@@ -39,7 +37,7 @@ def orchestrate() -> Response:
 @blueprint.post("/jobs/<job_id>/retry")
 def retry_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    request = reading.body(RetryRequest, optional=True)
+    request = reading.body(requests.job.RetryRequest, optional=True)
     job = service().retry(caller(), checked_job_id(job_id), request.config.to_config())
     left = service().detail(caller(), job.id, with_tasks=False).left
     return _accepted(Accepted(job=job, left=left))
@@ -59,19 +57,21 @@ def resume_job(job_id: str) -> Response:
 @blueprint.post("/pause")
 def pause_everything() -> Response:
     paused = service().pause_all(caller(), _running())
-    return json_answer(ServerPauseAnswer(paused=paused_answer(paused)))
+    return json_answer(answers.job.ServerPauseAnswer(paused=paused_answer(paused)))
 
 
 @blueprint.post("/resume")
 def resume_everything() -> Response:
     _empty()
-    return json_answer(ServerPauseAnswer(paused=paused_answer(service().resume_all(caller()))))
+    return json_answer(
+        answers.job.ServerPauseAnswer(paused=paused_answer(service().resume_all(caller())))
+    )
 
 
 @blueprint.post("/jobs/<job_id>/budget")
 def raise_budget(job_id: str) -> Response:
     reading.query(NoQuery)
-    limits = reading.body(BudgetRequest).to_limits()
+    limits = reading.body(requests.human_input.BudgetRequest).to_limits()
     return _decided(service().raise_budget(caller(), checked_job_id(job_id), limits))
 
 
@@ -88,27 +88,29 @@ def delete_job(job_id: str) -> Response:
 @blueprint.post("/jobs/<job_id>/remove")
 def remove_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     kept = service().remove(caller(), checked_job_id(job_id))
-    return json_answer(RemovedAnswer(job_id=job_id, kept=list(kept)))
+    return json_answer(answers.job.RemovedAnswer(job_id=job_id, kept=list(kept)))
 
 
 @blueprint.post("/jobs/<job_id>/discard")
 def discard_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     removed = service().discard(caller(), checked_job_id(job_id))
-    return json_answer(DiscardedAnswer(job_id=job_id, removed=list(removed), links=links(job_id)))
+    return json_answer(
+        answers.job.DiscardedAnswer(job_id=job_id, removed=list(removed), links=links(job_id))
+    )
 
 
 def _running() -> RunningMode:
     reading.query(NoQuery)
-    return RunningMode(reading.body(PauseRequest, optional=True).running)
+    return RunningMode(reading.body(requests.human_input.PauseRequest, optional=True).running)
 
 
 def _empty() -> None:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
 
 
 def _decided(job: Job) -> Response:
@@ -117,7 +119,7 @@ def _decided(job: Job) -> Response:
 
 def _cancelled(job_id: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     before = service().job(caller(), checked_job_id(job_id))
     job = service().cancel(caller(), job_id)
     if before.status.ended:

@@ -1,5 +1,7 @@
 """Calls that read a job."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Mapping
 
@@ -31,7 +33,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.status import Results
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import JobQuery, JobsQuery, NoQuery, StatusQuery
 
 blueprint = Blueprint("jobs", __name__, url_prefix="/api/v1/jobs")
@@ -127,7 +129,7 @@ def get_results(job_id: str) -> Response:
     request.query(NoQuery)
     asked, who = checked_job_id(job_id), caller()
 
-    def answer() -> Results:
+    def answer() -> answers.status.Results:
         found = results(service(), who, service().detail(who, asked, with_tasks=False))
         if found is None:
             raise Conflict(

@@ -9,7 +9,7 @@ from orchestrator.api.access.auth import service
 from orchestrator.api.http import assets
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer
-from orchestrator.schemas.answers.server import HealthAnswer
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("pages", __name__)
@@ -32,7 +32,7 @@ DOCS_POLICY = (
 def get_health() -> Response:
     reading.query(NoQuery)
     health = service().health()
-    answer = HealthAnswer(
+    answer = answers.answer.HealthAnswer(
         status="ok" if health.ready else "unavailable",
         ready=health.ready,
         checks=dict(health.checks),

@@ -3,9 +3,12 @@
 The trigger's own secret replaces the API key.
 """
 
+from __future__ import annotations
+
 import time
 from http import HTTPStatus
 from math import ceil
+from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, current_app, g, request
 
@@ -20,10 +23,11 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.model.submission import Caller, Scope
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.schemas.answers.status import TriggerAnswer, TriggerOutcome
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import NoQuery
-from orchestrator.schemas.triggers.github import remark_of
-from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent, unwrapped
+
+if TYPE_CHECKING:
+    from orchestrator.schemas.triggers.trigger import Trigger, TriggerEvent
 
 blueprint = Blueprint("triggers", __name__, url_prefix="/api/v1/triggers")
 
@@ -38,7 +42,7 @@ class Triggers:
     named: dict[str, tuple[Trigger, RateLimit]]
 
     @classmethod
-    def of(cls, options: ApiOptions) -> "Triggers":
+    def of(cls, options: ApiOptions) -> Triggers:
         return cls(
             {
                 each.name: (each, RateLimit(each.max_per_hour, window=HOUR_SECONDS))
@@ -58,7 +62,9 @@ def receive_event(trigger_name: str) -> Response:
     if event.is_ping:
         return Response(status=HTTPStatus.NO_CONTENT)
     if unmet := trigger.unmet(event):
-        return _answer(trigger, TriggerOutcome.IGNORED, reason=f"when.{unmet} is false")
+        return _answer(
+            trigger, answers.status.TriggerOutcome.IGNORED, reason=f"when.{unmet} is false"
+        )
     if trigger.template is None:
         return _send_back(trigger, event, limit)
     return _start(trigger, event, limit)
@@ -70,6 +76,9 @@ def _verified(trigger: Trigger) -> TriggerEvent:
     Raise a 413 for a body that is too large, a 401 for an unconfirmed sender, or a 400 for invalid
     JSON. The 401 does not say what is wrong.
     """
+    # Imported when needed, because few servers have triggers.
+    from orchestrator.schemas.triggers.trigger import TriggerEvent, unwrapped
+
     if (request.content_length or 0) > MOST_BYTES:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -93,19 +102,21 @@ def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     if submission.idempotency_key:
         job = service().job_of_key(caller(), submission.idempotency_key)
         if job is not None:
-            return _answer(trigger, TriggerOutcome.DUPLICATE, job.id)
+            return _answer(trigger, answers.status.TriggerOutcome.DUPLICATE, job.id)
     _take(trigger, limit)
     accepted = service().submit(caller(), submission)
     if accepted.duplicate:
-        return _answer(trigger, TriggerOutcome.DUPLICATE, accepted.job.id)
-    return _answer(trigger, TriggerOutcome.ACCEPTED, accepted.job.id)
+        return _answer(trigger, answers.status.TriggerOutcome.DUPLICATE, accepted.job.id)
+    return _answer(trigger, answers.status.TriggerOutcome.ACCEPTED, accepted.job.id)
 
 
 def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     """Send a comment on a job's pull request to the job's worker, as feedback."""
+    from orchestrator.schemas.triggers.github import remark_of
+
     remark = remark_of(event.kind, event.document)
     if isinstance(remark, str):
-        return _answer(trigger, TriggerOutcome.IGNORED, reason=remark)
+        return _answer(trigger, answers.status.TriggerOutcome.IGNORED, reason=remark)
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     if options.event_feedback is None:
         raise unavailable("this server cannot send events to workers")
@@ -115,8 +126,12 @@ def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
             trigger.name, trigger.delivery(event), remark, remark.as_text()
         )
     except NotFound as error:
-        return _answer(trigger, TriggerOutcome.IGNORED, reason=error.message)
-    return _answer(trigger, TriggerOutcome.QUEUED if is_new else TriggerOutcome.DUPLICATE, job_id)
+        return _answer(trigger, answers.status.TriggerOutcome.IGNORED, reason=error.message)
+    return _answer(
+        trigger,
+        answers.status.TriggerOutcome.QUEUED if is_new else answers.status.TriggerOutcome.DUPLICATE,
+        job_id,
+    )
 
 
 def _take(trigger: Trigger, limit: RateLimit) -> None:
@@ -133,15 +148,21 @@ def _take(trigger: Trigger, limit: RateLimit) -> None:
 
 
 def _answer(
-    trigger: Trigger, outcome: TriggerOutcome, job_id: str | None = None, reason: str = ""
+    trigger: Trigger,
+    outcome: answers.status.TriggerOutcome,
+    job_id: str | None = None,
+    reason: str = "",
 ) -> Response:
-    found = TriggerAnswer(
+    found = answers.status.TriggerAnswer(
         trigger=trigger.name,
         status=outcome,
         reason=reason,
         job_id=job_id,
         links=None if job_id is None else links(job_id),
     )
-    if outcome in (TriggerOutcome.ACCEPTED, TriggerOutcome.QUEUED) and job_id:
+    if (
+        outcome in (answers.status.TriggerOutcome.ACCEPTED, answers.status.TriggerOutcome.QUEUED)
+        and job_id
+    ):
         return json_answer(found, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
     return json_answer(found)

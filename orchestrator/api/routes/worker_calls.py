@@ -25,14 +25,7 @@ from orchestrator.api.serializers.checkpoints import (
     rolled_back_answer,
 )
 from orchestrator.core.model.submission import Accepted
-from orchestrator.schemas.answers.human_input import (
-    FeedbackGivenAnswer,
-    MessageSentAnswer,
-    MessagesReadAnswer,
-)
-from orchestrator.schemas.answers.status import UsedAnswer
-from orchestrator.schemas.requests.human_input import FeedbackBody, MessageBody, MessagesReadBody
-from orchestrator.schemas.requests.job import EmptyRequest, RollbackRequest, UsageRequest
+from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("worker_calls", __name__, url_prefix="/api/v1")
@@ -47,9 +40,11 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), job)
-    asked = reading.text_body(FeedbackBody).to_request(reading.idempotency_key())
+    asked = reading.text_body(requests.human_input.FeedbackBody).to_request(
+        reading.idempotency_key()
+    )
     given = service().give_feedback(caller(), job, worker, asked)
-    answer = FeedbackGivenAnswer(
+    answer = answers.human_input.FeedbackGivenAnswer(
         job_id=given.job_id,
         worker_id=given.worker_id,
         attempt=given.attempt,
@@ -64,7 +59,7 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
 @blueprint.post(f"{_WORKER}/retry")
 def retry_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     job = service().retry_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
     left = service().detail(caller(), job.id, with_tasks=False).left
     answer = accepted_answer(Accepted(job=job, left=left))
@@ -74,7 +69,7 @@ def retry_worker(job_id: str, worker_id: str) -> Response:
 @blueprint.post(f"{_WORKER}/cancel")
 def cancel_worker(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     job = service().cancel_worker(caller(), checked_job_id(job_id), checked_worker_id(worker_id))
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
@@ -85,10 +80,10 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
     service().job(caller(), job)
-    text = reading.text_body(MessageBody).text
+    text = reading.text_body(requests.human_input.MessageBody).text
     named = message_id_of(caller(), job, worker, reading.idempotency_key())
     sent = service().message(caller(), job, worker, text, named)
-    answer = MessageSentAnswer(
+    answer = answers.human_input.MessageSentAnswer(
         job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
     )
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job)}/status")
@@ -103,7 +98,7 @@ def get_checkpoints(job_id: str) -> Response:
 @blueprint.post(f"{_WORKER}/rollback")
 def roll_back(job_id: str, worker_id: str) -> Response:
     reading.query(NoQuery)
-    name = reading.body(RollbackRequest, optional=True).checkpoint
+    name = reading.body(requests.job.RollbackRequest, optional=True).checkpoint
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     return json_answer(rolled_back_answer(service(), caller(), job, worker, name))
 
@@ -118,14 +113,16 @@ def recount(job_id: str, worker_id: str) -> Response:
 @blueprint.post("/usage")
 def tell_usage() -> Response:
     reading.query(NoQuery)
-    usage = reading.body(UsageRequest).to_usage()
+    usage = reading.body(requests.job.UsageRequest).to_usage()
     used = service().used(caller(), usage)
-    return json_answer(UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped))
+    return json_answer(
+        answers.status.UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped)
+    )
 
 
 @blueprint.post("/messages")
 def tell_messages_read() -> Response:
     reading.query(NoQuery)
-    ids = reading.body(MessagesReadBody).delivered
+    ids = reading.body(requests.human_input.MessagesReadBody).delivered
     service().messages_read(caller(), ids)
-    return json_answer(MessagesReadAnswer(delivered=len(ids)))
+    return json_answer(answers.human_input.MessagesReadAnswer(delivered=len(ids)))

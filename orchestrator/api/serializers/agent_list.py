@@ -1,15 +1,17 @@
 """The list of agents with their availability, as an answer."""
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 
 from orchestrator.core.ports.read_models import Availability
-from orchestrator.schemas.answers.server import AgentAnswer, AgentsAnswer
+from orchestrator.schemas import answers
 
 
-def agents_answer(found: Iterable[Availability]) -> AgentsAnswer:
-    return AgentsAnswer(
+def agents_answer(found: Iterable[Availability]) -> answers.server.AgentsAnswer:
+    return answers.server.AgentsAnswer(
         agents=[
-            AgentAnswer(
+            answers.server.AgentAnswer(
                 name=each.name,
                 description=each.description,
                 usable=each.usable,

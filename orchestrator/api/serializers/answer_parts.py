@@ -3,11 +3,14 @@
 The module also encodes answers as JSON bytes, and computes their ETags.
 """
 
+from __future__ import annotations
+
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import blake2b
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -25,26 +28,8 @@ from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted, Caller
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports.read_models import Made
+from orchestrator.schemas import answers
 from orchestrator.schemas.answers.answer import Links
-from orchestrator.schemas.answers.gates import gate_answer, job_gate_answer
-from orchestrator.schemas.answers.job import (
-    CandidateSettingsAnswer,
-    ConfigAnswer,
-    TaskAnswer,
-    UsageAnswer,
-)
-from orchestrator.schemas.answers.job_list import JobSummary
-from orchestrator.schemas.answers.status import (
-    AcceptedAnswer,
-    CancelAnswer,
-    DecidedAnswer,
-    MadeAnswer,
-    PausedAnswer,
-    PlanFallbackAnswer,
-    QuestionAnswer,
-    UnjudgedFileAnswer,
-    UnjudgedGateAnswer,
-)
 
 if TYPE_CHECKING:  # commands without a server import this module, and must start fast
     from orchestrator.engine.service.service import Service
@@ -55,29 +40,36 @@ SUMMARY_CHARACTERS = 300
 DEEPEST_NESTING = 50
 _NOTHING = WorkerResult()
 _FIELDS = {each.wire: each.name for each in SETTINGS}
-#: The fields of a job's settings, by their names in answers.
-_ANSWERED = {answer: _FIELDS.get(answer, answer) for answer in ConfigAnswer.model_fields}
+
+
+@cache
+def _answered() -> Mapping[str, str]:
+    """Return the names of a job's settings in answers, with their names in the code."""
+    fields = answers.job.ConfigAnswer.model_fields
+    return {answer: _FIELDS.get(answer, answer) for answer in fields}
 
 
 def moment(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def plan_fallback_answer(job: Job) -> PlanFallbackAnswer | None:
+def plan_fallback_answer(job: Job) -> answers.status.PlanFallbackAnswer | None:
     found = job.facts.plan_fallback
-    return PlanFallbackAnswer(agent=found.agent, reason=found.reason) if found else None
+    return (
+        answers.status.PlanFallbackAnswer(agent=found.agent, reason=found.reason) if found else None
+    )
 
 
-def unjudged_gates(job: Job) -> list[UnjudgedGateAnswer]:
+def unjudged_gates(job: Job) -> list[answers.status.UnjudgedGateAnswer]:
     return [
-        UnjudgedGateAnswer(name=each.name, cause=each.cause, why=each.why)
+        answers.status.UnjudgedGateAnswer(name=each.name, cause=each.cause, why=each.why)
         for each in job.facts.unjudged_gates
         if each.cause
     ]
 
 
-def unjudged_files(job: Job) -> list[UnjudgedFileAnswer]:
-    return [UnjudgedFileAnswer(**asdict(each)) for each in job.facts.unjudged_files]
+def unjudged_files(job: Job) -> list[answers.status.UnjudgedFileAnswer]:
+    return [answers.status.UnjudgedFileAnswer(**asdict(each)) for each in job.facts.unjudged_files]
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:
@@ -128,7 +120,7 @@ def links(job_id: str) -> Links:
     return {"self": path, **{name: f"{path}/{name}" for name in names}}
 
 
-def log_file(service: "Service", job: Job, worker: Worker) -> str | None:
+def log_file(service: Service, job: Job, worker: Worker) -> str | None:
     """Return the path of a worker's log in the workspace, without a query to the store.
 
     Return None if the worker never ran, and never will.
@@ -146,8 +138,8 @@ def counts(workers: Iterable[Worker]) -> dict[str, int]:
     return dict(Counter(map(str, map(_status_of, workers))))
 
 
-def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
-    return AcceptedAnswer(
+def accepted_answer(accepted: Accepted) -> answers.status.AcceptedAnswer:
+    return answers.status.AcceptedAnswer(
         job_id=accepted.job.id,
         status=accepted.job.status,
         links=links(accepted.job.id),
@@ -160,12 +152,14 @@ def accepted_answer(accepted: Accepted) -> AcceptedAnswer:
     )
 
 
-def cancel_answer(job: Job) -> CancelAnswer:
-    return CancelAnswer(job_id=job.id, status=job.status, reason=job.reason, links=links(job.id))
+def cancel_answer(job: Job) -> answers.status.CancelAnswer:
+    return answers.status.CancelAnswer(
+        job_id=job.id, status=job.status, reason=job.reason, links=links(job.id)
+    )
 
 
-def decided_answer(job: Job) -> DecidedAnswer:
-    return DecidedAnswer(
+def decided_answer(job: Job) -> answers.status.DecidedAnswer:
+    return answers.status.DecidedAnswer(
         job_id=job.id,
         status=job.status,
         reason=job.reason,
@@ -174,10 +168,10 @@ def decided_answer(job: Job) -> DecidedAnswer:
     )
 
 
-def paused_answer(pause: Pause | None) -> PausedAnswer | None:
+def paused_answer(pause: Pause | None) -> answers.status.PausedAnswer | None:
     if pause is None:
         return None
-    return PausedAnswer(
+    return answers.status.PausedAnswer(
         at=moment(pause.at),
         by=pause.by,
         running=pause.running,
@@ -190,8 +184,8 @@ def paused_answer(pause: Pause | None) -> PausedAnswer | None:
 
 def question_answer(
     question: Question, text: str = "", made: Sequence[Made] = ()
-) -> QuestionAnswer:
-    return QuestionAnswer(
+) -> answers.status.QuestionAnswer:
+    return answers.status.QuestionAnswer(
         question=text,
         asked_at=moment(question.asked_at),
         due_at=moment_or_none(question.due_at),
@@ -203,9 +197,9 @@ def question_answer(
     )
 
 
-def _made(made: Made) -> MadeAnswer:
+def _made(made: Made) -> answers.status.MadeAnswer:
     worker, result = made.worker, result_of(made.worker)
-    return MadeAnswer(
+    return answers.status.MadeAnswer(
         task_id=made.task_id,
         worker_id=worker.id,
         status=worker.status,
@@ -215,8 +209,8 @@ def _made(made: Made) -> MadeAnswer:
     )
 
 
-def job_summary(job: Job) -> JobSummary:
-    return JobSummary(
+def job_summary(job: Job) -> answers.job_list.JobSummary:
+    return answers.job_list.JobSummary(
         run=job.run,
         job_id=job.id,
         status=job.status,
@@ -238,8 +232,8 @@ def job_summary(job: Job) -> JobSummary:
 
 def task_answer(
     task: TaskSpec, candidates: Sequence[str] = (), chosen: str | None = None
-) -> TaskAnswer:
-    return TaskAnswer(
+) -> answers.job.TaskAnswer:
+    return answers.job.TaskAnswer(
         id=task.id,
         title=task.title,
         prompt=task.prompt,
@@ -248,7 +242,7 @@ def task_answer(
         on_timeout=Decision(task.on_timeout) if task.on_timeout else None,
         agents=list(task.agents),
         candidate_settings=[
-            CandidateSettingsAnswer(name=name, **asdict(own))
+            answers.job.CandidateSettingsAnswer(name=name, **asdict(own))
             for name, own in zip(task.agents, task.candidate_settings, strict=False)
         ],
         depends_on=list(task.depends_on),
@@ -269,24 +263,26 @@ def task_answer(
         workdir=task.workdir,
         requires=dict(task.requires),
         node=task.node,
-        gates=[gate_answer(gate) for gate in task.gates],
+        gates=[answers.gates.gate_answer(gate) for gate in task.gates],
         review=task.review,
         candidates=list(candidates),
         chosen=chosen,
     )
 
 
-def config_answer(config: JobConfig) -> ConfigAnswer:
-    found: dict[str, Any] = {answer: getattr(config, name) for answer, name in _ANSWERED.items()}
-    return ConfigAnswer(**{**found, "gates": [job_gate_answer(gate) for gate in config.gates]})
+def config_answer(config: JobConfig) -> answers.job.ConfigAnswer:
+    found: dict[str, Any] = {answer: getattr(config, name) for answer, name in _answered().items()}
+    return answers.job.ConfigAnswer(
+        **{**found, "gates": [answers.gates.job_gate_answer(gate) for gate in config.gates]}
+    )
 
 
-def usage_answer(usages: Sequence[Usage]) -> UsageAnswer:
+def usage_answer(usages: Sequence[Usage]) -> answers.job.UsageAnswer:
     """Return the sum of known usage. A value that is unknown for all workers is omitted."""
     known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
     without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
     lacking = True if without and known["cost_usd"] is not None else None
-    return UsageAnswer(**known, cost_partial=lacking)
+    return answers.job.UsageAnswer(**known, cost_partial=lacking)
 
 
 #: Fields with the remaining quota, which change with time alone.

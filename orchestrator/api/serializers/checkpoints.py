@@ -1,5 +1,7 @@
 """Answers about checkpoints."""
 
+from __future__ import annotations
+
 from orchestrator.api.serializers.answer_parts import links, moment_or_none
 from orchestrator.core.model.attempt.failure import START
 from orchestrator.core.model.job import Job
@@ -7,22 +9,21 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.ports.read_models import Checkpoint
 from orchestrator.core.repository.git_refs import checkpoint_refs, hidden
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.job import (
-    CheckpointAnswer,
-    CheckpointsAnswer,
-    RecountedAnswer,
-    RolledBackAnswer,
-)
+from orchestrator.schemas import answers
 
 
-def checkpoints_answer(service: Service, caller: Caller, job_id: str) -> CheckpointsAnswer:
+def checkpoints_answer(
+    service: Service, caller: Caller, job_id: str
+) -> answers.job.CheckpointsAnswer:
     job = service.job(caller, job_id)
     found = service.checkpoints(caller, job_id)
-    return CheckpointsAnswer(job_id=job_id, checkpoints=[_checkpoint(job, one) for one in found])
+    return answers.job.CheckpointsAnswer(
+        job_id=job_id, checkpoints=[_checkpoint(job, one) for one in found]
+    )
 
 
-def _checkpoint(job: Job, found: Checkpoint) -> CheckpointAnswer:
-    return CheckpointAnswer(
+def _checkpoint(job: Job, found: Checkpoint) -> answers.job.CheckpointAnswer:
+    return answers.job.CheckpointAnswer(
         worker_id=found.worker_id,
         name=found.name,
         attempt=found.attempt,
@@ -45,10 +46,10 @@ def _ref(job: Job, found: Checkpoint) -> str:
 
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
-) -> RolledBackAnswer:
+) -> answers.job.RolledBackAnswer:
     """Roll back a worker to a checkpoint, and return what was done."""
     done = service.roll_back(caller, job_id, worker_id, checkpoint)
-    return RolledBackAnswer(
+    return answers.job.RolledBackAnswer(
         job_id=job_id,
         worker_id=worker_id,
         checkpoint=done.checkpoint,
@@ -61,9 +62,9 @@ def rolled_back_answer(
 
 def recounted_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str
-) -> RecountedAnswer:
+) -> answers.job.RecountedAnswer:
     """Update a worker's list of files from its branch, and return the answer with this list."""
     files = service.recount(caller, job_id, worker_id)
-    return RecountedAnswer(
+    return answers.job.RecountedAnswer(
         job_id=job_id, worker_id=worker_id, files_created=list(files), links=links(job_id)
     )

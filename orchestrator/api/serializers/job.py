@@ -1,5 +1,7 @@
 """A job as one complete answer with the leases of its workers, and a job tree as an answer."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -40,35 +42,20 @@ from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.gates import gate_result_answer
-from orchestrator.schemas.answers.human_input import CommentAnswer, FeedbackAnswer, MessageAnswer
-from orchestrator.schemas.answers.job import (
-    AttemptAnswer,
-    EstimateAnswer,
-    FailureAnswer,
-    HeldLock,
-    JobAnswer,
-    LandedAnswer,
-    StrayAnswer,
-    TaskAnswer,
-    TreeAnswer,
-    TreeWorker,
-    WaitingAnswer,
-    WorkerAnswer,
-)
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import MOST_WHOLE_WORKERS, JobQuery
 
 _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
-def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLock]]:
+def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[answers.job.HeldLock]]:
     """Return the held locks by worker id. Workers without locks are omitted."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
-    held: dict[str, list[HeldLock]] = {}
+    held: dict[str, list[answers.job.HeldLock]] = {}
     for worker in detail.workers:
         if claimed and worker.status in _AT_WORK:
             names = claimed.get(worker.task_id, ())
-            claims = [HeldLock(name=name, kind=LockKind.CLAIM) for name in names]
+            claims = [answers.job.HeldLock(name=name, kind=LockKind.CLAIM) for name in names]
             held.setdefault(worker.id, []).extend(claims)
     if any(worker.status in _AT_WORK for worker in detail.workers):
         _add_leases(service, detail.workers, held)
@@ -76,18 +63,18 @@ def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[HeldLo
 
 
 def _add_leases(
-    service: Service, workers: Sequence[Worker], held: dict[str, list[HeldLock]]
+    service: Service, workers: Sequence[Worker], held: dict[str, list[answers.job.HeldLock]]
 ) -> None:
     keys = {worker.key for worker in workers}
     for lease in service.leases():
         if lease.key in keys:
-            lock = HeldLock(name=lease.name, kind=LockKind.LEASE, number=lease.number)
+            lock = answers.job.HeldLock(name=lease.name, kind=LockKind.LEASE, number=lease.number)
             held.setdefault(lease.worker_id, []).append(lock)
 
 
 def job_answer(
     service: Service, caller: Caller, job_id: str, query: JobQuery | None = None
-) -> JobAnswer:
+) -> answers.job.JobAnswer:
     query = query or JobQuery()
     shown = _page(service.detail(caller, job_id, with_tasks=False), query).workers
     names = {worker.task_id for worker in shown}
@@ -98,7 +85,7 @@ def job_answer(
     held = held_locks(service, part)
     is_whole = part is detail
     everybody = [*detail.workers, *([planner] if planner else []), *detail.reviewers]
-    return JobAnswer(
+    return answers.job.JobAnswer(
         job_id=job.id,
         root_job_id=job.root_id,
         depth=job.depth,
@@ -121,9 +108,10 @@ def job_answer(
         total_workers=None if is_whole else len(detail.workers),
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
-        estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
+        estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         landed=[
-            LandedAnswer(**{**asdict(each), "at": moment(each.at)}) for each in job.facts.landed
+            answers.job.LandedAnswer(**{**asdict(each), "at": moment(each.at)})
+            for each in job.facts.landed
         ],
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
@@ -180,7 +168,7 @@ def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, 
     return found
 
 
-def _tasks(detail: Detail) -> Iterator[TaskAnswer]:
+def _tasks(detail: Detail) -> Iterator[answers.job.TaskAnswer]:
     """Yield each task with its candidates' ids, and with the chosen candidate if it is known."""
     for task, comparison in zip(
         detail.tasks, comparisons(detail.tasks, detail.workers, detail.reviewers), strict=True
@@ -194,14 +182,14 @@ def worker_answer(
     job: Job,
     worker: Worker,
     attempts: Sequence[Attempt],
-    locks: Sequence[HeldLock] = (),
-) -> WorkerAnswer:
+    locks: Sequence[answers.job.HeldLock] = (),
+) -> answers.job.WorkerAnswer:
     result = result_of(worker)
-    leftovers = [StrayAnswer(pid=one.pid, command=one.command) for one in result.strays]
+    leftovers = [answers.job.StrayAnswer(pid=one.pid, command=one.command) for one in result.strays]
     ran = worker.result is not None
     # The attempts were read after the worker: omit an attempt that began between the two reads.
     begun = [one for one in attempts if one.number <= worker.attempt]
-    return WorkerAnswer(
+    return answers.job.WorkerAnswer(
         worker_id=worker.id,
         task_id=worker.task_id,
         index=worker.index,
@@ -225,7 +213,7 @@ def worker_answer(
         log_truncated=result.log_truncated,
         locks=list(locks),
         refused_child_jobs=result.refused_child_jobs,
-        gates=[gate_result_answer(each) for each in result.gates],
+        gates=[answers.gates.gate_result_answer(each) for each in result.gates],
         leftover_processes=leftovers,
         strays=leftovers,
         attempts=[_attempt(one, worker.failure_of(one.number)) for one in begun],
@@ -247,8 +235,8 @@ def _seconds(worker: Worker, attempts: Sequence[Attempt]) -> float | None:
     return round(sum(max(0.0, until - start) for start, until in times), 6)
 
 
-def _message(sent: WorkerMessage) -> MessageAnswer:
-    return MessageAnswer(
+def _message(sent: WorkerMessage) -> answers.human_input.MessageAnswer:
+    return answers.human_input.MessageAnswer(
         id=sent.id,
         at=moment(sent.at),
         by=sent.by,
@@ -258,26 +246,26 @@ def _message(sent: WorkerMessage) -> MessageAnswer:
     )
 
 
-def _feedback(given: Feedback) -> FeedbackAnswer:
-    return FeedbackAnswer(
+def _feedback(given: Feedback) -> answers.human_input.FeedbackAnswer:
+    return answers.human_input.FeedbackAnswer(
         at=moment(given.at),
         by=given.by,
         attempt=given.attempt,
         answered_by=given.answered_by or None,
         commit=given.commit,
         summary=given.summary,
-        comments=[CommentAnswer(**asdict(each)) for each in given.comments],
+        comments=[answers.human_input.CommentAnswer(**asdict(each)) for each in given.comments],
     )
 
 
-def _waiting(worker: Worker) -> WaitingAnswer | None:
+def _waiting(worker: Worker) -> answers.job.WaitingAnswer | None:
     waiting = worker.waiting_for
-    return WaitingAnswer(kind=waiting.kind, name=waiting.name) if waiting else None
+    return answers.job.WaitingAnswer(kind=waiting.kind, name=waiting.name) if waiting else None
 
 
-def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
+def _attempt(attempt: Attempt, failure: Failure | None) -> answers.job.AttemptAnswer:
     exit = attempt.exit
-    return AttemptAnswer(
+    return answers.job.AttemptAnswer(
         number=attempt.number,
         started_at=moment(attempt.started_at),
         ended_at=moment_or_none(attempt.ended_at),
@@ -294,8 +282,8 @@ def _attempt(attempt: Attempt, failure: Failure | None) -> AttemptAnswer:
     )
 
 
-def _failure(failure: Failure) -> FailureAnswer:
-    return FailureAnswer(
+def _failure(failure: Failure) -> answers.job.FailureAnswer:
+    return answers.job.FailureAnswer(
         kind=failure.kind,
         cause=failure.cause,
         strategy=failure.strategy,
@@ -307,15 +295,15 @@ def _failure(failure: Failure) -> FailureAnswer:
     )
 
 
-def tree_answer(tree: Tree) -> TreeAnswer:
+def tree_answer(tree: Tree) -> answers.job.TreeAnswer:
     jobs = {job.id: job for job in tree.jobs}
     workers, used = by_job(tree.workers), _used_with_all_below(tree)
 
-    def of_job(job: Job, depth: int) -> TreeAnswer:
+    def of_job(job: Job, depth: int) -> answers.job.TreeAnswer:
         own = workers.get(job.id, ()) if depth <= DEEPEST_NESTING else ()
         return _tree_job(job, [of_worker(worker, depth) for worker in own], used.get(job.id))
 
-    def of_worker(worker: Worker, depth: int) -> TreeWorker:
+    def of_worker(worker: Worker, depth: int) -> answers.job.TreeWorker:
         children = [jobs[child] for child in worker.child_job_ids if child in jobs]
         return _tree_worker(worker, [of_job(child, depth + 1) for child in children])
 
@@ -335,8 +323,10 @@ def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
     return used
 
 
-def _tree_job(job: Job, workers: list[TreeWorker], used: Sequence[Usage] | None) -> TreeAnswer:
-    return TreeAnswer.model_construct(
+def _tree_job(
+    job: Job, workers: list[answers.job.TreeWorker], used: Sequence[Usage] | None
+) -> answers.job.TreeAnswer:
+    return answers.job.TreeAnswer.model_construct(
         job_id=job.id,
         status=job.status,
         reason=job.reason,
@@ -351,9 +341,11 @@ def _tree_job(job: Job, workers: list[TreeWorker], used: Sequence[Usage] | None)
     )
 
 
-def _tree_worker(worker: Worker, child_jobs: list[TreeAnswer]) -> TreeWorker:
+def _tree_worker(
+    worker: Worker, child_jobs: list[answers.job.TreeAnswer]
+) -> answers.job.TreeWorker:
     used = result_of(worker).usage
-    return TreeWorker.model_construct(
+    return answers.job.TreeWorker.model_construct(
         worker_id=worker.id,
         task_id=worker.task_id,
         agent=worker.agent,

@@ -1,5 +1,7 @@
 """Rows of job lists, needs of jobs, and items of the feed of all jobs, as JSON."""
 
+from __future__ import annotations
+
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -8,7 +10,7 @@ from orchestrator.api.serializers.answer_parts import encoded, job_path, job_sum
 from orchestrator.core.outcome.job.needs import Need
 from orchestrator.core.ports.read_models import JobCard, ListedJob, Progress
 from orchestrator.engine.service.read_models.feed import FeedItem, FeedKind
-from orchestrator.schemas.answers.job_list import JobCardAnswer, JobsAnswer, NeedAnswer, TreeUsage
+from orchestrator.schemas import answers
 
 #: Maximum number of jobs whose encoded rows are kept.
 MOST_KEPT = 2000
@@ -61,13 +63,15 @@ class LatestCards:
 
 def jobs_bytes(rows: Sequence[bytes], *, total: int, page: int, page_size: int) -> bytes:
     """Return a ``JobsAnswer`` as JSON; ``rows`` are encoded jobs."""
-    body = encoded(JobsAnswer(jobs=[], total=total, page=page, page_size=page_size))
+    body = encoded(
+        answers.job_list.JobsAnswer(jobs=[], total=total, page=page, page_size=page_size)
+    )
     return body.replace(_NO_JOBS, b'"jobs":[%b]' % b",".join(rows), 1)
 
 
-def job_card(card: JobCard) -> JobCardAnswer:
+def job_card(card: JobCard) -> answers.job_list.JobCardAnswer:
     tree = card.tree
-    return JobCardAnswer(
+    return answers.job_list.JobCardAnswer(
         **dict(job_summary(card.job)),
         counts=dict(card.own.counts),
         tree_counts=dict(tree.counts),
@@ -76,12 +80,14 @@ def job_card(card: JobCard) -> JobCardAnswer:
     )
 
 
-def tree_usage(tree: Progress) -> TreeUsage:
-    return TreeUsage(cost_usd=tree.cost_usd, tokens=tree.tokens, cost_partial=tree.cost_partial)
+def tree_usage(tree: Progress) -> answers.job_list.TreeUsage:
+    return answers.job_list.TreeUsage(
+        cost_usd=tree.cost_usd, tokens=tree.tokens, cost_partial=tree.cost_partial
+    )
 
 
-def need_answer(need: Need) -> NeedAnswer:
-    return NeedAnswer(
+def need_answer(need: Need) -> answers.job_list.NeedAnswer:
+    return answers.job_list.NeedAnswer(
         kind=need.kind,
         job_id=need.job_id,
         root_job_id=need.root_job_id,

@@ -1,10 +1,12 @@
 """The outcome of ``land`` and ``undo`` as answers, for the API and the command line."""
 
+from __future__ import annotations
+
+from orchestrator import schemas
 from orchestrator.api.serializers.answer_parts import links
 from orchestrator.core.model.submission import Caller
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.merging import LandAnswer, UndoAnswer
 
 #: Maximum number of paths in an answer; ``files_changed`` has the number of all paths.
 MOST_FILES = 1000
@@ -12,22 +14,26 @@ MOST_FILES = 1000
 
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> LandAnswer:
+) -> schemas.merging.LandAnswer:
     """Check whether a job's result can land, without changing anything."""
     plan = service.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
     return _land_answer(job_id, plan, text)
 
 
-def land_answer(service: Service, caller: Caller, job_id: str, request: LandRequest) -> LandAnswer:
+def land_answer(
+    service: Service, caller: Caller, job_id: str, request: LandRequest
+) -> schemas.merging.LandAnswer:
     """Land a job's result."""
     plan, moved = service.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
 
-def _land_answer(job_id: str, plan: LandPlan, text: str, moved: Moved | None = None) -> LandAnswer:
+def _land_answer(
+    job_id: str, plan: LandPlan, text: str, moved: Moved | None = None
+) -> schemas.merging.LandAnswer:
     has_landed = moved is not None and not plan.nothing
-    return LandAnswer(
+    return schemas.merging.LandAnswer(
         job_id=job_id,
         landed=has_landed,
         changed=moved is not None and moved.changed,
@@ -44,10 +50,10 @@ def _land_answer(job_id: str, plan: LandPlan, text: str, moved: Moved | None = N
     )
 
 
-def undo_answer(service: Service, caller: Caller, job_id: str) -> UndoAnswer:
+def undo_answer(service: Service, caller: Caller, job_id: str) -> schemas.merging.UndoAnswer:
     """Undo the landing of a job's result."""
     moved = service.undo(caller, job_id)
-    return UndoAnswer(
+    return schemas.merging.UndoAnswer(
         job_id=job_id,
         branch=moved.branch,
         commit=moved.after,

@@ -1,13 +1,14 @@
 """The plan of a job in the form of a plan file, which people edit."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from typing import Any
 
 from orchestrator.core.model.job import AUTO, TaskSpec
 from orchestrator.core.model.states import Workdir
 from orchestrator.core.ports.read_models import Detail
-from orchestrator.schemas.answers.gates import gate_answer
-from orchestrator.schemas.answers.job import EstimateAnswer, PlanAnswer
+from orchestrator.schemas import answers
 
 #: Fields that have the same form in requests.
 _SAME = (
@@ -18,14 +19,14 @@ _SAME = (
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 
 
-def plan_answer(detail: Detail) -> PlanAnswer:
+def plan_answer(detail: Detail) -> answers.job.PlanAnswer:
     job = detail.job
-    return PlanAnswer(
+    return answers.job.PlanAnswer(
         job_id=job.id,
         version=job.plan_version,
         awaits_approval=job.awaits_approval,
         tasks=[written(task) for task in detail.tasks],
-        estimate=EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
+        estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
     )
 
 
@@ -36,7 +37,7 @@ def written(task: TaskSpec) -> dict[str, Any]:
     values["workdir"] = task.workdir if task.workdir == Workdir.PROJECT else None
     values["requires"] = dict(task.requires)
     values["review"] = AUTO if task.review_by_any else task.review
-    values["gates"] = [gate_answer(each).as_json() for each in task.gates]
+    values["gates"] = [answers.gates.gate_answer(each).as_json() for each in task.gates]
     return {name: value for name, value in values.items() if value not in _EMPTY}
 
 

@@ -1,5 +1,7 @@
 """The results of a job so far, as answers: its status, and the results of its workers."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -32,23 +34,13 @@ from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges, has_worktree, way_in
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.candidates import CandidatesAnswer
-from orchestrator.schemas.answers.status import (
-    MissingAnswer,
-    OutsideAnswer,
-    RepositoryChangeAnswer,
-    Results,
-    SessionAnswer,
-    StatusAnswer,
-    TaskResult,
-    WaitAnswer,
-)
+from orchestrator.schemas import answers
 
 WorkersByJob = Mapping[str, Sequence[Worker]]
 _child_jobs_of = attrgetter("child_job_ids")
 
 
-def status_answer(service: Service, caller: Caller, job_id: str) -> StatusAnswer:
+def status_answer(service: Service, caller: Caller, job_id: str) -> answers.status.StatusAnswer:
     detail = service.detail(caller, job_id, with_tasks=False)
     by_job = workers_by_job(service, caller, detail)
     return _status(service, caller, detail, by_job, _results(service, caller, detail, by_job))
@@ -90,7 +82,7 @@ class StatusParts:
     def has_child_jobs(self) -> bool:
         return any(map(_child_jobs_of, self.detail.workers))
 
-    def answer(self) -> StatusAnswer:
+    def answer(self) -> answers.status.StatusAnswer:
         """Return the status without the workers' rows."""
         found = None
         if self.workers:
@@ -109,11 +101,11 @@ def _status(
     caller: Caller,
     detail: Detail,
     by_job: WorkersByJob,
-    found: Results | None,
-) -> StatusAnswer:
+    found: answers.status.Results | None,
+) -> answers.status.StatusAnswer:
     job = detail.job
     own = counts(detail.workers)
-    return StatusAnswer(
+    return answers.status.StatusAnswer(
         job_id=job.id,
         status=job.status,
         run=job.run,
@@ -133,7 +125,8 @@ def _status(
         not_in_parent=list(job.facts.not_in_parent),
         made_not_in_result=outside_work(service, caller, job, by_job),
         repository_changes=[
-            RepositoryChangeAnswer(**asdict(each)) for each in job.facts.repository_changes
+            answers.status.RepositoryChangeAnswer(**asdict(each))
+            for each in job.facts.repository_changes
         ],
         counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
         remaining=dict(detail.left),
@@ -146,7 +139,9 @@ def _status(
     )
 
 
-def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingAnswer]:
+def missing_changes(
+    service: Service, caller: Caller, job: Job
+) -> list[answers.status.MissingAnswer]:
     """Return the changes that the job's result lacks, each with the commands that merge it."""
 
     def above(job_id: str) -> Iterator[str]:
@@ -155,14 +150,16 @@ def missing_changes(service: Service, caller: Caller, job: Job) -> list[MissingA
             yield job_id
 
     return [
-        MissingAnswer(**asdict(each), **asdict(way_in(each, list(above(each.job_id)))))
+        answers.status.MissingAnswer(
+            **asdict(each), **asdict(way_in(each, list(above(each.job_id))))
+        )
         for each in job.facts.lacking
     ]
 
 
 def outside_work(
     service: Service, caller: Caller, job: Job, workers: WorkersByJob
-) -> list[OutsideAnswer]:
+) -> list[answers.status.OutsideAnswer]:
     """Return the changes of an ended job that are not in its result; [] before the job's end.
 
     ``workers``: the workers of the job and of its descendants.
@@ -175,31 +172,35 @@ def outside_work(
     below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
     jobs = {job.id: job, **{each: service.job(caller, each) for each in below}}
     found = UnmergedChanges(jobs, workers).made_not_in_result(job)
-    return [OutsideAnswer(**asdict(each)) for each in found]
+    return [answers.status.OutsideAnswer(**asdict(each)) for each in found]
 
 
-def wait_answer(service: Service, caller: Caller, job_id: str, run: int = 1) -> WaitAnswer:
+def wait_answer(
+    service: Service, caller: Caller, job_id: str, run: int = 1
+) -> answers.status.WaitAnswer:
     status = status_answer(service, caller, job_id)
     over = status.status.ended and status.run >= run
-    return WaitAnswer.model_construct(**dict(status), timed_out=not over)
+    return answers.status.WaitAnswer.model_construct(**dict(status), timed_out=not over)
 
 
-def results(service: Service, caller: Caller, detail: Detail) -> Results | None:
+def results(service: Service, caller: Caller, detail: Detail) -> answers.status.Results | None:
     """Return a job's results; None until a worker has finished."""
     return _results(service, caller, detail, workers_by_job(service, caller, detail))
 
 
 def _results(
     service: Service, caller: Caller, detail: Detail, by_job: WorkersByJob
-) -> Results | None:
+) -> answers.status.Results | None:
     if not any(worker.status.ended for worker in detail.workers):
         return None
     return _frame(service, caller, detail, _task_results(service, detail.job, by_job))
 
 
-def _frame(service: Service, caller: Caller, detail: Detail, tasks: list[TaskResult]) -> Results:
+def _frame(
+    service: Service, caller: Caller, detail: Detail, tasks: list[answers.status.TaskResult]
+) -> answers.status.Results:
     job = detail.job
-    return Results(
+    return answers.status.Results(
         tasks=tasks,
         workspace=str(service.workspace(job)),
         final_report=str(service.final_report(job)),
@@ -236,7 +237,7 @@ def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
 
 def _task_results(
     service: Service, job: Job, workers: WorkersByJob, job_id: str = "", depth: int = 0
-) -> list[TaskResult]:
+) -> list[answers.status.TaskResult]:
     """Return the task results of ``job``, or of its descendant ``job_id``.
 
     Empty until a worker has ended.
@@ -249,19 +250,19 @@ def _task_results(
 
 def _one_result(
     service: Service, job: Job, workers: WorkersByJob, worker: Worker, depth: int
-) -> TaskResult:
+) -> answers.status.TaskResult:
     children = worker.child_job_ids
     below = _task_results(service, job, workers, children[-1], depth + 1) if children else []
     return _task_result(service, job, worker, below)
 
 
 def _task_result(
-    service: Service, job: Job, worker: Worker, child_results: list[TaskResult]
-) -> TaskResult:
+    service: Service, job: Job, worker: Worker, child_results: list[answers.status.TaskResult]
+) -> answers.status.TaskResult:
     result = result_of(worker)
     children = worker.child_job_ids
     delivery = result.delivery
-    return TaskResult.model_construct(
+    return answers.status.TaskResult.model_construct(
         worker_id=worker.id,
         task_id=worker.task_id,
         status=worker.status,
@@ -286,15 +287,17 @@ def _task_result(
     )
 
 
-def session_answer(session: Session | None) -> SessionAnswer | None:
+def session_answer(session: Session | None) -> answers.status.SessionAnswer | None:
     if session is None:
         return None
-    return SessionAnswer(id=session.id, attempt=session.attempt, resumed=session.resumed)
+    return answers.status.SessionAnswer(
+        id=session.id, attempt=session.attempt, resumed=session.resumed
+    )
 
 
 def candidates_answer(
     service: Service, caller: Caller, job_id: str, task_id: str
-) -> CandidatesAnswer:
+) -> answers.candidates.CandidatesAnswer:
     """Return the comparison of a task's candidates.
 
     Raise NotFound for a task that the job does not have, Conflict before the job has tasks.
@@ -307,4 +310,4 @@ def candidates_answer(
         known = ", ".join(each.id for each in detail.tasks[:20])
         raise NotFound(f"job {job_id} has no task {task_id!r}; tasks: {known}")
     comparison = compared(task, detail.workers, detail.reviewers)
-    return CandidatesAnswer.model_validate(asdict(comparison))
+    return answers.candidates.CandidatesAnswer.model_validate(asdict(comparison))

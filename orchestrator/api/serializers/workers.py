@@ -1,26 +1,24 @@
 """Pages of workers, and single workers, as answers."""
 
+from __future__ import annotations
+
 from orchestrator.api.serializers.answer_parts import duration, job_path, moment_or_none
 from orchestrator.api.serializers.job import held_locks, worker_answer
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.ports.read_models import Detail, OneWorker, TaskLabel, WorkerPage, WorkerRow
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas.answers.workers import (
-    GateCountsAnswer,
-    OneWorkerAnswer,
-    WorkerRowAnswer,
-    WorkersAnswer,
-    WorkerUsage,
-)
+from orchestrator.schemas import answers
 
 REASON_CHARACTERS = 200
 _NO_LABEL = TaskLabel()
 
 
-def workers_answer(found: WorkerPage, page: int, page_size: int, now: float) -> WorkersAnswer:
+def workers_answer(
+    found: WorkerPage, page: int, page_size: int, now: float
+) -> answers.workers.WorkersAnswer:
     labels = found.labels
-    return WorkersAnswer(
+    return answers.workers.WorkersAnswer(
         workers=[_row(each, labels.get(each.task_id, _NO_LABEL), now) for each in found.workers],
         total=found.total,
         page=page,
@@ -36,8 +34,8 @@ def _seconds(worker: WorkerRow, now: float) -> float | None:
     return None if found is None else round(max(0.0, found - worker.idle_seconds), 6)
 
 
-def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
-    return WorkerRowAnswer.model_construct(
+def _row(worker: WorkerRow, label: TaskLabel, now: float) -> answers.workers.WorkerRowAnswer:
+    return answers.workers.WorkerRowAnswer.model_construct(
         worker_id=worker.id,
         job_id=worker.job_id,
         task_id=worker.task_id,
@@ -51,8 +49,10 @@ def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
         started_at=moment_or_none(worker.started_at),
         ended_at=moment_or_none(worker.ended_at),
         seconds=_seconds(worker, now),
-        usage=WorkerUsage(steps=worker.steps, tokens=worker.tokens, cost_usd=worker.cost_usd),
-        gates=GateCountsAnswer(
+        usage=answers.workers.WorkerUsage(
+            steps=worker.steps, tokens=worker.tokens, cost_usd=worker.cost_usd
+        ),
+        gates=answers.workers.GateCountsAnswer(
             passed=worker.gates_passed,
             failed=worker.gates_failed,
             did_not_run=worker.gates_not_run,
@@ -63,13 +63,13 @@ def _row(worker: WorkerRow, label: TaskLabel, now: float) -> WorkerRowAnswer:
     )
 
 
-def one_worker_answer(service: Service, found: OneWorker) -> OneWorkerAnswer:
+def one_worker_answer(service: Service, found: OneWorker) -> answers.workers.OneWorkerAnswer:
     worker = found.worker
     path = job_path(worker.job_id)
     tasks = [found.task] if found.task else []
     held = held_locks(service, Detail(job=found.job, tasks=tasks, workers=[worker]))
     whole = worker_answer(service, found.job, worker, found.attempts, held.get(worker.id, ()))
-    return OneWorkerAnswer(
+    return answers.workers.OneWorkerAnswer(
         **dict(whole),
         job_id=worker.job_id,
         title=found.task.heading if found.task else worker.kind,

@@ -14,6 +14,7 @@ from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 from wsgiref.types import WSGIApplication
 
 from orchestrator import __version__
@@ -29,7 +30,7 @@ from orchestrator.cli.server.running_servers import RunningServers
 from orchestrator.cli.server.standby import open_after_others
 from orchestrator.cli.server.systemd.notify import Notifier
 from orchestrator.cli.server.trigger_pull_requests import PullRequests
-from orchestrator.composition import JobManager, build, own_secrets, triggers
+from orchestrator.composition import JobManager, build, own_secrets
 from orchestrator.config import Settings, project_root
 from orchestrator.config.api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict
@@ -39,6 +40,9 @@ from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.process import crash_injection
 from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.workspace import DiskReserve
+
+if TYPE_CHECKING:
+    from orchestrator.schemas.triggers.trigger import Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +82,7 @@ def serve(
     # Other users of this machine must not read the files of the server and its workers.
     os.umask(0o077)
     set_up_logging(settings, own_secrets(settings))
-    found = triggers(folder, settings)
+    found = _triggers(folder, settings)
     notes += key_notes(settings)
     for note in notes:
         logger.warning(note)
@@ -111,6 +115,15 @@ def serve(
         manager.close()
         gc.enable()
     return 0
+
+
+def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
+    if not settings.triggers:
+        return ()
+    # Imported when needed, because few servers have triggers.
+    from orchestrator.composition import triggers
+
+    return triggers(folder, settings)
 
 
 def _leave(manager: JobManager, why: str) -> None:

@@ -1,4 +1,4 @@
-"""The base of all answers, and the answer that reports an error.
+"""The base of all answers, and the answers that report an error or the server's health.
 
 A new version may add fields, but may not change or remove the existing fields.
 """
@@ -84,3 +84,18 @@ class Problem(Answer):
     """The present version of a plan, for the kind outdated."""
     example: str | None = None
     """The same call as a curl command, with the missing part."""
+
+
+class HealthAnswer(Answer):
+    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
+
+    status: str = Field(pattern="^(ok|unavailable)$")
+    ready: bool
+    checks: dict[str, str]
+    paused: str = ""
+    """Reason why no worker starts now; empty if workers start."""
+    usable_agents: int = 0
+    """Number of AI agents that are installed and have a login."""
+    known_agents: int = 0
+    containment: str
+    version: str

@@ -1,4 +1,4 @@
-"""Answers about the server: health, figures, agents, and the nodes of the cluster."""
+"""Answers about the server: figures, agents, and the nodes of the cluster."""
 
 from typing import Literal
 
@@ -61,21 +61,6 @@ class AgentsAnswer(Answer):
     """Agents that tasks can name; AI agents first, the best first."""
 
     agents: list[AgentAnswer]
-
-
-class HealthAnswer(Answer):
-    """Health of the server: alive (the server answers) and ready (the server can run jobs)."""
-
-    status: str = Field(pattern="^(ok|unavailable)$")
-    ready: bool
-    checks: dict[str, str]
-    paused: str = ""
-    """Reason why no worker starts now; empty if workers start."""
-    usable_agents: int = 0
-    """Number of AI agents that are installed and have a login."""
-    known_agents: int = 0
-    containment: str
-    version: str
 
 
 class UnusableAgentAnswer(Answer):

@@ -1,1 +1,23 @@
-"""Requests of callers."""
+"""Requests of callers.
+
+Each module is imported on first use, because its models take some milliseconds of a server's start.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orchestrator.schemas.requests import gates as gates
+    from orchestrator.schemas.requests import human_input as human_input
+    from orchestrator.schemas.requests import job as job
+    from orchestrator.schemas.requests import mcp as mcp
+    from orchestrator.schemas.requests import plan_file as plan_file
+    from orchestrator.schemas.requests import plan_text as plan_text
+    from orchestrator.schemas.requests import queries as queries
+    from orchestrator.schemas.requests import server as server
+
+
+def __getattr__(name: str) -> object:
+    if name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

@@ -1,5 +1,7 @@
 """Calls about all jobs: the stream of events, needs, and usage over time."""
 
+from __future__ import annotations
+
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -15,7 +17,7 @@ from orchestrator.api.serializers.job_cards import need_answer
 from orchestrator.api.streaming.event_stream import FeedStream
 from orchestrator.api.streaming.waiting_connection import WaitingStream
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
-from orchestrator.schemas.answers.job_list import NeedsAnswer, UsageRowAnswer, UsageRowsAnswer
+from orchestrator.schemas import answers
 from orchestrator.schemas.fields.validation_errors import Fault, unknown_name
 from orchestrator.schemas.requests.queries import FeedQuery, PageQuery, UsageQuery
 
@@ -48,10 +50,10 @@ def list_needs() -> Response:
     query = reading.query(PageQuery)
     who = caller()
 
-    def answer() -> NeedsAnswer:
+    def answer() -> answers.job_list.NeedsAnswer:
         found = service().reads.needs(who)
         start = (query.page - 1) * query.page_size
-        return NeedsAnswer(
+        return answers.job_list.NeedsAnswer(
             needs=[need_answer(need) for need in found[start : start + query.page_size]],
             total=len(found),
             page=query.page,
@@ -79,11 +81,11 @@ def get_usage() -> Response:
     )
     who = caller()
 
-    def answer() -> UsageRowsAnswer:
+    def answer() -> answers.job_list.UsageRowsAnswer:
         rows = service().reads.usage(who, wanted)
-        return UsageRowsAnswer(
+        return answers.job_list.UsageRowsAnswer(
             rows=[
-                UsageRowAnswer(
+                answers.job_list.UsageRowAnswer(
                     **{**asdict(row), "key": _key(by, row), "at": moment_or_none(row.at)}
                 )
                 for row in rows

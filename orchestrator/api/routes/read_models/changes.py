@@ -1,5 +1,7 @@
 """Calls that show changes: differences between commits, and files in conflict."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
@@ -17,7 +19,7 @@ from orchestrator.api.http.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.response import JSON, tagged_answer, tagged_bytes
 from orchestrator.core.errors import TooLarge
 from orchestrator.core.repository.change_reader import DiffRequest
-from orchestrator.schemas.answers.changes import VersionsAnswer
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import DiffQuery, VersionsQuery
 
 blueprint = Blueprint("changes", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -54,10 +56,10 @@ def get_versions(job_id: str, worker_id: str) -> Response:
     query = request.query(VersionsQuery)
     job, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
-    def answer() -> VersionsAnswer:
+    def answer() -> answers.changes.VersionsAnswer:
         reads = service().reads.changes
         found = _in_parts(lambda: reads.versions(who, job, name, query.path))
-        return VersionsAnswer(**asdict(found))
+        return answers.changes.VersionsAnswer(**asdict(found))
 
     return tagged_answer(answer)
 

@@ -1,5 +1,7 @@
 """Calls that show the workers of a job."""
 
+from __future__ import annotations
+
 from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
@@ -11,7 +13,7 @@ from orchestrator.api.serializers.columns import LatestColumns, columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
 from orchestrator.core.ports.read_models import WorkerFilter
 from orchestrator.engine.runtime import clock
-from orchestrator.schemas.answers.workers import StepAnswer, TranscriptAnswer, WorkersAnswer
+from orchestrator.schemas import answers
 from orchestrator.schemas.requests.queries import NoQuery, WorkersQuery
 
 blueprint = Blueprint("workers", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -32,7 +34,7 @@ def list_workers(job_id: str) -> Response:
     )
     who = caller()
 
-    def answer() -> WorkersAnswer:
+    def answer() -> answers.workers.WorkersAnswer:
         found = service().reads.workers(who, wanted, page=query.page, page_size=query.page_size)
         return workers_answer(found, query.page, query.page_size, clock.now())
 
@@ -62,10 +64,13 @@ def get_transcript(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
     asked, name, who = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
-    def answer() -> TranscriptAnswer:
+    def answer() -> answers.workers.TranscriptAnswer:
         steps = service().reads.files.transcript(who, asked, name)
-        return TranscriptAnswer(
-            steps=[StepAnswer(kind=it.kind, text=it.text, tool=it.tool or None) for it in steps]
+        return answers.workers.TranscriptAnswer(
+            steps=[
+                answers.workers.StepAnswer(kind=it.kind, text=it.text, tool=it.tool or None)
+                for it in steps
+            ]
         )
 
     return tagged_answer(answer)

@@ -1,5 +1,7 @@
 """Login and logout of browsers."""
 
+from __future__ import annotations
+
 from datetime import UTC, datetime
 from http import HTTPStatus
 from math import ceil
@@ -22,12 +24,8 @@ from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import ProblemError
 from orchestrator.api.routes.response import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
-from orchestrator.schemas.answers.browser_session import (
-    BrowserSessionAnswer,
-    TicketAnswer,
-)
+from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.queries import NoQuery
-from orchestrator.schemas.requests.server import LoginRequest
 from orchestrator.security.secrets.keys import hash_key
 
 blueprint = Blueprint("session", __name__)
@@ -36,7 +34,7 @@ blueprint = Blueprint("session", __name__)
 @blueprint.post("/api/v1/session")
 def log_in() -> Response:
     reading.query(NoQuery)
-    body = reading.body(LoginRequest, optional=True)
+    body = reading.body(requests.server.LoginRequest, optional=True)
     login = browser_sessions().start(_proven_key(body.ticket))
     response = json_answer(_session_answer(login.session, login.token), HTTPStatus.CREATED)
     response.set_cookie(
@@ -81,7 +79,9 @@ def issue_ticket() -> Response:
     if key is None:
         raise Forbidden("a ticket needs an API key, not a browser session")
     ticket, expires_at = browser_sessions().issue_ticket(hash_key(key))
-    answer = TicketAnswer(ticket=ticket, expires_at=datetime.fromtimestamp(expires_at, UTC))
+    answer = answers.browser_session.TicketAnswer(
+        ticket=ticket, expires_at=datetime.fromtimestamp(expires_at, UTC)
+    )
     return json_answer(answer, HTTPStatus.CREATED)
 
 
@@ -117,10 +117,12 @@ def _check_logins(seconds: float) -> None:
         )
 
 
-def _session_answer(session: BrowserSession, token: str | None = None) -> BrowserSessionAnswer:
+def _session_answer(
+    session: BrowserSession, token: str | None = None
+) -> answers.browser_session.BrowserSessionAnswer:
     g.caller = service().holder_of_key(session.key_hash)
     request.environ[CALLER] = g.caller.full_name
-    return BrowserSessionAnswer(
+    return answers.browser_session.BrowserSessionAnswer(
         name=g.caller.name,
         scopes=sorted(g.caller.scopes),
         expires_at=datetime.fromtimestamp(session.expires_at, UTC),

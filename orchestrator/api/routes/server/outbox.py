@@ -1,5 +1,7 @@
 """Calls about webhooks, deliveries, and notifications. Each call needs the scope admin."""
 
+from __future__ import annotations
+
 from http import HTTPStatus
 
 from flask import Blueprint, Response
@@ -15,17 +17,8 @@ from orchestrator.core.ports.outbox import (
     OutboxEntry,
     TestResult,
 )
-from orchestrator.schemas.answers.outbox import (
-    DeliveriesAnswer,
-    DeliveryAnswer,
-    EndpointAnswer,
-    EndpointsAnswer,
-    TestAnswer,
-    TestsAnswer,
-)
-from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.queries import DeliveriesQuery, NoQuery
-from orchestrator.schemas.requests.server import NotifyTestRequest
 
 blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
 blueprint.before_request(authenticate)
@@ -40,7 +33,7 @@ def _outbox() -> OutboxCalls:
 def list_webhooks() -> Response:
     reading.query(NoQuery)
     endpoints = [
-        EndpointAnswer(
+        answers.outbox.EndpointAnswer(
             name=each.name,
             kind=each.kind,
             address=each.address,
@@ -50,13 +43,13 @@ def list_webhooks() -> Response:
         )
         for each in _outbox().endpoints()
     ]
-    return json_answer(EndpointsAnswer(endpoints=endpoints))
+    return json_answer(answers.outbox.EndpointsAnswer(endpoints=endpoints))
 
 
 @blueprint.post("/webhooks/<endpoint>/test")
 def test_webhook(endpoint: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     return json_answer(_tested(endpoint, _outbox().test(endpoint)))
 
 
@@ -69,7 +62,7 @@ def list_deliveries() -> Response:
         service().job(caller(), query.job)
     found = outbox.deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
     return json_answer(
-        DeliveriesAnswer(
+        answers.outbox.DeliveriesAnswer(
             deliveries=list(map(_delivery, found.entries)),
             total=found.total,
             page=query.page,
@@ -81,20 +74,22 @@ def list_deliveries() -> Response:
 @blueprint.post("/webhooks/deliveries/<delivery_id>/redeliver")
 def redeliver(delivery_id: str) -> Response:
     reading.query(NoQuery)
-    reading.body(EmptyRequest, optional=True)
+    reading.body(requests.job.EmptyRequest, optional=True)
     return json_answer(_delivery(_outbox().redeliver(delivery_id)), HTTPStatus.ACCEPTED)
 
 
 @blueprint.post("/notifications/test")
 def test_notifications() -> Response:
     reading.query(NoQuery)
-    name = reading.body(NotifyTestRequest, optional=True).name
+    name = reading.body(requests.server.NotifyTestRequest, optional=True).name
     found = _outbox().test_notifications(name)
-    return json_answer(TestsAnswer(tests=[_tested(name, each) for name, each in found.items()]))
+    return json_answer(
+        answers.outbox.TestsAnswer(tests=[_tested(name, each) for name, each in found.items()])
+    )
 
 
-def _tested(name: str, result: TestResult) -> TestAnswer:
-    return TestAnswer(
+def _tested(name: str, result: TestResult) -> answers.outbox.TestAnswer:
+    return answers.outbox.TestAnswer(
         name=name,
         delivered=result.delivered,
         status=result.status,
@@ -103,9 +98,9 @@ def _tested(name: str, result: TestResult) -> TestAnswer:
     )
 
 
-def _delivery(entry: OutboxEntry) -> DeliveryAnswer:
+def _delivery(entry: OutboxEntry) -> answers.outbox.DeliveryAnswer:
     pending = entry.state is EntryState.PENDING
-    return DeliveryAnswer(
+    return answers.outbox.DeliveryAnswer(
         id=entry.id,
         job_id=entry.job_id,
         root_job_id=entry.root_id,

@@ -3,6 +3,8 @@
 Counts are available as JSON for programs, and as text for Prometheus.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict
 
 from flask import Blueprint, Response, current_app
@@ -17,16 +19,7 @@ from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.submission import Scope
 from orchestrator.core.ports.read_models import NodeState
-from orchestrator.schemas.answers.browser_session import (
-    DoctorAnswer,
-    DoctorCheckAnswer,
-    KeyAnswer,
-    KeysAnswer,
-    OtherServerAnswer,
-    ServerAnswer,
-)
-from orchestrator.schemas.answers.server import NodeAnswer, NodesAnswer, StatsAnswer
-from orchestrator.schemas.requests.job import EmptyRequest
+from orchestrator.schemas import answers, requests
 from orchestrator.schemas.requests.queries import NoQuery
 
 blueprint = Blueprint("server", __name__)
@@ -39,16 +32,26 @@ def get_server() -> Response:
     service().check_person(caller())
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     found = options.other_servers()
-    others = [OtherServerAnswer(url=each.url, project=each.project) for each in found]
-    return json_answer(ServerAnswer(version=__version__, project=options.project, servers=others))
+    others = [
+        answers.browser_session.OtherServerAnswer(url=each.url, project=each.project)
+        for each in found
+    ]
+    return json_answer(
+        answers.browser_session.ServerAnswer(
+            version=__version__, project=options.project, servers=others
+        )
+    )
 
 
 @blueprint.get("/api/v1/keys")
 def list_keys() -> Response:
     request.query(NoQuery)
     found = service().keys(caller())
-    keys = [KeyAnswer(name=each.name, scopes=sorted(each.scopes)) for each in found]
-    return json_answer(KeysAnswer(keys=keys))
+    keys = [
+        answers.browser_session.KeyAnswer(name=each.name, scopes=sorted(each.scopes))
+        for each in found
+    ]
+    return json_answer(answers.browser_session.KeysAnswer(keys=keys))
 
 
 @blueprint.get("/api/v1/doctor")
@@ -62,8 +65,12 @@ def get_doctor() -> Response:
         )
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     found = options.doctor()
-    checks = [DoctorCheckAnswer(**asdict(each)) for each in found]
-    return json_answer(DoctorAnswer(ok=all(each.ok is not False for each in found), checks=checks))
+    checks = [answers.browser_session.DoctorCheckAnswer(**asdict(each)) for each in found]
+    return json_answer(
+        answers.browser_session.DoctorAnswer(
+            ok=all(each.ok is not False for each in found), checks=checks
+        )
+    )
 
 
 @blueprint.get("/api/v1/agents")
@@ -75,7 +82,7 @@ def get_agents() -> Response:
 @blueprint.get("/api/v1/stats")
 def get_stats() -> Response:
     request.query(NoQuery)
-    return json_answer(StatsAnswer.model_validate(dict(service().stats(caller()))))
+    return json_answer(answers.server.StatsAnswer.model_validate(dict(service().stats(caller()))))
 
 
 @blueprint.get("/metrics")
@@ -90,7 +97,7 @@ def get_metrics() -> Response:
 def get_nodes() -> Response:
     request.query(NoQuery)
     found = service().nodes(caller())
-    return json_answer(NodesAnswer(nodes=[_node_answer(each) for each in found]))
+    return json_answer(answers.server.NodesAnswer(nodes=[_node_answer(each) for each in found]))
 
 
 @blueprint.post("/api/v1/nodes/<name>/drain")
@@ -105,14 +112,14 @@ def undrain_node(name: str) -> Response:
 
 def _drained(name: str, *, drained: bool) -> Response:
     request.query(NoQuery)
-    request.body(EmptyRequest, optional=True)
+    request.body(requests.job.EmptyRequest, optional=True)
     return json_answer(_node_answer(service().drain_node(caller(), name, drained=drained)))
 
 
-def _node_answer(node: NodeState) -> NodeAnswer:
+def _node_answer(node: NodeState) -> answers.server.NodeAnswer:
     values = {**asdict(node), "agents": [*node.agents]}
     unusable = [
         {"name": each.name, "reason": each.reason, "fix": [*each.fix]}
         for each in values.pop("unusable")
     ]
-    return NodeAnswer.model_validate({**values, "unusable_agents": unusable})
+    return answers.server.NodeAnswer.model_validate({**values, "unusable_agents": unusable})
