@@ -75,6 +75,11 @@ def _from_reports(surroundings: CliContext, job_id: str, task_id: str) -> Answer
             return {
                 name: _without_nulls(value) for name, value in found.items() if value is not None
             }
+    if figures.get("comparisons_omitted"):
+        raise Conflict(
+            f"the reports of job {root_id} do not list all candidates; start the server: "
+            f"{COMMAND} serve"
+        )
     raise NotFound(
         f"job {job_id} has no candidates of a task {task_id!r}; "
         "a task has candidates only if it names several agents"

@@ -3,9 +3,9 @@
 ``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
 seconds, memory is bytes, and null means unknown, never zero.
 
-- ``schema``: 1, or 2 for a job with more than 1,000 workers. The only difference is that with 2,
-  ``workers`` is incomplete. A later release may add fields without a new number, but changes no
-  field's meaning.
+- ``schema``: 1, or 2 if ``workers``, ``jobs``, or ``comparisons`` is incomplete, which is the only
+  difference. All sums and counts are of all workers and jobs. A later release may add fields
+  without a new number, but changes no field's meaning.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: the job of the
   figures.
 - ``wall_seconds``: from the first start to the end of the last worker.
@@ -46,20 +46,27 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
   ``work_seconds``.
 - ``jobs``: for each job, parents first, ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
-  ``wall_seconds``, and ``workers``.
+  ``wall_seconds``, and ``workers``. If there are more than 1,000 jobs, only 1,000 of them: the job
+  of the figures, then jobs that did not complete.
+- ``jobs_omitted``: only with ``schema`` 2. ``count`` is the number of jobs that ``jobs`` lacks.
+  ``tree`` is the API call that shows all jobs.
 - ``workers``: for each worker, by depth, the fields of ``WorkerFigures``. If there are more than
-  1,000 workers, only 1,000 of them, failed workers first. All sums and counts are of all workers.
+  1,000 workers, only 1,000 of them, failed workers first.
 - ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
   lacks. ``all`` (columns), ``pages``, and ``results`` (with ``files_created``) are API calls that
   show all workers.
 - ``comparisons``: for each task with candidates, the fields of
-  ``core.candidates.comparison.Comparison``.
+  ``core.candidates.comparison.Comparison``. If they have more than 1,000 candidates together, only
+  as many comparisons as have 1,000 candidates: tasks without a chosen candidate first.
+- ``comparisons_omitted``: only with ``schema`` 2. ``count`` is the number of comparisons that
+  ``comparisons`` lacks. ``each`` is the API call that shows one comparison.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import accumulate
 from operator import attrgetter
 from typing import Any, TypedDict, TypeVar
 
@@ -69,7 +76,9 @@ from orchestrator.core.limits.budgets import caps_in_words, caps_of
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import (
+    LISTED_WORKERS,
     all_workers_call,
+    first_places,
     listed_workers,
     worker_pages_call,
 )
@@ -82,8 +91,8 @@ from orchestrator.reports.figures.job_tree import (
 )
 
 SCHEMA = 1
-#: Schema of a file with some of the workers.
-SCHEMA_OF_SOME_WORKERS = 2
+#: Schema of a file with some of the workers, jobs, or comparisons.
+SCHEMA_OF_SOME = 2
 
 Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
@@ -253,18 +262,58 @@ def _containment(family: Family, workers: Iterable[Worker]) -> tuple[str, ...]:
 def as_json(figures: Analytics) -> str:
     """Return the figures as JSON: one line for each field, each job, and each listed worker."""
     fields = _by_name(figures)
-    listed = tuple(listed_workers(figures.workers))
-    if number := len(figures.workers) - len(listed):
-        omitted = {
-            "count": number,
-            "all": all_workers_call(figures.job_id),
-            "pages": worker_pages_call(figures.job_id),
-            "results": f"GET /api/v1/jobs/{figures.job_id}/results",
-        }
-        changed = {"schema": SCHEMA_OF_SOME_WORKERS, "workers": listed, "workers_omitted": omitted}
-        fields = {**fields, **changed}
+    if lists := {**_some_workers(figures), **_some_jobs(figures), **_some_comparisons(figures)}:
+        fields = {**fields, "schema": SCHEMA_OF_SOME, **lists}
     lines = [f' "{name}": {_json(value)}' for name, value in fields.items()]
     return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _some_workers(figures: Analytics) -> Mapping[str, object]:
+    """Return the listed workers, and the calls that show all workers; empty if all are listed."""
+    listed = tuple(listed_workers(figures.workers))
+    omitted = {
+        "count": len(figures.workers) - len(listed),
+        "all": all_workers_call(figures.job_id),
+        "pages": worker_pages_call(figures.job_id),
+        "results": f"GET /api/v1/jobs/{figures.job_id}/results",
+    }
+    return {"workers": listed, "workers_omitted": omitted} if omitted["count"] else {}
+
+
+def _some_jobs(figures: Analytics) -> Mapping[str, object]:
+    """Return the listed jobs, and the call that shows all jobs; empty if all are listed."""
+    jobs = figures.jobs
+    if len(jobs) <= LISTED_WORKERS:
+        return {}
+    ranks = [0 if each.job_id == figures.job_id else 1 + _is_complete(each) for each in jobs]
+    return {
+        "jobs": tuple(jobs[at] for at in first_places(ranks, LISTED_WORKERS)),
+        "jobs_omitted": {
+            "count": len(jobs) - LISTED_WORKERS,
+            "tree": f"GET /api/v1/jobs/{figures.job_id}/tree",
+        },
+    }
+
+
+def _is_complete(job: JobFigures) -> bool:
+    return job.status is JobStatus.COMPLETED
+
+
+def _some_comparisons(figures: Analytics) -> Mapping[str, object]:
+    """Return the listed comparisons, and the call that shows one; empty if all are listed."""
+    found = figures.comparisons
+    order = sorted(range(len(found)), key=lambda at: found[at].chosen is not None)
+    sums = accumulate(len(found[at].candidates) for at in order)
+    listed = [at for at, number in zip(order, sums, strict=True) if number <= LISTED_WORKERS]
+    if len(listed) == len(found):
+        return {}
+    return {
+        "comparisons": tuple(found[at] for at in sorted(listed)),
+        "comparisons_omitted": {
+            "count": len(found) - len(listed),
+            "each": "GET /api/v1/jobs/{job_id}/tasks/{task_id}/candidates",
+        },
+    }
 
 
 def _json(value: object) -> str:

@@ -373,6 +373,58 @@ def test_reports_of_a_larger_job_list_its_failures_and_say_where_all_workers_are
     assert f"see `files_created` in `GET /api/v1/jobs/{ROOT}/results`" in files
 
 
+def test_the_figures_of_many_child_jobs_list_their_failures(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("Convert", status=JobStatus.COMPLETED)
+    parent = planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 9))
+    number = LISTED_WORKERS + 200
+    for at in range(number):
+        status, outcome = JobStatus.COMPLETED, "success"
+        if at == number - 1:
+            status, outcome = JobStatus.FAILED, "failed"
+        child = planted.job("Part", job_id=f"c{at}", parent=parent, span=(1, 2), status=status)
+        task = TaskSpec(id="b")
+        planted.worker(child, f"worker_1_{at}", task, (1, 2), status=WorkerStatus(outcome))
+    Reports().render(planted.tree, ROOT, tmp_path)
+
+    figures = json.loads((tmp_path / "reports/analytics.json").read_text())
+
+    assert figures["schema"] == 2
+    assert len(figures["jobs"]) == LISTED_WORKERS
+    named = [each["job_id"] for each in figures["jobs"]]
+    assert (named[0], named[1], named[-1]) == (ROOT, "c0", f"c{number - 1}")
+    assert figures["jobs_omitted"] == {
+        "count": number + 1 - LISTED_WORKERS,
+        "tree": f"GET /api/v1/jobs/{ROOT}/tree",
+    }
+    assert sum(figures["jobs_by_status"].values()) == number + 1
+    assert "comparisons_omitted" not in figures
+
+
+def test_the_figures_of_many_candidates_list_the_tasks_without_a_choice(tmp_path: Path) -> None:
+    planted = Planted()
+    job = planted.job("Convert", status=JobStatus.COMPLETED)
+    number = LISTED_WORKERS // 2 + 20
+    for at in range(number):
+        task = TaskSpec(id=f"t{at}", agents=("claude", "codex"))
+        status = WorkerStatus.FAILED if at == number - 1 else WorkerStatus.SUCCESS
+        for place, agent in enumerate(task.agents):
+            planted.worker(job, f"worker_{at}_{place}", task, (0, 1), agent=agent, status=status)
+        planted.compare(task.id)
+    Reports().render(planted.tree, ROOT, tmp_path)
+
+    figures = json.loads((tmp_path / "reports/analytics.json").read_text())
+
+    named = [each["task_id"] for each in figures["comparisons"]]
+    assert sum(len(each["candidates"]) for each in figures["comparisons"]) == LISTED_WORKERS
+    assert (named[0], named[-1]) == ("t0", f"t{number - 1}")
+    assert figures["comparisons_omitted"] == {
+        "count": number - LISTED_WORKERS // 2,
+        "each": "GET /api/v1/jobs/{job_id}/tasks/{task_id}/candidates",
+    }
+    assert "jobs_omitted" not in figures
+
+
 def test_the_report_of_a_larger_child_job_describes_so_many_failures(tmp_path: Path) -> None:
     planted = Planted()
     root = planted.job("x")

@@ -275,8 +275,13 @@ def listed_workers(workers: Sequence[Listed]) -> Sequence[Listed]:
     """
     if len(workers) <= LISTED_WORKERS:
         return workers
-    ranked = sorted(range(len(workers)), key=lambda at: _RANKS.get(workers[at].status, _LAST))
-    return [workers[at] for at in sorted(ranked[:LISTED_WORKERS])]
+    ranks = [_RANKS.get(each.status, _LAST) for each in workers]
+    return [workers[at] for at in first_places(ranks, LISTED_WORKERS)]
+
+
+def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:
+    """Return the places of the ``most`` lowest ranks, in ascending order."""
+    return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:most])
 
 
 def all_workers_call(job_id: str) -> str:

@@ -382,3 +382,20 @@ triggers: {issues: {verify: github, secret: 0123456789abcdef, plan: absent.yaml}
 def test_config_schema_is_json(orchestrator: Orchestrator, capsys: Capture) -> None:
     orchestrator("config", "schema")
     assert "properties" in json.loads(capsys.readouterr().out)
+
+
+def test_a_comparison_that_the_reports_omit_needs_a_server(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    reports = write_job(folder, "big") / "reports"
+    reports.mkdir()
+    figures: dict[str, object] = {"comparisons": []}
+    (reports / "analytics.json").write_text(json.dumps(figures))
+    assert orchestrator("compare", "big", "t1") == ExitCode.NOT_FOUND
+    assert "has no candidates of a task 't1'" in capsys.readouterr().err
+
+    figures["comparisons_omitted"] = {"count": 7}
+    (reports / "analytics.json").write_text(json.dumps(figures))
+
+    assert orchestrator("compare", "big", "t1") == ExitCode.FAILED
+    assert "do not list all candidates; start the server" in capsys.readouterr().err
