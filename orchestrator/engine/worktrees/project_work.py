@@ -19,7 +19,7 @@ from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.engine.worktrees.user_checkout import TICK_SECONDS
-from orchestrator.engine.worktrees.working_directories import LEFT, MOST_FILES, Changes
+from orchestrator.engine.worktrees.working_directories import MOST_FILES, REPORT_NAMES, Changes
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,9 @@ class ProjectWork:
 
         ``Changes.changed`` is True if the latest attempt made some of them.
         """
-        found, latest, judged = self._in_project(worker, takes_left=True)
+        promised = {normalized(each) for each in task.writes}
+        reports = [each for each in REPORT_NAMES if each not in promised]
+        found, latest, judged = self._in_project(worker, reports)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
         promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
         return Changes(
@@ -135,7 +137,7 @@ class ProjectWork:
         """
         now = self._workspace.snapshot(worker)
         try:
-            there, latest, judged = self._in_project(worker, takes_left=False)
+            there, latest, judged = self._in_project(worker)
         except (RepositoryError, OSError):
             logger.warning(
                 "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
@@ -159,7 +161,7 @@ class ProjectWork:
         )
 
     def _in_project(
-        self, worker: Worker, *, takes_left: bool
+        self, worker: Worker, reports: Sequence[str] = ()
     ) -> tuple[set[str], bool, tuple[str, ...]]:
         """Return three values about the changes in the project.
 
@@ -167,15 +169,15 @@ class ProjectWork:
         2. True if the latest attempt changed a path that counts as work.
         3. The paths that count as work, in order.
 
-        The values are empty if the state before the attempt was not recorded. ``takes_left``: True
-        to move the worker's report out of the project, too.
+        The values are empty if the state before the attempt was not recorded. ``reports``:
+        names of files to move out of the project, because they are the worker's report.
         """
         before = self._before(worker, worker.attempt)
         if before is None:
             return set(), False, ()
         now = self._now()
         latest = self._different(before, now)
-        moved = self._take_left(worker, before, now) if takes_left and latest else set()
+        moved = self._move_reports(worker, reports, before, now) if latest else set()
         first = self._before(worker, 1) or before
         found = {*self._different(first, now), *latest} - moved
         work = sorted(each for each in found if not self._is_never_committed(each, now, first))
@@ -217,12 +219,14 @@ class ProjectWork:
             found |= {os.path.relpath(each, f"./{now.prefix}") for each in committed}
         return found
 
-    def _take_left(self, worker: Worker, before: Checkout, now: Checkout) -> set[str]:
+    def _move_reports(
+        self, worker: Worker, reports: Sequence[str], before: Checkout, now: Checkout
+    ) -> set[str]:
         """Move the worker's report out of the project.
 
         If the project itself has a file with the report's name, nothing is moved.
         """
-        made = {name for name in LEFT if name in now.files and name not in before.files}
+        made = {name for name in reports if name in now.files and name not in before.files}
         untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
         for name in untracked:
             shutil.move(self.project / name, f"{self._workspace.worker_directory(worker)}/{name}")

@@ -104,7 +104,7 @@ PROGRAMS = ".programs"
 #: Maximum number of files that are listed individually.
 MOST_FILES = 10_000
 #: Files that an agent may write to its worktree, although they belong in the worker's directory.
-LEFT = ("output.md", "result.json")
+REPORT_NAMES = ("output.md", "result.json")
 #: Seconds until opening a worktree is retried.
 PAUSE_SECONDS = 0.3
 #: Minimum pause in seconds between two updates of a worker's branch from its node, and the pause as
@@ -436,9 +436,9 @@ class Worktrees:
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
         last = self._repository.tip(last) or ground.before or start
         faults, interrupted = self._repository.mend(ground.directory, ground.branch, last)
-        self._take_left(worker, ground)
         message = _message(worker, task)
         who, promised = signature_of(worker), [normalized(each) for each in task.writes]
+        self._move_reports(worker, ground, promised)
         place = ground.directory, ground.branch
         tip = self._repository.commit(*place, message, who, promised)
         failpoints.reached("worktree: loose files are committed")
@@ -561,14 +561,17 @@ class Worktrees:
             found |= made - (set(self._repository.touched(result, tip)) if tip else set())
         return found
 
-    def _take_left(self, worker: Worker, ground: WorkerWorktree) -> None:
+    def _move_reports(
+        self, worker: Worker, ground: WorkerWorktree, promised: Collection[str]
+    ) -> None:
         """Move the worker's report out of the worktree.
 
-        If the project tracks a file with the report's name, nothing is moved.
+        A file that the project tracks, or that the task promises, is not moved.
         """
         home = self._workspace.worker_directory(worker)
         cwd = self._repository.inside(ground.directory)
-        for name in (each for each in LEFT if os.path.isfile(f"{cwd}/{each}")):
+        reports = (each for each in REPORT_NAMES if each not in promised)
+        for name in (each for each in reports if os.path.isfile(f"{cwd}/{each}")):
             inside = os.path.relpath(f"{cwd}/{name}", ground.directory)
             if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")

@@ -315,6 +315,16 @@ def test_an_agents_own_commits_and_branches_come_back_to_its_branch(made: MakePr
     )
 
 
+@pytest.mark.parametrize("name", ["result.json", "output.md"])
+def test_a_promised_file_with_a_reports_name_is_in_the_result(made: MakeProject, name: str) -> None:
+    site, project = made()
+
+    ended = site.run("x", [edit(f"echo words > {name}", writes=[name])])
+
+    assert ended["status"] == "completed", ended
+    assert name in project.files(f"orchestrator/{ended['job_id']}/result")
+
+
 def test_shell_survey_and_switched_off_tasks_have_plain_directories(made: MakeProject) -> None:
     site, project = made()
     off = "test ! -e .git; test -e task.json; echo x > x.txt"

@@ -72,6 +72,15 @@ def test_a_task_changes_the_checkout_and_only_its_own_changes_are_listed(
     assert (task["workdir"], task["locks"]) == ("project", ["project"])
 
 
+def test_a_promised_file_with_a_reports_name_stays_in_the_checkout(made: MakeProject) -> None:
+    site, project = made()
+
+    ended = site.run("work here", [here("echo '{}' > result.json", writes=["result.json"])])
+
+    assert ended["status"] == "completed", ended
+    assert (project.path / "result.json").read_text() == "{}\n"
+
+
 CHILD = "orchestrator spawn below --command 'echo c > c.txt' --wait"
 
 
