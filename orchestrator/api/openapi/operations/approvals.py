@@ -55,8 +55,8 @@ APPROVALS = (
         summary="Replace the plan of a job that waits for approval",
         description=(
             "The job keeps its id and its planner's cost. Approve the job to start the tasks. "
-            "409: outdated (version has the present version of the plan), or the job does not "
-            "wait for approval. {_WORKER}"
+            "409 `outdated`: the plan has changed; `version` has its present version. "
+            f"409: the job does not wait for approval. {_WORKER}"
         ),
         body=human_requests.PlanRequest,
         body_required=True,
@@ -92,7 +92,7 @@ APPROVALS = (
         id="rejectTask",
         tag="jobs",
         summary="Reject a task that waits for a person",
-        description=f"Tasks that depend on the rejected task are skipped. {_ANSWERS} {_WORKER}",
+        description=f"Skips the tasks that depend on the rejected task. {_ANSWERS} {_WORKER}",
         body=human_requests.AnswerRequest,
         examples={"with a comment": {"comment": "the totals are wrong"}},
         answers={ACCEPTED: status.DecidedAnswer},

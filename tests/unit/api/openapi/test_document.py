@@ -94,6 +94,11 @@ def test_it_has_nothing_odd(spec: dict[str, Any]) -> None:
         assert not [key for key in node if key.startswith("x-") or key in ("nullable", "optional")]
 
 
+def test_no_description_names_a_constant_of_the_code(spec: dict[str, Any]) -> None:
+    texts = [str(node.get("description", "")) for node in nodes(spec)]
+    assert [text for text in texts if re.search(r"\{_?[A-Z_]+\}", text)] == []
+
+
 def test_only_health_and_pages_need_no_key(anonymous: FlaskClient, spec: dict[str, Any]) -> None:
     for path, method, operation in operations(spec):
         filled = re.sub(r"{\w+}", "x", path)
