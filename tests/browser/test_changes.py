@@ -23,7 +23,7 @@ def test_a_comment_becomes_a_second_attempt_that_is_landed_by_keyboard(
     page.reload()
     expect(page.get_by_text("1 comment", exact=True)).to_be_visible()
 
-    tab_to(page, "Send back")
+    tab_to(page, "Send feedback")
     page.keyboard.press("Enter")
 
     expect(page.get_by_role("cell", name="answer = 42")).to_be_visible()
@@ -56,7 +56,7 @@ def test_comments_on_an_older_state_are_not_sent(page: Page, site: Site) -> None
     later = site.project.git("commit-tree", tree, "-p", branch, "-m", "by hand")
     site.project.git("update-ref", f"refs/heads/{branch}", later)
 
-    page.get_by_role("button", name="Send back").click()
+    page.get_by_role("button", name="Send feedback").click()
 
     expect(page.get_by_text("The branch has changed since these comments")).to_be_visible()
     with site.client() as client:

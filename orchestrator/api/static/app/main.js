@@ -72,8 +72,8 @@ function Guarded() {
 function Boundary() {
   const [error] = useErrorBoundary((fault) => console.error(fault));
   if (error) {
-    return html`<main id="main"><div class="note bad" role="alert"><p class="grow">This page has a fault: ${String(error.message)}.
-      Reload it; the API and the commands still work.</p></div></main>`;
+    return html`<main id="main"><div class="note bad" role="alert"><p class="grow">Error on this page: ${String(error.message)}.
+      Reload the page; the API and the commands still work.</p></div></main>`;
   }
   return html`<${Page} />`;
 }
@@ -82,7 +82,7 @@ function Boundary() {
 function Opening() {
   const { state } = useStore(connection);
   return html`<p class="opening" role="status">${
-    state === "lost" ? "The server does not answer. This page opens when it does." : "Loading the dashboard ..."}</p>`;
+    state === "lost" ? "The server does not answer. The page opens when the server answers." : "Loading the dashboard ..."}</p>`;
 }
 
 function App() {

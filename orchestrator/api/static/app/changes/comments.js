@@ -60,7 +60,7 @@ export function Editor({ line, text = "", save, cancel }) {
   };
   return html`<div class="thread"><div><div class="by"><b>You</b><span>line ${line}</span></div>
     <label class="sr" for="comment">Comment</label><textarea class="in" id="comment" rows="2" ref=${field} maxlength="10000" onKeyDown=${keys}>${text}</textarea>
-    <div class="row"><span class="hint hide-s">Sent with your feedback, with this line and its code</span>
+    <div class="row"><span class="hint hide-s">Part of your feedback, with the line and its code</span>
       <button type="button" class="btn sm ghost" onClick=${cancel}>Cancel</button><button type="button" class="btn sm primary" onClick=${done}>Add comment</button></div></div></div>`;
 }
 
@@ -97,7 +97,7 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
         if (error.type === "outdated") setMoved(true);
         throw error;
       }
-    }, (made) => `Sent back: attempt ${made.attempt} follows`);
+    }, (made) => `Sent: attempt ${made.attempt} follows`);
     setBusy(false);
     if (!answer) return;
     remarks.clear();
@@ -109,6 +109,6 @@ export function ReviewBar({ id, worker, row, commit, remarks, done }) {
     ${late && html`<span class="st st-needs"><${Icon} name="s-needs" />The branch has changed since these comments</span>
       <button type="button" class="btn" onClick=${() => { setMoved(false); remarks.renew(); done(); }}>The comments still apply</button>`}
     <label class="sr" for="summary">Summary</label><input class="in" id="summary" ref=${summary} placeholder=${`Summary for ${worker}`} maxlength="10000" />
-    <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send back</button>
+    <button type="button" class="btn primary" disabled=${busy || late || isRunning(row)} onClick=${send}><${Icon} name="i-send" />Send feedback</button>
     ${isRunning(row) && html`<span class="small soft">The worker is running: send a message instead, or wait for its end</span>`}</section>`;
 }

@@ -48,12 +48,12 @@ function useWays(id, worker, refresh) {
     return answer;
   };
   const theirs = async () => {
-    const text = "Where two workers changed the same lines, the version of the better result is used: fewer findings of gates, then more passing tests, then the later worker. The report names each replaced place.";
+    const text = "Of lines that two workers changed, the version of the better result is used: first by fewer gate findings, then by more passing tests, then the later worker. The report lists each replaced place.";
     if (await ask({ title: `Merge ${worker} by better result`, text, yes: "Merge", no: "Not yet" })) await merge({ strategy: "theirs", include: [worker] }, "Merged")();
   };
   const leave = async () => {
     const text = `The job is then complete without the changes of ${worker}. These changes stay on the branch of ${worker}.`;
-    if (await ask({ title: `Exclude ${worker}`, text, yes: "Exclude it", no: "Not yet" })) await merge({ exclude: [worker] }, `${worker} is excluded`)();
+    if (await ask({ title: `Exclude ${worker}`, text, yes: "Exclude", no: "Not yet" })) await merge({ exclude: [worker] }, `${worker} is excluded`)();
   };
   return { busy, resolve: merge({ resolve: "worker" }, `${worker} resolves the conflict in another attempt`), theirs, leave };
 }
@@ -65,7 +65,7 @@ function Ways({ id, worker, merging, refresh }) {
   const helps = !status?.missing?.some((each) => each.worker_id === worker && !each.resolvable);
   if (!mayChange()) return null;
   if (merging) return html`<div class="reviewbar"><${State} state="running">merging<//></div>`;
-  return html`<div class="reviewbar"><span class="small soft grow hide-s">The gates run again before a merge counts</span>
+  return html`<div class="reviewbar"><span class="small soft grow hide-s">Gates run again on each new result</span>
     ${helps && html`<button type="button" class="btn primary" disabled=${ways.busy} onClick=${ways.resolve}><${Icon} name="i-retry" />Let ${worker} resolve it</button>`}
     <button type="button" class="btn" disabled=${ways.busy} onClick=${ways.theirs}>Let the better result win</button>
     ${helps && html`<a class="btn" href=${`/jobs/${id}/changes?worker=${encodeURIComponent(worker)}`}><${Icon} name="i-comment" />Give feedback</a>`}
@@ -85,7 +85,7 @@ export function Conflict({ id, worker }) {
       ${data.merging ? "The merge is running." : "All changes are merged or excluded."}<//></section>`;
   }
   return html`<div class="stack"><div class="note warn"><${Icon} name="s-needs" /><p class="grow"><b class="strong">${name} conflicts with the result</b> in
-      ${" "}${many(mine.length, "file")}. Blue lines are in the result, violet ones in the worker's change.</p></div>
+      ${" "}${many(mine.length, "file")}. Blue: lines of the result. Violet: lines of the worker's change.</p></div>
     ${mine.map((each, at) => html`<${File} key=${each.path} id=${id} conflict=${each} at=${at} all=${mine.length} />`)}
     <${Ways} id=${id} worker=${name} merging=${data.merging} refresh=${refresh} /></div>`;
 }

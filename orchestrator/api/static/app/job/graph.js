@@ -186,6 +186,6 @@ function Graph({ model, details, refresh }) {
         ${merge && html`<${Last} model=${model} drawn=${drawn} merge=${merge} />`}
         ${shown.map((box) => html`<${Unit} key=${box.unit.task} model=${model} box=${box} selected=${selected} select=${select} toggle=${toggle} />`)}</svg></div>
     <${Ranks} model=${model} columns=${ranked(model)} merge=${merge} />
-    <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick lines: the tasks for which the end of the job waits</span></p></div>
+    <p class="foot hide-s"><span><kbd>←</kbd> <kbd>→</kbd> along the edges · <kbd>↑</kbd> <kbd>↓</kbd> within a column · <kbd>o</kbd> open or close a child job</span><span>Thick lines: the critical path</span></p></div>
     ${selected !== undefined && html`<${Panel} model=${model} i=${selected} refresh=${refresh} />`}</div>`;
 }

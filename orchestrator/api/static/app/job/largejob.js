@@ -80,7 +80,7 @@ function Failures({ model, refresh }) {
   const failed = (model.counts.failed || 0) + (model.counts.timeout || 0);
   if (!failed) return null;
   const groups = reasons(model);
-  const retry = async () => { await act(() => post(path("jobs", model.job, "retry")), "They run again"); refresh(); };
+  const retry = async () => { await act(() => post(path("jobs", model.job, "retry")), "The workers run again"); refresh(); };
   return html`<section class="card"><header><h2>Why ${count(failed)} failed</h2>${mayChange() && !model.isActive && html`<button class="btn sm" onClick=${retry}><${Icon} name="i-retry" />Retry ${count(failed)}</button>`}</header>
     <ul class="list">${groups.map((group) => html`<li key=${group.reason}><${State} state=${group.state}>${count(group.places.length)}<//>
       <a class="grow cut" href=${tablePath(model, { q: group.reason.slice(0, 60).toLowerCase() })}>${plain(group.reason)}</a><${Icon} name="i-right" small=${true} /></li>`)}</ul></section>`;

@@ -32,11 +32,11 @@ export async function messageTo(job, worker) {
 }
 
 export async function stopWorker(job, worker) {
-  const yes = await ask({ title: `Stop ${worker}`, text: "Its changes stay on its branch. Tasks that depend on it are skipped.", yes: "Stop", danger: true });
+  const yes = await ask({ title: `Stop ${worker}`, text: "The worker's changes stay on its branch. Tasks that depend on the worker are skipped.", yes: "Stop", danger: true });
   return yes && act(() => post(path("jobs", job, "workers", worker, "cancel")), "Stopped");
 }
 
-export const retryWorker = (job, worker) => act(() => post(path("jobs", job, "workers", worker, "retry")), "It runs again");
+export const retryWorker = (job, worker) => act(() => post(path("jobs", job, "workers", worker, "retry")), "The worker runs again");
 
 function Actions({ model, i, refresh }) {
   const [job, worker, state] = [model.job, model.id[i], model.state[i]];

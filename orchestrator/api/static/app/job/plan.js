@@ -114,7 +114,7 @@ function Plan({ id, job, changed }) {
       ${mayChange() && html`<button type="button" class="btn sm" onClick=${draft.add}><${Icon} name="i-plus" />Add a task</button>`}</header>
       <table class="tbl plan cards"><thead><tr><th><span class="sr">Number</span></th><th>Task</th><th>Agent</th><th>Role</th><th>Starts after</th><th><span class="sr">Remove</span></th></tr></thead>
         <tbody>${draft.tasks.map((task, at) => html`<${Row} key=${task.id} task=${task} at=${at} agents=${usable} draft=${draft} number=${number} />`)}</tbody></table></section>
-    ${mayChange() && html`<section class="reviewbar" aria-label="Your decision"><span class="grow small soft hide-s">Approve starts the tasks as they are shown</span>
+    ${mayChange() && html`<section class="reviewbar" aria-label="Your decision"><span class="grow small soft hide-s">Approval starts the tasks as shown</span>
       <button type="button" class="btn primary" disabled=${decision.busy} onClick=${decision.approve}><${Icon} name="i-play" />Approve and start</button>
       <button type="button" class="btn" disabled=${decision.busy || !draft.edited} onClick=${decision.keep}>Save</button>
       <button type="button" class="btn danger" disabled=${decision.busy} onClick=${decision.reject}>Reject</button></section>`}</div>`;

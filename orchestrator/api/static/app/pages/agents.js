@@ -124,7 +124,7 @@ function Doctor() {
 function Lock({ lock, refresh }) {
   const words = lock.names.join(", ");
   const release = async () => {
-    const text = `${words}: released although ${lock.worker_id} uses it. Another worker may then change the same files.`;
+    const text = `${lock.worker_id} still uses ${words}. After the release, another worker may change the same files.`;
     if (await ask({ title: "Release the lock", text, yes: "Release", danger: true })) {
       await act(() => send("DELETE", "/api/v1/locks", { names: lock.names }), "Released");
       refresh();

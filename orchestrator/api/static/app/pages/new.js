@@ -148,5 +148,5 @@ export function Page() {
     <aside class="stack"><${Before} form=${form} put=${put} /><section class="card pad stack">
       ${form.source !== "plan" && wrong.map(({ where, text }) => html`<div class="note bad" role="alert" key=${where}><${Icon} name="s-failed" /><p class="grow">${plain(where && where !== "request" ? `${where}: ${text}` : text)}</p></div>`)}
       <button class="btn primary" disabled=${busy}><${Icon} name="i-play" />${form.approve ? "Make the plan" : "Start"}</button>
-      <p class="small muted"><kbd>Ctrl</kbd> <kbd>Enter</kbd> starts it.</p></section></aside></form></main>`;
+      <p class="small muted"><kbd>Ctrl</kbd> <kbd>Enter</kbd> starts the job.</p></section></aside></form></main>`;
 }

@@ -28,7 +28,7 @@ export const resumeJob = (job) => act(() => jobCall(job, "resume"), "Resumed");
 export const retryJob = (job) => act(() => jobCall(job, "retry"), "The unsuccessful tasks run again");
 
 export async function landJob(job) {
-  const text = "Its result is merged into the branch that is checked out in the project.";
+  const text = "The job's result is merged into the project's current branch.";
   if (!(await ask({ title: "Land the result", text, yes: "Land" , no: "Not yet" }))) return null;
   return act(() => jobCall(job, "land"), (answer) => `Landed on ${answer.branch || "the checked-out branch"}`);
 }

@@ -8,12 +8,12 @@ import { Icon } from "./icon.js";
 export function Banner({ health }) {
   const { state, since } = useStore(connection);
   if (state === "lost") {
-    return html`<div class="banner" role="alert"><${Icon} name="s-needs" /><span>The server does not answer. What is shown is from
-      ${" "}${time(new Date(since).toISOString())}; this page continues as soon as the server is back.</span>
+    return html`<div class="banner" role="alert"><${Icon} name="s-needs" /><span>The server does not answer. The page shows the state of
+      ${" "}${time(new Date(since).toISOString())}, and continues when the server is back.</span>
       <button type="button" class="btn" onClick=${probe}>Try now</button></div>`;
   }
   if (state === "back") {
-    return html`<div class="banner ok" role="status"><${Icon} name="s-success" /><span>The server is back; all is up to date.</span></div>`;
+    return html`<div class="banner ok" role="status"><${Icon} name="s-success" /><span>The server is back; the page is up to date.</span></div>`;
   }
   if (health && !health.ready) {
     const wrong = Object.entries(health.checks).filter(([, word]) => word !== "ok").map(([part, word]) => `${part}: ${word}`);

@@ -11,7 +11,7 @@ export const Loading = ({ lines = 5 }) => html`<div class="card loading" aria-bu
 export function Failure({ error, back = "/" }) {
   if (error.status === 404) {
     return html`<${Empty} icon="i-search" title="Not found" acts=${html`<a class="btn" href=${back}>Back</a>`}>
-      ${error.message.replace(/\.?$/, ".")} It may have been removed, or this key does not see it.<//>`;
+      ${error.message.replace(/\.?$/, ".")} The object may have been removed, or your key may not show it.<//>`;
   }
   return html`<div class="note bad" role="alert"><${Icon} name="s-failed" /><p class="grow">${error.message}</p></div>`;
 }

@@ -206,7 +206,7 @@ export function Log({ job, id, worker }) {
     if (!log.loading && !log.lines.length) return html`<${Empty} icon="i-log" title="No output">${running ? "The worker has written nothing yet." : "The worker wrote nothing."}<//>`;
     if (!log.lines.length) return html`<${Loading} />`;
     return html`${log.start !== 0 && html`<p class="note"><span class="grow">${log.start > 0
-      ? `The log is large, so only its end is loaded; ${bytes(log.start)} before it are not. Lines get numbers when the whole log is loaded.`
+      ? `The log is large: its first ${bytes(log.start)} are not loaded. Line numbers appear when the whole log is loaded.`
       : "The log is large, so only its end is shown. The download has the whole log."}</span>
       ${log.start > 0 && html`<button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier()}>Load earlier lines</button>
         <button type="button" class="btn sm" disabled=${log.busy} onClick=${() => log.earlier(true)}>Load all, to search it</button>`}</p>`}

@@ -12,7 +12,7 @@ import { many, plain } from "../text/format.js";
 function Made({ job, made }) {
   return html`<section class="card"><header><h2><a class="link" href=${`/jobs/${job}/w/${made.worker_id}`}>${plain(made.task_id)}</a></h2>
       <${State} state=${made.status}>${made.status}<//></header>
-    <div class="pad stack">${made.output ? html`<pre class="prompt" tabindex="0">${plain(made.output)}</pre>` : html`<p class="muted">It wrote no result.</p>`}
+    <div class="pad stack">${made.output ? html`<pre class="prompt" tabindex="0">${plain(made.output)}</pre>` : html`<p class="muted">The task wrote no result.</p>`}
       ${made.files_created.length > 0 && html`<p class="small"><a class="link" href=${`/jobs/${job}/changes?worker=${made.worker_id}`}>${many(made.files_created.length, "file")}</a>
         <span class="muted"> ${plain(made.files_created.slice(0, 5).join(", "))}${made.files_created.length > 5 && ", ..."}</span></p>`}</div></section>`;
 }
