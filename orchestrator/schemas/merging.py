@@ -278,6 +278,6 @@ class ConflictsAnswer(Answer):
     leaks: list[str] = Field(default_factory=no_items)
     """Changes in the user's checkout while the job ran."""
     put_back: list[str] = Field(default_factory=no_items)
-    """Repairs of the repository, as text: git could not use the repository before."""
+    """Repairs of a repository that git could not use, as text."""
     errors: list[str] = Field(default_factory=no_items)
-    """Errors."""
+    """Errors of the merge, as text."""

@@ -154,8 +154,7 @@ def _session_caller() -> Caller | None:
         raise ProblemError(
             status=HTTPStatus.FORBIDDEN,
             type="session-token",
-            detail=f"a change in a browser session needs the header {TOKEN_HEADER}, with the token "
-            "of POST /api/v1/session; log in again",
+            detail=f"missing or wrong header {TOKEN_HEADER} in a browser session; log in again",
         )
     return found
 

@@ -150,8 +150,7 @@ class BrowserSessions:
             replace_file(self._path, json.dumps([asdict(each) for each in valid]).encode())
         except OSError as error:
             logger.warning(
-                "browser sessions were not saved; browsers have to log in again after a restart: "
-                "%s",
+                "cannot save browser sessions; browsers must log in again after a restart: %s",
                 error,
             )
 
@@ -161,7 +160,5 @@ class BrowserSessions:
         try:
             return [BrowserSession(**each) for each in json.loads(content or b"[]")]
         except (ValueError, TypeError) as error:
-            logger.warning(
-                "browser sessions were not read; browsers have to log in again: %s", error
-            )
+            logger.warning("cannot read browser sessions; browsers must log in again: %s", error)
             return []

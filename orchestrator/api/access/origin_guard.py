@@ -139,8 +139,8 @@ class Guard:
         elif is_foreign and not _is_open(environ):
             return _forbidden(
                 "forbidden-origin",
-                "calls from pages of other sites are rejected; call the API from a program or a "
-                "page of this server, or add the page's origin to api.allowed_origins",
+                "call rejected, because it comes from a page of another site; to allow the page, "
+                "add its origin to api.allowed_origins",
             )
         return None
 

@@ -168,7 +168,7 @@ def problem_of(error: BaseException) -> ProblemError:
     return ProblemError(
         status=HTTPStatus.INTERNAL_SERVER_ERROR,
         type="internal",
-        detail="internal error of the server; the cause is in its log, logs/orchestrator.log",
+        detail="internal server error; read the cause in logs/orchestrator.log",
     )
 
 
@@ -188,7 +188,7 @@ def _of_ours(error: OrchestratorError) -> ProblemError:
     if isinstance(error, _GUARDED) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("a request failed", exc_info=error)
         what = (type(error).__doc__ or "").strip()
-        detail = f"{what} The cause is in the server's log, logs/orchestrator.log."
+        detail = f"{what} Read the cause in logs/orchestrator.log."
     problem = ProblemError(status=status, type=error.kind, detail=detail)
     if isinstance(error, InvalidRequest) and error.field:
         fault = Fault(place=(error.field,), detail=error.message, type=error.kind)

@@ -45,7 +45,7 @@ NO_STORE = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 TOO_MANY: Refusal = partial(
     problems.refuse,
-    problems.unavailable("too many open streams and waits; close some, or retry later"),
+    problems.unavailable("too many open streams and waits; close some of them, or retry later"),
 )
 STOPPING = problems.unavailable("the server is stopping; repeat the call in a moment")
 

@@ -83,13 +83,13 @@ def _verified(trigger: Trigger) -> TriggerEvent:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             type="too-large",
-            detail=f"the body of an event may have at most {MOST_BYTES} bytes",
+            detail=f"event too large: maximum {MOST_BYTES} bytes",
         )
     raw = request.get_data()
     headers = {name.lower(): value for name, value in request.headers.items()}
     if not trigger.is_from_sender(headers, raw, time.time()):
         raise Unauthorized(
-            "event rejected: the trigger's secret does not confirm the event's sender"
+            "event rejected: its signature or token does not match the trigger's secret"
         )
     g.caller = Caller(name=trigger.caller_name, scopes=frozenset({Scope.SUBMIT}))
     request.environ[CALLER] = g.caller.full_name

@@ -42,7 +42,7 @@ CROWDED = unavailable("connection limit reached (api.connection_limit); retry la
 _TOO_LATE = ProblemError(
     status=HTTPStatus.REQUEST_TIMEOUT,
     type="request-timeout",
-    detail=f"the head of the request did not arrive within {HEAD_SECONDS:g} s",
+    detail=f"the request's headers did not arrive within {HEAD_SECONDS:g} s",
 )
 
 

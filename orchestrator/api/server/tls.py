@@ -133,7 +133,7 @@ class Relay:
                 lambda: caller, connection, ssl=self._context, ssl_shutdown_timeout=LINGER_SECONDS
             )
         except OSError as error:
-            logger.debug("no TLS handshake: %r", error)
+            logger.debug("TLS handshake failed: %r", error)
             caller.server.end()
         else:
             await caller.lost.wait()

@@ -151,7 +151,7 @@ class SocketLoop:
         if len(self._waiting) >= self.options.open_streams_limit:
             raise Unavailable(
                 f"limit of {self.options.open_streams_limit} open streams and waits reached; "
-                "close some, or retry later"
+                "close some of them, or retry later"
             )
 
     def park(self, waiting: LoopConnection) -> None:

@@ -97,7 +97,8 @@ class WaitingConnection(ABC):
             return
         if self._writer.pending and time.monotonic() - self._writer.progress_at > STALL_SECONDS:
             logger.info(
-                "closed a stream whose client reads nothing", extra={"root_id": self._root_id}
+                "closed a stream, because its client reads nothing",
+                extra={"root_id": self._root_id},
             )
             self.drop()
             return

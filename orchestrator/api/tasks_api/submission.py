@@ -132,7 +132,7 @@ def _obstacle(name: str, agents: Mapping[str, Availability]) -> str:
     if name == AUTO:
         return ""
     if name not in agents:
-        return f"no agent {name!r}; add its command under 'agents' in config.yaml"
+        return f"unknown agent {name!r}; add its command under 'agents' in config.yaml"
     return agents[name].hindrance
 
 

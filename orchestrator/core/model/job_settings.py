@@ -365,7 +365,8 @@ class JobConfig:
     )
     on_limit: str = setting(
         ("stop", "ask"),
-        "At a cap or the end of the wall time: stop the job, or ask a person while it is paused.",
+        "Action at a cap or the end of the wall time: stop (the job), or ask (pause, and ask a "
+        "person).",
         default="stop",
         on_retry=True,
         option=Option(
@@ -374,7 +375,7 @@ class JobConfig:
     )
     ask_seconds: float = setting(
         ValueKind.SECONDS,
-        "With on_limit: ask, seconds for which a paused job waits for a person.",
+        "Maximum seconds that a job paused by on_limit: ask waits for a person.",
         default=3600.0,
         on_retry=True,
     )

@@ -238,9 +238,10 @@ class ConfigAnswer(Answer):
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     on_limit: Literal["stop", "ask"]
-    """At a cap or the end of the wall time: stop the job, or pause it and ask a person."""
+    """Action at a cap or the end of the wall time: stop (the job), or ask (pause, and ask a
+    person)."""
     ask_seconds: float
-    """Maximum time for which the job waits for a decision about its limit."""
+    """Maximum seconds that a job paused by on_limit: ask waits for a person."""
     merge_strategy: str
     history: str
     resolve: str
@@ -425,7 +426,7 @@ class RemovedAnswer(Answer):
 
     job_id: str
     kept: list[str]
-    """Git refs of changes that are in no result and on no branch of the user."""
+    """Git refs of changes that were not landed."""
 
 
 class DiscardedAnswer(Answer):

@@ -113,7 +113,7 @@ class JobCardAnswer(JobSummary):
     usage: TreeUsage | None = None
     """Usage of the job and its descendants."""
     needs: list[NeedAnswer] = Field(default_factory=no_items)
-    """What the job and its descendants wait for from a person."""
+    """Decisions of a person for which the job and its descendants wait."""
 
 
 class JobsAnswer(Answer):

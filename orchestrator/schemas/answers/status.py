@@ -149,7 +149,8 @@ class MissingAnswer(Answer):
     promised files, the command creates them. Empty: no branch has the changes.
     """
     brings_in: bool = True
-    """True if the command changes this job. False: it only shows changes, or starts another job."""
+    """True if the command changes this job. False: the command only shows changes, or starts
+    another job."""
     otherwise: str = ""
     """Command that merges the changes at once, if `command` starts another attempt."""
     resolvable: bool = False

@@ -267,7 +267,7 @@ class TaskRequest(Wire):
             return
         other = sorted(self.model_fields_set - _OF_QUESTIONS)
         if other:
-            raise ValueError(f"approve is answered by a person; remove {', '.join(other)}")
+            raise ValueError(f"a person answers a task with approve; remove {', '.join(other)}")
         if self.on_timeout is not None and self.timeout is None:
             raise ValueError("on_timeout needs a timeout; add timeout, or remove on_timeout")
         if not self.approve.strip():
@@ -280,8 +280,7 @@ class TaskRequest(Wire):
             raise ValueError(f"'workdir: worktree' means 'git: on'; remove 'git: {self.git}'")
         if workdir == Workdir.PROJECT and len(self.agent or ()) > 1:
             raise ValueError(
-                "with 'workdir: project', all candidates would share one directory; "
-                "name one agent, not several"
+                "with 'workdir: project', candidates share one directory; name one agent only"
             )
 
     @property

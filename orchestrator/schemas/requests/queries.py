@@ -116,11 +116,11 @@ class DiffQuery(Query):
     against: Annotated[str, StringConstraints(max_length=200)] = "base"
     """What the changes are compared with: base, result, or another worker."""
     path: FilePath = ""
-    """Path of the only file to show (default: all files)."""
+    """File to show (default: all files)."""
     context: int = Field(default=3, ge=0, le=1000)
     """Number of unchanged lines around each change."""
     stat: bool = False
-    """True for only the list of files, without lines."""
+    """True: list the files only, without lines."""
 
 
 class VersionsQuery(Query):

@@ -108,9 +108,8 @@ JOB_CONTROL = (
         tag="jobs",
         summary="Raise limits of a job",
         description=(
-            "A job with on_limit: ask, which is paused at a limit, continues. 409: the job has "
-            "ended. 422: a limit is not larger, or above the server's ceiling. "
-            f"{_WORKER}"
+            "A job with `on_limit: ask` that is paused at a limit continues. 409: the job has "
+            f"ended. 422: a limit is not larger, or above the server's ceiling. {_WORKER}"
         ),
         body=human_requests.BudgetRequest,
         body_required=True,
@@ -148,8 +147,10 @@ JOB_CONTROL = (
         id="removeJob",
         tag="jobs",
         summary="Remove an ended root job from disk and database",
-        description="Changes that are in no result and on no branch of yours stay on git refs. "
-        "403: the caller is a worker. 409: the job has not ended.",
+        description=(
+            "Changes that were not landed stay on git refs. 403: the caller is a worker. "
+            "409: the job has not ended."
+        ),
         body=job_requests.EmptyRequest,
         answers={OK: job_answers.RemovedAnswer},
         errors=(CONFLICT,),
@@ -160,8 +161,10 @@ JOB_CONTROL = (
         id="discardJob",
         tag="jobs",
         summary="Remove the branches, worktrees, and refs of an ended root job",
-        description="Landed changes, the job itself, and its reports are not removed. 403: the "
-        "caller is a worker. 409: the job has not ended.",
+        description=(
+            "Keeps landed changes, the job itself, and its reports. 403: the caller is a worker. "
+            "409: the job has not ended."
+        ),
         body=job_requests.EmptyRequest,
         answers={OK: job_answers.DiscardedAnswer},
         errors=(CONFLICT,),

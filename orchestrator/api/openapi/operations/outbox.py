@@ -27,9 +27,7 @@ OUTBOX = (
         id="testWebhook",
         tag="server",
         summary="Send a test message to a webhook, and wait for the answer",
-        description=(
-            f"Enables an endpoint that was disabled because it had answered 410 Gone. {_ADMIN}"
-        ),
+        description=(f"Enables the endpoint if an answer 410 Gone had disabled it. {_ADMIN}"),
         body=EmptyRequest,
         answers={OK: outbox.TestAnswer},
     ),

@@ -111,7 +111,7 @@ def test_a_failure_of_the_server_is_told_without_its_inside(
     service.failure = RuntimeError("secret place")
 
     assert complaint(client, "orchestrate", request="x") == (
-        "internal: internal error of the server; the cause is in its log, logs/orchestrator.log"
+        "internal: internal server error; read the cause in logs/orchestrator.log"
     )
 
 

@@ -93,7 +93,7 @@ def test_a_wrong_signature_gets_no_reason(
 ) -> None:
     refused = deliver(anonymous, **headers)
     assert refused.status_code == 401
-    detail = "event rejected: the trigger's secret does not confirm the event's sender"
+    detail = "event rejected: its signature or token does not match the trigger's secret"
     assert json.loads(refused.text)["detail"] == detail
     assert not service.submissions
 
