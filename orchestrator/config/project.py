@@ -133,9 +133,9 @@ def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
     project = home.parents[1]
     if reason := _for_no_project(project, environ):
         raise ProjectUnknown(
-            f"unknown project: {project} {reason}; type one of\n"
-            f'  cd /path/to/project && {COMMAND} run "..."\n'
-            f'  {COMMAND} run --project /path/to/project "..."'
+            f"unknown project: {project} {reason}; type one of these commands:\n  cd "
+            f'/path/to/project && {COMMAND} run "..."\n  {COMMAND} run --project '
+            '/path/to/project "..."'
         )
     if is_repository(project):
         return Project(project, "the current directory is in this git repository")
@@ -167,8 +167,8 @@ def _what_to_type(folder: Path, reason: str) -> str:
         return f'unknown project; type: {COMMAND} --home {home} run --project DIR "..."'
     start = shlex.quote(str(folder / "quick-start.sh"))
     return (
-        f"unknown project: {folder.parent} {reason}, and {folder} is not a git clone; type one of\n"
-        f'  {start} --project /path/to/project "..."\n'
-        f"  export ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT=/path/to/project\n"
-        f"  mv {shlex.quote(str(folder))} /path/to/project/"
+        f"unknown project: {folder.parent} {reason}, and {folder} is not a git clone; type one of "
+        f'these commands:\n  {start} --project /path/to/project "..."\n  export '
+        "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT=/path/to/project\n  mv "
+        f"{shlex.quote(str(folder))} /path/to/project/"
     )

@@ -64,7 +64,8 @@ def _above_bound(settings: Settings) -> Iterator[Conflict]:
         if value > bound:
             yield (
                 path,
-                f"{value:g} is above {dotted(bound_path)} ({bound:g}); change one of the two",
+                f"{value:g} is above {dotted(bound_path)} ({bound:g}); lower this setting, or "
+                f"raise {dotted(bound_path)}",
             )
 
 
@@ -84,9 +85,7 @@ WAYS = (
 def _host(settings: Settings) -> Iterator[Conflict]:
     api = settings.api
     if not (is_loopback(api.host) or api.has_local_address or api.insecure):
-        reason = (
-            f"other machines can reach {api.host!r}, and others can read API keys in plain HTTP"
-        )
+        reason = f"other machines can reach {api.host!r}, and plain HTTP shows API keys to others"
         yield ("api", "host"), f"{reason}; use localhost, or set one of: {WAYS}"
 
 
@@ -111,14 +110,14 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
         url = settings.store.url.get_secret_value() if settings.store.url else ""
         if not url.startswith("postgresql"):
             reason = (
-                "only PostgreSQL can be used from several machines; set "
-                "store.url: postgresql+psycopg://USER@HOST/NAME"
+                "needs PostgreSQL, because several machines use it; set store.url: "
+                "postgresql+psycopg://USER@HOST/NAME"
             )
             yield ("cluster", "server_lease"), reason
         elif not hasattr(time, "CLOCK_BOOTTIME"):
-            yield ("cluster", "server_lease"), "a server with a lease needs Linux"
+            yield ("cluster", "server_lease"), "needs Linux"
     if cluster.adapt is not None and cluster.scheduler is None:
-        yield ("cluster", "adapt"), "only a Dask cluster is scaled; set cluster.scheduler"
+        yield ("cluster", "adapt"), "needs a Dask cluster; set cluster.scheduler"
     if cluster.adapt is not None and cluster.adapt.minimum > cluster.adapt.maximum:
         reason = f"minimum {cluster.adapt.minimum} is above maximum {cluster.adapt.maximum}"
         yield ("cluster", "adapt"), reason
@@ -191,11 +190,14 @@ def _triggers(triggers: Mapping[str, TriggerSettings], *, require_key: bool) -> 
             if bool(trigger.request) == (trigger.plan is not None):
                 yield path, "needs either request or plan"
         elif any((trigger.request, trigger.plan, trigger.params, trigger.config)):
-            yield path, "feedback has no request, plan, params, or config; remove them"
+            yield path, "action feedback allows no request, plan, params, or config; remove them"
         elif trigger.pull_request:
-            yield path, "feedback opens no pull request; set pull_request in the job's trigger"
+            yield (
+                path,
+                "action feedback opens no pull request; set pull_request in the job's trigger",
+            )
         elif trigger.verify is not Verification.GITHUB:
-            yield path, "feedback comes from GitHub: set verify: github"
+            yield path, "action feedback works with GitHub only; set verify: github"
 
 
 def _directories(settings: Settings) -> Iterator[Conflict]:

@@ -178,7 +178,7 @@ class Workers(Section):
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
     """Prices that override built-in prices, USD per million: [{model: m, input: 1, output: 5}]."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Cost cap, but unknown price: refuse the job, or first: stop it after its first worker."""
+    """Job with a cost cap, but an unknown price: refuse, or first (stop after the first worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)
@@ -231,9 +231,9 @@ class GateSettings(Section):
     tests_may_change: bool = False
     """Allow all tasks to change tests; false: only tasks that declare the test files in writes."""
     tests_may_vanish: bool = False
-    """Let all tasks remove or rename tests; false: only tasks that name the files in writes."""
+    """Allow all tasks to remove tests; false: only tasks that declare the test files in writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
-    """If gates did not judge all changed code: tell (in the job's reason) or fail."""
+    """Effect of changed code that no gate judged: tell (in the job's reason) or fail (the job)."""
 
 
 class Recursion(Section):
@@ -261,11 +261,11 @@ class Limits(Section):
     max_wall_seconds: int = Field(default=86_400, ge=1, le=int(MOST_SECONDS))
     """Maximum wall time of a job and of each attempt, in seconds (default 24 h)."""
     max_cost_usd: Dollars | None = None
-    """Maximum cost cap of a job, and the default, in US dollars; null: no limit."""
+    """Largest allowed cost cap of a job, and its default, in US dollars; null: no limit."""
     max_tokens: Count | None = None
-    """Maximum token cap of a job, and the default; null: no limit."""
+    """Largest allowed token cap of a job, and its default; null: no limit."""
     max_steps: Count | None = None
-    """Maximum step cap of a job, and the default; null: no limit."""
+    """Largest allowed step cap of a job, and its default; null: no limit."""
     max_cost_usd_per_day: Dollars | None = None
     """Maximum cost of all jobs per day (UTC), in US dollars; null: no limit."""
     max_request_bytes: Bytes = Field(default=8 * MIB, ge=1024)
@@ -434,13 +434,13 @@ class ClusterSection(Section):
     lease: float = Field(default=8.0, ge=3.0, le=3600.0)
     """Seconds for which a node's workers run without an answer of this server (default 8)."""
     server_lease: Annotated[float, Field(ge=3.0, le=3600.0)] | None = None
-    """Seconds that the server works without PostgreSQL, for standbys elsewhere (8); null: none."""
+    """Lease of this server in PostgreSQL, in seconds (such as 8), for standbys; null: none."""
     refusal_is_absence: bool = True
-    """Let workers continue while the server refuses connections; false behind a proxy."""
+    """Let workers continue while the server refuses connections; set false behind a proxy."""
     scheduler: Word | None = None
-    """Dask scheduler, tls://HOST:PORT, whose workers run nodes; null: none. Needs listen."""
+    """Dask scheduler, tls://HOST:PORT; each Dask worker runs a node; null: none. Needs listen."""
     adapt: AdaptSettings | None = None
-    """Bounds of the number of Dask's workers, {minimum: 0, maximum: 10}; null: no scaling."""
+    """Range for the number of Dask's workers: {minimum: 0, maximum: 10}; null: no scaling."""
 
 
 #: Sections whose names the user chooses.

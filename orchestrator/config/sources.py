@@ -93,7 +93,10 @@ def under_present_names(layer: Layer) -> Layer:
             continue
         origin = layer.origins[section, former]
         if present in keys:
-            reason = f"{section}.{former}: former name of {section}.{present}; remove one of them"
+            reason = (
+                f"{section}.{former} is the former name of {section}.{present}, which is also set; "
+                "remove one of them"
+            )
             layer.refuse(origin, reason)
         values = {present if key == former else key: value for key, value in keys.items()}
         layer.values[section] = values

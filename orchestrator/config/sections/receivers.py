@@ -41,7 +41,7 @@ class WebhookEndpoint(Section):
     secret: SecretStr | None = None
     """Secret of the signatures (Standard Webhooks), base64 of 24 to 64 bytes; null: unsigned."""
     old_secret: SecretStr | None = None
-    """Former secret, which also signs until all receivers have the new one."""
+    """Former secret; while it is set, messages have a signature of each secret."""
     events: Topics = (Topic.JOB_ENDED,)
     """Events: job_started, job_ended, needs_you, job_landed."""
     labels: Mapping[str, str] = Field(default_factory=dict)

@@ -43,7 +43,7 @@ class TriggerSettings(Section):
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels of the job, with {{name}} for values of params."""
     dedupe: Word | None = None
-    """Id of an event: a path or header; null: the delivery id of the service."""
+    """Source of an event's id: a path or header; null: the delivery id of the service."""
     max_per_hour: Count = 20
     """Maximum number of events per hour that start work; further events are answered 429."""
     pull_request: bool = False

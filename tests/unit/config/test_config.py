@@ -355,17 +355,20 @@ def test_a_size_that_means_nothing_is_refused(tmp_path: Path, value: str) -> Non
 
 CONFLICTS = {
     "workers: {max_workers: 200}": (
-        "3:11: workers.max_workers: 200 is above limits.max_workers (100); change one of the two"
+        "3:11: workers.max_workers: 200 is above limits.max_workers (100); "
+        "lower this setting, or raise limits.max_workers"
     ),
     "workers: {max_live_workers: 3}": (
-        "workers.max_workers: 10 is above workers.max_live_workers (3); change one of the two"
+        "workers.max_workers: 10 is above workers.max_live_workers (3); "
+        "lower this setting, or raise workers.max_live_workers"
     ),
     "workers: {default_timeout: 100000}": (
         "3:11: workers.default_timeout: 100000 is above limits.max_wall_seconds (86400);"
-        " change one of the two"
+        " lower this setting, or raise limits.max_wall_seconds"
     ),
     "recursion: {max_depth: 11}": (
-        "3:13: recursion.max_depth: 11 is above limits.max_depth (10); change one of the two"
+        "3:13: recursion.max_depth: 11 is above limits.max_depth (10); "
+        "lower this setting, or raise limits.max_depth"
     ),
     "orchestrator: {project_root: /nowhere/at/all}": (
         "3:16: orchestrator.project_root: '/nowhere/at/all' is not a directory;"
@@ -677,7 +680,7 @@ def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> Non
         ("secret: short, request: a", "the secret must have 16 or more characters"),
         (f"secret: {'s' * 16}", "needs either request or plan"),
         (f"secret: {'s' * 16}, request: a, plan: b", "needs either request or plan"),
-        (f"secret: {'s' * 16}, action: feedback, request: a", "feedback has no request"),
+        (f"secret: {'s' * 16}, action: feedback, request: a", "feedback allows no request"),
         (f"secret: {'s' * 16}, request: a, max_per_hour: 0", "must be a whole number from 1"),
         ("secret: 5555555555555555, request: a", "invalid value; must be text, in quotes"),
     ],
