@@ -10,8 +10,8 @@ Installs packages into .venv in this folder, writes config.yaml with a new API k
 creates the workspace directory. Changes nothing outside this folder. A second run is quick.
 
   --dev            install the packages of ./run-tests.sh, too
-  --no-grammars    save 24 MB: in languages other than Python, the survey only counts lines;
-                   later runs do the same until one has --grammars
+  --no-grammars    install no grammars, which saves 24 MB; the survey then only counts lines of
+                   languages other than Python. Later runs need --grammars to install grammars
   --grammars       fail if the grammars cannot be installed; without this option, the other
                    packages are installed, and the survey works without grammars
   --offline DIR    install packages only from DIR; fill DIR on another machine with

@@ -10,10 +10,10 @@ Prints tables in Markdown and writes benchmarks/results.json, where other benchm
 benchmarks/render.sh then writes docs/performance.md and its pictures. Without names everything runs:
   dispatch latency streams load efficiency workflows memory growth reads outbox restart worktrees git commands starts counts walk launcher nodes store
 
-  --quick          small sizes: shows that everything works, the figures mean nothing
+  --quick          small sizes, to test the benchmarks; the figures mean nothing
   --rounds N       rounds (5, growth 11)
-  --output FILE    where the JSON goes (benchmarks/results.json; quick-results.json with --quick)
-  --no-install     leave out peers that are not installed
+  --output FILE    file for the JSON (default: benchmarks/results.json; quick-results.json with --quick)
+  --no-install     omit peers that are not installed
   -h, --help       show this text
 USAGE
 }

@@ -127,7 +127,7 @@ class CliContext:
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
                 f"{command} is for the user; a worker must not change the user's checkout; leave "
-                "your changes in your own directory, which also gets results of child jobs"
+                "your changes in your own directory"
             )
 
     def audit_log(self) -> "AuditLog":

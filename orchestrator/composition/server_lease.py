@@ -160,9 +160,9 @@ class ServerLease:
         while not self._ending.wait(max(0.01, self._ends_at - boot_time())):
             if boot_time() >= self._ends_at:
                 self._on_lost(
-                    f"its lease (cluster.server_lease: {self._seconds:g}) ended, because the "
-                    "database did not answer, or because the server was suspended; its workers "
-                    "are stopped and start again without using a retry"
+                    f"the server's lease (cluster.server_lease: {self._seconds:g}) ended, because "
+                    "the database did not answer, or the server was suspended; workers are "
+                    "stopped, and start again without using a retry"
                 )
                 return
 

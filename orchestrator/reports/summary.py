@@ -177,7 +177,7 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
         purposes.setdefault(each.command, "include")
         if each.otherwise:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
-            purposes.setdefault(each.otherwise, "or let one version win where they conflict:")
+            purposes.setdefault(each.otherwise, "or merge now, with one version of each conflict:")
     return [
         Step(command=command, purpose=f"{purposes[command]} {named(names)}")
         for command, names in workers.items()

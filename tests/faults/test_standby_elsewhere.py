@@ -254,7 +254,7 @@ def test_a_standby_elsewhere_is_refused_without_a_lease(tmp_path: Path) -> None:
         two.second.boot("--standby")
 
         until(lambda: two.second.exit_code, "it ends")
-        assert "restart it with this setting" in two.second.output()
+        assert "restart the running server with the setting" in two.second.output()
         assert two.first.run("y", [shell("echo one")])["status"] == "completed"
 
 

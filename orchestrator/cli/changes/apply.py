@@ -235,7 +235,7 @@ def _step(placing: SafeWriter, source: PlanSource) -> ApplyStep:
     try:
         present = placing.present(source.path)
         if source.gone:
-            removed = "the job removed this file; remove it yourself"
+            removed = "the job deleted this file; delete it yourself"
             return step(KEPT, reason=removed) if present is not None else step(SAME)
         if present is None:
             source.content()

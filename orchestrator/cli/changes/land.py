@@ -123,8 +123,8 @@ def land_command(
     how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)
     if pr and how:
         raise click.UsageError(
-            f"--pr and --{how[0].replace('_', '-')} conflict, because the service merges; pass one "
-            "of them"
+            f"--pr and --{how[0].replace('_', '-')} conflict, because the hosting service merges "
+            "a pull request; pass one of them"
         )
     landing = landing_of(surroundings, job_id)
     asked: dict[str, Any] = {**dict.fromkeys(how, True), "partial": partial}
@@ -274,7 +274,7 @@ def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def undo_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     """Undo the landing of JOB.
 
-    Refused if the branch has newer commits, or the checkout has uncommitted changes.
+    Fails if the branch has newer commits, or the checkout has uncommitted changes.
     """
     surroundings.check_user("undo")
     landing = landing_of(surroundings, job_id)

@@ -97,7 +97,7 @@ def _restored(
     for each in can:
         try:
             work.restore(each)
-            was = f" (it was at {each.change.after[:12]})" if each.change.after else ""
+            was = f" (before: {each.change.after[:12]})" if each.change.after else ""
             click.echo(printable(f"restored: {each.change.kind} {each.change.name}{was}"))
         except Conflict as error:
             click.echo(printable(error.message), err=True)

@@ -72,7 +72,9 @@ def _grammars(requirements: Path, folder: Path) -> HealthCheck:
         return HealthCheck(name="grammars", ok=True, message=f"{len(pins)} packages as pinned")
     if not any(pin.installed for pin in pins):
         wrong = "not installed"
-    message = f"{wrong}; without grammars, survey only counts lines of languages other than Python"
+    message = (
+        f"{wrong}; without grammars, survey reads Python only, and counts lines of other languages"
+    )
     fix = f"run {quoted(folder / 'install.sh')} --grammars"
     if IS_INSTALLED:
         fix = "install recursive-orchestrator[survey] in place of recursive-orchestrator"

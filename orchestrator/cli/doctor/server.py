@@ -51,7 +51,7 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
     message = "; ".join(wrong) or str(answer.get("paused") or "")
     if message:
         fix = (
-            "remove the reported cause; the server then continues automatically; details: "
+            "fix the reported cause; then the server continues automatically; details: "
             "logs/server.log"
         )
         yield HealthCheck(name="server ready", ok=False, message=message, fix=fix)
@@ -117,7 +117,7 @@ def scheduler_check(address: str) -> HealthCheck:
         fix = "change cluster.scheduler in config.yaml"
         return HealthCheck(name="dask", ok=False, message=error.message, fix=fix)
     except OSError as error:
-        message = f"no scheduler at {address}: {error.strerror or error}; nodes that run continue"
+        message = f"no scheduler at {address}: {error.strerror or error}; running nodes continue"
         fix = (
             "start the scheduler: dask scheduler --protocol tls; or correct cluster.scheduler in "
             "config.yaml"
@@ -142,10 +142,7 @@ def node_checks(nodes: Sequence[Mapping[str, Any]]) -> Iterator[HealthCheck]:
             message = f"unreachable for {each['seen_seconds'] or 0:.0f} s"
             yield HealthCheck(name=f"node {name}", ok=False, message=message, fix=fix)
         elif state == "rejected":
-            fix = (
-                f"remove the reported cause; {COMMAND} nodes lists the node after the server "
-                "accepts it"
-            )
+            fix = f"fix the reported cause; then check the node: {COMMAND} nodes"
             yield HealthCheck(name=f"node {name}", ok=False, message=each["notice"], fix=fix)
         elif abs(skew) > _MOST_SKEW_SECONDS:
             message = f"the node's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"

@@ -183,7 +183,9 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.PLAN_EDITED: lambda who, facts: f"{who}: the plan was edited by {facts.get('by')}",
     EventKind.JOB_PAUSED: lambda who, facts: f"{who} paused by {facts.get('by')}",
     EventKind.JOB_RESUMED: lambda who, facts: f"{who} resumed by {facts.get('by')}",
-    EventKind.LIMIT_ASKED: lambda who, facts: f"{who} asks a person: {facts.get('reason')} reached",
+    EventKind.LIMIT_ASKED: lambda who, facts: (
+        f"{who} paused: {facts.get('reason')} reached; a person decides"
+    ),
     EventKind.BUDGET_RAISED: lambda who, facts: f"{who}: limits raised by {facts.get('by')}",
     EventKind.QUESTION_ASKED: _asked,
     EventKind.QUESTION_ANSWERED: _answered,
@@ -191,7 +193,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_RETRIED: _retried,
     EventKind.WORKER_MESSAGED: _messaged,
     EventKind.WORKER_MESSAGE_DELIVERED: lambda who, _: f"{who} has read a message",
-    EventKind.WORKER_MESSAGE_UNDELIVERED: lambda who, _: f"{who} ended before it read a message",
+    EventKind.WORKER_MESSAGE_UNDELIVERED: lambda who, _: f"{who} ended before it read its message",
     EventKind.JOB_LANDED: _landed,
     EventKind.LANDING_UNDONE: _undone,
 }

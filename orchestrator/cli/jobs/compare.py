@@ -154,8 +154,8 @@ def _tests(each: Answer) -> str:
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
         return _known(each.get("tests"))
-    return f"{base} of the base" + (
-        f", {new} new ({each['new_tests_counted']} count)" if new else ""
+    return f"{base} existing" + (
+        f", {new} new ({each['new_tests_counted']} counted)" if new else ""
     )
 
 
@@ -167,7 +167,7 @@ def _reviewer(reviewer: Answer) -> str:
     who = f"{reviewer['worker_id']} ({reviewer['agent']})"
     if reviewer["status"] == "success":
         return f"reviewed by {who}"
-    return f"no review: {who} {reviewer['status']} {reviewer['reason']}".rstrip()
+    return f"no review: {who} {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
 
 
 def _show_differences(surroundings: CliContext, found: Answer) -> None:

@@ -88,7 +88,11 @@ def _ended_on_disk(surroundings: CliContext, job_id: str) -> dict[str, Any] | No
 
 _task_argument = click.argument("task_id", metavar="[TASK]", required=False)
 _comment_option = click.option(
-    "-m", "--comment", default="", metavar="TEXT", help="Comment for dependents and the report."
+    "-m",
+    "--comment",
+    default="",
+    metavar="TEXT",
+    help="Comment for dependent tasks and the report.",
 )
 
 

@@ -14,7 +14,7 @@ from orchestrator.cli.context import CliContext, json_option, pass_surroundings
 @json_option
 @pass_surroundings
 def open_command(surroundings: CliContext, job_id: str | None, only_print: bool) -> None:
-    """Open the dashboard in your browser, at JOB if it is given.
+    """Open the dashboard, or its page of JOB, in your browser.
 
     The address contains a ticket that logs in one browser within 60 seconds. The ticket is in the
     fragment of the address, which browsers send to no server.

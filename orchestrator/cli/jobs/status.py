@@ -162,7 +162,8 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
             lines.append(f"    to show the changes: {each['show']}")
         if each["otherwise"]:
             lines.append(
-                f"    to merge these changes in place of the other version: {each['otherwise']}"
+                "    to merge these changes now, with one version of each conflict: "
+                f"{each['otherwise']}"
             )
     if len(found) > MOST_OUTSIDE:
         lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; {_show_all(answer)}")

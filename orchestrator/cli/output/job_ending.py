@@ -216,7 +216,7 @@ def is_in_project(task: Answer) -> bool:
 def already(workers: Sequence[str]) -> str:
     from orchestrator.core.model.attempt.delivered_work import listed
 
-    return f"in the project already: the files of {listed(workers)}"
+    return f"already in the project: files of {listed(workers)}"
 
 
 def tasks_of(answer: Answer) -> list[Answer]:

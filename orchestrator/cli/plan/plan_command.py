@@ -33,7 +33,7 @@ from orchestrator.core.text.command_name import COMMAND
 @click.option("--agent", metavar="NAME", help="Agent of tasks that name no agent.")
 @review_option
 @cap_options
-@click.option("--yaml", "as_yaml", is_flag=True, help="Print the plan as a file for --plan.")
+@click.option("--yaml", "as_yaml", is_flag=True, help="Print the plan as YAML, for --plan.")
 @click.option("--schema", is_flag=True, help="Print the JSON schema of a planner's answer.")
 @click.option("--kinds", is_flag=True, help="List the kinds of work that the rules recognize.")
 @json_option

@@ -105,9 +105,8 @@ def _exclude(folder: Path) -> str:
     try:
         if tracked := tracked_below(folder):
             raise ConfigError(
-                f"the repository has {tracked}, and settings of a clone are not used; remove the "
-                f"files from git: "
-                f"git rm -r --cached {shlex.quote(str(folder))}"
+                f"git tracks {tracked}; settings must not come from a clone; remove the files "
+                f"from git: git rm -r --cached {shlex.quote(str(folder))}"
             )
         return "; excluded in .git/info/exclude" if exclude(folder) else ""
     except (RepositoryError, OSError):

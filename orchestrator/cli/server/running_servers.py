@@ -43,7 +43,7 @@ class RunningServers:
             replace_file(self._directory / f"{name}.json", json.dumps(asdict(record)).encode())
             self._own = self._directory / f"{name}.json"
         except OSError as error:
-            logger.info("other dashboards cannot link this server: %s", error)
+            logger.info("dashboards of other servers cannot link to this server: %s", error)
 
     def remove(self) -> None:
         """Remove the record of this process, and then the directories that are empty.

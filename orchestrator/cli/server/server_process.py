@@ -280,7 +280,7 @@ def _previous(workspace: Path) -> ServerRecord | None:
     previous = read_record(workspace)
     path = workspace / RECORD_NAME
     if previous is None and path.exists():
-        logger.warning("%s cannot be read: the port of the previous server is unknown", path)
+        logger.warning("cannot read %s: the port of the previous server is unknown", path)
     return previous
 
 
@@ -334,7 +334,7 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
         except CannotListen as error:
             taken = isinstance(error, PortTaken)
             logger.warning(
-                "port %d on %s %s; workers of an earlier server (%d running) call this port, and "
+                "port %d on %s %s; %d running workers of an earlier server call this port, and "
                 "cannot reach this server",
                 port,
                 host,

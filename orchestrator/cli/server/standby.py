@@ -66,17 +66,17 @@ def _note(message: str) -> bool:
 
 
 def _refusal(manager: JobManager) -> str:
-    where = "the workspace's server runs on another machine or in another container"
+    where = "the workspace's server runs on another machine, or in another container"
     if manager.store.file is not None:
         advice = (
-            "start the standby server on the same machine, in the same container, because SQLite "
-            "works on one machine only; or use PostgreSQL (store.url)"
+            "run the standby server on the same machine and in the same container, because "
+            "SQLite works on one machine only; or use PostgreSQL (store.url)"
         )
     elif manager.lease is None:
         advice = (
-            "to replace it from here, write into config.yaml, and restart both servers: "
+            "to let this server take over, write into config.yaml, and restart both servers: "
             "cluster: {server_lease: 8}"
         )
     else:
-        advice = "it was started without cluster.server_lease; restart it with this setting"
+        advice = "restart the running server with the setting cluster.server_lease"
     return f"{where}; nothing was started; {advice}"

@@ -122,7 +122,7 @@ def _locally(
 
 def _print_kept(job_id: str, kept: Sequence[str]) -> None:
     if kept:
-        text = f"changes of job {job_id} that have not landed stay on these refs:"
+        text = f"changes of job {job_id} that were not landed are on these refs:"
         click.echo(text, err=True)
     for name in kept:
         click.echo(f"  {name}", err=True)
@@ -163,8 +163,8 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     """Remove JOB's branches, checkpoints, and refs from git.
 
     Also removes its worktrees. JOB must have ended, or have been removed by `clean`. Landed
-    changes, JOB itself, and its reports are not removed. Lists the commits that are on no branch of
-    yours, and asks for confirmation. Works with the server up or down.
+    changes, JOB itself, and its reports are not removed. Lists the commits that are not on your
+    branches, and asks for confirmation. Works with the server up or down.
     """
     from orchestrator.composition import unlanded
 
@@ -175,7 +175,7 @@ def discard_command(surroundings: CliContext, job_id: str, yes: bool) -> None:
     if job:
         _check_discardable(job)
     if lost:
-        click.echo("these commits are on no branch of yours, and will be lost:", err=True)
+        click.echo("these commits are not on your branches, and will be lost:", err=True)
         click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
         if not yes and not confirmed(f"Discard the branches and refs of job {job_id}?"):
             raise unconfirmed("discard", "removed")

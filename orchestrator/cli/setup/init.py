@@ -58,8 +58,8 @@ def init_command(surroundings: CliContext, force: bool, dry_run: bool, folder: P
     Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. Changes a
     differing existing file only with --force. Changes no other file.
 
-    With --folder: create a portable folder of this version, without its tests, as a directory that
-    does not exist yet.
+    With --folder DIR: create a portable folder of this version, without its tests. DIR must not
+    exist.
     """
     if folder is not None:
         return _show_folder(surroundings, folder, dry_run)

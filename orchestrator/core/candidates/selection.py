@@ -331,7 +331,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _base_tests_words(best: Candidate, other: Candidate) -> str:
-    return f"{_fewer(best.base_tests - other.base_tests, 'passing test')} of the base"
+    return f"{_fewer(best.base_tests - other.base_tests, 'existing test')} passed"
 
 
 def _new_tests_words(best: Candidate, other: Candidate) -> str:

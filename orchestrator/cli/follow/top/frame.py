@@ -115,7 +115,7 @@ class Frame:
         if not shown.is_offline:  # without a server, only old numbers are known
             parts += [f"{shown.running} worker{'s' * (shown.running != 1)} running"]
             parts += [f"${shown.cost_usd:.2f}"]
-        parts += [f"{shown.needs} need{'s' * (shown.needs == 1)} you"] if shown.needs else []
+        parts += [f"waiting for you: {shown.needs}"] if shown.needs else []
         parts += [f"order: {self.view.order.value}"] if width > 100 else []
         parts += [f"search: {self.view.text}"] if self.view.text else []
         parts += [shown.problem] if shown.problem else []

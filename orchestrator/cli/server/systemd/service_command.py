@@ -258,7 +258,7 @@ def _show_installed(
         )
     if names := not_carried(surroundings.environ):
         click.echo(
-            f"not in the unit: {', '.join(names)}; set them in config.yaml, or in the file that "
-            "EnvironmentFile names",
+            f"environment variables not in the unit: {', '.join(names)}; set them in config.yaml, "
+            "or in the file of EnvironmentFile",
             err=True,
         )

@@ -224,7 +224,7 @@ def remove_command(surroundings: CliContext, name: str) -> None:
 @name_argument
 @pass_surroundings
 def forget_command(surroundings: CliContext, name: str) -> None:
-    """Start the workers of an unreachable node again without waiting for its lease.
+    """Start an unreachable node's workers elsewhere now, before its lease ends.
 
     Use this command only if the machine is switched off; otherwise its workers run twice.
     """

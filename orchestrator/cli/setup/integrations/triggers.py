@@ -54,7 +54,7 @@ def test_command(surroundings: CliContext, name: str, file: Path, kind: str) -> 
     if name not in found:
         known = ", ".join(found) or "none"
         raise NotFound(
-            f"there is no trigger {name!r}; known: {known}; list: {COMMAND} triggers list"
+            f"unknown trigger {name!r}; known: {known}; list triggers: {COMMAND} triggers list"
         )
     try:
         document = json.loads(file.read_bytes())

@@ -82,12 +82,12 @@ def test_fifty_trivial_tests_do_not_win(
 
     assert (found["chosen"], found["by"]) == ("worker_2", "base_tests"), found
     told = rows(found)
-    assert told["worker_1"]["why"] == "1 fewer passing test of the base"
+    assert told["worker_1"]["why"] == "1 fewer existing test passed"
     assert (told["worker_1"]["base_tests"], told["worker_2"]["base_tests"]) == (1, 2)
     assert (told["worker_1"]["new_tests"], told["worker_1"]["new_tests_counted"]) == (50, 0)
     report = (site.directory(job) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
-    assert "1 of the base, 50 new (0 count)" in report
-    assert "base_tests: 1 fewer passing test of the base" in report
+    assert "1 existing, 50 new (0 counted)" in report
+    assert "base_tests: 1 fewer existing test passed" in report
     site.stop()
     environ = {"PATH": "/usr/bin:/bin"}
     capfdbinary.readouterr()
@@ -95,7 +95,7 @@ def test_fifty_trivial_tests_do_not_win(
         execute(["compare", job, "a"], CliContext(folder=Path(site.folder), environ=environ)) == 0
     )
     shown = capfdbinary.readouterr().out.decode()
-    assert "1 of the base, 50 new (0 count)" in shown
+    assert "1 existing, 50 new (0 counted)" in shown
     assert "base_tests" in shown
 
 

@@ -118,8 +118,8 @@ def test_a_former_port_that_is_taken_costs_a_warning(
         server.start("--port", str(free_port()))
 
         assert (
-            f"port {former} on localhost is in use by another program; workers of an earlier "
-            "server (1 running) call this port, and cannot reach this server"
+            f"port {former} on localhost is in use by another program; 1 running workers of an "
+            "earlier server call this port, and cannot reach this server"
         ) in server.output()
         (tmp_path / "release").touch()
         assert server.wait(job)["status"] == "completed"

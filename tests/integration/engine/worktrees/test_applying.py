@@ -158,7 +158,7 @@ def test_what_a_worker_made_in_the_project_is_there_already(
     assert command(site, "apply", job, "--dry-run", "--json") == 0
     assert told(capfd) == {"own.txt": ("new", "worker_2")}
     assert command(site, "apply", alone) == 0
-    assert "in the project already: the files of worker_1" in capfd.readouterr().err
+    assert "already in the project: files of worker_1" in capfd.readouterr().err
     assert command(site, "land", job, "--yes") == 3, "apply brings own.txt"
     assert command(site, "land", alone, "--yes") == 0
     assert "the files of worker_1 are already in the project" in capfd.readouterr().err

@@ -211,7 +211,7 @@ def test_missing_grammars_are_a_note_with_the_command_that_installs_them(tmp_pat
     complete = install_check(tmp_path, "grammars")
 
     assert (missing.ok, some.ok, complete.ok) == (None, None, True)
-    assert missing.message.startswith("not installed; without grammars, survey only counts lines")
+    assert missing.message.startswith("not installed; without grammars, survey reads Python only")
     assert some.message.startswith("no-such-grammar is not installed; click is ")
     assert missing.fix == some.fix == f"run {tmp_path}/install.sh --grammars"
 

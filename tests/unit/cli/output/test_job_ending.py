@@ -200,7 +200,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
         ),
         ["branch mine", "by worker_3", "bin/orchestrator restore j"],
     ),
-    "both_kept": (("a.txt", "b.txt"), ["both additions kept in a.txt, b.txt"]),
+    "both_kept": (("a.txt", "b.txt"), ["kept the added lines of both sides in a.txt, b.txt"]),
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "landed_on": (("main",), ["main has the result from before the feedback"]),
     "discarded": (True, ["the job's branches and checkpoints were discarded"]),

@@ -44,7 +44,7 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
         {"base_tests": 14},
         {"base_tests": 12},
         Criterion.BASE_TESTS,
-        "2 fewer passing tests of the base",
+        "2 fewer existing tests passed",
     ),
     (
         {"new_tests": ("t::a", "t::b")},

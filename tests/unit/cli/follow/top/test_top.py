@@ -137,7 +137,7 @@ def test_a_frame_fits_any_terminal_and_says_states_in_words() -> None:
     frame = Frame(snapshot=shown, view=view, style=Style(is_on=True))
 
     wide = drawn(frame, 140)
-    assert "1 needs you" in wide[0] and "approval: the plan" in wide[2]
+    assert "waiting for you: 1" in wide[0] and "approval: the plan" in wide[2]
     row = " ".join(wide[3].split())
     assert row == "! worker_1 task 1 claude failed 2 12.0k $0.02 00:33 1/2"
     for width, height in ((40, 6), (80, 24), (200, 50)):
