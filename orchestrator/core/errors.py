@@ -259,13 +259,13 @@ class WorkspaceBusy(OrchestratorError):
 
 
 class StoreError(OrchestratorError):
-    """The store could not be read or written."""
+    """The database could not be read or written."""
 
     kind = "store"
 
 
 class StoreAway(StoreError):
-    """The store cannot be reached now."""
+    """The database cannot be reached now."""
 
 
 class LaunchError(OrchestratorError):

@@ -228,8 +228,8 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
     """
     if task.command:
         raise InvalidRequest(
-            f"task {task.id!r} has a command, but agent {agent!r} runs none; use agent 'shell', "
-            "or remove the command",
+            f"task {task.id!r} has a command, but agent {agent!r} cannot run commands; use agent "
+            "'shell', or remove the command",
             kind="command-without-shell",
         )
     if hindrance:

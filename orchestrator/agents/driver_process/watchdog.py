@@ -35,7 +35,7 @@ def in_words(usage: Usage) -> str:
     if usage.cost_usd is not None:
         words.append(f"${usage.cost_usd:.4f}{' (estimated)' if usage.cost_estimated else ''}")
     if usage.partial and words:
-        words.append("and unreported usage")
+        words.append("some usage unreported")
     return ", ".join(words) or "unknown"
 
 

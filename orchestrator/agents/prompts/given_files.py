@@ -26,7 +26,7 @@ def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str,
 
 def _text(name: str, places: Sequence[Path], limit: int) -> str:
     if limit <= 0:
-        return "(omitted: the size limit of all files is reached; read the file yourself)"
+        return "(omitted: the files together exceed the size limit; read the file yourself)"
     path = places[0] / name
     for place in places:
         # Rejects a path outside of the place.

@@ -238,7 +238,7 @@ def with_second_run(
         return replace(result, judges=(*result.judges, *repaired))
     files = named(altered.judges)
     failures = [
-        f"with {files} of the base commit: {each.text}"[:LONGEST_SHOWN]
+        f"with {files} as in the base commit: {each.text}"[:LONGEST_SHOWN]
         for each in found[:MOST_LISTED]
     ]
     return replace(

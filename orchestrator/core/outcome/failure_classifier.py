@@ -326,7 +326,7 @@ def goes_on_with(failure: Failure, other: str) -> Failure:
     """Return the failure with the strategy that the agent or machine ``other`` continues the work,
     without a rollback.
     """
-    why = f"{failure.reason}; {other} continues with this state"
+    why = f"{failure.reason}; {other} continues with the present files"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
 
 

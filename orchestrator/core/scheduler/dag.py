@@ -42,8 +42,8 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
                 if other.id not in above[task.id] and task.id not in above[other.id]:
                     raise InvalidRequest(
                         f"independent tasks {other.id!r} and {task.id!r} both name the file "
-                        f"{file!r}; add one to the 'depends_on' of the other, or name the file in "
-                        "one task only",
+                        f"{file!r}; order the tasks by 'depends_on', or name the file in one task "
+                        "only",
                         kind="overlap",
                     )
             first[file].append(task)

@@ -214,8 +214,8 @@ def _why_full(machines: Sequence[Machine]) -> str:
     if not away:
         return f"waiting for a node: all {slots} slots are in use"
     if not slots:
-        return f"waiting for a node; unavailable: {', '.join(away)}"
-    return f"waiting for a node: all {slots} slots are in use; unavailable: {', '.join(away)}"
+        return f"waiting for a node; unavailable nodes: {', '.join(away)}"
+    return f"waiting for a node: all {slots} slots are in use; unavailable nodes: {', '.join(away)}"
 
 
 def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
@@ -223,9 +223,8 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     sharing = [each for each in wanted if each.shares_files and each.slots]
     if wants.server_files and wanted and not sharing:
         return (
-            "waiting for a node that shares the server's files: planners, reviewers, tasks in the "
-            "project's directory, and worktrees with submodules need one (cluster.slots_here, "
-            "docs/cluster.md)"
+            "waiting: this worker needs a node that shares the server's files, and no such node "
+            "has slots; set cluster.slots_here (docs/cluster.md)"
         )
     if wants.server_files:
         wanted = sharing or wanted
@@ -243,11 +242,11 @@ def _why_unsuitable(machines: Sequence[Machine], wants: Wants) -> str:
     why = hindrance((each for each in wanted if each.slots), wants.agent)
     if not with_agent and wants.machine is not None:
         because = f"; {why}" if why else ""
-        return f"waiting for node {_name(wanted[0])}: it has no {wants.agent}{because}"
+        return f"waiting for node {_name(wanted[0])}: {wants.agent} is not available on it{because}"
     if not with_agent:
         of = f" with {_words(wants.labels)}" if wants.labels else ""
         because = f"; {why}" if why else ""
-        return f"waiting for a node with {wants.agent}: no node{of} has it{because}"
+        return f"waiting for {wants.agent}: no node{of} has this agent{because}"
     return f"waiting for free slots and memory on a node with {wants.agent}: {names}"
 
 

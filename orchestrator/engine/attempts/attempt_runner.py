@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 _NOT_ASKED = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",
-    ExitCause.ORPHAN_TIMEOUT: "for longer than workers.orphan_timeout, no server was running",
+    ExitCause.ORPHAN_TIMEOUT: "no server was running for longer than workers.orphan_timeout",
     ExitCause.LEASE_ENDED: (
         "the worker's machine lost the connection to the server or the database, or was stopped"
     ),

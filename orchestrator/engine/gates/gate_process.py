@@ -238,7 +238,7 @@ class GateProcesses:
         try:
             ran = self._read(found, exit)
         except Exception as error:
-            logger.exception("a gate's result cannot be read", extra={"gate": found.run.name})
+            logger.exception("cannot read a gate's result", extra={"gate": found.run.name})
             words = f"cannot read the report of the gate: {error}"
             ran = Ran(broken=words, cause=GateCause.REPORT_UNREADABLE)
         found.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))

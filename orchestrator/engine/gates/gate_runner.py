@@ -180,7 +180,7 @@ class GateRunner:
         try:
             step(course, *more)
         except Exception as error:
-            logger.exception("a check failed", extra={"check": course.check.name})
+            logger.exception("cannot run a gate", extra={"check": course.check.name})
             self._finish(course, f"the gate could not run: {error}")
 
     # -- runs -----------------------------------------------------------------------------------

@@ -492,7 +492,7 @@ def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
         return ()
-    why = f"the job was cancelled; run the gate: {COMMAND} merge {job.id}"
+    why = f"the job was cancelled before the gate ran; to run the gate: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
     # With this status, the gates do not block the merge. A cancelled job is no success, whatever

@@ -83,7 +83,7 @@ def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f", once job {above[-1]} has ended" if above else ""
         yield (
-            f"To let one version win where lines conflict{when}: "
+            f"To merge now, with one version of each conflict{when}: "
             f"{merge_chain(' --strategy theirs', record.job_id, above)}."
         )
 
@@ -95,9 +95,9 @@ def _details(record: MergeRecord) -> Iterator[str]:
     yield from _handed(record)
     if record.leaks:
         yield (
-            "Your checkout changed while the job ran. The named worker, you, or a worker outside "
-            "its worktree changed it. To see and restore the changes of the job: "
-            f"{COMMAND} restore {record.job_id}."
+            "Your checkout changed while the job ran. Possible causes: you, the named worker, or "
+            f"a worker outside its worktree. To see and undo the changes: {COMMAND} restore "
+            f"{record.job_id}."
         )
         yield from (f"Changed in your checkout: {each}." for each in record.leaks[:MOST_PATHS])
     if record.leaks[MOST_PATHS:]:
@@ -126,7 +126,7 @@ HINDRANCES: Mapping[str, str] = {
     Hindrance.OFF: "the job's setting 'resolve' is off",
     Hindrance.NO_AGENT: "a command cannot resolve conflicts",
     Hindrance.NO_RETRY: "no retry remains",
-    Hindrance.UNRESOLVED: "an attempt did not succeed in resolving them",
+    Hindrance.UNRESOLVED: "the attempt to resolve conflicts failed",
     Hindrance.STOPPED: "the job was stopped",
     Hindrance.NOT_ASKED: "a repeated merge does not start an attempt",
 }
@@ -156,7 +156,7 @@ def _hindrances(record: MergeRecord) -> Iterator[str]:
         by_cause.setdefault(HINDRANCES.get(why, ""), []).append(name)
     for words, names in by_cause.items():
         if words:
-            yield f"No attempt resolved the conflicts of {', '.join(names)}: {words}."
+            yield f"Conflicts of {', '.join(names)} not resolved: {words}."
 
 
 def _won(record: MergeRecord) -> Iterator[str]:

@@ -198,7 +198,7 @@ class Access:
         asked = WorkerFilter(job_id=job.id)
         found = self._store.worker_page(job.root_id, asked, 0, MOST_NAMED, 0.0)
         if not found.workers:
-            return "it has no workers yet"
+            return "the job has no workers yet"
         more = ", ..." if found.total > MOST_NAMED else ""
         return f"its workers: {', '.join(each.id for each in found.workers)}{more}"
 

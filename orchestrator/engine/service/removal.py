@@ -48,7 +48,7 @@ class RemovalCalls:
         def action(scheduler: Scheduler, now: float) -> None:
             # No retry can start between this check and the removal of the job's rows.
             if scheduler.view.has_tree(job_id) or not self._removal.begin(job_id):
-                raise Conflict(f"job {job_id} is in use; nothing was removed")
+                raise Conflict(f"job {job_id} is in use; nothing was removed; retry later")
 
         self._supervisor.call(action)
         return self._removal.destroy(job_id)

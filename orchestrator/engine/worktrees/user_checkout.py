@@ -76,8 +76,8 @@ class UsersCheckout:
             return
         raise RepositoryError(
             "git's merge settings changed while the job ran (merge drivers, core.attributesFile, "
-            "or .git/info/attributes); undo the change, "
-            f"or accept it: {COMMAND} merge {root_id}"
+            f"or .git/info/attributes); undo the change, or accept the change: {COMMAND} merge "
+            f"{root_id}"
         )
 
     def changes(self, root_id: str) -> list[RepositoryChange]:

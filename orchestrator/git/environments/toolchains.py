@@ -156,7 +156,7 @@ class Toolchains:
         try:
             return derive_node_modules(source, target, self._moved)
         except OSError:
-            logger.warning("cannot derive all of node_modules for a worktree", exc_info=True)
+            logger.warning("cannot link all of node_modules into a worktree", exc_info=True)
             return True
 
     def _moved(self, real: str) -> str | None:
@@ -239,7 +239,9 @@ def _attempt(source: str, target: str, sources: PathMove, added: Sequence[str] =
     try:
         virtualenvs.derive(source, target, sources, added)
     except OSError:
-        logger.warning("not derived: %s", source, exc_info=True)
+        logger.warning(
+            "cannot link a Python environment into a worktree: %s", source, exc_info=True
+        )
         shutil.rmtree(target, ignore_errors=True)
         return False
     return True

@@ -364,7 +364,7 @@ class Landing:
         branch = self.branch()
         before, after = self._noted()
         if resumed and self._head() == before:
-            text = f"{branch} is at {before[:12]} again; an interrupted landing was undone"
+            text = f"an interrupted landing was undone; {branch} is at {before[:12]} again"
             return Moved(branch=branch, before=after, after=before, text=text)
         if not before or not after or self._head() == before:
             self._check_not_elsewhere(branch)
@@ -378,7 +378,7 @@ class Landing:
         noted = (*((self._retold,) if has_retold else ()), self._before, self._after)
         why = f"orchestrator undo {self.job_id}"
         update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
-        text = f"{branch} is at {before[:12]} again"
+        text = f"{branch} is back at {before[:12]}, its commit before the landing"
         return Moved(branch=branch, before=after, after=before, text=text)
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:

@@ -96,8 +96,8 @@ def _check_untracked(git: Git, before: str, after: str) -> None:
     lost = [each for place in places for each in _files(top, place) if each not in tracked]
     if lost:
         raise InTheWay(
-            f"{len(lost)} file{'s' * (len(lost) != 1)} that git does not track would be lost: "
-            f"{', '.join(lost[:10])}; move them away first",
+            f"{len(lost)} untracked file{'s' * (len(lost) != 1)} would be "
+            f"overwritten: {', '.join(lost[:10])}; move them away first",
             files=lost,
         )
 

@@ -156,7 +156,7 @@ class _Again:
         kept = self.aside.keep(path)
         for name in names:
             configure(path, name, then.get(name))
-        what = f"had {', '.join(names)} set to values with which git failed"
+        what = f"had invalid values of {', '.join(names)}"
         self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
@@ -166,7 +166,7 @@ class _Again:
         now = present(path)
         kept = self._exchange(path)
         if self.before.works():
-            what = "had settings with which git failed"
+            what = "had invalid settings"
             self._note(path, what, f"restored to its state before the job{kept}")
         elif now is not None:
             replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))

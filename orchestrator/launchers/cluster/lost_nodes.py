@@ -176,7 +176,8 @@ class LateEnds:
             del self._arriving[node]
         if late.publish(record):
             logger.info(
-                "late end stored", extra={"action": "late_end", "attempt": attempt_id, "node": node}
+                "stored the late end of an attempt",
+                extra={"action": "late_end", "attempt": attempt_id, "node": node},
             )
         return True
 

@@ -82,10 +82,7 @@ _CLOSE_LOOK_SECONDS = 0.5
 #: Maximum seconds of one wait: epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
 #: Error of an attempt whose leftover processes were adopted by no process of the product.
-_UNHELD = (
-    "the shim, spawner, and keeper were killed; processes without the marker ORCHESTRATOR_WORKER "
-    "may remain"
-)
+_UNHELD = "all supervising processes were killed; processes of the worker may remain"
 
 
 class LocalLauncher:

@@ -246,7 +246,7 @@ def test_an_exit_code_after_a_whole_result_is_a_note(rig: Rig) -> None:
     code, _, outcome = rig.run("answers exit-3")
 
     assert (code, outcome.text) == (0, "the answer")
-    assert outcome.note == "exit code 3 after the agent's result"
+    assert outcome.note == "exit code 3, although the agent reported a result"
 
 
 def test_an_exit_code_without_a_result_is_no_success_whatever_was_said(rig: Rig) -> None:

@@ -28,7 +28,7 @@ def run(site: InProcess, behaviour: str, **more: object) -> Answer:
 def test_exit_code_1_after_a_whole_result_is_a_success_with_a_note(site: InProcess) -> None:
     row = run(site, "answers exit-1")
     assert (row["status"], row["attempts"], row["output"]) == ("success", 1, "the answer")
-    assert row["reason"] == "claude: exit code 1 after the agent's result"
+    assert row["reason"] == "claude: exit code 1, although the agent reported a result"
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_ki
     stage.kill("keeper", "spawner", "shim")
     ended = stage.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST
-    assert "processes without the marker ORCHESTRATOR_WORKER may remain" in ended.error
+    assert "processes of the worker may remain" in ended.error
     assert "sleep" in " ".join(stray.command for stray in ended.strays)
     stage.close()
 

@@ -67,7 +67,9 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
         session=report.session,
         denied=report.denied,
         resets_at=_reset(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
-        note="" if kind or not ending.code else f"exit code {ending.code} after the agent's result",
+        note=""
+        if kind or not ending.code
+        else f"exit code {ending.code}, although the agent reported a result",
     )
 
 

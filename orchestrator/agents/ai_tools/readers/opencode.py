@@ -153,9 +153,7 @@ class OpencodeReader:
         self._unended = self._unended + 1 if vain else 0
         if self._unended != _MOST_UNENDED:
             return []
-        return [
-            StuckEvent(f"{_MOST_UNENDED} answers of the model in a row ended in an unknown way")
-        ]
+        return [StuckEvent(f"the model's last {_MOST_UNENDED} answers ended in an unknown way")]
 
     def _failed(self, event: Object) -> list[AgentEvent]:
         error = json_values.dig(event, "error")

@@ -107,7 +107,7 @@ def unlike(wanted: str, answer: object) -> ModelFailure:
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
-        return refused(status, {}, json.dumps(answer).encode(), "with status 200 the service")
+        return refused(status, {}, json.dumps(answer).encode(), "the service (HTTP status 200)")
     return ModelFailure(
         ErrorClass.API, f"the answer of the service is not {wanted}: {detail}".rstrip(": ")
     )

@@ -52,7 +52,7 @@ def open_to_read(place: Path) -> int:
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Unusable(f"{place.name} is not a file that can be read")
+        raise Unusable(f"cannot read {place.name}: not a regular file")
     return descriptor
 
 
@@ -66,6 +66,6 @@ def replace_content(place: Path, content: bytes) -> None:
     descriptor = os.open(place, flags, 0o666)
     with os.fdopen(descriptor, "wb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise Unusable(f"{place.name} is not a file that can be written")
+            raise Unusable(f"cannot write {place.name}: not a regular file")
         file.truncate(0)
         file.write(content)

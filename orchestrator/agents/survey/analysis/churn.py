@@ -30,7 +30,7 @@ def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: S
     names = ["." if p == "*" else p.removesuffix(DIRECT_FILES) for p in paths] or ["."]
     log = ask_git(root, [*_LOG, *_LOG_FORMAT, f"--since=@{since}"], names)
     if log is None:
-        result.churn_note = "the git history could not be read in time"
+        result.churn_note = "reading the git history timed out"
         return
     result.churn_note = (
         f"commits of the {HISTORY_DAYS} days before the newest commit, without merges"

@@ -19,7 +19,7 @@ def first_sentence(result: SurveyResult) -> str:
     """Return the totals and the main languages, as the first sentence of a report."""
     totals = result.totals
     text = f"**{_files_and_code(result)}**{_mostly(result)}"
-    text += f" Besides {count(totals.comment, 'line')} of comment and prose and"
+    text += f" There are also {count(totals.comment, 'line')} of comment and prose, and"
     text += f" {count(totals.blank, 'blank line')}."
     return text + _unread(result)
 

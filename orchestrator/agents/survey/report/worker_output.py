@@ -75,9 +75,7 @@ def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
         rows = [(code(m.path), m.code, ", ".join(map(code, m.reasons))) for m in result.matches]
         lines += table(("File", "Code", "Why"), rows)
     else:
-        lines.append(
-            "No file of the project matches the words of this task: all of the work is new."
-        )
+        lines.append("No file of the project matches the words of this task.")
     if dependencies := matching_dependencies(result, task):
         lines += [
             "",

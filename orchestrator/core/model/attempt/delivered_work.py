@@ -69,11 +69,11 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     notes = [f"not committed (git.never_commit): {named}{more}"]
     if any(each.folded for each in held):
         notes.append(
-            "the worker's commits contained such files, and were replaced by one commit "
+            "the worker's commits with git.never_commit files were replaced by one commit "
             "without these files"
         )
     if any(each.in_history for each in held):
-        notes.append("the worker's commits still contain such files")
+        notes.append("the worker's commits still contain git.never_commit files")
     return tuple(notes)
 
 
@@ -133,7 +133,7 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
-    found = [f"merged into the worker's branch: {_listed(folded)}"] if folded else []
+    found = [f"also merged into the worker's branch: {_listed(folded)}"] if folded else []
     if nested:
         named = (f"{each.name} ({each.ref})" for each in nested)
         found.append(f"nested repositories committed as files: {_listed(list(named))}")
@@ -145,7 +145,8 @@ def missing_in_words(each: SideWork) -> str:
     """Return a sentence on missing side work, with the command that merges it."""
     command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
     return (
-        f"{each.kind} {each.name} conflicts with the worker's branch, and was not merged: {command}"
+        f"{each.kind} {each.name} was not merged, because it conflicts with the worker's branch; "
+        f"to merge it: {command}"
     )
 
 

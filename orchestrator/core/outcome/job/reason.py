@@ -289,7 +289,7 @@ def _taken(job: Job) -> str:
 
 
 def _overruled(job: Job) -> str:
-    return _named_hunks(job, f"overruled by {THEIRS}", by_worker=False)
+    return _named_hunks(job, f"replaced by {THEIRS}", by_worker=False)
 
 
 def _undone(job: Job) -> str:
@@ -305,7 +305,7 @@ def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
 
 def _both_kept(job: Job) -> str:
     paths = job.facts.both_kept
-    return f"both additions kept in {listed(paths)}" if paths else ""
+    return f"kept the added lines of both sides in {listed(paths)}" if paths else ""
 
 
 def _hunks(overruled: Overruled, job: Job) -> str:

@@ -110,7 +110,7 @@ class BudgetCalls:
             if still:
                 raise InvalidRequest(
                     f"the new limit is still too low for job {job_id}: {still} "
-                    f"{getattr(config, still):.15g}; nothing was changed; raise it further"
+                    f"{getattr(config, still):.15g}; nothing was changed; raise the limit further"
                 )
             scheduler.raise_budget(job_id, config, caller.name, now)
 

@@ -117,7 +117,7 @@ class ChangeReads:
     def _result(self, job: Job) -> str:
         found = self._reader.tip(result_branch(job.root_id, job.id))
         if not found:
-            why = "it changed nothing, or its branches were removed"
+            why = "the job changed nothing, or its branches were removed"
             raise Conflict(
                 f"job {job.id} has no merged result: "
                 f"{why if job.status.ended else 'changes are merged when the job ends'}"

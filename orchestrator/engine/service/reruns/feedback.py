@@ -237,7 +237,7 @@ def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comm
     found = ((path, text) for path in paths if (text := files.read(path)))
     path, text = next(found, ("", ""))
     if not path:
-        side = "the worker's start" if comment.side is Side.OLD else "the worker's change"
+        side = "the worker's base commit" if comment.side is Side.OLD else "the worker's change"
         raise InvalidRequest(f"{at}: {side} has no text file {comment.path!r}")
     lines = text.splitlines()
     if comment.end_line > len(lines):

@@ -95,8 +95,8 @@ def _check_failed(worker: Worker) -> None:
     check_worker_ended(worker)
     if worker.status.succeeded:
         raise Conflict(
-            f"{worker.id} succeeded; nothing to retry; to have its change corrected: "
-            f"{COMMAND} feedback {worker.job_id} {worker.id}"
+            f"{worker.id} succeeded; nothing to retry; to request corrections: {COMMAND} feedback "
+            f"{worker.job_id} {worker.id}"
         )
 
 

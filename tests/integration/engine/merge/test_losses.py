@@ -120,7 +120,7 @@ def test_hunks_overruled_below_are_named_at_the_root(made: MakeProject) -> None:
     assert {each["status"] for each in jobs} == {"completed"}, ended["reason"]
     deepest = jobs[-1]["job_id"]
     lost = f"1 hunk of worker_1_1_1 of job {deepest} (shared.txt:1)"
-    assert ended["reason"] == f"overruled by merge_strategy theirs: {lost}"
+    assert ended["reason"] == f"replaced by merge_strategy theirs: {lost}"
     assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
     # A repeated merge keeps the losses of descendants.
     assert merge(site, job) == "completed"
@@ -150,7 +150,7 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
         ),
         "theirs": (
             "completed",
-            f"overruled by merge_strategy theirs: 1 hunk of worker_1 (shared.txt:1) by job {below}",
+            f"replaced by merge_strategy theirs: 1 hunk of worker_1 (shared.txt:1) by job {below}",
             "child",
         ),
     }
@@ -174,7 +174,7 @@ def test_merging_from_below_makes_the_jobs_above_whole_again(made: MakeProject) 
     assert merge(site, job) == "completed"
 
     overruled = f"1 hunk of worker_1_1 of job {child} (shared.txt:1)"
-    assert site.status(job)["reason"] == f"overruled by merge_strategy theirs: {overruled}"
+    assert site.status(job)["reason"] == f"replaced by merge_strategy theirs: {overruled}"
     assert project.show(f"orchestrator/{job}/result", "shared.txt") == "two"
 
 

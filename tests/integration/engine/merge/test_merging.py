@@ -213,7 +213,10 @@ def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
     ended = site.wait(job)
     assert (ended["status"], begun.exists()) == ("cancelled", False)
     assert record(site, job)["merged"] == ["worker_1"]
-    unrun = "gate slow did not run: the job was cancelled; run the gate: bin/orchestrator merge"
+    unrun = (
+        "gate slow did not run: the job was cancelled before the gate ran; to run the gate: "
+        "bin/orchestrator merge"
+    )
     assert f"not judged: {unrun} {job}" in ended["reason"]
     assert "no gate for" not in ended["reason"]
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
@@ -386,7 +389,7 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     ended = site.run("x", [first, second], merge_strategy="theirs")
 
     job = ended["job_id"]
-    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1 (long.txt:6)"
+    overruled = "replaced by merge_strategy theirs: 1 hunk of worker_1 (long.txt:6)"
     assert (ended["status"], ended["reason"]) == ("completed", overruled)
     lines = project.show(f"orchestrator/{job}/result", "long.txt").split("\n")
     assert [lines[5], lines[15], lines[30]] == ["second", "near", "far"]
@@ -395,7 +398,7 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     [lost] = conflict["lost"]
     assert (lost["first"], lost["last"], lost["workers"]) == (6, 6, ["worker_1"])
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "overruled by merge_strategy theirs: 1 hunk of worker_1" in final
+    assert "replaced by merge_strategy theirs: 1 hunk of worker_1" in final
     assert "Replaced: long.txt, line 6 (written by worker_1)" in final
 
 
@@ -415,7 +418,7 @@ def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
     ended = site.run("x", tasks)
 
     job = ended["job_id"]
-    told = ("completed", "both additions kept in CHANGES.md")
+    told = ("completed", "kept the added lines of both sides in CHANGES.md")
     assert (ended["status"], ended["reason"]) == told
     shown = project.show(f"orchestrator/{job}/result", "CHANGES.md")
     assert shown.split("\n")[2:] == ["- first", "- one", "- two", "- three"]
@@ -520,7 +523,7 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     assert "| **Not merged** | worker_2 (conflict in src/app.py) |" in final
     assert f"orchestrator merge {job} --strategy theirs" in final
     merge(site, job, strategy="theirs")
-    overruled = "overruled by merge_strategy theirs: 1 hunk of worker_1 (src/app.py:2)"
+    overruled = "replaced by merge_strategy theirs: 1 hunk of worker_1 (src/app.py:2)"
     assert site.get(f"/jobs/{job}")["reason"] == overruled
     merge(site, job, leave=["worker_1"])
     assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (excluded by you)"

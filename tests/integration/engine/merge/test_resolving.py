@@ -130,7 +130,7 @@ def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
     assert "new" in project.files(f"orchestrator/{job}/result")
     after = site.status(job)
     assert after["results"]["tasks"][1]["reason"] == "", "its changes are in the result"
-    assert after["reason"].startswith("overruled by merge_strategy theirs: 1 hunk of worker_1 (a.")
+    assert after["reason"].startswith("replaced by merge_strategy theirs: 1 hunk of worker_1 (a.")
 
 
 @pytest.mark.nightly

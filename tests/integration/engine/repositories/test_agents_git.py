@@ -106,7 +106,7 @@ def test_what_an_agent_has_committed_itself_does_not_stay_in_the_history(host: H
     assert "Both files\n- add a\n- add b\n" in log.replace("\n\n", "\n")
     assert {"a.txt", "b.txt"} <= set(host.project.files(result))
     told = (
-        "the worker's commits contained such files, and were replaced by one commit without "
+        "the worker's commits with git.never_commit files were replaced by one commit without "
         "these files"
     )
     assert told in ended["reason"]
@@ -209,8 +209,8 @@ def test_what_an_agent_does_elsewhere_is_merged_or_named_with_a_command(host: Ho
     )
     command = f"git merge refs/orchestrator-kept/{job}/worker_1/branch/rival"
     assert (
-        f"branch rival conflicts with the worker's branch, and was not merged: {command}"
-        in ended["reason"]
+        "branch rival was not merged, because it conflicts with the worker's branch; to merge it: "
+        f"{command}" in ended["reason"]
     )
     assert command in host.final(job)
     assert (ended["status"], ended["merge_state"]) == ("partial", "in_part")

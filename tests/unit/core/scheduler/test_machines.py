@@ -68,7 +68,7 @@ def test_a_worker_that_no_machine_can_take_lets_others_start() -> None:
     root = story.root(a_task("a", **agents), a_task("b"), max_workers=9)
     other, able = story.keys(root)
     assert story.running == [able]
-    assert story.worker(other).reason == "waiting for a node with claude: no node has it"
+    assert story.worker(other).reason == "waiting for claude: no node has this agent"
     story.machines = (NOWHERE, Machine(name="n1", slots=2))
     story.later(PLACEMENT_SECONDS)
     assert story.running == [other, able] or story.running == [able, other]

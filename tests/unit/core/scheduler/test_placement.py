@@ -49,7 +49,7 @@ def test_a_machine_without_the_agent_is_not_chosen() -> None:
     machines = [a_machine("n1", agents=frozenset({"shell"})), a_machine(HERE, 1)]
     assert choose(machines, {}, CLAUDE) == HERE
     found = choose(machines[:1], {}, CLAUDE)
-    assert found == Unplaced("waiting for a node with claude: no node has it", is_full=False)
+    assert found == Unplaced("waiting for claude: no node has this agent", is_full=False)
 
 
 def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
@@ -59,7 +59,7 @@ def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
     assert choose([here, n1], {}, Wants(agent="shell")) == HERE
     found = choose([here, n1, n2], {}, CLAUDE)
     assert found == Unplaced(
-        "waiting for a node with claude: no node has it; here: no credentials found; claude "
+        "waiting for claude: no node has this agent; here: no credentials found; claude "
         "/login; n1, n2: command 'claude' not found; npm install x",
         is_full=False,
     )
@@ -94,7 +94,9 @@ def test_a_worker_that_needs_files_of_the_server_waits_for_a_machine_that_shares
     found = choose([apart, a_machine(HERE, 0)], {}, reviewer)
     assert isinstance(found, Unplaced)
     assert not found.is_full
-    assert found.reason.startswith("waiting for a node that shares the server's files")
+    assert found.reason.startswith(
+        "waiting: this worker needs a node that shares the server's files"
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +136,7 @@ def test_only_the_named_machine_is_chosen() -> None:
     assert choose(machines, {}, Wants(agent="shell", machine="n1")) == "n1"
     assert choose(machines, {}, Wants(agent="shell", machine=HERE)) == HERE
     lacking = choose(machines, {}, Wants(agent="claude", machine="n1"))
-    assert lacking == Unplaced("waiting for node n1: it has no claude", is_full=False)
+    assert lacking == Unplaced("waiting for node n1: claude is not available on it", is_full=False)
     removed = choose(machines, {}, Wants(agent="shell", machine="n2"))
     assert removed == Unplaced("waiting for node n2: the node was removed", is_full=False)
 
@@ -157,9 +159,9 @@ def test_a_cluster_without_a_free_slot_is_full() -> None:
     found = choose(machines, {"n1": 2}, CLAUDE)
     assert isinstance(found, Unplaced)
     assert found.is_full
-    assert found.reason == "waiting for a node: all 2 slots are in use; unavailable: n2"
+    assert found.reason == "waiting for a node: all 2 slots are in use; unavailable nodes: n2"
     away = choose([a_machine("n2", takes_workers=False)], {}, CLAUDE)
-    assert away == Unplaced("waiting for a node; unavailable: n2", is_full=True)
+    assert away == Unplaced("waiting for a node; unavailable nodes: n2", is_full=True)
 
 
 NAMES = st.sampled_from(["", "n1", "n2", "n3"])

@@ -292,7 +292,7 @@ def test_a_file_where_a_directory_is_to_come_is_not_lost(
     repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     project.write(".git/info/exclude", "place\n")
     project.write("place", "ignored, and dear to somebody\n")
-    with pytest.raises(Conflict, match="would be lost: place;"):
+    with pytest.raises(Conflict, match="would be overwritten: place;"):
         Landing(project.path, "1", "1").land()
 
 
@@ -321,7 +321,7 @@ def test_ignored_files_of_a_directory_in_whose_place_a_file_comes_are_not_lost(
 ) -> None:
     project.write(".git/info/exclude", "*.dear\n")
     project.write("place/deep/my.dear", "dear to somebody\n")
-    with pytest.raises(Conflict, match=r"would be lost: place/deep/my\.dear;"):
+    with pytest.raises(Conflict, match=r"would be overwritten: place/deep/my\.dear;"):
         file_in_place_of_a_directory.land()
     assert (project.path / "place/old.txt").exists()
 
@@ -357,7 +357,7 @@ def test_undo_does_not_lose_files_that_git_ignores(
     project.write(".git/info/exclude", "b.txt\n")
     project.write("dir/b.txt", "dear to somebody\n")
     before = project.everything()
-    with pytest.raises(Conflict, match=r"would be lost: dir/b\.txt;"):
+    with pytest.raises(Conflict, match=r"would be overwritten: dir/b\.txt;"):
         landing.undo()
     assert project.everything() == before
 
