@@ -135,8 +135,8 @@ class Attachment:
             add = f"git -C {quote(str(self._project))} worktree add {place} {short(self._branch)}"
             raise Conflict(
                 f"{worker.id} ({worker.agent}) has no session that can be resumed; "
-                f"work on its branch: {add}; then merge it: {COMMAND} merge {worker.job_id} "
-                f"--include {worker.id}"
+                f"work on its branch: {add}; then merge the branch: "
+                f"{COMMAND} merge {worker.job_id} --include {worker.id}"
             )
         return found
 

@@ -180,9 +180,8 @@ class Housekeeping:
         if unknown := self._removal.unknown():
             shown = ", ".join(f"job_{root_id}" for root_id in unknown[:MOST_NAMED])
             logger.warning(
-                "%d directories in the workspace belong to no job of the database (%s); the latest "
-                "jobs may be lost, or another workspace was copied; the directories are not "
-                "changed",
+                "%d directories of the workspace belong to no job of the database (%s); they stay; "
+                "possible causes: the latest jobs were lost, or another workspace was copied",
                 len(unknown),
                 shown + (", ..." if len(unknown) > MOST_NAMED else ""),
             )

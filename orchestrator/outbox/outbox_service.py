@@ -143,7 +143,7 @@ class OutboxService:
         entry = self._store.entry(entry_id)
         if entry is None:
             raise NotFound(
-                f"there is no delivery {entry_id!r}; list: {COMMAND} webhooks deliveries"
+                f"unknown delivery {entry_id!r}; list deliveries: {COMMAND} webhooks deliveries"
             )
         if entry.state is EntryState.PENDING:
             raise Conflict(f"delivery {entry_id} is pending; it is sent when it is due")

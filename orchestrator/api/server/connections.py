@@ -76,7 +76,7 @@ def _refusal(error: Any, max_request_bytes: int) -> ProblemError:
         return too_large(max_request_bytes)
     detail = f"the request is not valid HTTP: {error.body}"
     if error.code == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
-        detail = f"headers too large: at most {LARGEST_HEADER_BYTES} bytes"
+        detail = f"headers too large: maximum {LARGEST_HEADER_BYTES} bytes"
     return ProblemError(
         status=HTTPStatus(error.code), type=_SLUGS.get(error.code, "internal"), detail=detail
     )

@@ -45,8 +45,8 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
     still = sorted({path_of(each) for each in status}.intersection(taken))
     if still:
         raise InTheWay(
-            f"cannot land: the job started with {len(still)} uncommitted "
-            f"file{'s' * (len(still) != 1)}, still uncommitted: "
+            f"cannot land: {len(still)} file{'s' * (len(still) != 1)} that the job started with are"
+            " still uncommitted: "
             f"{', '.join(still[:_MOST_NAMED])}; nothing was changed; "
             f"commit them first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
             files=still,

@@ -130,7 +130,7 @@ class ContainmentPlan:
         loose = self.loose_limits()
         names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
         text = (
-            f"limits that are not enforced exactly on this machine: {', '.join(names)}; "
+            f"this machine does not enforce these limits exactly: {', '.join(names)}; "
             f"see: {COMMAND} doctor"
         )
         return text if names else ""

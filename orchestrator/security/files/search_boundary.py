@@ -62,7 +62,7 @@ def lay(workspace: Path) -> None:
                 (workspace / name).write_text(text, "utf-8")
             except OSError:
                 logger.warning(
-                    "cannot write a file that ends upward searches",
+                    "cannot write a file that ends searches for settings",
                     extra={"file": name},
                     exc_info=True,
                 )

@@ -147,7 +147,7 @@ def test_a_loop_that_ends_by_itself_is_not_woken_by_a_closed_descriptor(
             b"GET / HTTP/1.1\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
             431,
             "headers-too-large",
-            "headers too large: at most 65536 bytes",
+            "headers too large: maximum 65536 bytes",
         ),
     ],
 )

@@ -134,7 +134,7 @@ def test_a_group_with_its_controllers_holds_all() -> None:
 def test_limits_that_are_not_held_exactly_are_named_in_one_line() -> None:
     limits = WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
     assert ContainmentPlan(mode=Mode.SUBREAPER, limits=limits).notice() == (
-        "limits that are not enforced exactly on this machine: workers.limits.cpu (not at all), "
+        "this machine does not enforce these limits exactly: workers.limits.cpu (not at all), "
         "workers.limits.memory; see: bin/orchestrator doctor"
     )
     assert ContainmentPlan(mode=Mode.SUBREAPER, limits=WorkerLimits(file_size=9)).notice() == ""

@@ -78,7 +78,7 @@ def test_limits_that_are_not_held_exactly_are_named_once(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
 ) -> None:
     served.accepted = {
-        "limits_notice": "limits that are not enforced exactly on this machine: workers.limits.cpu"
+        "limits_notice": "this machine does not enforce these limits exactly: workers.limits.cpu"
     }
     assert orchestrator(command, "Say this") == ExitCode.OK
     out, err = capsys.readouterr()

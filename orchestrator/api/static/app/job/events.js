@@ -47,7 +47,7 @@ export function View({ model }) {
   const events = useEvents(model.job, begin);
   const shown = events.slice(-SHOWN).reverse();
   if (!events.length) return html`<section class="card"><${Empty} icon="i-pulse" title="No events yet">Events appear here as they happen.<//></section>`;
-  return html`<div class="card"><table class="tbl cards events"><caption class="sr">Events, newest first</caption><thead><tr><th>Time</th><th>Event</th><th>Worker</th><th>What</th></tr></thead>
+  return html`<div class="card"><table class="tbl cards events"><caption class="sr">Events, newest first</caption><thead><tr><th>Time</th><th>Event</th><th>Worker</th><th>Details</th></tr></thead>
     <tbody>${shown.map((event) => html`<${Row} key=${event.id} event=${event} job=${model.job} />`)}</tbody></table></div>
     <p class="foot"><span>${count(shown.length)} of the last ${count(events.length)} events${begin ? `; earlier ones: GET /api/v1/jobs/${model.job}/events` : ""}</span></p>`;
 }

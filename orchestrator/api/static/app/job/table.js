@@ -109,7 +109,7 @@ function Marked({ model, marks, clear, refresh }) {
   const retry = async () => { await each(model, again, "retry", "to run again"); clear(); refresh(); };
   const cancel = async () => {
     const text = `Cancel ${many(stop.length, "worker")}? Their changes stay on their branches. Tasks that depend on them are skipped.`;
-    if (!(await ask({ title: "Cancel workers", text, yes: "Cancel them", danger: true }))) return;
+    if (!(await ask({ title: "Cancel workers", text, yes: "Cancel workers", danger: true }))) return;
     await each(model, stop, "cancel", "cancelled");
     clear();
     refresh();

@@ -91,7 +91,7 @@ function Nodes() {
   if (!nodes.length) return null;
   const up = nodes.filter((node) => node.state === "up").length;
   return html`<section class="card"><header><h2>Nodes</h2><span class="small muted">${up} of ${nodes.length} take workers</span></header>
-    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Node</th><th class="r">Workers</th><th class="r">Memory</th><th class="r">Disk</th><th class="r">Heard</th>${isAdmin() && html`<th class="r">Action</th>`}</tr></thead>
+    <table class="tbl cards lastup"><thead><tr><th>State</th><th>Node</th><th class="r">Workers</th><th class="r">Memory</th><th class="r">Disk</th><th class="r">Last message</th>${isAdmin() && html`<th class="r">Action</th>`}</tr></thead>
       <tbody>${nodes.map((node) => html`<${Node} key=${node.name} node=${node} refresh=${refresh} />`)}</tbody></table></section>`;
 }
 

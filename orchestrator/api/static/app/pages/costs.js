@@ -104,7 +104,7 @@ function Tiles({ rows, days }) {
   const tile = (word, value, more) => html`<div class="card tile"><span class="lab">${word}</span><b>${value}</b><span class="small muted">${more}</span></div>`;
   return html`<div class="tiles">${tile("Today", costOf(today), many(sum(today, "workers"), "worker"))}
     ${tile(RANGES[days], costOf(rows), `${tokens(sum(rows, "tokens_in") + sum(rows, "tokens_out"))} tokens`)}
-    ${tile("A worker that succeeded", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
+    ${tile("Cost per successful worker", good && cost !== undefined ? money(cost / good) : "–", `${count(good)} of ${count(sum(rows, "workers"))} succeeded`)}
     ${tile("Unknown cost", many(missing, "worker"), missing ? "not included in these sums" : known(rows) ? "all costs are known" : "commands have no cost")}</div>`;
 }
 
@@ -146,7 +146,7 @@ export function Page() {
       ${rows.length > 0 && html`<button type="button" class="btn hide-s" onClick=${() => download(rows)}><${Icon} name="i-download" />CSV</button>`}</div></div>
     ${error && html`<${Failure} error=${error} />`}${loading && html`<${Loading} />`}
     ${data && !rows.length && html`<section class="card"><${Empty} icon="i-cost" title="No usage">Agents that call a model report their usage; commands have none.<//></section>`}
-    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header class="wrap"><h2>${bucket === "day" ? "A day" : "An hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
+    ${rows.length > 0 && html`<div class="stack"><${Tiles} rows=${rows} days=${days} /><section class="card"><header class="wrap"><h2>${bucket === "day" ? "Cost per day" : "Cost per hour"}, by ${BY[by]?.toLowerCase() || titleOf(by)}</h2>
         <div class="seg-c" role="group" aria-label="By">${Object.entries(BY).map(([value, words]) => turn("by", value, words))}<${Labels} by=${by} /></div></header>
       <div class="pad stack">${known(rows) ? html`<${Chart} rows=${rows} keys=${keys} since=${since} step=${bucket === "day" ? DAY_MS : 3600000} label=${`Cost by ${by}; the table below has the numbers`} />
         <${Key} keys=${keys} rows=${rows} by=${by} />` : html`<p class="muted">No agent has reported a cost in this time.</p>`}</div></section><${Totals} rows=${rows} keys=${keys} by=${by} /></div>`}</main>`;

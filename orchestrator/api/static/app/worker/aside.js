@@ -47,7 +47,7 @@ export function Place({ job, worker }) {
     ["Branch", worker.commit && `orchestrator/${worker.root_job_id || job}/${worker.worker_id}`], ["Commit", worker.commit?.slice(0, 12)],
     ["Locks", worker.locks.map((lock) => lock.name).join(", ")], ["Exit", worker.exit_code === undefined ? "" : String(worker.exit_code)], ["Directory", worker.workspace],
   ].filter(([, value]) => value);
-  return html`<section class="card"><header><h2>Where</h2></header><div class="pad"><dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd class="mono">${plain(value)}</dd>`)}
+  return html`<section class="card"><header><h2>Location</h2></header><div class="pad"><dl class="facts">${facts.map(([name, value]) => html`<dt key=${name}>${name}</dt><dd class="mono">${plain(value)}</dd>`)}
     ${worker.child_job_ids.map((child) => html`<dt key=${child}>Child job</dt><dd><a class="link mono" href=${`/jobs/${child}`}>${child}</a></dd>`)}
     ${worker.leftover_processes.map((left) => html`<dt key=${left.pid}>Leftover process</dt><dd class="mono">${left.pid} ${plain(left.command)}</dd>`)}</dl></div></section>`;
 }
