@@ -119,7 +119,7 @@ def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Respo
         return _answer(trigger, answers.status.TriggerOutcome.IGNORED, reason=remark)
     options: ApiOptions = current_app.extensions["orchestrator.options"]
     if options.event_feedback is None:
-        raise unavailable("this server cannot send events to workers")
+        raise unavailable("feedback from events is not available on this server")
     _take(trigger, limit)
     try:
         job_id, is_new = options.event_feedback.put(

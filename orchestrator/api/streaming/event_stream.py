@@ -184,7 +184,7 @@ class EventStream(WaitingConnection):
 
     def _failed(self, error: BaseException) -> None:
         if not isinstance(error, NotFound):
-            logger.warning("an event stream could not be read", exc_info=error)
+            logger.warning("cannot read an event stream", exc_info=error)
         self.drop()
 
     def _go_on_after(self, page: EventPage) -> None:

@@ -130,7 +130,7 @@ def _syntax_fault(text: str, error: yaml.MarkedYAMLError) -> str:
     if problem.startswith("mapping values") and _is_second_colon(text, error.problem_mark):
         return "not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     if problem.startswith("mapping values"):
-        reason = "a ':' is missing there, or this line is indented more"
+        reason = "that line lacks a ':', or this line is indented more"
         return f"not valid YAML: does not fit the line above: {reason}"
     if problem.startswith("expected <block end>"):
         return "not valid YAML: indented differently from its neighboring lines"

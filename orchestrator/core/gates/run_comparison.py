@@ -88,7 +88,7 @@ def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
         return ""
     more = f" and {len(found) - MOST_NAMED_OF_BASE} more" if len(found) > MOST_NAMED_OF_BASE else ""
     named = ", ".join(found[:MOST_NAMED_OF_BASE])
-    return f"two runs on the base commit differ: {named}{more}"
+    return f"two runs on the base commit gave different results: {named}{more}"
 
 
 #: Maximum number of new tests of one gate that are stored, in alphabetical order.

@@ -420,7 +420,7 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     if wanted and parent.workdir != Workdir.PROJECT:
         raise InvalidRequest(
             f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent worker "
-            "does; remove the setting"
+            "uses it; remove 'workdir: project'"
         )
 
 

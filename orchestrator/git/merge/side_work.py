@@ -232,7 +232,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
         yield
     except RepositoryError as error:
         about = {"kind": kind, "named": name, "error": error.message}
-        logger.warning("side work of an agent is not merged", extra=about)
+        logger.warning("cannot merge the branches or stashes of an agent", extra=about)
 
 
 def _refs(home: EndedWorktree) -> _Refs:

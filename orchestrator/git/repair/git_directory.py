@@ -204,7 +204,7 @@ class _Again:
         Path(path).unlink(missing_ok=True)
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
         put_back(git, refs, missing=not all_gone)
-        what = "its refs were restored, or set to their state before the job"
+        what = "refs were restored; unreadable refs have their state before the job"
         self._note(path, "could not be used by git", f"{what}{kept}")
 
     def _note(self, path: str, what: str, now: str) -> None:

@@ -284,7 +284,7 @@ WRONG_FILES = {
         "1:5: not valid YAML: a second ':' on the line; put text that contains ': ' in quotes"
     ],
     "api:\n  host: x\n   port: 80": [
-        "3:8: not valid YAML: does not fit the line above: a ':' is missing there, or this line is"
+        "3:8: not valid YAML: does not fit the line above: that line lacks a ':', or this line is"
         " indented more"
     ],
     "api:\n  port: 80\n host: x": [

@@ -67,7 +67,7 @@ class JobServer:
         try:
             answer = self._answer(json.dumps(message))
         except (OSError, ValueError) as error:
-            raise Unusable(f"child jobs cannot be started from here: {error}") from error
+            raise Unusable(f"cannot start child jobs: {error}") from error
         if "result" not in answer:
             raise Unusable(json_values.text(answer, "error", "message"))
         return json_values.mapping(answer["result"])

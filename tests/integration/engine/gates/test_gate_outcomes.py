@@ -157,7 +157,7 @@ def test_a_test_that_failed_once_of_two_runs_at_the_base_excuses_nothing(
     assert effects.read_text().count("\n") == 3
     found = results(site, ended["job_id"])["tests"]
     assert found["failures"] == ["tests.test_app::test_one: assert 2 == 1 + where 2 = one()"]
-    note = "two runs on the base commit differ: tests.test_app::test_one"
+    note = "two runs on the base commit gave different results: tests.test_app::test_one"
     assert found["note"].endswith(note)
 
 

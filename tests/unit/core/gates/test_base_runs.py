@@ -24,7 +24,7 @@ def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
 
     assert [each.key for each in found.reading.flaws] == ["b", "c"]
     assert found.reading.passed == ("d",)
-    assert found.reading.note == "two runs on the base commit differ: a, c"
+    assert found.reading.note == "two runs on the base commit gave different results: a, c"
     assert found.seconds == 2.0
 
 
