@@ -1,8 +1,11 @@
 """The processes that the kernel kills first when memory runs out."""
 
+import os
 import subprocess
 import time
 from pathlib import Path
+
+import pytest
 
 from orchestrator.launchers.process import start
 
@@ -29,3 +32,42 @@ def test_what_a_worker_started_before_it_was_marked_is_marked_too() -> None:
             worker.terminate()
             for pid in found:
                 subprocess.run(["kill", pid], check=False)
+
+
+def start_shell(script: str) -> tuple[int, str]:
+    """Run a script as a worker. Return its exit code, and its output."""
+    reading, writing = os.pipe()
+    with open(os.devnull, "rb") as nothing:
+        pid = start.start_worker(
+            ["sh", "-c", script], "/", dict(os.environ), nothing.fileno(), writing
+        )
+    os.close(writing)
+    with os.fdopen(reading) as output:
+        text = output.read()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), text
+
+
+@pytest.mark.parametrize("may_raise_own", [True, False])
+def test_a_worker_has_a_higher_score_than_its_parent(
+    may_raise_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not may_raise_own:
+        monkeypatch.setattr(start, "_own_score", lambda pid: None)
+    own = score("self")
+    wanted = min(1000, own + start.OOM_SCORE_ADDED)
+    script = f"until [ $(cat /proc/self/oom_score_adj) = {wanted} ]; do sleep 0.01; done"
+    assert start_shell(script) == (0, "")
+    assert score("self") == own
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the score of a shim")
+def test_a_worker_of_root_has_the_score_from_its_first_instruction() -> None:
+    wanted = min(1000, score("self") + start.OOM_SCORE_ADDED)
+    assert start_shell("cat /proc/self/oom_score_adj") == (0, f"{wanted}\n")
+
+
+def test_a_failed_start_leaves_the_score_of_the_parent() -> None:
+    own = score("self")
+    with open(os.devnull, "r+b") as nothing, pytest.raises(start.SpawnFailed):
+        start.start_worker(["/missing"], "/", {}, nothing.fileno(), nothing.fileno())
+    assert score("self") == own
