@@ -599,12 +599,14 @@ class GitRepository(Committed):
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:
         return tuple(ref_logs.moves(self.place().common, root_id, since))
 
-    def checkout_files(self) -> Checkout | None:
+    def checkout_files(self, state: Mapping[str, str] | None = None) -> Checkout | None:
         if not self.exists():
             return None
         place = self.place()
         self._hide(place)
-        found = checkout.files(place.git, place.top, self._ours(place))
+        found = None if state is None else checkout.files_of(state)
+        if found is None:
+            found = checkout.files(place.git, place.top, self._ours(place))
         files = {posixpath.relpath(path, f"./{place.prefix}"): seen for path, seen in found.items()}
         commit = place.git.resolve("HEAD")
         return Checkout(files, commit, place.prefix, place.top)

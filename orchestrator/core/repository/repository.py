@@ -588,8 +588,12 @@ class Repository(Protocol):
         """
         ...
 
-    def checkout_files(self) -> "Checkout | None":
-        """Return the present files of the user's checkout; None without a repository."""
+    def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
+        """Return the present files of the user's checkout; None without a repository.
+
+        ``state``: the present result of ``checkout_state``, which saves another search for changed
+        files.
+        """
 
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job. A result that was not landed remains.

@@ -201,7 +201,7 @@ class JobMerge:
         """Add to ``merged`` what the job changed in the user's repository and checkout."""
         checkout = self._worktrees.checkout
         record.put_back.extend(checkout.put_back(job.id))
-        found = checkout.changes(job.id)
+        found, state = checkout.changes(job.id)
         tasks = (task for each in tree.tasks.values() for task in each)
         is_in_project = any(task.workdir == Workdir.PROJECT for task in tasks)
         if is_in_project:
@@ -210,16 +210,19 @@ class JobMerge:
             found = [each for each in found if each.kind in SHARED or each.worker_id]
         record.leaks.extend(map(str, found))
         own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
-        files = () if is_in_project else tuple(self._changed_files(tree, job))
+        files = () if is_in_project else tuple(self._changed_files(tree, job, state))
         return replace(merged, repository_changes=tuple(own[:MOST_STORED]), checkout=files)
 
-    def _changed_files(self, tree: Tree, job: Job) -> Iterator[CheckoutChange]:
+    def _changed_files(
+        self, tree: Tree, job: Job, state: Mapping[str, str] | None
+    ) -> Iterator[CheckoutChange]:
         """Yield changed files of the checkout that no worker reported.
 
-        Each file is listed with the workers that ran when it changed.
+        Each file is listed with the workers that ran when it changed. ``state``: the present state
+        of the checkout, if it is known.
         """
         known = {path for each in tree.workers for path in _outside(each)}
-        for path, at in self._worktrees.checkout.changed_files(job.id, 0.0).items():
+        for path, at in self._worktrees.checkout.changed_files(job.id, 0.0, state).items():
             workers = at_work(tree.attempts, at)
             if workers and not any(each.endswith(f"/{path}") for each in known):
                 yield CheckoutChange(path=path, workers=tuple(workers))

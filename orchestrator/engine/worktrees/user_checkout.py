@@ -80,16 +80,16 @@ class UsersCheckout:
             f"{root_id}"
         )
 
-    def changes(self, root_id: str) -> list[RepositoryChange]:
+    def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
         """Return the changes since the recorded state, with their author if git's logs show the
-        author.
+        author. Also return the present state, for ``changed_files``; None if no state is recorded.
 
         The states before and after the changes are stored for ``restore``.
         """
         before = self._before(root_id)
         if before is None:
-            return []
-        found = self._settled(before)
+            return [], None
+        found, state = self._settled(before)
         noted = {name: [before.get(name, ""), after] for name, after in found.items()}
         directory = self._workspace.job_directory(root_id)
         replace_file(directory / AFTER, json.dumps(noted).encode("utf-8", "surrogateescape"))
@@ -97,35 +97,40 @@ class UsersCheckout:
         movers = {each.ref: each.worker_id for each in moves if not each.is_push}
         named = [change_of(name, str(noted[name][0]), found[name]) for name in sorted(found)]
         signed = [replace(each, worker_id=movers.get(state_name(each), "")) for each in named]
-        return [*(push_of(each) for each in moves if each.is_push), *signed]
+        return [*(push_of(each) for each in moves if each.is_push), *signed], state
 
     def is_known(self, root_id: str) -> bool:
         """True if the recorded state exists and can be read."""
         return bool(self._before(root_id))
 
-    def _settled(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the entries that differ from the recorded state, with their present values.
+    def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
+        """Return the entries that differ from the recorded state, with their present values, and
+        the whole present state.
 
-        Lock files of a git command that is still running are omitted.
+        Lock files of a git command that is still running are omitted from the entries.
         """
-        found = self._different(before)
+        state = self._repository.checkout_state()
+        found = _different(before, state)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)
-            earlier, found = found, self._different(before)
+            state = self._repository.checkout_state()
+            earlier, found = found, _different(before, state)
             found = {
                 name: seen
                 for name, seen in found.items()
                 if not _is_lock(name) or (seen and earlier.get(name) == seen)
             }
-        return found
+        return found, state
 
-    def changed_files(self, root_id: str, since: float) -> dict[str, float]:
+    def changed_files(
+        self, root_id: str, since: float, state: Mapping[str, str] | None = None
+    ) -> dict[str, float]:
         """Return the files that differ from the recorded state and were written after ``since``.
 
         The key is the path from the top of the checkout, the value the time of the change. Ignored
-        files are omitted.
+        files are omitted. ``state``: the present state, if it is known; see ``changes``.
         """
-        before, now = self._before(root_id), self._repository.checkout_files()
+        before, now = self._before(root_id), self._repository.checkout_files(state)
         if not before or now is None:
             return {}
         files = {
@@ -141,18 +146,6 @@ class UsersCheckout:
         found = {each: _changed_at(f"{now.top}/{each}") for each in sorted(names)}
         return {path: at for path, at in found.items() if at >= since}
 
-    def _different(self, before: Mapping[str, object]) -> dict[str, str]:
-        """Return the entries that differ from the recorded state, with their present values.
-
-        The value of a removed entry is "". Git settings are not compared if an earlier version of
-        the product recorded the state without them.
-        """
-        after = dict(self._repository.checkout_state())
-        names = {*before, *after}
-        if not any(each.startswith(SETTING) for each in before):
-            names = {n for n in names if not n.startswith(SETTING) and n != _WHOLE_CONFIG}
-        return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
-
     def _before(self, root_id: str) -> Mapping[str, object] | None:
         """Return the recorded state; None if no worker of the job began."""
         directory = self._workspace.job_directory(root_id)
@@ -161,6 +154,18 @@ class UsersCheckout:
         # A worker may have replaced the file, for example with a pipe. Then every change is
         # reported.
         return _object(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
+
+
+def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
+    """Return the entries that differ from the recorded state ``before``, with their present values.
+
+    The value of a removed entry is "". Git settings are not compared if an earlier version of the
+    product recorded the state without them.
+    """
+    names = {*before, *after}
+    if not any(each.startswith(SETTING) for each in before):
+        names = {n for n in names if not n.startswith(SETTING) and n != _WHOLE_CONFIG}
+    return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:

@@ -11,10 +11,10 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.core.model.repository_changes import SETTING, WAYS_TO_MERGE
+from orchestrator.core.model.repository_changes import FILE, SETTING, WAYS_TO_MERGE
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.git.command import configuration, ref_files
 from orchestrator.git.command.configuration import SETTLED_SECONDS
@@ -58,7 +58,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     for index, field in enumerate(_status(git, top)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
-            found[f"file {path}"] = f"{field} {_seen(os.path.join(top, path))}"
+            found[f"{FILE}{path}"] = f"{field} {_seen(os.path.join(top, path))}"
     return found
 
 
@@ -113,6 +113,16 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
         for path, field in found.items()
         if not any(within(path, each) for each in ours)
     }
+
+
+def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
+    """Return the uncommitted files of a state, as ``files`` does; None if the state has too many
+    files to be complete.
+    """
+    found = {name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)}
+    if len(found) >= MOST_FILES:
+        return None
+    return {path: each for path, each in found.items() if not each.startswith("!")}
 
 
 def ways_to_merge(git: Git, common: Path) -> str:

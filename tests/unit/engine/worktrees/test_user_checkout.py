@@ -55,4 +55,7 @@ def test_a_lock_is_told_when_nobody_is_at_work_with_it(
     checkout = UsersCheckout(repository, WorkspaceLayout(tmp_path))
     checkout.note("0badc0de")
 
-    assert [state_name(each) for each in checkout.changes("0badc0de")] == told
+    changes, state = checkout.changes("0badc0de")
+
+    assert [state_name(each) for each in changes] == told
+    assert state in after

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.git import GitRepository
 from orchestrator.git.command.configuration import SETTLED_SECONDS
+from orchestrator.git.user_repository import checkout
 from tests.support.project import Project
 
 Change = Callable[[Project], object]
@@ -107,3 +108,25 @@ def test_only_the_users_own_files_are_looked_at(
     assert [each for each in {*noted, *after} if noted.get(each) != after.get(each)] == [
         "setting core.worktree"
     ]
+
+
+def test_the_files_of_a_state_are_those_of_another_search(
+    project: Project, repository: GitRepository, noted: dict[str, str]
+) -> None:
+    project.write("new.txt", "new\n")
+    project.write("dir/b.txt", "changed\n")
+    state = repository.checkout_state()
+    found = repository.checkout_files()
+    assert found is not None and found.files.keys() == {"a.txt", "new.txt", "dir/b.txt"}
+
+    project.write("later.txt", "written after the state\n")
+
+    assert repository.checkout_files(state) == found
+
+
+def test_a_state_that_may_lack_files_is_searched_again(
+    noted: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert checkout.files_of(noted) is not None
+    monkeypatch.setattr(checkout, "MOST_FILES", 2)
+    assert checkout.files_of(noted) is None
