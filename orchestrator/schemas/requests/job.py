@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -116,6 +117,8 @@ def names_of(agents: Sequence[str | CandidateRequest]) -> tuple[str, ...]:
 
 def settings_of(agents: Sequence[str | CandidateRequest]) -> tuple[CandidateSettings, ...]:
     """Return the settings of each agent; empty if all agents use the task's settings."""
+    if all(isinstance(each, str) for each in agents):
+        return ()
     found = tuple(CandidateSettings() if isinstance(x, str) else x.settings for x in agents)
     return found if any(each != CandidateSettings() for each in found) else ()
 
@@ -291,7 +294,9 @@ class TaskRequest(Wire):
         """Return the task. ``workdir`` is the default for a task that sets no workdir."""
         workdir = self.workdir or (None if self.approve else workdir) or Workdir.OWN
         in_project = workdir == Workdir.PROJECT
-        values = self.model_dump(exclude={"description", "gates", "agent"})
+        # Most fields of most tasks have their defaults, which need not be converted again.
+        values = {**_defaults_of_task(), **self.model_dump(exclude=_CONVERTED, exclude_unset=True)}
+        values |= {"env": dict(self.env), "requires": dict(self.requires)}
         agents = self.agent or ()
         values |= {"id": task_id, "prompt": self.words, "agents": names_of(agents)}
         values["candidate_settings"] = settings_of(agents)
@@ -303,6 +308,15 @@ class TaskRequest(Wire):
         # The task must make these gates pass, so findings of the base count, too.
         gates = tuple(gate_of(each, new_only=False) for each in self.gates)
         return TaskSpec(**values, gates=gates)
+
+
+#: Fields of a task's request whose form differs from the task's.
+_CONVERTED = {"description", "gates", "agent"}
+
+
+@cache
+def _defaults_of_task() -> Mapping[str, Any]:
+    return TaskRequest.model_construct().model_dump(exclude=_CONVERTED)
 
 
 def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
