@@ -108,8 +108,9 @@ HOMES: Mapping[str, frozenset[str]] = {
     "werkzeug": frozenset({"api"}),
     "click": frozenset({"cli"}),
     # composition and cli handle signals to themselves. The driver handles signals inside of a
-    # worker. The driver and a loop's bash tool stop processes that they started.
-    "signal": frozenset({"launchers", "composition", "cli", "agents"}),
+    # worker. The driver and a loop's bash tool stop processes that they started. git restores the
+    # signals that Python ignores, and stops a git that takes too long.
+    "signal": frozenset({"launchers", "composition", "cli", "agents", "git"}),
 }
 #: Modules that fast-starting modules may use, outside their own package.
 LIGHT = frozenset(
@@ -151,9 +152,14 @@ KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
 KILLING_PACKAGES = frozenset({"launchers", "composition", "cli"})
 #: The driver stops the program that it started, in the program's own process group, because only
 #: the driver knows that an agent exceeded a limit, hangs, or gave its final answer. A loop's bash
-#: tool ends its commands in the same way. The shim kills processes that leave the group.
+#: tool ends its commands in the same way. The shim kills processes that leave the group. A git that
+#: takes too long is a child of this process, which has not reaped it.
 KILLING_MODULES = frozenset(
-    {f"{TOP}.agents.driver_process.agent_process", f"{TOP}.agents.loop.tools.bash"}
+    {
+        f"{TOP}.agents.driver_process.agent_process",
+        f"{TOP}.agents.loop.tools.bash",
+        f"{TOP}.git.command.git_process",
+    }
 )
 #: The only modules of agents that may handle signals.
 SIGNALLED = (f"{TOP}.agents.driver_process.", f"{TOP}.agents.loop.tools.bash")

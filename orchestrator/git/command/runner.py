@@ -3,10 +3,8 @@
 import errno
 import os
 import re
-import shutil
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,6 +14,7 @@ from orchestrator.core.dataclass import dataclass
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import one_line
 from orchestrator.git.command import fifo_guard, leftover_files
+from orchestrator.git.command.git_process import GitProcess
 from orchestrator.git.command.sessions import (
     ANSWER_SECONDS,
     CHANGE_SECONDS,
@@ -93,7 +92,9 @@ def has_lfs() -> bool:
 
     The result is not cached, because a user may install git-lfs while the server runs.
     """
-    return shutil.which("git-lfs") is not None
+    found = (os.path.join(each, "git-lfs") for each in os.get_exec_path())
+    # Each git command asks, and ``shutil.which`` takes three times as long.
+    return any(os.access(each, os.X_OK) and os.path.isfile(each) for each in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,43 +180,26 @@ class Git:
         """Run the command once. Return its output, and True if a FIFO that blocked it was
         removed.
         """
+        words = [*_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments]
         try:
-            with subprocess.Popen(
-                ["git", *_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments],
-                cwd=self.directory,
-                env=_with_inherited(env),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            ) as process:
-                _feed(process, given)
-                out, errors, released = self._ended(process, env)
+            with GitProcess(self.directory, words, _with_inherited(env), given) as process:
+                released = self._wait(process, env)
         except FileNotFoundError as error:
             raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error
-        except subprocess.TimeoutExpired:
-            raise RepositoryError(
-                f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s"
-            ) from None
-        return GitOutput(process.returncode, out, os.fsdecode(errors).strip()), released
+        if released is None or process.code is None:
+            raise RepositoryError(f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s")
+        return GitOutput(process.code, process.out, os.fsdecode(process.errors).strip()), released
 
-    def _ended(
-        self, process: subprocess.Popen[bytes], env: Mapping[str, str]
-    ) -> tuple[bytes, bytes, bool]:
-        """Wait for the process. Return its output and error output, and True if a FIFO that blocked
-        it was removed.
-
-        On timeout, kill the process and raise TimeoutExpired.
+    def _wait(self, process: GitProcess, env: Mapping[str, str]) -> bool | None:
+        """Wait for the process. Return True if a FIFO that blocked it was removed, and None if the
+        process has not ended in time.
         """
         released = False
-        try:
-            for pause in PAUSES[:-1]:
-                with suppress(subprocess.TimeoutExpired):
-                    return (*process.communicate(timeout=pause), released)
-                released = fifo_guard.release(self.directory, env) or released
-            return (*process.communicate(timeout=PAUSES[-1]), released)
-        except BaseException:
-            process.kill()
-            raise
+        for pause in PAUSES[:-1]:
+            if process.communicate(pause):
+                return released
+            released = fifo_guard.release(self.directory, env) or released
+        return released if process.communicate(PAUSES[-1]) else None
 
     def streamed(self, *arguments: str, given: bytes = b"") -> Iterator[bytes]:
         """Yield the output while git writes it. Raise RepositoryError.
@@ -373,27 +357,6 @@ _FULL = (
     "unable to write new index file",
     "Could not write new index file",
 )
-
-
-def _feed(process: subprocess.Popen[bytes], given: bytes) -> None:
-    """Write the input to git in a thread.
-
-    ``communicate`` cannot be used, because after its timeout it does not continue to write.
-    """
-    source = process.stdin
-    if not given or source is None:
-        return
-    process.stdin = None
-
-    def write() -> None:
-        with suppress(BrokenPipeError), source:
-            source.write(given)
-
-    try:
-        threading.Thread(target=write, daemon=True).start()
-    except RuntimeError:
-        # Write in this thread, because no other thread is available, and git waits for its input.
-        write()
 
 
 def failure(what: str, answer: GitOutput) -> Exception:

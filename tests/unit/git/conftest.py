@@ -1,7 +1,9 @@
 """Real repositories, as the product uses them."""
 
+import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,11 +39,16 @@ def directory(project: Project) -> str:
 def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """The arguments of each process that was started since the test began."""
     found: list[list[str]] = []
-    original = subprocess.Popen.__init__
+    original, spawn = subprocess.Popen.__init__, os.posix_spawnp
 
     def note(self: object, command: list[str], *rest: object, **more: object) -> None:
         found.append(command)
         original(self, command, *rest, **more)  # type: ignore[arg-type,call-overload]
 
+    def note_spawned(program: str, command: list[str], *rest: Any, **more: Any) -> int:
+        found.append(command)
+        return spawn(program, command, *rest, **more)
+
     monkeypatch.setattr(subprocess.Popen, "__init__", note)
+    monkeypatch.setattr(os, "posix_spawnp", note_spawned)
     return found

@@ -547,6 +547,7 @@ def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
         place.mkdir()
         real = shutil.which("git")
         script = f"""#!/bin/bash
+[ "$1" != -C ] || cd "$2"
 case " $* " in *" {at} "*)
     [ -e "$0.done" ] || {{ touch "$0.done"; git() {{ "{real}" "$@"; }}; {instead}; kill -9 $$; }} ;;
 esac
