@@ -21,7 +21,6 @@ from orchestrator.core.model.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.model.human_input import Comment, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.job.reason import changed_nothing, remarks_of
 from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree import Family, WorkerFigures, attempt_ended
@@ -266,7 +265,7 @@ class ReportSpace:
 
 
 def job_line(family: Family, job: Job) -> ChildJobLine:
-    succeeded = tasks_succeeded(family.workers(job.id))
+    succeeded = family.tasks_succeeded(job.id)
     return ChildJobLine(
         tasks=len(succeeded),
         tasks_succeeded=sum(succeeded.values()),
@@ -293,7 +292,7 @@ def job_view(
     """
     workers = family.workers(job.id)
     shown = workers if only is None else [each for each in workers if each.id in only]
-    succeeded = tasks_succeeded(workers)
+    succeeded = family.tasks_succeeded(job.id)
     return JobView(
         line=job_line(family, job),
         request=bounded(job.request, REQUEST_CHARACTERS),

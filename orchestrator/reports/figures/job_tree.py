@@ -17,7 +17,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit, Usage
 from orchestrator.core.model.attempt.failure import Failure, Rollback
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, Workdir, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import job_outcome
+from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.ports import Tree
 from orchestrator.core.text.formatting import one_line
@@ -38,6 +38,7 @@ class Family:
         self._runs: dict[str, list[Interval]] = defaultdict(list)
         self._child_jobs: dict[str, list[Job]] = defaultdict(list)
         self._statuses: dict[str, JobStatus] = {}
+        self._succeeded: dict[str, Mapping[str, bool]] = {}
         self._ends: dict[str, float] = {}
         self._task_ends: dict[tuple[str, str], float] = {}
         self._first_prompted: dict[str, Mapping[str, int]] = {}
@@ -64,6 +65,13 @@ class Family:
                 self._child_jobs[job.parent_worker_id].append(job)
         for worker_id, children in self._child_jobs.items():
             self._sort_as_started(worker_id, children)
+
+    def tasks_succeeded(self, job_id: str) -> Mapping[str, bool]:
+        """Return for each task of a job whether one of its candidates succeeded."""
+        if job_id not in self._succeeded:
+            # Kept, because the report of each child job counts the tasks of the jobs above it.
+            self._succeeded[job_id] = tasks_succeeded(self.workers(job_id))
+        return self._succeeded[job_id]
 
     @cached_property
     def in_project(self) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +14,11 @@ from markdown_it import MarkdownIt
 from planted import ROOT, Planted
 
 from orchestrator.core.model.gate import GateResult, GateStatus
-from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
+from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS, tasks_succeeded
 from orchestrator.reports import Reports
+from orchestrator.reports.figures import job_tree
 from orchestrator.reports.filters import document
 from orchestrator.reports.template_values import BAR_LIMIT
 
@@ -399,6 +400,22 @@ def test_the_figures_of_many_child_jobs_list_their_failures(tmp_path: Path) -> N
     }
     assert sum(figures["jobs_by_status"].values()) == number + 1
     assert "comparisons_omitted" not in figures
+
+
+def test_the_tasks_of_a_job_are_counted_once_for_all_child_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = trees.large(200)
+    counted = []
+
+    def count(workers: Sequence[Worker]) -> dict[str, bool]:
+        counted.append(workers[0].job_id)
+        return tasks_succeeded(workers)
+
+    monkeypatch.setattr(job_tree, "tasks_succeeded", count)
+    Reports().render(tree, ROOT, tmp_path)
+
+    assert sorted(counted) == sorted(job.id for job in tree.jobs)
 
 
 def test_the_figures_of_many_candidates_list_the_tasks_without_a_choice(tmp_path: Path) -> None:
