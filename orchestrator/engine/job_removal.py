@@ -97,8 +97,9 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.
 
-        Call this in the thread that calls ``begin``. If the job has not ended, restore the
-        directory instead: an older copy of the store was restored.
+        Call this in the thread that calls ``begin``. If the store lists the job as unfinished,
+        restore the job's directory instead of removing it. This happens if an older copy of the
+        store was restored.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

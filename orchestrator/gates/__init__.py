@@ -6,7 +6,7 @@
 The product does not import the modules in ``probe/``. A gate's Python imports them, so that they
 report which source files the gate executed.
 
-The names in this package are imported on first use, because few starts run gates.
+The names in this package are imported on first use, because most commands run no gates.
 """
 
 from importlib import import_module

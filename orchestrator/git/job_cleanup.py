@@ -263,10 +263,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Return False if a job certainly has no refs in the repository, otherwise True.
+    """Return False if the repository certainly has no refs of a job, otherwise True.
 
     Only reads the files in which git stores refs, because it is called for every removed job.
-    Returns True if refs are stored otherwise, for example in a reftable.
+    Return True if git does not store refs in such files, but for example in a reftable.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

@@ -51,7 +51,9 @@ class SchedulerView:
     # -- trees ----------------------------------------------------------------------------------
 
     def has_tree(self, root_id: str) -> bool:
-        """True if the tree is unfinished, or was restored for a change."""
+        """True if the tree is in memory. The tree is unfinished, or was restored so that it can
+        change.
+        """
         return root_id in self._trees
 
     def ancestors(self, job: Job) -> Sequence[Job]:
@@ -75,10 +77,11 @@ class SchedulerView:
         return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, budget=budget)
 
     def _budget_left(self, job: Job) -> dict[str, float]:
-        """Return the remaining budget of a job.
+        """Return the remaining budget of a job, by limit.
 
-        For each limit, this is the smallest remainder of the job and its ancestors. Budgets that
-        are reserved for child jobs are subtracted.
+        A job can use no more than its ancestors have left. Therefore, each value is the smallest
+        remainder of the job and its ancestors. Budgets that are reserved for child jobs are
+        subtracted.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -126,7 +129,7 @@ class SchedulerView:
         return self._trees.plans[job_id].planner is None
 
     def awaits_plan(self, job_id: str) -> bool:
-        """True if the job's planner has ended, but its tasks are not added yet."""
+        """True if the job's planner has ended, but the job's tasks are not added yet."""
         return self._planning.awaited(job_id)
 
     def is_rendering(self, job_id: str) -> bool:
@@ -174,10 +177,10 @@ class SchedulerView:
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return files that the worker's child jobs changed, at any depth; None if they changed
-        none.
+        """Return the files that the worker's child jobs and their descendants changed.
 
-        Includes files that commands created in their own directories.
+        None if these jobs changed no file. Includes files that commands created in their own
+        directories.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
@@ -197,10 +200,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return code in the project that a worker's child jobs changed, and that their gates
-        judged.
+        """Return code in the project that workers of this worker's descendant jobs changed.
 
-        The key is the path. The value is the end time of the child job's task.
+        Only code that the gates of these workers judged is included. The key is the path of a file.
+        The value is the time at which the task that changed the file ended.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)
@@ -217,7 +220,9 @@ class SchedulerView:
     # -- helpers --------------------------------------------------------------------------------
 
     def slots(self) -> Mapping[str, int]:
-        """Return the numbers of running and live workers, and their limits."""
+        """Return the number of running workers, the number of workers with a process, and the
+        number of slots.
+        """
         return self._trees.slots.snapshot()
 
     def waiting_for_machines(

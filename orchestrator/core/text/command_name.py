@@ -1,4 +1,7 @@
-"""Commands in messages, in the form that users can paste."""
+"""Commands for messages to users, such as ``orchestrator serve``.
+
+Each command is written so that users can paste it.
+"""
 
 from orchestrator import IS_INSTALLED
 

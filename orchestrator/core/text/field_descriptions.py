@@ -1,4 +1,4 @@
-"""Models whose fields are described by the strings below them.
+"""Models whose fields are described by strings: the string below a field is its description.
 
 pydantic's own ``use_attribute_docstrings`` reads the source of each class when the class is
 created. That takes a tenth of the server's startup time. This module reads the sources when a

@@ -1,6 +1,6 @@
 """Regular expressions that are compiled when they are first used.
 
-Compiling those that a server rarely uses would take a hundredth of its start.
+A server rarely uses these expressions. Compiling them at its start would make the start 1 % longer.
 """
 
 import re
@@ -19,9 +19,9 @@ class _LatePattern:
 
 
 def late_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
-    """Return an expression with the methods of ``re.compile(text, flags)``.
+    """Return an object with the methods of ``re.compile(text, flags)``.
 
-    Functions of ``re`` do not accept it.
+    Functions such as ``re.sub`` do not accept the object as a pattern.
     """
     pattern: Any = _LatePattern(text, flags)
     return pattern  # type: ignore[no-any-return]

@@ -52,7 +52,10 @@ from orchestrator.security.files import search_boundary
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """Data that only one attempt has: its key, and the proof of its exit record."""
+    """Data that only one attempt has.
+
+    The data are the attempt's key, and the proof that its shim wrote its exit record.
+    """
 
     key: str = field(repr=False)
     proof: Proof
@@ -318,10 +321,10 @@ class AttemptPreparation:
         return self._without_secrets(evidence, flight, printed)
 
     def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files outside of its worktree that an agent reports to have written.
+        """Return the files that an agent reports to have written outside of its worktree.
 
-        Only existing files of the checkout and of the user's home count. They must be newer than
-        the attempt.
+        Only existing files of the checkout and of the user's home count. The files must be newer
+        than the attempt.
         """
         if not paths:
             return []

@@ -26,8 +26,10 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. A worker without a worktree
-    gets only gates that a person requested. If the job has a base commit, this worker does not get
-    the job's gates, because they check merged work, and its work is not merged.
+    gets only gates that a person requested.
+
+    If the job has a base commit, its gates check merged work. A worker without a worktree does not
+    get these gates, because its work is not merged.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -42,8 +44,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 def leave_of(task: TaskSpec, judged: frozenset[str] = frozenset()) -> Leave:
     """Return which judging files the task may alter.
 
-    Judging files decide how a gate judges, such as tests. ``judged``: files that the gates of the
-    worker's child jobs have judged.
+    Judging files decide how a gate judges. Tests are an example. ``judged``: files that the gates
+    of the worker's child jobs have judged.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return Leave(writes=writes, tests=task.role == TESTING, judged=judged)

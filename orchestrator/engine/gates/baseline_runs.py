@@ -42,7 +42,10 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Site:
-    """A commit of a root job: its worktree, and its requested gates, which run one at a time."""
+    """A commit on which gates of a root job run, in a worktree of the commit.
+
+    The gates run one at a time. Requested gates wait in ``queue``.
+    """
 
     root_id: str
     commit: str

@@ -59,7 +59,8 @@ class BaselineStore:
     ) -> None:
         """``environment`` returns the gates' environment.
 
-        ``set_up``: the commands that prepare the gates' worktrees, as part of the key.
+        ``set_up``: the commands that prepare the gates' worktrees. They are part of the key under
+        which a result is stored.
         """
         self._folder = folder
         self._project = project
@@ -134,9 +135,11 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program(path: Path) -> Iterator[object]:
-    """Yield values that change whenever a program changes: its file, and the packages beside it.
+    """Yield values that change whenever a program changes.
 
-    The file of a Python script is not enough: all versions of its package may have the same script.
+    The values describe the program's file, and the packages that are installed with the program.
+    The file of a Python script is not enough, because it may be the same in all versions of its
+    package.
     """
     yield str(path), _stamp(path)
     yield from _installed(Path(os.path.realpath(path)).parent.parent)

@@ -367,10 +367,10 @@ class GateProcesses:
 
 
 def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the worktree's files that the gate executed, and the executed packages of the user's
-    checkout.
+    """Return the worktree's files that the gate executed, and the names of the packages in the
+    user's checkout that it executed.
 
-    Files are relative to the directory in which the gate starts. They are None if they are unknown.
+    Paths are relative to the directory in which the gate starts. The files are None if unknown.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -412,10 +412,10 @@ class _Countdown:
 
 
 def environment_of(around: WorkerEnvironment) -> dict[str, str]:
-    """Return the environment of gates: a worker's environment without a key, and with the project's
-    programs first.
+    """Return the environment of gates: the environment of a worker, but without an API key.
 
-    The programs come from the user's checkout, not from a worker's worktree.
+    The project's programs come first in the search path. They come from the user's checkout, not
+    from a worker's worktree.
     """
     found = base_environment(around)
     path = [*project_programs(around.project_root), found.get("PATH") or os.defpath]

@@ -68,10 +68,9 @@ class GatePlans:
         return self.of_child(asked, self._above(job.config, base), first), first
 
     def _above(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings, with the default gates of the commit ``base`` if
-        needed.
+        """Return the parent job's settings. Add the default gates of the commit ``base`` if needed.
 
-        The parent needs no default gates if it has a base, has gates, or switched gates off.
+        No default gates are added if the parent job has a base, has gates, or switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

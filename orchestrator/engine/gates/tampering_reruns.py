@@ -114,9 +114,10 @@ class SecondRuns:
 
 
 def _needs_it(check: Check, result: GateResult) -> bool:
-    """True if a gate needs a second run, because it passed or its failure will be compared.
+    """True if a gate needs a second run.
 
-    The failure of a gate that is not required is part of a comparison of candidates.
+    A gate that passed needs a second run. If candidates are compared, a failed gate that is not
+    required also needs one, because its failure counts in the comparison.
     """
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)

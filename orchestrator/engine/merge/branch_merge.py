@@ -167,7 +167,10 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return True if no gate judged any of the merged code, and the files that no gate judged.
+        """Return two values about the merged code.
+
+        1. True if no gate judged any of the code.
+        2. The files that are known to be unjudged.
 
         ``files``: the changed files by path in the project. ``has_unrun``: True if gates were
         skipped.
@@ -286,9 +289,10 @@ class BranchMerge:
         halted: Halted,
         unrun: Sequence[GateResult],
     ) -> Judge:
-        """Return the function that runs the gates on a commit and returns their results.
+        """Return a function that runs the gates on a commit and returns their results.
 
-        ``unrun``: results of gates that need not run.
+        ``unrun``: results of skipped gates. The function does not run these gates, but returns
+        their results with the other results.
         """
         sound: set[str] = set()
         allowed = self._allowed(tree, job, parts)
@@ -357,9 +361,11 @@ class BranchMerge:
     def _put_back(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge changes of a child job, which its parent worker discarded, into the commit ``tip``.
+        """Merge a child job's changes into the commit ``tip``, although the parent worker
+        ``worker`` discarded them.
 
-        The worker's branch stays unchanged, so that a later merge can exclude the changes again.
+        The branch of ``worker`` stays unchanged, so that a later merge can exclude the changes
+        again.
         """
         again = self.children.put_back(job, worker, child, own)
         if again is None:
@@ -412,9 +418,9 @@ class BranchMerge:
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
-        """Return a child job's conflict with the workers that changed the file.
+        """Add to a child job's conflict the names of the child job's workers that changed the file.
 
-        Other conflicts are returned unchanged.
+        Return any other conflict unchanged.
         """
         if not conflict.child_job_id:
             return conflict

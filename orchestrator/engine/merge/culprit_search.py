@@ -160,9 +160,10 @@ class CulpritSearch:
         return good
 
     def _cause(self, good: int) -> MergePart | None:
-        """Return the earlier part that makes this culprit and the previous culprit fail, or None.
+        """Return an earlier part with which the newest two culprits fail the gates.
 
-        A part is the real cause if the gates pass on both culprits and all other parts without it.
+        Return None if there is no such part. A part is the real cause if the gates pass on both
+        culprits and all other parts without it.
         """
         if not good or len(self._culprits) == self._final:
             return None

@@ -54,7 +54,7 @@ class Abandoned(Exception):
 
 
 class GateUnfit(Exception):
-    """Raised if a required gate fails on the base, too, so that it cannot judge the changes."""
+    """Raised if a required gate cannot judge changes, because the gate also fails on the base."""
 
 
 class MergedGates:

@@ -375,8 +375,10 @@ def _leave_by_choice(
 
 
 def _with_parent(merged: Merged, record: MergeRecord, job: Job) -> Merged:
-    """Add to ``merged`` the parent worker's files that conflict with a child job's result, and the
-    replaced hunks.
+    """Add two facts about the parent worker to ``merged``, and return it.
+
+    The facts are the parent worker's files that conflict with the child job's result, and the hunks
+    that this result replaced.
     """
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))

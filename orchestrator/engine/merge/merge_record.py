@@ -219,8 +219,9 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of the hunks that one of ``winners`` replaced, by the worker that wrote
-    them.
+    """Return the places of replaced hunks. The key is the id of the worker that wrote the hunk.
+
+    Only hunks that one of ``winners`` replaced are included.
     """
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:

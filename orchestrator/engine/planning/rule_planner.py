@@ -194,9 +194,9 @@ class SplitRule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split:
-    """Tasks that the rules created from a request.
+    """The tasks that the rules created from a request, and the rule that created them.
 
-    There are none if the request asks for nothing.
+    ``tasks`` is empty if the request asks for nothing.
     """
 
     rule: SplitRule

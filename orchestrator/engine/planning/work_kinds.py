@@ -1,4 +1,7 @@
-"""The table of kinds of work by which the rules split a request: ``kinds_of_work.toml``."""
+"""Reads ``kinds_of_work.toml``, the table of kinds of work.
+
+The rule planner splits a request by the first kind that fits.
+"""
 
 import re
 import tomllib
@@ -172,8 +175,9 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
 
 
 def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
-    """Return the technologies that the request names, by layer of the product, such as the
-    backend.
+    """Return the technologies that the request names for the requested product.
+
+    The key is a layer of the product, such as the backend.
     """
     table = _table()
     if not table.product.search(ask.thing):

@@ -20,7 +20,8 @@ EndHandler = Callable[[Exit], None]
 class PreloadHandlers:
     """The two handlers of a preloaded launch.
 
-    One is called with the Unix time when the launch begins, the other when the launch is returned.
+    ``on_begun`` is called when the launch begins, with the start as Unix time. ``on_returned`` is
+    called when the launch is returned.
     """
 
     on_begun: Callable[[float], None]

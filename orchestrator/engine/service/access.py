@@ -63,8 +63,9 @@ class Access:
         former: Callable[[], Collection[str]] = tuple,
         heard_from: Callable[[Attempt], object] = bool,
     ) -> None:
-        """``former`` returns the paths at which the project was before it was moved. ``heard_from``
-        is called with the calling worker's attempt, for each call with a worker's key.
+        """``former`` returns the project's paths before the project was moved.
+
+        ``heard_from`` is called whenever a worker authenticates, with the worker's attempt.
         """
         self._former = former
         self._heard_from = heard_from
@@ -141,7 +142,9 @@ class Access:
         return "" if is_same_project(named, self._project, self._former()) else named
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise NotFound or Forbidden for a caller that does not see all jobs."""
+        """Raise an error for a caller that does not see all jobs: NotFound for a worker, otherwise
+        Forbidden.
+        """
         if caller.attempt is not None:
             raise NotFound("statistics are not available to workers")
         if not caller.sees_all:
@@ -171,8 +174,9 @@ class Access:
         return job
 
     def may_change(self, caller: Caller, job: Job) -> bool:
-        """True if the caller is a person who may change the job. The caller must be allowed to see
-        the job.
+        """True if the caller is a person who may change the job.
+
+        Does not check whether the caller may see the job: check this first.
         """
         if caller.attempt is not None or not caller.may_change:
             return False

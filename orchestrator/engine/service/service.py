@@ -559,7 +559,11 @@ class Service:
         return self._server_status.stats(caller)
 
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
-        """Return the nodes of the cluster. Raise NotFound or Forbidden, as for statistics."""
+        """Return the nodes of the cluster.
+
+        Raise NotFound for a worker. Raise Forbidden for any other caller that does not see all
+        jobs.
+        """
         return self._server_status.nodes(caller)
 
     def drain_node(self, caller: Caller, name: str, *, drained: bool) -> NodeState:

@@ -137,8 +137,9 @@ class SubmissionCalls:
         return self._bases.of_child(config, tasks, parent, worker)
 
     def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
-        """Return the completed child jobs that have the same request, and whose changes the calling
-        worker discarded.
+        """Return the completed child jobs whose changes the calling worker discarded.
+
+        Only child jobs with the request ``digest`` are returned.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:

@@ -132,9 +132,9 @@ class LockCalls:
             self._scheduler.leases.give_back(call.key, new, now)
 
     def give_back(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
-        """Release the attempt's leases on all of the names, or none of its leases.
+        """Release the attempt's leases on ``names``, and return ``names``.
 
-        Raise NotFound if the attempt has no lease on one of the names.
+        Raise NotFound if the attempt has no lease on one of the names. Then no lease is released.
         """
         key = self._worker_of(attempt)
         # Accept a lease that only the store or only the scheduler still has, so that both end it.

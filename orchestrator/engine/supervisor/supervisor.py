@@ -292,7 +292,9 @@ class Supervisor:
 
     @property
     def slots(self) -> Mapping[str, int]:
-        """The numbers of running and live workers, and their limits."""
+        """The number of running workers, the number of workers with a process, and the number of
+        slots.
+        """
         return self._scheduler.view.slots()
 
     def waits_for_slot(self, key: WorkerKey) -> bool:

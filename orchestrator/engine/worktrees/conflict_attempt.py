@@ -24,10 +24,9 @@ from orchestrator.core.text.formatting import cut
 
 
 def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
-    """Merge the worker's changes and the result ``sent`` on the worker's branch, with conflict
-    markers.
+    """Merge the job's result so far into the worker's branch, with conflict markers.
 
-    Return the attempt's start commit.
+    ``sent``: the commit of that result. Return the attempt's start commit.
     """
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the result so far for {worker.id}, with conflicts", worker)

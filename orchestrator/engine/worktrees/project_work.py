@@ -263,9 +263,9 @@ def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
 
 
 def _found(place: str, path: str) -> Iterator[str]:
-    """Yield the files and directories in ``place`` that match a promised path, and all files below.
+    """Yield the files and directories in ``place`` that match a promised path.
 
-    The promised path is a name or a pattern.
+    The promised path is a name or a pattern. For a directory, yield all files in it, too.
     """
     is_there = os.path.lexists(f"{place}/{path}")
     names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)

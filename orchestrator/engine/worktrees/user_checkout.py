@@ -104,10 +104,10 @@ class UsersCheckout:
         return bool(self._before(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
-        """Return the entries that differ from the recorded state, with their present values, and
-        the whole present state.
+        """Return the entries that differ from the recorded state, and the whole present state.
 
-        Lock files of a git command that is still running are omitted from the entries.
+        An entry is, for example, a ref or a file of the checkout, with its present value. The lock
+        files of a git command that is still running are omitted from the entries that differ.
         """
         state = self._repository.checkout_state()
         found = _different(before, state)

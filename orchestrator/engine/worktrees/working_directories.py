@@ -63,9 +63,9 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
     """Merge the job's result so far into the branch of a rejected worker. Return the worker's new
     start commit.
 
-    The result is also merged into ``start``, the former start commit. If one of the two merges
-    conflicts, the branch stays unchanged. If the next attempt is to resolve conflicts, the branch
-    gets conflict markers instead. No worktree may have the branch checked out. Idempotent.
+    The result is also merged into ``start``, the former start commit. The branch stays unchanged if
+    one of the two merges conflicts. Exception: if the next attempt is to resolve the conflicts, the
+    branch gets conflict markers. No worktree may have the branch checked out. Idempotent.
     """
     sent = repository.tip(sent_ref(worker))
     if not sent:
@@ -327,7 +327,7 @@ class Worktrees:
         )
 
     def with_tools(self, ground: WorkerWorktree) -> WorkerWorktree:
-        """Add the project's programs that exist in the worktree now."""
+        """Return ``ground`` with the project's programs that its worktree contains now."""
         return replace(ground, tools=self._tools(ground.directory))
 
     def _tools(self, directory: str) -> Tools:
@@ -505,8 +505,9 @@ class Worktrees:
         return bool(start) and tip != start and bool(self._repository.touched(start, tip))
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
-        """Return an ended worker's changes as a patch of at most ``most_bytes``; "" if it had no
-        worktree.
+        """Return an ended worker's changes as a patch of at most ``most_bytes``.
+
+        Return "" if the worker had no worktree.
         """
         start = self._repository.tip(start_ref(worker))
         tip = self._repository.tip(worker_branch(worker))

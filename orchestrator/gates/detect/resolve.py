@@ -22,9 +22,10 @@ FILE = ".orchestrator/gates.yaml"
 
 
 def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
-    """Return the gates in the project's file of gates; None if there is no such file.
+    """Return the gates that the project's own gate file defines; None if the project has no such
+    file.
 
-    Raise InvalidRequest.
+    Raise InvalidRequest if the file is not valid.
     """
     text = files.read(FILE)
     if not text:
@@ -61,7 +62,8 @@ class GateResolver:
     ) -> None:
         """``timeout``: seconds, for gates without their own timeout.
 
-        If ``tests_may_change`` or ``tests_may_vanish`` is True, it applies to every gate.
+        ``tests_may_change``: True to allow changed tests for every gate. ``tests_may_vanish``: True
+        to allow removed tests for every gate.
         """
         self._timeout = timeout
         self._tests_may_change = tests_may_change

@@ -63,8 +63,8 @@ def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], st
     """Return a function that searches the project's own commands for one of ``words``.
 
     The function returns a text: the first of ``words``, and the file that has the command. It
-    returns "" if no command contains one of the words, or if the project lacks all files in
-    ``needs``.
+    returns "" if no command contains one of the words. It also returns "" if ``needs`` names files
+    and the project has none of them.
     """
 
     def evidence(files: GateFiles) -> str:

@@ -106,7 +106,7 @@ class Rules:
     def _own_level(self, result: dict[str, Any]) -> dict[str, str]:
         """Return the levels that the result's invocation of the tool has configured, by rule.
 
-        If the result names no invocation, use the run's only one.
+        If the result names no invocation, and the run has only one, use this invocation.
         """
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):

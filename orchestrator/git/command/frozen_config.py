@@ -111,8 +111,8 @@ class FrozenIgnoreRules:
         note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
 
     def add_hidden(self, git: Git) -> bool:
-        """Add new files to the index that are ignored only because of rules added after the job's
-        start.
+        """Add new files to the index if only ignore rules from after the job's start hide these
+        files.
 
         Return True if there are such files.
         """

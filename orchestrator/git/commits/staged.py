@@ -39,7 +39,10 @@ def as_new(path: str) -> Staged:
 
 
 def staged(git: Git, start: str) -> Sequence[Staged]:
-    """Compare the index with a commit. If the commit does not exist, compare it with HEAD."""
+    """Return the entries of the index that differ from the commit ``start``.
+
+    If ``start`` does not exist, return the entries that differ from HEAD.
+    """
     how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
     answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
     if answer.code:

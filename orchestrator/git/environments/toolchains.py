@@ -69,10 +69,10 @@ Moved = Callable[[str], str | None]
 
 
 def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
-    """Fill ``target`` with links to the packages in ``source``. Return True if a link leads to
-    sources of the project.
+    """Fill ``target`` with links to the packages in ``source``.
 
-    Idempotent: existing entries stay, except links to sources in another place.
+    Return True if one of the packages is a source directory of the project. Idempotent: existing
+    entries stay. Exception: a link that should lead to such a source is corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False

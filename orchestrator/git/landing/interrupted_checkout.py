@@ -18,9 +18,9 @@ def is_locked(git: Git) -> bool:
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git has added files that git now lists as untracked.
+    """True if a git that was killed has written new files, but not yet added them to the index.
 
-    The files are not in the index yet.
+    Git therefore lists these files as untracked.
     """
     return is_locked(git) and any(_existing(git, before, after, "A"))
 

@@ -65,7 +65,9 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if files are changed, and the move from ``before`` to ``after`` changes each of them."""
+    """True if the checkout has changed files, and all of them differ between ``before`` and
+    ``after``.
+    """
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 

@@ -36,8 +36,8 @@ def replay(
     """Replay ``commits`` on top of ``onto``. Return the last new commit, which has the content of
     ``final``.
 
-    A conflicting commit is combined with the next commit. An empty commit is omitted. ``message``
-    is for a commit with changes of ``final`` that are in none of ``commits``.
+    A conflicting commit is combined with the next commit. An empty commit is omitted. If ``final``
+    has changes that no commit in ``commits`` has, a last commit with ``message`` adds them.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)

@@ -195,7 +195,7 @@ def _blob(entry: str) -> str:
 
 
 def _telling(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the comparable part of each line that contains a letter or a digit."""
+    """Yield each line that has a letter or a digit, in the form in which lines are compared."""
     return (key(each) for each in lines if _WORD.search(each))
 
 

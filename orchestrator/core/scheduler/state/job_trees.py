@@ -353,7 +353,9 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when the next turn is due if no event occurs; None: not before an event."""
+        """Return when the next turn is due if no event occurs; None if only an event makes a turn
+        due.
+        """
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.asks_due[0][0] if self.asks_due else None

@@ -41,8 +41,9 @@ class TaskLocks:
         return False
 
     def step_back(self, worker: Worker) -> None:
-        """Let other workers acquire the claims first, because this worker cannot start yet for
-        another reason.
+        """Let other workers acquire the claims first.
+
+        Call this for a worker that cannot start yet for a reason other than locks.
         """
         self._locks.step_back(worker.key)
 
@@ -54,8 +55,8 @@ class TaskLocks:
     def begins_again(self, worker: Worker, unfinished: UnfinishedWorker, now: float) -> None:
         """Release a retried worker's claims until its next attempt.
 
-        The claims stay while child jobs of the previous attempt run, because the child jobs
-        work under the claims.
+        Claims are not released while child jobs of the previous attempt run, because the child jobs
+        work under these claims.
         """
         if not unfinished.open_children and self._release(worker, now):
             self._expect(worker)
@@ -99,7 +100,7 @@ class TaskLocks:
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
-    """Return a future worker of the requested job, with its ancestors."""
+    """Return a worker that the requested job would have, with the worker's ancestors."""
     key, of_task = WorkerKey(job.root_id, f"new task {task.id}"), (job.id, task.id)
     return Party(
         key=key,
@@ -137,8 +138,10 @@ class LeaseManager:
         self._event_counts: Counter[WorkerKey] = Counter()
 
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
-        """Return a running worker's request: a new request, or the queued request of its earlier
-        call.
+        """Return the request of a running worker for leases.
+
+        If an earlier call has queued a request for the same names, return the queued request.
+        Otherwise, return a new request.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
@@ -159,8 +162,8 @@ class LeaseManager:
         return self._locks.obstacle_again(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Return the requests that may be grantable, because an entry has changed since the last
-        call.
+        """Return the requests that may be grantable, because a held or requested lock has changed
+        since the last call.
         """
         return self._locks.due_requests()
 
@@ -197,9 +200,9 @@ class LeaseManager:
         self._go_on(entry.key)
 
     def give_back(self, key: WorkerKey, names: Iterable[str], now: float, by: str = "") -> None:
-        """Record leases that the store has ended.
+        """Record that the store has ended leases of the worker ``key``.
 
-        ``by``: the caller that ended them; empty if it is their holder.
+        ``by``: the caller that ended the leases; empty if the worker itself released them.
         """
         held = self._locks.leases_of(key)
         names = [name for name in names if name in held]
@@ -239,7 +242,9 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Return when the next turn is due if no event occurs; None: not before an event."""
+        """Return when the next turn is due if no event occurs; None if only an event makes a turn
+        due.
+        """
         if self._locks.may_grant:
             return 0.0
         due = map(self._due, self._locks.requests)

@@ -198,8 +198,9 @@ class Accounting:
         return by if self._asks.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
 
     def check_price(self, worker: Worker, now: float) -> None:
-        """Stop the job nearest to the root whose cost cap cannot be enforced, because the ended
-        worker's cost is unknown.
+        """Stop a job whose cost cap cannot be enforced, because the ended worker's cost is unknown.
+
+        If several jobs have such a cap, stop the job nearest to the root.
         """
         result = self._unit_of_work.workers[worker.key].result
         if result is None or not is_unpriced(result.usage):

@@ -30,9 +30,11 @@ class MergeRejections:
     def refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the rejected workers. Return True if the job continues because of a retry.
 
-        A rejected worker fails if it has no attempt left, or if a worker that waits for this job
-        holds its locks. Return False without a change if the job is being stopped, or not all of
-        its workers have ended.
+        A rejected worker gets no retry if it has no attempt left, or if the retry would cause a
+        deadlock. Such a worker fails if its rejection is ``required``.
+
+        Return False if the job is being stopped, or if not all of its workers have ended. If a job
+        of the tree has reached a limit, stop this job and return False.
         """
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:

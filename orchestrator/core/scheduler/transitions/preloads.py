@@ -158,9 +158,9 @@ class Preloads:
         self._preloaded[worker.key] = number
 
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
-        """Return the commands, with the commands that withdraw preloaded launches first.
+        """Return the commands, sorted so that withdrawals of preloaded launches come first.
 
-        Otherwise, a shim whose worker is stopped could begin its preloaded launch.
+        If a stop came first, the shim could begin its preloaded launch after its worker has ended.
         """
         if not self._preloaded:
             return commands
@@ -171,13 +171,17 @@ class Preloads:
         return is_stop or isinstance(command, TakeBack)
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """True if a preloaded worker has no slot: another worker's end is not recorded yet."""
+        """True if a preloaded worker must wait for a slot.
+
+        A shim may begin a preloaded launch before the server has recorded the end of the worker
+        before it. Until then, the slot is not free.
+        """
         if key not in self._preloaded:
             return False
         return not self._trees.slots.has_room(self._unit_of_work.workers[key].job_id)
 
     def take_reports(self) -> Sequence[Report]:
-        """Return the reports of preloaded workers that waited for a slot, in their order."""
+        """Return the reports of preloaded workers that waited for a slot, in order of arrival."""
         reports, self._reports = self._reports, []
         return reports
 

@@ -99,7 +99,7 @@ class Recovery:
 
 
 def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
-    """Return the verdict on a stored attempt. Its evidence is not stored.
+    """Return the verdict on a stored attempt, without its evidence, which is not stored.
 
     The attempt failed if the worker's record has a failure of this attempt.
     """

@@ -54,10 +54,10 @@ class RunningWorkers:
             self._start_ready(now, room)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
-        """Return workers whose child jobs are complete except for reports, which take almost no
-        time.
+        """Return the workers that will resume soon, because their child jobs only lack reports.
 
-        A child job that is being merged does not count, because a merge with gates may take long.
+        Reports take almost no time. A worker is omitted if a child job is still being merged,
+        because a merge with gates may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -110,7 +110,9 @@ class RunningWorkers:
         self._trees.queue_until(worker, now + PLACEMENT_SECONDS)
 
     def _let_ahead(self, woken: Sequence[WorkerKey]) -> None:
-        """Let other workers acquire claims before the workers in ``woken`` with paused jobs."""
+        """If a worker in ``woken`` belongs to a paused job, let other workers acquire its claims
+        first.
+        """
         for key in woken:
             if key in self._trees.unfinished and self._is_paused(key):
                 self._task_locks.step_back(self._unit_of_work.workers[key])
@@ -129,9 +131,9 @@ class RunningWorkers:
         return put_off
 
     def _is_set_aside(self, key: WorkerKey) -> bool:
-        """True if the worker must wait for a precondition that its job's workers share.
+        """True if the worker waits for something that several workers of its job need.
 
-        An example is the shared context. Other workers continue.
+        Examples are the shared context, and the first answer of an agent. Other workers continue.
         """
         worker, holds = self._unit_of_work.workers[key], self._trees.holds
         if holds.lacks_context(worker):
@@ -184,7 +186,10 @@ class RunningWorkers:
         return lack is not None
 
     def _say_why(self, lack: Lack, now: float) -> None:
-        """Record for the next worker of each job that it waits for the resource ``lack``."""
+        """Record why workers do not start: the machine lacks the resource ``lack``.
+
+        The reason is recorded only for the worker of each job that would start next.
+        """
         for key in self._trees.ready.first_of_each():
             if self.is_startable(key, now) and not self._is_paused(key):
                 self._unit_of_work.hold_worker(key, WaitingFor(lack.kind), lack.reason)

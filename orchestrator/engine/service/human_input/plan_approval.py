@@ -112,10 +112,10 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the tasks of an edited plan.
+    """Return the tasks of an edited plan, with the environments that ``keeps`` requests.
 
-    Tasks in ``keeps`` get the environment of the present task with the same id. The API's answers
-    omit the environment, so a plan that was edited from an answer lacks it.
+    The API's answers omit environments, so a plan that was edited from an answer has none. A task
+    whose id is in ``keeps`` gets the environment of the present task with this id.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task

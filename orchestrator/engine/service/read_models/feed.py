@@ -67,7 +67,7 @@ class FeedItem:
 class Feed:
     """The items of the feed.
 
-    Any thread may call. Jobs' needs and figures are read only while a listener exists.
+    Any thread may call. The needs and usage of jobs are read only while a listener exists.
     """
 
     def __init__(self, store: Store) -> None:

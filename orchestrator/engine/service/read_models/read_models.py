@@ -119,7 +119,10 @@ class ReadModels:
         return [_card(job, counts[job.root_id], needs, parents) for job in jobs]
 
     def needs(self, caller: Caller) -> Sequence[Need]:
-        """Return the needs of jobs that the caller may see, latest first."""
+        """Return the needs of jobs that the caller may see, latest first.
+
+        A need is an action that a person has to take for a job. Raise Forbidden for a worker.
+        """
         if caller.attempt is not None:
             raise Forbidden(
                 "a worker may not list the needs of jobs; use an API key from config.yaml"

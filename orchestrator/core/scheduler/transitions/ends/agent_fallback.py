@@ -53,9 +53,9 @@ def in_its_place(agent: str, other: str, why: str) -> str:
 
 
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:
-    """True if the user left the agent open.
+    """True if the user named no agent for the worker, so that any agent may replace its agent.
 
-    False for candidates, because the other candidates are their fallback.
+    False for candidates: if a candidate fails, the task still has the other candidates.
     """
     if worker.is_reviewer:
         return task.review_by_any

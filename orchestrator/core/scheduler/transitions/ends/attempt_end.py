@@ -190,16 +190,18 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, budget_from=free)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause stopped, if its worker or job is being
-        stopped, too.
+        """Return the verdict on an attempt that a pause stopped, and whose worker or job is also
+        being stopped.
 
-        None if only the pause stopped the attempt, or if the attempt ended otherwise.
+        None if the worker and its job are only paused. None if something other than a pause ended
+        the attempt.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 
     def returned(self, worker: Worker, now: float) -> None:
-        """End the worker of a preloaded launch that was not begun, if the worker is being
-        stopped.
+        """Handle the return of a preloaded launch.
+
+        If the launch's worker is being stopped, end the worker.
         """
         verdict = self._stops.verdict_on(worker)
         if verdict is not None:
@@ -262,8 +264,10 @@ class AttemptEnd:
         return True
 
     def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
-        """Judge the worker's changes again, with the changes of child jobs that ended after its
-        process.
+        """Judge the worker's changes again, after its last child job has ended.
+
+        Child jobs may have created promised files after the worker's process ended. Return the new
+        verdict.
         """
         result = worker.result
         delivery = result.delivery if result else None

@@ -91,9 +91,10 @@ class CandidateSelection:
         )
 
     def _place(self, worker: Worker, place: int, why: str) -> None:
-        """Store a candidate's rank.
+        """Store a candidate's rank after a person's choice.
 
-        A candidate that failed keeps its criterion and reason.
+        A candidate that succeeded also gets the person's reason ``why``. A candidate that failed
+        keeps the reason for its earlier rank.
         """
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)

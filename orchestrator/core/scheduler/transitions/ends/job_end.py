@@ -115,8 +115,9 @@ class JobEnd:
                     yield from self._unit_of_work.jobs[child].facts.unjudged_work
 
     def _of_others_too(self, worker: Worker) -> frozenset[str]:
-        """Return files that changed while the worker worked in the project, possibly changed by
-        another worker.
+        """Return the files that changed in the project while the worker ran there.
+
+        Another worker may have changed them. Empty for a worker that does not work in the project.
         """
         delivery = worker.result.delivery if worker.result else None
         is_there = self._trees.task_of(worker).workdir == Workdir.PROJECT

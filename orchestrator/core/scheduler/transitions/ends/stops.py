@@ -27,8 +27,9 @@ class Stops:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all its descendants, deepest first. Idempotent.
 
-        ``by``: the cause as text. All these jobs get ``cause``. Exception: if a worker withdraws
-        its child job, the descendants of the child job get ``PARENT``.
+        ``by``: the cause as text. ``cause`` becomes the stop cause of all these jobs. Exception: if
+        a worker withdraws its child job, the stop cause of the child job's descendants is
+        ``PARENT``.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]
@@ -118,7 +119,10 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped, alone or with its job, or None."""
+        """Return the outcome of a worker that is being stopped; None if it is not being stopped.
+
+        A worker is being stopped if it was cancelled, or if its job is being stopped.
+        """
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             return stop_verdict(EndedBy.CANCEL, worker.cancelled_by)

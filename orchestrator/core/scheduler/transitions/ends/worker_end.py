@@ -165,7 +165,10 @@ class WorkerEnd:
         return max([told, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
-        """Mark the worker's last failure as final. Return its fields for the event."""
+        """Mark the worker's last failure as final. Return the failure's fields for the event.
+
+        Return no fields if the worker succeeded, or if no failure is recorded.
+        """
         failed = worker.failure_of(worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}

@@ -32,7 +32,7 @@ class PlanApproval:
         self._pauses = pauses
 
     def awaited(self, job_id: str) -> bool:
-        """True if the job's planner has ended, but its tasks are not added yet."""
+        """True if the job's planner has ended, but the job's tasks are not added yet."""
         return job_id in self._job_end.planning
 
     def is_rendering(self, job_id: str) -> bool:
@@ -54,8 +54,8 @@ class PlanApproval:
     ) -> None:
         """Add the job's tasks from its plan.
 
-        ``source``: the planner. ``reason``: why the requested planner made no plan; empty if it
-        made one.
+        ``source``: the planner that made the plan. ``reason``: why the requested planner made no
+        plan; empty if the requested planner made the plan.
         """
         self._job_end.planning.discard(job_id)
         planner, facts = self.planner(job_id), self._unit_of_work.jobs[job_id].facts
@@ -145,7 +145,11 @@ class PlanApproval:
             raise Conflict(f"job {job_id} is not waiting for approval")
 
     def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
-        """Return an ended job to the phase in which it continues: planning, or its tasks."""
+        """Set an ended job to running again, or to planning if its plan must be created or
+        approved.
+
+        Return the changed job.
+        """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
         if plan.planner is not None:
