@@ -51,7 +51,10 @@ ANSWER_SECONDS = 30.0
 
 
 def running_server(workspace: Path) -> ServerRecord | None:
-    """Return the record of a workspace's server; None unless its process is alive and answers."""
+    """Return the record of a workspace's running server.
+
+    None unless the server's process is alive and the server answers.
+    """
     record = read_record(workspace)
     if record is None or not is_same_process(record.pid, record.started_at):
         return None

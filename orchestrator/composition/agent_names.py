@@ -15,10 +15,10 @@ _SETTINGS = ("agent", "planner", "resolve")
 
 
 def check_agents(folder: Path, settings: Settings) -> None:
-    """Raise ConfigError with one line for each unknown agent of workers and of triggers' jobs.
+    """Raise ConfigError with one line for each unknown agent that the settings name.
 
-    If a trigger is invalid, no trigger is checked, because the function ``triggers`` reports the
-    invalid trigger.
+    Checks the agents of workers, and the agents of triggers' jobs. If a trigger is invalid, no
+    trigger is checked here: the function ``triggers`` reports the invalid trigger.
     """
     agents = registry(folder, settings)
     problems = []

@@ -258,7 +258,11 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the names of variables to copy from the server, and the variables that have values."""
+    """Return the names of variables to copy from the server, and the given values of other
+    variables.
+
+    In ``user.env``, an entry ``NAME`` is copied, and an entry ``NAME=VALUE`` has a given value.
+    """
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 
@@ -295,7 +299,7 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 def _may_be_installed() -> bool:
     """True if a package in the import path may have agents.
 
-    Reads few files, because ``entry_points`` reads the metadata of every package.
+    Reads few files. The function ``entry_points`` would read the metadata of every package.
     """
     for folder in sys.path:
         if os.path.isfile(folder):

@@ -329,7 +329,10 @@ class Assembly:
         )
 
     def _known_common(self) -> Path | None:
-        """Return the repository's common directory if a job needed it; otherwise None."""
+        """Return the repository's common git directory; None if it is not known yet.
+
+        Runs no git.
+        """
         repository = if_made(self._repository)
         return repository.known_common() if repository else None
 

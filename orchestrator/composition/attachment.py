@@ -62,9 +62,9 @@ class Taken:
 
 @contextmanager
 def _swept() -> Iterator[None]:
-    """End the tool's leftover processes, such as the daemon of codex, when the block ends.
+    """End the tool's leftover processes when the block ends, for example the daemon of codex.
 
-    Otherwise, these processes could still change the worktree, and would keep its lock.
+    A leftover process could still change the worktree, and would keep the worktree's lock.
     """
     with suppress(OSError):  # not permitted in a container: leftover processes are not found there
         proc.become_subreaper()

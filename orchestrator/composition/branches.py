@@ -42,7 +42,7 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
 def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
     """Remove the refs that saved the work of a removed root job.
 
-    Return their names. Raise RepositoryError.
+    Return the names of the refs. Raise RepositoryError.
     """
     repository, workspace = _repository(folder, environ)
     return repository.discard(root_id, str(workspace / f"job_{root_id}"))
@@ -56,9 +56,10 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """Return the object that restores the repository's settings, refs, and other files.
+    """Return the object that undoes a root job's changes to the repository.
 
-    It undoes a root job's changes to them. The job's own branches are not changed.
+    The object restores settings, refs, and other files of the repository. The job's own branches
+    are not changed.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)

@@ -1,4 +1,6 @@
-"""The parts of a server with several machines. Imported only with ``cluster.listen``."""
+"""Assembles the parts of a server with several machines. Imported only if ``cluster.listen`` is
+set.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,7 +31,7 @@ def cluster_launcher(
     worktrees: ServerWorktrees,
     demand: Demand,
 ) -> ClusterLauncher:
-    """Return the launcher for the machines of the settings. Raise ConfigError.
+    """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
     ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
     ``described``: descriptions by which a node searches for the agents' programs. ``demand``

@@ -88,11 +88,13 @@ class JobManager:
     def open(
         self, ended: HeldLease | None = None, on_lost: Callable[[str], None] | None = None
     ) -> None:
-        """Lock the workspace, and open the store. Nothing runs yet.
+        """Lock the workspace, and open the store. Start no part.
 
-        ``ended``: the ended lease of a server on another machine. If it is None, find such a lease,
-        and wait for its end. Raise WorkspaceBusy if another server is alive. Raise Unavailable or
-        StoreError. ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the lease of a server on another machine, if the lease has ended. If ``ended`` is
+        None, search for a lease of a server on another machine, and wait until the lease has ended.
+        ``on_lost``: see ``ServerLease.begin``.
+
+        Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
         """
         if ended is None and self.lease is not None:
             ended = self.lease.observer.wait()
@@ -208,7 +210,10 @@ class JobManager:
 
 
 def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
-    """Raise StoreError for an empty database next to existing jobs: their state was lost."""
+    """Raise StoreError if the database file is empty, but the workspace has jobs.
+
+    The state of these jobs was lost.
+    """
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "

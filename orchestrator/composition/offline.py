@@ -15,9 +15,9 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """Yield the service and its caller, while the workspace is locked. No worker is started.
+    """Yield the service, and the ``Caller`` to pass to its methods. No worker is started.
 
-    Raise WorkspaceBusy while a server runs.
+    The workspace is locked until the block ends. Raise WorkspaceBusy while a server runs.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)
     manager.open()

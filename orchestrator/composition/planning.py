@@ -1,4 +1,4 @@
-"""A preview of a request without a server: its tasks, planner and roles."""
+"""Previews a request's tasks, planner, and roles. Needs no server."""
 
 import os
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from orchestrator.engine.submission.submit import check_tasks
 
 
 def plan(folder: Path, request: str, agent: str) -> Split:
-    """Return the tasks into which the rules split a request, with their agents; runs nothing.
+    """Return the tasks that the rules make from a request, with the tasks' agents. Run nothing.
 
     Raise InvalidRequest for a request that asks for nothing.
     """
@@ -40,7 +40,7 @@ def roles(folder: Path) -> Sequence[Role]:
 
 
 def role_text(folder: Path, name: str) -> str:
-    """Return the text of a role for its agent. Raise UnknownRole."""
+    """Return the text that an agent with this role gets. Raise UnknownRole."""
     settings = load(folder, environ=os.environ, require_key=False).settings
     found = RolePrompts(roles_directory(settings, folder))
     found.check(name)

@@ -56,9 +56,10 @@ class _Checks:
         self.trouble: list[str] = []
 
     def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
-        """Return the key of a secret in a tuple; empty if the secret is not set or is invalid.
+        """Return a tuple with the key of a secret; empty if the secret is not set or is invalid.
 
-        Collects the error of an invalid secret, with its place ``where`` in the settings.
+        If the secret is invalid, collect the error. ``where``: the place of the secret in the
+        settings, for the error.
         """
         text = secret.get_secret_value() if secret else ""
         try:

@@ -1,6 +1,6 @@
 """The lease of this server in PostgreSQL, and the lease of a server on another machine.
 
-Each renewal extends the lease to its time of sending plus the lease's duration, as for a node's
+The lease's duration counts from the time at which the latest renewal was sent, as for a node's
 lease (Gray and Cheriton, "Leases", 1989). The shims of this machine read the lease's end from a
 file.
 """
@@ -30,7 +30,10 @@ _END_SECONDS = 5.0
 
 
 def claimant(seconds: float | None) -> Claimant:
-    """Return this server, as it claims a database. ``seconds``: duration of the lease, if any."""
+    """Return the identity with which this server claims a database.
+
+    ``seconds``: duration of the server's lease; None: the server has no lease.
+    """
     name = f"{socket.gethostname()} (process {os.getpid()})"
     return Claimant(machine=machine(), name=name, seconds=seconds or 0.0)
 
@@ -94,10 +97,11 @@ class ServerLease:
         self._renewing = threading.Thread(target=self._renew_on, name="lease", daemon=True)
 
     def begin(self, epoch: int, on_lost: Callable[[str], None] | None = None) -> None:
-        """Renew the lease of the claim ``epoch``, and keep renewing it.
+        """Renew the lease of the claim ``epoch``, and start the threads that keep renewing it.
 
-        ``on_lost`` is called with a reason, in a thread, when the lease has ended, and must end the
-        process. Raise StoreError, and Unavailable if the file cannot be written.
+        A thread calls ``on_lost`` with a reason if the lease ends, or if another server claims the
+        database. ``on_lost`` must end the process. Raise StoreError. Raise Unavailable if the
+        lease's file cannot be written.
         """
         self._on_lost = on_lost or _exit
         self._epoch = epoch

@@ -170,5 +170,8 @@ def _absolute(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def containment_in_force(folder: Path, settings: Settings) -> ContainmentPlan:
-    """Try the containment that the settings request. Raise ContainmentUnavailable."""
+    """Return the containment to use, according to the settings.
+
+    Raise ContainmentUnavailable if the requested containment does not work on this machine.
+    """
     return choose(containment(folder, settings))

@@ -72,7 +72,10 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock while a key is created, so that a second process finds the key of the first."""
+    """Hold a lock while a key is created.
+
+    A second process then finds the key that the first process wrote.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some file systems have no locks

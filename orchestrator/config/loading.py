@@ -70,7 +70,10 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file cannot be read or parsed. Errors about missing settings would mislead."""
+    """True if the file cannot be read or parsed.
+
+    Errors about missing settings are then not reported, because they would mislead.
+    """
     return bool(file.problems) and not file.values
 
 

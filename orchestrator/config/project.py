@@ -47,7 +47,10 @@ def project_root(settings: "Settings", folder: Path) -> Path:
 
 
 def roles_directory(settings: "Settings", folder: Path) -> Path | None:
-    """Return the directory of the user's roles; None without a setting and a known project."""
+    """Return the directory of the user's roles.
+
+    None if ``workers.roles_dir`` is not set and the project is unknown.
+    """
     if settings.workers.roles_dir:
         return settings.workers.roles_dir
     try:
@@ -70,7 +73,10 @@ def project_of(
 
 
 def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project if no setting names it. Raise ProjectUnknown."""
+    """Return the project that the folder's place implies. Raise ProjectUnknown.
+
+    Used if no setting names the project.
+    """
     folder = folder.resolve()
     if is_local(folder):
         return _project_of_home(folder, environ)
@@ -126,7 +132,7 @@ def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
 
 
 def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
-    """Return the project of a home.
+    """Return the project of an installed package's home, which is a directory in the project.
 
     Raise ProjectUnknown for a directory that all users or programs share.
     """

@@ -196,8 +196,9 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 
 
 def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Return the value as literal text, without YAML syntax; None if it means null.
+    """Return a variable's text as the value of a setting, without reading it as YAML.
 
-    A key of digits therefore stays text, and ``#`` starts no comment.
+    Return None if the text means null. So an API key of digits stays text, and ``#`` starts no
+    comment.
     """
     return None if is_optional(path) and text in ("", "~", "null") else text

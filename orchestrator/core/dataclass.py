@@ -116,9 +116,10 @@ def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
 
 
 def _frozen_methods(cls: type, *, has_slots: bool) -> dict[str, Any]:
-    """Return the methods of a frozen class that reject changes, and with slots those that copy.
+    """Return the methods of a frozen class that reject changes to fields.
 
-    The standard decorator compiles them for each class, which takes ten times as long.
+    With slots, also return the methods that ``copy`` and ``pickle`` call. The standard decorator
+    compiles these methods for each class, which takes ten times as long.
     """
     names = tuple(each.name for each in dataclasses.fields(cls))
 

@@ -54,9 +54,10 @@ class Style:
 
 
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
-    """Return the style for a stream: with colours as the environment requests.
+    """Return the style for a stream.
 
-    If the environment requests nothing, only a terminal gets colours.
+    The environment decides whether the style has colours (``wants_color``). If the environment
+    decides nothing, only a terminal gets colours.
     """
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)

@@ -88,7 +88,7 @@ def wrapped(text: object, width: int) -> list[str]:
 def paint(status: str, width: int = 0) -> str:
     """Return a status in its colour, padded to ``width``.
 
-    Click removes the colour without a terminal.
+    If the output is not a terminal, Click removes the colour.
     """
     color = _COLORS.get(status)
     padded = status.ljust(width)

@@ -17,8 +17,8 @@ from orchestrator.cli.output.terminal import first_line, table
 def gates_command(surroundings: CliContext) -> int:
     """List the gates for this project, and why each one runs.
 
-    Runs no gate. The current commit defines the gates: by its .orchestrator/gates.yaml; otherwise
-    by the tools that its files use.
+    Runs no gate. If the current commit has the file .orchestrator/gates.yaml, this file defines the
+    gates. Otherwise the tools that the commit's files use define the gates.
     """
     found = found_gates(surroundings)
     if surroundings.as_json:

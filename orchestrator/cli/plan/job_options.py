@@ -166,9 +166,9 @@ def asked(
 ) -> JobOptions:
     """Return the job that the options and the plan file describe.
 
-    Raises click.UsageError if there is no request, InvalidRequest for an invalid plan. With
-    ``is_checked_later``, the plan may stay unchecked (``unchecked_plan``): the caller calls
-    ``check_plan`` if the server rejects the job.
+    Raise click.UsageError if there is no request. Raise InvalidRequest for an invalid plan. With
+    ``is_checked_later``, the plan may be read without a check (``unchecked_plan``). If the server
+    then rejects the job, the caller must call ``check_plan``.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":

@@ -1,4 +1,4 @@
-"""``orchestrator plan``: shows the tasks into which a request would be split."""
+"""``orchestrator plan``: shows the tasks that a job would have."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def plan_command(
     kinds: bool,
     **caps: Any,
 ) -> int:
-    """Show the tasks into which the rules split REQUEST.
+    """Split REQUEST into tasks by rules, and show the tasks.
 
     Runs nothing, and needs no server. "-" reads REQUEST from standard input. To show an agent's
     plan: bin/orchestrator run --plan-only REQUEST --planner AGENT
@@ -74,7 +74,10 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     surroundings: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print the plan ``made``; if it is None, the given tasks, or the tasks that the rules make."""
+    """Print a plan, and return the exit code.
+
+    The plan is ``made``. If ``made`` is None, the plan is the result of ``planned``.
+    """
     made = made or planned(surroundings, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}

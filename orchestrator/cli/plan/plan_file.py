@@ -36,8 +36,8 @@ class PlanFile:
 def read_plan(path: Path, request: str | None) -> PlanFile:
     """Return the plan in a file, or in standard input for ``-``.
 
-    ``request`` is the request of a plan that has none. Raises InvalidRequest with file, line, and
-    column of an error.
+    A plan without a request gets ``request``. Raise InvalidRequest with file, line, and column of
+    an error.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)

@@ -33,7 +33,10 @@ class Draft:
 
 
 def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
-    """Return the agent that would make the plan; None if the user gives it, or rules make it."""
+    """Return the agent that would make the job's plan.
+
+    Return None if the user gave the tasks, or if the rules make the plan.
+    """
     from orchestrator.composition import planner_of
 
     if job.tasks:
@@ -45,7 +48,7 @@ def planning_agent(surroundings: CliContext, job: JobOptions) -> str | None:
 
 
 def planned(surroundings: CliContext, job: JobOptions) -> Draft:
-    """Return the plan with the given tasks, or with the tasks into which rules split the request.
+    """Return a plan: the given tasks, or the tasks that the rules make from the request.
 
     Raise InvalidRequest if there are no tasks.
     """
@@ -157,7 +160,10 @@ def start(
 def _replace_tasks(
     client: "OrchestratorClient", job_id: str, tasks: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Replace the plan of a job that waits for approval. If that fails, end the job."""
+    """Replace the plan of a job that waits for approval.
+
+    If the plan cannot be replaced, end the job, and raise the error.
+    """
     try:
         client.edit_plan(job_id, tasks, int(client.plan(job_id)["version"]))
     except BaseException:

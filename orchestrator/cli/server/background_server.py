@@ -48,9 +48,10 @@ CHECKED_BYTES = 64 * 1024
 def server_at(
     surroundings: CliContext, say: Say, keep: bool, plan: Path | None = None
 ) -> Iterator[str]:
-    """Yield the URL of the server that the environment names, or of the server of ``server_for``.
+    """Yield the URL of a server.
 
-    The first message to ``say`` names the project.
+    If ORCHESTRATOR_API_URL is set, yield its value. Otherwise yield the URL that ``server_for``
+    yields. The first message to ``say`` names the project.
     """
     if url := surroundings.environ.get("ORCHESTRATOR_API_URL"):
         say(project_line(surroundings))
@@ -66,8 +67,8 @@ def server_for(
 ) -> Iterator[str]:
     """Yield the URL of the folder's running server. If none runs, start a server.
 
-    At the end, stop a server that was started here, unless ``keep`` is set. If other jobs use the
-    server, the last command that uses it stops it.
+    At the end, stop the server if this call started it, unless ``keep`` is set. If the server has
+    other unfinished jobs, it keeps running. The last command that uses the server then stops it.
     """
     if record := running_server(surroundings.workspace):
         say(project_line(surroundings))
@@ -150,9 +151,9 @@ def _project_of(surroundings: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(surroundings: CliContext, record: ServerRecord, say: Say) -> None:
-    """Raise ConfigError for invalid settings, even if the running server still uses older ones.
+    """Raise ConfigError for invalid settings, even if the running server still uses older settings.
 
-    Prints a note if the settings have changed since the server's start. Unchanged settings are not
+    If config.yaml has changed since the server's start, print a note. Unchanged settings are not
     loaded, because the server has checked them.
     """
     changed_at = _changed_at(surroundings.folder / "config.yaml")
@@ -239,9 +240,10 @@ def _start(
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return the configured port if it is free, otherwise the port of a server that crashed here.
+    """Return the port for a new server: the configured port if it is free.
 
-    Return 0, which means any free port, if neither is free.
+    Otherwise return the port of the previous server, which crashed, if this port is free. Otherwise
+    return 0, which means any free port.
     """
     configured = settings.port
     if is_free(settings.host, configured):
@@ -256,7 +258,7 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 def is_free(host: str, port: int) -> bool:
     """True if no process listens on the port.
 
-    Ignores other problems, which the server reports itself.
+    Also True if the address cannot be checked: the server itself reports the error.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -281,8 +283,8 @@ def _ready(
 ) -> ServerRecord:
     """Wait until the server serves, and return its record.
 
-    Raise Unavailable, and ConfigError or InvalidRequest if the server rejects the settings or the
-    plan.
+    Raise ConfigError if the server rejects the settings. Raise InvalidRequest if it rejects the
+    plan. Raise Unavailable if the server exits, or is not ready in time.
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:

@@ -127,9 +127,9 @@ def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
 
 
 def _leave(manager: JobManager, why: str) -> None:
-    """End the process at once, because another server may replace this one.
+    """End the process at once, without an orderly stop.
 
-    An orderly stop would write files.
+    An orderly stop would write files, but another server may have replaced this server.
     """
     logger.error("the server exits: %s", why)
     manager.supervisor.fail(why)

@@ -35,7 +35,7 @@ class StartSettings:
 
 
 class _NotPlain(Exception):
-    """A setting whose value is certain only after all settings are loaded."""
+    """Raised if a setting's value is certain only after all settings are loaded."""
 
 
 def start_settings(
@@ -79,7 +79,10 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSettings:
-    """Return the settings. Raise _NotPlain for an unusual setting or an unsuitable API key."""
+    """Return the settings that a server needs to start.
+
+    Raise _NotPlain if a setting is unusual, or if the API key is missing, too short, or an example.
+    """
     host = _plain(folder, environ, "api", "host", "localhost")
     port = _plain(folder, environ, "api", "port", "8000")
     log_dir = _plain(folder, environ, "logging", "log_dir", "logs")
@@ -113,7 +116,7 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    """True for a setting's environment variable if its name is not all in upper case."""
+    """True if an environment variable names a setting, but its name is not all in upper case."""
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 

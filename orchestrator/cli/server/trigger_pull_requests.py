@@ -29,11 +29,11 @@ MOST_JOBS = 50
 
 
 class PullRequests:
-    """Runs ``land --pr`` once for each completed run of a job that one of the triggers started.
+    """Runs ``land --pr`` for the completed jobs that triggers started.
 
-    After the command has ended, the run is recorded on disk. If the server crashes before the
-    record is written, the command runs again, and finds the pushed commit and the open pull
-    request.
+    If such a job runs again and is completed, the command runs again, too. After the command has
+    ended, the job's run is recorded on disk. If the server crashes before this record is written,
+    the command is repeated. The repeated command finds the pushed commit and the open pull request.
     """
 
     def __init__(
@@ -104,7 +104,8 @@ class PullRequests:
     def _land(self, job: Job) -> str:
         """Run ``land --pr`` for a job with the server's user, credentials, and hooks.
 
-        Return its output.
+        Return the output of the command. If the command fails, return its error output. After a
+        timeout, return "timed out".
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]

@@ -31,7 +31,8 @@ def agents_command(surroundings: CliContext) -> None:
 
 
 def found(surroundings: CliContext) -> list[dict[str, Any]]:
-    """Return the agents that the running server finds: workers have the server's environment.
+    """Return the agents that the running server finds, because workers have the server's
+    environment.
 
     Without a running server, return the agents that this command finds.
     """

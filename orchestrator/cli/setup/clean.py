@@ -50,9 +50,9 @@ from orchestrator.workspace import WorkspaceJobFiles
 def clean_command(surroundings: CliContext, older_than: int, yes: bool) -> int:
     """Remove ended jobs from disk and database.
 
-    Also removes equally old results of gates on base commits. Never removes unfinished jobs.
-    Changes that have not landed stay on git refs, which the output lists; `discard` removes the
-    refs. Works with the server up or down.
+    Also removes results of gates on base commits that are older than AGE. Never removes unfinished
+    jobs. Changes that have not landed stay on git refs, which the output lists; `discard` removes
+    the refs. Works with the server up or down.
     """
     workspace = surroundings.workspace
     before = time.time() - older_than
@@ -206,9 +206,9 @@ def _job_of(
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    """Raise Conflict if the job cannot be discarded, before the user is asked to confirm.
+    """Raise Conflict if the job is a child job, or has not ended.
 
-    The server makes the same check.
+    The server makes the same check. This check comes before the question to the user.
     """
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:

@@ -14,7 +14,7 @@ PACKAGE = "orchestrator"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the folder's files and directories, without the Python package.
+    """Return the names of the portable folder's files and directories, without the Python package.
 
     The wheel contains a copy of these files.
     """
@@ -61,9 +61,10 @@ def _copy(to: Path) -> None:
 
 
 def _generated(directory: str, found: Iterable[str]) -> set[str]:
-    """Return the names in a directory that must not be copied: compiled code, and ``portable``.
+    """Return the names in ``found`` that are not to be copied: compiled code, and ``portable``.
 
-    In an installed package, ``portable`` has a copy of the folder's files.
+    ``found``: all names in ``directory``. In an installed package, ``portable`` has a copy of the
+    portable folder's files.
     """
     top = Path(directory) == FOLDER / PACKAGE
     return {each for each in found if each == "__pycache__" or (top and each == "portable")}

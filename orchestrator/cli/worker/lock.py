@@ -1,4 +1,4 @@
-"""``orchestrator lock`` and ``unlock``: leases for a worker, whatever language it is written in.
+"""``orchestrator lock`` and ``unlock``: leases for workers in any programming language.
 
 Imports only the standard library and the client of ``spawn``. Runs as ``python -S -E lock.py lock
 NAME``.

@@ -1,7 +1,7 @@
-"""``orchestrator spawn``: starts a child job from a worker, whatever language it is written in.
+"""``orchestrator spawn``: starts a child job from a worker in any programming language.
 
 Imports only the standard library and the product's light client. Runs as ``python -S -E spawn.py``,
-because it must start in a fraction of the time of other commands.
+because the program must start in a fraction of the time of other commands.
 """
 
 from __future__ import annotations

@@ -39,9 +39,10 @@ class Section(DescribedFields, BaseModel):
 
     @classmethod
     def by_default(cls) -> Self:
-        """Return the section with its defaults, without the check of the defaults.
+        """Return the section with its defaults, without checking the defaults.
 
-        The check would build the validator of each section at every start; a test checks them.
+        A check would build the validator of each section at every start. A test checks the defaults
+        instead.
         """
         return cls.model_construct()
 

@@ -44,9 +44,9 @@ class _NotPlain(Exception):
 
 
 def plain_yaml(text: str) -> YamlText | None:
-    """Return what ``read_yaml`` returns, or None if the text is not plain.
+    """Return the same value as ``read_yaml``, or None if the text is not plain.
 
-    Plain texts are one value, or sections with one value per line, and comments.
+    A plain text is one value, or sections with one value per line. It may contain comments.
     """
     try:
         if re.fullmatch(_VALUE, text):

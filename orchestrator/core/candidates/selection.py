@@ -221,10 +221,10 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate has no verdict on a candidate whose changes concern the gate.
+    """True if the gate has no verdict on this candidate, but has a verdict on another candidate.
 
-    False if the gate has no verdict on any candidate. ``result_gates``: names of the gates that
-    have a verdict on some candidate.
+    False if the candidate's changes do not concern the gate. ``result_gates``: names of the gates
+    that have a verdict on some candidate.
     """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates

@@ -349,9 +349,10 @@ def _judged(
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
-    """Return a digest of the findings' keys.
+    """Return a digest of the new findings and the missing tests.
 
-    For tests, their messages are included, because a changed message shows progress.
+    For tests, the digest includes messages, because a changed message shows progress. Return "" if
+    an exit code is the only finding.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
@@ -491,8 +492,9 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If the change touches no tests and the gate has no findings, return only skipped tests. Any
-    other missing test may only have a new name: product code can change the parameters in its name.
+    If the change touches no tests and the gate has no findings, only skipped tests make the gate
+    fail. Product code can change the parameters in a test's name, so the other missing tests may be
+    renamed tests.
     """
     if gate.tests_may_vanish:
         return []

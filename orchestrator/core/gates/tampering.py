@@ -142,7 +142,7 @@ def held_to_tests(
 def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
     """True if the change touches code other than tests and settings.
 
-    Only files that this gate checks, and files in hidden directories, count.
+    Ignores the files that configure the gate, and paths that start with a dot.
     """
     own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
     return has_code(each for each in own if not matches(each, gate.configured_by))

@@ -190,8 +190,9 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the name of the changed object in the state of a checkout: the ``name`` of
-    ``change_of``.
+    """Return the key of the changed object in the state of a checkout.
+
+    ``change_of`` gets the same key as ``name``.
     """
     prefixes = {
         ChangedKind.SETTING: SETTING,

@@ -1,8 +1,8 @@
 """Logins of agents, as their workers have shown them: valid, failed, or unknown. Pure.
 
-While the state of a login is unknown, only one worker of a job starts. If its login fails, the
-job tree's waiting workers with the same agent end without a start. Each of them would get the same
-error.
+While the state of a login is unknown, a job starts only one worker with this login. If the login
+fails, the job tree's waiting workers with the same agent end without a start. Each of these workers
+would get the same error.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -59,9 +59,9 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record the outcome of an attempt, and return its verdict.
+        """Record a failed login. Return the attempt's verdict.
 
-        If the login failed, the returned verdict says how to fix it.
+        If the login failed, the returned verdict says how to fix the login.
         """
         if not verdict.login_refused:
             return verdict
@@ -74,7 +74,10 @@ class AgentLogins:
         )
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
-        """Return the known states of logins, without old states and failures of old credentials."""
+        """Return the known states of logins, by agent.
+
+        Omits old states, and failures of credentials that have since changed.
+        """
         return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
 
     def refused(self, now: float) -> Mapping[str, str]:
@@ -84,7 +87,7 @@ class AgentLogins:
     def fallback(self, agent: str, now: float) -> str:
         """Return the best agent whose login has not failed.
 
-        Return "" if this is ``agent`` itself, or if every login has failed.
+        Return "" if the best agent is ``agent`` itself, or if every login has failed.
         """
         found = self._needs.best_without(self.refused(now))
         return "" if found == agent else found

@@ -323,8 +323,9 @@ def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
 
 
 def goes_on_with(failure: Failure, other: str) -> Failure:
-    """Return the failure with the strategy that the agent or machine ``other`` continues the work,
-    without a rollback.
+    """Return the failure with another strategy: a retry with the present files, without a rollback.
+
+    ``other``: the agent or machine that continues the work.
     """
     why = f"{failure.reason}; {other} continues with the present files"
     return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)

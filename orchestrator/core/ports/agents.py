@@ -143,9 +143,10 @@ class Agents(Protocol):
         """Return an agent. Raise UnknownAgent with the existing names."""
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """Return an agent's own name for a name, an alias, or ``auto``. Raise UnknownAgent.
+        """Return an agent's own name. Raise UnknownAgent.
 
-        ``refused``: agents whose login failed. ``auto`` skips them, unless no other agent remains.
+        ``name``: the agent's own name, an alias, or ``auto``. ``refused``: agents whose login
+        failed. ``auto`` skips these agents, unless no other agent remains.
         """
 
     def names(self) -> Sequence[str]: ...
@@ -208,4 +209,4 @@ class Roles(Protocol):
 
 class Planner(Protocol):
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Return the tasks into which a request is split; at least one task."""
+        """Split a request into tasks, and return the tasks: at least one."""

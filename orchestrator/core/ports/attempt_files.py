@@ -1,5 +1,6 @@
-"""The files of an attempt, and the ports that copy its worktree, for a machine with its own file
-system.
+"""The files of an attempt, and the ports that copy an attempt's worktree between machines.
+
+The ports are for machines that have their own file system.
 """
 
 from collections.abc import Mapping, Sequence

@@ -30,7 +30,9 @@ def start_ref(worker: Worker) -> str:
 
 
 def dirty_ref(root_id: str) -> str:
-    """Return the ref of a root job's base commit that includes the user's uncommitted changes."""
+    """Return the ref of a root job's base commit, if this commit has the user's uncommitted
+    changes.
+    """
     return f"{hidden(root_id)}dirty"
 
 

@@ -264,7 +264,7 @@ class Repository(Protocol):
         """
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
-        """Remove a worktree, after its uncommitted changes were committed to its branch.
+        """Commit a worktree's uncommitted changes to its branch, and remove the worktree.
 
         Idempotent.
         """
@@ -349,7 +349,10 @@ class Repository(Protocol):
         ...
 
     def put_back_ignored(self, directory: str, commit: str) -> None:
-        """Write the ignored files that ``keep_ignored`` committed to a worktree. Idempotent."""
+        """Restore the ignored files in a worktree from a commit that ``keep_ignored`` created.
+
+        Idempotent.
+        """
 
     def not_kept(self, commit: str) -> Mapping[str, str]:
         """Return the files that ``keep_ignored`` omitted from a commit, with reasons."""
@@ -416,8 +419,7 @@ class Repository(Protocol):
         """Create the project's own programs for a worktree, in the directory ``programs``.
 
         Earlier content of ``programs`` is removed. ``search`` is the ordinary search path for
-        programs. ``trusted``: True if no file of a worker may run in place of a program of the
-        user's checkout.
+        programs. ``trusted``: True to ignore programs that a worker installed.
         """
 
     def close_at(self, directory: str) -> None:
@@ -479,13 +481,17 @@ class Repository(Protocol):
         """
 
     def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Return the paths that a commit after ``start``, up to ``tip``, has changed."""
+        """Return the items of ``paths`` that at least one commit changed.
+
+        Checks the commits after ``start``, up to ``tip``.
+        """
 
     def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash the commits after ``onto`` up to ``refused`` and the next commit into one.
+        """Squash several commits into one commit, and return the new tip.
 
-        Return the new tip. ``message``: message of the new commit. Return ``tip`` unchanged if it
-        does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
+        These commits are all commits after ``onto`` up to ``refused``, and the next commit.
+        ``message``: message of the new commit. Return ``tip`` unchanged if it does not build on
+        ``onto`` and ``refused``, or if a commit to squash is a merge.
         """
 
     def replay(
@@ -522,11 +528,12 @@ class Repository(Protocol):
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
-        """Return the changes from ``base`` to ``result`` that ``tip`` had and no longer has.
+        """Return the changes of a child job that ``tip`` had and no longer has.
 
-        Lines that were edited, moved, or partly replaced do not count as lost. ``earlier``: further
-        commits whose content an undo may have restored, besides ``base``. ``others``: changes of
-        other child jobs, as ``<base>..<result>``.
+        The child job's changes are the difference between ``base`` and ``result``. Lines that were
+        edited, moved, or partly replaced do not count as lost. ``earlier``: commits other than
+        ``base`` whose content an undo may have restored. ``others``: changes of other child jobs,
+        as ``<base>..<result>``.
         """
         ...
 

@@ -71,9 +71,10 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
-    """Return the ids of the tasks whose work a task continues: its dependencies.
+    """Return the ids of the tasks whose work a task continues.
 
-    A question does no work, so its own dependencies are returned instead.
+    These tasks are the dependencies of the task. A question does no work. If a dependency is a
+    question, the tasks whose work the question continues take its place.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:

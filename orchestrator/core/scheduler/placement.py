@@ -320,7 +320,10 @@ class MachineSlots:
     def _without_refused(
         self, machines: Sequence[Machine], agent: str, now: float
     ) -> Sequence[Machine]:
-        """Return the machines; a machine on which the agent's login failed lacks the agent."""
+        """Return the machines, with failed logins of the agent applied.
+
+        If the agent's login failed on a machine, the returned machine lacks the agent.
+        """
         if not self._refused:
             return machines
         found = []

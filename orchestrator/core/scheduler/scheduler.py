@@ -401,10 +401,10 @@ class Scheduler:
         self._accounting.check_price(worker, now)
 
     def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
-        """If the verdict is a failed login, record the failure.
+        """Record a failed login. Return the attempt's verdict.
 
         If another machine can run the worker, only the login on the worker's machine counts as
-        failed. Otherwise the agent's login counts as failed.
+        failed, and the verdict moves the worker. Otherwise the agent's login counts as failed.
         """
         if verdict.login_refused:
             task, why = self._trees.task_of(worker), verdict.reason

@@ -159,7 +159,10 @@ def folder_of(text: str) -> str | None:
 
 
 def _line(path: Path) -> str:
-    """Return a path as the end of a line, for lines in which systemd does not interpret quotes."""
+    """Return a path as text for the end of a line in a unit file.
+
+    Only for lines in which systemd does not interpret quotes.
+    """
     return _checked(str(path)).replace("%", "%%")
 
 

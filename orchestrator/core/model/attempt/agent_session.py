@@ -105,7 +105,9 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """True if the worker's files were restored to another checkpoint than the session's."""
+    """True if the worker's files were restored to a checkpoint that is not the session's
+    checkpoint.
+    """
     gone_to = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

@@ -45,10 +45,10 @@ def job_outcome(
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
-    """Return the seconds from the start of an ended job to the end of its last worker; None for a
-    job that has not ended.
+    """Return the seconds from the start of an ended job to the end of its last worker.
 
-    The job's own end is later: the reports, which contain this figure, are written before it.
+    Return None for a job that has not ended. The job's own end is later, because the reports
+    contain this figure and are written before the job ends.
     """
     if not job.status.ended:
         return None
@@ -119,10 +119,10 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return the sources of a merged change that no gate judged.
 
-    At least one gate must have a result. ``present``: for each changed file that still exists, its
-    path in the host project and its path in workers' results. A gate of one worker's task judges
-    only that worker's changes. ``below``: facts of the workers' child jobs, whose gates judged the
-    changes of these jobs.
+    At least one gate must have a result. A gate of one worker's task judges only that worker's
+    changes. ``present``: for each changed file that still exists, its path in the host project and
+    its path in workers' results. ``below``: facts of the workers' child jobs. A file that only
+    child jobs changed counts as judged, unless ``below`` has it as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]

@@ -1,7 +1,7 @@
 """The ``needs`` of a job: actions of a person that the job waits for. Pure.
 
-Each need follows from one job or one worker alone, so that the store can keep its kind in the row
-of that job or worker. Other workers only decide whether the need is obsolete.
+Each need follows from one job or one worker alone. The store can therefore save the kind of the
+need in the row of this job or worker. Other workers only decide whether the need is obsolete.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

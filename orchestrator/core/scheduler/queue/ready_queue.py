@@ -77,8 +77,9 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the names under which run times of a task may be stored.
 
-    A task has three names: for an equal plan, for a job with the same request, and for any job with
-    the same command or prompt.
+    Each task has three names. The first name is the same in an equal plan. The second name is the
+    same in a job with the same request. The third name is the same in any job with the same command
+    or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"
