@@ -224,7 +224,7 @@ class DrivenAgent:
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
     def _resumed(self, assignment: Assignment, model: str) -> str:
-        """Return the session that the attempt resumes; empty: it begins a new session."""
+        """Return the id of the session to resume; empty if the attempt begins a new session."""
         previous = assignment.previous
         if previous is None:
             return ""
@@ -318,7 +318,7 @@ def _recursive(assignment: Assignment) -> bool:
 
 
 def _limits(assignment: Assignment) -> CallLimits:
-    """Return what this attempt may still use of the task's and the job's limits.
+    """Return the limits that remain for this attempt, from the limits of the task and of the job.
 
     Earlier attempts of the worker are subtracted. The server also enforces the limits of the whole
     job.

@@ -66,9 +66,9 @@ def _listed() -> Prices:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Return the price table, which is read when first needed.
+    """Return the price table. The first call reads the file.
 
-    Most agents report their cost themselves.
+    Most runs need no table, because most agents report their cost themselves.
     """
     table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
     return table

@@ -27,7 +27,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(kw_only=True)
 class CliContext:
-    """The context of a command: its home, its environment, and the format of its output."""
+    """The context of a command: its home, its environment, and the format of its output.
+
+    The home is the directory with config.yaml, the workspace, and logs.
+    """
 
     #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))
@@ -92,14 +95,15 @@ class CliContext:
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
     def use_home(self, named: Path) -> None:
-        """Use the directory ``named`` (``--home``), also for a server that this command starts."""
+        """Use ``named`` (``--home``) as the home, also for a server that this command starts."""
         self.folder = Path(os.path.abspath(named.expanduser()))
         self.environ = {**self.environ, home_directory.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
-        """Check that the home is private. Set the project, unless the home or the user names it.
+        """Check that the home is private, and set the project.
 
-        Raise ConfigError if the home is not private.
+        Does nothing for the portable folder. The project is not set if the home is in the project,
+        or if a setting names the project. Raise ConfigError if the home is not private.
         """
         if not home_directory.is_home(self.folder, self.environ):
             return
@@ -114,7 +118,11 @@ class CliContext:
         return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
 
     def use_project(self, named: Path) -> None:
-        """Use the directory ``named`` (``--project``), and its home unless ``--home`` was given."""
+        """Use the directory ``named`` (``--project``) as the project.
+
+        For an installed package, also use the home in this project, unless ``--home`` was given.
+        Raise ConfigError if that home is not private.
+        """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
         if home_directory.is_local(self.folder) and home_directory.VARIABLE not in self.environ:

@@ -79,7 +79,7 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """Return "yes", "no", or "unknown".
+    """Return whether the agent is logged in: "yes", "no", or "unknown".
 
     A login is unknown if only a call to the agent's service can check it.
     """

@@ -60,9 +60,9 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
 
 
 def bring_back(linked: Iterable[Linked]) -> None:
-    """Replace the user's logins by renewed logins, unless another process has changed them.
+    """Copy renewed logins to the user's login files.
 
-    Never raises OSError. Idempotent.
+    A login file that another process has changed stays unchanged. Never raises OSError. Idempotent.
     """
     for each in linked:
         with contextlib.suppress(OSError):
@@ -122,7 +122,10 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _put_link(login: AgentLogin) -> None:
-    """Replace the link atomically, because another attempt may read it in a shared directory."""
+    """Create or replace the link to a login file.
+
+    The change is atomic, because another attempt may read the link in a shared directory.
+    """
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)

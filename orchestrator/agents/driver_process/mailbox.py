@@ -94,13 +94,13 @@ class Mailbox:
             self._report([message_id])
 
     def read_all(self) -> None:
-        """Mark all returned messages as read."""
+        """Mark all messages that ``take`` has returned: the agent has read them."""
         for each in list(self._open):
             self.read(each)
 
     @property
     def has_open(self) -> bool:
-        """True if a returned message is not marked as read."""
+        """True if ``take`` has returned a message that is not marked as read."""
         return bool(self._open)
 
 

@@ -64,7 +64,10 @@ _REPORT_SECONDS = 0.5
 
 
 def main() -> int:
-    """Run the attempt of the control directory. Return exit code 0 if the agent succeeded."""
+    """Run one attempt of an agent. Return exit code 0 if the agent succeeded.
+
+    An environment variable names the attempt's control directory.
+    """
     control = Path(os.environ.pop(spec.VARIABLE))
     os.environ.pop(spec.SESSIONS_VARIABLE, None)
     attempt_spec, journal = spec.read(control), PeopleLog()

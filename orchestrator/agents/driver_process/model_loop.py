@@ -141,7 +141,11 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 
 
 def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
-    """Return the function that runs the loop, or that asks one question for a JSON answer."""
+    """Return the function that runs the attempt.
+
+    If the spec has a schema, the function asks one question for a JSON answer. Otherwise, it runs
+    the loop.
+    """
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))
     asks_once = partial(_ask, found.complete, spec.schema)

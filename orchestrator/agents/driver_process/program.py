@@ -169,7 +169,7 @@ class Program:
             child.hang_up()
 
     def _is_unheard(self) -> bool:
-        """True if the latest message was passed on more than UNREAD_SECONDS ago."""
+        """True if the program got its latest message more than UNREAD_SECONDS ago."""
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: AgentProcess, selector: selectors.BaseSelector) -> None:

@@ -37,7 +37,7 @@ class Mail(Protocol):
         ...
 
     def read_all(self) -> None:
-        """Mark all returned messages as read by the model."""
+        """Mark all messages that ``take_words`` has returned: the model has read them."""
 
 
 class NoMail:
@@ -51,7 +51,7 @@ class NoMail:
 
 
 class Conversation:
-    """One run. ``run`` may be called only once."""
+    """One run of a loop: a conversation with a model. ``run`` may be called only once."""
 
     def __init__(
         self, settings: LoopSettings, dialect: Dialect, emit: Emit, mail: Mail | None = None
@@ -205,7 +205,10 @@ def converse(
     emit: Emit,
     mail: Mail | None = None,
 ) -> AgentOutcome:
-    """Run a loop, and return its outcome. ``make`` may raise ModelFailure."""
+    """Run a loop, and return its outcome.
+
+    ``make`` creates the settings and an empty conversation. It may raise ModelFailure.
+    """
     try:
         settings, dialect = make()
     except ModelFailure as failure:

@@ -67,7 +67,11 @@ def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> AgentOutc
 
 
 def json_in(text: str) -> object | None:
-    """Return the JSON value of ``text``, or the longest JSON object or list in it; None if none."""
+    """Return the JSON value of ``text``.
+
+    If ``text`` as a whole is not JSON, return the longest JSON object or list in it. None if there
+    is none.
+    """
     try:
         whole: object = json.loads(text)
         return whole
@@ -95,9 +99,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return an object schema, and True if ``schema`` was wrapped in its field ``answer``.
+    """Return an object schema, and True if ``schema`` became the field ``answer`` of this schema.
 
-    The APIs accept only schemas of objects.
+    The APIs accept only schemas of objects. A schema of an object is returned unchanged.
     """
     if schema.get("type") == "object":
         return dict(schema), False

@@ -22,7 +22,10 @@ class UsageLimits:
         self._tokens = 0
 
     def book(self, reported: Usage, characters: int) -> Usage:
-        """Add the usage of one call. Return this usage with its cost."""
+        """Add the usage of one call. Return this usage with its cost.
+
+        ``characters``: the length of the request, to estimate tokens that the model did not report.
+        """
         known = tokens(reported)
         silent = reported.input_tokens is None or reported.output_tokens is None
         self._tokens += max(known, characters // _CHARACTERS) if silent else known

@@ -27,7 +27,7 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, and the parts that they surveyed.
+    """Results of the child jobs, and their parts, each with the status of its worker.
 
     Also has the directories for which the server rejected a child job.
     """

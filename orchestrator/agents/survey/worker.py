@@ -60,7 +60,8 @@ def _words(task: SurveyTask) -> str:
 def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     """Return the task and the listing, limited to the paths that the task's text names.
 
-    They are unchanged if the text names no path, or also something else.
+    Return both unchanged in three cases: the task has files, its text names no path, or its text
+    has another subject in addition to paths.
     """
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:

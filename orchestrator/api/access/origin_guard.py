@@ -147,9 +147,9 @@ class Guard:
     def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
         """Return why a request is rejected; None if it is accepted.
 
-        Accepted are requests by https through a trusted proxy, requests of programs on this
-        machine, and health probes. For a request through a proxy, set the remote address to the
-        address of the proxy's client.
+        A request is accepted in three cases: it came by https through a trusted proxy, it came
+        directly from a program on this machine, or it is a health probe. For a request through a
+        proxy, this method sets the remote address to the address of the proxy's client.
         """
         remote = environ.get("REMOTE_ADDR", "")
         is_trusted = self._is_trusted(remote)

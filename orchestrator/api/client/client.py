@@ -66,9 +66,11 @@ class OrchestratorClient(FollowCalls):
         """Return the client for this program's environment.
 
         A program in a worker calls the worker's server with the worker's key. Any other program
-        calls the running server of ``folder``. The default folder contains this package; for a
-        package from a wheel, it is the home of the current directory. Raises NoServer if no server
-        runs.
+        calls the running server of ``folder``. Raises NoServer if no server runs.
+
+        The default of ``folder`` is the home: the directory with config.yaml, the workspace, and
+        logs. For the portable folder, the home is the folder that contains this package. For a
+        package from a wheel, it is the home of the current directory.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)

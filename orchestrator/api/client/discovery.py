@@ -55,7 +55,7 @@ class ServerRecord:
 
 
 def find_address(folder: Path, environ: Mapping[str, str]) -> Address:
-    """Return the server that the environment names, or the server that runs for ``folder``.
+    """Return the address of the server that the environment names, or that runs for ``folder``.
 
     Raise NoServer if neither exists. Does not check that the server is alive.
     """

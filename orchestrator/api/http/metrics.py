@@ -85,7 +85,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 
 
 
 class _Durations:
-    """Counts of the durations of requests, by group. Not thread-safe."""
+    """Histogram of requests by duration: the number of requests in each group. Not thread-safe."""
 
     def __init__(self) -> None:
         #: The last group is for durations above all bounds.

@@ -191,7 +191,7 @@ def tagged_answer(make: Callable[[], BaseModel]) -> Response:
 def tagged_with_left(make: Callable[[], tuple[TaggedBody, Mapping[str, object]]]) -> Response:
     """Return the answer to a read, as ``tagged_answer`` does.
 
-    ``make`` returns an answer that is already encoded, and its remaining quota.
+    ``make`` returns an answer that is already encoded, and the remaining quota.
     """
 
     def made() -> _Tagged:

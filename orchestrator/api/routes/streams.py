@@ -139,8 +139,8 @@ def waiting_reply(
 ) -> Response:
     """Return a response that waits until ``check`` returns the job, or ``seconds`` have passed.
 
-    No thread waits. The reply is the result of ``answer``. Raise Unavailable if too many calls
-    wait.
+    No thread waits. The reply is then the result of ``answer``. If the server stops first, the
+    reply is ``stopping``. Raise Unavailable if too many calls wait.
     """
     shared = long_answers()
     shared.socket_loop.check_room()

@@ -1,7 +1,7 @@
-"""Calls for one worker.
+"""Calls about one worker.
 
-A person comments on its change, sends messages, retries, cancels, or rolls back to a checkpoint. A
-running worker reports its usage, with its own key.
+People comment on the worker's change, and send messages to the worker. They retry or cancel the
+worker, or roll it back to a checkpoint. A running worker reports its usage, with its own key.
 """
 
 from http import HTTPStatus

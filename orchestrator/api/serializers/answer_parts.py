@@ -44,7 +44,7 @@ _FIELDS = {each.wire: each.name for each in SETTINGS}
 
 @cache
 def _answered() -> Mapping[str, str]:
-    """Return the names of a job's settings in answers, with their names in the code."""
+    """Return {name in answers: name in the code} for each setting of a job."""
     fields = answers.job.ConfigAnswer.model_fields
     return {answer: _FIELDS.get(answer, answer) for answer in fields}
 

@@ -113,7 +113,10 @@ def _packed(column: Column) -> Any:
 
 
 def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
-    """Return the distinct values, and for each item the index of its value among them."""
+    """Return the distinct values of a column, and the index of each item's value among them.
+
+    ``names``: the distinct values, if the caller knows them.
+    """
     known = list(names or dict.fromkeys(values))
     places = {name: place for place, name in enumerate(known)}
     return known, [places[value] for value in values]

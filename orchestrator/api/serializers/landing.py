@@ -15,7 +15,7 @@ MOST_FILES = 1000
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> schemas.merging.LandAnswer:
-    """Check whether a job's result can land, without changing anything."""
+    """Check whether a job's result can land, and return the answer. Changes nothing."""
     plan = service.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
     return _land_answer(job_id, plan, text)
@@ -24,7 +24,7 @@ def landing_plan_answer(
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
 ) -> schemas.merging.LandAnswer:
-    """Land a job's result."""
+    """Land a job's result, and return the answer."""
     plan, moved = service.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
@@ -51,7 +51,7 @@ def _land_answer(
 
 
 def undo_answer(service: Service, caller: Caller, job_id: str) -> schemas.merging.UndoAnswer:
-    """Undo the landing of a job's result."""
+    """Undo the landing of a job's result, and return the answer."""
     moved = service.undo(caller, job_id)
     return schemas.merging.UndoAnswer(
         job_id=job_id,

@@ -144,7 +144,7 @@ class StatusRows:
     def known(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
 
-        Does not count as a request.
+        The job does not count as recently requested because of this call.
         """
         return self._jobs.get(job_id) or JobRows()
 

@@ -66,9 +66,9 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit`` is a number of connections.
+        """``limit``: a number of connections.
 
-        If there are more, connections of clients that do not read are closed.
+        Above this number, a new connection ends an older connection whose client does not read.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

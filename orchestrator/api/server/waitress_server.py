@@ -125,9 +125,9 @@ class HttpServer:
         return new
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
-        """Accept connections on ``sockets``, too, which listen on the port of an earlier server.
+        """Accept connections on ``sockets`` in addition to the server's own sockets.
 
-        Call before ``run``.
+        These sockets listen on the port of an earlier server. Call before ``run``.
         """
         self._former += self._listen(sockets)
         self.former_ports.append(sockets[0].getsockname()[1])

@@ -1,1 +1,1 @@
-"""Connections that wait without a thread each: their loop, timers, and outputs."""
+"""Connections that wait without their own thread: their loop, timers, and outputs."""

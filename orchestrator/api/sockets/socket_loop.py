@@ -339,7 +339,7 @@ class SocketLoop:
         self._guarded(waiting.opened, waiting)
 
     def _guarded(self, call: Callable[[], None], waiting: LoopConnection | None = None) -> None:
-        """Run ``call`` for one connection. An error in it ends only that connection."""
+        """Run ``call`` for one connection. An error in ``call`` ends only that connection."""
         try:
             call()
         except Exception:

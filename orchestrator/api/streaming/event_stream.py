@@ -50,7 +50,8 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        The page of a child job omits events of other jobs, so only an empty page is the last.
+        Usually, a page that is not full is the last page. The page of a child job omits events of
+        other jobs, so it may be short. Only an empty page is then the last page.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 

@@ -1,4 +1,4 @@
-"""Connections that wait without a thread each: the base of event streams, followed logs, and waits.
+"""Connections that wait without their own thread: base of event streams, followed logs, and waits.
 
 ``WaitingResponse`` takes a connection over from waitress by a duplicate of its descriptor. The
 duplicate stays open when waitress closes its own descriptor. Only this module depends on these

@@ -138,10 +138,10 @@ def _checked(target: Path) -> Path:
 def _by_path(
     found: Iterator[PlanSource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, PlanSource]:
-    """Return one source for each path.
+    """Return the source from which each path is copied.
 
-    A path for which workers made different contents is refused. Raise InvalidRequest if a worker
-    that ``take`` names has no files.
+    If workers made different contents of a path, ``take`` must name one of the workers; otherwise
+    the path is refused. Raise InvalidRequest if a worker that ``take`` names has no files.
     """
     by_path: dict[str, list[PlanSource]] = {}
     for each in found:

@@ -55,9 +55,9 @@ def merge_command(
 
     JOB must have ended. --include adds the commits of a worker that failed, timed out, or was not
     the chosen candidate. The worker stays included until --exclude names it. With the id of a child
-    job, --include restores changes that the job's parent worker discarded. The previous result
-    stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another attempt.
-    The exit code is that of `status JOB`. Needs a running server.
+    job, --include restores changes that the child job's parent worker discarded. The previous
+    result stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another
+    attempt. The exit code is that of `status JOB`. Needs a running server.
     """
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
     asked = {name: value for name, value in choice.items() if value}
@@ -115,7 +115,7 @@ def _without(hunks: int) -> str:
 
 
 def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield the workers of each hunk that another worker's version replaced, and a line of text."""
+    """Yield each hunk that another worker's version replaced, as its workers and a line of text."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

@@ -51,7 +51,7 @@ class DemoFailed(OrchestratorError):
 
 @dataclass(frozen=True)
 class DemoFolder:
-    """A home for the demo only. Contains no files of the user."""
+    """The folder of one demo, which is also the demo's home. Contains no files of the user."""
 
     path: Path
 

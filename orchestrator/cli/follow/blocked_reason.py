@@ -28,10 +28,10 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """Return a line with the cause.
+        """Return a line with the reason why a worker waits.
 
-        None if no worker waits, if the cause has not changed, or if the last event is too recent.
-        None also if the server does not answer.
+        None in four cases: no worker waits, the reason has not changed, the last event is too
+        recent, or the server does not answer.
         """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None

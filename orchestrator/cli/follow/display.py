@@ -93,7 +93,10 @@ class Display(Protocol):
     def event(self, event: Event) -> None: ...
 
     def show_output_of(self, logs: Path) -> None:
-        """Show workers' output, too, from the directory of their logs on this machine."""
+        """Also show the last lines of workers' output.
+
+        ``logs``: the directory of the workers' logs on this machine.
+        """
 
     def tick(self) -> None:
         """Called a few times a second."""

@@ -119,10 +119,10 @@ def _logs_of(surroundings: CliContext, job_id: str) -> Path:
 
 
 def _ended_without_server(surroundings: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return a job's status from the workspace if the job has ended, and its server has stopped.
+    """Return a job's status from its files if the job has ended and its server has stopped.
 
-    Otherwise return None. The user who started the server may stop it as soon as the last job has
-    ended.
+    Otherwise return None. A server may stop right after its last job has ended, before this process
+    has received the job's last event.
     """
     if surroundings.environ.get("ORCHESTRATOR_API_URL"):
         return None

@@ -179,7 +179,7 @@ class ProgressLines:
         return max(0, self.total - busy - sum(counts[status] for status in _ENDED))
 
     def unsuccessful(self) -> Iterator[tuple[int, str]]:
-        """Return pairs of a number and a status: how many workers have each unsuccessful status."""
+        """Yield the number of workers in each unsuccessful status, and the status."""
         counts = self.counts()
         return ((counts[status], status) for status in _UNSUCCESSFUL if counts[status])
 

@@ -34,7 +34,7 @@ ONLY_ONE = "the task has one candidate"
 @project_option
 @pass_surroundings
 def compare_command(surroundings: CliContext, job_id: str, task_id: str, diff: bool) -> None:
-    """Compare the candidates of TASK, and show the chosen one."""
+    """Compare the candidates of TASK, and show the choice."""
     surroundings.work_on_project_of(job_id)
     found = find_comparison(surroundings, job_id, task_id)
     if diff:
@@ -185,8 +185,9 @@ def _show_differences(surroundings: CliContext, found: Answer) -> None:
 
 
 def _differences(surroundings: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield each candidate that was not chosen, and its difference from the chosen one as a patch.
+    """Yield the worker id of each candidate that was not chosen, and a patch.
 
+    The patch is the difference from the chosen candidate. Candidates without a branch are omitted.
     Raises Conflict if no candidate is chosen, or if the chosen candidate has no branch.
     """
     from orchestrator.composition import difference_between

@@ -33,8 +33,8 @@ SECONDS = Seconds(min=0)
 def wait_command(surroundings: CliContext, job_id: str, timeout: float | None) -> int:
     """Wait until JOB has ended, and exit with its exit code.
 
-    Prints the status. If JOB is not completed, or has a remark, the reason follows on standard
-    error.
+    Prints the status. The reasons of the status, if any, follow on standard error, with the
+    commands that merge missing changes.
     """
     from orchestrator.cli.output.job_ending import ending_lines
     from orchestrator.cli.output.terminal import terminal_width

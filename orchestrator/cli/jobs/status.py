@@ -192,7 +192,10 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line with the last session of a worker with several attempts: resumed, or new."""
+    """Yield a line about a worker's latest session: whether it was resumed, or is new.
+
+    Yield nothing if the session belongs to the first attempt.
+    """
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"

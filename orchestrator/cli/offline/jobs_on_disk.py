@@ -230,7 +230,10 @@ def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return the child job ``job_id``, assembled from its workers ``tasks`` and from ``record``."""
+    """Return the child job ``job_id``, assembled from its workers ``tasks`` and from ``record``.
+
+    ``record``: the child job's fields in the root job's status; they have priority.
+    """
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {
         "job_id": job_id,

@@ -48,9 +48,10 @@ def _lacks_job(error: OrchestratorError) -> bool:
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the server's problem object.
+    """Return the problem object of an error.
 
-    An error of this program gets an object of the same form.
+    An error that the server reported has the server's object. An error of this program gets an
+    object of the same form.
     """
     given = getattr(error, "problem", None)
     if given is not None:

@@ -77,7 +77,8 @@ def ending_lines(answer: Answer, width: int) -> list[str]:
 def _ways_in(answer: Answer) -> Iterator[str]:
     """Yield the commands that merge or show the changes which the result lacks.
 
-    Promised files that were not created are omitted: the job's reason has the command for them.
+    Files that a task promised and no worker created are omitted: the job's reason has the command
+    for them.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -184,7 +185,8 @@ def _places(answer: Answer) -> list[str]:
 def brings_in(loss: Answer) -> bool:
     """True if the command for missing changes merges them; False if it only shows them.
 
-    Files of earlier versions lack the field ``brings_in``. For them, the cause decides.
+    Files that an earlier version of the product wrote lack the field ``brings_in``. For them, the
+    cause decides.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 

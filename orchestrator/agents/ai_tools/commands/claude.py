@@ -121,9 +121,9 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
     """Return the environment variable that names the directory of the user's login.
 
-    All sessions of the user renew the login under a lock in this directory. Empty if a sandbox
-    forbids writing to ``own``, the user's configuration directory. Claude then has only the link to
-    the login file.
+    Claude renews the login under a lock in this directory, which all sessions of the user share.
+    Empty if a sandbox forbids writing to ``own``, the user's configuration directory. Claude then
+    uses only a link to the user's login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}

@@ -146,9 +146,9 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's decisions about hooks, with the path of this attempt's hooks file.
+    """Return the user's decisions about hooks, each under the path of this attempt's hooks file.
 
-    Codex stores each decision under the path of the file that defines the hook.
+    Codex stores a decision under the path of the file that defines the hook.
     """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {
@@ -166,7 +166,7 @@ def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
 
 
 def _home_skills(ask: Ask) -> list[Path]:
-    """Return the skills in the home directory.
+    """Return the skills in the user's home directory.
 
     Codex reads these skills even with a private CODEX_HOME.
     """
@@ -192,8 +192,8 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
     """Return the setting of a model provider for the user's base URL or the user's API key.
 
-    Empty without a base URL if there is a login, or if there is no key. Codex then uses its
-    default.
+    Without a base URL, the setting is empty in two cases: the user is logged in, or has no API key.
+    Codex then uses its default provider.
     """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")

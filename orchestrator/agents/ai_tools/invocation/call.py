@@ -37,7 +37,7 @@ class CallLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """The input of a tool's ``call``: one attempt. All paths are absolute."""
+    """The input of a tool's function ``call``: the facts of one attempt. All paths are absolute."""
 
     #: The program with its first arguments.
     command: tuple[str, ...]

@@ -94,7 +94,7 @@ def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
     PowerShell puts quotation marks around arguments with blanks, and keeps existing quotation
-    marks. Inside them, cmd.exe, which runs batch files, interprets only ``%NAME%``.
+    marks. Between quotation marks, cmd.exe, which runs batch files, interprets only ``%NAME%``.
     """
     if word and not _HAS_MEANING.search(word):
         return word

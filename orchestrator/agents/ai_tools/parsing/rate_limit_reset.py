@@ -122,10 +122,10 @@ def _next(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return ``when``, a time of today, or the same time of tomorrow if it has passed.
+    """Return the next occurrence of ``when``, a time of today.
 
-    Messages have no seconds. If ``when`` passed less than two minutes ago, return the end of its
-    minute.
+    If ``when`` has passed, return the same time of tomorrow. If ``when`` passed less than two
+    minutes ago, return the end of its minute, because messages have no seconds.
     """
     if when > now:
         return when

@@ -16,7 +16,7 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """Return the message of an API error that contains JSON; any other text unchanged."""
+    """Return the message in the JSON of an API error. Return any other text unchanged."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words

@@ -118,7 +118,10 @@ class ClaudeReader:
         return events
 
     def _partial(self, event: Object) -> list[AgentEvent]:
-        """Count further output tokens of a message: only the message's last event has the total."""
+        """Count the output tokens of a message that its earlier events did not report.
+
+        Only the message's last event has the total.
+        """
         if json_values.text(event, "event", "type") != "message_delta":
             return []
         total = json_values.count(event, "event", "usage", "output_tokens") or 0

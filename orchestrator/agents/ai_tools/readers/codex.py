@@ -148,7 +148,10 @@ class CodexReader:
         return [*events, did] if did.denied or not begun else events
 
     def _step(self) -> list[AgentEvent]:
-        """Count a step. The session file's count has priority: the stream omits some commands."""
+        """Count a step from the output stream, which omits some commands.
+
+        If the session file has more steps, its number of steps counts.
+        """
         self._steps.put_out()
         return [*self._meter.raise_to(Usage(steps=self._count))]
 

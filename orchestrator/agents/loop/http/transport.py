@@ -119,7 +119,10 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the environment's proxy for https; None if it names none for this host."""
+    """Return the proxy for https that the environment variables name.
+
+    None if they name no proxy, or exclude this host from the proxy.
+    """
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

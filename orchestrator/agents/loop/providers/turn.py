@@ -61,7 +61,10 @@ class Dialect(Protocol):
         """Return the next request, which contains the whole conversation."""
 
     def answered(self, answer: object) -> Turn:
-        """Add an answer to the conversation. Raise ModelFailure for an invalid answer."""
+        """Add an answer to the conversation, and return the answer as a ``Turn``.
+
+        Raise ModelFailure for an invalid answer.
+        """
 
     def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         """Add the results of the last answer's tool calls, and then the text ``words``."""

@@ -74,8 +74,8 @@ class ModuleIndex:
         """Return the path of the Python file ``module`` in the directory of ``importer``.
 
         Return "" if there is no such file, or if the directory is a package. Python searches the
-        directory of a script, and pytest that of a test. Neither searches the directory of a module
-        in a package.
+        directory of a script, and pytest searches the directory of a test. The directory of a
+        module in a package is not searched.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")

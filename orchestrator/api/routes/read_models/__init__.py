@@ -1,1 +1,1 @@
-"""Calls that list many jobs or workers, or show parts of one."""
+"""Calls that list many jobs or workers, or show parts of one job."""

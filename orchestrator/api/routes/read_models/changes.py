@@ -65,9 +65,9 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
 
 def _in_parts(read: Callable[[], Value]) -> Value:
-    """Return the result of ``read``.
+    """Return the result of ``read``, which reads changes.
 
-    If it is too large, raise a 413 with a link to each of its files.
+    If the result is too large, raise a 413 with links to the changes of single files.
     """
     try:
         return read()

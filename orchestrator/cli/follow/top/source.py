@@ -59,9 +59,10 @@ class Wanted(Protocol):
 
 
 class ServerSource:
-    """Reads jobs from a server, and the workers of the jobs whose workers the screen shows.
+    """Reads jobs from a server. Reads workers only for jobs whose workers are on the screen.
 
-    Uses the light client, because loading ``requests`` takes longer than a whole frame.
+    Uses a client without ``requests``, because loading ``requests`` takes longer than a whole
+    frame.
     """
 
     def __init__(self, address: "Address") -> None:
