@@ -183,7 +183,7 @@ def test_workers_are_told_stopped_and_retried_and_the_job_is_paused(page: Page, 
     good.touch()
     page.locator(".dag .node", has_text="Fails first").click()
     page.locator("aside").get_by_role("button", name="Retry").click()
-    expect(page.get_by_text("It runs again")).to_be_visible()
+    expect(page.get_by_text("The worker runs again")).to_be_visible()
     expect(head).to_contain_text("3 succeeded")
     expect(page.locator(".pill")).to_have_text("partial")
     page.keyboard.press("2")

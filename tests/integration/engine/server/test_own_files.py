@@ -221,7 +221,7 @@ def test_a_worktree_with_submodules_waits_for_a_machine_that_shares_files(
     def reason() -> str:
         return str(server.get(f"/jobs/{job}")["workers"][0]["reason"])
 
-    until(lambda: "worktrees with submodules" in reason(), "the worker waits, with the reason")
+    until(lambda: "shares the server's files" in reason(), "the worker waits, with the reason")
     server.call("POST", f"/jobs/{job}/cancel")
     assert server.wait(job)["status"] == "cancelled"
 
