@@ -18,10 +18,10 @@ from orchestrator.engine.gates.gate_process import GateProcesses, environment_of
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.gates.gate_selection import GatePlans
 from orchestrator.engine.runtime.background import BackgroundPool
+from orchestrator.engine.runtime.common_environment import WorkerEnvironment
 from orchestrator.engine.runtime.late_part import late
 from orchestrator.engine.runtime.messages import Post
 from orchestrator.engine.runtime.running_processes import RunningProcesses
-from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.engine.worktrees.setup_commands import Setup
 from orchestrator.gates import PROBE
 from orchestrator.schemas import answers

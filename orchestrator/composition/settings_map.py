@@ -16,8 +16,8 @@ from orchestrator.config.fields.kinds import Processors
 from orchestrator.core.limits.quotas import LIVE_PER_RUNNING, Ceilings, KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.scheduler.placement import Machine
+from orchestrator.engine.runtime.common_environment import WorkerEnvironment
 from orchestrator.engine.runtime.machine import Bounds, Headroom
-from orchestrator.engine.runtime.worker_environment import WorkerEnvironment
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,

@@ -21,12 +21,12 @@ from orchestrator.core.ports.outbox import (
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.outbox import webhooks as hooks
 from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.delivery import MOST_OF_ENDPOINT, Sender
 from orchestrator.outbox.delivery_retries import GONE, after_attempt
 from orchestrator.outbox.http import Outcome
 from orchestrator.outbox.messages import moment
 from orchestrator.outbox.notifications import notifications as notes
 from orchestrator.outbox.notifications.notice import test_notice
-from orchestrator.outbox.sender import MOST_OF_ENDPOINT, Sender
 from orchestrator.security.secrets.masking import shown_address
 
 OFF = f"the receiver answered 410 Gone; to turn the endpoint on again: {COMMAND} webhooks test "

@@ -36,6 +36,7 @@ from orchestrator.reports.summary import (
     ways_in,
     ways_to_see,
 )
+from orchestrator.reports.template_engine import Templates
 from orchestrator.reports.template_values import (
     NO_LINES,
     ChildJobLine,
@@ -50,7 +51,6 @@ from orchestrator.reports.template_values import (
     words_of_people,
     worker_output,
 )
-from orchestrator.reports.templates import Templates
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -142,7 +142,7 @@ LIGHT = frozenset(
         "core.text.json_values",
         "security",
         "security.control_sequences",
-        "security.environment",
+        "security.worker_environment",
         "security.stdlib_client",
         "security.secrets",
         "security.secrets.masking",

@@ -54,8 +54,8 @@ from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting
 from orchestrator.core.scheduler.transitions.merge_facts import MergeFacts
 from orchestrator.core.scheduler.transitions.merge_rejection import MergeRejections
 from orchestrator.core.scheduler.transitions.preloads import Began, Ended, Preloads
-from orchestrator.core.scheduler.transitions.recovery import Recovery
 from orchestrator.core.scheduler.transitions.reopening import Reopening
+from orchestrator.core.scheduler.transitions.server_restart import Recovery
 from orchestrator.core.scheduler.transitions.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.worker_start import RunningWorkers
 from orchestrator.core.scheduler.view import SchedulerView

@@ -34,20 +34,20 @@ from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
 from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.core.repository.repository import signature_of
 from orchestrator.engine.planning.task_intent import intent_of_task
-from orchestrator.engine.runtime.machine import PortRanges
-from orchestrator.engine.runtime.worker_environment import (
+from orchestrator.engine.runtime.common_environment import (
     GATE_REPORT,
     WorkerEnvironment,
     base_environment,
     project_programs,
 )
+from orchestrator.engine.runtime.machine import PortRanges
 from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, not_copied
-from orchestrator.security.environment import (
+from orchestrator.security.files import scratch_directory as scratch
+from orchestrator.security.files import search_boundary
+from orchestrator.security.worker_environment import (
     not_for_this_machine,
     secrets_in,
 )
-from orchestrator.security.files import scratch_directory as scratch
-from orchestrator.security.files import search_boundary
 
 
 @dataclass(frozen=True, slots=True)

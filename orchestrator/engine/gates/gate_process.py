@@ -20,19 +20,19 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.repository.repository import Tools
 from orchestrator.engine.gates import missing_packages
 from orchestrator.engine.runtime.background import BackgroundPool
-from orchestrator.engine.runtime.running_processes import RunningProcesses
-from orchestrator.engine.runtime.worker_environment import (
+from orchestrator.engine.runtime.common_environment import (
     GATE_REPORT,
     WorkerEnvironment,
     base_environment,
     project_programs,
 )
+from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.worktrees.setup_commands import NO_SETUP, Setup, why_failed
-from orchestrator.security.environment import secrets_in
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
 from orchestrator.security.files.untrusted_files import read_regular, read_tail
 from orchestrator.security.secrets.keys import new_proof
+from orchestrator.security.worker_environment import secrets_in
 
 logger = logging.getLogger(__name__)
 

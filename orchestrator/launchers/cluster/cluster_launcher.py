@@ -37,7 +37,7 @@ from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
 from orchestrator.launchers.cluster.registry import NodeRegistry
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.launcher import LocalLauncher
-from orchestrator.security.environment import worker_environment
+from orchestrator.security.worker_environment import worker_environment
 
 if TYPE_CHECKING:
     from orchestrator.launchers.cluster.dask.dask_nodes import DaskNodes

@@ -202,6 +202,14 @@ def longest_lease(terms: LeaseTerms, entry: NodeEntry | None, addresses: Sequenc
     return terms.fenced_after + terms.lease + terms.absence if terms.absence else math.inf
 
 
+def is_lost(node: ConnectedNode, now: float) -> bool:
+    """True if the node is disconnected, and must have stopped its workers.
+
+    ``now``: seconds of the event loop's clock.
+    """
+    return node.link is None and now >= node.fenced_at
+
+
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 

@@ -50,6 +50,7 @@ from orchestrator.launchers.cluster.link import Link, Message, Window, packed, u
 from orchestrator.launchers.cluster.lost_nodes import (
     GivenUpAttempt,
     LateEnds,
+    is_lost,
     longest_lease,
     lost_attempts,
 )
@@ -487,7 +488,7 @@ class NodeLinks:
                 flight.worktree.disconnected()
         node.link = None
         self._late.disconnected(node.name)
-        logger.warning("node lost", extra={"action": "node_lost", "node": node.name})
+        logger.warning("node disconnected", extra={"action": "node_lost", "node": node.name})
         self._changed(node)
 
     def _welcome_for(self, node: ConnectedNode, known: Mapping[str, Mapping[str, int]]) -> Message:
@@ -713,7 +714,7 @@ class NodeLinks:
             if node.link is not None:
                 if now > node.silent_at:
                     node.link.abort()
-            elif now >= node.fenced_at:
+            elif is_lost(node, now):
                 for flight, exit in lost_attempts(node, self._late):
                     self._over(node, flight, exit, "")
 

@@ -21,13 +21,13 @@ from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.addresses import AddressPolicy
+from orchestrator.outbox.delivery import Sender
 from orchestrator.outbox.http import Poster
 from orchestrator.outbox.messages import Messages
 from orchestrator.outbox.notifications import mail, other_services
 from orchestrator.outbox.notifications.notice import Notice
 from orchestrator.outbox.notifications.notifications import Notifications
 from orchestrator.outbox.notifications.targets import Target, TargetKind
-from orchestrator.outbox.sender import Sender
 from orchestrator.store import SqlStore, sqlite_url
 from tests.contract.store_values import a_job, a_worker, an_event
 from tests.integration.engine.site import until

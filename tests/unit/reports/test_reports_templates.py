@@ -91,7 +91,7 @@ def test_text_of_a_worker_is_never_a_template(tmp_path: Path) -> None:
     assert not {"49", "42", "35"} & set(report.split())
 
 
-PREPARE = "import jinja2\nfrom orchestrator.reports.templates import Templates\n"
+PREPARE = "import jinja2\nfrom orchestrator.reports.template_engine import Templates\n"
 COUNTED = """
 compiled, compile = [], jinja2.Environment.compile
 def counting(*given, **named):

@@ -10,11 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.security.environment import (
-    not_for_this_machine,
-    secrets_in,
-    worker_environment,
-)
 from orchestrator.security.files.untrusted_files import (
     open_log,
     read_regular,
@@ -22,6 +17,11 @@ from orchestrator.security.files.untrusted_files import (
     replace_file,
 )
 from orchestrator.security.secrets.keys import DEFAULT, ApiKeys, hash_key, new_key
+from orchestrator.security.worker_environment import (
+    not_for_this_machine,
+    secrets_in,
+    worker_environment,
+)
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from orchestrator.core.dataclass import dataclass
-from orchestrator.security.environment import worker_environment
 from orchestrator.security.files import search_boundary
+from orchestrator.security.worker_environment import worker_environment
 
 #: Variable with the path of a gate's report. Workers get it as well, so that they can run the
 #: gate's command.
