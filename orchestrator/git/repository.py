@@ -47,9 +47,11 @@ from orchestrator.security.files.untrusted_files import replace_file
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
 ) -> None:
-    """Roll a worktree back, as in ``core.repository.repository``.
+    """Reset a branch and its worktree to a commit, and restore the ignored files of the commit
+    ``kept``.
 
-    The caller must first save the worktree's files, because they are lost.
+    ``core.repository.repository`` describes the contract. The caller must first save the worktree's
+    files, because they are lost.
     """
     broken_worktrees.mend(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
@@ -125,10 +127,11 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield the names and values of settings with which git cannot push. Fetching still works.
+    """Yield the names and values of git settings with which pushes fail. Fetching still works.
 
-    The settings name each remote's full address. Git applies the rule with the longest matching
-    address, and the user's own rules may match, too.
+    Each remote's full address has its own setting, in addition to the settings for network
+    protocols. Git applies the setting with the longest matching address, and the user may have such
+    settings, too.
     """
     listed = os.fsdecode(configuration.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]

@@ -79,8 +79,9 @@ def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> 
 def _is_gone(field: str) -> bool:
     """True if a status entry is a file that was removed from the disk or from the index.
 
-    Git lists a file that was removed only from the index a second time, as untracked. Do not pass a
-    removed file to git as a path: git fails if a link has replaced the file's directory.
+    A file that was removed only from the index still exists. Git also lists such a file as
+    untracked. Do not pass a removed file to git as a path: git fails if a link has replaced the
+    file's directory.
     """
     return field[:1] == "1" and "D" in field[2:4]
 

@@ -1,10 +1,12 @@
-"""Submodules: in worktrees, and the user's own.
+"""Submodules: their checkouts in worktrees, and the user's own submodule repositories.
 
-Submodules in worktrees are filled from the user's submodule repositories, without a network. In a
-worktree, each submodule has a separate repository inside the worktree's git directory. It borrows
-objects from the user's submodule repository. A worker's changes are committed in the separate
-repository. Then they are fetched to a branch of the user's submodule repository, so that they
-outlive the worktree. Nothing else in the user's repository is changed.
+The submodules of a worktree are filled from the user's submodule repositories, without a network.
+Each submodule of a worktree has a separate repository inside the worktree's git directory. This
+separate repository borrows objects from the user's submodule repository.
+
+A worker's changes are committed in the separate repository. Then the commits are fetched to a
+branch of the user's submodule repository, so that the commits outlive the worktree. Nothing else in
+the user's repository is changed.
 """
 
 import hashlib
@@ -216,9 +218,9 @@ def commit_all(
 
 
 def _keep(module: Submodule, commit: str, name: str) -> None:
-    """Fetch a commit into the user's submodule repository.
+    """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    A push is not used, because it would run the user's hooks.
+    A push is not used, because a push would run the user's hooks. Raise RepositoryError.
     """
     source = module.source
     if source is None:
@@ -289,7 +291,11 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
-    """Check out each submodule at its commit in ``then``, if ``now`` has another commit."""
+    """Check out the submodules that differ between two commits of a worktree.
+
+    ``now`` and ``then``: the worktree's commits before and after the move. Each submodule of
+    ``then`` for which ``now`` has another commit is checked out.
+    """
     before = links(git, now)
     for module in listed(git, admin, top, then):
         if before.get(module.path) != module.commit and (module.is_filled or _make(module)):

@@ -61,10 +61,10 @@ class Messages:
         return [need for job, workers in found for need in needs_of(job, workers)]
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return the status and reason for a message.
+        """Return the status and reason of a job for a message.
 
-        If the entry is about the end of a job, return the status and reason in the event.
-        Otherwise, return the job's present status and reason.
+        If the entry is about the job's end, return the status and reason that the stored
+        ``job_ended`` event has. Otherwise, return the job's present status and reason.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

@@ -222,7 +222,7 @@ def _opening(start: re.Match[str]) -> Opened:
 
 
 def _text_before(start: re.Match[str]) -> Iterator[str]:
-    """Yield the text before the fence on its line, such as a list marker, and an empty line.
+    """Yield two lines: the text before the fence on its line, such as a list marker, and "".
 
     Yield nothing if there is no such text.
     """

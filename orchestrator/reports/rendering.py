@@ -189,7 +189,7 @@ class Pages:
     """The reports of one job and its descendants.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
-    report of results. The same text is removed from the workers' outputs.
+    report that shows results. The same text is removed from the workers' outputs.
     """
 
     def __init__(
@@ -386,7 +386,7 @@ class Pages:
     def _files(
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
     ) -> Sequence[MadeFile]:
-        """Return the table of files.
+        """Return the files that the workers created or changed, for the table of files.
 
         ``lines``: numbers of added and removed lines in the merged result, by file.
         """
@@ -455,7 +455,11 @@ class Pages:
 
 
 def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
-    """Return the worker with the output. Most short commands have none, and need no copy."""
+    """Return the worker with ``output``, and with the length of the whole output.
+
+    If the worker already has both values, return the same object. Most short commands have no
+    output, so this saves a copy.
+    """
     if (worker.output, worker.output_length) == (output, length):
         return worker
     return replace(worker, output=output, output_length=length)

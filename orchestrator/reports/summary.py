@@ -107,7 +107,7 @@ def summary_of(
     missed: Sequence[WorkerView],
     figures: Analytics,
 ) -> Summary:
-    """Return the summary.
+    """Return the content of the first screen of a job's result.
 
     ``missed``: unsuccessful workers whose task no other candidate completed.
     """

@@ -25,7 +25,9 @@ class LockRequest(Wire):
 
 
 class UnlockRequest(Wire):
-    """Request to release leases of the calling worker. With an API key, leases of any worker."""
+    """Request to release leases of the calling worker. A call with an API key may release leases of
+    any worker.
+    """
 
     names: Names
     """Names, as in the request for the locks."""

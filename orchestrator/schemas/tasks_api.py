@@ -81,7 +81,9 @@ class TaskBody(CallbackRequest):
 
 
 class TaskMergeBody(Wire):
-    """The options of a merge in the body, which replace query parameters."""
+    """The options of a merge, in the body in place of the query. A query parameter has priority
+    over the same option in the body.
+    """
 
     task_id: Text | None = None
     """Id of the task; must be the id in the path."""

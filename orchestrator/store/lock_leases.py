@@ -1,8 +1,8 @@
 """Stored leases of locks.
 
-A row counts only while its attempt runs, so a lease ends with its attempt. Every caller first
-changes the row of the fencing number. On PostgreSQL, servers therefore decide one after another. On
-SQLite, the write lock has the same effect.
+A row counts only while its attempt runs, so a lease ends with its attempt. Each caller's
+transaction first changes the row of the fencing number. On PostgreSQL, this makes transactions wait
+for each other. On SQLite, the write lock has the same effect.
 """
 
 from collections.abc import Collection, Iterable, Sequence

@@ -67,7 +67,10 @@ class RecentTrees:
         return tree_of(jobs, tasks, workers, attempts, last_seq)
 
     def workers(self, job_id: str) -> Sequence[Worker] | None:
-        """Return a job's workers by index, without advisers. None if the database must be read."""
+        """Return a job's workers by index, without planners and reviewers.
+
+        Return None if the database must be read.
+        """
         with self._lock:
             rows = self._of_job.get(job_id)
             if rows is None:

@@ -321,7 +321,7 @@ class SqlStore:
     def lease_session(self, seconds: float) -> LeaseSession | None:
         """Return a session for the server's lease; None if the database is a file.
 
-        After ``seconds``, an unreachable database is an error of the session.
+        ``seconds``: after this time, the session reports an unreachable database as an error.
         """
         return None if self.file else LeaseSession(self._url, self._where, seconds)
 

@@ -54,7 +54,10 @@ class DiskReserve:
         return given
 
     def drop(self) -> bool:
-        """Remove the reserve when the server writes nothing more. Return True if there was one."""
+        """Remove the reserve. Return True if there was a reserve.
+
+        Call this when the server will write nothing more.
+        """
         self._held = False
         try:
             os.unlink(self._path)

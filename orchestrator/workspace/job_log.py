@@ -108,7 +108,7 @@ class JobLog:
     def _try_again_later(self) -> None:
         """Set a timer that writes missing lines later.
 
-        After the job's end, no change may follow that would write them.
+        Otherwise the lines could stay missing, because the job may have no further change.
         """
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return

@@ -171,7 +171,8 @@ class WorkspaceLayout:
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
         """Write a message into the directory from which the worker's driver reads messages.
 
-        Return the path of its file; "" if the driver has already read the message. Raise OSError.
+        Return the path of the message's file; "" if the driver has already read the message. Raise
+        OSError.
         """
         directory = self.control(worker, worker.attempt)
         os.makedirs(directory, 0o700, exist_ok=True)

@@ -68,9 +68,9 @@ class _Watched:
 
 
 class StatusFiles:
-    """Writes the status files in a background thread. An observer of stored changes.
+    """Observer of stored changes that writes the status files in a background thread.
 
-    It remembers the state of all unfinished trees.
+    The object remembers the state of all unfinished trees.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
@@ -206,7 +206,7 @@ class StatusFiles:
     def _write_later(self, watched: _Watched, error: Exception) -> None:
         """Write the file again later, because this write failed.
 
-        After the job's end, no change may follow that would write it.
+        Otherwise the file could stay outdated, because the job may have no further change.
         """
         root_id = watched.root.id
         with self._lock:
@@ -327,7 +327,10 @@ def _by_job(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, list[Wo
 
 
 def _listed(jobs: Sequence[Job], workers: Sequence[Worker]) -> Sequence[Worker]:
-    """Return the workers that the file lists: the most important ones, with their parents."""
+    """Return the workers that the file lists, with their parent workers.
+
+    If there are too many workers, failed workers are selected first.
+    """
     if len(workers) <= LISTED_WORKERS:
         return workers
     starters = {job.id: job.parent_worker_id for job in jobs}
@@ -378,7 +381,11 @@ def _question(question: Question) -> dict[str, Any]:
 
 
 def _changes(job: Job) -> dict[str, Any]:
-    """Return the fields ``changed_nothing`` and ``nothing_built``."""
+    """Return the fields ``changed_nothing`` and ``nothing_built``.
+
+    ``changed_nothing``: the workers that succeeded without an expected change. ``nothing_built``:
+    True if the request asks for a change, but no AI agent worked on it.
+    """
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 

@@ -160,8 +160,9 @@ class _Again:
         self._note(path, what, f"restored to their values before the job{kept}")
 
     def _exchange_config(self, path: str) -> None:
-        """Restore the configuration if git works with the backup. If git still fails, another file
-        is the cause, and the configuration stays.
+        """Restore the configuration from the backup if git then works.
+
+        If git still fails, another file is the cause. The present configuration then stays.
         """
         now = present(path)
         kept = self._exchange(path)
@@ -192,7 +193,8 @@ class _Again:
     def _put_back_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
-        If only the packed-refs file is broken, the commits in its readable lines have priority.
+        ``all_gone``: True if the directory of the refs was missing. If False, the packed-refs file
+        is broken. Then its readable lines have priority over the saved refs.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.aside.job / REFS, _MOST_BYTES) or b"")

@@ -31,7 +31,9 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """Possible ways to restore a job's change to the repository."""
+    """State of a job's change to the user's repository, which decides if ``restore`` can undo the
+    change.
+    """
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"

@@ -1,1 +1,1 @@
-"""The user's own checkout and refs: read, not written."""
+"""The user's own checkout and refs. They are only read, except for entries in ``info/exclude``."""

@@ -126,7 +126,9 @@ def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def ways_to_merge(git: Git, common: Path) -> str:
-    """Implements ``core.repository.repository.Repository.ways_to_merge``."""
+    """Return a digest of the git settings and attributes that decide how files are merged; "" if
+    there are none.
+    """
     settings = configuration.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
     settings += attributes.read_bytes() if attributes.is_file() else b""

@@ -45,7 +45,9 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """Save the worktree's ignored files in a commit, and return it; "" if there are none."""
+    """Save the worktree's ignored files in a commit. Return the commit; "" if there are no ignored
+    files.
+    """
     found = look(git, top)
     if found.is_empty:
         return ""
@@ -151,7 +153,10 @@ def _tree(git: Git, files: list[str]) -> str:
 
 
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
-    """Return the note in a commit of ignored files: the files that the commit omits."""
+    """Return the note in a commit that ``keep`` created.
+
+    The note lists the ignored files that the commit omits. The result is empty without a note.
+    """
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
     found: object = json.loads(text.removeprefix(_NOTE) or "{}")
@@ -176,7 +181,10 @@ def _share(users: Path, own: Path) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all untracked files, including ignored files, except the paths in ``left``."""
+    """Remove all untracked files, including ignored files.
+
+    ``left``: the paths that stay, as keys.
+    """
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

@@ -53,9 +53,9 @@ def send(
 ) -> Sequence[str]:
     """Write the objects of a commit into a directory, except those of the ``known`` commits.
 
-    ``changes``: the worktree's files as one more commit; ``commit`` if none is changed. Return the
-    commits that the node then has: ``commit``, and the ``known`` commits that exist here. Raise
-    RepositoryError or OSError.
+    ``changes``: a commit with the worktree's present files; equal to ``commit`` if no file is
+    changed. Return the commits that the node then has: ``commit``, and the ``known`` commits that
+    exist here. Raise RepositoryError or OSError.
     """
     present = send_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
@@ -187,7 +187,10 @@ def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
 
 
 def _remove_others(git: Git, index: str) -> None:
-    """Remove the files that are neither in ``index`` nor ignored: the node no longer has them."""
+    """Remove the files that the node no longer has.
+
+    These are the files that are neither in ``index`` nor ignored.
+    """
     how = ("ls-files", "--others", "--exclude-standard", "-z")
     for each in git.run(*how, env={"GIT_INDEX_FILE": index}).fields:
         if not each.endswith("/"):

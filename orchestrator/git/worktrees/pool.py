@@ -47,7 +47,10 @@ class PooledWorktree:
 
     @property
     def about(self) -> Path:
-        """File with the index's commit, and a digest of the git settings that wrote the files."""
+        """The file with the commit of the index, and with a digest of the git settings.
+
+        The settings are those with which git wrote the worktree's files.
+        """
         return self.path / "about"
 
 
@@ -169,7 +172,7 @@ def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
     ``git reset`` rewrites every file whose times, size, or inode differ from the index. It may miss
-    a change of only the mode, made in the second in which the file was written.
+    a changed mode if the mode was changed in the same second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

@@ -33,9 +33,9 @@ _MOST_NUMBERS = 10_000
 def register(git: Git, common: Path, directory: str, branch: str) -> Path | None:
     """Create ``directory``, which must not exist, and register it as a worktree.
 
-    ``branch``: the full name of a branch that no other worktree has checked out. Return the
-    worktree's own part of the repository. Return None, and change nothing, if only git can register
-    it.
+    Return the worktree's own part of the repository. Return None, and change nothing, if the caller
+    must use ``git worktree add`` instead. ``branch``: the full name of a branch that no other
+    worktree has checked out.
     """
     holder, name = os.path.split(directory)
     # Git stores real paths, so links are resolved in the same way.
@@ -194,9 +194,11 @@ class GitWorktrees:
     def open(
         self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
     ) -> Found:
-        """Open a worktree, as ``core.repository.repository`` describes it.
+        """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
 
-        ``settled`` returns the git that writes the files.
+        A new branch begins at the commit ``start``. ``core.repository.repository`` describes the
+        contract (``open_worktree``). ``settled`` gets the worktree's Git, and returns the Git that
+        writes the files.
         """
         found = self.sound(directory, branch)
         if found is not None:

@@ -88,7 +88,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class _NodeWorktree:
-    """Implements ``core.ports.attempt_files.NodeWorktree``."""
+    """A worker's worktree on a node; implements ``core.ports.attempt_files.NodeWorktree``."""
 
     fetch: Callable[[], bool]
     bring: Callable[[FileChange], str]
@@ -171,8 +171,8 @@ class ClusterLauncher:
         """Hold and yield the worktree of a running worker on a node with its own file system.
 
         Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
-        ``waits``: True to wait for a disconnected node until it is lost; False to raise
-        Unavailable. Any thread may call, except the supervisor's.
+        ``waits``: True to wait for a disconnected node until the node is lost; False to raise
+        Unavailable. Any thread may call, except the supervisor's thread.
         """
         worktrees = self._links.worktrees if self._links is not None else None
         flight = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
@@ -192,8 +192,8 @@ class ClusterLauncher:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
         ``path``: in a directory that was copied before the start. The node gets the file again
-        after each connection. This must do no harm if the worker has renamed the file. Does not
-        block. Raise OSError if the file cannot be read.
+        after each connection, even if the worker has renamed the first copy. Therefore a second
+        copy must do no harm. Does not block. Raise OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 

@@ -1,8 +1,8 @@
 """A node of the cluster, and its attempts, as the server sees them.
 
 ``ConnectedNode`` has the node's connection, its attempts, and its latest reports. ``NodeAttempt``
-has the output files and the end of an attempt. ``machine_of`` is the view of placement.
-``state_of`` is the view of people.
+has the output files and the end of an attempt. ``machine_of`` describes a node for the placement of
+workers. ``state_of`` describes a node for people.
 """
 
 import asyncio
@@ -73,7 +73,10 @@ class NodeAttempt:
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: FileExchange) -> None:
-        """Record that the node has its own file system, and later returns the attempt's files."""
+        """Prepare the attempt for a node with its own file system.
+
+        Such a node returns the attempt's files after the attempt's end.
+        """
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree
@@ -100,8 +103,10 @@ def not_sent(name: str, error: Exception) -> Exit:
 
 
 def not_returned(name: str, exit: Exit, error: Exception) -> Exit:
-    """Return the exit of an attempt whose returned files could not be stored: its result is
-    lost.
+    """Return the exit of an attempt whose files could not be stored after the node had returned
+    them.
+
+    The attempt counts as lost.
     """
     why = f"the files of the worker on node {name} were lost: {error}"
     if exit.ended_by is EndedBy.LOST and exit.error:
@@ -256,7 +261,10 @@ class ConnectedNode:
 
 
 def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Machine:
-    """Return a node as placement sees it. ``least_memory``: bytes that no worker may use."""
+    """Return the description of a node that placement uses to select a machine for a worker.
+
+    ``least_memory``: bytes that no worker may use.
+    """
     usable = None if node.memory_bytes is None else node.memory_bytes - least_memory
     return Machine(
         name=node.name,
@@ -274,7 +282,7 @@ def machine_of(node: ConnectedNode, entry: NodeEntry, least_memory: int) -> Mach
 def state_of(
     node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_after: float
 ) -> NodeState:
-    """Return a node as people see it.
+    """Return the state of a node for people.
 
     ``entry``: None for a removed node. ``fenced_after``: seconds from the latest answer to a node
     until its workers have ended.

@@ -1,10 +1,12 @@
 """Decides which attempts of a node are lost, and accepts their late ends.
 
-If a node's lease ends without a connection, the server gives up the attempts on the node, and
-writes a tombstone for each. If the node connects again, it sends the results of these attempts.
-First, the node sends the output that the server lacks. The output is stored next to the exit
-record. It is also appended to the worker's log, unless a newer attempt uses the log. Then the exit
-record replaces the tombstone. The scheduler decides whether the result counts.
+If a node's lease ends without a connection, the server gives up the attempts on the node. For each
+attempt, it writes a tombstone: an exit record that prevents another start.
+
+If the node connects again, it sends the results of these attempts. First, the node sends the output
+that the server lacks. The output is stored next to the exit record. The output is also appended to
+the worker's log, unless a newer attempt uses the log. Then the node's exit record replaces the
+tombstone. The scheduler decides whether the result counts.
 """
 
 import logging
@@ -213,8 +215,9 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    They have ended, because the node's lease has ended. ``late`` remembers them, in case the node
-    connects again. An attempt that is held is returned by a later call.
+    The attempts have ended, because the node's lease has ended. ``late`` remembers the attempts, in
+    case the node connects again. An attempt whose worktree or files are in use is omitted. A later
+    call returns it.
     """
     lost = [each for each in node.flights.values() if not each.is_taking]
     for flight in lost:

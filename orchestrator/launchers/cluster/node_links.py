@@ -163,9 +163,9 @@ class NodeLinks:
     async def serve(self, listening: Any, welcome: Welcome) -> None:
         """Accept nodes. Call this after the recovery, when the attempts to expect are known.
 
-        ``listening``: a bound socket. Until this call, the socket refuses connections, which
-        extends the leases of nodes. An earlier server's attempts on a node are given up if the node
-        does not connect before its lease ends.
+        ``listening``: a bound socket. Until this call, the socket refuses connections. A node whose
+        connection is refused extends its lease. An earlier server's attempts on a node are given up
+        if the node does not connect before its lease ends.
         """
         self._welcome = welcome
         self.read_registry()

@@ -13,9 +13,9 @@ _CHECK_SECONDS = 0.25
 
 
 class WorktreeExchange:
-    """Only the thread of the nodes' loop may call.
+    """Copies worktrees between the server and the nodes of running attempts.
 
-    ``where``: the node of each attempt.
+    Only the thread of the nodes' loop may call. ``where``: the node of each attempt.
     """
 
     def __init__(self, where: Mapping[str, ConnectedNode]) -> None:
@@ -44,9 +44,11 @@ class WorktreeExchange:
         flight.turn.release()
 
     async def fetch(self, flight: NodeAttempt, *, waits: bool) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+        """Update the server's copy of an attempt's worktree to the state on the node. Return False
+        if the attempt is ending.
 
-        The caller holds the attempt.
+        ``core.ports.attempt_files.NodeWorktree`` describes the contract. The caller holds the
+        attempt.
         """
         while (node := await self._connected(flight, waits=waits)) is not None:
             assert node.link is not None and flight.worktree is not None
@@ -59,9 +61,11 @@ class WorktreeExchange:
         return False
 
     async def bring(self, flight: NodeAttempt, change: FileChange) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+        """Change the files of an attempt's worktree on the node. Return "", or the reason why the
+        files may be unchanged.
 
-        The caller holds the attempt.
+        ``core.ports.attempt_files.NodeWorktree`` describes the contract. The caller holds the
+        attempt.
         """
         node = await self._connected(flight, waits=True)
         if node is None:
@@ -94,7 +98,10 @@ class WorktreeExchange:
         return is_known and not flight.is_ending
 
     def of_worker(self, worker: str) -> NodeAttempt | None:
-        """Return the running attempt of a worker: its id is ``<worker>/<attempt>``."""
+        """Return the running attempt of a worker; None if there is none on a node.
+
+        The id of an attempt is ``<worker>/<attempt>``.
+        """
         found = (each for each in self._where if each.rpartition("/")[0] == worker)
         name = next(found, "")
         return self._where[name].flights[name] if name else None

@@ -118,7 +118,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield options that show those of ``paths`` that ``covers`` hide.
+    """Yield bubblewrap's options that show the paths among ``paths`` that ``covers`` hide.
 
     Each path is shown by its given and its real name.
     """

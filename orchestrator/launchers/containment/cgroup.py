@@ -1,6 +1,6 @@
 """Control groups (version 2): one group for each worker.
 
-A single write kills all processes in it.
+A single write kills all processes in a group.
 """
 
 import errno
@@ -167,10 +167,11 @@ def _write(path: str, content: str) -> None:
 
 
 def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
-    """Enable controllers for the groups below ``base``. Return the enabled ones of ``wanted``.
+    """Enable controllers for the groups below ``base``. Return the names in ``wanted`` that are
+    enabled.
 
-    This process first moves to another group: a group that limits its children must not contain a
-    process.
+    If necessary, this process first moves to another group: a group that limits its children must
+    not contain a process.
     """
     for controller in wanted:
         try:

@@ -48,7 +48,10 @@ def _fault(plan: dict[str, object]) -> str:
 
 
 def _directory(plan: dict[str, object]) -> str:
-    """Return the worker's directory. Only a sandbox needs a directory of its own."""
+    """Return the directory in which the trial's worker starts.
+
+    For a sandbox, create a temporary directory. For all other modes, return the root directory.
+    """
     if plan["mode"] != "sandbox":
         return os.sep
     # Imported when needed: its import takes a fifth of the trial's time

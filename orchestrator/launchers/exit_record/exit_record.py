@@ -1,9 +1,12 @@
-"""Reads the state of attempts from their files, and gives attempts up. A restarted server uses it.
+"""Reads the state of attempts from their files, and gives attempts up. A restarted server uses this
+module.
 
 A record must prove its origin, because workers can write files, too. Only the attempt's shim has a
-secret, which its record contains. ``digest`` is the secret's SHA-256. The writer of a tombstone
-knows only the digest, so a tombstone contains a mark derived from it. Any other record is forged,
-and counts as no record. If no digest was stored, every record counts.
+secret, which its record contains. ``digest`` is the secret's SHA-256.
+
+If the server gives an attempt up, it writes a tombstone: an exit record that prevents another
+start. The server knows only the digest, so a tombstone contains a mark derived from the digest. Any
+other record is forged, and counts as no record. If no digest was stored, every record counts.
 """
 
 import hashlib
@@ -64,7 +67,7 @@ State = FinishedRecord | RunningRecord | Unfinished
 def inspect(exit_path: str, digest: str = "") -> State:
     """Return the state of an attempt.
 
-    If a publication of its record was interrupted, complete it.
+    If the publication of the attempt's exit record was interrupted, complete the publication.
     """
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:

@@ -1,9 +1,12 @@
 """Crash injection for tests: the process kills itself when it reaches the n-th failpoint.
 
-``ORCHESTRATOR_FAILPOINTS=<file>|<n>,<n>,...`` counts the failpoints of all processes that share the
-file, also after a restart of the server. Each reached failpoint adds one line of fixed length to
-the file, so the file's size gives the count. A test can read the names. In place of a number,
-``<name>`` means each time that this failpoint is reached, and ``<name>#<n>`` the n-th time.
+The variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<place>,<place>,...``. A place has one of three
+forms. ``<n>`` means the n-th failpoint that any process reaches. ``<name>`` means each time that
+this failpoint is reached. ``<name>#<n>`` means the n-th time that this failpoint is reached.
+
+The failpoints of all processes that share the file are counted together, also after a restart of
+the server. Each reached failpoint adds one line of fixed length to the file, so the file's size
+gives the count. A test can read the names.
 """
 
 import os

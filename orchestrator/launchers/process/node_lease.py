@@ -20,7 +20,7 @@ def boot_time() -> float:
 
 
 class LeaseFile:
-    """The lease file for the node, which extends the lease."""
+    """The lease file as the node uses it: the node extends the lease."""
 
     def __init__(self, path: str) -> None:
         """Open the lease file, or create it. Raise OSError."""
@@ -36,7 +36,7 @@ class LeaseFile:
 
 
 class LeaseWatch:
-    """The lease file for a shim, which checks whether the lease has ended.
+    """The lease file as a shim uses it: the shim checks whether the lease has ended.
 
     Times are monotonic seconds.
     """

@@ -214,7 +214,7 @@ def _own_score(pid: int) -> _OwnScore | None:
 def offer_to_oom_killer(pid: int) -> None:
     """Raise the OOM score of another process and its children.
 
-    For a process that cannot change its own score.
+    Used for a process that cannot change its own score.
     """
     score = _oom_score_of_workers(os.getpid())
     if not score:

@@ -228,7 +228,7 @@ class Reaper:
             self._killed.setdefault((process.pid, process.ticks), entry)
 
     def _heed_time(self, orphans: list[proc.Process]) -> None:
-        """Stop waiting for orphans that survive a kill for too long."""
+        """Stop waiting for orphans that still exist a long time after they were killed."""
         if not orphans:
             self._killing_since = None
         elif self._killing_since is None:

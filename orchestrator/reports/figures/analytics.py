@@ -3,9 +3,9 @@
 ``analytics.json`` is one object. All times are seconds since the epoch (UTC), all durations are
 seconds, memory is bytes, and null means unknown, never zero.
 
-- ``schema``: 1, or 2 if ``workers``, ``jobs``, or ``comparisons`` is incomplete, which is the only
-  difference. All sums and counts are of all workers and jobs. A later release may add fields
-  without a new number, but changes no field's meaning.
+- ``schema``: 2 if ``workers``, ``jobs``, or ``comparisons`` is incomplete, otherwise 1. Sums and
+  counts include all workers and jobs in both cases. A later release may add fields without a new
+  number, but changes no field's meaning.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: the job of the
   figures.
 - ``wall_seconds``: from the first start to the end of the last worker.
@@ -32,9 +32,9 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
   ``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,
   ``prompt_bytes_left_out``: objects with ``value``, ``known``, and ``unknown``. ``value`` is the
-  sum over started workers whose value is known, ``known`` the number of these workers, and
-  ``unknown`` the number of the other started workers. With ``unknown`` above zero, the sum is
-  partial.
+  sum over started workers whose value is known. ``known`` is the number of these workers.
+  ``unknown`` is the number of started workers whose value is unknown. If ``unknown`` is above
+  zero, the sum is partial.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts
@@ -56,8 +56,8 @@ seconds, memory is bytes, and null means unknown, never zero.
   lacks. ``all`` (columns), ``pages``, and ``results`` (with ``files_created``) are API calls that
   show all workers.
 - ``comparisons``: for each task with candidates, the fields of
-  ``core.candidates.comparison.Comparison``. If they have more than 1,000 candidates together, only
-  as many comparisons as have 1,000 candidates: tasks without a chosen candidate first.
+  ``core.candidates.comparison.Comparison``. The listed comparisons have at most 1,000 candidates
+  together. Tasks without a chosen candidate are preferred.
 - ``comparisons_omitted``: only with ``schema`` 2. ``count`` is the number of comparisons that
   ``comparisons`` lacks. ``each`` is the API call that shows one comparison.
 """

@@ -135,7 +135,10 @@ class Family:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return the index of the first started worker with a prompt in a job, by agent."""
+        """Return the index of the worker that each agent started first in a job, by agent.
+
+        Workers without a prompt do not count.
+        """
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -219,9 +222,9 @@ class Family:
         return self._runs.get(worker.id, ())
 
     def lent(self, worker: Worker) -> Sequence[Interval]:
-        """Return the periods in which the worker's child jobs were unfinished and it had no slot.
+        """Return the periods in which a child job of the worker was unfinished.
 
-        Overlapping periods are merged.
+        The worker has no slot in these periods. Overlapping periods are merged.
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()

@@ -34,7 +34,7 @@ Links = dict[str, str]
 
 
 class EventAnswer(Answer):
-    """The data of one Server-Sent Event; its id is seq, its event name is kind."""
+    """The data of one Server-Sent Event. The event has ``seq`` as id, and ``kind`` as name."""
 
     seq: int
     kind: EventKind

@@ -72,7 +72,7 @@ class TreeUsage(Answer):
 
 
 class UsageRowAnswer(Answer):
-    """Usage for one key, such as an agent or a day, in one bucket of time."""
+    """Usage of one agent, model, day, root job, or label value, in one period."""
 
     key: str
     """Agent, model, day, root job, or value of the label; empty: none."""
@@ -96,8 +96,8 @@ class UsageRowAnswer(Answer):
 
 
 class UsageRowsAnswer(Answer):
-    """Usage by key and time. The time of an ended worker is its end; the time of a running worker
-    is its start.
+    """Usage by agent, model, day, root job, or label value, and by period. An ended worker counts
+    at its end. A running worker counts at its start.
     """
 
     rows: list[UsageRowAnswer]

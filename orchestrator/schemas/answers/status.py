@@ -331,7 +331,7 @@ class CancelAnswer(Answer):
 
 
 class DecidedAnswer(CancelAnswer):
-    """A person's decision was carried out: on a plan, on a task's question, or on a pause."""
+    """A person's decision was applied to a plan, to a task's question, or to a pause."""
 
     paused: PausedAnswer | None = None
     """The job's pause; omitted if the job is not paused."""

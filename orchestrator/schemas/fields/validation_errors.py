@@ -84,7 +84,10 @@ def summary(found: Sequence[Fault]) -> str:
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    """True if ``every`` has a fault in an item of the list that ``listed`` is about."""
+    """True if an item of a list has an error of its own.
+
+    ``listed``: an error about the whole list. ``every``: all errors of the request.
+    """
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 

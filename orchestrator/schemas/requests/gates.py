@@ -88,8 +88,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool = True) -> Gate:
         """Return the gate.
 
-        ``new_only``: True if ``baseline`` is on by default. This default applies to a gate whose
-        command is judged by its exit code.
+        ``new_only``: False if ``baseline`` is off by default for a gate whose command is judged by
+        its exit code. For all other gates, ``baseline`` is always on by default.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -108,7 +108,8 @@ class GateRequest(Wire):
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    A text is a gate's name or a command. The project's files decide later which of the two it is.
+    A text is the name of a gate, or a command. The project's files decide later between name and
+    command.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

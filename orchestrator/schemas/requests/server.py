@@ -15,9 +15,7 @@ class NotifyTestRequest(Wire):
 
 
 class LoginRequest(Wire):
-    """A login to the dashboard with a ticket, or without a ticket, with the key in
-    ``X-API-Key``.
-    """
+    """A login to the dashboard with a ticket. Without a ticket, ``X-API-Key`` must have the key."""
 
     ticket: Word | None = None
     """Ticket of POST /api/v1/session/tickets."""

@@ -41,7 +41,10 @@ class Remark:
         )
 
     def as_text(self) -> str:
-        """Return the remark as text for a summary: its place, the code, and its text."""
+        """Return the remark as text for a summary.
+
+        For a comment on code, the text begins with the file, the lines, and the commented code.
+        """
         if not self.path:
             return self.text
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"

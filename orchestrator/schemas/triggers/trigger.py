@@ -42,7 +42,7 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One condition of ``when``. If ``path`` is None, it is about the kind of the event."""
+    """One condition of ``when``. If ``path`` is None, the condition is about the event's kind."""
 
     name: str
     path: EventPath | None
@@ -115,7 +115,8 @@ class Trigger:
 def _first(values: Sequence[object]) -> object:
     """Return the value of a parameter; "" if there is none.
 
-    Several texts, such as names of labels, are joined. Of several other values, the first counts.
+    Several texts, such as names of labels, are joined. If a value is not a text, the first value
+    counts.
     """
     if len(values) > 1 and all(isinstance(each, str) for each in values):
         return ", ".join(map(str, values))

@@ -94,9 +94,10 @@ _GIT_SETTINGS = {
 def git_settings(
     environment: Mapping[str, str], more: Iterable[tuple[str, str]] = ()
 ) -> dict[str, str]:
-    """Return variables that add git settings for a worker to those in ``environment``.
+    """Return the variables that give a worker its git settings.
 
-    ``more``: names and values of further settings. A name may occur several times.
+    The settings that ``environment`` already contains stay valid. ``more``: names and values of
+    further settings. A name may occur several times.
     """
     given = environment.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdigit() else 0
@@ -108,9 +109,10 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """Return the variables that end searches, and that depend on a worktree's settings.
+    """Return the variables that end searches of Go and pytest, as a worktree requires.
 
-    The settings are searched in the directories from ``cwd`` up to the worktree's top.
+    A variable does not end a search if the worktree has its own settings for the tool. Such
+    settings are searched in the directories from ``cwd`` up to the worktree's top.
     """
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)

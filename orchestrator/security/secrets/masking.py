@@ -39,11 +39,12 @@ class _Forms(NamedTuple):
 class Masker:
     """Masks every occurrence of every secret in a stream, in each of the secret's written forms.
 
-    ``feed`` holds back the end of the stream if it may be the beginning of a secret. Call
-    ``release`` when the stream was silent for a moment. ``release`` returns the held bytes if they
-    are at most a quarter of the secret, so that one matching character does not hide a line. If the
-    rest of the secret follows, the rest is masked. A longer beginning is held until the stream
-    continues or ends.
+    ``feed`` holds back the end of the stream if that end may be the beginning of a secret. Call
+    ``release`` when the stream was silent for a moment.
+
+    ``release`` returns the held bytes if they are at most a quarter of the secret. Without this
+    rule, one matching character would hide a line. If the rest of the secret follows, the rest is
+    masked. A longer beginning is held until the stream continues or ends.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:

@@ -176,7 +176,10 @@ class Removal:
 
 
 def _plan_removals() -> tuple[Delete, Delete]:
-    """Return delete statements for a job's tasks, and for its workers except advisers."""
+    """Return delete statements for a job's tasks, and for the workers of these tasks.
+
+    Planners and reviewers stay.
+    """
     tasks, workers = tables.tasks, tables.workers
     of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
     return (

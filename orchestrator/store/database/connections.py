@@ -362,7 +362,7 @@ def as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def as_unreadable(where: str) -> Iterator[None]:
-    """Convert exceptions that invalid rows cause to StoreError."""
+    """Convert exceptions to StoreError if an invalid row has caused them."""
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:

@@ -68,11 +68,11 @@ def is_locked(error: Exception) -> bool:
 
 
 class Fence:
-    """Keeps the sessions of a replaced server from writing.
+    """Prevents writes by the sessions of a replaced server.
 
-    A session that writes locks the database when it is opened, and then checks the epoch. Another
-    server increments the epoch only while it holds the writer's lock. Therefore no session of a
-    former epoch can commit afterwards, and a commit needs no check.
+    When a session for writing is opened, it locks the database. Then it checks the epoch, a number
+    that each new server increments. A server increments the epoch only while it holds the writer's
+    lock. Therefore no session of a former epoch can commit afterwards, and a commit needs no check.
     """
 
     def __init__(self) -> None:
@@ -118,9 +118,10 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
 
 
 def share_with_writer(engine: Engine, fence: Fence) -> None:
-    """Make each connection of the engine write in addition to the writer.
+    """Allow the connections of the engine to write in parallel with the writer.
 
-    Another server may end these sessions (``end_writers``).
+    When a connection is opened, it acquires a shared lock and checks the fence. Another server may
+    end these sessions (``end_writers``).
     """
 
     @event.listens_for(engine, "connect")

@@ -192,7 +192,7 @@ def needy(
 
 
 def _rivals(job_ids: Sequence[str]) -> Select[Any]:
-    """Return a query for all candidates of each task of which one candidate has a need."""
+    """Return a query for all candidates of each task that has a candidate with a need."""
     other = tables.workers.alias()
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()

@@ -166,8 +166,8 @@ def _without_defaults(value: Any) -> Any:
 class Kept(TypeDecorator[Any]):
     """A text column: ``write`` converts a value to text, and ``read`` converts it back.
 
-    SQLAlchemy calls ``write`` and ``read`` through the two processors below. The usual hooks of a
-    ``TypeDecorator`` would cost two more calls per value.
+    SQLAlchemy calls ``write`` and ``read`` through ``bind_processor`` and ``result_processor``. The
+    usual hooks of a ``TypeDecorator`` would cost two more calls per value.
     """
 
     impl = Text

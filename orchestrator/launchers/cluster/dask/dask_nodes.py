@@ -210,8 +210,8 @@ class DaskNodes:
     ) -> None:
         """Restart nodes that have not reconnected, because their processes may have exited.
 
-        A node that still runs is not disturbed, because it holds a lock. A node that a person has
-        removed stays removed.
+        If the node's process still runs, it holds a lock, and the new process exits at once. A node
+        that a person has removed stays removed.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}

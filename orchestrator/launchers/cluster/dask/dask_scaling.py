@@ -209,7 +209,11 @@ class DaskScaling:
             )
 
     async def _long_waiting(self, slots: float) -> int:
-        """Return how many workers have waited for a machine since the previous call."""
+        """Return how many workers have waited for a machine since the previous call.
+
+        ``slots``: slots of one machine. The result is at most ``slots`` times the maximum number of
+        machines.
+        """
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()
         former = self._waiting

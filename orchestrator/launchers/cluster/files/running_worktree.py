@@ -1,8 +1,8 @@
 """The server's access to a running attempt's worktree on a node with its own file system.
 
-The server requests the worktree's state when the worker starts a child job. It sends changes of the
-worktree's files when the child job has a result. A request is answered on the link on which it was
-sent, or not at all.
+The server requests the worktree's state when the worker starts a child job. When the child job has
+a result, the server sends changes of the worktree's files. The node answers a request on the link
+on which the request was sent, or not at all.
 """
 
 import asyncio
@@ -41,7 +41,9 @@ class RunningWorktree:
         self._error: OSError | None = None
 
     def take(self, message: Message) -> None:
-        """Handle an answer of the node, or a piece of it. Ignore answers to former requests."""
+        """Handle an answer of the node, or one piece of an answer. Ignore answers to former
+        requests.
+        """
         answer = self._answer
         if answer is None or answer.done() or message["n"] != self._number:
             return
@@ -62,9 +64,11 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+        """Update the server's copy of the worktree to the state on the node. Return False if the
+        attempt is ending.
 
-        Raise ConnectionError if the link breaks.
+        ``core.ports.attempt_files.NodeWorktree`` describes the contract. Raise ConnectionError if
+        the link breaks.
         """
         try:
             reply = await self._ask(link, {"do": "snapshot"})
@@ -87,9 +91,10 @@ class RunningWorktree:
     async def bring(
         self, link: Link, window: Window, known: Sequence[str], change: FileChange
     ) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+        """Change the files on the node. Return "", or the reason why the files may be unchanged.
 
-        Raise ConnectionError if the link breaks. ``known``: the commits that the node has.
+        ``core.ports.attempt_files.NodeWorktree`` describes the contract. Raise ConnectionError if
+        the link breaks. ``known``: the commits that the node has.
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:

@@ -548,7 +548,7 @@ class NodeAgent:
     def _unable(self, welcome: Message) -> str:
         """Apply the server's settings.
 
-        Return the reason why this machine cannot start its workers; empty if it can.
+        Return the reason why this machine cannot start the server's workers; empty if it can.
         """
         if self._files is not None:
             self._files.connected(welcome["places"], sys.executable)

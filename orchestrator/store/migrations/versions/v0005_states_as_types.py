@@ -118,7 +118,10 @@ def _merging(job_id: str, reason: str) -> tuple[str, dict[str, Any]]:
 
 
 def _missing(job_id: str, told: str) -> Iterator[dict[str, object]]:
-    """Yield the unmerged workers and the reasons, up to the first text that cannot be parsed."""
+    """Yield each unmerged worker that a text names, with the reason.
+
+    A part of the text that cannot be parsed is yielded as a worker's name.
+    """
     manual = _MANUAL.match(told)
     names = manual["names"].split(", ") if manual else ()
     for name in names:

@@ -58,7 +58,10 @@ def _add_columns() -> None:
 
 
 def _move_results_to_the_end() -> None:
-    """Make the long column the last of its row, because SQLite reads a row from its beginning."""
+    """Make ``result`` the last column of its table.
+
+    Its values are long, and SQLite reads a row from the row's beginning.
+    """
     op.execute("ALTER TABLE workers RENAME COLUMN result TO result_before")
     op.execute("ALTER TABLE workers ADD COLUMN result TEXT")
     op.execute("UPDATE workers SET result = result_before")
@@ -94,7 +97,7 @@ def _named(prefix: str, values: dict[str, object]) -> dict[str, object]:
 def _documents(
     connection: sa.Connection, table: sa.TableClause, keys: tuple[str, str], document: str
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
-    """Yield rows with their documents, as far as these can be read."""
+    """Yield each row whose document can be read, with the document."""
     columns = [table.c[name] for name in (*keys, document)]
     for row in connection.execute(sa.select(*columns).where(table.c[document].is_not(None))):
         try:
