@@ -6,7 +6,7 @@ from pathlib import Path
 from orchestrator.config.expected_values import schema_at
 from orchestrator.config.layer import FILE_NAME, KeyPath, Layer, Origin, dotted
 from orchestrator.config.setting_kinds import is_optional, is_text
-from orchestrator.config.yaml.plain_yaml import Position, YamlText, plain_yaml
+from orchestrator.config.yaml.yaml_text import Position, YamlText, read_yaml
 
 PREFIX = "ORCHESTRATOR_"
 SEPARATOR = "__"
@@ -40,7 +40,7 @@ def read_file(path: Path) -> Layer:
     except OSError as error:
         layer.refuse(Origin(source=path.name), f"cannot be read: {error.strerror}")
         return layer
-    _take_document(layer, path.name, _read(text))
+    _take_document(layer, path.name, read_yaml(text))
     return layer
 
 
@@ -147,15 +147,6 @@ def _not_utf8(path: Path, error: UnicodeDecodeError) -> Origin:
     return Origin(source=path.name, line=before.count(b"\n") + 1, column=column)
 
 
-def _read(text: str) -> YamlText:
-    if (found := plain_yaml(text)) is not None:
-        return found
-    # Imported when needed: PyYAML is slow to import.
-    from orchestrator.config.yaml.yaml_text import read_yaml
-
-    return read_yaml(text)
-
-
 def _take_document(layer: Layer, source: str, document: YamlText) -> None:
     def origin(position: Position) -> Origin:
         return Origin(source=source, line=position.line, column=position.column)
@@ -188,7 +179,7 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
     if is_text(path):
         layer.put(section, key, _plain_text(text, path), origin)
         return
-    document = _read(text)
+    document = read_yaml(text)
     for _, reason in document.faults:
         layer.refuse(origin, f"{section}.{key}: {reason}")
     if not document.faults:

@@ -26,7 +26,6 @@ _LATER = (
     "requests",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.orm",
-    "yaml",
 )
 _PROGRAM = """
 import os, signal, sys

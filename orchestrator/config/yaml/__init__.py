@@ -1,1 +1,1 @@
-"""The text of ``config.yaml``: read without and with PyYAML, and given an API key."""
+"""The text of ``config.yaml``: read, and given an API key."""

@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 
 from orchestrator.config.layer import FILE_NAME
-from orchestrator.config.yaml.plain_yaml import Position
-from orchestrator.config.yaml.yaml_text import read_yaml
+from orchestrator.config.yaml.yaml_text import Position, read_yaml
 
 #: Values that mean "no key yet".
 PLACEHOLDERS = (None, "", "...")

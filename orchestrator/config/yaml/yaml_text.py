@@ -1,15 +1,37 @@
 """Reads YAML text as plain values, with the position of each key and list item."""
 
+from dataclasses import field
+
 import yaml
 
 from orchestrator.config.layer import KeyPath, dotted
-from orchestrator.config.yaml.plain_yaml import Position, YamlText
+from orchestrator.core.dataclass import dataclass
 
 TAG = "tag:yaml.org,2002:"
 #: PyYAML's messages for problems.
 _NO_COLON = "could not find expected ':'"
 _NO_END = "found unexpected end of stream"
 SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}
+
+
+@dataclass(frozen=True)
+class Position:
+    """A place in a text. Line and column start at 1."""
+
+    line: int
+    column: int
+
+
+@dataclass
+class YamlText:
+    """The value of a YAML text.
+
+    ``faults`` lists the places that could not be read, with the reason.
+    """
+
+    value: object = None
+    positions: dict[KeyPath, Position] = field(default_factory=dict)
+    faults: list[tuple[Position, str]] = field(default_factory=list)
 
 
 def read_yaml(text: str) -> YamlText:

@@ -30,8 +30,6 @@ from orchestrator.config.layer import KeyPath
 from orchestrator.config.setting_kinds import is_optional, is_text, setting_paths
 from orchestrator.config.settings import NAMED
 from orchestrator.config.yaml.key_insertion import with_key
-from orchestrator.config.yaml.plain_yaml import plain_yaml
-from orchestrator.config.yaml.yaml_text import read_yaml
 from orchestrator.core.errors import ConfigError
 from orchestrator.core.model.submission import Scope
 
@@ -869,47 +867,3 @@ def test_only_given_sections_are_checked() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
 
     assert (done.stdout.split(), done.stderr) == (["api"], "")
-
-
-_WORDS = (
-    "api",
-    "port",
-    "yes",
-    "On",
-    "null",
-    "true",
-    "8123",
-    "08",
-    "1_0",
-    "1.5",
-    "-1",
-    "2026-01-01",
-)
-_PARTS = (*_WORDS, '"0x1"', '"a # b"', "/a/b.c", "a b", "~", ": ", ":", "  ", " # note", "\n", "é")
-
-
-@given(st.lists(st.sampled_from(_PARTS), max_size=12).map("".join))
-def test_plain_yaml_is_read_as_by_pyyaml(text: str) -> None:
-    assert plain_yaml(text) in (None, read_yaml(text))
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(("api", "workers", "git")),
-        st.dictionaries(st.sampled_from(("port", "key", "on_shutdown")), st.sampled_from(_PARTS)),
-    )
-)
-def test_sections_of_plain_yaml_are_read_as_by_pyyaml(sections: dict[str, dict[str, str]]) -> None:
-    text = "# note\n" + "".join(
-        f"{name}:  # {name}\n" + "".join(f"  {key}: {value}\n" for key, value in keys.items())
-        for name, keys in sections.items()
-    )
-    assert plain_yaml(text) in (None, read_yaml(text))
-
-
-def test_a_new_config_file_is_plain(tmp_path: Path) -> None:
-    ensure_key(tmp_path)
-
-    text = (tmp_path / "config.yaml").read_text()
-
-    assert plain_yaml(text) == read_yaml(text)
