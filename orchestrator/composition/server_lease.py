@@ -115,7 +115,7 @@ class ServerLease:
         threading.Thread(target=self._watch, name="lease-end", daemon=True).start()
 
     def recovered(self) -> None:
-        """Record that no attempt of a lost machine remains. Raise StoreError."""
+        """Record that all attempts on the former server's machine have ended. Raise StoreError."""
         with self._lock:
             self._session.recovered(self._epoch)
 

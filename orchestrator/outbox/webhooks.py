@@ -28,7 +28,7 @@ RULE = (
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key that a secret of the settings contains.
+    """Return the signature key in a secret from the settings.
 
     Raise ValueError if the secret is invalid.
     """

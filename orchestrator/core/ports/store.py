@@ -128,7 +128,7 @@ class Store(Protocol):
         """Store a change in one transaction: all of it or nothing.
 
         After ``save`` returns, a crash of this process loses nothing. A power loss loses nothing of
-        a ``durable`` change. Other changes survive a power loss some hundredths of a second later.
+        a ``durable`` change. It can lose other changes of the last hundredths of a second.
         """
 
     def forget(self, root_ids: Collection[str]) -> None:

@@ -60,7 +60,9 @@ def taken_ref(worker: Worker) -> str:
 
 
 def resolving_ref(worker: Worker) -> str:
-    """Return the ref with the worker's branch before an attempt to resolve its conflicts."""
+    """Return the ref with the former head of the worker's branch.
+
+    It is saved before an attempt to resolve the worker's conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 

@@ -100,7 +100,7 @@ class FileWay(StrEnum):
 
 
 class Hindrance(StrEnum):
-    """Why no attempt resolves the conflicts of a worker."""
+    """Reason why a worker gets no attempt to resolve its conflicts."""
 
     #: the job's ``resolve`` is off
     OFF = "off"
@@ -410,7 +410,7 @@ class Repository(Protocol):
         """Return the texts that occur in any file of a commit. No text may have line breaks."""
 
     def files(self, commit: str) -> GateFiles:
-        """Return the files of the host project in a commit."""
+        """Return the files of the project in a commit."""
 
     def open_at(self, directory: str, commit: str) -> None:
         """Check out a commit without a branch. Idempotent."""

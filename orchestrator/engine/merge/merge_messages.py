@@ -164,7 +164,7 @@ def _won(record: MergeRecord) -> Iterator[str]:
     yield from lines[:MOST_LINES]
     if lines[MOST_LINES:]:
         name = record_name(record.job_id)
-        yield f"{len(lines) - MOST_LINES} more replaced places are listed in reports/{name}."
+        yield f"{len(lines) - MOST_LINES} more replaced lines are listed in reports/{name}."
 
 
 def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:

@@ -74,8 +74,7 @@ class AgentChoice:
     def with_reviewers(
         self, tasks: Sequence[TaskSpec], refused: Collection[str] = ()
     ) -> list[TaskSpec]:
-        """Return the tasks, with ``auto`` replaced by the name of an agent in each task's
-        ``review``.
+        """Return the tasks. In each task's ``review``, the name of an agent replaces ``auto``.
 
         Raise UnknownAgent or InvalidRequest.
         """

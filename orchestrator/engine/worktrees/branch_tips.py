@@ -100,7 +100,7 @@ def without_secrets(
 ) -> str:
     """Fold a worker's commits into one, if the scan for secrets found a secret in an attempt.
 
-    Otherwise, a secret that a later commit removed would remain in the merged history. Return
+    Without this, a secret that a later commit removed would remain in the merged history. Return
     the new branch head. The checkpoints keep the former head. Idempotent.
     """
     failures = worker.result.failures if worker.result else ()

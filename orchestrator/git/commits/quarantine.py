@@ -1,7 +1,7 @@
-"""Keeps new objects of a commit apart from the repository until the commit's tree is complete.
+"""Keeps the new objects of a commit in another directory until the commit's tree is complete.
 
-Git does the same for a push. Held-back files and interrupted commits therefore take no space in the
-repository.
+Files that are not committed, and interrupted commits, therefore take no space in the repository.
+Git does the same for a push.
 """
 
 import errno

@@ -132,7 +132,7 @@ def note(admin: Path, path: str) -> None:
 
 
 def carried(admin: Path) -> list[str]:
-    """Return the copied paths of the worktree, without trailing slashes."""
+    """Return the paths that were copied into a worktree, without trailing slashes."""
     listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]
 

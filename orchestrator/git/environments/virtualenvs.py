@@ -155,7 +155,9 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
 
 
 def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
-    """Write a ``.pth`` file of the derived environment, with changed paths of sources.
+    """Copy a ``.pth`` file into a copied virtual environment.
+
+    Paths of the project's sources become paths in the worktree.
 
     The file may contain lines of code. The modules that these lines import are copied, too.
     """

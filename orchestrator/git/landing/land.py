@@ -479,7 +479,7 @@ class Landing:
         found = self._signature()
         if found is _NOBODY:
             raise Conflict(
-                "git.author is user, but git has no user; nothing was changed; set "
+                "git.author is 'user', but git has no user; nothing was changed; set "
                 "`git config user.name NAME` and `git config user.email ADDRESS`"
             )
         return found

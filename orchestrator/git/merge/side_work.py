@@ -94,7 +94,7 @@ class _Refs:
 def fold(
     home: EndedWorktree, worktrees: GitWorktrees, tip: str
 ) -> tuple[str, tuple[SideWork, ...]]:
-    """Merge the worker's side work into its branch, whose head is ``tip``. Idempotent.
+    """Merge the worker's side work into the worker's branch, whose head is ``tip``. Idempotent.
 
     Conflicting side work is saved on a ref. Return the new head, and the side work that was merged
     or saved.

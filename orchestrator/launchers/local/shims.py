@@ -98,7 +98,9 @@ class SpawnerProcess:
         return serial, own_end
 
     def receive(self) -> tuple[list[ShimGone], bool]:
-        """Return the received messages, and True if the spawner or its keeper still runs."""
+        """Return the received messages, and True if a process that starts or ends shims still runs.
+
+        These processes are the spawner and its keeper."""
         gone: list[ShimGone] = []
         while True:
             try:

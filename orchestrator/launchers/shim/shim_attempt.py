@@ -30,7 +30,7 @@ class Clock:
         self._since: float | None = None
 
     def start(self, now: float) -> None:
-        """Start or resume the clock. Idempotent."""
+        """Start or resume the clock of the timeout. Idempotent."""
         if self._since is None:
             self._since = now
 

@@ -152,7 +152,7 @@ class MissingAnswer(Answer):
     """True if the command changes this job. False: the command only shows changes, or starts
     another job."""
     otherwise: str = ""
-    """Command that merges the changes at once, if `command` starts another attempt."""
+    """Command to merge the changes without another attempt; empty unless `command` starts one."""
     resolvable: bool = False
     """True if another attempt of the worker can resolve the conflict."""
     paths: list[str] = Field(default_factory=no_items)
@@ -204,8 +204,8 @@ class UnjudgedFileAnswer(Answer):
     path: str
     language: str
     cause: UnjudgedCause
-    """no_gate: no gate for its language ran. not_imported: only tests check its language, and none
-    imported the file."""
+    """no_gate: no gate ran for the file's language. not_imported: only tests judge this language,
+    and no test imported the file."""
 
 
 class PausedAnswer(Answer):

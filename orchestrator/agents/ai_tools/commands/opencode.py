@@ -88,10 +88,10 @@ def _database(ask: Ask) -> dict[str, str]:
 
 
 def _home(ask: Ask) -> AgentHome | None:
-    """Return the shared home, and the command that creates its database.
+    """Return the home that attempts share, and the command that creates its database.
 
-    The command is ``session list``, because it has no other effect. None if the attempt shares no
-    directory.
+    The command is ``session list``, because it has no other effect. None if the attempt does not
+    use a shared home.
     """
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None

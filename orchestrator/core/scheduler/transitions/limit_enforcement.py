@@ -39,7 +39,7 @@ class LimitAsks:
     def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
         """Handle a limit that a job has reached. Return True if the job is being stopped.
 
-        ``by``: the limit as text.
+        ``limit``: its name. ``by``: the reason for people, with the limit's value.
         """
         job = self._unit_of_work.jobs[job_id]
         if job.config.on_limit != ASK:

@@ -19,7 +19,7 @@ def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted()
     lines = list(in_words(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
     assert len(lines) == MOST_LINES + 1
     assert lines[0] == "0.py: worker_2's version won."
-    assert lines[-1] == "5 more replaced places are listed in reports/merge_1.json."
+    assert lines[-1] == "5 more replaced lines are listed in reports/merge_1.json."
 
 
 def test_a_few_files_that_one_won_are_all_named() -> None:
