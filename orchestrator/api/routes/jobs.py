@@ -9,8 +9,8 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.auth import authenticate, caller, service
 from orchestrator.api.http import request
+from orchestrator.api.http.poll_cache import Again, Repeated
 from orchestrator.api.http.request import checked_job_id
-from orchestrator.api.http.response_cache import Again, Repeated
 from orchestrator.api.routes.response import (
     let_repeat,
     tagged_answer,

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from orchestrator.api.access.auth import RateLimits, caller
 from orchestrator.api.http.metrics import Metrics
-from orchestrator.api.http.response_cache import AGAIN, Again, Repeated
+from orchestrator.api.http.poll_cache import AGAIN, Again, Repeated
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.core.dataclass import dataclass
 

@@ -14,7 +14,7 @@ from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
 from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
-from orchestrator.api.http.response_cache import Repeats
+from orchestrator.api.http.poll_cache import Repeats
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
     approvals,

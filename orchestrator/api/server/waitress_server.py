@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 from waitress import create_server, wasyncore
 from waitress.server import BaseWSGIServer
 
-from orchestrator.api.http.response_cache import Repeats
+from orchestrator.api.http.poll_cache import Repeats
 from orchestrator.api.options import MIB
 from orchestrator.api.server.connections import (
     KEPT_CONNECTIONS,

@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from orchestrator.api.http.response_cache import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
+from orchestrator.api.http.poll_cache import AGAIN, HEAD, MOST_KEPT, Repeated, Repeats
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.serializers.status_answer import MOST_QUICK_CHANGES
 from orchestrator.api.server.app import close_app, create_app
