@@ -51,7 +51,7 @@ def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) 
     ]
     assert "already landed on main" in ran("land", job, "--squash", "--yes")
 
-    assert f"main is at {before[:12]} again" in ran("undo", job, "--yes")
+    assert f"main is back at {before[:12]}" in ran("undo", job, "--yes")
     assert project.git("status", "--porcelain") == ""
     assert project.git("rev-parse", "main") == before
 

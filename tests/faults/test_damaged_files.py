@@ -113,7 +113,7 @@ def test_a_damaged_server_record_is_told_of_and_replaced(site: FaultSite, conten
 
     site.start()
 
-    assert f"{site.record} cannot be read" in site.output()
+    assert f"cannot read {site.record}" in site.output()
     assert site.get("/jobs")["total"] == 1
 
 

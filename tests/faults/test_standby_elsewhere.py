@@ -168,7 +168,7 @@ def test_a_server_without_its_database_stops_before_it_is_replaced(two: TwoMachi
         answer = threads.submit(two.first.post, "z", [shell("echo one")])
         until(lambda: two.first.exit_code is not None, "the first server has exited", 30)
         assert two.first.exit_code == 1
-        assert "its lease (cluster.server_lease: 3) ended" in two.first.output()
+        assert "the server's lease (cluster.server_lease: 3) ended" in two.first.output()
         assert answer.result().status_code == 503
         two.finish(job)
 

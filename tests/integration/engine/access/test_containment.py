@@ -66,7 +66,7 @@ def test_the_answer_to_a_submission_names_limits_that_are_not_held_exactly(
 ) -> None:
     site = held(make_site, "subreaper", limits={"memory": "1G"})
     answer = site.post("x", [shell("true")]).json()
-    assert "exactly on this machine: workers.limits.memory;" in answer["limits_notice"]
+    assert "enforce these limits exactly: workers.limits.memory;" in answer["limits_notice"]
     assert site.wait(answer["job_id"])["status"] == "completed"
 
 
