@@ -111,8 +111,8 @@ class TwoMachines:
         """Let the workers end on the second machine, and check that no run overlapped another."""
         self.second.until_serving()
         running = len(self.runs())
-        until(lambda: len(self.runs()) > running or self.gate.exists(), "they run again", 30)
-        until(lambda: self.has_all_twice(job), "all run again", 30)
+        until(lambda: len(self.runs()) > running or self.gate.exists(), "they run again", 60)
+        until(lambda: self.has_all_twice(job), "all run again", 60)
         self.gate.touch()
         ended = self.second.wait(job)
         outputs = [row["output"].strip() for row in ended["results"]["tasks"]]
@@ -166,7 +166,7 @@ def test_a_server_without_its_database_stops_before_it_is_replaced(two: TwoMachi
 
     with two.gateways[0].closed(), ThreadPoolExecutor() as threads:
         answer = threads.submit(two.first.post, "z", [shell("echo one")])
-        until(lambda: two.first.exit_code is not None, "the first server has exited", 30)
+        until(lambda: two.first.exit_code is not None, "the first server has exited", 60)
         assert two.first.exit_code == 1
         assert "the server's lease (cluster.server_lease: 3) ended" in two.first.output()
         assert answer.result().status_code == 503
@@ -179,7 +179,7 @@ def test_a_server_that_hangs_is_killed_before_it_is_replaced(two: TwoMachines) -
 
     two.first.signal_server(signal.SIGSTOP)
 
-    until(lambda: two.first.exit_code == 137, "the first server is killed", 30)
+    until(lambda: two.first.exit_code == 137, "the first server is killed", 60)
     assert not os.path.exists(f"/proc/{pid}")
     two.finish(job)
 
@@ -188,11 +188,11 @@ def test_a_machine_that_wakes_after_its_lease_writes_nothing(two: TwoMachines) -
     job = two.start()
     two.first.signal_all(signal.SIGSTOP)
     two.second.until_serving()
-    until(lambda: two.has_all_twice(job), "all run again", 30)
+    until(lambda: two.has_all_twice(job), "all run again", 60)
 
     two.first.signal_all(signal.SIGCONT)
 
-    until(lambda: two.first.exit_code is not None, "the first server has exited", 30)
+    until(lambda: two.first.exit_code is not None, "the first server has exited", 60)
     assert two.first.exit_code in (1, 137)
     two.gate.touch()
     ended = two.second.wait(job)
