@@ -46,6 +46,9 @@ class JobRemoval:
     def __init__(self, store: Store, files: JobFiles) -> None:
         self._store = store
         self._files = files
+        #: Removals that this process began and whose files it has not destroyed yet.
+        self._under_way: set[str] = set()
+        self._destruction = threading.Lock()
 
     def secure(self, root_id: str) -> None:
         """Raise Conflict if the disk has too little space to save the job's work before its
@@ -72,17 +75,26 @@ class JobRemoval:
         job = self._store.job(root_id)
         if (job is not None and not job.status.ended) or self._files.in_use(root_id):
             return False
-        self._files.set_aside(root_id)
-        failpoints.reached("removal: set aside")
-        self._store.forget([root_id])
+        self._under_way.add(root_id)
+        try:
+            self._files.set_aside(root_id)
+            failpoints.reached("removal: set aside")
+            self._store.forget([root_id])
+        except BaseException:
+            self._under_way.discard(root_id)
+            raise
         failpoints.reached("removal: rows deleted")
         return True
 
     def destroy(self, root_id: str) -> Sequence[str]:
         """Destroy the directory. Return the names of the remaining git refs with work of the
-        job.
+        job. Idempotent, also for two threads at the same time. Raise OSError.
         """
-        kept = self._files.destroy(root_id)
+        try:
+            with self._destruction:
+                kept = self._files.destroy(root_id)
+        finally:
+            self._under_way.discard(root_id)
         failpoints.reached("removal: files destroyed")
         return kept
 
@@ -91,8 +103,11 @@ class JobRemoval:
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def begun(self) -> tuple[str, ...]:
-        """Return removals that earlier processes began and did not finish."""
-        return tuple(self._files.aside())
+        """Return removals that began and were interrupted, such as by the end of an earlier server.
+
+        A removal that a caller of this process waits for is not interrupted.
+        """
+        return tuple(each for each in self._files.aside() if each not in self._under_way)
 
     def finish(self, root_id: str) -> None:
         """Continue an interrupted removal. Raise OSError or StoreError.

@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -132,4 +134,28 @@ def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
     files.set_aside("busy")
     removal.finish("busy")
     assert (tmp_path / "job_busy").is_dir() and removal.begun() == ()
+    store.close()
+
+
+@pytest.mark.slow
+def test_a_removal_that_a_caller_waits_for_is_left_to_the_caller(tmp_path: Path) -> None:
+    store = SqlStore(sqlite_url(tmp_path / "state.db"))
+    store.open()
+    (tmp_path / "job_old" / "depth_0").mkdir(parents=True)
+    saving, others = threading.Event(), threading.Event()
+
+    def forget(root_id: str, directory: str, present: str) -> list[str]:
+        saving.set()
+        assert others.wait(10)
+        return ["refs/kept"]
+
+    removal = JobRemoval(store, WorkspaceJobFiles(tmp_path, forget=forget))
+    assert removal.begin("old")
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(removal.destroy, "old")
+        assert saving.wait(10)
+        assert removal.begun() == (), "housekeeping must not destroy it"
+        second = threads.submit(removal.destroy, "old")
+        others.set()
+        assert (first.result(10), second.result(10)) == (["refs/kept"], ())
     store.close()
