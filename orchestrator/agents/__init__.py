@@ -8,6 +8,6 @@
 - ``prompts``: Texts that agents read: prompts, roles, shared context
 - ``survey``: The agent ``survey``: a static analyser that maps the project without AI
 
-``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``; ``registry`` finds an
-agent by its name; ``prices`` has the prices of models.
+``driven_agent`` and ``program_agent`` implement ``core.ports.agents.Agent``. ``registry`` finds an
+agent by its name. ``prices`` has the prices of models.
 """

@@ -1,7 +1,7 @@
-"""Agents that the driver runs: the server's side, from a task to a spec and back to evidence.
+"""Agents that the driver runs: from a task to the driver's input, and from results to evidence.
 
 A tool gets a JSON schema in a form that all model services accept. OpenAI's strict mode requires
-all properties and knows few keywords, Claude Code rejects ``$schema``, and some services fail on
+all properties and knows few keywords. Claude Code rejects ``$schema``, and some services fail on
 references. The server checks an answer with the original schema.
 """
 
@@ -43,9 +43,9 @@ _KEPT = ("type", "description", "enum", "const")
 
 
 def strict(text: str) -> dict[str, Any]:
-    """Return the schema in ``text`` with its references resolved, in the subset that tools accept.
+    """Return the schema in the subset of JSON Schema that all tools accept.
 
-    The result requires every property.
+    References are resolved, and every property is required.
     """
     whole: Mapping[str, Any] = json.loads(text)
     return _plain(whole, whole.get("$defs", {}))
@@ -108,7 +108,7 @@ class Terms:
 
 @dataclass(frozen=True, kw_only=True)
 class DrivenAgent:
-    """An agent that the driver runs with a spec; implements ``core.ports.Agent``."""
+    """An agent that the driver runs; implements ``core.ports.Agent``."""
 
     name: str
     tool: str
@@ -145,7 +145,7 @@ class DrivenAgent:
     def reads_messages(self, *, windows: bool) -> bool:
         """True if the agent reads messages from people while it works.
 
-        ``windows``: the agent's program runs on the Windows side of WSL.
+        ``windows``: the program runs on the Windows side of WSL.
         """
         return not self.argv or (self.tool in _READING and not windows)
 
@@ -160,7 +160,7 @@ class DrivenAgent:
     def is_priced(self, model: str | None) -> bool | None:
         """True if the cost of a model's usage can be computed.
 
-        Return None if the model is unknown until the agent reports usage.
+        None if the model is unknown until the agent reports usage.
         """
         if self.reader in _REPORT_COST:
             return True
@@ -219,12 +219,12 @@ class DrivenAgent:
         return {**self.more, **prices, **shared}
 
     def _resumes(self, assignment: Assignment) -> bool:
-        """True if the worker's sessions are stored, so that later attempts can resume them."""
+        """True if later attempts can resume the worker's sessions."""
         able = self.tool in _RESUMING and not self._on_windows(assignment)
         return able and self.terms.resume_sessions and not assignment.worker.is_adviser
 
     def _resumed(self, assignment: Assignment, model: str) -> str:
-        """Return the id of the session to resume; empty if the attempt begins a new session."""
+        """Return the id of the session to resume; empty for a new session."""
         previous = assignment.previous
         if previous is None:
             return ""
@@ -262,7 +262,7 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    """Return files with all earlier messages from people, because a new session lacks them."""
+    # A new session lacks the earlier messages from people.
     result = assignment.worker.result
     return {
         message_file_name(each.id): message_document(each)
@@ -271,7 +271,7 @@ def _messages(assignment: Assignment) -> dict[str, str]:
 
 
 def _with_answer(outcome: AgentOutcome, written: str) -> AgentOutcome:
-    """Return the outcome; if the last message was empty, ``output.md`` is the answer."""
+    # If the last message was empty, ``output.md`` is the answer.
     if written and outcome.error_class is ErrorClass.EMPTY:
         return replace(outcome, error_class=ErrorClass.NONE, error="")
     return outcome
@@ -311,18 +311,13 @@ def _session(control: Path) -> Session | None:
 
 
 def _recursive(assignment: Assignment) -> bool:
-    """True if the worker may start child jobs. Planners and reviewers may not."""
     job = assignment.job
     within = job.config.enable_recursion and job.depth < job.config.max_depth
     return within and not assignment.worker.is_adviser
 
 
 def _limits(assignment: Assignment) -> CallLimits:
-    """Return the limits that remain for this attempt, from the limits of the task and of the job.
-
-    Earlier attempts of the worker are subtracted. The server also enforces the limits of the whole
-    job.
-    """
+    """Return the limits that remain for this attempt after the worker's earlier attempts."""
     task, config, result = assignment.task, assignment.job.config, assignment.worker.result
     used = spent_by(result.usage if result else NOTHING)
     steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
@@ -336,7 +331,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _left(limit: N | None, used: N, least: N) -> N | None:
-    """Return the remaining limit, at least ``least``, because to agents zero means no limit."""
+    # Agents read zero as no limit, so at least ``least`` remains.
     return None if limit is None else max(limit - used, least)
 
 

@@ -23,11 +23,10 @@ _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 def cost(
     model: str, usage: Usage, overrides: Prices | None = None, *, local: bool = False
 ) -> float | None:
-    """Return the cost in USD; None if the model, a required price, or every token count is unknown.
+    """Return the cost in USD; None if the model, a needed price, or every token count is unknown.
 
-    ``overrides``: the user's prices, which have priority over the table. A kind of token that is
-    not used needs no price. For a ``local`` model, only the user's prices count: the table may have
-    another model of the same name.
+    ``overrides``: the user's prices, which have priority. A ``local`` model has only these prices,
+    because the table may have another model of the same name.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
     price = _price(model, overrides or {}, {} if local else _listed())
@@ -47,10 +46,7 @@ def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
 
 
 def _names(model: str) -> list[str]:
-    """Return the model's names to look up in the table.
-
-    These are the name with provider, without provider, and without a variant suffix.
-    """
+    """Return the names under which the table may have the model."""
     bare = model.rpartition("/")[2]
     return list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
 
@@ -66,9 +62,5 @@ def _listed() -> Prices:
 
 @cache
 def _table() -> Mapping[str, Mapping[str, Mapping[str, object]]]:
-    """Return the price table. The first call reads the file.
-
-    Most runs need no table, because most agents report their cost themselves.
-    """
     table: Mapping[str, Mapping[str, Mapping[str, object]]] = json.loads(TABLE.read_text("utf-8"))
     return table

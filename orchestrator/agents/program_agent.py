@@ -33,9 +33,9 @@ _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 class ProgramAgent:
     """Runs a user's command.
 
-    Passes the prompt on standard input and in ``prompt.md``, and the task in ``task.json``. A
-    planner answers with a plan as JSON, whose schema is in ``plan.schema.json``. Exit code 0 alone
-    is no success: the agent must also leave an output or a file.
+    The command gets the prompt on standard input and in ``prompt.md``, and the task in
+    ``task.json``. A planner prints a plan as JSON, by the schema in ``plan.schema.json``. Exit code
+    0 alone is no success: the command must also leave an output or a file.
     """
 
     name: str
@@ -93,9 +93,9 @@ _SHELL = re.compile(r"^(?:/\S*/)?bash: line \d+: ")
 
 
 class ShellAgent:
-    """Runs a task's ``command``: a string is run by ``bash -c``, a list is run directly.
+    """Runs a task's ``command``: a string with ``bash -c``, a list directly.
 
-    Exit code 0 with an intact log counts as success, even if the output is empty.
+    Exit code 0 with a complete log is success, even without output.
     """
 
     name = "shell"
@@ -140,7 +140,9 @@ class ShellAgent:
 
 
 def output_document(directory: Path) -> str:
-    """Return a worker's ``output.md`` for the report, shortened if it is too long."""
+    """Return a worker's ``output.md`` for the report, shortened if it is too long; "" if there is
+    none.
+    """
     path = os.path.join(directory, OUTPUT_NAME)
     # Checked first, because most directories have no such file, and opening is slower.
     if not os.path.lexists(path):
@@ -156,7 +158,7 @@ def output_document(directory: Path) -> str:
 
 
 def last_line(printed: str) -> str:
-    """Return the last non-empty line of an output, cleaned for one line of a terminal."""
+    """Return the last non-empty line of an output, cleaned for a terminal."""
     lines = (_for_people(line) for line in reversed(printed.splitlines()))
     return next(filter(None, lines), "")
 

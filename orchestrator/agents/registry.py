@@ -44,10 +44,7 @@ class AgentRegistry:
         self._program_looks = dict(program_looks or {})
 
     def get(self, name: str) -> Agent:
-        """Return an agent.
-
-        Raise UnknownAgent if it does not exist; the message lists the existing agents.
-        """
+        """Return an agent. Raise UnknownAgent if it does not exist."""
         try:
             return self._agents[name]
         except KeyError:
@@ -60,9 +57,9 @@ class AgentRegistry:
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
         """Return the name of the agent for a task.
 
-        ``auto`` means ``shell`` for a task with a command, otherwise the default agent. A default
-        of ``auto`` means the best AI agent that can work. An agent in ``refused`` (its login
-        failed) is selected only if no other agent can work.
+        ``auto`` is ``shell`` for a task with a command, otherwise the default agent. If the default
+        is ``auto``, too, it is the best AI agent that can work. An agent in ``refused`` (its login
+        failed) is used only if no other agent can work.
         """
         if name != AUTO:
             return self.get(name).name
@@ -73,9 +70,9 @@ class AgentRegistry:
         return self.best_without(refused) or self.best_without(()) or SURVEY
 
     def best_without(self, refused: Collection[str]) -> str:
-        """Return the best AI agent that can work here or on a node, and is not in ``refused``.
+        """Return the best usable AI agent that is not in ``refused``.
 
-        Return "" if there is none, or if the default agent is not ``auto``.
+        "" if there is none, or if the default agent is not ``auto``.
         """
         if self._preferred != AUTO:
             return ""
@@ -85,7 +82,7 @@ class AgentRegistry:
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``auto`` means the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent, or
+        ``auto`` is the job's agent if it can plan, otherwise ``rules``. Raise UnknownAgent, or
         InvalidRequest for an agent that cannot plan.
         """
         if name == AUTO:
@@ -101,7 +98,7 @@ class AgentRegistry:
         return name
 
     def uses_model(self, name: str) -> bool:
-        """True if the agent may use a model. An agent that can never plan uses no model."""
+        """True if the agent may use a model."""
         return self._plans(self.get(name).name) is not False
 
     def steps(
@@ -119,7 +116,7 @@ class AgentRegistry:
     def is_priced(self, name: str, model: str | None) -> bool | None:
         """True if the cost of a model's usage can be computed.
 
-        Return None if the model is unknown until the agent reports usage.
+        None if the model is unknown until the agent reports usage.
         """
         if not self.uses_model(name):
             return True
@@ -128,9 +125,9 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """True if the agent may plan for any job, False if it never plans.
+        """True if the agent may plan for any job; False if it never plans.
 
-        None: the agent plans only for jobs that name it as the planner.
+        None: it plans only for jobs that name it as the planner.
         """
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans
@@ -139,7 +136,7 @@ class AgentRegistry:
         return sorted(self._agents)
 
     def available(self) -> Sequence[Availability]:
-        """Return the availability of all agents: AI agents, best first, then all others."""
+        """Return the availability of all agents: AI agents, best first, then the others."""
         others = [each for name, each in sorted(self._agents.items()) if name not in self._looks]
         return [
             *(look() for look in self._looks.values()),
@@ -151,11 +148,11 @@ class AgentRegistry:
         return look() if look else _availability(agent)
 
     def memory_bytes(self, name: str) -> int:
-        """Return the expected memory of a worker, or a default if the agent does not define it."""
+        """Return the expected memory of a worker with this agent."""
         return int(getattr(self._agents.get(name), "memory_bytes", UNKNOWN_MEMORY_BYTES))
 
     def reads_prompt(self, name: str) -> bool:
-        """True if the agent gets a prompt, which begins with the job's shared context."""
+        """True if the agent gets a prompt."""
         return bool(getattr(self._agents.get(name), "reads_prompt", False))
 
     def reads_messages(self, name: str, *, windows: bool) -> bool:
@@ -175,7 +172,7 @@ class AgentRegistry:
         return str(getattr(self._agents.get(name), "login", ""))
 
     def credential(self, name: str) -> str:
-        """Return a stamp that changes with the agent's credential; "" if unknown."""
+        """Return a text that changes with the agent's credential; "" if unknown."""
         stamp: Callable[[], str] | None = getattr(self._agents.get(name), "credential", None)
         return stamp() if stamp else ""
 
@@ -185,7 +182,6 @@ class AgentRegistry:
 
 
 def _availability(agent: Agent) -> Availability:
-    """Return the availability of an agent that needs no login, or that is defined in code."""
     hindrance = getattr(agent, "hindrance", str)()
     return Availability(
         name=agent.name,
@@ -196,7 +192,7 @@ def _availability(agent: Agent) -> Availability:
 
 
 def survey_agent() -> ProgramAgent:
-    """Return the embedded agent, which maps the host project on machines without an AI agent."""
+    """Return the built-in agent ``survey``, which maps the project without AI."""
     return ProgramAgent(
         name=SURVEY,
         argv=survey.command(sys.executable),

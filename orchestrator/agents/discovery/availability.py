@@ -35,7 +35,7 @@ VARIABLE_OF_PATTERN = re.compile(r"^\{(\w+):([^}]*)\}")
 
 
 def program_argv(command: str) -> tuple[str, ...]:
-    """Return the arguments of a command in the settings: a program, possibly with arguments."""
+    """Return the words of a command from the settings: a program, possibly with arguments."""
     if shutil.which(command) or not shlex.split(command):
         return (command,)
     return tuple(shlex.split(command))
@@ -51,7 +51,7 @@ def look(
 ) -> Availability:
     """Return an agent's availability: whether its program and its credential exist.
 
-    ``windows``: search the Windows side of WSL for the program.
+    ``windows``: search for the program on the Windows side of WSL.
     """
     path, away = "", windows and bool(known.program)
     program = program_argv(command)[0] if known.program else ""
@@ -79,10 +79,7 @@ def look(
 
 
 def _login(known: KnownTool, credential: str) -> Login:
-    """Return whether the agent is logged in: "yes", "no", or "unknown".
-
-    A login is unknown if only a call to the agent's service can check it.
-    """
+    # "unknown": only a call to the agent's service can check the login.
     if not credential:
         return "no"
     return "unknown" if needs_login(known) else "yes"
@@ -93,7 +90,6 @@ def needs_login(known: KnownTool) -> bool:
 
 
 def version_beside(path: str) -> str:
-    """Return the version from the program's npm package; "" if there is no such package."""
     for folder in Path(os.path.realpath(path)).parents:
         if folder.parent.name == "node_modules" or folder.parent.name.startswith("@"):
             try:
@@ -105,10 +101,7 @@ def version_beside(path: str) -> str:
 
 
 def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
-    """Return the path of a program; empty if there is none.
-
-    ``windows``: search for a Windows program. In WSL, PATH contains the Windows directories, too.
-    """
+    # In WSL, PATH also has the Windows directories.
     whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
     found = (shutil.which(each, path=environ.get("PATH")) for each in names)
@@ -132,9 +125,9 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the variable ``name`` selects a service, and the service's variables or files exist.
+    """True if the variable ``name`` selects a service that can be used.
 
-    ``besides``: these variables and files; None if the service needs none.
+    ``besides``: variables and files, one of which the service needs; None: it needs none.
     """
     if besides is None:
         return True
@@ -145,7 +138,7 @@ def _reaches_its_service(
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return a stamp of an agent's login files. The stamp changes when a file changes."""
+    """Return a text that changes when one of the agent's login files changes."""
     return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
 
 
@@ -160,8 +153,8 @@ def _stamp(path: Path) -> str:
 def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
     """Return the path of a login file.
 
-    In the pattern ``{VARIABLE:default}/file``, the variable's value or the default is the
-    directory.
+    ``pattern`` is ``{VARIABLE:default}/file``: the directory is the variable's value, or the
+    default.
     """
     home = environ.get("HOME") or "/nonexistent"
 
@@ -181,7 +174,7 @@ def _has_content(path: Path) -> bool:
 def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
     """Return the address of a service on this machine.
 
-    The variable, for example OLLAMA_HOST, is ``host:port`` or a URL.
+    A variable such as OLLAMA_HOST may set it, as ``host:port`` or a URL.
     """
     given = environ.get(f"{known.name.upper()}_HOST", "")
     if not given:
@@ -222,7 +215,7 @@ class Fresh:
 
 
 def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
-    """Raise InvalidRequest if the task has a command, or if the agent cannot work.
+    """Raise InvalidRequest if the agent cannot run the task.
 
     ``hindrance``: why the agent cannot work; "" if it can.
     """
@@ -243,7 +236,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
 def look_for_program(
     name: str, description: str, program: str, bin: str, environ: Mapping[str, str]
 ) -> Availability:
-    """Return the availability of an agent that the settings define; it needs only its program.
+    """Return the availability of an agent that the settings define.
 
     ``bin``: the product's directory of programs.
     """

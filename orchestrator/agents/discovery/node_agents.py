@@ -1,7 +1,7 @@
-"""Availability of agents on the machines of a cluster.
+"""Availability of agents on the nodes of a cluster.
 
-The server sends descriptions of its agents to the nodes. Each node searches for the agents with the
-rules of ``look``, in its own environment. No description contains a credential.
+The server sends descriptions of its agents, without credentials, to the nodes. Each node searches
+for the agents in its own environment.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,17 +27,14 @@ _SET = "set"
 
 
 class AgentOnNodes:
-    """The availability of an agent on this machine and on the nodes of the cluster.
-
-    Any thread may call.
-    """
+    """The availability of an agent on all machines of a cluster. Any thread may call."""
 
     def __init__(
         self, here: Callable[[], Availability], machines: Callable[[], Sequence[Machine]]
     ) -> None:
         """``here`` returns the availability on the server's machine.
 
-        ``machines`` returns all machines of the cluster; the first is the server's machine.
+        ``machines`` returns all machines; the first is the server's.
         """
         self._here, self._machines = here, machines
 
@@ -53,9 +50,9 @@ class AgentOnNodes:
         return self().hindrance
 
     def credential(self, here: Callable[[], str]) -> str:
-        """Return a stamp of the agent's logins on all machines.
+        """Return a text that changes when the agent's login on a machine changes.
 
-        ``here`` returns the stamp of the server's machine.
+        ``here`` returns the text of the server's machine.
         """
         name = self._here().name
         nodes = (each.logins.get(name, "") for each in self._machines()[1:])
@@ -67,7 +64,7 @@ def description(
 ) -> Description:
     """Return the description of a known agent for the nodes.
 
-    The description has the variables of the server, because workers on nodes get them.
+    It has variables of the server, because workers on nodes get them.
     """
     return {
         "name": agent.name,
@@ -79,7 +76,7 @@ def description(
 
 
 def program_description(name: str, program: str, bin: str, path: str | None) -> Description:
-    """Return the description, for the nodes, of an agent that the settings define.
+    """Return the description of an agent from the settings, for the nodes.
 
     ``bin``: the product's directory of programs. ``path``: the agent's own search path.
     """
@@ -87,10 +84,7 @@ def program_description(name: str, program: str, bin: str, path: str | None) -> 
 
 
 def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that decide if the agent has a credential.
-
-    A secret is replaced by a placeholder.
-    """
+    """Return the variables that show if the agent has a credential; secrets become placeholders."""
     beside = [each for names in agent.services.values() for each in names]
     patterns = [*agent.logins, *(each for each in beside if each.startswith("{"))]
     secret = {*agent.credentials, *beside} - set(patterns)
@@ -108,16 +102,14 @@ def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
 def found_on_node(
     agents: Sequence[Description], environ: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Return the node's report about the agents that the server described, as JSON.
+    """Return the node's report about the described agents, as JSON.
 
     The fields of each agent:
 
     - ``name``: the agent's name.
     - ``reason``: why the agent cannot work on the node; "" if it can.
     - ``fix``: the steps that make it work.
-    - ``login``: a stamp of the agent's login files.
-
-    ``environ``: the node's environment.
+    - ``login``: a text that changes when a login file changes.
     """
     found = []
     for each in agents:
@@ -143,9 +135,5 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
 
 
 def _environment(agent: Description, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the variables with which the node checks a known agent.
-
-    These are the node's HOME and PATH, and the server's variables.
-    """
     own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
     return {**own, **agent["variables"]}

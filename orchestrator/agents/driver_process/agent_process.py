@@ -1,7 +1,6 @@
 """The agent's program as a process: its output, its end, and how to stop it.
 
-This module signals only the program's own process group. The shim kills detached processes, as for
-every worker.
+This module signals only the program's process group. The shim kills other processes of the worker.
 """
 
 import contextlib
@@ -32,7 +31,7 @@ class AgentProcess:
     ) -> None:
         """``prompt``: a file to use as standard input.
 
-        ``open_input``: True to leave standard input open for ``say``.
+        ``open_input``: True to keep standard input open for ``say``.
         """
         with contextlib.ExitStack() as opened:
             given = opened.enter_context(prompt.open("rb")) if prompt else None
@@ -95,7 +94,6 @@ class AgentProcess:
 
     @property
     def listens(self) -> bool:
-        """True while standard input is open."""
         return self._input >= 0
 
     def ask_to_stop(self) -> None:

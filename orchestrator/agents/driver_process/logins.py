@@ -1,9 +1,8 @@
-"""Gives the user's logins to a tool with an isolated configuration.
+"""Gives the user's logins to a tool that has its own configuration.
 
-The tool gets a link to the user's login file, so that a renewed token reaches the user's file. Some
-tools replace the link by a new file. This module then copies the new content back to the user's
-file while the tool works, because other workers use the same login. After a crash, the next attempt
-copies the content back.
+The tool gets a link to the user's login file, so that a renewed token reaches this file. Some tools
+replace the link by a new file. This module then copies the new content to the user's file at once,
+because other workers use the same login. After a crash, the next attempt copies it.
 """
 
 import contextlib
@@ -29,10 +28,7 @@ class Linked:
 
 
 def link(logins: Sequence[AgentLogin]) -> list[Linked]:
-    """Create links at the places where the tool reads its logins.
-
-    Missing login files are skipped.
-    """
+    """Create links at the places where the tool reads its logins. Missing logins are skipped."""
     made = []
     for login in logins:
         with contextlib.suppress(OSError):
@@ -46,7 +42,7 @@ def link(logins: Sequence[AgentLogin]) -> list[Linked]:
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
-    """Copy back logins that killed attempts renewed.
+    """Copy logins that killed attempts renewed to the user's login files.
 
     ``earlier``: control directories of these attempts.
     """
@@ -62,7 +58,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
 def bring_back(linked: Iterable[Linked]) -> None:
     """Copy renewed logins to the user's login files.
 
-    A login file that another process has changed stays unchanged. Never raises OSError. Idempotent.
+    A file that another process has changed stays unchanged. Never raises OSError. Idempotent.
     """
     for each in linked:
         with contextlib.suppress(OSError):
@@ -70,10 +66,10 @@ def bring_back(linked: Iterable[Linked]) -> None:
 
 
 def finish(linked: Sequence[Linked]) -> None:
-    """Copy back renewed logins, and remove all copies of logins from the job's files.
+    """Copy renewed logins to the user's login files, and remove all other copies.
 
-    If the user's login file no longer exists, the renewed login stays: it is the only copy. Never
-    raises OSError.
+    If the user's file no longer exists, the renewed login stays: it is the only copy. Never raises
+    OSError.
     """
     bring_back(linked)
     for each in linked:
@@ -122,10 +118,7 @@ def _whole(path: Path) -> bytes | None:
 
 
 def _put_link(login: AgentLogin) -> None:
-    """Create or replace the link to a login file.
-
-    The change is atomic, because another attempt may read the link in a shared directory.
-    """
+    # Atomic, because another attempt may read the link in a shared directory.
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)

@@ -35,7 +35,6 @@ state the whole result.
 
 
 def words_of(message: WorkerMessage) -> str:
-    """Return the text of a message as the agent reads it."""
     return _WORDS.format(by=json.dumps(message.by)) + fence(message.text)
 
 
@@ -81,11 +80,9 @@ class Mailbox:
         return sorted(found, key=lambda one: (one.at, one.id))
 
     def take_words(self) -> str:
-        """Return the new messages as one text; "" if there are none."""
         return "\n\n".join(words_of(each) for each in self.take())
 
     def read(self, message_id: str) -> None:
-        """Mark a message as read."""
         if message_id in self._open:
             self._open.remove(message_id)
             path = self._control / message_file_name(message_id)
@@ -94,7 +91,7 @@ class Mailbox:
             self._report([message_id])
 
     def read_all(self) -> None:
-        """Mark all messages that ``take`` has returned: the agent has read them."""
+        """Mark all messages that ``take`` has returned as read."""
         for each in list(self._open):
             self.read(each)
 

@@ -1,4 +1,4 @@
-"""Runs one attempt of an agent: reads ``spec.json``, and writes ``agent.json``."""
+"""Runs one attempt of an agent: from ``spec.json``, the driver's input, to ``agent.json``."""
 
 import contextlib
 import os
@@ -89,7 +89,7 @@ def main() -> int:
 
 
 class Driver:
-    """One attempt. ``run`` may be called only once."""
+    """One attempt of an agent. ``run`` may be called only once."""
 
     def __init__(self, control: Path, attempt_spec: Spec, journal: PeopleLog) -> None:
         self._control = control
@@ -131,13 +131,15 @@ class Driver:
         return outcome
 
     def report_total(self, usage: Usage) -> None:
-        """Send the total usage to the server. After a SIGTERM, stop trying after one second."""
+        """Send the total usage to the server.
+
+        After a SIGTERM, stop trying after one second.
+        """
         seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
         self._receipts.close(seconds)
         self._telling.close(usage, seconds)
 
     def _warn_of_price(self, usage: Usage) -> None:
-        """Warn that the cost cap was not enforced, because the model's price is unknown."""
         limited = self._spec.command and self._spec.limits.max_cost_usd is not None
         if limited and usage.cost_usd is None and tokens(usage):
             model = self._spec.model or "its model"
@@ -175,7 +177,7 @@ class Driver:
             stream.close()
 
     def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
-        """Store the session for the server, which needs it even if this process is killed."""
+        # The server needs the session even if this process is killed.
         if not is_session_id(session):
             return
         named = Session(
@@ -228,10 +230,7 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
-        """Mark a session as unusable if no attempt got an answer in it.
-
-        Nothing is lost: the session contains no work.
-        """
+        # Nothing is lost: a session without an answer contains no work.
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
             self._note(session, resumed=resumed, usable=False)
@@ -243,7 +242,7 @@ class Driver:
 
 
 def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
-    """Return the call of the agent's program. Raise OrchestratorError if no call is possible."""
+    """Return the call of the agent's program. Raise OrchestratorError if none is possible."""
     ask = ask_for(attempt_spec, control)
     call = call_for(attempt_spec.tool)(ask)
     if not attempt_spec.windows:
@@ -278,10 +277,10 @@ def ask_for(attempt_spec: Spec, control: Path, environ: Mapping[str, str] = os.e
 
 
 def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
-    """Return the directory that attempts of the tool share on this machine; None if unusable.
+    """Return the directory that attempts of the tool share; None if it is unusable.
 
-    Each node has its own directory, because logins are in the node's home directory. Also, two
-    machines must not use the same databases at once.
+    Each node has its own: logins are in the node's home, and two machines must not use one database
+    at once.
     """
     if not attempt_spec.shared:
         return None
@@ -298,7 +297,6 @@ def _sessions(attempt_spec: Spec) -> Path | None:
 
 
 def _usable(directory: Path) -> bool:
-    """True if the directory exists and is writable. A sandbox may forbid writing."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
@@ -324,7 +322,6 @@ def prepared(call: AgentCall) -> list[logins.Linked]:
 
 
 def earlier_attempts(control: Path) -> list[Path]:
-    """Return the control directories of the worker's earlier attempts."""
     worker, _, number = control.name.rpartition(".")
     if not worker or not number.isdecimal():
         return []
@@ -374,7 +371,7 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
 def price_of(attempt_spec: Spec) -> Price:
     """Return a function that computes the cost of usage.
 
-    The price table is loaded at the first call.
+    Its first call loads the price table.
     """
 
     def price(usage: Usage) -> float | None:

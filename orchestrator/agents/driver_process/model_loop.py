@@ -45,7 +45,7 @@ class ModelLoop:
         self._main = signal.pthread_kill, _main_thread()
 
     def stop(self, why: EarlyStop) -> None:
-        """Stop the loop. A signal handler or another thread may call.
+        """Stop the loop. Any thread and a signal handler may call.
 
         After several calls, the first reason and the shortest ``patience`` apply.
         """
@@ -107,7 +107,7 @@ def _main_thread() -> int:
 
 
 def settings(spec: Spec) -> Mapping[str, Any]:
-    """Return the settings of the loop that the spec describes."""
+    """Return the settings of the loop, from the driver's input."""
     limits = {name: getattr(spec.limits, name) for name in type(spec.limits).__slots__}
     return {
         "model": spec.model,
@@ -125,7 +125,7 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the address and the key of the model service that the user's variables name."""
+    """Return the address and the key of the model service, from the user's variables."""
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
@@ -143,8 +143,7 @@ def _given(url: str | None, key: str) -> dict[str, str]:
 def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
     """Return the function that runs the attempt.
 
-    If the spec has a schema, the function asks one question for a JSON answer. Otherwise, it runs
-    the loop.
+    With a schema, it asks one question for a JSON answer. Otherwise, it runs the loop.
     """
     models = import_module("orchestrator.agents.loop")
     found = models.loop(spec.tool.replace("-", "_"))

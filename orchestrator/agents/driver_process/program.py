@@ -116,7 +116,7 @@ class Program:
             os.write(self._wake_write, b"x")
 
     def run(self, call: AgentCall, environ: Mapping[str, str]) -> AgentOutcome:
-        """Start the program, wait for its end, and return the result. Never raises OSError."""
+        """Run the program to its end, and return the result. Never raises OSError."""
         if call.session is not None:
             self._follower = Follower(call.session)
             if call.resumes:
@@ -156,7 +156,6 @@ class Program:
     def _talk(
         self, child: AgentProcess, line: Callable[[str, str], str], selector: selectors.BaseSelector
     ) -> None:
-        """Pass messages to the program. Close its input after its final answer."""
         mailbox = self.mailbox
         for each in mailbox.take() if mailbox and not self._stopping else ():
             child.say(line(words_of(each), each.id), selector)
@@ -169,7 +168,6 @@ class Program:
             child.hang_up()
 
     def _is_unheard(self) -> bool:
-        """True if the program got its latest message more than UNREAD_SECONDS ago."""
         return time.monotonic() - self._unread_since > UNREAD_SECONDS
 
     def _turn(self, child: AgentProcess, selector: selectors.BaseSelector) -> None:
@@ -226,7 +224,7 @@ class Program:
             self.on_session(self.session)
 
     def _skip(self, follower: Follower) -> None:
-        """Read the earlier usage of a resumed session, so that it does not count for this run."""
+        # The earlier usage of a resumed session does not count for this run.
         if isinstance(self._reader, SessionReader):
             for source, line in follower.earlier():
                 self._reader.session_line(line, source)
@@ -284,7 +282,6 @@ class Program:
             child.ask_to_stop()
 
     def _due(self, now: float) -> EarlyStop | None:
-        """Return the requested stop if its time has come; None if the program may continue."""
         asked = self._asked
         if asked is None or now < self._stop_at:
             return None
@@ -333,6 +330,5 @@ class Program:
 
 
 def prompt_of(call: AgentCall) -> str:
-    """Return the prompt, from the call's file or from this process's standard input."""
     content = call.prompt.read_bytes() if call.prompt else sys.stdin.buffer.read()
     return content.decode("utf-8", "replace")

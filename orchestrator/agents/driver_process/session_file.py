@@ -1,4 +1,4 @@
-"""``session.json``: an attempt's session, written as soon as the tool reports the session's id."""
+"""``session.json``: an attempt's session, written as soon as the tool reports its id."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def write(control: Path, session: Session) -> None:
 def from_json(text: bytes | str) -> Session | None:
     """Return the session; None if the file contains no valid session.
 
-    The file is untrusted, because a worker can write into its control directory.
+    The file is untrusted, because a worker can write it.
     """
     try:
         document = json.loads(text)

@@ -1,7 +1,7 @@
-"""Home directories that attempts share: one attempt sets up a home while the other attempts wait.
+"""Home directories that attempts share. One attempt sets up a home while the others wait.
 
-Two programs that set up the same home at once would corrupt it. For example, one opencode process
-hangs, or exits with "database is locked".
+Two programs that set up the same home at once would corrupt it. For example, opencode hangs, or
+exits with "database is locked".
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _DONE, _LOCK = "set-up", "set-up.lock"
 
 
 def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
-    """Run ``home.argv``, unless the same version of the program has already set up the home.
+    """Run ``home.argv``, unless this version of the program has already set up the home.
 
     Never raises OSError. Returns soon after ``stopped`` returns True.
     """
@@ -41,7 +41,7 @@ def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bo
 
 
 def _stamp(program: str, environ: Mapping[str, str]) -> str:
-    """Return a stamp that differs for each version of the program."""
+    """Return a text that differs for each version of the program."""
     path = os.path.realpath(shutil.which(program, path=environ.get("PATH")) or program)
     status = os.stat(path)
     return f"{path} {status.st_mtime_ns} {status.st_size}"
@@ -53,10 +53,7 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Wait for the lock on a file.
-
-    Yield True if the lock was acquired, False if ``over`` returned True first.
-    """
+    """Wait for the lock on a file. Yield False if ``over`` returned True first."""
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():
             time.sleep(_LOOK_SECONDS)
@@ -72,9 +69,9 @@ def _lock(descriptor: int) -> bool:
 
 
 def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
-    """Run the setup. Return False if ``over`` returned True before the setup exited.
+    """Run the setup. Return False if ``over`` returned True before it exited.
 
-    A setup that exits with an error is not repeated: it would fail again.
+    A setup that fails is not repeated: it would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

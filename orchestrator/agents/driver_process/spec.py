@@ -20,7 +20,10 @@ SESSIONS_VARIABLE = "ORCHESTRATOR_SESSIONS_DIR"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spec:
-    """One attempt of one agent. Contains no secret: secrets are in the environment."""
+    """The driver's input: one attempt of one agent.
+
+    It has no secrets; these are in the environment.
+    """
 
     agent: str
     #: Name of a module of ``ai_tools.commands`` or of ``loop.providers``.
@@ -74,7 +77,7 @@ def to_json(spec: Spec) -> str:
 
 
 def read(control: Path) -> Spec:
-    """Return the spec. Raise OSError or ValueError if the file is missing or incomplete."""
+    """Return the driver's input. Raise OSError or ValueError if the file is incomplete."""
     document = json.loads((control / NAME).read_text(encoding="utf-8"))
     document["command"] = tuple(document["command"])
     document["inherit"] = tuple(document.get("inherit", ()))

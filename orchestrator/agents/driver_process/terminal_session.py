@@ -33,7 +33,7 @@ class Resumable:
 def resumable(attempts: Path, worker_id: str) -> Resumable | None:
     """Return the worker's latest session that its tool can resume; None if there is none.
 
-    ``attempts`` holds the control directories of the job's attempts.
+    ``attempts``: the directory with the control directories of the job's attempts.
     """
     for control in _latest_first(attempts, worker_id):
         found = read_regular(control / session_file.NAME, _LIMIT_BYTES, within=attempts.parent)
@@ -63,7 +63,8 @@ def in_terminal(
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
     """Yield the command line and the environment that open the session in a terminal.
 
-    Afterwards, copy back a renewed login. ``given``: the agent's variables. Raise OSError.
+    ``given``: the agent's variables. Afterwards, a renewed login is copied to the user's file.
+    Raise OSError.
     """
     own = {name: value for name, value in given.items() if name not in _UNWATCHED}
     attempt_spec = replace(

@@ -1,6 +1,6 @@
 """Reports the attempt's usage to the server while it runs. The server may answer "stop".
 
-Errors do not affect the agent, because the server may be restarting, or too old for this call.
+Errors do not affect the agent: the server may be restarting, or too old for this call.
 """
 
 import threading
@@ -30,7 +30,7 @@ class UsageReporter:
         self._thread: threading.Thread | None = None
 
     def tell(self, usage: Usage) -> None:
-        """Queue the usage totals for a report; later totals replace queued ones."""
+        """Queue the usage totals for a report. Later totals replace queued totals."""
         if not self._url or not self._key:
             return
         with self._changed:
@@ -43,7 +43,7 @@ class UsageReporter:
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
         """Send the final totals.
 
-        Wait at most ``seconds`` for a running report, and at most ``seconds`` for the last answer.
+        Waits at most ``seconds`` for a running report, and as long for the last answer.
         """
         with self._changed:
             self._done = True
@@ -71,7 +71,7 @@ class UsageReporter:
                     self._changed.wait_for(lambda: self._done, EVERY_SECONDS)
 
     def _report_again(self, usage: Usage) -> None:
-        """Queue totals that the server did not receive, possibly because it is restarting."""
+        # The server did not receive the totals; it may be restarting.
         with self._changed:
             self._latest = self._latest or usage
 

@@ -23,7 +23,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 
 def in_words(usage: Usage) -> str:
-    """Format the usage as one line for people, without unknown values."""
+    """Format the usage as one line, without unknown values."""
     amounts = [
         ("steps", usage.steps),
         ("tokens in", usage.input_tokens),
@@ -54,7 +54,7 @@ class EarlyStop:
 
 
 class Watchdog:
-    """Counts the usage in an agent's events; decides when the agent must be stopped."""
+    """Counts the usage in an agent's events, and decides when to stop the agent."""
 
     def __init__(
         self, limits: CallLimits, journal: PeopleLog, telling: UsageReporter, price: Price
@@ -84,9 +84,9 @@ class Watchdog:
         self.may_be_done = self._uses_tool = False
 
     def take(self, event: AgentEvent) -> EarlyStop | None:
-        """Log and count an event. Return a reason to stop if the agent continues beyond a limit.
+        """Log and count an event. Return a reason to stop the agent; None to continue.
 
-        The agent may finish the step that reaches a limit, and give one final answer.
+        An agent may finish the step that reaches a limit, and give one final answer.
         """
         self._journal.event(event)
         self.finished = isinstance(event, FinalAnswerEvent) or (
@@ -120,10 +120,7 @@ class Watchdog:
             )
 
     def close(self, why: str) -> None:
-        """Stop the agent if it continues to work, and give ``why`` as the reason.
-
-        Any thread may call.
-        """
+        """Stop the agent for the reason ``why``, if it continues to work. Any thread may call."""
         self._why = self._used_up = why
 
     def waits(self) -> bool:
@@ -132,7 +129,7 @@ class Watchdog:
 
     @property
     def usage(self) -> Usage:
-        """Usage so far. If the agent reported no cost, it is computed from the price."""
+        """Usage so far. A missing cost is computed from the model's price."""
         return priced(self._reported, self._price)
 
 
@@ -143,10 +140,7 @@ def _is_answer(event: AgentEvent) -> bool:
 
 
 def _goes_on(event: AgentEvent) -> bool:
-    """True if the event shows that the agent continues to work.
-
-    False for text and for usage without a step, because these may be the agent's last events.
-    """
+    # Text and usage without a step may be the agent's last events.
     if isinstance(event, UsageEvent):
         return bool(event.usage.steps)
     return not isinstance(event, FinalAnswerEvent | TextEvent | InputReadEvent)

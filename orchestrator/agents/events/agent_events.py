@@ -35,7 +35,7 @@ class ToolEvent:
 class ToolRequestEvent:
     """The model requested a tool, so another step will follow.
 
-    The tool's name may be in another event.
+    Another event may have the tool's name.
     """
 
 
@@ -89,7 +89,7 @@ AgentEvent = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """The program's end, as its parent process sees it."""
+    """The end of the program: its exit, and why the driver stopped it."""
 
     code: int | None = None
     signal: int | None = None
@@ -102,10 +102,9 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentOutcome:
-    """The result of the agent's work, from its own messages and its exit.
+    """The result of the agent's work, from its messages and its exit.
 
-    Without an ``error_class`` the work succeeded. ``usage`` is the usage of this run only, even if
-    the program reports totals of a resumed session.
+    Without an ``error_class``, the work succeeded. ``usage`` is only this run's usage.
     """
 
     text: str = ""
@@ -137,7 +136,10 @@ class SessionReader(Protocol):
         """Read one line of a session file; ``source`` is the file's name."""
 
     def resumed(self) -> None:
-        """Treat the lines read so far as lines of earlier runs. Called once, before the run."""
+        """Treat the lines read so far as lines of earlier runs.
+
+        Called at most once, before the run.
+        """
 
 
 @runtime_checkable
@@ -145,10 +147,7 @@ class LogReader(Protocol):
     """A reader for a program whose standard error has facts that its standard output lacks."""
 
     def log_line(self, text: str) -> Iterable[AgentEvent]:
-        """Read one line of standard error, without its line end.
-
-        Return its events; empty if the line is only for people.
-        """
+        """Read one line of standard error, without its line end, and return its events."""
 
 
 class Reader(Protocol):
@@ -156,7 +155,7 @@ class Reader(Protocol):
 
     @property
     def session(self) -> str:
-        """Id with which the program can resume this conversation; empty until the output has it."""
+        """Id with which the program can resume this conversation; empty while it is unknown."""
 
     def line(self, text: str) -> Iterable[AgentEvent]:
         """Read one line of standard output, without its line end."""

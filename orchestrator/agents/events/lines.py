@@ -22,7 +22,6 @@ class Lines:
         self._take(rest)
 
     def rest(self) -> str:
-        """Return the text after the last line end."""
         return self._text()
 
     def _take(self, part: bytes) -> None:

@@ -12,7 +12,7 @@ class Edits:
         self._outside: dict[str, None] = {}
 
     def take(self, event: AgentEvent) -> None:
-        """Record a file that a tool writes, unless it is in a directory of this attempt."""
+        """Record a file that a tool writes outside of this attempt's directories."""
         if not isinstance(event, ToolEvent) or event.denied:
             return
         for path in event.writes:
@@ -25,7 +25,6 @@ class Edits:
 
 
 def _own() -> list[str]:
-    """Return the paths of the working directory and of the worker's other directories."""
     named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
     return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
 

@@ -16,7 +16,7 @@ _MOST_FILES = 50
 
 @dataclass(frozen=True, slots=True)
 class SessionFile:
-    """The location of session files: a directory of this attempt, and a pattern of file paths."""
+    """The session files of an attempt: their directory, and the pattern of their paths."""
 
     folder: Path
     pattern: str
@@ -25,7 +25,7 @@ class SessionFile:
 class Follower:
     """Reads a tool's session files while they grow.
 
-    Skips unreadable files, because the agent's work does not depend on them.
+    Unreadable files are skipped, because the agent does not depend on them.
     """
 
     def __init__(self, session: SessionFile) -> None:
@@ -41,7 +41,7 @@ class Follower:
         return True
 
     def earlier(self) -> Iterator[tuple[str, str]]:
-        """Yield all lines that exist before the program starts, as pairs of file name and line."""
+        """Yield all lines that exist before the program starts, each with its file's name."""
         found = True
         while found:
             found = False
@@ -50,7 +50,7 @@ class Follower:
                 yield each
 
     def lines(self) -> Iterator[tuple[str, str]]:
-        """Yield the lines completed since the previous call, as pairs of file name and line."""
+        """Yield the lines since the previous call, each with its file's name."""
         left = _LOOK_BYTES
         for path in self._files():
             data = _read(path, self._read.get(path, 0), left)

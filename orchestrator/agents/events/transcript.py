@@ -13,10 +13,7 @@ _CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than m
 
 
 class PeopleLog:
-    """The log for people, on standard output.
-
-    Each text is flushed at once, because people read the log while it grows.
-    """
+    """The log for people, on standard output. Each text is flushed at once."""
 
     def say(self, text: str) -> None:
         sys.stdout.write(text if text.endswith("\n") else f"{text}\n")

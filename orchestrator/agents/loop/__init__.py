@@ -4,7 +4,7 @@ Each name in ``LOOPS`` is a module in ``providers``. The module has ``SERVICE`` 
 provider's API, and its variables) and ``DIALECT`` (a conversation in the format of that API).
 
 - ``http``: One request to a model's server: transport, failures, rate limits
-- ``providers``: One module for each provider's dialect, and their shared parts
+- ``providers``: One module for each provider's API, and their shared parts
 - ``tools``: The tools that a model may call: files, search, commands, child jobs
 """
 
@@ -28,8 +28,7 @@ LOOPS = ("anthropic", "openai_compatible", "ollama")
 class Loop:
     """A loop over a model's HTTP interface.
 
-    Raises only what the ``emit`` callback raises. An invalid answer of the server becomes a failed
-    outcome.
+    Raises only what ``emit`` raises. An invalid answer of the server becomes a failed outcome.
     """
 
     module: ModuleType
@@ -37,13 +36,13 @@ class Loop:
     def run(
         self, spec: Mapping[str, Any], prompt: str, emit: Emit, mail: Mail | None = None
     ) -> AgentOutcome:
-        """Answer ``prompt``: call the model, and run its tool calls, until its final answer."""
+        """Answer ``prompt``: call the model and run its tool calls, until its final answer."""
         return converse(lambda: self._made(spec), prompt, emit, mail)
 
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
     ) -> tuple[object | None, AgentOutcome]:
-        """Request a JSON value that matches a schema, once.
+        """Ask the model once for a JSON value that matches a schema.
 
         Return the value and the outcome; the value is None if the request failed.
         """
@@ -55,7 +54,6 @@ class Loop:
 
 
 def loop(name: str) -> Loop:
-    """Return a loop. Raise KeyError for an unknown name."""
     if name not in LOOPS:
         raise KeyError(name)
     return Loop(import_module(f"{__name__}.providers.{name}"))

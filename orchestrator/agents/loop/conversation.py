@@ -30,19 +30,17 @@ _MOST_USES = 64
 
 
 class Mail(Protocol):
-    """The mailbox with messages from people to the agent."""
+    """The mailbox with people's messages to the agent."""
 
     def take_words(self) -> str:
         """Return the new messages as one text; "" if there are none."""
         ...
 
     def read_all(self) -> None:
-        """Mark all messages that ``take_words`` has returned: the model has read them."""
+        """Mark all messages that ``take_words`` has returned as read."""
 
 
 class NoMail:
-    """A mailbox without messages."""
-
     def take_words(self) -> str:
         return ""
 
@@ -86,9 +84,9 @@ class Conversation:
         return self._done()
 
     def _step(self, caller: ModelCaller) -> bool:
-        """Make one model call, and run the tools that the model requests.
+        """Call the model once, and run the tools that it requests.
 
-        Return True if it was the last call.
+        Return True if this was the last call.
         """
         if enough := self._ledger.enough:
             raise ModelFailure(ErrorClass.LIMIT, enough)
@@ -119,20 +117,14 @@ class Conversation:
         return False
 
     def _has_mail(self) -> bool:
-        """Add messages from people that arrived during the last call.
-
-        Return True if there are any.
-        """
+        """Add messages from people that arrived during the last call, if there are any."""
         words = self._mail.take_words()
         if words:
             self._dialect.give([], words)
         return bool(words)
 
     def _use_all(self, uses: Sequence[Use]) -> None:
-        """Run each requested tool, and add its result.
-
-        An API rejects a conversation in which a tool call has no result.
-        """
+        # An API rejects a conversation in which a tool call has no result.
         results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
         too_many = Result(
             f"this tool call was not run: the answer has more than {_MOST_USES} tool calls",
@@ -176,7 +168,7 @@ class Conversation:
         return result
 
     def _remember(self, name: str, result: Result) -> None:
-        """Record a denied tool call. A later success of the tool cancels the record."""
+        # A later success of the tool cancels its earlier denial.
         if result.denied:
             self._denied[name] = None
         elif not result.failed:
@@ -207,7 +199,7 @@ def converse(
 ) -> AgentOutcome:
     """Run a loop, and return its outcome.
 
-    ``make`` creates the settings and an empty conversation. It may raise ModelFailure.
+    ``make`` creates the settings and an empty conversation; it may raise ModelFailure.
     """
     try:
         settings, dialect = make()
@@ -217,7 +209,7 @@ def converse(
 
 
 def ask(caller: ModelCaller, dialect: Dialect, ledger: UsageLimits, emit: Emit) -> Turn:
-    """Make one model call, and add its usage to ``ledger``. Raise ModelFailure."""
+    """Call the model, and add the usage of the call to ``ledger``. Raise ModelFailure."""
     request = dialect.request(ledger.next_answer)
     while True:
         try:

@@ -43,8 +43,5 @@ def system(settings: LoopSettings) -> str:
 
 
 def only_json(schema: Mapping[str, Any]) -> str:
-    """Return the instruction to answer in JSON.
-
-    Servers that accept a schema get this instruction, too, because some ignore the schema.
-    """
+    # Also for servers that accept a schema, because some ignore the schema.
     return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

@@ -67,11 +67,7 @@ def _outcome(turn: Turn, value: object | None, ledger: UsageLimits) -> AgentOutc
 
 
 def json_in(text: str) -> object | None:
-    """Return the JSON value of ``text``.
-
-    If ``text`` as a whole is not JSON, return the longest JSON object or list in it. None if there
-    is none.
-    """
+    """Return ``text`` as JSON, or the longest JSON object or list in it; None if there is none."""
     try:
         whole: object = json.loads(text)
         return whole
@@ -81,7 +77,6 @@ def json_in(text: str) -> object | None:
 
 
 def _values(text: str) -> Iterator[tuple[int, object]]:
-    """Yield the length and the value of each object or list that can be parsed."""
     decoder = json.JSONDecoder()
     at = 0
     for _ in range(_MOST_STARTS):
@@ -99,9 +94,9 @@ def _values(text: str) -> Iterator[tuple[int, object]]:
 
 
 def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return an object schema, and True if ``schema`` became the field ``answer`` of this schema.
+    """Return a schema of an object, because APIs accept no other schema.
 
-    The APIs accept only schemas of objects. A schema of an object is returned unchanged.
+    The flag is True if ``schema`` became the object's field ``answer``.
     """
     if schema.get("type") == "object":
         return dict(schema), False

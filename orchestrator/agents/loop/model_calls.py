@@ -57,7 +57,7 @@ class ModelCaller:
     def call(self, path: str, value: Mapping[str, Any]) -> object:
         """Return the answer as JSON.
 
-        Raise ModelFailure if the last retry failed, or no retry can help.
+        Raise ModelFailure if the last retry failed, or if a retry cannot help.
         """
         body = json.dumps(value).encode()
         for tried in range(self._settings.retries + 1):
@@ -87,7 +87,7 @@ class ModelCaller:
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
     def _pause(self, failure: ModelFailure, tried: int) -> float | None:
-        """Return the seconds until the next retry; None if the call is not retried."""
+        """Return the seconds until the next retry; None for no retry."""
         times = self._settings.timeouts
         if not failure.again or tried >= self._settings.retries:
             return None

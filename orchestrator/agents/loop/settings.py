@@ -1,4 +1,4 @@
-"""Settings of a loop: the spec as one value, with defaults for missing fields."""
+"""Settings of a loop: the driver's input as one value, with defaults."""
 
 import os
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ POLICIES = ("full", "edit", "read-only")
 class Timeouts:
     """Timeouts in seconds.
 
-    Each timeout is shorter than the time of silence after which the driver stops the loop.
+    Each is shorter than the silence after which the driver stops the loop.
     """
 
     #: Timeout of connecting to the server.
@@ -88,7 +88,7 @@ class LoopSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelService:
-    """The default address and the variables of an API, for a spec that does not set them."""
+    """The default address and the variables of an API."""
 
     base_url: str
     base_url_env: str = ""
@@ -100,7 +100,7 @@ class ModelService:
 
 
 def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
-    """Return the settings. Raise ModelFailure (config) for a spec that no loop can use."""
+    """Return the settings. Raise ModelFailure (config) if no loop can use them."""
     known = {
         name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
     }
@@ -130,10 +130,7 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
 
 
 def _model(service: ModelService, base_url: str) -> str:
-    """Return the default model, from an environment variable or from the local service.
-
-    This process asks the local service, because only the worker's machine may have it.
-    """
+    # Only the worker's machine may have a local service, so this process asks it.
     named = os.environ.get(service.model_env, "")
     if named or not service.local:
         return named

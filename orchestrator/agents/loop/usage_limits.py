@@ -24,7 +24,7 @@ class UsageLimits:
     def book(self, reported: Usage, characters: int) -> Usage:
         """Add the usage of one call. Return this usage with its cost.
 
-        ``characters``: the length of the request, to estimate tokens that the model did not report.
+        ``characters``: the length of the request, to estimate unreported tokens.
         """
         known = tokens(reported)
         silent = reported.input_tokens is None or reported.output_tokens is None
@@ -37,21 +37,19 @@ class UsageLimits:
         return spent
 
     def lacks_some(self) -> None:
-        """Record that the usage is incomplete, because the model did not report all of it.
-        Idempotent.
-        """
+        """Record that the usage is incomplete. Idempotent."""
         self.usage = replace(self.usage, partial=True)
 
     @property
     def enough(self) -> str:
-        """The reason why no further call is allowed; "" if a further call is allowed."""
+        """Why no further call is allowed; "" if it is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
         return f"used up {used_up} before the task was done" if used_up else ""
 
     @property
     def next_answer(self) -> int:
-        """The maximum number of tokens of the next answer."""
+        """Maximum number of tokens of the next answer."""
         most = self._settings.max_tokens
         if self._limits.max_tokens is None:
             return most
@@ -64,5 +62,4 @@ class UsageLimits:
 
 
 def cost_of(settings: LoopSettings, usage: Usage) -> float | None:
-    """Return the cost in USD; None if no price is known."""
     return prices.cost(settings.model, usage, settings.prices, local=settings.local)

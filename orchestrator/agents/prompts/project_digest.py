@@ -25,7 +25,10 @@ _LONGEST_LINE = 200
 
 
 def digest(result: SurveyResult, name: str, *, left_out: int = 0) -> str:
-    """Return the digest, with at most ``MOST_BYTES``. Equal surveys have equal digests."""
+    """Return the digest, with at most ``MOST_BYTES``. Equal surveys have equal digests.
+
+    ``left_out``: the number of files that were not read.
+    """
     lines = [f"Project {one_line(name) or '/'}: {first_sentence(result).replace('**', '')}"]
     if left_out:
         lines.append(f"{left_out:,} files in deeper directories were not read.")
@@ -129,8 +132,8 @@ _EDITION = "1"
 def project_digest(around: WorkerSurroundings) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
-    The first job of the tree stores the digest in ``around.directory``. Later jobs read it. The
-    shared contexts of a tree therefore begin with the same bytes, even if the project changes.
+    The first job stores it in ``around.directory``, and later jobs read it. All shared contexts of
+    the tree then begin with the same bytes, even if the project changes.
     """
     pinned = around.directory / PINNED
     with _alone(around.directory):
@@ -199,10 +202,7 @@ def _made(root: Path, listing: Listing) -> str:
 
 
 def fingerprint(root: Path, listing: Listing) -> str:
-    """Return a hash that changes when the project changes.
-
-    It is computed from the commit and the uncommitted changes; without git, from all files.
-    """
+    """Return a hash that changes when the project changes."""
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest without grammars has less content.
     edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"

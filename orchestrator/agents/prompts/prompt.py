@@ -25,7 +25,7 @@ _LEFT = {
 
 
 def limits(assignment: Assignment) -> list[str]:
-    """Return one line for each limit of the task. The time limit always has a line."""
+    """Return one line for each limit of the task; always a line for its timeout."""
     return [*_own(assignment), *_left(assignment.left)]
 
 
@@ -90,7 +90,6 @@ def task_document(assignment: Assignment) -> str:
 
 
 def _comments(given: Feedback) -> dict[str, object]:
-    """Return one round of feedback as JSON, for agents that are programs."""
     comments = [asdict(each) for each in given.comments]
     return {"commit": given.commit, "summary": given.summary, "comments": comments}
 
@@ -120,10 +119,7 @@ def prompt_document(assignment: Assignment) -> str:
 
 
 def resume_document(assignment: Assignment) -> str:
-    """Return the prompt for an agent that resumes its session.
-
-    The task is not repeated, because the session contains it.
-    """
+    """Return the prompt for an agent that resumes its session, which contains the task."""
     previous = assignment.previous
     return template("resume").render(
         interruption=INTERRUPTIONS.get(previous.cause if previous else "", ""),
@@ -137,12 +133,11 @@ def resume_document(assignment: Assignment) -> str:
 
 
 def feedback(rounds: Sequence[Feedback]) -> str:
-    """Return people's comments as a section of the prompt; empty if there are none."""
     return template("feedback").render(rounds=rounds) if rounds else ""
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return earlier attempts' commits and the files changed by them, as text; "" if none."""
+    """Return the commits of earlier attempts and their changed files as text; "" if none."""
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]

@@ -24,7 +24,7 @@ class Role:
 
 
 class RolePrompts:
-    """The roles, each of which is a file ``<name>.md``.
+    """The roles, each a file ``<name>.md``.
 
     A user's file replaces a built-in role of the same name. Each call reads the file, so a change
     applies to the next worker.
@@ -51,7 +51,6 @@ class RolePrompts:
         return _read(path).strip() if path else ""
 
     def roles(self) -> Sequence[Role]:
-        """Return all roles, sorted by name."""
         found = ((name, self._path(name)) for name in self.names())
         return [_role(name, path) for name, path in found if path is not None]
 

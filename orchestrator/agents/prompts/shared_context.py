@@ -74,7 +74,6 @@ class Recipe:
 
 
 def shared_text(recipe: Recipe, project: str = "", files: Sequence[tuple[str, str]] = ()) -> str:
-    """Return the job's shared context: the text with which all prompts of the job begin."""
     return template("shared").render(recipe=recipe, project=project, files=files)
 
 
@@ -95,7 +94,7 @@ _MOST_BYTES = 1024 * 1024
 
 
 class JobContexts:
-    """The files in ``context/`` of the root job's directory. Each job of the tree has one file."""
+    """The files in ``context/`` of the root job's directory: one for each job of the tree."""
 
     def __init__(self, job_directory: Callable[[str], Path]) -> None:
         self._job_directory = job_directory
@@ -127,7 +126,7 @@ class JobContexts:
         write_once(self._path(job), shared_text(Recipe.of(job, root)))
 
     def read(self, job: Job) -> str:
-        """Return the context, which never changes once it exists.
+        """Return the context, which never changes.
 
         Raise OSError if the file is missing or is not a plain file.
         """

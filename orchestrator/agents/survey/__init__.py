@@ -1,4 +1,4 @@
-"""The embedded agent: a static analyzer that maps the host project without any AI.
+"""The agent ``survey``: a static analyzer that maps the project without AI.
 
 It runs as a worker process (``python -m orchestrator.agents.survey``). Importing this package loads
 none of the analyzer, because the server imports it only for ``command``.
@@ -11,5 +11,4 @@ none of the analyzer, because the server imports it only for ``command``.
 
 
 def command(python: str) -> tuple[str, ...]:
-    """Return the command line that runs a survey worker with the interpreter ``python``."""
     return (python, "-m", "orchestrator.agents.survey")

@@ -73,10 +73,7 @@ def _files(content: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _inside(entry: str) -> str:
-    """Return ``entry`` without ``./`` and trailing slashes.
-
-    Raise SurveyError for paths outside the project.
-    """
+    # A survey must not read files outside of the project.
     path = PurePosixPath(entry)
     if not entry or path.is_absolute() or ".." in path.parts or "\0" in entry:
         raise SurveyError(f"{TASK_FILE}: files: {entry!r} is not a path inside the project")
@@ -84,9 +81,9 @@ def _inside(entry: str) -> str:
 
 
 def read_surroundings(environment: Mapping[str, str], directory: Path) -> WorkerSurroundings:
-    """Read the worker's environment.
+    """Read the worker's environment. Raise SurveyError if the project root is no directory.
 
-    Without ``ORCHESTRATOR_PROJECT_ROOT``, the project root is the current directory.
+    Without ``ORCHESTRATOR_PROJECT_ROOT``, the root is ``directory``.
     """
     root = Path(environment.get("ORCHESTRATOR_PROJECT_ROOT") or directory).resolve()
     if not root.is_dir():
@@ -107,7 +104,6 @@ def read_surroundings(environment: Mapping[str, str], directory: Path) -> Worker
 
 
 def _workspace_of(worker_directory: Path) -> Path:
-    """Return the workspace of ``worker_directory``; ``worker_directory`` itself if it has none."""
     for parent in worker_directory.parents:
         if parent.name.startswith(JOB_DIRECTORY_PREFIX):
             return parent.parent

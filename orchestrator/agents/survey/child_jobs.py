@@ -1,7 +1,6 @@
-"""Child jobs of a survey: pass directories to other workers, and read their results.
+"""Child jobs of a survey: they survey directories, and this worker reads their results.
 
-Each passed directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may
-use.
+Each directory becomes one ``orchestrator spawn ... --wait``, a command that any worker may use.
 """
 
 import json
@@ -27,9 +26,9 @@ _SUCCESS = frozenset({"success", "recursive_success"})
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, and their parts, each with the status of its worker.
+    """Results of the child jobs, and their parts with the status of each worker.
 
-    Also has the directories for which the server rejected a child job.
+    ``refused`` has the directories for which the server rejected a child job.
     """
 
     results: list[SurveyResult] = field(default_factory=list)
@@ -91,10 +90,7 @@ def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
 
 
 def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
-    """Return the workers of a job by the ids of their tasks.
-
-    For a task with candidates, return a candidate that succeeded.
-    """
+    # For a task with candidates, a candidate that succeeded.
     workers: dict[str, Mapping[str, Any]] = {}
     for worker in _rows(output) if exit_code in _ENDED else ():
         key = str(worker.get("task_id"))

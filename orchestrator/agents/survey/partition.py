@@ -1,7 +1,7 @@
 """Division of a large project: the directories that become child jobs, and their parts.
 
-A part is a direct subdirectory, the files directly in the directory, or a bundle of parts that are
-too small alone. The parts of a directory contain each of its files once.
+A part is a direct subdirectory, the files directly in the directory, or several parts that are too
+small alone. The parts of a directory contain each of its files once.
 """
 
 import os
@@ -33,8 +33,8 @@ MOST_CHILD_JOBS = 10
 class SurveyPart:
     """The files that one child worker surveys.
 
-    ``files`` has paths in the form of a task's files; ``file_count`` and ``size`` are totals of the
-    files below these paths.
+    ``files`` has paths, as in a task. ``file_count`` and ``size`` are totals of the files below
+    them.
     """
 
     name: str
@@ -62,7 +62,6 @@ class _Directory:
     children: dict[str, "_Directory"] = field(default_factory=dict)
 
     def add(self, file: FoundFile, names: list[str]) -> None:
-        """Add a file below the directory, in the subdirectories ``names``."""
         language = language_of(file.path)
         is_read = language is not None and file.size <= LARGEST_READ_BYTES
         size = file.size if is_read and language not in _DATA else 0
@@ -78,10 +77,9 @@ class _Directory:
 
 
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
-    """Return the directories below ``paths`` that become child jobs.
+    """Return the directories below ``paths`` that become child jobs, the largest first.
 
-    Empty ``paths`` mean the project. A directory has priority over directories inside it. Larger
-    directories come first. Return at most MOST_CHILD_JOBS directories.
+    Without ``paths``: of the project. A directory has priority over directories inside it.
     """
     top = _Directory(".")
     for file in files:
@@ -148,10 +146,6 @@ def _direct_part(directory: _Directory) -> SurveyPart:
 
 
 def _bundles(small: list[SurveyPart], directory: _Directory) -> Iterator[SurveyPart]:
-    """Join adjacent parts until each bundle is large enough for a worker.
-
-    The last bundle may be smaller.
-    """
     enough = max(_least_size(directory), directory.size // BUNDLE_SHARE)
     open_bundle: list[SurveyPart] = []
     for part in small:

@@ -73,7 +73,7 @@ def _vocabulary() -> _Vocabulary:
 def asks_to_build(request: str) -> bool:
     """True if ``request`` asks to create or change something.
 
-    The first verb of each clause decides. A clause without a verb counts if it begins with a thing
+    The first verb of each clause decides. Without a verb, a clause counts if it begins with a thing
     to build, such as an app.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
@@ -94,7 +94,7 @@ def _clause_builds(clause: str) -> bool:
 
 
 def stem(word: str) -> str:
-    """Remove common English endings, so that ``sessions`` and ``session`` become the same word."""
+    """Return a word without its English ending: ``session`` for ``sessions``."""
     lowered = word.lower()
     for ending in _ENDINGS:
         if lowered.endswith(ending) and len(lowered) - len(ending) >= _SHORTEST_STEM:
@@ -103,10 +103,7 @@ def stem(word: str) -> str:
 
 
 def keywords(text: str) -> list[str]:
-    """Return the words that describe the subject of ``text``, in order.
-
-    Verbs such as "create" are omitted.
-    """
+    """Return the words that describe the subject of ``text``, in order."""
     known = _vocabulary()
     ignored = known.stop | known.building | known.looking | known.fillers
     words = (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", text))
@@ -137,7 +134,7 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that the request names; empty if the request also names something else.
+    """Return the paths that the request names; empty if it also names something else.
 
     ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists.
     """

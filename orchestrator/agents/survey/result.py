@@ -47,7 +47,7 @@ from orchestrator.security.files.untrusted_files import replace_file
 
 @dataclass
 class Counts:
-    """Numbers of files and lines. Counts can be added."""
+    """Numbers of files and lines."""
 
     files: int = 0
     code: int = 0
@@ -56,7 +56,6 @@ class Counts:
     bare: int = 0
 
     def add(self, lines: "LineCount | Counts", files: int = 1) -> None:
-        """Add ``lines``, the lines of ``files`` files."""
         self.files += files
         self.code += lines.code
         self.comment += lines.comment
@@ -171,7 +170,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """Changes by one author: the number of changes of files, and the number of added lines."""
+    """Changes by one author: how often a file was changed, and the number of added lines."""
 
     changes: int = 0
     lines: int = 0
@@ -179,10 +178,7 @@ class Owner:
 
 @dataclass
 class SurveyResult:
-    """All findings about a set of files.
-
-    ``absorb`` adds the findings about another set. The two sets must not have a file in common.
-    """
+    """All findings about a set of files."""
 
     surveyed: list[str] = field(default_factory=list)
     mode: str = "survey"
@@ -207,7 +203,10 @@ class SurveyResult:
     matches: list[MatchRow] = field(default_factory=list)
 
     def absorb(self, other: "SurveyResult") -> None:
-        """Add the findings of ``other``, except its ``parts``, ``notes``, and ``matches``."""
+        """Add the findings of ``other``, except its ``parts``, ``notes``, and ``matches``.
+
+        The two results must not have a file in common.
+        """
         for name in _NUMBERS:
             setattr(self.totals, name, getattr(self.totals, name) + getattr(other.totals, name))
         _add_counts(self.languages, other.languages)
@@ -222,7 +221,7 @@ class SurveyResult:
         self.churn_note = self.churn_note or other.churn_note
 
     def sort(self) -> None:
-        """Sort all rows by path, so that their order is the same for any division among workers."""
+        """Sort all rows, so that the order does not depend on the division among workers."""
         for name in _MERGED_ROWS:
             getattr(self, name).sort(key=_order)
 
@@ -260,7 +259,6 @@ RESULT_FILE = "result.json"
 
 
 def to_json(result: SurveyResult) -> dict[str, Any]:
-    """Return ``result`` as the object that ``result.json`` contains."""
     rows = {name: [vars(row) for row in getattr(result, name)] for name in ROWS}
     content = {
         "schema": SCHEMA,
@@ -293,7 +291,7 @@ def write_result(result: SurveyResult, directory: Path) -> None:
 
 
 def read_result(directory: Path) -> SurveyResult:
-    """Read the ``result.json`` of a worker.
+    """Read a worker's ``result.json``.
 
     Raise SurveyError if the file is missing or has another format.
     """
@@ -340,8 +338,5 @@ def _counts(row: Mapping[str, Any]) -> Counts:
 
 
 def _known(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
-    """Return the fields that ``kind`` has.
-
-    Other fields are dropped, because a later version of the product may have written the file.
-    """
+    # A later version of the product may have written the file, with other fields.
     return {entry.name: item[entry.name] for entry in fields(kind) if entry.name in item}

@@ -22,9 +22,9 @@ _MOST_NAMED = 3
 
 
 def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
-    """Survey the files of ``task``.
+    """Survey the files of ``task``. Return the parts that child jobs did not survey.
 
-    Return the parts that child jobs did not survey. Raise SurveyError.
+    Raise SurveyError.
     """
     for name in (OUTPUT_FILE, RESULT_FILE):
         # Files of an earlier attempt must not count as this attempt's files.
@@ -43,12 +43,10 @@ def survey(task: SurveyTask, surroundings: WorkerSurroundings) -> list[PartRow]:
 
 
 def say(line: str) -> None:
-    """Print one line of progress, and flush it."""
     print(printable(line), flush=True)
 
 
 def printable(text: str) -> str:
-    """Return ``text`` on one line, with control and undecodable characters as escapes."""
     letters = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return "".join(letters)
 
@@ -58,11 +56,7 @@ def _words(task: SurveyTask) -> str:
 
 
 def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
-    """Return the task and the listing, limited to the paths that the task's text names.
-
-    Return both unchanged in three cases: the task has files, its text names no path, or its text
-    has another subject in addition to paths.
-    """
+    # A text with another subject in addition to paths is no list of paths.
     places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
     if not places:
         return task, listing
@@ -126,7 +120,6 @@ def _divisions(
 
 
 def _without(listing: Listing, divisions: list[Division]) -> Listing:
-    """Return ``listing`` without the files that child jobs survey."""
     given = within([path for division in divisions for path in _paths(division)])
     return listing.select(lambda path: not given(path))
 

@@ -11,10 +11,7 @@ from orchestrator.agents.ai_tools.invocation.call import AgentCall, Ask
 
 
 def call_for(tool: str) -> Callable[[Ask], AgentCall]:
-    """Return the function ``call`` of a tool. Imports only the module of that tool.
-
-    Raise ValueError for an unknown tool.
-    """
+    """Return the function ``call`` of a tool. Raise ValueError for an unknown tool."""
     module = f"{__name__}.{tool}"
     if not tool.isidentifier() or find_spec(module) is None:
         raise ValueError(f"unknown tool {tool!r}; known: {', '.join(tools())}")
@@ -23,7 +20,6 @@ def call_for(tool: str) -> Callable[[Ask], AgentCall]:
 
 
 def tools() -> tuple[str, ...]:
-    """Return the names of the tools that have a module in this package."""
     # an attempt needs only one of these modules
     from orchestrator.core.model.known_agents import PROGRAMS
 

@@ -119,11 +119,10 @@ def _policy(ask: Ask, servers: Collection[str]) -> list[str]:
 
 
 def _storage(ask: Ask, own: Path) -> dict[str, str]:
-    """Return the environment variable that names the directory of the user's login.
+    """Return the variable that names the directory of the user's login.
 
-    Claude renews the login under a lock in this directory, which all sessions of the user share.
-    Empty if a sandbox forbids writing to ``own``, the user's configuration directory. Claude then
-    uses only a link to the user's login file.
+    All sessions of the user renew the login under a lock in this directory. Empty if the directory
+    ``own`` is read-only: Claude then gets only a link to the login file.
     """
     if ask.windows or _STORAGE in ask.environ or not os.access(own, os.W_OK):
         return {}
@@ -159,7 +158,6 @@ def _account(ask: Ask, own: Path) -> Mapping[str, Any]:
 
 
 def _servers(ask: Ask, own: Path) -> dict[str, Mapping[str, Any]]:
-    """Return the user's MCP servers, global and of this project, and the product's own server."""
     account = _account(ask, own) if "mcp" in ask.inherit else {}
     project = table(table(account.get("projects")).get(ask.project))
     servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}

@@ -122,10 +122,6 @@ def _settings(ask: Ask, own: Mapping[str, Any], logged_in: bool) -> dict[str, An
 
 
 def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return settings for the attempt's MCP servers, hooks, and skills.
-
-    If the attempt does not inherit skills, the settings disable each of the user's skills.
-    """
     settings: dict[str, Any] = {}
     servers = {
         # In a sandbox Codex would ask a person before each call, and no person is present.
@@ -146,7 +142,7 @@ def _user_additions(ask: Ask, theirs: Mapping[str, Any], config: Path, own: Path
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's decisions about hooks, each under the path of this attempt's hooks file.
+    """Return the user's decisions about hooks for this attempt's hooks file.
 
     Codex stores a decision under the path of the file that defines the hook.
     """
@@ -166,10 +162,7 @@ def _hook_files(ask: Ask, config: Path, own: Path) -> dict[Path, str]:
 
 
 def _home_skills(ask: Ask) -> list[Path]:
-    """Return the skills in the user's home directory.
-
-    Codex reads these skills even with a private CODEX_HOME.
-    """
+    # Codex reads these skills even with a private CODEX_HOME.
     return sorted(path.resolve() for path in (ask.user_home / ".agents/skills").rglob("SKILL.md"))
 
 
@@ -190,10 +183,9 @@ def _server_logins(ask: Ask, config: Path, own: Path) -> tuple[AgentLogin, ...]:
 
 
 def _provider(ask: Ask, logged_in: bool) -> dict[str, Any]:
-    """Return the setting of a model provider for the user's base URL or the user's API key.
+    """Return the settings of a model provider for the user's base URL or API key.
 
-    Without a base URL, the setting is empty in two cases: the user is logged in, or has no API key.
-    Codex then uses its default provider.
+    Empty if Codex can use its default provider.
     """
     url = ask.environ.get("OPENAI_BASE_URL", "")
     key = next((name for name in _OWN_KEYS if ask.environ.get(name)), "")
@@ -221,7 +213,7 @@ def _mcp(ask: Ask) -> dict[str, Any]:
 
 
 def as_toml(table: Mapping[str, Any]) -> str:
-    """Return plain values and tables as TOML. Strings are written as JSON, which TOML accepts."""
+    """Return values and tables as TOML."""
     lines: list[str] = []
     _write_table(table, (), lines)
     return "\n".join(lines) + "\n"

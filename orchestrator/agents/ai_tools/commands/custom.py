@@ -13,8 +13,8 @@ from orchestrator.agents.ai_tools.invocation.call import (
 def call(ask: Ask) -> AgentCall:
     """Return the call of the user's agent.
 
-    Optional keys of ``ask.more``: ``reader``, ``policies`` (additional arguments for each policy),
-    and ``model_option``.
+    Optional keys of ``ask.more``: ``reader``, ``policies`` (more arguments for each policy), and
+    ``model_option``.
     """
     policies: Mapping[str, list[str]] = ask.more.get("policies") or {}
     argv = [*ask.command, *policies.get(ask.policy, ())]

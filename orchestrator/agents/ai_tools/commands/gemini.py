@@ -101,7 +101,6 @@ def _settings(ask: Ask, own: Path) -> dict[str, Any]:
 
 
 def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
-    """Return the names of the user's memory files; empty if the user's settings name none."""
     names = table(theirs.get("context")).get("fileName") or []
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
@@ -125,7 +124,7 @@ def _tools(policy: str) -> dict[str, Any]:
 
 
 def _auth(environ: Mapping[str, str], own: Path) -> str:
-    """Return Gemini's name of the login method: API key, Vertex, the user's choice, or account."""
+    """Return Gemini's name of the login method."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"
     if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):

@@ -1,7 +1,7 @@
 """Creates the call of opencode: its arguments, files, and environment.
 
-All attempts share one home directory. In a new home, opencode's first start installs up to 99 MB of
-packages and creates a database. Each attempt gets its own settings in an environment variable.
+All attempts share one home directory, because opencode installs up to 99 MB of packages into a new
+one. Each attempt gets its own settings in an environment variable.
 """
 
 import json
@@ -80,18 +80,13 @@ def call(ask: Ask) -> AgentCall:
 
 
 def _database(ask: Ask) -> dict[str, str]:
-    """Return the variable with the path of opencode's session database.
-
-    Empty if the attempt stores no sessions: opencode then uses the database in the shared home.
-    """
+    # Without the variable, opencode uses the database in the shared home.
     return {"OPENCODE_DB": str(ask.sessions / "opencode.db")} if ask.sessions else {}
 
 
 def _home(ask: Ask) -> AgentHome | None:
-    """Return the home that attempts share, and the command that creates its database.
-
-    The command is ``session list``, because it has no other effect. None if the attempt does not
-    use a shared home.
+    """Return the shared home and the command that creates its database; None if there is no such
+    home.
     """
     argv = (*ask.command, "session", "list")
     return AgentHome(directory=ask.shared, argv=argv) if ask.shared != ask.control else None
@@ -123,8 +118,7 @@ def _settings(ask: Ask) -> dict[str, Any]:
 def _memory(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
     """Return the files with the user's instructions.
 
-    The first file is opencode's own AGENTS.md, or claude's CLAUDE.md if there is no AGENTS.md. Then
-    come the files that opencode's settings name.
+    As in opencode, CLAUDE.md is used only if there is no AGENTS.md.
     """
     files = (own / "AGENTS.md", ask.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)
@@ -141,10 +135,7 @@ def _skills(ask: Ask, own: Path, theirs: Mapping[str, Any]) -> list[str]:
 
 
 def _at_home(ask: Ask, paths: object) -> list[str]:
-    """Return the user's paths with ``~`` replaced by the user's home.
-
-    opencode itself would replace ``~`` by the shared home.
-    """
+    # opencode itself would replace ``~`` by the shared home.
     named = paths if isinstance(paths, list) else []
     return [
         str(ask.user_home / path[2:]) if path.startswith("~/") else path for path in map(str, named)

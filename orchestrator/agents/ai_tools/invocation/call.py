@@ -37,7 +37,10 @@ class CallLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ask:
-    """The input of a tool's function ``call``: the facts of one attempt. All paths are absolute."""
+    """The facts of one attempt, from which a tool's function ``call`` makes the call.
+
+    All paths are absolute.
+    """
 
     #: The program with its first arguments.
     command: tuple[str, ...]
@@ -76,7 +79,7 @@ class Ask:
 
     @property
     def project(self) -> str:
-        """The host project, which may differ from the working directory; empty if it is unknown."""
+        """Root of the user's project, possibly not the working directory; empty if unknown."""
         return self.environ.get("ORCHESTRATOR_PROJECT_ROOT", "")
 
     @property
@@ -136,9 +139,9 @@ class AgentCall:
 
 
 def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
-    """Return a link from ``directory`` to the worker's sessions directory, as {link: target}.
+    """Return a link, as {link: target}, that stores the tool's sessions outside the attempt.
 
-    The sessions then outlive the attempt. Empty if the worker's sessions are not stored.
+    Empty if the worker's sessions are not stored.
     """
     return {directory: ask.sessions / name} if ask.sessions is not None else {}
 
@@ -146,8 +149,8 @@ def kept_in(ask: Ask, directory: Path, name: str) -> dict[Path, Path]:
 def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]:
     """Return the user's MCP servers by name, if the tool inherits them.
 
-    Return none with a read-only policy, because a server may change files. The product's own MCP
-    server is omitted: with the user's key, the worker would bypass its limits.
+    Empty with a read-only policy, because a server may change files. The product's own server is
+    omitted: with the user's key, the worker would bypass its limits.
     """
     if "mcp" not in ask.inherit or ask.policy == "read-only" or not isinstance(servers, Mapping):
         return {}
@@ -162,7 +165,7 @@ def inherited_servers(ask: Ask, servers: object) -> dict[str, Mapping[str, Any]]
 
 
 def mcp_environment(ask: Ask) -> dict[str, str]:
-    """Return the environment variables with which the product's MCP server acts for the worker."""
+    """Return the variables with which the product's MCP server acts for the worker."""
     wanted = ("ORCHESTRATOR_",) if ask.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in ask.environ.items() if name.startswith(wanted)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.

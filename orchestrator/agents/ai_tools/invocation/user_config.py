@@ -17,7 +17,6 @@ def json_object(path: Path) -> Mapping[str, Any]:
 
 
 def table(found: object) -> Mapping[str, Any]:
-    """Return the value if it is a table; otherwise an empty table."""
     return found if isinstance(found, Mapping) else {}
 
 

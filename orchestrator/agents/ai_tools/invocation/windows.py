@@ -42,7 +42,7 @@ def missing(path: str | None = None) -> list[str]:
 def on_windows(call: AgentCall, ask: Ask, directory: Path) -> AgentCall:
     """Return the call as a PowerShell command that WSL runs.
 
-    Raise OrchestratorError if a WSL program is missing, or a path has no form on Windows.
+    Raise OrchestratorError if a program of WSL is missing, or if Windows cannot reach a path.
     """
     lacking = missing()
     if lacking:
@@ -93,8 +93,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    PowerShell puts quotation marks around arguments with blanks, and keeps existing quotation
-    marks. Between quotation marks, cmd.exe, which runs batch files, interprets only ``%NAME%``.
+    PowerShell puts quotation marks around arguments with blanks. cmd.exe, which runs batch files,
+    interprets only ``%NAME%`` between quotation marks.
     """
     if word and not _HAS_MEANING.search(word):
         return word
@@ -103,10 +103,9 @@ def _native(word: str) -> str:
 
 
 def translated(path: Path | None) -> str:
-    """Return the Windows form of a path, even if the path does not exist yet.
+    """Return the Windows form of a path, which need not exist.
 
-    ``wslpath`` translates only existing paths, so the rest of the path is appended. Raise
-    OrchestratorError if Windows cannot reach the path.
+    Raise OrchestratorError if Windows cannot reach the path.
     """
     if path is None:
         return ""
@@ -131,9 +130,9 @@ def _translated(path: Path) -> str:
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:
-    """Return the value of WSLENV: the names of the variables that a Windows program gets.
+    """Return the value of WSLENV: the variables that a Windows program gets.
 
-    ``/p`` after a name means that WSL translates its value as a path.
+    ``/p`` after a name means that WSL translates the value as a path.
     """
     own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
     names = [name for name, value in environ.items() if value and not _is_of_linux(name)]

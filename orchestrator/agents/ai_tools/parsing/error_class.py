@@ -71,14 +71,14 @@ _INTERNAL = (
 
 
 def is_internal(text: str) -> bool:
-    """True if the text reports an internal error of the program itself."""
+    """True if the text reports an internal error of the agent's program."""
     return bool(re.search(_INTERNAL, clipped(text), re.I | re.M))
 
 
 def of_status(status: int | None) -> ErrorClass:
     """Return the class of an HTTP status; NONE if the status alone is ambiguous.
 
-    400 and 422 return NONE: the cause may be an invalid key, or a broken conversation.
+    400 and 422 are ambiguous: the cause may be an invalid key or a broken conversation.
     """
     if status in (401, 402, 403):
         return ErrorClass.AUTH
@@ -94,7 +94,7 @@ def of_status(status: int | None) -> ErrorClass:
 def classify(
     text: str, status: int | None = None, otherwise: ErrorClass = ErrorClass.API
 ) -> ErrorClass:
-    """Return the class of an error with this text and HTTP status.
+    """Return the class of an error, by its text and its HTTP status.
 
     Return ``otherwise`` if neither of them indicates a class.
     """

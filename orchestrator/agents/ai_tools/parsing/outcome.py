@@ -53,7 +53,7 @@ class RunReport:
 def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     """Return the outcome of a program's run.
 
-    ``now``: the Unix time from which texts such as "try again in 20s" count.
+    ``now``: the Unix time from which a text such as "try again in 20s" counts.
     """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
     used = _usage(report.usage)
@@ -74,7 +74,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
 
 
 def _usage(usage: Usage) -> Usage:
-    """Return the usage. Tokens of 0 become unknown, because every model call uses tokens."""
+    # Every model call uses tokens, so 0 tokens means that the number is unknown.
     if not usage.steps or usage.input_tokens is None or _is_any(usage):
         return usage
     return Usage(steps=usage.steps)

@@ -38,8 +38,8 @@ _SHORT_ZONES |= {"cst": -6, "cdt": -5, "mst": -7, "mdt": -6, "pst": -8, "pdt": -
 def resets_at(text: str, now: float) -> float | None:
     """Return the reset time (Unix time) in a message.
 
-    None if the message has no time, or an unknown time zone. A time of day without a zone is in
-    this machine's zone, because the program runs here.
+    None if the message has no time, or has an unknown time zone. A time without a zone is in this
+    machine's zone, because the program runs here.
     """
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):
@@ -59,7 +59,7 @@ def _epoch(text: str, _: float) -> float | None:
 
 
 def epoch_seconds(value: float) -> float:
-    """Return a Unix time in seconds. A value in milliseconds is converted."""
+    """Return a Unix time in seconds, also if the value is in milliseconds."""
     return value / 1000 if value >= 1e11 else value
 
 
@@ -105,10 +105,7 @@ def _clock(text: str, now: float) -> float | None:
 
 
 def _next(found: re.Match[str], now: datetime) -> float:
-    """Return the Unix time of a clock time in a message, possibly with a date.
-
-    A time without a date is its next occurrence from ``now`` on.
-    """
+    """Return the Unix time of a clock time; without a date, of its next occurrence."""
     hour, minute = _time_of_day(found)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
     if not found[1]:
@@ -124,8 +121,7 @@ def _next(found: re.Match[str], now: datetime) -> float:
 def _time_today(when: datetime, now: datetime) -> datetime:
     """Return the next occurrence of ``when``, a time of today.
 
-    If ``when`` has passed, return the same time of tomorrow. If ``when`` passed less than two
-    minutes ago, return the end of its minute, because messages have no seconds.
+    Messages have no seconds: a time up to two minutes ago counts until the end of its minute.
     """
     if when > now:
         return when
@@ -145,7 +141,6 @@ def _time_of_day(found: re.Match[str]) -> tuple[int, int]:
 
 
 def _zone(name: str) -> tzinfo | None:
-    """Return a time zone by its name in the tz database, or by a common abbreviation."""
     short = _SHORT_ZONES.get(name.lower())
     if short is not None:
         return timezone(timedelta(hours=short))

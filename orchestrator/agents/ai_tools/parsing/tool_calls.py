@@ -10,13 +10,12 @@ LINE_CHARS = 200
 
 
 def log_line(words: str, limit: int = LINE_CHARS) -> str:
-    """Return text as one printable line of a log, with at most ``limit`` characters."""
     line = one_line(words[: 4 * limit])
     return cut("".join(char if char.isprintable() else "?" for char in line), limit)
 
 
 def plain_error(words: str) -> str:
-    """Return the message in the JSON of an API error. Return any other text unchanged."""
+    """Return the message in the JSON of an API error; any other text unchanged."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words
@@ -27,7 +26,7 @@ _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url
 
 
 def summary(arguments: object) -> str:
-    """Return the arguments of a tool's use, in one line."""
+    """Return the arguments of a tool call in one line."""
     if not isinstance(arguments, Mapping):
         return log_line(text(arguments))
     values = (text(arguments, key) for key in (*_TELLING, *map(str, arguments)))
@@ -42,7 +41,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def edited(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the path of the file that the tool writes, as the agent wrote the path; () if none."""
+    """Return the file that the tool writes, as the agent wrote its path; () if none."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

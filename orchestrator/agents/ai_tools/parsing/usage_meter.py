@@ -20,7 +20,7 @@ _ALL = ("steps", *_COUNTS)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownUsage:
-    """The model, the policy, and the prices that a reader gets before its run starts."""
+    """Facts that a reader gets before the run: the model, the policy, and the prices."""
 
     #: The requested model; a model that the program reports has priority.
     model: str = ""
@@ -53,7 +53,9 @@ def _without(total: float | None, before: float | None) -> float | None:
 
 
 def priced(usage: Usage, model: str, prices: Prices) -> Usage:
-    """Add the cost from the price table, if the program reported none and the model has a price."""
+    """Return the usage with an estimated cost, if the program reported none and the model has a
+    price.
+    """
     if usage.cost_usd is not None:
         return usage
     estimate = cost(model, usage, prices)
@@ -71,18 +73,15 @@ class Meter:
         return [UsageEvent(usage)]
 
     def raise_to(self, total: Usage) -> list[UsageEvent]:
-        """Set the totals of the whole run.
-
-        Return the increase as events; empty if there is no increase.
-        """
+        """Set the totals of the whole run. Return the increase as events."""
         rest = minus(total, self.total)
         return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
 
 
 class Steps:
-    """Counts model calls for programs that do not report the number of calls.
+    """Counts model calls for programs that do not report their number.
 
-    All output of the model (text, tool calls) belongs to one call until a tool has answered.
+    All output of the model until the next result of a tool belongs to one call.
     """
 
     def __init__(self) -> None:
@@ -90,10 +89,7 @@ class Steps:
         self._open = False
 
     def put_out(self) -> list[Usage]:
-        """Record output of the model: text, or a tool call.
-
-        The first output of a model call is one step.
-        """
+        """Record output of the model. The first output of a model call is one step."""
         if self._open:
             return []
         self._open = True
@@ -101,5 +97,5 @@ class Steps:
         return [Usage(steps=1)]
 
     def answered(self) -> None:
-        """Record a tool's result: the model's next output belongs to a new call."""
+        """Record a tool's result: the next output belongs to a new call."""
         self._open = False

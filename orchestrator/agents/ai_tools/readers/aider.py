@@ -92,7 +92,7 @@ class AiderReader:
         """Read a line of aider's history, and collect the model's answer.
 
         aider's own messages begin with "> " and end with two blanks, possibly several lines later.
-        A line that begins with "#### " is the prompt, or the output of a command.
+        A line with "#### " is the prompt or the output of a command.
         """
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
@@ -106,7 +106,7 @@ class AiderReader:
         return []
 
     def resumed(self) -> None:
-        """Do nothing, because aider begins a new history for each run."""
+        """Do nothing: aider begins a new history for each run."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         text = "\n".join(self._answer if self._has_history else self._lines).strip()
@@ -123,7 +123,7 @@ class AiderReader:
         return concluded(report, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[AgentEvent]:
-        """Record an answer of the model, and clear an earlier error: aider has recovered."""
+        # An answer shows that aider has recovered from an earlier error.
         if self._fault[0] is not ErrorClass.LIMIT:
             self._fault = FINE
         usage = priced(_usage(tokens), self._known.model, self._known.prices)
@@ -147,21 +147,15 @@ class AiderReader:
 
 
 def _class_of(name: str, words: str) -> ErrorClass:
-    """Return the class of an error.
-
-    aider reports an account without money as a rate limit. Its class is AUTH, because waiting does
-    not help.
-    """
+    # aider reports an account without money as a rate limit. The class is AUTH, because waiting
+    # does not help.
     found = classify(words)
     empty = found is ErrorClass.AUTH or _UNPAID.search(words)
     return ErrorClass.AUTH if empty else _BY_NAME.get(name) or found
 
 
 def _usage(tokens: re.Match[str]) -> Usage:
-    """Return the usage in a line.
-
-    aider's "sent" tokens include cache reads and writes. Numbers from 1,000 on are rounded.
-    """
+    # aider's "sent" tokens include cache reads and writes.
     sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
     cost = _number(tokens[5])
     return Usage(

@@ -118,10 +118,7 @@ class ClaudeReader:
         return events
 
     def _partial(self, event: Object) -> list[AgentEvent]:
-        """Count the output tokens of a message that its earlier events did not report.
-
-        Only the message's last event has the total.
-        """
+        # Only the last event of a message has the total of its output tokens.
         if json_values.text(event, "event", "type") != "message_delta":
             return []
         total = json_values.count(event, "event", "usage", "output_tokens") or 0
@@ -134,7 +131,7 @@ class ClaudeReader:
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
     def _spent(self, message: object, model: str, parent: str) -> list[AgentEvent]:
-        """Count the usage of a message once, although each block of the message repeats it."""
+        # Each block of a message repeats the message's usage.
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
             return []
@@ -169,7 +166,7 @@ class ClaudeReader:
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
     def _last_tools(self, keep: str, most: int = 100) -> None:
-        """Forget the oldest tool uses except ``keep``, so that memory is bounded in a long run."""
+        """Forget the oldest tool calls except ``keep``, to limit memory in a long run."""
         for name in list(self._tools)[: max(0, len(self._tools) - most)]:
             if name != keep:
                 del self._tools[name]
@@ -182,11 +179,7 @@ class ClaudeReader:
         return []
 
     def _end(self, event: Object) -> list[AgentEvent]:
-        """Read a result event.
-
-        The last result counts, because Claude continues after the first result if background work
-        is running.
-        """
+        # The last result counts: Claude continues after a result if background work is running.
         self._result, self._behind = event, False
         self._turns += json_values.count(event, "num_turns") or 0
         self._answer = _answer(event) or self._answer
@@ -198,7 +191,7 @@ class ClaudeReader:
         return [*spent, FinalAnswerEvent()] if last else [*spent]
 
     def _own(self, total: Usage) -> Usage:
-        """Return the usage of this run: the totals without a resumed session's earlier runs."""
+        """Return the usage of this run, without a resumed session's earlier runs."""
         if not self._is_resumed or not any(json_values.entries(self._result, "modelUsage")):
             return total
         return minus(total, self._before)
@@ -213,7 +206,7 @@ class ClaudeReader:
         return priced(plus(Usage(steps=steps), total), self._model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of a resumed session's file, for the usage of the earlier runs."""
+        """Read a line of a resumed session's file, which has the usage of the earlier runs."""
         if not self._is_resumed and _COST in text:
             event = json_values.parsed(text)
             if event is not None and json_values.text(event, "type") == _COST:
@@ -234,13 +227,12 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Return claude's final text, or the JSON value that the prompt requested."""
+    """Return Claude's final text, or the JSON value that the prompt requested."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 
 
 def _refused(event: Object) -> list[str]:
-    """Return the ids of denied tool uses."""
     decided = [
         json_values.text(meta, "id")
         for meta in json_values.objects(event, "tool_result_meta")
@@ -276,10 +268,7 @@ def _tokens(value: object, names: tuple[str, str, str, str]) -> Usage:
 
 
 def _totals(result: Object) -> Usage:
-    """Return the totals of all calls of the session.
-
-    They are in ``modelUsage``; ``usage`` lacks some calls, and is used only without ``modelUsage``.
-    """
+    # ``usage`` lacks some calls, so it counts only without ``modelUsage``.
     total = Usage()
     for _, each in json_values.entries(result, "modelUsage"):
         total = plus(total, _tokens(each, _CAMEL))
@@ -292,7 +281,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if the result has tokens without a cost, because its model call was interrupted."""
+    """True if the result has tokens without a cost: its model call was interrupted."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0
@@ -302,10 +291,7 @@ def _broke_off(result: Object) -> bool:
 
 
 def _fault(result: Object) -> Fault:
-    """Return the fault of a result.
-
-    The field ``subtype`` is ignored, because it may be "success" although an API error occurred.
-    """
+    # The field ``subtype`` may be "success" although an API error occurred.
     reason = json_values.text(result, "terminal_reason")
     words = (
         json_values.text(result, "result")

@@ -94,10 +94,7 @@ class CodexReader:
         return concluded(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        """Return the fault: a failed turn, or an error after which codex exited without a result.
-
-        Codex recovered from all other errors, so they are ignored.
-        """
+        # Codex recovered from other errors.
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
             return FINE
@@ -148,10 +145,7 @@ class CodexReader:
         return [*events, did] if did.denied or not begun else events
 
     def _step(self) -> list[AgentEvent]:
-        """Count a step from the output stream, which omits some commands.
-
-        If the session file has more steps, its number of steps counts.
-        """
+        # The output stream omits some commands, so the session file may have more steps.
         self._steps.put_out()
         return [*self._meter.raise_to(Usage(steps=self._count))]
 
@@ -187,7 +181,6 @@ class CodexReader:
         return priced(usage, model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of one of the session's files."""
         if self._known.policy == "read-only" and refused(text):
             # The stream has no item for a command that ends at once.
             self._denied["command_execution"] = None
@@ -198,7 +191,7 @@ class CodexReader:
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
-        """Subtract the usage of the session's earlier runs, which codex counts, too."""
+        """Subtract the usage of the session's earlier runs, which codex includes."""
         self._before = self._session_log.total
         self._steps_before = self._session_log.steps
         self._meter = Meter()

@@ -56,11 +56,8 @@ def refused(text: str) -> bool:
 
 
 def _refused_in_code_mode(part: Object) -> bool:
-    """True if a script of the model printed the output of a denied command.
-
-    The exit code may be missing, and the output may be inside JSON, because the script decides what
-    it prints.
-    """
+    # The exit code may be missing, and the output may be inside JSON: the model's script decides
+    # what it prints.
     sentence = clipped(json_values.text(part, "text")).strip()
     if not _FAILED.search(sentence):
         return "\n" not in sentence and kept_from_writing(sentence)
@@ -68,10 +65,7 @@ def _refused_in_code_mode(part: Object) -> bool:
 
 
 class CodexSession:
-    """Facts of one session.
-
-    A session may have several files, because each subagent writes its own file.
-    """
+    """The usage of one session, read from its files. Each subagent writes its own file."""
 
     def __init__(self) -> None:
         self._totals: dict[str, Usage] = {}
@@ -86,7 +80,6 @@ class CodexSession:
         self.model = ""
 
     def line(self, text: str, source: str) -> bool:
-        """Read a line. Return True if it changes the totals."""
         event = json_values.parsed(text)
         payload = json_values.dig(event, "payload")
         if json_values.text(event, "type") == "token_usage_record":
@@ -107,14 +100,14 @@ class CodexSession:
 
     @property
     def steps(self) -> int:
-        """Number of answered model calls; 0 if this release of codex does not report answers."""
+        """Number of answered model calls; 0 if this release of codex does not report them."""
         return len(self._answers)
 
     @property
     def total(self) -> Usage:
-        """Usage of the session: the sum of all answers, or of all reported totals.
+        """Usage of the session.
 
-        The larger sum counts, because some releases of codex do not report answers.
+        Some releases of codex do not report single answers, so the larger of two sums counts.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
@@ -134,7 +127,7 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
 
 
 def tokens(usage: Object | None) -> Usage:
-    """Return the usage; codex counts cache reads and writes as input, so they are subtracted."""
+    """Return the usage. Codex counts cache reads and writes as input; they are subtracted."""
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")
     written = json_values.count(usage, "cache_write_input_tokens")

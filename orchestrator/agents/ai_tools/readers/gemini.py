@@ -46,10 +46,7 @@ from orchestrator.core.text.json_values import Object
 
 
 def used(stats: object, prices: Prices) -> Usage:
-    """Return the usage of all models, each with its own price.
-
-    The cost is unknown if a model has no price.
-    """
+    """Return the usage of all models. The cost is unknown if a model has no price."""
     models = json_values.entries(stats, "models")
     parts = [priced(_of_model(each), name, prices) for name, each in models]
     if not parts:
@@ -68,11 +65,8 @@ def _of_model(model: object) -> Usage:
 
 
 def _streamed(stats: object) -> Usage:
-    """Return the usage in a result event.
-
-    The field ``input`` has the input tokens without cache reads. Only ``total_tokens`` contains the
-    thinking tokens.
-    """
+    # ``input`` has the input tokens without cache reads. Only ``total_tokens`` has the thinking
+    # tokens.
     read = json_values.count(stats, "input_tokens")
     cached = json_values.count(stats, "cached")
     fresh = json_values.count(stats, "input")
@@ -99,7 +93,7 @@ def _of_document(model: object, tokens: object) -> Usage:
 
 
 def of_answer(tokens: object) -> Usage:
-    """Return the usage of one model answer, as the session file reports it."""
+    """Return the usage of one answer of the model, from the session file."""
     cached = json_values.count(tokens, "cached")
     written = json_values.count(tokens, "output")
     thought = json_values.count(tokens, "thoughts") or 0
@@ -189,7 +183,7 @@ class GeminiReader:
         return concluded(report, ending, time.time())
 
     def _flush(self) -> list[AgentEvent]:
-        """Return the collected text as one event, because gemini prints it in pieces."""
+        # Gemini prints a text in pieces.
         words = "".join(self._words)
         self._words.clear()
         if not words.strip():
@@ -198,10 +192,7 @@ class GeminiReader:
         return [TextEvent(words)]
 
     def _document(self, ending: Ending) -> None:
-        """Read the single object of ``-o json``.
-
-        If the run failed, the object is at the end of standard error.
-        """
+        # If the run failed, the object of ``-o json`` is at the end of standard error.
         errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
         document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
         if document is None:
@@ -236,10 +227,7 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        """Return the number of steps; None if it is unknown.
-
-        0 steps count as unknown, unless gemini ended with a result that has no tokens.
-        """
+        # Zero steps are unknown, unless gemini ended with a result that has no tokens.
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
 
@@ -266,11 +254,8 @@ class GeminiReader:
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[AgentEvent]:
-        """Read a tool's result.
-
-        gemini reports an unknown tool in two cases: gemini did not offer the tool, or the model
-        invented the tool's name. If a later tool call succeeds, the name counts as invented.
-        """
+        # For gemini, a tool that it did not offer and a name that the model invented are the same
+        # error. If a later tool call succeeds, the name counts as invented.
         self._steps.answered()
         did = self._tools.pop(json_values.text(event, "tool_id"), ToolEvent("a tool"))
         kind = json_values.text(event, "error", "type")
@@ -283,10 +268,7 @@ class GeminiReader:
         return [ToolEvent(did.tool, did.summary, denied=True)]
 
     def _not_offered(self) -> dict[str, None]:
-        """Return the tools that the model requested and that gemini did not offer.
-
-        Empty with the policy ``full``, because gemini then offers all tools.
-        """
+        # With the policy ``full``, gemini offers all tools.
         return {} if self._known.policy == "full" else self._missing
 
     def _error(self, event: Object) -> list[AgentEvent]:
@@ -303,10 +285,7 @@ class GeminiReader:
         return [*self._meter.raise_to(plus(steps, self._used())), FinalAnswerEvent()]
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        """Read a line of a session file.
-
-        A model answer may occur in several lines, and counts once.
-        """
+        # An answer may occur in several lines.
         event = json_values.parsed(text)
         name, report = json_values.text(event, "id"), json_values.dig(event, "tokens")
         if json_values.text(event, "type") != "gemini" or report is None or name in self._answers:

@@ -96,10 +96,7 @@ class OpencodeReader:
         return concluded(report, ending, time.time())
 
     def _used(self) -> Usage:
-        """Return the usage, with a cost from the price table if opencode reports a cost of 0.
-
-        opencode reports 0 if it does not know the model's price.
-        """
+        # opencode reports a cost of 0 if it does not know the model's price.
         used = self._meter.total if self._began else Usage()
         if not used.cost_usd:
             used = priced(replace(used, cost_usd=None), self._known.model, self._known.prices)
@@ -171,10 +168,7 @@ class OpencodeReader:
 
 
 def _tokens(part: object) -> Usage:
-    """Return the usage. Thinking tokens count as output.
-
-    Some models include thinking tokens in ``output``; the comparison with ``total`` shows this.
-    """
+    # Thinking tokens count as output. Some models include them in ``output``, as ``total`` shows.
     read = json_values.count(part, "tokens", "input")
     cached = json_values.count(part, "tokens", "cache", "read")
     caching = json_values.count(part, "tokens", "cache", "write")

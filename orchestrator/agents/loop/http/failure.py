@@ -58,7 +58,7 @@ class ModelFailure(Exception):
 
 
 def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
-    """Return the failure for an answer with a status other than 2xx.
+    """Return the failure for an answer whose status is not 2xx.
 
     ``headers``: names in lower case.
     """
@@ -101,9 +101,9 @@ def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -
 
 
 def unlike(wanted: str, answer: object) -> ModelFailure:
-    """Return the failure for an answer with status 200 that is not the ``wanted`` answer.
+    """Return the failure for an answer with status 200 that is not a ``wanted`` answer.
 
-    Some gateways send status 200 for every answer, and put the actual error into the body.
+    Some gateways always send status 200, and put the error into the body.
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
@@ -118,7 +118,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """Return the message in the body of an error, whatever the format of the body is."""
+    """Return the message in the body of an error, in any format."""
     try:
         value = json_values.decoded(body)
     except ValueError:

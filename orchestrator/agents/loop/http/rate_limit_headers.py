@@ -25,10 +25,7 @@ _FARTHEST = 90 * 86400.0
 
 
 def pause(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds to wait, or None if no header names them.
-
-    The headers are ``retry-after`` (seconds or a date) and ``retry-after-ms``.
-    """
+    """Return the seconds to wait, from ``retry-after`` or ``retry-after-ms``; None if unknown."""
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:
         return exact / 1000
@@ -43,8 +40,8 @@ def pause(headers: Mapping[str, str], now: float) -> float | None:
 def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | None:
     """Return the reset time in seconds since the epoch; None if it is unknown.
 
-    The error's own text has priority over the headers. Each header is about one rate limit. The
-    latest reset time counts, because a call must be within all limits.
+    The error's text has priority over the headers. Of several limits, the latest reset counts,
+    because a call must be within all limits.
     """
     found = in_words(message, now)
     if found is not None:
@@ -62,7 +59,7 @@ def _each(
 
 
 def _span(text: str) -> float | None:
-    """Return the seconds in texts such as "6m0s", "20s", "250ms"."""
+    """Return the seconds in a text such as "6m0s" or "250ms"."""
     found = _SPAN.findall(text)
     return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
 

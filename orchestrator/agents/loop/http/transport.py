@@ -23,8 +23,6 @@ MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelEndpoint:
-    """The scheme, host, port, and path to which requests are sent."""
-
     scheme: str
     host: str
     port: int | None
@@ -119,10 +117,7 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the proxy for https that the environment variables name.
-
-    None if they name no proxy, or exclude this host from the proxy.
-    """
+    """Return the proxy for https from the environment; None if this host needs none."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

@@ -30,7 +30,10 @@ _KEPT = ("thinking", "redacted_thinking")
 
 
 class AnthropicMessages:
-    """A conversation in Anthropic's format. Cache marks tell the API which part of it to cache."""
+    """A conversation in Anthropic's format.
+
+    Cache marks tell the API which parts to cache.
+    """
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings
@@ -60,7 +63,7 @@ class AnthropicMessages:
         self._messages = [{"role": "user", "content": list(self._prompt(prompt))}]
 
     def _prompt(self, prompt: str) -> Iterator[dict[str, Any]]:
-        """Split the prompt into the part that all workers share and the worker's own part."""
+        # All workers of a job share the first part, so it is cached.
         length = min(max(0, int(self._settings.shared_length)), len(prompt))
         if prompt[:length].strip():
             yield {"type": "text", "text": prompt[:length], **_CACHED}
@@ -68,11 +71,8 @@ class AnthropicMessages:
             yield {"type": "text", "text": prompt[length:]}
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        """Return the request.
-
-        The request has three of the four allowed cache marks: after the system prompt and the
-        tools, after the shared part, and at the end.
-        """
+        # Four cache marks are allowed. The request has three: after the system prompt and the
+        # tools, after the shared part, and at the end.
         value: dict[str, Any] = {
             "model": self._settings.model,
             "max_tokens": max_tokens,
@@ -86,7 +86,6 @@ class AnthropicMessages:
         return value
 
     def _marked(self) -> list[dict[str, Any]]:
-        """Return the messages with a cache mark at the end, for the next call."""
         *before, last = self._messages
         *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
         return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
@@ -129,10 +128,7 @@ class AnthropicMessages:
             self._messages.append({"role": "user", "content": blocks})
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Request JSON as the arguments of a tool that the model must call.
-
-        Every model that supports tools supports this.
-        """
+        # Every model that supports tools must also obey a required tool call.
         words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
@@ -142,7 +138,6 @@ class AnthropicMessages:
 
 
 def _blocks(blocks: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the parts of an answer that the next request must contain."""
     for block in blocks:
         kind = block.get("type")
         if kind == "text" and json_values.text(block, "text").strip():

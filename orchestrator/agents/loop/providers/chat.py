@@ -53,7 +53,7 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """Return the tool call as the next request must contain it."""
+    """Return the tool call in the form of the next request."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}
 

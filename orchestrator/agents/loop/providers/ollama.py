@@ -31,8 +31,8 @@ class OllamaChat(Chat):
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Return the next request.
 
-        Raise ModelFailure for a prompt that is too long for the context window, because Ollama
-        would silently drop the start of the prompt.
+        Raise ModelFailure if the prompt exceeds the context window: Ollama would silently drop its
+        start.
         """
         window = self._settings.context_tokens
         if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:
@@ -87,7 +87,7 @@ class OllamaChat(Chat):
         self._format = {"format": dict(schema)}
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Omit the schema, because older servers reject it. Return True if that may help."""
+        """Omit the schema, which older servers reject. Return True if this may help."""
         had, self._format = self._format, {}
         return bool(had) and status == 400
 

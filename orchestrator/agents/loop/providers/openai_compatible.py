@@ -26,8 +26,7 @@ _NOT_TAKEN = frozenset((400, 422, 500, 501))
 class ChatCompletions(Chat):
     """A conversation in the format of chat completions.
 
-    The conversation has no cache marks, because servers cache the stable start of a prompt without
-    them.
+    It has no cache marks: these servers cache the stable start of a prompt anyway.
     """
 
     def __init__(self, settings: LoopSettings) -> None:
@@ -73,7 +72,7 @@ class ChatCompletions(Chat):
         )
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
-        """Add the answer to the conversation, with only the fields that every server accepts."""
+        # Only the fields that every server accepts.
         message: dict[str, Any] = {"role": "assistant", "content": text or None}
         if uses:
             message["tool_calls"] = [shown(use) for use in uses]
@@ -96,7 +95,7 @@ class ChatCompletions(Chat):
     def retreat(self, status: int | None, detail: str) -> bool:
         """Rename the token limit, or omit the schema, because servers differ in both.
 
-        Return True if that may help.
+        Return True if this may help.
         """
         if status not in _NOT_TAKEN:
             return False
@@ -117,7 +116,7 @@ def _text(content: object) -> str:
 
 
 def _usage(counts: Mapping[str, Any]) -> Usage:
-    """Return the usage. The API counts cache reads as input tokens, so they are subtracted."""
+    # The API counts cache reads as input tokens.
     read_in = json_values.count(counts, "prompt_tokens")
     cached = json_values.count(counts, "prompt_tokens_details", "cached_tokens")
     return Usage(

@@ -11,8 +11,6 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 
 
 class StopReason(StrEnum):
-    """The reason why an answer ended."""
-
     #: The answer is complete, or requests tools.
     DONE = "done"
     #: The answer reached its maximum number of tokens.
@@ -43,7 +41,7 @@ class Turn:
 
 
 class Dialect(Protocol):
-    """One conversation in one API's format.
+    """One conversation in the format of one API.
 
     Raises only ModelFailure, even for a malformed answer of the server.
     """
@@ -61,7 +59,7 @@ class Dialect(Protocol):
         """Return the next request, which contains the whole conversation."""
 
     def answered(self, answer: object) -> Turn:
-        """Add an answer to the conversation, and return the answer as a ``Turn``.
+        """Add an answer to the conversation, and return it.
 
         Raise ModelFailure for an invalid answer.
         """
@@ -73,7 +71,4 @@ class Dialect(Protocol):
         """Request JSON that matches the schema, instead of text."""
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Change the format of a rejected request.
-
-        Return False if there is no other format to try.
-        """
+        """Change the format of a rejected request. Return False if no other format is left."""

@@ -10,7 +10,7 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AllowedPaths:
-    """Paths below ``root``. The path of ``root`` itself must contain no links."""
+    """Paths below ``root``, whose own path must contain no links."""
 
     root: Path
     confined: bool
@@ -30,8 +30,7 @@ class AllowedPaths:
     def to_change(self, given: str) -> Path:
         """Return the absolute path to write, with the same checks as ``find``.
 
-        Also raise ToolRefused for git's own files, because git runs the hooks and filters that
-        these files name.
+        Also raise ToolRefused for git's own files: git would run hooks and filters from them.
         """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:
@@ -39,13 +38,13 @@ class AllowedPaths:
         return place
 
     def shown(self, place: Path) -> str:
-        """Return the path relative to the working directory; an absolute path if it is outside."""
+        """Return the path relative to the working directory; absolute if it is outside."""
         inside = place.is_relative_to(self.root)
         return str(place.relative_to(self.root)) if inside else str(place)
 
 
 def open_to_read(place: Path) -> int:
-    """Return a descriptor of a regular file.
+    """Open a regular file for reading.
 
     Raise Unusable for a pipe or a device, because reading it might never end.
     """
@@ -57,7 +56,7 @@ def open_to_read(place: Path) -> int:
 
 
 def replace_content(place: Path, content: bytes) -> None:
-    """Write a whole file, and create its directories. The mode of an existing file stays.
+    """Write a whole file, and create its directories. An existing file's mode stays.
 
     Raise OSError, or Unusable.
     """

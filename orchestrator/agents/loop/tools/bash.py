@@ -54,7 +54,7 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
 
 @dataclass(slots=True)
 class _Output:
-    """Stores the start and the end of the output, and drops the middle while it arrives."""
+    """Stores the start and the end of an output, and drops the middle."""
 
     start: bytearray = field(default_factory=bytearray)
     end: bytearray = field(default_factory=bytearray)
@@ -123,10 +123,7 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
 
 
 def _take(descriptor: int, output: _Output) -> int:
-    """Read available bytes.
-
-    Return their number, 0 at the end of the output, or -1 if no bytes are available now.
-    """
+    """Read available bytes. Return their number; 0 at the end; -1 if none are available now."""
     try:
         data = os.read(descriptor, _CHUNK)
     except BlockingIOError:
@@ -136,17 +133,13 @@ def _take(descriptor: int, output: _Output) -> int:
 
 
 def _take_rest(descriptor: int, output: _Output) -> None:
-    """Read the bytes that are in the pipe now.
-
-    The number of reads is limited, because a leftover process could write forever.
-    """
+    # The number of reads is limited, because a leftover process could write forever.
     for _ in range(64):
         if _take(descriptor, output) <= 0:
             return
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Kill the process group of a running command. The shim kills detached processes."""
     # Until the process is reaped, its pid, and therefore its group's id, is not reused.
     if process.returncode is not None:
         return

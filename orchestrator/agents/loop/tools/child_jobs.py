@@ -1,6 +1,6 @@
 """The tools for child jobs, which are the same as for other agents.
 
-The loop runs ``orchestrator mcp``, and passes the model's tool calls to it. That program retries
+The loop runs ``orchestrator mcp``, and passes the model's tool calls to it. This command retries
 calls while the server restarts, and limits the time of an answer.
 """
 
@@ -15,7 +15,7 @@ from orchestrator.core.text import json_values
 
 
 class JobServer:
-    """A process that is an MCP server, called over its standard input and output."""
+    """An MCP server in another process, called over its standard input and output."""
 
     def __init__(self, command: Sequence[str], environ: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -35,7 +35,6 @@ class JobServer:
         return [self._tool(json_values.mapping(each)) for each in descriptions]
 
     def close(self) -> None:
-        """End the server process, even while it is answering a call."""
         self._process.kill()
         self._process.communicate()
 
@@ -73,10 +72,7 @@ class JobServer:
         return json_values.mapping(answer["result"])
 
     def _answer(self, message: str) -> Mapping[str, Any]:
-        """Send a message, and return its answer. Other messages of the server are skipped.
-
-        Raise OSError or ValueError.
-        """
+        """Send a message, and return its answer. Raise OSError or ValueError."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(f"{message}\n")
         self._process.stdin.flush()

@@ -89,7 +89,6 @@ def _occurrences(text: str, old: str, *, every: bool) -> int:
 
 
 def _text(place: Path) -> str:
-    """Return the whole text of a file. Line endings stay unchanged."""
     with os.fdopen(allowed_paths.open_to_read(place), "rb") as file:
         content = file.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:

@@ -70,7 +70,7 @@ def searching(where: AllowedPaths) -> Tool:
 
 
 def _in_another_process(asked: Mapping[str, str]) -> str:
-    """Search in another process. Some expressions never end, and only a process can be killed."""
+    # Some regular expressions never end, and only a process can be killed.
     try:
         done = subprocess.run(
             (sys.executable, "-I", search_process.__file__),

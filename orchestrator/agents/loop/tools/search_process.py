@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def _files(place: Path, names: str) -> Iterator[Path]:
-    """Yield files. Links are skipped, because they may lead outside of the allowed directory."""
+    # Links are skipped, because they may lead outside of the allowed directory.
     if place.is_file():
         yield place
     for folder, folders, files in os.walk(place):

@@ -61,9 +61,9 @@ def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
 
 
 def shortened(text: str, most: int = MAX_RESULT) -> str:
-    """Return the start and the end of a text, with the number of omitted characters between them.
+    """Return the start and the end of a text, and the number of characters omitted between them.
 
-    Invalid characters, such as from file names, are replaced, so that the text can be sent.
+    Invalid characters are replaced, so that the text can be sent.
     """
     text = json_values.text(text)
     half = most // 2

@@ -1,4 +1,4 @@
-"""The tools that a policy allows, and their calls. Invalid calls of a model never raise."""
+"""The tools that a policy allows, and their calls. Invalid calls never raise."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -35,10 +35,7 @@ class Toolbox:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
     def _of_server(self, settings: LoopSettings) -> Sequence[Tool]:
-        """Return the tools of the MCP server.
-
-        Empty if the server does not start: the agent then works without child jobs.
-        """
+        # Without the MCP server, the agent works without child jobs.
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
             self._server = child_jobs.JobServer(settings.child_jobs, environ)
@@ -84,7 +81,6 @@ class Toolbox:
         return name in self.tools and self.tools[name].slow
 
     def summary(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Return the arguments of a tool call, in one line for a log."""
         tool = self.tools.get(name)
         value = arguments.get(tool.main, "") if tool else ""
         return cut(one_line(json_values.text(str(value))), 200, "…")

@@ -20,7 +20,7 @@ NO_HISTORY = "no git history"
 def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: Set[str]) -> None:
     """Add churn and owners of ``files`` below ``paths``. Each change of a file counts once.
 
-    Changes more than HISTORY_DAYS days before the project's newest commit are ignored.
+    Changes more than HISTORY_DAYS days older than the newest commit are ignored.
     """
     newest = ask_git(root, ["log", "-1", "--format=%ct"])
     if not newest or not newest.strip().isdigit():

@@ -70,17 +70,16 @@ _COMPILED_KINDS = tuple((re.compile(pattern), kind) for pattern, kind in _CONFIG
 
 
 def config_kind(path: str) -> str | None:
-    """Return the purpose of the configuration file at ``path``; None for any other file."""
+    """Return the purpose of a configuration file; None for any other file."""
     return next((kind for pattern, kind in _COMPILED_KINDS if pattern.search(path)), None)
 
 
 def is_manifest(path: str) -> bool:
-    """Return True if ``path`` may name dependencies or entry points."""
+    """True if the file may name dependencies or entry points."""
     return _reader(path) is not None
 
 
 def read_manifest(path: str, text: str) -> list[DependencyRow | EntryPointRow]:
-    """Return the dependencies and entry points that the manifest names."""
     reader = _reader(path)
     try:
         return list(reader(path, text)) if reader is not None else []

@@ -33,7 +33,6 @@ FILES_PER_PROGRESS_LINE = 500
 
 
 def is_test_path(path: str) -> bool:
-    """Return True if the path follows the usual conventions for test files."""
     return bool(_TEST_NAME.search(path) or _TEST_DIRECTORY.search(path))
 
 
@@ -47,7 +46,7 @@ def map_files(
 ) -> SurveyResult:
     """Read all files of ``listing``, and return the findings.
 
-    ``paths``: the surveyed directories and files; all files of ``listing`` are below them.
+    ``paths``: the surveyed directories and files.
     """
     result = SurveyResult(surveyed=[shown(path) for path in paths])
     for number, file in enumerate(listing.files, 1):

@@ -28,10 +28,7 @@ _ENVIRONMENT = {
 
 
 def ask_git(root: Path, arguments: Sequence[str], paths: Sequence[str] = ()) -> bytes | None:
-    """Run git in ``root``, limited to the literal ``paths``.
-
-    Return its output; None if git fails.
-    """
+    """Run git in ``root`` for the literal ``paths``, and return its output; None if git fails."""
     specs = [f":(literal){path}" if path != "." else "." for path in paths]
     argv = ["git", *_OPTIONS, *arguments, "--", *specs]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}

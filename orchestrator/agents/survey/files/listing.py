@@ -40,7 +40,7 @@ class FoundFile:
 
 @dataclass
 class Listing:
-    """The files to survey, sorted by path, and the excluded files, each with the reason."""
+    """The files to survey, sorted by path, and the files that are not surveyed."""
 
     files: list[FoundFile] = field(default_factory=list)
     by_git: bool = False
@@ -51,7 +51,6 @@ class Listing:
     directories_skipped: list[str] = field(default_factory=list)
 
     def select(self, chosen: Callable[[str], bool]) -> "Listing":
-        """Return a listing of only the paths for which ``chosen`` returns True."""
         return replace(
             self,
             files=[file for file in self.files if chosen(file.path)],
@@ -61,10 +60,10 @@ class Listing:
 
 
 def list_files(surroundings: WorkerSurroundings, paths: Sequence[str]) -> Listing:
-    """List the files below ``paths``, each once. Empty ``paths`` mean the whole project.
+    """List the files below ``paths``; without ``paths``, of the whole project.
 
-    In a git repository, these are the tracked files and the untracked files that are not ignored.
-    Raise SurveyError for a path that does not exist or is a link.
+    In a git repository, ignored files are excluded. Raise SurveyError for a path that does not
+    exist or is a link.
     """
     scopes = [_scope(surroundings.root, path) for path in (paths or ["."])]
     listing = Listing()
@@ -86,10 +85,7 @@ class _Scope:
 
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that is True for files in one of ``paths``.
-
-    A path is a file, a directory, or ``src/*`` for the files directly in ``src``.
-    """
+    """Return a function that is True for files in one of ``paths``."""
     scopes = [_parsed(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}
     direct = {scope.path for scope in scopes if scope.only_direct}
@@ -195,5 +191,5 @@ def _sort_in(root: Path, path: str, listing: Listing, *, behind_link: bool) -> N
 
 
 def shown(path: str) -> str:
-    """Return ``path`` as text that every reader accepts: undecodable bytes become ``\\xNN``."""
+    r"""Return ``path`` as valid text: undecodable bytes become ``\xNN``."""
     return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -53,8 +53,6 @@ class Todo:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadFile:
-    """All facts about one file. Its ``state`` is read, binary, too large, or unreadable."""
-
     path: str
     size: int
     language: str
@@ -69,9 +67,9 @@ class ReadFile:
 
 
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
-    """Read and analyze ``file``.
+    """Read and analyze a file. Never raises: see the field ``state``.
 
-    Raises no error: a file that cannot be read has the state unreadable.
+    ``keep_text``: the result contains the text.
     """
     language = language_of(file.path)
     if file.size > LARGEST_READ_BYTES:
@@ -114,7 +112,7 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 
 def _decoded(content: bytes) -> str | None:
-    """Return the text with line feeds as line ends; None if the content is not text."""
+    # Files without a known encoding and with a zero byte are binary.
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
         return None
@@ -142,7 +140,6 @@ def _todos(text: str, masked: str) -> tuple[Todo, ...]:
 
 
 def _comment_start(mask: str, position: int) -> int:
-    """Return the start of the comment that ends at ``position``, with the spaces before it."""
     while position and (mask[position - 1] == COMMENT_MARK or mask[position - 1].isspace()):
         position -= 1
     return position

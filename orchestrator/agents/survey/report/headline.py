@@ -11,7 +11,7 @@ _MOST_LANGUAGES = 3
 
 
 def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
-    """Return the languages; the language with the most code is first."""
+    """Return the languages, sorted by their lines of code."""
     return sorted(languages.items(), key=lambda item: (-item[1].code, -item[1].comment, item[0]))
 
 
@@ -30,10 +30,7 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return a sentence with the languages without a grammar, and how to install grammars.
-
-    Return "" if all grammars are installed.
-    """
+    """Return a sentence on the languages without a grammar; "" if all grammars are installed."""
     if not result.unparsed:
         return ""
     return (

@@ -12,7 +12,7 @@ LONGEST_PIECE = 160
 def code(text: str) -> str:
     """Return ``text`` as a code span, in which markup, HTML, and links have no effect.
 
-    Control characters, line breaks, and invisible direction marks are shown as escapes.
+    Control characters, line breaks, and invisible characters become escapes.
     """
     visible = "".join(_visible(letter) for letter in cut(text, LONGEST_PIECE)) or " "
     fence = ticks(visible)
@@ -28,7 +28,7 @@ def _visible(letter: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str | int]]) -> list[str]:
-    """Return the lines of a table; columns of numbers are aligned to the right."""
+    """Return the lines of a table. Columns of numbers are aligned to the right."""
     body = [
         [f"{value:,}" if isinstance(value, int) else value.replace("|", "\\|") for value in row]
         for row in rows
@@ -43,5 +43,5 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def count(number: int, noun: str, plural: str = "") -> str:
-    """Return ``1 file``, ``2 files``, ``1,234 files``."""
+    """Return a number with its noun, such as ``1 file`` or ``1,234 files``."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

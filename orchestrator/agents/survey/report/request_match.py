@@ -32,7 +32,6 @@ def find_matches(result: SurveyResult, words: str) -> list[MatchRow]:
 
 
 def matching_dependencies(result: SurveyResult, words: str) -> list[str]:
-    """Return the names of dependencies that match ``words``."""
     wanted = related(keywords(words))
     names = {row.name for row in result.dependencies}
     return sorted(name for name in names if any(_found(name, wanted)))

@@ -29,14 +29,13 @@ NO_FILES = (
 def write_report(result: SurveyResult, directory: Path, title: str, task: str = "") -> None:
     """Write ``output.md``.
 
-    ``task`` is the text of the request if it asks to build something, otherwise empty.
+    ``task``: the text of the request if it asks to build something, otherwise "".
     """
     text = "\n".join(render(result, title, task)) + "\n"
     replace_file(directory / OUTPUT_FILE, text.encode("utf-8", "backslashreplace"))
 
 
 def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
-    """Return the lines of the report."""
     if result.mode != "survey":
         return _build_report(result, title, task)
     if not result.totals.files and not result.parts:
@@ -118,10 +117,7 @@ def _tree_row(path: str, counts: Counts) -> tuple[str, int, int, int]:
 
 
 def _trees(result: SurveyResult) -> dict[str, Counts]:
-    """Return the total counts of directories.
-
-    The directories are at most _STRUCTURE_LEVELS below their common parent.
-    """
+    """Return the total counts of directories near their common parent."""
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
     trees: dict[str, Counts] = defaultdict(Counts)
@@ -148,10 +144,7 @@ def _maybe(text: str) -> str:
 
 
 def _importers(result: SurveyResult) -> Counter[str]:
-    """Return, for each surveyed file, how many other files import it.
-
-    For Go, count by directory.
-    """
+    """Return, for each surveyed file, how many other files import it."""
     index = ModuleIndex(vars(module) for module in result.modules)
     languages = {module.path: module.language for module in result.modules}
     pairs = {

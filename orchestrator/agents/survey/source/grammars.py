@@ -69,24 +69,24 @@ def _grammar(language: str) -> _Grammar | None:
 
 
 def are_installed() -> bool:
-    """Return True if grammars are installed, without loading any."""
+    """True if grammars are installed. Loads none."""
     return importlib.util.find_spec("tree_sitter") is not None
 
 
 def is_read_by_grammar(language: str) -> bool:
-    """Return True if there is a grammar for ``language``, installed or not."""
+    """True if there is a grammar for ``language``, installed or not."""
     return language in _GRAMMARS
 
 
 def is_machine_made(text: str) -> bool:
-    """Return True if ``text`` looks minified or generated, by the mean length of its lines."""
+    """True if ``text`` looks minified or generated: its lines are very long."""
     return len(text) > MACHINE_MADE_LINE_LENGTH * (text.count("\n") + 1)
 
 
 def read_with_grammar(text: str, language: str) -> SourceFile | None:
-    """Analyze ``text``.
+    """Analyze ``text``; None if the grammar is missing.
 
-    Return None if the grammar is missing. Never raises because of the content.
+    Never raises because of the content.
     """
     grammar = _grammar(language)
     if grammar is None:
@@ -150,10 +150,7 @@ def _imports(captures: dict[str, list[Node]], language: str) -> list[Import]:
 
 
 def _rust_paths(argument: str) -> list[str]:
-    """Return the modules that a ``use`` argument names: ``a::b`` for ``a::b::{c, d}``.
-
-    Aliases are dropped.
-    """
+    # ``a::b`` for ``a::b::{c, d}``.
     path = re.split(r"::\{|\sas\s|::\*", argument)[0]
     return [part.strip() for part in path.strip("{}").split(",")]
 

@@ -8,7 +8,9 @@ from orchestrator.core.dataclass import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Syntax:
-    """Comment syntax: markers that start a line comment, and pairs that enclose a block comment."""
+    """The comment syntax of a language: markers of line comments, and pairs around block
+    comments.
+    """
 
     line: tuple[str, ...] = ()
     block: tuple[tuple[str, str], ...] = ()
@@ -173,7 +175,7 @@ _INTERPRETER = re.compile(r"#!\s*(?:\S*/env\s+(?:-\S+\s+|\w+=\S*\s+)*)?(\S+)")
 
 
 def language_of(path: str) -> str | None:
-    """Return the language that the name of the file indicates; None if it indicates none."""
+    """Return the language by the file's name; None if the name indicates none."""
     name = PurePosixPath(path).name.lower()
     if name in _NAMES:
         return _NAMES[name]
@@ -195,5 +197,5 @@ def interpreter_language(first_line: str) -> str | None:
 
 
 def syntax_of(language: str) -> Syntax:
-    """Return the comment syntax of ``language``; empty if the language has no comments."""
+    """Return the comment syntax of ``language``; empty if it has no comments."""
     return _SYNTAX.get(language, _NONE)

@@ -52,10 +52,9 @@ NO_LINES = LineCount()
 
 
 def mask_comments(text: str, language: str) -> str:
-    """Return ``text`` with each character of a comment replaced by COMMENT_MARK. Line breaks stay.
+    """Return ``text`` with the characters of comments replaced by COMMENT_MARK.
 
-    This function is for languages without a grammar. Comment markers inside multi-line strings
-    count as comments.
+    For languages without a grammar. Comment markers inside multi-line strings count as comments.
     """
     syntax = syntax_of(language)
     if syntax.prose:
@@ -81,7 +80,7 @@ def fill(text: str, mark: str) -> str:
 
 
 def mask_ranges(text: str, ranges: list[tuple[int, int]]) -> str:
-    """Return ``text`` with comments masked.
+    """Return ``text`` with comments replaced by COMMENT_MARK.
 
     ``ranges``: the comments' UTF-8 byte offsets, in order.
     """
@@ -109,7 +108,7 @@ def _compile(syntax: Syntax) -> re.Pattern[str] | None:
 
 
 def count_lines(masked: str, language: str) -> LineCount:
-    """Classify each line of a masked text by RULE."""
+    """Count the lines of a text, whose comments are masked, by RULE."""
     code = comment = blank = bare = 0
     lone = "pass" if language == "Python" else ""
     for line in split_lines(masked):
@@ -125,10 +124,7 @@ def count_lines(masked: str, language: str) -> LineCount:
 
 
 def split_lines(text: str) -> list[str]:
-    """Split at line feeds only.
-
-    Text after the last line feed counts as a line, unless it is empty.
-    """
+    """Return the lines of a text, split at line feeds only."""
     lines = text.split("\n")
     if not lines[-1]:
         lines.pop()

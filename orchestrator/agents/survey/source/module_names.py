@@ -11,7 +11,7 @@ _SCRIPT_ENDINGS = (".ts", ".tsx", ".js", ".jsx", ".mjs", ".cjs", ".mts", ".d.ts"
 def python_module(root: Path, path: str) -> str:
     """Return the dotted module name of the Python file at ``path``.
 
-    The package begins at the outermost directory that contains ``__init__.py``.
+    The package begins at the outermost directory with ``__init__.py``.
     """
     directory, name = os.path.split(path)
     stem = name.rpartition(".")[0]
@@ -21,9 +21,9 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return the number of ``levels`` above the package; all of them if there is no package.
+    """Return the number of ``levels`` above the package; all of them if there is none.
 
-    Below the package, a directory without ``__init__.py`` belongs to the package.
+    Inside a package, a directory needs no ``__init__.py``.
     """
     for number in range(len(levels)):
         if _is_package(root, "/".join(levels[: number + 1])):
@@ -37,10 +37,7 @@ def _is_package(root: Path, directory: str) -> bool:
 
 
 class ModuleIndex:
-    """Finds the surveyed file that an import refers to.
-
-    An import for which no file is found counts as an import from another project.
-    """
+    """Finds the surveyed files to which an import refers."""
 
     def __init__(self, modules: Iterable[Mapping[str, str]]) -> None:
         self._paths: set[str] = set()
@@ -58,7 +55,10 @@ class ModuleIndex:
             self._by_name.setdefault(f"go:{os.path.dirname(path)}", os.path.dirname(path))
 
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
-        """Return the paths of the surveyed files that ``importer`` imports by ``module``."""
+        """Return the surveyed files that ``importer`` imports by ``module``.
+
+        Empty if the import refers to another project.
+        """
         if language == "Python":
             return self._python_targets(importer, module, names)
         if language in ("JavaScript", "TypeScript", "TSX"):
@@ -71,11 +71,9 @@ class ModuleIndex:
         return self._go_targets(module) if language == "Go" else set()
 
     def beside(self, importer: str, module: str) -> str:
-        """Return the path of the Python file ``module`` in the directory of ``importer``.
+        """Return the Python file ``module`` in the directory of ``importer``; "" if there is none.
 
-        Return "" if there is no such file, or if the directory is a package. Python searches the
-        directory of a script, and pytest searches the directory of a test. The directory of a
-        module in a package is not searched.
+        Also "" for an importer in a package: Python does not search its directory.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")

@@ -21,9 +21,9 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
-    """Analyze ``text``.
+    """Analyze ``text``. Never raises.
 
-    ``module``: the dotted name of the text's module. Never raises, whatever the text contains.
+    ``module``: the dotted name of the text's module.
     """
     masked = mask_python(text)
     tree = _parse(text)
@@ -74,7 +74,7 @@ def mask_python(text: str) -> str:
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.AST]:
-    """Yield statements, but not the expressions in them, because expressions are most of a tree."""
+    # Expressions are most of a tree, and are not needed.
     pending: list[ast.AST] = list(body)
     while pending:
         statement = pending.pop()
@@ -95,7 +95,6 @@ def _public_symbols(tree: ast.Module) -> Iterator[Symbol]:
 
 
 def _top_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield top-level statements, including statements under ``if`` and ``try``."""
     pending = list(body)
     while pending:
         node = pending.pop()
@@ -120,7 +119,6 @@ def _is_public(name: str) -> bool:
 
 
 def _exported(tree: ast.Module) -> set[str]:
-    """Return the names in a literal ``__all__``; empty if there is none."""
     for node in tree.body:
         if isinstance(node, ast.Assign) and any(_is_name(t, "__all__") for t in node.targets):
             elements = getattr(node.value, "elts", [])

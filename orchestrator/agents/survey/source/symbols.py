@@ -7,7 +7,7 @@ from orchestrator.core.dataclass import dataclass
 class Symbol:
     """A public name, and the line of its definition.
 
-    ``kind`` is, for example, function, class, or type.
+    ``kind``: function, class, type, ...
     """
 
     name: str
@@ -28,7 +28,7 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """Contents of one text. ``masked`` is the text with its comments masked."""
+    """The findings in one text. ``masked`` is the text with its comments masked."""
 
     masked: str
     #: Dotted name of a Python module; otherwise empty.
