@@ -60,10 +60,7 @@ class InvalidRequest(OrchestratorError):
     def __init__(
         self, message: str | None = None, *, kind: str | None = None, field: str = ""
     ) -> None:
-        """``field``: the invalid field of the request.
-
-        Empty if the error concerns no single field.
-        """
+        """``field``: the invalid field; empty if the error concerns no single field."""
         super().__init__(message)
         self.field = field
         if kind is not None:

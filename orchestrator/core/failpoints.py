@@ -1,7 +1,6 @@
 """Failpoints: places where a test can make the process exit as in a crash.
 
-Every commit and every rename has a failpoint. A failpoint does nothing unless a test arms it; see
-``launchers.process.crash_injection``.
+A failpoint does nothing unless a test arms it; see ``launchers.process.crash_injection``.
 """
 
 from collections.abc import Callable

@@ -57,7 +57,7 @@ class ReviewerRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """Comparison of one task's candidates. The chosen candidate, if there is one, comes first."""
+    """Comparison of one task's candidates, with the chosen candidate first."""
 
     job_id: str
     task_id: str
@@ -94,7 +94,7 @@ def compared(
 ) -> Comparison:
     """Compare a task's candidates.
 
-    ``workers``: all workers of the task's job. ``reviewers``: all reviewers of the task's job.
+    ``workers`` and ``reviewers``: all workers and reviewers of the task's job.
     """
     return comparisons([task], workers, reviewers)[0]
 
@@ -116,10 +116,7 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
 
 
 def _best(own: Sequence[Worker]) -> Worker | None:
-    """Return the chosen candidate; None before the choice.
-
-    None also for jobs that an earlier version stored without marking a candidate as chosen.
-    """
+    """Return the chosen candidate; None before the choice."""
     made = any(each.result and each.result.standing for each in own)
     ended = all(each.status.ended for each in own)
     return chosen(own) if made or (ended and len(own) == 1) else None
@@ -162,10 +159,6 @@ def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> Candida
 
 
 def _cost(worker: Worker) -> float | None:
-    """Return the cost of the candidate.
-
-    After the choice, the cost includes the candidate's child jobs at any depth.
-    """
     standing = worker.result.standing if worker.result else None
     known = standing.cost_usd if standing else None
     return worker.cost_usd if known is None else known

@@ -1,7 +1,7 @@
-"""Reviewers: workers that compare the candidates of a task, and their opinions.
+"""Reviewers: workers that rank the candidates of a task.
 
-Like a planner, a reviewer is a worker, but is not in its job's list of workers. All rules for
-workers apply to a reviewer. Tasks that depend on the reviewed task wait for its reviewer.
+All rules for workers apply to a reviewer, but its job's list of workers does not contain it. Tasks
+that depend on the reviewed task wait for its reviewer.
 """
 
 import json
@@ -19,10 +19,7 @@ FEWEST_REVIEWED = 2
 
 
 def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
-    """Return the reviewer of a task whose candidates have all ended.
-
-    The reviewer is named after the first candidate.
-    """
+    """Return the reviewer of a task whose candidates have all ended."""
     first = candidates[0]
     line, _, number = first.id.rpartition("_")
     name = REVIEWER if line == "worker" else f"{line}_{REVIEWER}"
@@ -54,7 +51,10 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
 
 
 def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
-    """Return an ended reviewer's opinions, by worker; empty if its answer is not valid."""
+    """Return the opinions of a reviewer that has ended, by worker id.
+
+    Empty if its answer is not valid.
+    """
     if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
         return {}
     try:
@@ -68,7 +68,6 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
 
 
 def reviewed(candidates: Sequence[Worker]) -> list[Worker]:
-    """Return the candidates that a reviewer compares."""
     return [each for each in candidates if each.status.succeeded]
 
 

@@ -1,8 +1,6 @@
-"""Selects one of a task's candidates: compares them by evidence, in the order of ``Criterion``.
-Pure.
+"""Selects one of a task's candidates: compares their evidence, in the order of ``Criterion``. Pure.
 
-The order of the candidates is total. It depends only on their evidence, not on the order in which
-the candidates ended.
+The choice does not depend on the order in which the candidates ended.
 """
 
 import re
@@ -27,8 +25,6 @@ FEWEST_AGREEING = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opinion:
-    """A reviewer's opinion of a candidate."""
-
     place: int
     remark: str = ""
 
@@ -72,8 +68,8 @@ class Candidate:
 class Comparator:
     """One criterion by which two candidates are compared.
 
-    ``key`` returns the sort key of a candidate; the candidate with the smaller key is better.
-    ``words`` states why the second of two candidates is worse than the first.
+    ``key`` returns a sort key; the candidate with the smaller key is better. ``words`` states why
+    the second candidate is worse than the first.
     """
 
     by: Criterion
@@ -100,7 +96,7 @@ def candidates_of(
 ) -> list[Candidate]:
     """Return the evidence of the workers of one task.
 
-    ``below``: the cost of the workers' child jobs in US dollars. ``words``: the text of the task.
+    ``below``: cost of the child jobs of each worker, in US dollars. ``words``: text of the task.
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
@@ -128,8 +124,7 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose work counts as the work of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. The successful worker with the best rank counts. Before
-    the workers are ranked, the first successful worker counts.
+    ``workers``: all workers of one task. Before a choice, the first successful worker counts.
     """
     succeeded = (worker for worker in workers if worker.status.succeeded)
     return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
@@ -206,7 +201,6 @@ def _is_named(test: str, words: str) -> bool:
 
 
 def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
-    """Return, by gate, the lowest number of tests that passed for a successful candidate."""
     fewest: dict[str, int] = {}
     results = (each.result for each in workers if each.status.succeeded and each.result)
     for gate in chain.from_iterable(each.gates for each in results):
@@ -221,10 +215,9 @@ def _judged(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate has no verdict on this candidate, but has a verdict on another candidate.
+    """True if the gate did not judge this candidate, but judged another one.
 
-    False if the candidate's changes do not concern the gate. ``result_gates``: names of the gates
-    that have a verdict on some candidate.
+    False if the candidate's changes do not concern the gate.
     """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
     return needs_it and gate.name in result_gates
@@ -233,7 +226,7 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """Return how many of the base's tests passed for the candidate.
 
-    If the changes do not concern the gate, return the lowest number of all candidates, so that no
+    If its changes do not concern the gate, return the lowest number of all candidates, so that no
     candidate wins because of this gate.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
@@ -241,15 +234,10 @@ def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
 
 
 def _counted(gate: GateResult) -> int | None:
-    """Return how many of the base's tests passed.
-
-    For results that earlier versions stored, return the number of all passed tests.
-    """
     return gate.tests if gate.base_tests is None else gate.base_tests
 
 
 def _cost(worker: Worker, below: float) -> float | None:
-    """Return the cost of the candidate, including its child jobs."""
     return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
 
 
@@ -266,7 +254,6 @@ def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
 
 
 def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
-    """Return the first criterion that ranks ``best`` higher, and the difference as text."""
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
 
@@ -300,10 +287,6 @@ def _success_words(best: Candidate, other: Candidate) -> str:
 
 
 def _gates_key(each: Candidate) -> tuple[float, ...]:
-    """Return a sort key by which candidates that passed all gates come first.
-
-    Unchecked candidates come next, and candidates with a failed gate come last.
-    """
     unchecked = float(each.unchecked or bool(each.unrun))
     checked = 2.0 if each.blocking else unchecked
     return (checked, len(each.blocking), bool(each.judges), each.failures)

@@ -1,10 +1,9 @@
 """Classifies files by their paths as code, parts of a test suite, or sources. Pure.
 
-- Code: gates must judge changes of such a file. All files are code, except documents. A file is a
-  document if one of the tables has its suffix or name, and no pattern of ``_CODE_AS_TEXT`` matches.
-- Sources, each with a language: gates must judge each changed source. Tests, configuration,
-  declarations, vendored files, and generated files are not sources, because no test has to import
-  them, and no compiler has to read them.
+- Code: gates must judge changes of such a file. All files are code, except documents. - Sources are
+  code in a known programming language, and gates must judge each changed source. Tests,
+  configuration, declarations, vendored files, and generated files are no sources, because no test
+  has to import them, and no compiler has to read them.
 """
 
 import re

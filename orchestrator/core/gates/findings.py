@@ -1,7 +1,6 @@
 """Findings of gate runs, and the result that follows for a change. Pure.
 
-Names of failing tests in the printed output of test runners are only shown to readers. No decision
-depends on them.
+Names of failing tests in printed output are only shown to readers. No decision depends on them.
 """
 
 import re
@@ -47,7 +46,7 @@ _FAILED = late_pattern(
 def failing_tests(printed: str) -> str:
     """Return the names of the first failing tests, and the number of further failing tests.
 
-    Return "" if ``printed`` has no failing test in the format of a known test runner.
+    "" if ``printed`` has no failing test in the format of a known test runner.
     """
     found = _FAILED.finditer(_COLORS.sub("", printed))
     names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
@@ -92,7 +91,6 @@ class Flaw:
 
     @property
     def message(self) -> str:
-        """The text of the finding, without its key."""
         return self.text.removeprefix(f"{self.key}: ")
 
 
@@ -134,7 +132,6 @@ class Ran:
 
     @property
     def missing(self) -> bool:
-        """True if the gate's program is missing."""
         return self.cause is GateCause.PROGRAM_MISSING
 
     @property
@@ -143,8 +140,6 @@ class Ran:
 
 
 class ReportReader(Protocol):
-    """Reads the report and output of a gate run."""
-
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
         """Read the report ``file``. Raise UnreadableReport.
 
@@ -171,7 +166,7 @@ EXIT_KEY = "exit"
 
 
 def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading:
-    """Return the reading. If the run failed without a finding, add a finding for the exit code.
+    """Add a finding for the exit code if the run failed without a finding.
 
     ``is_error``: the run crashed before it wrote its report.
     """
@@ -186,7 +181,7 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """True if the result must be compared with the gate's findings on the base.
 
-    ``touched``: maps each changed path to True if the base has the path.
+    ``touched``: each changed path, and True if the base has it.
     """
     if ran.missing:
         return False
@@ -202,7 +197,7 @@ def needs_base(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
 def may_have_lost_tests(gate: Gate, ran: Ran, touched: Mapping[str, bool]) -> bool:
     """True if tests of the base may be missing in the run.
 
-    Any change can make tests skip. Only a change of tests or of their configuration can remove
+    Any change can make tests skip, but only a change of tests or their configuration can remove
     tests. The size of the change does not matter: one added line can exclude a whole file.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
@@ -224,7 +219,7 @@ def result_of(
 ) -> GateResult:
     """Return the result of a run, compared with the run on the base, if there is one.
 
-    ``touched``: the paths that the change touches.
+    ``touched``: the changed paths.
     """
     result = GateResult(
         name=gate.name,
@@ -254,8 +249,8 @@ def _decide(ran: Ran) -> _Decide:
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     """Return the result of a gate that could not judge the change.
 
-    The result blocks the change if the gate is required. A gate is required if a person requested
-    it. The scan for secrets is always required, because it needs no program.
+    It blocks the change if a person requested the gate. The scan for secrets also blocks, because
+    it needs no program.
     """
     matters = gate.is_asked_for or gate.is_secret_scan
     is_broken = matters and cause is not GateCause.NOTHING_CHANGED
@@ -269,10 +264,6 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
 
 
 def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
-    """Return the result of a gate that was started but did not judge.
-
-    Time, log, and other fields are copied from ``result``.
-    """
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
@@ -300,7 +291,6 @@ def _broken(
 def _without_tests(
     gate: Gate, ran: Ran, base: Ran | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    """Return the result of a run in which no test ran. The base's tests count as missing."""
     now, before = ran.reading, _usable(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
@@ -351,8 +341,8 @@ def _judged(
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     """Return a digest of the new findings and the missing tests.
 
-    For tests, the digest includes messages, because a changed message shows progress. Return "" if
-    an exit code is the only finding.
+    For tests, it includes messages, because a changed message shows progress. "" if an exit code is
+    the only finding.
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
@@ -362,10 +352,9 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
 
 
 def _usable(base: Ran | None) -> Reading:
-    """Return the reading of the run on the base.
+    """Return the findings on the base; empty without a verdict on the base.
 
-    Return an empty reading if there is no run on the base, or if the run has no verdict. With
-    an empty reading, every finding counts against the change.
+    Then every finding counts against the change.
     """
     return base.reading if base is not None and not base.broken else Reading()
 
@@ -401,10 +390,6 @@ def _first_error(ran: Ran) -> str:
 
 
 def _flaw_in_words(flaw: Flaw, ran: Ran) -> str:
-    """Return the finding as text.
-
-    If it is only an exit code, add the failing tests or the error from the output.
-    """
     if flaw.key != EXIT_KEY:
         return flaw.text
     found = _ERROR.search(ran.output)
@@ -423,9 +408,8 @@ NONE_LEFT = "tests ran on the base commit, but none runs now"
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
     """Return the findings that ``before`` does not have.
 
-    If a finding occurs more often than before, the additional occurrences are new. A finding in a
-    moved file, and a moved test, are not new. A test that fails for another reason than before is
-    new.
+    If a finding occurs more often than before, the additional occurrences are new. Moved tests, and
+    findings in moved files, are not new. A test that fails for another reason than before is new.
     """
     known: dict[str, list[Flaw]] = {}
     for flaw in before.flaws:
@@ -492,9 +476,8 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
 def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If the change touches no tests and the gate has no findings, only skipped tests make the gate
-    fail. Product code can change the parameters in a test's name, so the other missing tests may be
-    renamed tests.
+    If the change touches no tests, a missing test may only be renamed, because product code can
+    change the parameters in a test's name. Then only skipped tests make the gate fail.
     """
     if gate.tests_may_vanish:
         return []
@@ -524,7 +507,6 @@ def _own_name(test: str) -> str:
 
 
 def _without_path(key: str) -> str:
-    """Return a linter's finding without its path."""
     return key.partition("|")[2] or key
 
 
@@ -543,7 +525,7 @@ def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def in_words(result: GateResult) -> str:
-    """Return why a gate blocks the change, in one line."""
+    """Return in one line why a gate blocks the change."""
     if result.status is GateStatus.BROKEN:
         return f"gate {result.name} did not run: {result.note}"
     first = "; ".join(result.failures[:3])
@@ -559,7 +541,7 @@ def advice_on(result: GateResult) -> str:
 def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
     """Return text about failed gates for the prompt of the next attempt; empty if no gate blocks.
 
-    The text has at most ``room`` characters.
+    ``room``: maximum number of characters.
     """
     blocking = [each for each in results if each.blocks]
     if not blocking:

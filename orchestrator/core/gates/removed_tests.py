@@ -15,7 +15,7 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovedTest:
-    """The permission of tasks to remove tests of the base commit."""
+    """Which tests of the base commit the tasks may remove."""
 
     #: Files of the change that can remove tests. The value is True if a task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)
@@ -30,8 +30,8 @@ class RemovedTest:
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
         """Return the tests that are in none of the changed files.
 
-        Return an empty list if a changed file has no tests: a helper or a settings file may affect
-        any test. ``known``: all tests of the base.
+        Empty if a changed file has no tests: a helper or a settings file may affect any test.
+        ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -39,15 +39,15 @@ class RemovedTest:
         return apart
 
     def advice(self, tests: Iterable[str]) -> str:
-        """Return the setting or option to type, so that a task may remove these tests."""
+        """Return what to type so that a task may remove these tests: a setting or an option."""
         found = (path for each in tests for path in self._files_of(each))
         return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
         """True if the tasks may remove the test.
 
-        If the file of the test is unknown, the tasks must be allowed to alter every file that can
-        remove tests.
+        If the test's file is unknown, the tasks must be allowed to alter every file that can remove
+        tests.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
@@ -62,10 +62,7 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def to_allow(paths: Sequence[str], setting: str = "") -> str:
-    """Return the setting or option to type, so that a task may alter the files ``paths``.
-
-    Long lists are shortened.
-    """
+    """Return what to type so that a task may alter the files ``paths``: a setting or an option."""
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""
     return f"to allow this change: {', or '.join(filter(None, [named, general]))}"
@@ -74,7 +71,7 @@ def to_allow(paths: Sequence[str], setting: str = "") -> str:
 def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave]) -> RemovedTest:
     """Return which tests the tasks may remove.
 
-    ``touched``: maps each changed path to True if the base has the path.
+    ``touched``: each changed path, and True if the base has it.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovedTest(
@@ -83,10 +80,7 @@ def removal_of(gate: Gate, touched: Mapping[str, bool], leaves: Sequence[Leave])
 
 
 def can_remove(gate: Gate, path: str, there: bool) -> bool:
-    """True if a change of the file can remove tests.
-
-    ``there``: True if the base has the file.
-    """
+    """True if a change of the file can remove tests. ``there``: True if the base has the file."""
     return matches(path, gate.configured_by) or (there and _may_hold_tests(path))
 
 
@@ -103,7 +97,7 @@ def _may_alter(gate: Gate, path: str, leave: Leave) -> bool:
 
 
 def _holds(path: str, test: str) -> bool:
-    """True if the test is in the file: its name begins with the file's path, module, or package."""
+    """True if the test is in the file, because its name begins with the file's path or module."""
     if test.startswith(f"{path}::"):
         return True
     place = test.rpartition("::")[0]

@@ -1,8 +1,9 @@
 """Compares runs of a gate: on the base, on candidates, and on a merged state. Pure.
 
-A finding is certain only if two runs on the same state have it. A candidate must not win by tests
-that it added itself. Therefore the base's tests are counted separately: by their names on the base,
-with the base's versions of tests and configuration.
+A finding is certain only if two runs on the same state have it.
+
+A candidate must not win by tests that it added itself. Therefore the base's tests are counted
+separately, with the base's versions of tests and configuration.
 """
 
 from collections import Counter
@@ -19,17 +20,14 @@ MOST_NAMED_OF_BASE = 3
 
 
 def needs_another(first: Ran) -> bool:
-    """True if the run has findings, so that a second run must confirm them.
-
-    A confirmed finding of the base excuses the same finding of a change.
-    """
+    """True if the run has findings, so that a second run must confirm them."""
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 
 
 def both(first: Ran, second: Ran) -> Ran:
-    """Combine two runs: the findings that both runs have, and the tests that passed in both runs.
+    """Combine two runs on the base: the findings of both, and the tests that passed in both.
 
-    If the second run has no verdict, return the second run, which excuses no finding of a change.
+    If the second run has no verdict, return it, because it excuses no finding of a change.
     """
     if second.broken:
         return second
@@ -99,7 +97,8 @@ def counted(gate: Gate, result: GateResult, now: Ran, as_base: Ran, base: Ran | 
     """Return the result with its numbers of tests or findings; unchanged if the gate did not judge.
 
     ``now``: the run with the worker's files. ``as_base``: the run with the base's tests and
-    configuration; ``now`` if these are unaltered. ``base``: the run on the base commit.
+    configuration, or ``now`` if the worker did not alter them. ``base``: the run on the base
+    commit.
     """
     if result.outcome is GateOutcome.DID_NOT_RUN:
         return result
@@ -132,7 +131,7 @@ def _findings(gate: Gate, as_base: Ran, base: Ran | None) -> int:
 def _of_base(now: Reading, base: Reading) -> Iterator[str]:
     """Yield the passed tests that the base also has, under the same name or in another file.
 
-    Each name counts once. If the base cannot load a file, each test of the file counts.
+    If the base cannot load a file, each test of the file counts.
     """
     names = {*(base.passed or ()), *(each.key for each in base.flaws)}
     unloaded = {each.key for each in base.flaws if each.is_error}
@@ -168,9 +167,10 @@ def needs_confirmation(check: Check, ran: Ran, result: GateResult) -> bool:
 
 
 def confirmed(first: Ran, second: Ran) -> Ran:
-    """Combine two runs: the findings that both runs have, and the tests that passed in either run.
+    """Combine two runs on a merged state: the findings of both, and the tests that passed in
+    either.
 
-    If the second run has no verdict, the first run's findings remain.
+    If the second run has no verdict, return the first run.
     """
     if second.broken:
         return first
@@ -190,7 +190,7 @@ def confirmed(first: Ran, second: Ran) -> Ran:
 
 
 def flaky(first: Ran, second: Ran) -> tuple[str, ...]:
-    """Return the names of the tests and checks that failed in one run and passed in the other run.
+    """Return the names of tests and checks that failed in only one of the two runs.
 
     The name "" means the whole gate.
     """

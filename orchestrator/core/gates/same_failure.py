@@ -1,7 +1,7 @@
 """Compares the failures of a test in two runs, by the exception's type and message. Pure.
 
-Ignores parts that vary: numbers, durations, addresses, paths, random names, and the order of words
-(as in a printed set). In a failed assertion, quoted values are ignored, too.
+Ignores parts that vary: numbers, durations, addresses, paths, random names, and the order of words.
+In a failed assertion, quoted values are ignored, too.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ _WORDS = late_pattern(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
-    """True if two failures are alike.
+    """True if two failures are alike, or one text is empty.
 
-    Each text begins with the exception's type. An empty text counts as alike to every text.
+    Each text begins with the exception's type.
     """
     if not one or not other:
         return True
@@ -50,7 +50,6 @@ def _type(failure: str) -> str:
 
 
 def _head(failure: str) -> Sequence[str]:
-    """Return the words of the failure, sorted."""
     text = one_line(failure[: 4 * HEAD])
     if _ASSERTION.match(text):
         text = _QUOTED.sub("TEXT", text)

@@ -1,10 +1,9 @@
 """Changes that would make gates pass although the work is wrong. Pure.
 
-- Files that decide how gates judge, such as tests and their configuration. A gate that passed runs
-  a second time, with the base's versions of these files. A test or check that then fails is a
-  finding.
-- Files that a gate itself changed. Such a gate fails, because a gate must judge and not repair.
-- Comments that switch off a tool's findings in a line or a file.
+- Changes of files that decide how gates judge, such as tests and their configuration. A gate that
+  passed runs a second time, with the base's versions of these files. A test that then fails is a
+  finding. - Changes by a gate itself. Such a gate fails, because a gate must judge and not repair.
+  - Comments that switch off a tool's findings in a line or a file.
 """
 
 import json
@@ -46,9 +45,9 @@ _OF_SETUP = ("metadata", "options")
 
 
 def judging_part(path: str, text: str) -> object:
-    """Return the part of a file that configures gates. Versions with equal parts judge alike.
+    """Return the part of a file that configures gates; equal parts mean equal gates.
 
-    Return the whole text of a file whose format is unknown, or that cannot be parsed.
+    The whole text if the format is unknown, or the file cannot be parsed.
     """
     read = _READERS.get(path.rpartition("/")[2])
     try:
@@ -100,7 +99,7 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeAlteration:
-    """How the work altered files that decide how gates judge the work."""
+    """How a worker altered files that decide how gates judge its work."""
 
     #: Files to replace for the second run, by path. The value is a path of the base, whose content
     #: the file gets. A file with the value None is removed.
@@ -116,8 +115,6 @@ class JudgeAlteration:
 
 @dataclass(frozen=True, slots=True)
 class JudgeMove:
-    """A moved file that decides how gates judge."""
-
     before: str
     #: True if the file's content is the same.
     is_exact: bool
@@ -128,8 +125,8 @@ def held_to_tests(
 ) -> tuple[Leave, ...]:
     """Return the permissions of tasks to alter tests.
 
-    If the change also touches other code, the permissions allow only repairs of failing tests.
-    Otherwise one change could break code, and weaken the tests that would show the error.
+    If the change also touches other code, tasks may only repair failing tests. Otherwise a change
+    could break code, and weaken the tests that would show the error.
     """
 
     def held(leave: Leave) -> Leave:
@@ -142,7 +139,7 @@ def held_to_tests(
 def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
     """True if the change touches code other than tests and settings.
 
-    Ignores the files that configure the gate, and paths that start with a dot.
+    Paths that start with a dot are ignored.
     """
     own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
     return has_code(each for each in own if not matches(each, gate.configured_by))
@@ -157,12 +154,11 @@ def alteration(
     leaves: Sequence[Leave],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return how the work altered files that decide how gates judge the work.
+    """Return how the work altered files that decide how gates judge it.
 
-    ``touched``: maps each changed path to True if the base has the path. ``moves``: moved files, by
-    their new path. ``equal``: files whose judging part is as on the base. ``removed``: paths of
-    ``touched`` that the work removed. ``is_compared``: True for candidates, which also run without
-    their new tests.
+    ``touched``: each changed path, and True if the base has it. ``moves``: moved files, by new
+    path. ``equal``: files that configure gates as on the base. ``removed``: the removed paths of
+    ``touched``. ``is_compared``: True for candidates, which also run without their new tests.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -195,7 +191,6 @@ _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
 def _kind(gate: Gate, path: str) -> str:
-    """Return the kind of a file that decides how the gate judges; "" for any other file."""
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -228,9 +223,9 @@ def with_second_run(
     base: Ran | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Fail the result if the gate passes only with the worker's versions of judging files.
+    """Fail the result if the gate passes only with the worker's tests and configuration.
 
-    Judging files decide how the gate judges, for example tests and their configuration.
+    ``second``: the run with the base's versions of these files.
     """
     found = swayed(gate, now, second, base, altered.repairs)
     if not found:
@@ -256,9 +251,8 @@ def swayed(
 ) -> list[Flaw]:
     """Return the tests and checks that pass only because the worker altered tests or configuration.
 
-    They pass in the run ``now``, but fail in the ``second`` run, which uses the base's versions of
-    these files. Empty if the gate has no usable run on the base. ``repairs``: True to omit tests
-    that fail on the base.
+    ``second``: the run with the base's versions of these files. Empty if the gate has no verdict on
+    the base. ``repairs``: True to omit tests that fail on the base.
     """
     if base is None or base.broken:
         return []
@@ -273,11 +267,7 @@ def swayed(
 
 
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """Return tests that pass only with the worker's versions of tests and configuration.
-
-    ``second``: the run with the base's versions. New tests are excluded, because they may need new
-    code.
-    """
+    """As ``swayed``, for gates that count tests. New tests are omitted: they may need new code."""
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
     flaws = [
@@ -323,10 +313,9 @@ def with_rewrites(
 
 
 def new_rewrites(now: Ran, base: Ran | None, touched: Collection[str]) -> list[str]:
-    """Return the paths of files that the gate changes now, but does not change on the base.
+    """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. In such a file, the changed places are compared: the
-    file is returned if the gate changes a place that it does not change on the base.
+    In a file of ``touched``, which the worker changed, the single places are compared.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (
@@ -370,8 +359,8 @@ def switched_off(
 ) -> Iterator[str]:
     """Yield the places of new comments that match ``comments``, such as ``a.py:3``.
 
-    ``now``: texts of the files, by path. ``before``: texts of the files before the change. A
-    comment that was moved, or whose line was changed, is not new.
+    ``now``: texts of the files, by path. ``before``: their texts before the change. A comment that
+    was moved, or whose line was changed, is not new.
     """
     lines, known = Counter[str](), Counter[str]()
     for text in before:

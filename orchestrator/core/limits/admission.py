@@ -1,4 +1,4 @@
-"""Admission of a job: whether it may start, and with which settings. Pure.
+"""Admission of a job: whether the job may start, and with which settings. Pure.
 
 A job's settings stay within the ceilings and within the parent job's settings.
 """
@@ -72,7 +72,7 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
 
 
 def _remaining(line: Ancestry) -> JobConfig:
-    """Return the settings of the parent job, with its remaining time and budget."""
+    """Return the parent's settings, limited to its remaining time and budget."""
     above = line.parent_job.config
     budget = {name: line.budget.get(name) for name in BUDGET_LIMITS}
     return replace(
@@ -240,7 +240,7 @@ def _plain(value: Any) -> object:
 
 
 def check_budget(budget: Mapping[str, float]) -> None:
-    """Raise Refused if a job that is to run again has no budget left."""
+    """Raise Refused if a job that is to run again has no remaining budget."""
     for name, amount in budget.items():
         if amount <= 0:
             raise Refused(
@@ -251,11 +251,7 @@ def check_budget(budget: Mapping[str, float]) -> None:
 
 
 def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
-    """Raise InvalidRequest for a setting that this server cannot apply.
-
-    A job cannot select the agents on the Windows side, because this is a setting of the whole
-    server.
-    """
+    """Raise InvalidRequest for a setting that this server cannot apply."""
     if asked.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
             "execution_mode 'windows' applies to a whole server: set orchestrator.execution_mode: "
@@ -299,7 +295,6 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
-    """Raise Refused if a job has more tasks than the ceiling allows."""
     if max(len(tasks), workers) > ceilings.max_tasks_per_job:
         raise Refused(
             f"task limit exceeded: {len(tasks)} tasks ({workers} workers), maximum "
@@ -329,8 +324,8 @@ def check_cycle(
 ) -> None:
     """Raise Refused if the request would repeat itself without end.
 
-    The request repeats itself if an ancestor job has the same request, or if the calling worker or
-    one of its ancestors has the same task.
+    This is so if an ancestor job has the same request, or if the calling worker or a worker above
+    it has the same task.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

@@ -1,7 +1,6 @@
 """Budgets: limits on agents' usage, sums of usage, and the estimate of a plan. Pure.
 
-A job's sum includes all its descendants, so that splitting the work does not evade a limit. The
-estimate of a plan is made before the plan runs, and is no limit.
+A job's sum includes all jobs below it, so that splitting the work does not evade a limit.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,8 +36,6 @@ NOTHING = NO_USAGE
 
 
 class Limited(Protocol):
-    """Limits of a task or job. None means no limit."""
-
     @property
     def max_steps(self) -> int | None: ...
 
@@ -51,7 +48,7 @@ class Limited(Protocol):
 
 @dataclass(slots=True)
 class Spent:
-    """Usage, by the name of the limit that applies to it. Unknown usage counts as zero."""
+    """Usage, by the name of its limit. Unknown usage counts as zero."""
 
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BUDGET_LIMITS, 0.0))
 
@@ -61,7 +58,7 @@ class Spent:
 
 
 class Spending:
-    """The sums of usage of all jobs in unfinished trees, by job."""
+    """Usage of each job of unfinished trees, including the jobs below it."""
 
     def __init__(self) -> None:
         self._spent: dict[str, Spent] = {}
@@ -69,7 +66,7 @@ class Spending:
     def change(self, line: Iterable[Job], before: Usage, after: Usage) -> None:
         """Add the change of a worker's usage to the sums of each job in ``line``.
 
-        ``line``: the worker's job and its ancestors. ``before`` and ``after``: the worker's usage.
+        ``line``: the worker's job and its ancestors.
         """
         for job in line:
             self._spent.setdefault(job.id, Spent()).change(before, after)
@@ -94,7 +91,6 @@ def total(*usages: Usage) -> Usage:
 
 
 def is_known(usage: Usage) -> bool:
-    """True if at least one figure is known."""
     return _counted_figures(usage) != _NONE_KNOWN
 
 
@@ -114,13 +110,12 @@ def breach(limited: Limited, spent: Mapping[str, float]) -> str:
 
 
 def has_caps(limited: Limited) -> bool:
-    """True if a limit has a value."""
     limits = (limited.max_steps, limited.max_tokens, limited.max_cost_usd)
     return limits != (None, None, None)
 
 
 def caps_of(limited: Limited) -> dict[str, float]:
-    """Return the limits that have a value, by name."""
+    """Return the limits that are not None, by name."""
     found = {name: getattr(limited, name) for name in BUDGET_LIMITS}
     return {name: most for name, most in found.items() if most is not None}
 
@@ -152,10 +147,7 @@ def passed_in_words(cap: CapPassed) -> str:
 
 
 def amount(limit: str, value: float) -> str:
-    """Format an amount of steps, tokens, or money, for people.
-
-    ``limit`` is the name of the limit on this amount.
-    """
+    """Format an amount of steps, tokens, or money. ``limit``: name of the limit on this amount."""
     if limit != "max_cost_usd":
         return f"{value:,.0f}"
     digits = 2 if value >= _CENTS or not value else 4 if value >= _CENTS / 100 else 6

@@ -1,7 +1,6 @@
 """Quotas: limits on the size of job trees, and on a key's costs per day and running jobs. Pure.
 
-Days are UTC. A day's sums are stored in the same transaction as their usage, so that a restart
-restores them. The removal of old jobs does not change the sums.
+Days are UTC. Sums per day are stored, and the removal of old jobs does not change them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,8 +23,6 @@ LIVE_PER_RUNNING = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ceilings:
-    """Limits that no request may exceed."""
-
     max_depth: int = 10
     max_workers: int = 100
     max_child_jobs_per_worker: int = 20
@@ -40,10 +37,9 @@ class Ceilings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ancestry:
-    """The stored records of a child job's ancestors.
+    """The stored ancestors of a new child job.
 
-    The server uses these records, because it cannot trust the caller's statements about the
-    ancestors.
+    Limits are checked against them, because callers can make false statements about ancestors.
     """
 
     #: The job of the calling worker.
@@ -65,7 +61,6 @@ class Ancestry:
 
 
 def what_is_left(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
-    """Return the remaining quota of the calling worker."""
     left = left_of(
         line.parent_job,
         ceilings,
@@ -88,10 +83,7 @@ def left_of(
     started: int = 0,
     budget: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
-    """Return the remaining quota of a worker.
-
-    ``started``: number of child jobs that the worker has started.
-    """
+    """Return the remaining quota of a worker that has started ``started`` child jobs."""
     config = job.config
     allowed = config.enable_recursion and not job.status.ended
     left: dict[str, object] = {
@@ -116,10 +108,7 @@ _PER_DAY = "max_cost_usd_per_day"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaySpent:
-    """Cost of the jobs of one key on one day.
-
-    ``day`` is the number of the day since the epoch.
-    """
+    """Cost of one key's jobs on one day. ``day``: days since the epoch."""
 
     day: int
     key_name: str
@@ -137,8 +126,6 @@ class KeyLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reached:
-    """A limit that is used up."""
-
     #: Name of the limit in ``config.yaml``.
     limit: str
     most: float
@@ -154,8 +141,6 @@ class Reached:
 
 @dataclass(kw_only=True, slots=True)
 class Quotas:
-    """The limits, and today's usage by key."""
-
     #: Limit on the cost of the whole server per day.
     max_cost_usd_per_day: float | None = None
     keys: Mapping[str, KeyLimits] = field(default_factory=dict)

@@ -1,10 +1,10 @@
 """Wait graph: which workers wait because of locks, and detection of cycles.
 
-As in PostgreSQL's lock manager, there are two kinds of waits. A worker waits for the holder of a
-lock ("hard"), or for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock,
-and is always rejected. A cycle with a soft wait is broken by granting the later request first.
+As in PostgreSQL, there are two kinds of waits. A worker waits for the holder of a lock ("hard"), or
+for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is always
+rejected. A cycle with a soft wait is broken by granting the later request first.
 
-A worker with unfinished child jobs waits for all workers of these jobs and their descendants.
+A worker with unfinished child jobs waits for all workers below it.
 """
 
 from collections import deque
@@ -38,7 +38,7 @@ class LockWaits:
             self._wanted.setdefault(key, {})[entry] = None
 
     def remove(self, entry: LockEntry) -> None:
-        """Remove an entry. Idempotent."""
+        """Idempotent."""
         for key in entry.party.line:
             wanted = self._wanted.get(key, {})
             wanted.pop(entry, None)
@@ -48,13 +48,12 @@ class LockWaits:
     def circle(self, entry: LockEntry) -> Sequence[LockWait]:
         """Return the cycle that would close if the entry waited; empty if none would close.
 
-        The first wait of the cycle is the entry's own. The last wait is for the worker of the
-        entry, or for an ancestor of this worker.
+        The first wait of the cycle is the entry's own.
         """
         return self.way(entry, entry.party.line)
 
     def circle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
-        """Return the cycle of waits that a grant of the entry would close; empty if there is none.
+        """Return the cycle that would close if the entry were granted; empty if none would close.
 
         ``waiting``: all waiting entries.
         """

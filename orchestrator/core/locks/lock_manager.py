@@ -1,8 +1,8 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-Requests are granted in the order of their arrival, with one exception. An earlier request yields to
-a later request if the earlier worker waits for the later worker. If a wait would close a cycle, the
-methods raise Deadlock.
+Requests are granted in the order of arrival. One exception: an earlier request yields to a later
+request if the earlier worker waits for the later worker. Methods raise Deadlock if a wait would
+close a cycle.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,6 @@ def named(names: Sequence[str]) -> str:
 
 
 def contested(entry: LockEntry, other: LockEntry) -> list[str]:
-    """Return the names of ``entry`` that conflict with a name of ``other``."""
     return [name for name in entry.names if any(overlap(name, each) for each in other.names)]
 
 
@@ -40,7 +39,7 @@ def why_it_waits(entry: LockEntry, blocker: LockEntry, *, held: bool) -> str:
 
 
 def circle(waits: Sequence[LockWait]) -> str:
-    """Describe the waits of a deadlock as text. The latest caller comes first."""
+    """Describe a deadlock as text. The latest caller comes first."""
     return "; ".join(
         f"{who(each.wanted.party)} needs {named(contested(each.wanted, each.held))}, "
         f"held by {who(each.held.party)}"
@@ -104,10 +103,7 @@ class LockManager:
         return key in self._task_locks
 
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
-        """Record a worker's claims on these names, after a restart of the server.
-
-        The worker runs already.
-        """
+        """Record the claims of a worker that already runs, after a restart of the server."""
         self.forgo(party.key)
         self._hold(_claim(party, names), now)
 
@@ -148,14 +144,14 @@ class LockManager:
             self._gone(entry)
 
     def take_woken(self) -> list[WorkerKey]:
-        """Return the workers whose claims should be checked again, and clear the list."""
+        """Return, and forget, the workers whose claims should be checked again."""
         woken, self._woken = self._woken, []
         return woken
 
     # -- leases ---------------------------------------------------------------------------------
 
     def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
-        """Create a running worker's request, without adding it to the queue."""
+        """Return a new request of a running worker, which is not in the queue yet."""
         return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
 
     def obstacle(self, entry: LockEntry) -> str:
@@ -184,10 +180,7 @@ class LockManager:
         self._change()
 
     def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
-        """Record that a request was granted: its worker holds the locks with these fencing numbers.
-
-        ``numbers``: the fencing number of each lock, by name.
-        """
+        """Record that a request was granted. ``numbers``: the fencing numbers, by lock name."""
         self.withdraw(entry)
         leases = self._leases.setdefault(entry.key, {})
         for name, number in numbers.items():
@@ -228,7 +221,7 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Return the queued requests that nothing blocks and for which a call waits.
+        """Return the queued requests that can be granted and for which a call waits.
 
         Empty if nothing has changed since the last call, unless ``look_again`` was called.
         """
@@ -251,7 +244,6 @@ class LockManager:
 
     @property
     def is_empty(self) -> bool:
-        """True if there are no holders, requests, or other entries."""
         kept = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
         return not (self._held or self._queue or any(kept))
 
@@ -265,7 +257,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Return the claims in the queue: their workers wait only for these locks."""
+        """Return the claims in the queue. Their workers wait for nothing else."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:
@@ -281,7 +273,6 @@ class LockManager:
     # -- the queue ------------------------------------------------------------------------------
 
     def _blocker(self, entry: LockEntry) -> LockEntry | None:
-        """Return the entry that blocks the given entry; None if there is none."""
         held = next(self._held.in_the_way(entry), None)
         if held is not None or not self._queue:
             return held
@@ -289,7 +280,7 @@ class LockManager:
         return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
 
     def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the earlier request yields: its worker waits for the later request's worker."""
+        """True if the worker of the earlier request waits for the worker of the later request."""
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # No worker waits for a worker of a root job.
         return bool(self._waits.way(earlier, later.party.line, soft=True))
@@ -315,7 +306,6 @@ class LockManager:
         entry.place = 0
 
     def _gone(self, entry: LockEntry) -> None:
-        """Wake the entries that waited behind a removed entry."""
         for each in self._behind.pop(entry, ()):
             self._wake(each)
         self._change()

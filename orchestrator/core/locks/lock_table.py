@@ -1,8 +1,7 @@
 """Names of locks, and the lock table.
 
-The name of a lock is a path of the host project, or any other word. A lock includes everything
-below its name. The table has holders and requests, by name. The time of a lookup is proportional to
-the number of its results.
+The name of a lock is a path of the project, or any other word. A lock includes everything below its
+name. A lookup takes time in proportion to its results.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +22,8 @@ MOST_NAMES = 100
 def lock_name(text: str) -> str:
     """Return the canonical spelling of a lock name: ``./src//api/`` becomes ``src/api``.
 
-    A pattern becomes its directory: ``src/**/*.py`` becomes ``src``, because two different
-    patterns may match the same file. Raise ValueError with the cause if the name is invalid.
+    A pattern becomes its directory: ``src/**/*.py`` becomes ``src``, because two different patterns
+    may match the same file. Raise ValueError with the cause if the name is invalid.
     """
     if not 0 < len(text) <= LONGEST_NAME:
         raise ValueError(f"invalid lock name: use 1 to {LONGEST_NAME} characters")
@@ -40,7 +39,7 @@ def lock_name(text: str) -> str:
 
 
 def names_above(name: str) -> Sequence[str]:
-    """Return the names above a name, from the root to its parent; none for the root."""
+    """Return the names above a name, starting with the root."""
     if name == EVERYTHING:
         return ()
     parts = name.split("/")
@@ -128,7 +127,7 @@ class LockTable:
                 below[name] = below.get(name, 0) + 1
 
     def remove(self, entry: LockEntry) -> None:
-        """Remove an entry. Idempotent."""
+        """Idempotent."""
         for name in entry.names:
             found = self._at.get(name, {})
             if entry in found:
@@ -163,7 +162,6 @@ class LockTable:
                 yield self._at[below]
 
     def in_the_way(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Yield entries that conflict with this entry."""
         for other in self.meeting(entry.names):
             if not compatible(entry, other):
                 yield other
@@ -180,7 +178,7 @@ class LockTable:
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
         """Return an entry that conflicts with the given entry; None if none conflicts.
 
-        For each name of the given entry, only the latest entry with the same name is checked.
+        Only the latest entry of each name is checked.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)
@@ -191,7 +189,7 @@ class LockTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockLease:
-    """A lock that an attempt of a worker holds. A lease is active while the attempt runs."""
+    """A lock that a worker's attempt holds until the attempt ends."""
 
     name: str
     #: The fencing number. It is greater than that of every earlier lease of any server that shares
@@ -225,7 +223,6 @@ def in_line(one: WorkerKey, other: WorkerKey) -> bool:
 
 
 def is_below(one: WorkerKey, other: WorkerKey) -> bool:
-    """True if ``one`` is ``other`` or its descendant."""
     return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")
 
 

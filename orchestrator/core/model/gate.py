@@ -1,7 +1,4 @@
-"""Gates: commands that decide whether a worker's changes may be merged, their runs, and results.
-
-Durations are seconds.
-"""
+"""Gates: commands that decide whether a worker's changes may be merged. Durations are seconds."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from enum import StrEnum
@@ -146,7 +143,6 @@ class Gate:
 
     @property
     def is_asked_for(self) -> bool:
-        """True if a person named the gate in the request, the plan, or the repository's file."""
         return self.source in {GateSource.ASKED, GateSource.REPOSITORY}
 
     @property
@@ -213,9 +209,9 @@ class GateResult:
 
     @property
     def has_approved(self) -> bool:
-        """True if the gate judged the work and passed; False for the scan for secrets.
+        """True if the gate judged the work and passed.
 
-        The scan for secrets does not judge if the work is correct.
+        False for the scan for secrets, which does not judge if the work is correct.
         """
         passed = self.status is GateStatus.PASSED and self.outcome is GateOutcome.PASSED
         return passed and self.name != SECRETS
@@ -234,8 +230,6 @@ class GatePlace(StrEnum):
 
 
 class GateCounts(NamedTuple):
-    """Number of gates with each outcome."""
-
     passed: int = 0
     failed: int = 0
     did_not_run: int = 0
@@ -264,18 +258,17 @@ class GateRun:
 
     @property
     def on(self) -> str:
-        """The state on which the gate runs: a worker's name, "base commit", or "merged result"."""
+        """A worker's name, "base commit", or "merged result"."""
         return self.check if self.place is GatePlace.WORKER else str(self.place)
 
     @property
     def words(self) -> str:
-        """The gate run as text, such as ``gate pytest: base commit``."""
         return f"gate {self.gate}: {self.on}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Files that control gates, altered by a worker with its task's permission."""
+    """Files that decide how gates judge, altered by a worker with its task's permission."""
 
     paths: tuple[str, ...] = ()
     #: True if the work changes other code in addition to these files.
@@ -292,7 +285,7 @@ def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leave:
-    """Permission for a task to alter files that control its gates."""
+    """Permission for a task to alter files that decide how its gates judge."""
 
     #: Patterns of files that the task promised to write.
     writes: tuple[str, ...] = ()
@@ -335,9 +328,11 @@ class Gates(Protocol):
     def begin(self, check: Check, done: Callable[[Sequence[GateResult]], None]) -> None:
         """Run the gates of a check one after another. Any thread may call.
 
-        ``done`` is called once, from any thread, with one result per gate, in order. A gate that
-        cannot run has a result, too. ``done`` is not called if the server stops first. After the
-        check, the checked worktree matches its commit. Only one check of a name may run at a time.
+        ``done`` is called once, from any thread, with one result per gate, in order. It is not
+        called if the server stops first.
+
+        Only one check of a name may run at a time. After the check, its worktree matches its
+        commit.
         """
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
@@ -348,21 +343,19 @@ class Gates(Protocol):
 
 
 class GateFiles(Protocol):
-    """The files of a commit, for detecting the project's gates."""
+    """Files of a commit, from which the project's gates are detected."""
 
     def read(self, path: str) -> str:
-        """Return a file's text; empty if it does not exist or cannot be read."""
+        """Return a file's text; empty if it cannot be read."""
 
     def names(self, directory: str = "") -> Collection[str]:
         """Return the entries of a directory; empty if it does not exist."""
 
     def paths(self) -> Collection[str]:
-        """Return the paths of all files of the project, except in the product's own folder."""
+        """Return all files of the project, except those in the product's own folder."""
 
 
 class GateFinder(Protocol):
-    """Creates gates from names and commands."""
-
     def found(self, files: GateFiles) -> Sequence[Gate]:
         """Return a project's default gates. Raise InvalidRequest if they are invalid."""
 

@@ -1,7 +1,4 @@
-"""What people send to jobs: messages to workers, feedback, pauses, and answers to questions.
-
-Frozen values, stored with the job or the worker.
-"""
+"""What people send to jobs: messages, feedback, pauses, and answers to questions. Frozen values."""
 
 import json
 from collections.abc import Collection, Sequence
@@ -20,8 +17,6 @@ MOST_CHARACTERS = 10_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerMessage:
-    """A person's message, as data for the worker's agent."""
-
     #: A UUID.
     id: str
     at: float
@@ -36,7 +31,7 @@ class WorkerMessage:
 def delivered(
     messages: Sequence[WorkerMessage], ids: Collection[str], attempt: int, now: float
 ) -> tuple[WorkerMessage, ...]:
-    """Return all messages, with the messages in ``ids`` marked as read in ``attempt``."""
+    """Return all messages. Those in ``ids`` are marked as read in ``attempt``."""
     return tuple(
         replace(each, attempt=attempt, delivered_at=each.delivered_at or now)
         if each.id in ids
@@ -46,7 +41,6 @@ def delivered(
 
 
 def undelivered(messages: Sequence[WorkerMessage]) -> tuple[WorkerMessage, ...]:
-    """Return the messages that no agent has read."""
     return tuple(each for each in messages if each.delivered_at is None)
 
 
@@ -60,7 +54,6 @@ def message_file_name(message_id: str) -> str:
 
 
 def message_document(message: WorkerMessage) -> str:
-    """Return the content of a message's file."""
     return json.dumps(asdict(message))
 
 
@@ -92,7 +85,6 @@ class Comment:
 
     @property
     def place(self) -> str:
-        """The path with its lines, for people."""
         lines = f"{self.line}" if self.end_line == self.line else f"{self.line}-{self.end_line}"
         return f"{self.path}:{lines}{' (before the change)' if self.side is Side.OLD else ''}"
 
@@ -146,7 +138,7 @@ class FeedbackGiven:
 
 
 def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
-    """Return the rounds of feedback, with ``attempt`` recorded as the answer to each open round.
+    """Return the rounds of feedback, with ``attempt`` as the answer to each open round.
 
     ``attempt``: number of an attempt that succeeded.
     """
@@ -182,7 +174,7 @@ class PauseCause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pause:
-    """The pause of a job, or of all jobs."""
+    """The pause of one job or of all jobs."""
 
     #: Time at which the pause stopped the job's wall time.
     at: float
@@ -198,7 +190,7 @@ class Pause:
     until: float | None = None
 
     def asks(self, job_id: str) -> bool:
-        """True if this job is paused because it reached its own limit and waits for a person."""
+        """True if this job reached its own limit, and waits for a person."""
         return self.cause is PauseCause.LIMIT and self.job_id == job_id
 
     @property
@@ -223,8 +215,6 @@ DECIDED = {Decision.APPROVE: "approved", Decision.REJECT: "rejected"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """An asked question, and its answer."""
-
     asked_at: float
     #: The question; empty for questions of earlier versions.
     text: str = ""
@@ -246,9 +236,7 @@ class Question:
 
     @property
     def outcome(self) -> str:
-        """The answer as text, such as "approved by key alice: go ahead"; "" if the question is
-        open.
-        """
+        """The answer, such as "approved by key alice: go ahead"; "" if the question is open."""
         if self.decision is None:
             return ""
         who = f" by key {self.by}" if self.by else ", because no answer came in time"

@@ -53,7 +53,7 @@ _key: Callable[[tuple[str, str]], WorkerKey] = partial(tuple.__new__, WorkerKey)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateSettings:
-    """A candidate's own settings, which replace the task's settings."""
+    """Settings of one candidate, which replace the task's settings."""
 
     #: None: the task's model.
     model: str | None = None
@@ -65,7 +65,7 @@ class CandidateSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSpec:
-    """One node of a job's dependency graph, as requested."""
+    """One task of a job, as requested."""
 
     id: str
     title: str = ""
@@ -122,7 +122,6 @@ class TaskSpec:
 
     @property
     def words(self) -> str:
-        """The text of the task's request."""
         return f"{self.title}\n{self.prompt}"
 
     @property
@@ -134,7 +133,7 @@ class TaskSpec:
         return cut(one_line(text[: 4 * HEADING_CHARACTERS]), HEADING_CHARACTERS)
 
     def of_candidate(self, place: int) -> "TaskSpec":
-        """Return the task with the settings of one of its agents.
+        """Return the task with the settings of one candidate.
 
         ``place``: index in ``agents``, from 0.
         """
@@ -149,9 +148,7 @@ class TaskSpec:
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
-        """Return the task with ``change`` applied to each timeout, including the timeouts of
-        candidates.
-        """
+        """Return the task with ``change`` applied to each timeout, also those of candidates."""
         own = tuple(
             each if each.timeout is None else replace(each, timeout=change(each.timeout))
             for each in self.candidate_settings
@@ -176,7 +173,7 @@ REVIEWER = "reviewer"
 class Callback:
     """The address that gets messages about one job.
 
-    The address is a secret, because it may contain a token.
+    It is secret, because it may contain a token.
     """
 
     url: str = field(repr=False)
@@ -233,12 +230,11 @@ class Job:
 
     @property
     def unmerged(self) -> bool:
-        """True if merging the workers' changes failed."""
         return self.merge_state is MergeState.FAILED
 
     @property
     def lacks_changes(self) -> bool:
-        """True if the job's result lacks changes, or promised files, of the job or its descendants.
+        """True if the result lacks changes or promised files of the job or of jobs below it.
 
         Changes that a person excluded do not count.
         """
@@ -247,7 +243,7 @@ class Job:
 
     @property
     def fails_unjudged(self) -> bool:
-        """True if the job requires gates, and no gate judged the code that it changed."""
+        """True if the job requires gates, and no gate judged code that it changed."""
         facts = self.facts
         in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
         is_unjudged = facts.unjudged or bool(in_part)
@@ -270,15 +266,12 @@ class Job:
 
     @property
     def wall_end(self) -> float:
-        """Time at which the wall time ends if the job is not paused.
-
-        A retry starts the wall time again.
-        """
+        """Time at which the wall time ends if the job is not paused. A retry starts it again."""
         began = self.started_at or self.created_at
         return began + self.paused_seconds + self.config.max_wall_seconds
 
     def wall_left(self, now: float) -> float:
-        """Return the remaining wall time in seconds; it does not decrease during a pause."""
+        """Return the remaining wall time in seconds. It does not decrease during a pause."""
         return self.wall_end - (self.pause.at if self.pause else now)
 
     @property
@@ -297,8 +290,9 @@ class WaitingFor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Worker:
-    """A task as one agent runs it. Each attempt has a process; the worker has a directory and a
-    log.
+    """One agent's work on a task.
+
+    Each attempt has a process; the worker has a directory and a log.
     """
 
     id: str
@@ -341,17 +335,15 @@ class Worker:
 
     @property
     def usage(self) -> Usage:
-        """Known usage of all attempts."""
         return self.result.usage if self.result else NO_USAGE
 
     @property
     def cost_usd(self) -> float | None:
-        """Known cost in US dollars; None if it is unknown."""
+        """Cost of all attempts in US dollars; None if unknown."""
         return self.usage.cost_usd
 
     @property
     def gate_counts(self) -> GateCounts:
-        """Outcomes of the latest attempt's gates."""
         return gate_counts(self.result.gates) if self.result and self.result.gates else NO_GATES
 
     def failure_of(self, attempt: int) -> Failure | None:
@@ -361,29 +353,26 @@ class Worker:
 
     @property
     def file_count(self) -> int:
-        """Number of files that the worker created or changed."""
         return len(self.result.files_created) if self.result else 0
 
     @property
     def is_planner(self) -> bool:
-        """True if the worker creates the job's tasks, and runs none of them."""
         return self.kind is WorkerKind.PLANNER
 
     @property
     def is_question(self) -> bool:
-        """True if a person answers the worker's task, and no process runs it."""
+        """True if a person answers the task's question, and no process runs."""
         return self.agent == PERSON
 
     @property
     def is_reviewer(self) -> bool:
-        """True if the worker compares the candidates of a task."""
         return self.kind is WorkerKind.REVIEWER
 
     @property
     def chosen(self) -> bool | None:
         """True if the worker is its task's chosen candidate.
 
-        None before the selection, or if the task has only one worker.
+        None before the choice, or if the task has only one worker.
         """
         standing = self.result.standing if self.result else None
         return standing.place == 1 if standing else None
@@ -398,7 +387,7 @@ class Worker:
 
     @property
     def is_adviser(self) -> bool:
-        """True for a planner or reviewer, which answers a question and runs no task."""
+        """True for a planner or reviewer, which runs no task."""
         return self.kind is not WorkerKind.TASK
 
 

@@ -1,6 +1,6 @@
 """Facts about a job's outcome in addition to its status: frozen values, stored with the job.
 
-``core.outcome.job.reason`` composes the job's ``reason`` from these facts.
+``core.outcome.job.reason`` composes the job's ``reason`` from them.
 """
 
 from enum import StrEnum
@@ -38,13 +38,13 @@ class Missing:
 
     @property
     def is_made(self) -> bool:
-        """True unless the missing part is a promised file that no worker created."""
+        """False if the missing part is a promised file that no worker created."""
         return self.cause is not LossCause.NOT_MADE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes that a worker made before it was retried because promised files were missing."""
+    """Changes of a worker from before its retry for missing promised files."""
 
     worker_id: str
     #: The attempt that succeeded.
@@ -53,7 +53,7 @@ class EarlierPart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overruled:
-    """Hunks of one worker that are not in the result.
+    """Changed places (hunks) of one worker that are not in the result.
 
     Another worker's hunks replaced them (``theirs``), or the parent worker of the job undid them.
     """
@@ -75,7 +75,7 @@ class Overruled:
 class Shortfall:
     """What a person should check in the changes of a successful worker.
 
-    Changes that the job's result lacks are listed separately: see ``Missing``.
+    Changes that the job's result lacks are ``Missing`` instead.
     """
 
     worker_id: str
@@ -105,7 +105,7 @@ class PlanFallback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateFact:
-    """A gate that did not run on a job's result, or that failed on the result without blocking."""
+    """A gate that did not run on a job's result, or that failed without blocking it."""
 
     name: str
     #: Why the gate did not run; None: it failed.
@@ -147,8 +147,6 @@ class UnjudgedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlakyGate:
-    """A gate with findings in only one of two runs on a job's result."""
-
     name: str
     #: Names of tests, or places; "": the gate has no report, and failed as a whole.
     findings: tuple[str, ...]
@@ -165,7 +163,7 @@ class CheckoutChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnjudgedWork:
-    """Code that a worker changed without a worktree, and that no gate judged."""
+    """Code that a worker without a worktree changed, and that no gate judged."""
 
     worker_id: str
     files: tuple[str, ...]
@@ -187,8 +185,6 @@ class CapPassed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Landed:
-    """The landing of a job's result on a branch of the user."""
-
     #: The branch, or a description of a HEAD that was on no branch.
     branch: str
     commit: str
@@ -271,25 +267,22 @@ class JobFacts:
 
     @property
     def lacking(self) -> tuple[Missing, ...]:
-        """Changes that the result lacks: changes of the job's own workers, and of its descendants'
-        workers.
-        """
+        """Changes that the result lacks, of the job and of jobs below it."""
         return (*self.missing, *self.lost_below)
 
     @property
     def half_done(self) -> frozenset[str]:
-        """Workers of the job that promised files which no worker created."""
+        """Workers whose promised files no worker created."""
         return frozenset(each.worker_id for each in self.missing if not each.is_made)
 
     @property
     def refused(self) -> frozenset[str]:
-        """Workers of the job whose changes are rejected by the job's gates."""
+        """Workers whose changes the job's gates rejected."""
         found = (each for each in self.missing if each.cause is LossCause.REFUSED)
         return frozenset(each.worker_id for each in found)
 
     @property
     def unjudged_gates(self) -> tuple[GateFact, ...]:
-        """Required gates that did not judge the result's changed code."""
         return tuple(each for each in self.gates if each.unjudged)
 
 

@@ -1,7 +1,7 @@
 """The settings of a job, in one table: ``JobConfig``. A row is a field with its ``Setting``.
 
-Derived from the table: requests, the options of ``run`` and ``submit``, defaults, ceilings,
-inheritance by child jobs, and changes allowed in a retry. For a new row see CONTRIBUTING.md.
+Requests, options of ``run``, defaults, ceilings, child jobs, and retries use this table. For a new
+row see CONTRIBUTING.md.
 """
 
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ class ValueKind(Enum):
 
 
 class Inheritance(Enum):
-    """How a child job's value is derived from its request and from the parent job's value."""
+    """How a child job's value follows from its request and from the parent job's value."""
 
     #: The requested value; otherwise the parent job's.
     ASKED = auto()
@@ -423,8 +423,5 @@ _BUILT_IN: dict[str, Any] = {each.name: each.default for each in SETTINGS}
 
 
 def default_config(**changes: Any) -> JobConfig:
-    """Return the settings of a new job that sets none itself.
-
-    ``changes``: the values of config.yaml.
-    """
+    """Return the settings of a job that sets none. ``changes``: the values of config.yaml."""
     return JobConfig(**_BUILT_IN | changes)

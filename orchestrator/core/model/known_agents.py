@@ -1,7 +1,6 @@
-"""The built-in AI agents and their static properties: data only, the best agent first.
+"""The built-in AI agents and their static properties, the best agent first.
 
-This module is the only list of agents. Settings, help, and the agents themselves use it, so it is
-in the lowest layer.
+This is the only list of agents. Settings and help use it, too, so it is in the lowest layer.
 """
 
 from collections.abc import Mapping
@@ -43,8 +42,6 @@ class Inherited(StrEnum):
 # Compared by identity, because there is one value of each kind.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class KnownTool:
-    """One agent that the product can drive."""
-
     #: Name of the agent. For an agent with a program also the name of its modules in
     #: ``agents/ai_tools``, so it is an identifier.
     name: str
@@ -93,9 +90,7 @@ class KnownTool:
 
     @property
     def command_setting(self) -> str:
-        """The name of the setting, in section ``orchestrator``, for the command of the agent's
-        program.
-        """
+        """The setting with the program's command, in section ``orchestrator``."""
         return f"{self.name}_command"
 
 

@@ -5,10 +5,9 @@ LABEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}$"
 
 
 def label_text(value: object) -> object:
-    """Return a label's value as text.
+    """Return a label's value as text. A value that is no boolean or integer is returned unchanged.
 
-    YAML reads ``gpu: true`` as a boolean and ``zone: 3`` as a number; both become text. A value of
-    another type is returned unchanged.
+    YAML reads ``gpu: true`` as a boolean and ``zone: 3`` as a number.
     """
     if isinstance(value, bool):
         return str(value).lower()

@@ -10,9 +10,9 @@ from orchestrator.core.text.late_pattern import late_pattern
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
 
-    The last pattern that matches the path decides; ``!`` excludes the path. If no pattern matches,
-    the path is selected only if the first pattern is an exclusion. A pattern without a slash
-    matches a name at any depth.
+    The last pattern that matches decides; ``!`` excludes the path. If no pattern matches, the path
+    is selected only if the first pattern is an exclusion. A pattern without a slash matches a name
+    at any depth.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -30,8 +30,7 @@ def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Return a regular expression for the pattern's paths, and for all paths below them.
 
-    The expression uses atomic groups, each as short as possible. Without them, backtracking over
-    many stars would take exponential time.
+    It uses short atomic groups, so that many stars do not take exponential time.
     """
     anywhere = "(?:.*/)?" if "/" not in pattern.rstrip("/") else ""
     below = "/.*" if pattern.endswith("/") else "(?:/.*)?"
@@ -47,9 +46,7 @@ _DEEP_WILD = late_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    """Split a pattern at its directory wildcards (``**``). Return each part with the wildcard
-    before it.
-    """
+    """Split a pattern at ``**``. Return each part with the wildcard before it."""
     found, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:
@@ -67,7 +64,6 @@ _MEMBERS = late_pattern(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 
 def _within(text: str, *, ends: bool) -> str:
-    """Return the regular expression for one chunk; ``ends``: True for the last chunk."""
     parts = [""]
     for found in _PIECES.finditer(text):
         if found["star"]:
@@ -91,7 +87,6 @@ def _piece(found: re.Match[str]) -> str:
 
 
 def _member(found: re.Match[str]) -> str:
-    """Return the regular expression for a character or a range; "" for an empty range."""
     first, last = found[1] or found[2], found[3] or found[4]
     if not last:
         return re.escape(first)

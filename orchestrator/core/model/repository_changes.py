@@ -71,7 +71,7 @@ _LOGGED = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RefMove:
-    """A worker's change of a ref, as the ref's log shows it."""
+    """A worker's change of a ref, from the ref's log."""
 
     worker_id: str
     #: Full name, such as ``refs/remotes/origin/main``, or ``HEAD``.
@@ -125,7 +125,7 @@ class RepositoryChange:
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:
-    """Return the change of one entry in the state of a checkout.
+    """Return the change of one entry in the state of a checkout (``Repository.checkout_state``).
 
     ``before`` or ``after`` is "" if the entry did not exist then.
     """
@@ -141,10 +141,9 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
 
 def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlteration:
-    """Return how an entry changed: ADDED, CHANGED, or REMOVED.
+    """Return how an entry changed.
 
-    A change of a kind in ``_ENTRIES`` is always CHANGED: an entry of this kind may appear or
-    disappear although the object exists before and after.
+    An entry of a kind in ``_ENTRIES`` can appear or disappear although its object always existed.
     """
     if kind in _ENTRIES or (before and after):
         return RepositoryAlteration.CHANGED
@@ -190,9 +189,9 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the key of the changed object in the state of a checkout.
+    """Return the key of the changed object in the state of a checkout:
 
-    ``change_of`` gets the same key as ``name``.
+    ``name`` of ``change_of``.
     """
     prefixes = {
         ChangedKind.SETTING: SETTING,

@@ -1,6 +1,4 @@
-"""The states of jobs and workers, the allowed transitions between states, and the words for states
-in answers.
-"""
+"""States of jobs and workers, and the allowed transitions between states."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -65,10 +63,7 @@ class WorkerKind(StrEnum):
 
 
 class WaitKind(StrEnum):
-    """What keeps a worker from running.
-
-    "The name" in the comments below is ``WaitingFor.name``.
-    """
+    """What keeps a worker from running. "The name" below is ``WaitingFor.name``."""
 
     #: The shared context of the worker's job is being created.
     CONTEXT = "context"
@@ -169,13 +164,13 @@ WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
 
 
 def check_job_move(before: JobStatus, after: JobStatus) -> None:
-    """Raise ValueError if a job may not change from ``before`` to ``after``."""
+    """Raise ValueError if the change is not allowed."""
     if after not in JOB_TRANSITIONS[before]:
         raise ValueError(f"a job cannot change from {before} to {after}")
 
 
 def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
-    """Raise ValueError if a worker may not change from ``before`` to ``after``."""
+    """Raise ValueError if the change is not allowed."""
     if after not in WORKER_TRANSITIONS[before]:
         raise ValueError(f"a worker cannot change from {before} to {after}")
 

@@ -23,9 +23,9 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caller:
-    """The caller: an API key by its name, or the attempt of a running worker.
+    """An API key, or the attempt of a running worker.
 
-    A worker has no scopes. It sees and controls its own subtree.
+    A worker has no scopes: it sees and controls the jobs below it.
     """
 
     name: str
@@ -39,10 +39,7 @@ class Caller:
 
     @property
     def full_name(self) -> str:
-        """A unique name of the caller: a key's name, or ``<root job>/<worker>``.
-
-        Worker names are unique only in their job tree, and no key's name has a slash.
-        """
+        """A unique name of the caller: a key's name, or ``<root job>/<worker>``."""
         key = self.worker_key
         return self.name if key is None else f"{key.root_id}/{key.worker_id}"
 
@@ -56,7 +53,7 @@ class Caller:
 
     @property
     def may_change(self) -> bool:
-        """True if the caller may submit, cancel, or retry any job."""
+        """False for a caller that may only read."""
         return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})
 
     @property
@@ -87,7 +84,7 @@ class ConfigRequest:
         object.__setattr__(self, "given", frozenset(asked))
 
     def get(self, name: str) -> Any:
-        """Return the requested value of a field; None if it was not requested."""
+        """Return the requested value; None if it was not requested."""
         return getattr(self.values, name) if name in self.given else None
 
 

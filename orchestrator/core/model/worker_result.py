@@ -1,4 +1,4 @@
-"""The result of a worker over all its attempts, and its rank among the candidates of its task.
+"""The result of a worker over all its attempts, and its rank among candidates.
 
 Durations are seconds.
 """
@@ -21,10 +21,7 @@ from orchestrator.core.model.human_input import Feedback, WorkerMessage
 
 
 class Criterion(StrEnum):
-    """Criteria for comparing candidates.
-
-    A criterion decides only if all earlier criteria are equal.
-    """
+    """Criteria for comparing candidates. Each decides only if all earlier criteria are equal."""
 
     SUCCESS = "success"
     #: Gates that reject the result, their other findings, and alterations of judging files.
@@ -52,10 +49,7 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateRank:
-    """Rank of one candidate.
-
-    Created once, when all candidates of the task have ended and at least one of them succeeded.
-    """
+    """Rank of one candidate, known when all candidates have ended and one succeeded."""
 
     #: 1 for the chosen candidate.
     place: int
@@ -74,8 +68,6 @@ class CandidateRank:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerResult:
-    """The result of a worker, over all its attempts."""
-
     output: str = ""
     files_created: tuple[str, ...] = ()
     #: Usage of all attempts, including the running attempt.

@@ -1,7 +1,4 @@
-"""Commands for messages to users, such as ``orchestrator serve``.
-
-Each command is written so that users can paste it.
-"""
+"""Commands for messages to users, such as ``orchestrator serve``. Users can paste each command."""
 
 from orchestrator import IS_INSTALLED
 

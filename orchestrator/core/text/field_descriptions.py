@@ -1,8 +1,7 @@
 """Models whose fields are described by strings: the string below a field is its description.
 
-pydantic's own ``use_attribute_docstrings`` reads the source of each class when the class is
-created. That takes a tenth of the server's startup time. This module reads the sources when a
-schema or description is first needed.
+The sources are read when a schema is first needed. pydantic's ``use_attribute_docstrings`` reads
+them when a class is created, which takes a tenth of the server's startup time.
 """
 
 import ast
@@ -20,7 +19,6 @@ class DescribedFields:
 
     @classmethod
     def description_of(cls, name: str) -> str | None:
-        """Return the description of a field."""
         described: str | None = cls.__pydantic_fields__[name].description
         return _descriptions_of(cls).get(name) if described is None else described
 
@@ -50,7 +48,6 @@ def _descriptions_of(kind: type) -> Mapping[str, str]:
 
 @cache
 def _described_classes(module: str) -> Mapping[str, Mapping[str, str | None]]:
-    """Return the fields of a module's classes, each with the string below it."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except OSError:

@@ -1,7 +1,4 @@
-"""Formats text: shortens it, puts it on one line, or marks it as Markdown code.
-
-Also compiles patterns when they are first used.
-"""
+"""Formats text: shortens it, puts it on one line, or marks it as Markdown code."""
 
 import re
 from typing import Any, AnyStr, cast
@@ -10,7 +7,7 @@ _TICKS = re.compile("`+")
 
 
 def cut(text: str, most: int, mark: str = "...") -> str:
-    """Return at most ``most`` characters. A longer text is cut, and ends with ``mark``."""
+    """Return at most ``most`` characters. A text that was cut ends with ``mark``."""
     if len(text) <= most:
         return text
     return text[: max(0, most - len(mark))].rstrip() + mark
@@ -39,7 +36,7 @@ def fence(text: str, language: str = "") -> str:
 
 
 def ticks(text: str, least: int = 1) -> str:
-    """Return at least ``least`` backticks, and more than the text has in a row."""
+    """Return enough backticks to enclose the text as Markdown code, and at least ``least``."""
     longest = max((len(run) for run in _TICKS.findall(text)), default=0)
     return "`" * max(least, longest + 1)
 
@@ -56,7 +53,5 @@ class _LazyPattern:
 
 
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
-    """Return an object with the methods of ``re.Pattern``. It compiles the pattern at its first
-    use.
-    """
+    """Return a pattern that is compiled at its first use."""
     return cast(re.Pattern[AnyStr], _LazyPattern(pattern, flags))

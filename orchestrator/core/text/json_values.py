@@ -12,10 +12,7 @@ MAX_COUNT = 2**53
 
 
 def parsed(line: str) -> Object | None:
-    """Return the JSON object in a line; None for anything else.
-
-    NaN and infinities become null.
-    """
+    """Return the JSON object in a line; None for anything else. NaN and infinities become null."""
     text = line.strip()
     if not text.startswith("{"):
         return None

@@ -1,6 +1,6 @@
 """Regular expressions that are compiled when they are first used.
 
-A server rarely uses these expressions. Compiling them at its start would make the start 1 % longer.
+Compiling them at the server's start would make the start 1 % longer.
 """
 
 import re
@@ -21,7 +21,7 @@ class _LatePattern:
 def late_pattern(text: str, flags: int = 0) -> re.Pattern[str]:
     """Return an object with the methods of ``re.compile(text, flags)``.
 
-    Functions such as ``re.sub`` do not accept the object as a pattern.
+    Functions such as ``re.sub`` do not accept it as a pattern.
     """
     pattern: Any = _LatePattern(text, flags)
     return pattern  # type: ignore[no-any-return]

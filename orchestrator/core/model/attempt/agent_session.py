@@ -1,4 +1,4 @@
-"""Session of an AI tool with its model, and the decision whether the next attempt resumes it."""
+"""Sessions: conversations of an AI tool with its model, which a later attempt can resume."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,6 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """The session of one attempt."""
-
     id: str
     agent: str
     #: The requested model; empty: the tool's default.
@@ -105,9 +103,7 @@ def start_of(
 def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
-    """True if the worker's files were restored to a checkpoint that is not the session's
-    checkpoint.
-    """
+    """True if the worker's files were restored to another checkpoint than the session's."""
     gone_to = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),

@@ -1,7 +1,6 @@
-"""The exit of an attempt and its evidence: frozen values.
+"""How an attempt ended, and what it produced: frozen values.
 
-Times are seconds since the epoch, UTC. Durations are seconds. Earlier versions recorded the cause
-of an exit as a sentence, which ``cause_of`` reads.
+Times are seconds since the epoch, UTC. Durations are seconds.
 """
 
 from enum import StrEnum
@@ -65,7 +64,7 @@ class Exit:
 
     @property
     def stop_was_asked(self) -> bool:
-        """True if the attempt was stopped by a request, or because the server stopped.
+        """True if a caller requested the stop, or the server stopped.
 
         False if another process sent the signal that ended the attempt.
         """
@@ -104,8 +103,7 @@ class ErrorClass(StrEnum):
 class Usage:
     """Usage as an agent reports it; None means unknown, never zero.
 
-    ``input_tokens`` excludes tokens that a provider's cache read or wrote, which have their own
-    fields.
+    ``input_tokens`` excludes tokens that a provider's cache read or wrote.
     """
 
     steps: int | None = None
@@ -138,8 +136,6 @@ class PromptSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorktreeState:
-    """State of a worktree after its attempt."""
-
     #: Faults of the worktree, as text. All of them were repaired so that changes could be saved.
     faults: tuple[str, ...] = ()
 
@@ -159,8 +155,6 @@ class ChangeSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """Evidence of an attempt, read after it ended."""
-
     output: str = ""
     files_created: tuple[str, ...] = ()
     #: True if the latest attempt changed files.

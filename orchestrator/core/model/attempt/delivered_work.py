@@ -1,6 +1,7 @@
-"""Delivered work of an attempt: promised files, uncommitted files, and side work.
+"""Delivered work of an attempt: its changes, compared with what its task asks for.
 
-Side work: branches, worktrees, stash entries, and repositories that an agent created itself.
+Promised files are the files that the task's ``writes`` names. Side work is git objects that an
+agent created itself: branches, worktrees, stash entries, and repositories.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,15 +36,13 @@ class HeldBackRule(StrEnum):
     def is_of_a_file(self) -> bool:
         """True if the rule applies to single files only.
 
-        The product saves the files that match such a rule, because no command recreates them.
+        The product saves these files, because no command recreates them.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldBack:
-    """An uncommitted new file, or all uncommitted new files of a directory."""
-
     #: Path relative to the top of the repository.
     path: str
     rule: HeldBackRule
@@ -101,7 +100,7 @@ class SideWorkKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SideWork:
-    """One git object with work outside the worker's branch."""
+    """One git object that an agent created outside the worker's branch."""
 
     kind: SideWorkKind
     #: The agent's name for the object: a branch, a directory, a message, or a path.
@@ -113,7 +112,7 @@ class SideWork:
 
     @property
     def is_missing(self) -> bool:
-        """True if the worker's branch lacks the work, because the work conflicts with it."""
+        """True if the work conflicts with the worker's branch, which therefore lacks it."""
         return bool(self.ref) and self.kind is not SideWorkKind.NESTED
 
 
@@ -122,14 +121,13 @@ def by_attempt(
 ) -> tuple[SideWork, ...]:
     """Return ``work``, each object with the attempt that created it.
 
-    ``before``: the side work before ``attempt``, with the attempts that created it.
+    ``before``: the objects before ``attempt``.
     """
     first = {each.ref: each.attempt for each in before if each.ref}
     return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
 
 
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
-    """Return remarks on side work as texts, for readers of the result."""
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
     nested = [each for each in work if each.ref and not each.is_missing]
@@ -142,7 +140,6 @@ def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
 
 
 def missing_in_words(each: SideWork) -> str:
-    """Return a sentence on missing side work, with the command that merges it."""
     command = merge_of(each.ref, is_stash=each.kind is SideWorkKind.STASH)
     return (
         f"{each.kind} {each.name} was not merged, because it conflicts with the worker's branch; "
@@ -187,7 +184,7 @@ class Intent(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeliveredWork:
-    """Comparison of a worker's changes with its task's promise, stored with its result.
+    """A worker's changes, compared with what its task asks for; stored with its result.
 
     Paths are as the task names them. A worker without a worktree has this value only if it changed
     code, or if its task requires a change.
@@ -235,7 +232,7 @@ class DeliveredWork:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Remarks for readers of the result, as texts; empty for a plain success."""
+        """Remarks for readers of the result; empty for a plain success."""
         place = "worktree" if self.has_worktree else "directory"
         project = "your checkout" if self.has_worktree else "the project"
         found = (
@@ -249,7 +246,7 @@ class DeliveredWork:
 
 
 def with_children(delivery: DeliveredWork, files: Sequence[str] | None) -> DeliveredWork:
-    """Return the delivery including files that child jobs changed after the worker's end.
+    """Return the delivered work, including files that child jobs changed after the worker's end.
 
     ``files`` None: the child jobs changed no file.
     """
@@ -263,7 +260,6 @@ def promised_in_words(missing: Sequence[str]) -> str:
 
 
 def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
-    """Return a remark on altered files that decide how gates judge; empty if there are none."""
     if not altered.paths:
         return ()
     more = ", together with code" if altered.with_code else ""
@@ -286,7 +282,6 @@ def held_by(promised: str, paths: Iterable[str]) -> bool:
 
 
 def is_relative(promised: str) -> bool:
-    """True if the path can be inside the project."""
     return bool(promised.strip()) and not promised.strip().startswith(("/", "~"))
 
 

@@ -1,7 +1,4 @@
-"""Causes of an attempt's end, in addition to ``EndedBy``.
-
-Shims import this module, so it imports only the standard library.
-"""
+"""Causes of an attempt's end. Shims import this module, so it imports only the standard library."""
 
 from enum import StrEnum
 

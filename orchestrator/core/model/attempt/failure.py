@@ -10,12 +10,12 @@ START = "start"
 
 
 def before(attempt: int) -> str:
-    """Return the name of the checkpoint that was saved before an attempt."""
+    """Return the name of the checkpoint before an attempt."""
     return f"{attempt}-before"
 
 
 def after(attempt: int) -> str:
-    """Return the name of the checkpoint that was saved after an attempt."""
+    """Return the name of the checkpoint after an attempt."""
     return f"{attempt}-after"
 
 
@@ -90,7 +90,6 @@ class Rollback:
     kept: str
 
     def payload(self) -> Mapping[str, object]:
-        """Return the fields for events."""
         return {
             "by": self.by,
             "attempt": self.attempt,
@@ -102,7 +101,7 @@ class Rollback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Classified failure of one attempt. The failure is stored before any action follows."""
+    """Classified failure of one attempt. It is stored before any action follows."""
 
     attempt: int
     kind: FailureKind
@@ -124,7 +123,6 @@ class Failure:
     undone: bool = False
 
     def payload(self) -> Mapping[str, object]:
-        """Return the fields for events."""
         return {
             "failure_kind": str(self.kind),
             "strategy": str(self.strategy),

@@ -1,7 +1,7 @@
 """Classifies an agent's final text, such as an answer, an open question, or a refusal. Pure.
 
-Used only for an attempt that changed no file. If in doubt, a text is an answer. The classification
-uses patterns, because no agent reports the kind in a field.
+Used only for an attempt that changed no file. Patterns decide, because no agent reports the kind in
+a field. If in doubt, a text is an answer.
 """
 
 import re
@@ -210,12 +210,11 @@ def _asks(sentence: str) -> bool:
 
 
 def _instructs(text: str, whole: str) -> bool:
-    """True if the text shows code, but does not say that the agent changed anything itself."""
     leaves = _INSTRUCTS.search(whole[:HEAD_CHARACTERS])
     return bool(leaves and _CODE.search(text)) and not _DID.search(whole)
 
 
 def _refuses(whole: str) -> bool:
-    """True if the text begins with a refusal, and reports no work or findings after the refusal."""
+    """True if the text begins with a refusal, and reports no work or findings after it."""
     found = _NOT_DONE.search(whole[:HEAD_CHARACTERS])
     return found is not None and not _ALL_THE_SAME.search(whole, found.end())
