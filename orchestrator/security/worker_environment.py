@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
+from orchestrator.security.secrets.masking import SHORTEST_SECRET
+
 #: Variables with which programs find files, tools, certificates, proxies, and their language.
 ALLOWED = frozenset(
     {
@@ -22,8 +24,6 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 _SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH(?!OR(?!I))", re.IGNORECASE
 )
-#: Minimum length of a secret: masking shorter values would mask ordinary words.
-MIN_SECRET_LENGTH = 6
 
 
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
@@ -75,4 +75,4 @@ def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
     No log may contain these values.
     """
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
-    return tuple(value for value in named if len(value) >= MIN_SECRET_LENGTH)
+    return tuple(value for value in named if len(value) >= SHORTEST_SECRET)
