@@ -10,7 +10,6 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
-from orchestrator.api.access import auth
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.ports import Assignment
 from orchestrator.core.ports.launcher import Launch

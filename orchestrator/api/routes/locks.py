@@ -8,7 +8,7 @@ from http import HTTPStatus
 from flask import Blueprint, Response, request
 
 from orchestrator import schemas
-from orchestrator.api.access.auth import authenticate, caller, service
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.routes.response import JSON, json_answer

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from orchestrator.api.access.audit import READS, TOOL
-from orchestrator.api.access.auth import caller, check_rate, identify, service
+from orchestrator.api.access.authentication import caller, identify, service
+from orchestrator.api.access.rate_limit import check_rate
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
@@ -111,7 +112,9 @@ def _called(one: Request, call: "ToolCall") -> Response:
     else:
         service().check_change(caller())
     check_caller(caller(), call.tool)
-    check_rate(reads=call.tool.reads_only, submits=call.tool.name == "orchestrate")
+    check_rate(
+        caller().full_name, reads=call.tool.reads_only, submits=call.tool.name == "orchestrate"
+    )
     key = reading.idempotency_key()
     desk = ToolContext(service=service(), caller=caller(), idempotency_key=key)
     answer = partial(_reply, one, desk, call)

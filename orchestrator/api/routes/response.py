@@ -14,7 +14,8 @@ from typing import Generic, TypeVar
 from flask import Flask, Response, current_app, g, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.auth import RateLimits, caller
+from orchestrator.api.access.authentication import caller
+from orchestrator.api.access.rate_limit import RateLimits
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.http.poll_cache import AGAIN, Again, Repeated
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged

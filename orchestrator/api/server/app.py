@@ -9,9 +9,9 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from orchestrator.api.access.audit import Audit, AuditLog
-from orchestrator.api.access.auth import RateLimits
 from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
+from orchestrator.api.access.rate_limit import RateLimits
 from orchestrator.api.http import problems
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.http.poll_cache import Repeats
