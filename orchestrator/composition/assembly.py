@@ -66,7 +66,7 @@ from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.late_part import if_made, late
 from orchestrator.engine.runtime.messages import Message
 from orchestrator.engine.runtime.running_processes import RunningProcesses
-from orchestrator.engine.service.access_control import Access
+from orchestrator.engine.service.authorization import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls

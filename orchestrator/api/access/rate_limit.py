@@ -85,7 +85,7 @@ class RateLimits:
 
 
 def check_rate(name: str, *, reads: bool, submits: bool) -> None:
-    """Raise a 429 if the key with this name has reached its rate limit for submissions or for reads.
+    """Raise a 429 if the named key has reached its rate limit for submissions or for reads.
 
     ``submits`` is true for a submission, and ``reads`` for a read. Other calls, such as cancelling,
     have no limit.

@@ -17,7 +17,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.scheduler.scheduler_commands import Render
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.access_control import Access
+from orchestrator.engine.service.authorization import Access
 from orchestrator.engine.service.queries import Queries
 from orchestrator.engine.service.reruns.rerun_checks import check_conflicts
 from orchestrator.engine.service.stored_trees import StoredTrees

@@ -31,7 +31,7 @@ from orchestrator.core.ports.read_models import (
 )
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.engine.service.access_control import Access
+from orchestrator.engine.service.authorization import Access
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
 from orchestrator.engine.service.human_input.plan_approval import PlanCalls

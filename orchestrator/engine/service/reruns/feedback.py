@@ -23,7 +23,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.access_control import Access
+from orchestrator.engine.service.authorization import Access
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
     check_reopens,

@@ -8,7 +8,7 @@ from orchestrator.core.model.submission import Caller
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_queue import MergeQueue
-from orchestrator.engine.service.access_control import Access
+from orchestrator.engine.service.authorization import Access
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_can_run_again,
     check_reopens,

@@ -1,4 +1,4 @@
-"""Access control: who the caller is, and which jobs the caller sees and may change.
+"""Authorization: who the caller is, and which jobs the caller sees and may change.
 
 Raises NotFound for a job that the caller does not see, and Forbidden for a job that the caller
 sees but may not change.
