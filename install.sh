@@ -266,7 +266,7 @@ compile_product() {
 
 set_up_key() {
   has_key && return
-  PYTHONPATH=$folder "$venv_python" -P -m orchestrator.config.api_key "$folder" >&2 ||
+  PYTHONPATH=$folder "$venv_python" -P -m orchestrator.config.new_api_key "$folder" >&2 ||
     fail 'config.yaml has no usable API key (see above)'
 }
 

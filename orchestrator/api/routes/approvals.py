@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id
-from orchestrator.api.routes.response import json_answer, tagged_answer
+from orchestrator.api.routes.response_caching import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import decided_answer, job_path, question_answer
 from orchestrator.api.serializers.plan import plan_answer
 from orchestrator.core.model.human_input import Decision

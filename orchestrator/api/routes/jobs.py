@@ -11,7 +11,7 @@ from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.poll_cache import Again, Repeated
 from orchestrator.api.http.request import checked_job_id
-from orchestrator.api.routes.response import (
+from orchestrator.api.routes.response_caching import (
     let_repeat,
     tagged_answer,
     tagged_bytes,

@@ -11,7 +11,7 @@ from orchestrator import schemas
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import problems
 from orchestrator.api.http import request as reading
-from orchestrator.api.routes.response import JSON, json_answer
+from orchestrator.api.routes.response_caching import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
 from orchestrator.api.serializers.answer_parts import encoded, moment
 from orchestrator.api.sockets.response_writers import Reply

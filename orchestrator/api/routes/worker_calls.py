@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.response import json_answer
+from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.answer_parts import (
     accepted_answer,
     cancel_answer,

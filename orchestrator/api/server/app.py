@@ -25,13 +25,13 @@ from orchestrator.api.routes import (
     merge,
     pages,
     reports,
-    response,
+    response_caching,
     streams,
     triggers,
     worker_calls,
 )
 from orchestrator.api.routes.read_models import all_jobs, changes, workers
-from orchestrator.api.routes.response import SharedReads
+from orchestrator.api.routes.response_caching import SharedReads
 from orchestrator.api.routes.server import browser_login, outbox, server
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
@@ -118,7 +118,7 @@ def create_app(service: Service, options: ApiOptions | None = None) -> Flask:
     app.extensions["orchestrator.openapi"] = cache(_openapi_document)
     metrics.observe(app)
     problems.register(app)
-    response.compress_answers(app)
+    response_caching.compress_answers(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.wsgi_app = Guard(app.wsgi_app, options)  # type: ignore[method-assign]

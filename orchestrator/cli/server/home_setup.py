@@ -41,7 +41,7 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
     """
     if not is_home(folder, environ):
         return
-    from orchestrator.config.api_key import ensure_key
+    from orchestrator.config.new_api_key import ensure_key
 
     try:
         is_new = _create(folder)

@@ -32,7 +32,7 @@ from orchestrator.cli.server.systemd.notify import Notifier
 from orchestrator.cli.server.trigger_pull_requests import PullRequests
 from orchestrator.composition import JobManager, build, own_secrets
 from orchestrator.config import Settings, project_root
-from orchestrator.config.api_key import key_notes, load_with_key
+from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict
 from orchestrator.core.outcome.full_disk import is_shortage
 from orchestrator.core.text.command_name import COMMAND

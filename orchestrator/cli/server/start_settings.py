@@ -49,7 +49,7 @@ def start_settings(
         return _plain_start_settings(folder, environ)
     except _NotPlain:
         pass
-    from orchestrator.config.api_key import key_notes, load_with_key
+    from orchestrator.config.new_api_key import key_notes, load_with_key
 
     settings = load_with_key(folder, environ=environ, say=say).settings
     for note in key_notes(settings):

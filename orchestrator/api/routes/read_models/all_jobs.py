@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request as reading
 from orchestrator.api.http.problems import invalid
-from orchestrator.api.routes.response import tagged_answer
+from orchestrator.api.routes.response_caching import tagged_answer
 from orchestrator.api.routes.streams import NO_STORE, TOO_MANY, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none
 from orchestrator.api.serializers.job_cards import need_answer

@@ -8,7 +8,7 @@ from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.log_response import text_file
 from orchestrator.api.http.request import checked_job_id, checked_worker_id
-from orchestrator.api.routes.response import tagged_answer, tagged_bytes
+from orchestrator.api.routes.response_caching import tagged_answer, tagged_bytes
 from orchestrator.api.serializers.columns import LatestColumns, columns_answer
 from orchestrator.api.serializers.workers import one_worker_answer, workers_answer
 from orchestrator.core.ports.read_models import WorkerFilter

@@ -14,7 +14,7 @@ from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.http import request
 from orchestrator.api.http.metrics import Metrics
 from orchestrator.api.options import ApiOptions
-from orchestrator.api.routes.response import json_answer
+from orchestrator.api.routes.response_caching import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.submission import Scope

@@ -1,4 +1,4 @@
-"""Creates the API key of a new installation: ``python -m orchestrator.config.api_key FOLDER``."""
+"""The API key of a new installation: ``python -m orchestrator.config.new_api_key FOLDER``."""
 
 import fcntl
 import os
