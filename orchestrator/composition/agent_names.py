@@ -17,8 +17,8 @@ _SETTINGS = ("agent", "planner", "resolve")
 def check_agents(folder: Path, settings: Settings) -> None:
     """Raise ConfigError with one line for each unknown agent that the settings name.
 
-    Checks the agents of workers, and the agents of triggers' jobs. If a trigger is invalid, no
-    trigger is checked here: the function ``triggers`` reports the invalid trigger.
+    Checks the agents of workers and of triggers. If a trigger is invalid, the function ``triggers``
+    reports it, and no trigger is checked here.
     """
     agents = registry(folder, settings)
     problems = []
@@ -33,7 +33,6 @@ def check_agents(folder: Path, settings: Settings) -> None:
 
 
 def _named(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield each setting that names an agent, and the name."""
     for each in _SETTINGS:
         yield f"workers.{each}", getattr(settings.workers, each)
     try:

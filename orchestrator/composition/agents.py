@@ -48,8 +48,8 @@ def registry(
 ) -> AgentRegistry:
     """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
 
-    ``machines`` returns the machines of the cluster, the server's own machine first; none without a
-    cluster.
+    ``machines`` returns the machines of the cluster, the server's own machine first. Without a
+    cluster, there are none.
     """
     terms = _terms(folder, settings)
     looks: dict[str, Look] = {}
@@ -84,7 +84,7 @@ def registry(
 def descriptions(
     folder: Path, settings: Settings, agents: AgentRegistry, environ: Mapping[str, str] = os.environ
 ) -> Sequence[Description]:
-    """Describe all agents for the nodes of a cluster."""
+    """Describe all agents, so that the nodes of a cluster can find the agents' programs."""
     return [_description(folder, settings, agents.get(name), environ) for name in agents.names()]
 
 
@@ -118,7 +118,6 @@ def _terms(folder: Path, settings: Settings) -> Terms:
 
 
 def _price_values(price: ModelPrice) -> dict[str, float]:
-    """Return the prices of the settings in USD per million tokens, by kind of token."""
     return {name: each for name, each in price if name != "model" and each is not None}
 
 
@@ -138,7 +137,6 @@ def _driven(
     found: AgentOnNodes,
     environ: Mapping[str, str],
 ) -> DrivenAgent:
-    """Return a known agent, changed as the user's settings request."""
     command = settings.orchestrator.command_of(each)
     agent = DrivenAgent(
         name=each.name,
@@ -184,7 +182,6 @@ def _more(each: KnownTool, environ: Mapping[str, str]) -> dict[str, object]:
 
 
 def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
-    """Return the default model: from a variable, from ``each``, or an installed model."""
     named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
     if named or each.model or not each.local_url:
         return named or each.model
@@ -192,7 +189,7 @@ def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def _program_look(name: str, user: UserAgent, terms: Terms, environ: Mapping[str, str]) -> Look:
-    """Return the function that checks whether an agent of the settings is available on a machine.
+    """Return the function that checks if the program of a user's agent is available.
 
     Raise ConfigError for an agent without a command.
     """
@@ -226,10 +223,7 @@ def _users(name: str, user: UserAgent, terms: Terms, found: AgentOnNodes) -> Age
 
 
 def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
-    """Return an agent of the settings that runs in a driver.
-
-    The agent's program must print events in the format of a known AI tool.
-    """
+    """Return an agent whose program prints events in the format of a known AI tool."""
     return DrivenAgent(
         name=agent.name,
         tool="custom",
@@ -258,11 +252,7 @@ def _read(agent: ProgramAgent, user: UserAgent, terms: Terms) -> DrivenAgent:
 
 
 def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the names of variables to copy from the server, and the given values of other
-    variables.
-
-    In ``user.env``, an entry ``NAME`` is copied, and an entry ``NAME=VALUE`` has a given value.
-    """
+    """Return the names of variables to copy from the server, and variables with fixed values."""
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 
@@ -299,7 +289,7 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 def _may_be_installed() -> bool:
     """True if a package in the import path may have agents.
 
-    Reads few files. The function ``entry_points`` would read the metadata of every package.
+    Faster than ``entry_points``, which reads the metadata of every package.
     """
     for folder in sys.path:
         if os.path.isfile(folder):
@@ -322,5 +312,4 @@ def _has_agents(entry: os.DirEntry[str]) -> bool:
 def availability(
     folder: Path, settings: Settings, environ: Mapping[str, str]
 ) -> Sequence[Availability]:
-    """Return every agent's availability in this environment."""
     return registry(folder, settings, environ).available()

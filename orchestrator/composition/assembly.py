@@ -153,11 +153,9 @@ class Assembly:
         self._place = Place(self._workspace.root, self._around.project_root)
 
     def _machines(self) -> Sequence[Machine]:
-        """Return the machines of the cluster; empty if the settings define no cluster."""
         return self._cluster.machines if self._cluster else ()
 
     def _cluster_launcher(self, folder: Path, local: LocalLauncher) -> "ClusterLauncher | None":
-        """Return the launcher for several machines; None if the settings define no cluster."""
         if self._settings.cluster.listen is None:
             return None
         from orchestrator.composition.cluster import cluster_launcher
@@ -179,9 +177,8 @@ class Assembly:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers could start on machines like ``machine``.
-
-        Count at most ``most`` workers.
+        """Return how many waiting workers, at most ``most``, could start on machines like
+        ``machine``.
         """
         suits = partial(placement.could_run, machine)
         return self._supervisor.call(
@@ -189,10 +186,7 @@ class Assembly:
         )
 
     def _visible(self) -> Sequence[str]:
-        """Return the paths of the product and the project.
-
-        A sandbox shows these paths even if they are below /tmp.
-        """
+        """Return the paths that a sandbox shows even if they are below /tmp."""
         if self._settings.workers.containment is not Containment.SANDBOX:
             return ()
         around = self._around
@@ -329,9 +323,8 @@ class Assembly:
         )
 
     def _known_common(self) -> Path | None:
-        """Return the repository's common git directory; None if it is not known yet.
-
-        Runs no git.
+        """Return the repository's common git directory, without running git; None if it is not
+        known yet.
         """
         repository = if_made(self._repository)
         return repository.known_common() if repository else None
@@ -739,5 +732,5 @@ def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepo
 
 
 def notice(tree: Tree) -> str:
-    """Return the most important notice for a reader of a tree's reports, or ""."""
+    """Return the most important notice for readers of a job's reports, or ""."""
     return request.NOTHING_BUILT if tree.root.facts.nothing_built else ""

@@ -62,9 +62,9 @@ class Taken:
 
 @contextmanager
 def _swept() -> Iterator[None]:
-    """End the tool's leftover processes when the block ends, for example the daemon of codex.
+    """End the tool's leftover processes, such as the daemon of codex, when the block ends.
 
-    A leftover process could still change the worktree, and would keep the worktree's lock.
+    Otherwise such a process could change the worktree, and would keep the worktree's lock.
     """
     with suppress(OSError):  # not permitted in a container: leftover processes are not found there
         proc.become_subreaper()
@@ -80,7 +80,7 @@ def _swept() -> Iterator[None]:
 
 
 def _left() -> list[proc.Process]:
-    """Return living descendants of this process. Reaps exited descendants."""
+    """Reap exited descendants of this process, and return the living descendants."""
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
@@ -102,7 +102,7 @@ class Attachment:
         self._directory = f"{home}/{NAME}"
 
     def run(self, start: Callable[[Terminal], int]) -> Taken:
-        """Open the session with ``start``, and commit the changes after ``start`` has returned.
+        """Open the session with ``start``, and commit the changes when ``start`` has returned.
 
         Raise Conflict if there is no session, or if the worktree is in use. Raise RepositoryError
         if git fails.
@@ -162,7 +162,6 @@ class Attachment:
             os.close(lock)
 
     def _variables(self, found: Resumable) -> Mapping[str, str]:
-        """Return the agent's variables, from the present config.yaml."""
         try:
             agent = self._agents.get(found.session.agent)
         except UnknownAgent:

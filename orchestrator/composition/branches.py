@@ -32,17 +32,17 @@ def worker_difference(
 
 
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
-    """Return the commits of a root job that no branch of the user contains, by full ref.
+    """Return the commits of a root job that no branch of the user contains, by full ref name.
 
-    Also returns the saved commits of a removed job. Raise RepositoryError.
+    Includes the saved commits of a removed job. Raise RepositoryError.
     """
     return _repository(folder, environ)[0].unlanded(root_id)
 
 
 def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
-    """Remove the refs that saved the work of a removed root job.
+    """Remove the refs that saved the work of a removed root job, and return their names.
 
-    Return the names of the refs. Raise RepositoryError.
+    Raise RepositoryError.
     """
     repository, workspace = _repository(folder, environ)
     return repository.discard(root_id, str(workspace / f"job_{root_id}"))
@@ -56,10 +56,9 @@ def _repository(folder: Path, environ: Mapping[str, str]) -> tuple[GitRepository
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchRestore:
-    """Return the object that undoes a root job's changes to the repository.
+    """Return the object that undoes the changes of a root job's workers to the repository.
 
-    The object restores settings, refs, and other files of the repository. The job's own branches
-    are not changed.
+    It restores settings, refs, and other files. It does not change the job's own branches.
     """
     settings = load(folder, environ=environ, require_key=False).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)

@@ -1,5 +1,6 @@
-"""Assembles the parts of a server with several machines. Imported only if ``cluster.listen`` is
-set.
+"""Assembles the parts of a server with several machines.
+
+Imported only if ``cluster.listen`` is set.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,9 +34,8 @@ def cluster_launcher(
 ) -> ClusterLauncher:
     """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
-    ``places``: paths outside the workspace that workers on nodes use (``ClusterSettings.places``).
-    ``described``: descriptions by which a node searches for the agents' programs. ``demand``
-    returns how many workers wait for a machine.
+    ``places``: paths outside the workspace that workers on nodes use. ``described``: how a node
+    finds the agents' programs. ``demand`` returns how many workers wait for a machine.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

@@ -90,9 +90,8 @@ class JobManager:
     ) -> None:
         """Lock the workspace, and open the store. Start no part.
 
-        ``ended``: the lease of a server on another machine, if the lease has ended. If ``ended`` is
-        None, search for a lease of a server on another machine, and wait until the lease has ended.
-        ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the expired lease of a server on another machine. If None, wait until such a
+        lease has expired, if there is one. ``on_lost``: see ``ServerLease.begin``.
 
         Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
         """
@@ -118,8 +117,8 @@ class JobManager:
     def start(self, api_url: str, removed: Callable[[Job], None] = lambda job: None) -> None:
         """Start all parts: recover the jobs of an earlier server, then run jobs.
 
-        ``api_url``: the address at which workers call the API. ``removed`` is called, in any
-        thread, for every job that is removed because of its age.
+        ``api_url``: the address at which workers call the API. ``removed`` is called in any thread,
+        for each job that is removed because of its age.
         """
         self.outbox.check_settings()
         self.dispatch.api_url = api_url
@@ -180,7 +179,7 @@ class JobManager:
         """Stop running workers, or leave them running, as the settings request. Idempotent.
 
         Stopped workers start again when the server restarts. Call this while the API still answers;
-        otherwise a worker may fail because of a missing server.
+        otherwise workers may fail because no server answers.
         """
         self.housekeeping.stop()
         self.supervisor.stop()
@@ -192,6 +191,7 @@ class JobManager:
 
     def stop(self) -> None:
         """Stop the workers as ``stop_workers`` does, store the last state, and stop all parts.
+
         Idempotent.
         """
         self.stop_workers()
@@ -210,10 +210,7 @@ class JobManager:
 
 
 def _check_database(path: Path | None, workspace: WorkspaceLayout) -> None:
-    """Raise StoreError if the database file is empty, but the workspace has jobs.
-
-    The state of these jobs was lost.
-    """
+    """Raise StoreError if the database file is empty, but the workspace has jobs."""
     if path and path.exists() and not path.stat().st_size and workspace.holds_jobs():
         raise StoreError(
             f"{path} is empty, but {workspace.root} contains jobs; restore a copy of the "

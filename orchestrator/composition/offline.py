@@ -31,9 +31,9 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
 def remove(
     folder: Path, environ: Mapping[str, str], root_ids: Collection[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove ended root jobs, and complete interrupted removals; yield each removed job.
+    """Remove ended root jobs, and finish interrupted removals.
 
-    Each job comes with the names of the git refs that save its unlanded work. Raise
+    Yield each removed job's id, with the names of the git refs that save its unlanded work. Raise
     WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
     """
     manager = build(folder, load(folder, environ=environ, require_key=False).settings)

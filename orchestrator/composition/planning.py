@@ -18,7 +18,7 @@ from orchestrator.engine.submission.submit import check_tasks
 def plan(folder: Path, request: str, agent: str) -> Split:
     """Return the tasks that the rules make from a request, with the tasks' agents. Run nothing.
 
-    Raise InvalidRequest for a request that asks for nothing.
+    Raise InvalidRequest if the request asks for nothing.
     """
     settings = load(folder, environ=os.environ, require_key=False).settings
     agents = registry(folder, settings)
@@ -29,7 +29,7 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 
 
 def kinds_of_work() -> Sequence[WorkKind]:
-    """Return the kinds of work that the rules know, in the order in which they are checked."""
+    """Return the kinds of work that the rules know, in the order in which the rules check them."""
     return kinds()
 
 
@@ -50,7 +50,7 @@ def role_text(folder: Path, name: str) -> str:
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
     """Return which planner would plan the request: ``rules``, or an agent.
 
-    ``planner`` and ``agent``: the names that the user gave; None if the user gave none.
+    ``planner`` and ``agent``: the names that the user gave, or None.
     """
     settings = load(folder, environ=os.environ, require_key=False).settings
     workers = settings.workers
@@ -63,7 +63,7 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
     """Estimate the usage of one worker for each of ``agents``, and one for each of ``reviewers``.
 
-    The usage of earlier workers is not considered.
+    Ignores the usage of earlier workers.
     """
     settings = load(folder, environ=os.environ, require_key=False).settings
     known = registry(folder, settings)

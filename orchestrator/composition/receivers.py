@@ -56,10 +56,9 @@ class _Checks:
         self.trouble: list[str] = []
 
     def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
-        """Return a tuple with the key of a secret; empty if the secret is not set or is invalid.
+        """Return the secret's key in a tuple; empty if the secret is not set or is invalid.
 
-        If the secret is invalid, collect the error. ``where``: the place of the secret in the
-        settings, for the error.
+        An invalid secret is collected as an error at ``where``, its place in the settings.
         """
         text = secret.get_secret_value() if secret else ""
         try:
@@ -186,10 +185,7 @@ def _of_target(given: NotifyTarget) -> Subscription:
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """Yield the secrets of signatures, headers, and addresses.
-
-    No log or report may contain them.
-    """
+    """Yield secrets in signatures, headers, and addresses, which no log or report may contain."""
     hidden = [settings.webhooks.callback_secret]
     for each in settings.webhooks.endpoints:
         hidden += [each.secret, each.old_secret]

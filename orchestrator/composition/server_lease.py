@@ -39,7 +39,7 @@ def claimant(seconds: float | None) -> Claimant:
 
 
 def machine() -> str:
-    """Return an identity of this machine, which changes when the machine restarts.
+    """Return the identity of this machine, which changes when the machine restarts.
 
     Each container counts as a machine, because the processes of another container are not visible.
     """
@@ -97,11 +97,11 @@ class ServerLease:
         self._renewing = threading.Thread(target=self._renew_on, name="lease", daemon=True)
 
     def begin(self, epoch: int, on_lost: Callable[[str], None] | None = None) -> None:
-        """Renew the lease of the claim ``epoch``, and start the threads that keep renewing it.
+        """Renew the lease, and start the threads that keep renewing it.
 
-        A thread calls ``on_lost`` with a reason if the lease ends, or if another server claims the
-        database. ``on_lost`` must end the process. Raise StoreError. Raise Unavailable if the
-        lease's file cannot be written.
+        ``epoch``: number of this server's claim of the database. A thread calls ``on_lost`` with a
+        reason if the lease ends, or if another server claims the database. ``on_lost`` must end the
+        process. Raise StoreError. Raise Unavailable if the lease's file cannot be written.
         """
         self._on_lost = on_lost or _exit
         self._epoch = epoch
@@ -198,8 +198,7 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Return the lease of a server on another machine; None if there is none.
 
-        Raise StoreError. The observation then starts again, because the database may have lost a
-        renewal.
+        Raise StoreError. The observation then starts again, because a renewal may have been missed.
         """
         try:
             found = self._session.read()

@@ -53,7 +53,6 @@ def _default(settings: Settings, setting: Setting) -> Any:
 
 
 def quotas(settings: Settings) -> Quotas:
-    """Return quotas of keys, and of the whole server."""
     return Quotas(
         max_cost_usd_per_day=settings.limits.max_cost_usd_per_day,
         keys={
@@ -143,8 +142,7 @@ def surroundings(folder: Path, settings: Settings) -> WorkerEnvironment:
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
     """Return the containment of workers that the settings request.
 
-    ``visible``: paths that a sandbox shows even if they are below /tmp. A sandbox hides all other
-    paths below /tmp.
+    ``visible``: paths below /tmp that a sandbox shows. It hides all other paths below /tmp.
     """
     workers = settings.workers
     return ContainmentPlan(

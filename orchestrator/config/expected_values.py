@@ -19,7 +19,6 @@ AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
 
 @cache
 def settings_schema() -> Schema:
-    """Return the JSON schema of the settings."""
     return Settings.model_json_schema()
 
 
@@ -69,10 +68,7 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Return the schema with references replaced.
-
-    The key ``optional`` of the result is True if the value may be null.
-    """
+    """Return the schema without references. Its key ``optional`` is True if null is allowed."""
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
     choices = schema.get("anyOf")

@@ -60,10 +60,7 @@ class Layer:
 
 
 def merged(layers: Iterable[Layer]) -> Layer:
-    """Return one layer with the values of all layers.
-
-    For each key, the last layer's value is used.
-    """
+    """Return one layer that has, for each key, the value of the last layer with this key."""
     result = Layer()
     for layer in layers:
         for section, keys in layer.values.items():

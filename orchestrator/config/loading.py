@@ -56,8 +56,8 @@ def load(
 ) -> Loaded:
     """Return the settings of the product in ``folder``, with absolute paths.
 
-    Raises ConfigError with one line for each problem: source, setting, expected value. A missing
-    API key is a problem only with ``require_key``.
+    Raise ConfigError with one line for each problem: source, setting, expected value. A missing API
+    key is a problem only with ``require_key``.
     """
     file = read_file(folder / FILE_NAME)
     layers = [file, read_environment(environ), read_flags(flags or {})]
@@ -70,10 +70,7 @@ def load(
 
 
 def _unreadable(file: Layer) -> bool:
-    """True if the file cannot be read or parsed.
-
-    Errors about missing settings are then not reported, because they would mislead.
-    """
+    """True if the file cannot be parsed. Errors about missing settings would then mislead."""
     return bool(file.problems) and not file.values
 
 

@@ -27,10 +27,10 @@ def load_with_key(
     flags: Mapping[str, str] | None = None,
     say: Callable[[str], None],
 ) -> Loaded:
-    """Load the settings, as ``load`` does.
+    """Load the settings. If config.yaml has no API key, write a new key into it.
 
-    If config.yaml lacks an API key, write a new key into it. ``say`` is called with a message if a
-    key was written. No key is written if the environment has a key, or if other settings are wrong.
+    ``say`` is called with a message if a key was written. No key is written if the environment has
+    a key, or if other settings are wrong. Raise ConfigError as ``load`` does.
     """
     try:
         return load(folder, environ=environ, flags=flags)
@@ -54,8 +54,8 @@ def key_notes(settings: Settings) -> Iterator[str]:
 def ensure_key(folder: Path) -> bool:
     """Add a random key to ``config.yaml``, creating the file if necessary.
 
-    Returns False if the file already has a key. The rest of the file is unchanged. Raises
-    ValueError if the key cannot be inserted safely.
+    Return False if the file already has a key. The rest of the file is unchanged. Raise ValueError
+    if the key cannot be inserted safely.
     """
     # Imported when needed: most folders have a key.
     from orchestrator.config.rendering import render_starter
@@ -72,10 +72,7 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold a lock while a key is created.
-
-    A second process then finds the key that the first process wrote.
-    """
+    """Hold a lock, so that a second process finds the key that the first process wrote."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some file systems have no locks
@@ -95,10 +92,7 @@ def _text(path: Path) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Ensure that the folder has an API key, and return 0.
-
-    If that fails, print the reason, and return 1.
-    """
+    """Ensure that the folder has an API key. Print the reason and return 1 if that fails."""
     try:
         made = ensure_key(Path(arguments[0]))
     except (ValueError, OSError) as error:

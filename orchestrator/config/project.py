@@ -39,9 +39,9 @@ class Project:
 
 
 def project_root(settings: "Settings", folder: Path) -> Path:
-    """Return the directory of the project to which the product in ``folder`` belongs.
+    """Return the directory of the product's project. Raise ProjectUnknown.
 
-    Raise ProjectUnknown.
+    ``folder``: the product's folder.
     """
     return project_of(settings, folder).root
 
@@ -49,7 +49,7 @@ def project_root(settings: "Settings", folder: Path) -> Path:
 def roles_directory(settings: "Settings", folder: Path) -> Path | None:
     """Return the directory of the user's roles.
 
-    None if ``workers.roles_dir`` is not set and the project is unknown.
+    Return None if ``workers.roles_dir`` is not set and the project is unknown.
     """
     if settings.workers.roles_dir:
         return settings.workers.roles_dir
@@ -62,9 +62,9 @@ def roles_directory(settings: "Settings", folder: Path) -> Path | None:
 def project_of(
     settings: "Settings", folder: Path, environ: Mapping[str, str] = os.environ
 ) -> Project:
-    """Return the project to which the product in ``folder`` belongs, and the rule that selected it.
+    """Return the product's project, and the rule that selected it. Raise ProjectUnknown.
 
-    Raise ProjectUnknown.
+    ``folder``: the product's folder.
     """
     configured = settings.orchestrator.project_root
     if configured is not None:
@@ -73,9 +73,9 @@ def project_of(
 
 
 def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project that the folder's place implies. Raise ProjectUnknown.
+    """Return the project that the folder's place implies, if no setting names the project.
 
-    Used if no setting names the project.
+    Raise ProjectUnknown.
     """
     folder = folder.resolve()
     if is_local(folder):
@@ -112,7 +112,6 @@ class _Beside:
 
 
 def _unfit(parent: Path, beside: _Beside, environ: Mapping[str, str]) -> str:
-    """Return why the folder's parent cannot be the project; "" if the parent is suitable."""
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("cannot be read", lambda: not beside.is_readable),
         ("holds other repositories", lambda: any(map(is_repository, beside.directories))),
@@ -132,7 +131,7 @@ def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
 
 
 def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
-    """Return the project of an installed package's home, which is a directory in the project.
+    """Return the project whose ``.orchestrator/local`` is the home of an installed package.
 
     Raise ProjectUnknown for a directory that all users or programs share.
     """

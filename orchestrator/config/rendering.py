@@ -84,7 +84,7 @@ def _starter_lines(settings: Settings) -> Iterator[str]:
 def render_schema() -> str:
     """Return the text of ``config.schema.json``.
 
-    The schema allows empty sections, as in a new config.yaml.
+    Sections may be empty, as in a new config.yaml.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = settings_schema()
@@ -95,7 +95,6 @@ def render_schema() -> str:
 
 
 def _with_former_names(kind: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the schema of a section, including the former names of its settings."""
     properties = kind.get("properties")
     if not isinstance(properties, dict):
         return kind
@@ -140,8 +139,7 @@ def _plain(value: object) -> object:
 def _hidden(secret: str) -> str:
     """Return the part of a secret that may be shown, with ``****`` for the rest.
 
-    This is a database's URL without its password, or the scheme and host of another URL. Any other
-    secret is hidden completely.
+    Shown are a database's URL without its password, and the scheme and host of another URL.
     """
     if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)

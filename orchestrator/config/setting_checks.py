@@ -32,7 +32,7 @@ BOUNDED = [
 
 
 def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[ConfigProblem]:
-    """Return every conflict. Each has the origin of the setting that the user should change."""
+    """Return all conflicts, each with the origin of the setting that the user should change."""
     found = [
         *_above_bound(settings),
         *_host(settings),

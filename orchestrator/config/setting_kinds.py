@@ -26,10 +26,7 @@ def setting_paths() -> list[tuple[str, str]]:
 
 
 def is_text(path: KeyPath) -> bool:
-    """True if the setting at ``path`` is text.
-
-    A value such as ``on`` or ``12`` is then used as text.
-    """
+    """True if the setting at ``path`` is text. A value such as ``on`` is then not read as YAML."""
     kinds = _kinds(path) - {NoneType}
     return bool(kinds) and all(isinstance(each, type) and issubclass(each, _TEXT) for each in kinds)
 
@@ -44,7 +41,6 @@ def _fields(section: Any) -> Any:
 
 
 def _kinds(path: KeyPath) -> set[Any]:
-    """Return the types of the setting at ``path``, which is a section and a key."""
     section, key = path
     fields = Settings.model_fields
     field = _fields(fields[str(section)].annotation).get(key) if section in fields else None
@@ -56,10 +52,7 @@ def _choices(kind: Any) -> tuple[Any, ...]:
 
 
 def _plain(kind: Any) -> Any:
-    """Return a type without its constraints.
-
-    For a generic type such as ``list[int]``, return its class.
-    """
+    """Return a type without its constraints. For a type such as ``list[int]``, return its class."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     return get_origin(kind) or kind

@@ -212,7 +212,7 @@ class Workers(Section):
     @model_validator(mode="before")
     @classmethod
     def live_workers_follow_running_ones(cls, given: Any) -> Any:
-        """Replace null in ``max_live_workers`` by a number proportional to ``max_workers``."""
+        """Replace null in ``max_live_workers`` by a multiple of ``max_workers``."""
         if not isinstance(given, Mapping) or given.get("max_live_workers") is not None:
             return given
         running = given.get("max_workers")
@@ -470,10 +470,10 @@ class Settings(Section):
 
     @classmethod
     def of_sections(cls, given: Mapping[str, Any]) -> Self:
-        """Return the settings with the ``given`` sections. Raise ValidationError.
+        """Return the settings with the ``given`` sections, and defaults for all others.
 
-        Only these sections are checked, because building the validators of all sections takes a
-        fiftieth of a server's start.
+        Raise ValidationError. Only the given sections are checked, because the validators of all
+        sections take a fiftieth of a server's start.
         """
         kinds = {name: field.annotation for name, field in cls.model_fields.items()}
         if given.keys() <= kinds.keys() - set(NAMED):

@@ -83,10 +83,7 @@ def _take_secret_file(
 
 
 def under_present_names(layer: Layer) -> Layer:
-    """Return the layer, in which former names of settings are replaced by the present names.
-
-    A setting with both names is rejected.
-    """
+    """Replace former names of settings by the present names. Reject a setting with both names."""
     for (section, former), present in FORMER_NAMES.items():
         keys = layer.values.get(section, {})
         if former not in keys:
@@ -106,10 +103,10 @@ def under_present_names(layer: Layer) -> Layer:
 
 
 def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
-    """Return the layer with each ``env:NAME`` replaced by the value of the variable.
+    """Replace each ``env:NAME`` in the layer by the value of the variable, and return the layer.
 
-    An unset variable becomes "". With ``must_be_set``, an unset variable is a problem. The server
-    sets this flag; a user's command does not need the variables.
+    An unset variable becomes "". With ``must_be_set``, it is also a problem: a server needs the
+    variables, a user's command does not.
     """
 
     def filled(path: KeyPath, value: object) -> object:
@@ -187,9 +184,8 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
 
 
 def _plain_text(text: str, path: KeyPath) -> str | None:
-    """Return a variable's text as the value of a setting, without reading it as YAML.
+    """Return a variable's text as it is, or None if it means null.
 
-    Return None if the text means null. So an API key of digits stays text, and ``#`` starts no
-    comment.
+    It is not read as YAML, so that an API key of digits stays text, and ``#`` starts no comment.
     """
     return None if is_optional(path) and text in ("", "~", "null") else text

@@ -43,7 +43,7 @@ class Cleaner:
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the clean text, and the original text from the first removed byte on.
 
-        As long as no byte of the stream was removed, the original text is empty.
+        The original text is empty as long as no byte of the stream was removed.
         """
         stream = self._held + chunk
         # Hold back a cut sequence first: if it is the beginning of a color, the rest may be clean.
@@ -62,7 +62,7 @@ class Cleaner:
     def finish(self) -> bytes:
         """End the stream. Return the held bytes of a sequence that was never completed.
 
-        Return b"" if ``feed`` has already returned these bytes as original text.
+        Return b"" if ``feed`` has already returned them as original text.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held

@@ -1,7 +1,7 @@
 """The HTTP client for programs that must start fast: commands of workers, MCP, drivers of agents.
 
-It uses only the standard library. Other programs use ``OrchestratorClient``. A call goes directly
-to the server, so that no proxy sees its key. Redirects are not followed.
+It uses only the standard library, no proxy, which could see the key, and follows no redirects.
+Other programs use ``OrchestratorClient``.
 """
 
 from __future__ import annotations
@@ -42,14 +42,13 @@ class ServerReply:
 
     @property
     def detail(self) -> str:
-        """The error text in the server's answer."""
         return str(self.document.get("detail") or f"the server answered with HTTP {self.status}")
 
 
 class StdlibClient:
     """Calls one server with one key. Each call has a new connection.
 
-    Raise ValueError for an invalid URL.
+    Raise ValueError if the URL is invalid.
     """
 
     def __init__(self, url: str, key: str | None) -> None:
@@ -65,9 +64,9 @@ class StdlibClient:
         timeout: float,
         idempotency_key: str = "",
     ) -> ServerReply:
-        """Make one call.
+        """Make one call. Raise OSError if the answer is incomplete.
 
-        Raise OSError if the answer is incomplete, or if no data arrived for ``timeout`` seconds.
+        Raise OSError also if no data arrives for ``timeout`` seconds.
         """
         message = self._message(method, path, body, idempotency_key)
         with self._connection(timeout) as connection:
@@ -96,9 +95,8 @@ class StdlibClient:
             raise
 
     def _message(self, method: str, path: str, body: Mapping[str, Any] | None, key: str) -> bytes:
-        """Return a request in HTTP/1.0.
-
-        The server answers such a request in one piece, and then closes the connection.
+        """Return a request in HTTP/1.0: the server answers it in one piece, and closes the
+        connection.
         """
         content = b"" if body is None else json.dumps(body).encode()
         host, port = self._address
@@ -125,10 +123,9 @@ def retried(
 ) -> ServerReply:
     """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 
-    ``once`` must be idempotent, for example by an Idempotency-Key. Calls are repeated with growing
-    pauses, or after ``Retry-After``. They end ``patience`` seconds after the first failure, and at
-    ``ends_at`` (monotonic seconds) at the latest. ``waiting`` is called once, before the first long
-    pause. Raise OSError with the last error.
+    ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Calls end ``patience``
+    seconds after the first failure, and at ``ends_at`` (monotonic seconds) at the latest.
+    ``waiting`` is called once, before the first long pause. Raise OSError with the last error.
     """
     delay, gives_up_at, has_reported = FIRST_DELAY_SECONDS, 0.0, False
     while True:

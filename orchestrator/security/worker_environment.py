@@ -29,8 +29,7 @@ _SECRET_NAME = re.compile(
 def worker_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's environment that every worker and gate gets.
 
-    ``NO_PROXY`` is added, so that no proxy sees the key in a worker's calls to the API on this
-    machine.
+    ``NO_PROXY`` is added, so that no proxy sees the key in a worker's calls to the API.
     """
     passed = {
         name: value
@@ -51,10 +50,6 @@ def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
 
 @lru_cache(maxsize=16)
 def _with_this_machine(given: str) -> str:
-    """Return a value of ``NO_PROXY`` with this machine added.
-
-    Cached, because most workers have the same value.
-    """
     direct = [each.strip() for each in given.split(",") if each.strip()]
     missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]
     return ",".join([*direct, *missing])
@@ -62,17 +57,10 @@ def _with_this_machine(given: str) -> str:
 
 @lru_cache(maxsize=256)
 def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names among ``names`` that probably denote secrets.
-
-    The result is cached, because most workers have the same variables.
-    """
     return tuple(name for name in names if _SECRET_NAME.search(name))
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of variables whose names suggest secrets.
-
-    No log may contain these values.
-    """
+    """Return the values of variables whose names suggest secrets. No log may contain them."""
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
     return tuple(value for value in named if len(value) >= SHORTEST_SECRET)

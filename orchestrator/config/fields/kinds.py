@@ -39,9 +39,9 @@ class Section(DescribedFields, BaseModel):
 
     @classmethod
     def by_default(cls) -> Self:
-        """Return the section with its defaults, without checking the defaults.
+        """Return the section with its defaults, unchecked.
 
-        A check would build the validator of each section at every start. A test checks the defaults
+        A check would build the section's validator at every start. A test checks the defaults
         instead.
         """
         return cls.model_construct()
@@ -52,10 +52,7 @@ _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def without_nul(value: str) -> str:
-    """Return the value.
-
-    Raise ValueError for a NUL character, which no path or argument can contain.
-    """
+    """Return the value. Raise ValueError for a NUL, which no path or argument can contain."""
     if "\0" in value:
         raise ValueError("must not contain a NUL character")
     return value
@@ -67,7 +64,7 @@ def upper_case(value: object) -> object:
 
 
 def empty_for_null(value: object) -> object:
-    """Convert null to "". So an empty ``api_key:`` counts as a key that is not set yet."""
+    """Convert null to "", so that an empty ``api_key:`` counts as a key that is not set yet."""
     return "" if value is None else value
 
 
@@ -177,7 +174,7 @@ ClassPath = Annotated[
 
 
 def checked_path(value: object) -> str:
-    """Return the text of a path with ``~`` expanded."""
+    """Return the text of a path with ``~`` expanded. Raise ValueError if it is not a path."""
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("must be a path")
     text = without_nul(str(value))

@@ -24,10 +24,7 @@ class Position:
 
 @dataclass
 class YamlText:
-    """The value of a YAML text.
-
-    ``faults`` lists the places that could not be read, with the reason.
-    """
+    """The value of a YAML text. ``faults`` lists places that could not be read, with the reason."""
 
     value: object = None
     positions: dict[KeyPath, Position] = field(default_factory=dict)
@@ -51,10 +48,7 @@ def read_yaml(text: str) -> YamlText:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """A YAML loader that rejects aliases.
-
-    No setting needs them, and they can multiply a value's size.
-    """
+    """Rejects aliases, because no setting needs them, and they can multiply a value's size."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -95,7 +89,7 @@ class _Reader:
     def _key(self, node: yaml.Node, path: KeyPath) -> str | None:
         """Return the key's text.
 
-        Record a fault, and return None, if the key is not text or is set twice.
+        If it is not text or is set twice, record a fault, and return None.
         """
         if not isinstance(node, yaml.ScalarNode):
             self._fault(node, "a key must be plain text")
@@ -140,7 +134,7 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    """Return the position of an error's cause, because YAML reports some errors at a later line."""
+    """Return the position of an error's cause. YAML reports some errors at a later line."""
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
 

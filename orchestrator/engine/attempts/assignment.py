@@ -1,8 +1,4 @@
-"""Composes the assignment that a worker's agent receives at its start.
-
-A separate process creates a job's shared context, which is then part of the assignment of each of
-the job's workers.
-"""
+"""Composes the assignment of a worker's agent, and creates the shared contexts of jobs."""
 
 import logging
 import secrets
@@ -59,7 +55,7 @@ MOST_SECONDS = 60.0
 
 
 class SharedContextRuns:
-    """Creates and reads the shared contexts of jobs.
+    """Creates the shared context of each job in a separate process, and reads it.
 
     Only the supervisor's thread may call ``ask`` and ``read``.
     """
@@ -85,8 +81,9 @@ class SharedContextRuns:
         self._number = 0
 
     def ask(self, job: Job, root: Job) -> None:
-        """Start the process that creates a job's shared context. ``ContextPrepared`` follows, even
-        if the process fails.
+        """Start the process that creates a job's shared context.
+
+        The message ``ContextPrepared`` follows, even if the process fails.
         """
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
@@ -274,7 +271,6 @@ class AssignmentBuilder:
 
 
 def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
-    """Return the gates for the task's result, except gates without a command."""
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 
@@ -293,9 +289,7 @@ def _answer_schema(worker: Worker) -> str:
 
 
 def _refused_changes(result: WorkerResult) -> str:
-    """Return the gates' findings on the merged state as text, for the worker that must repair its
-    changes.
-    """
+    """Return the prompt's text about gates that failed on the merged changes."""
     blocking = [each for each in result.gates if each.blocks]
     lines = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
@@ -339,9 +333,6 @@ def _previous_failure(worker: Worker) -> str:
 
 
 def _advice(worker: Worker) -> str:
-    """Return advice for the worker, by the cause of its latest failure. Attempts that never ran do
-    not count.
-    """
     if worker.attempt < 2 or worker.result is None or worker.failure in _NOT_ITS_FAULT:
         return ""
     ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
@@ -349,10 +340,6 @@ def _advice(worker: Worker) -> str:
 
 
 def _conflicts(worker: Worker, result: WorkerResult) -> str:
-    """Return the prompt's text about conflicts.
-
-    If an earlier attempt to resolve the conflicts failed, the text includes the attempt's failure.
-    """
     sentence = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
         return sentence
@@ -361,10 +348,7 @@ def _conflicts(worker: Worker, result: WorkerResult) -> str:
 
 
 def _of_its_own(worker: Worker, result: WorkerResult) -> str:
-    """Return a text about the failure of the worker's latest attempt.
-
-    The text has the findings of the gates if a gate did not pass; otherwise the end of the output.
-    """
+    """Return the prompt's text about the failure of the worker's latest attempt."""
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed

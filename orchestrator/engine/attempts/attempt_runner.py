@@ -104,8 +104,9 @@ class AttemptRunner:
         post: Post,
         moved: Callable[[], str] = str,
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, so that
-        nothing starts; otherwise "".
+        """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
+
+        After a move, no attempt starts.
         """
         self._moved = moved
         self._post = post
@@ -159,10 +160,9 @@ class AttemptRunner:
             self._launch(launch, flight)
 
     def _preload(self, command: Start, issued: Issued) -> None:
-        """Preload the launch of a worker without a slot: send the launch to a busy shim.
+        """Send the launch of a worker without a slot to a busy shim (a preloaded launch).
 
-        The shim begins the launch after its present worker. If preloading is not possible, the
-        worker starts when it has a slot. That start reports any lasting error.
+        If that fails, the worker starts when it has a slot. That start reports any lasting error.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -196,15 +196,13 @@ class AttemptRunner:
         self._launcher.take_back(_id(command.key, command.attempt))
 
     def _takes_long(self, assignment: Assignment) -> bool:
-        """True if the preparation takes so long that other attempts must not wait for it."""
+        """True if the preparation is slow, so that it must run in a background thread."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
         return wanted or worker.is_reviewer or is_in_project(task) or self._is_watched(worker, task)
 
     def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if the attempt may write into the project, although its working directory is
-        elsewhere.
-        """
+        """True if the attempt may write into the project although it works in another directory."""
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 
@@ -245,10 +243,9 @@ class AttemptRunner:
             self._start_failed(assignment, issued, error)
 
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
-        """Repeat the start if the disk was full. Otherwise report the attempt as ended.
+        """Repeat the start if the disk was full; otherwise report the attempt as ended.
 
-        The start is repeated for the same attempt, because a new attempt would add rows to a
-        database on a full disk.
+        A new attempt instead would add rows to a database on a full disk.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -267,15 +264,12 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
     def _goes_on(self, worker: Worker) -> None:
-        """Report that the attempt no longer waits for disk space."""
         if self._background.space.done(attempt_id(worker)):
             logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """If the attempt was stopped before its launch, report the attempt's end. Return True if it
-        was stopped.
-        """
+        """True if the attempt was stopped before its launch. Then also report the attempt's end."""
         name = attempt_id(worker)
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
@@ -288,7 +282,7 @@ class AttemptRunner:
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 
-        ``ran``: the run of the setup commands; None if the setup was stopped.
+        ``ran``: the run of these commands; None if it was stopped.
         """
         worker = assignment.worker
         name = attempt_id(worker)
@@ -349,8 +343,9 @@ class AttemptRunner:
             self._launcher.stop(attempt, ended_by, by, cause)
 
     def close(self) -> None:
-        """Start no further attempts. The next server starts the attempts that have not started.
-        Idempotent.
+        """Start no further attempts. Idempotent.
+
+        The next server starts the attempts that have not started.
         """
         self._background.close()
         self._checks.close()
@@ -366,7 +361,7 @@ class AttemptRunner:
             )
 
     def make_context(self, command: MakeContext) -> None:
-        """Start to create the job's shared context. ``ContextPrepared`` follows."""
+        """Start to create the job's shared context. The message ``ContextPrepared`` follows."""
         job = self._scheduler.view.jobs[command.job_id]
         self._contexts.ask(job, self._scheduler.view.jobs[job.root_id])
 
@@ -430,9 +425,8 @@ class AttemptRunner:
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
     def _report(self, flight: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work, then report the attempt's end.
-
-        If the disk is full, wait and repeat.
+        """Save the attempt's work, and report the attempt's end. Wait and repeat if the disk is
+        full.
         """
         worker = flight.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
@@ -451,10 +445,7 @@ class AttemptRunner:
     def _evidence_here(
         self, flight: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
-        """Return the evidence of an attempt.
-
-        Raise OSError if the disk is full, or the workspace or the project was moved.
-        """
+        """Return the evidence. Raise OSError if the disk is full or a directory was moved."""
         # Check first, because reading the evidence commits the attempt's changes. The commit must
         # not be made in another directory that is now at the old path.
         if flight.ground is not None and (moved := self._moved()):
@@ -498,9 +489,9 @@ class AttemptRunner:
             return _unreadable(flight, f"cannot read the result of the worker: {error}")
 
     def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
-        """Return files of the user's checkout that changed during an attempt.
+        """Return the files of the user's checkout that changed during an attempt.
 
-        Empty if a task of the tree may change the checkout.
+        Empty if a task of the job tree may change the checkout.
         """
         if any(map(is_in_project, self._scheduler.view.tasks_of_tree(worker.root_id))):
             return ()
@@ -512,7 +503,7 @@ class AttemptRunner:
     def _in_project(self, flight: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
-        A file that a child job's gates have judged is excluded, unless the file has changed since.
+        Excludes files that a child job's gates have judged, unless a file has changed since.
         """
         changes = self._project_work.changes(flight.worker, flight.task)
         others = self._scheduler.view.concurrent_with(flight.worker)
@@ -549,14 +540,12 @@ def _unreadable(flight: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the exit of a stopped attempt, changed to LOST or to a normal exit if necessary.
+    """Return the exit of an attempt that no caller has cancelled, as lost or finished if it was.
 
-    Call this only if no caller has cancelled the attempt. An attempt with exit code 0 after a stop
-    by a shutdown or a pause has finished. Any other attempt is lost if a shutdown, a signal from
-    outside, the orphan timeout, or its node stopped it.
-
-    A server stops the shims of an earlier server by a signal. Therefore a signal counts as a
-    shutdown for ``adopted`` attempts.
+    After a shutdown or a pause, exit code 0 means that the attempt has finished. Otherwise the
+    attempt is lost if a shutdown, a signal from outside, the orphan timeout, or its node stopped
+    it. For ``adopted`` attempts, a signal counts as a shutdown, because a server stops the shims of
+    an earlier server by a signal.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)

@@ -19,10 +19,7 @@ LOCAL = (".orchestrator", "local")
 
 
 def home_here(environ: Mapping[str, str]) -> Path:
-    """Return the path of the home for a command that starts in the current directory.
-
-    Creates no files.
-    """
+    """Return the home for a command that starts in the current directory. Creates no files."""
     if not IS_INSTALLED:
         return FOLDER
     if named := environ.get(VARIABLE):
@@ -44,10 +41,7 @@ def is_local(home: Path) -> bool:
 
 
 def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
-    """True if ``folder`` is a home of an installed package.
-
-    False for the portable folder, which contains the product.
-    """
+    """True if ``folder`` is a home of an installed package; False for the portable folder."""
     named = environ.get(VARIABLE)
     return folder != FOLDER and (is_local(folder) or bool(named and Path(named) == folder))
 
@@ -55,8 +49,8 @@ def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
 def project_at(directory: Path) -> Path:
     """Return the top directory of the git repository that contains ``directory``.
 
-    Outside of a repository, return the nearest parent directory with a home, otherwise
-    ``directory`` itself.
+    Outside of a repository, return the nearest directory with a home, or ``directory`` itself if
+    there is none.
     """
     above = (directory, *directory.parents)
     top = next((each for each in above if is_repository(each)), None)
@@ -65,7 +59,7 @@ def project_at(directory: Path) -> Path:
 
 
 def is_repository(directory: Path) -> bool:
-    """True for the top directory of a clone, or of a linked worktree, whose ``.git`` is a file.
+    """True for the top directory of a clone or of a linked worktree.
 
     As in git, an empty ``.git`` is ignored.
     """
@@ -79,8 +73,8 @@ def is_repository(directory: Path) -> bool:
 def check_private(home: Path) -> None:
     """Raise ConfigError if the home may come from another user or from a clone of a repository.
 
-    The settings of a home name programs to run, so a home from a clone must not be used. Mode 700
-    shows that the home is not part of a clone: git creates no directories with this mode.
+    The settings of a home name programs to run. Mode 700 shows that the home is not part of a
+    clone, because git creates no directories with this mode.
     """
     try:
         found = home.lstat()

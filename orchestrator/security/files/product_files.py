@@ -11,8 +11,5 @@ PACKAGES = str(FOLDER.resolve())
 
 
 def product_file(name: str) -> Path:
-    """Return the path of one of the product's own files or directories.
-
-    ``name``: the path in the portable folder.
-    """
+    """Return the path of a file or directory of the product, by its path in the portable folder."""
     return (Path(PORTABLE) if IS_INSTALLED else FOLDER) / name

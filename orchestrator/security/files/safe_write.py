@@ -1,6 +1,6 @@
-"""Writes workers' files into a directory of the user.
+"""Writes workers' files into a directory of the user, and never outside of it.
 
-No file is written outside of the directory. Each file is written completely or not at all.
+Each file is written completely or not at all.
 """
 
 import fcntl

@@ -1,7 +1,7 @@
 """A private directory for temporary files of one attempt, or of one run of a gate.
 
-The path is short, because the path of a Unix socket may have only about 100 characters. A path
-below a worker's own directory would be longer.
+It is not below the worker's own directory, because the path of a Unix socket may have only about
+100 characters.
 """
 
 import logging
@@ -23,7 +23,7 @@ LONGEST_ROOT = 40
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
     """Return the path of an attempt's directory.
 
-    The path depends only on the arguments, so that the next server finds leftovers of a crash.
+    It depends only on the arguments, so that the next server finds leftovers of a crash.
     """
     return f"{_root()}/{_prefix(workspace)}{_digest(attempt, 10)}"
 

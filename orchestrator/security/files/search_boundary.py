@@ -1,8 +1,7 @@
-"""Keeps tools from searching for settings above the workspace.
+"""Keeps tools of workers from reading settings above the workspace.
 
-The workspace is in the product's folder, and the folder is in the host project. A tool that
-searches parent directories would find the settings of both. Files in the workspace's top directory
-end such a search. For tools that no file stops, environment variables end the search.
+A tool that searches parent directories would find the settings of the product and of the project.
+Files in the workspace's top directory end such a search; for some tools, environment variables do.
 """
 
 import logging
@@ -69,7 +68,7 @@ def lay(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """Return the variables that end searches. They are the same for every worker and gate."""
+    """Return the variables that end searches; they are the same for every worker and gate."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
         # Also needed after a worker has removed its worktree's .git.
@@ -96,8 +95,8 @@ def git_settings(
 ) -> dict[str, str]:
     """Return the variables that give a worker its git settings.
 
-    The settings that ``environment`` already contains stay valid. ``more``: names and values of
-    further settings. A name may occur several times.
+    Settings that ``environment`` already contains stay valid. ``more``: names and values of further
+    settings; a name may occur several times.
     """
     given = environment.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdigit() else 0
@@ -109,10 +108,10 @@ def git_settings(
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
-    """Return the variables that end searches of Go and pytest, as a worktree requires.
+    """Return the variables that end searches of Go and pytest in a worktree.
 
-    A variable does not end a search if the worktree has its own settings for the tool. Such
-    settings are searched in the directories from ``cwd`` up to the worktree's top.
+    A search does not end if the worktree has its own settings for the tool, between ``cwd`` and the
+    worktree's top.
     """
     places = list(_upwards(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)

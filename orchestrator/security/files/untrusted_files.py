@@ -24,10 +24,9 @@ class NotPlain(OSError):
 def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
-    Rejects ``..``, a FIFO, a device, a hard link to a file elsewhere, and a symbolic link below
-    ``within``. Otherwise a worker could make the server wait forever, or read files that the worker
-    itself cannot read. Each directory is opened from its parent, so that a worker cannot replace a
-    directory during the call. Raise FileNotFoundError, NotPlain or another OSError.
+    Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``, so that a
+    worker cannot block the server or make it read other files. A worker cannot replace a directory
+    during the call. Raise FileNotFoundError, NotPlain, or another OSError.
     """
     whole = os.fspath(path)
     root = os.fspath(within or os.path.dirname(whole) or ".")
@@ -76,10 +75,7 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def _read(file: BinaryIO, limit: int) -> bytes:
-    """Return at most ``limit`` bytes of an open file.
-
-    Reads in a loop, because one unbuffered read may return less than requested.
-    """
+    """Return at most ``limit`` bytes. One unbuffered read may return less than requested."""
     found = file.read(limit)
     while found and len(found) < limit and (more := file.read(limit - len(found))):
         found += more
@@ -91,10 +87,9 @@ _PRIVATE = 0o600
 
 
 def open_log(path: Path | str) -> int:
-    """Open a plain file for appending. Return its descriptor.
+    """Open a plain file for appending, and return its descriptor. Does not block at a FIFO.
 
-    The file is created with mode 0600 if it does not exist. Raise NotPlain or another OSError.
-    Opening does not block, even if a worker created a FIFO at the path.
+    Creates the file with mode 0600 if it does not exist. Raise NotPlain or another OSError.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     handle = os.open(path, flags, 0o600)
@@ -136,10 +131,10 @@ LOG_FILES = 5
 
 
 class PrivateLog(logging.handlers.RotatingFileHandler):
-    """Appends lines to a log file of mode 0600. A full file is renamed. Links are not followed.
+    """Appends lines to a log file of mode 0600, and rotates the file. Links are not followed.
 
-    The file is opened when the first line is written. Errors do not affect the caller.
-    ``complaints`` gets a message when writing begins to fail, and when it works again.
+    The file is opened for the first line. Errors do not affect the caller: ``complaints`` gets a
+    message when writing begins to fail, and when it works again.
     """
 
     def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:

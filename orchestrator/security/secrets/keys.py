@@ -1,7 +1,4 @@
-"""API keys and the keys of attempts.
-
-Keys are created at random, stored as hashes, and compared in constant time.
-"""
+"""API keys and the keys of attempts: random, stored as hashes, compared in constant time."""
 
 import hashlib
 import hmac
@@ -19,17 +16,14 @@ def new_key() -> str:
 
 
 def hash_key(key: str) -> str:
-    """Return the key's SHA-256 in hexadecimal.
-
-    A slow hash is not needed, because keys are random.
-    """
+    """Return the key's SHA-256 in hexadecimal. Keys are random, so a slow hash is not needed."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_proof() -> Proof:
     """Return a new secret that proves that an exit record is genuine, with its digest.
 
-    Only the digest is to be stored.
+    Store only the digest.
     """
     secret = secrets.token_hex(32)
     return Proof(hash_key(secret), secret)
@@ -58,10 +52,7 @@ class ApiKeys:
         return cls({hash_key(key): holder})
 
     def holder_of(self, key: str) -> Holder | None:
-        """Return the holder of a key; None if the key is invalid.
-
-        Valid and invalid keys take equal time.
-        """
+        """Return the holder of a key; None if the key is invalid. Both take equal time."""
         given, found = hash_key(key), None
         for known, holder in self.holders.items():
             if hmac.compare_digest(given, known):

@@ -37,14 +37,10 @@ class _Forms(NamedTuple):
 
 
 class Masker:
-    """Masks every occurrence of every secret in a stream, in each of the secret's written forms.
+    """Masks secrets in a stream, in each form in which programs write them.
 
-    ``feed`` holds back the end of the stream if that end may be the beginning of a secret. Call
-    ``release`` when the stream was silent for a moment.
-
-    ``release`` returns the held bytes if they are at most a quarter of the secret. Without this
-    rule, one matching character would hide a line. If the rest of the secret follows, the rest is
-    masked. A longer beginning is held until the stream continues or ends.
+    ``feed`` holds back bytes at the end of the stream that may begin a secret. Call ``release``
+    when the stream was silent for a moment, so that one such byte does not hide a line.
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
@@ -74,9 +70,9 @@ class Masker:
         return self._advance(stream, len(stream) - self._possible_beginning(stream))
 
     def release(self) -> bytes:
-        """Return the held bytes if they reveal little of a secret.
+        """Return the held bytes if they are at most a quarter of a secret, otherwise b"".
 
-        Call this after a silence. Idempotent.
+        If the rest of the secret follows, the rest is masked. Idempotent.
         """
         if not self.holds_back or not self._tells_little(self._held):
             return b""
@@ -102,7 +98,6 @@ class Masker:
         return (masker.feed(raw) + masker.finish()).decode("utf-8", "surrogateescape")
 
     def _advance(self, stream: bytes, end: int) -> bytes:
-        """Return the masked bytes of ``stream[:end]``, and hold back the other bytes."""
         spans = self._spans(stream)
         written = self._rendered(stream, end, spans)
         masked = max((stop for start, stop in spans if start < end), default=0)
@@ -125,7 +120,6 @@ class Masker:
         return b"".join(parts)
 
     def _spans(self, stream: bytes) -> list[_Span]:
-        """Return spans of secrets, in order; overlapping spans are merged."""
         found = [(0, self._masked)] if self._masked else []
         for form in self._forms.plain:
             found.extend((at, at + len(form)) for at in _places(form, stream))
@@ -135,7 +129,7 @@ class Masker:
         return _union(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        """Return how many bytes at the end of ``stream`` may be the beginning of a secret."""
+        """Return how many bytes at the end of ``stream`` may begin a secret."""
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
         # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
@@ -154,10 +148,7 @@ class Masker:
 
 
 class _Unbroken:
-    """A stream without its line breaks.
-
-    Positions in its text can be converted to positions in the original stream.
-    """
+    """A stream without its line breaks, which may be inside of base64."""
 
     def __init__(self, stream: bytes) -> None:
         self._stream = stream
@@ -169,7 +160,7 @@ class _Unbroken:
     def span(self, at: int, length: int) -> _Span:
         """Return the span in the original stream for ``length`` bytes at ``at`` of the text.
 
-        The span neither begins nor ends with a line break.
+        It neither begins nor ends with a line break.
         """
         positions, removed = self._breaks
         before = bisect_right(positions, at)
@@ -178,7 +169,7 @@ class _Unbroken:
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
-        """Return the position in the text of each removed line break, in order.
+        """Return where line breaks were removed, as positions in the text.
 
         Also return how many bytes were removed before each position.
         """
@@ -207,10 +198,7 @@ def _union(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return how many bytes at the end of ``stream`` are a beginning of ``form``.
-
-    The whole form does not count as its beginning.
-    """
+    """Return how many bytes at the end of ``stream`` begin ``form``, without being all of it."""
     tail = stream[-(len(form) - 1) :]
     for at in _places(form[:1], tail):
         if form.startswith(tail[at:]):
@@ -233,7 +221,6 @@ def _longest_first(forms: Iterable[bytes]) -> list[bytes]:
 
 @lru_cache(maxsize=64)
 def _forms(secret: str) -> _Forms:
-    """Return written forms of a secret: plain, as JSON, in URLs, inside of base64."""
     raw = secret.encode("utf-8", "surrogateescape")
     return _Forms(plain=list(set(_written(secret, raw))), base64=list(set(_base64_forms(raw))))
 
@@ -266,9 +253,9 @@ def _url_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def _base64_forms(raw: bytes) -> Iterator[bytes]:
-    """Yield the three base64 forms of a secret, which depend on its offset in the encoded data.
+    """Yield the three base64 forms of a secret, one for each offset in the encoded data.
 
-    Characters that also depend on data before or after the secret are omitted.
+    Characters that also depend on neighboring data are omitted.
     """
     for offset in range(3):
         encoded = base64.b64encode(b"\0" * offset + raw)
@@ -280,7 +267,7 @@ def _base64_forms(raw: bytes) -> Iterator[bytes]:
 
 
 def shown_address(url: str) -> str:
-    """Return only the scheme and host of a URL. The rest may contain a token."""
+    """Return only the scheme and host of a URL, because the rest may contain a token."""
     # Imported when needed, because spawners and shims start faster without it
     from urllib.parse import urlsplit
 

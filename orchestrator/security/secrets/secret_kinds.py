@@ -84,8 +84,6 @@ LEAST_ENTROPY = 3.7
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A found secret."""
-
     kind: str
     value: bytes
 
@@ -93,7 +91,7 @@ class Secret:
 def kinds_in(block: bytes) -> Sequence[SecretKind]:
     """Return the kinds of secrets that may occur in a block of lines.
 
-    This check is fast. Only blocks for which it returns a kind need a slower check.
+    This check is fast. Search only for the returned kinds with ``found_in``.
     """
     return [kind for kind in KINDS if any(hint in block for hint in kind.hints)]
 
@@ -130,7 +128,7 @@ def _assigned(line: bytes) -> Secret | None:
 
 
 def _looks_drawn(value: bytes) -> bool:
-    """True if a string looks random: it mixes letters and digits, without a frequent character."""
+    """True if a string looks random: mixed letters and digits, high entropy, no repetition."""
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
     mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
     has_digits = sum(each in b"0123456789" for each in value) >= 3
@@ -139,10 +137,7 @@ def _looks_drawn(value: bytes) -> bool:
 
 
 def _repeats(value: bytes) -> bool:
-    """True if six successive characters occur twice.
-
-    Such a string was probably typed, as in tests: a random secret has no such repetition.
-    """
+    """True if six successive characters occur twice, as in typed text, not in random secrets."""
     parts = [value[at : at + 6] for at in range(len(value) - 5)]
     return len(set(parts)) < len(parts)
 

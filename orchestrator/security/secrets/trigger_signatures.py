@@ -1,7 +1,4 @@
-"""Checks the signatures of incoming events.
-
-A signature proves that the sender knows the trigger's secret.
-"""
+"""Checks signatures of incoming events: the sender must know the trigger's secret."""
 
 import base64
 import binascii
@@ -60,7 +57,7 @@ def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: floa
 def key_of(secret: str) -> bytes:
     """Return the key of a Standard Webhooks secret: base64, with or without ``whsec_``.
 
-    A secret that is not base64 is used as the key itself.
+    If the secret is not base64, its text is the key.
     """
     try:
         return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
